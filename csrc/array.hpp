@@ -1,0 +1,92 @@
+// Arrays as the kernels see them.
+//
+// A View is a borrowed n-dimensional array: memory, a dtype, a shape and strides in bytes (any sign, or zero where an
+// axis repeats one element). Every kernel comes in two halves: a check, which validates the operands and describes
+// the result (dtype and shape, no memory), and a run, which fills memory that the caller provides. So nothing here
+// allocates results or knows Python, and a caller that replays checked work pays for the run alone.
+//
+// Errors are exceptions: DtypeError for a dtype, std::invalid_argument for a shape or an axis, std::out_of_range for
+// an index.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace minimeta {
+
+using Index = std::ptrdiff_t;
+static_assert(sizeof(Index) == 8, "64-bit platforms only");
+
+constexpr int kMaxDims = 64;  // numpy's own limit
+
+enum class Dtype : int { boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64 };
+constexpr int kDtypes = 11;
+
+const char* name(Dtype dtype);
+Index itemsize(Dtype dtype);
+
+struct DtypeError : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+struct Shape {
+  int ndim;
+  Index size[kMaxDims];
+};
+
+// Left uninitialised on purpose: it is a kilobyte, and only the first ndim entries are ever used.
+struct View {
+  char* data;
+  Dtype dtype;
+  int ndim;
+  Index shape[kMaxDims];
+  Index strides[kMaxDims];  // in bytes; 0 where the size is 0 or 1, whatever the owner said
+};
+
+// The description of a fresh C-contiguous result; throws where its size in bytes does not fit an Index.
+void describe(View& result, const char* operation, Dtype dtype, int ndim, const Index* shape);
+inline void describe(View& result, const char* operation, Dtype dtype, const View& like) {
+  describe(result, operation, dtype, like.ndim, like.shape);
+}
+
+Index count(int ndim, const Index* shape);
+inline Index count(const View& view) { return count(view.ndim, view.shape); }
+
+bool same_shape(const View& x, const View& y);
+std::string to_string(int ndim, const Index* shape);
+inline std::string to_string(const View& view) { return to_string(view.ndim, view.shape); }
+inline std::string to_string(const Shape& shape) { return to_string(shape.ndim, shape.size); }
+
+void require_same_shape(const char* operation, const View& x, const View& y);
+void require_same_dtype(const char* operation, const View& x, const View& y);
+void require_dtype(const char* operation, const char* argument, const View& x, Dtype dtype);
+void require_float(const char* operation, const char* argument, const View& x);
+void require_axis(const char* operation, Index axis, int ndim);
+
+inline bool is_float(Dtype dtype) { return dtype == Dtype::float32 || dtype == Dtype::float64; }
+
+template <class T> struct Tag {
+  using type = T;
+};
+
+// Calls go(Tag<T>) with the floating type of a dtype that a check has already admitted.
+template <class Go> void with_float(Dtype dtype, Go go) {
+  if (dtype == Dtype::float32)
+    go(Tag<float>{});
+  else
+    go(Tag<double>{});
+}
+
+// Calls go(Tag<T>) with the unsigned type of that many bytes: moving data needs no more than the size of an item.
+template <class Go> void with_size(Index bytes, Go go) {
+  switch (bytes) {
+    case 1: return go(Tag<std::uint8_t>{});
+    case 2: return go(Tag<std::uint16_t>{});
+    case 4: return go(Tag<std::uint32_t>{});
+    default: return go(Tag<std::uint64_t>{});
+  }
+}
+
+}  // namespace minimeta

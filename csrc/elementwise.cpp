@@ -1,0 +1,166 @@
+// The table of elementwise operations and the one loop that runs them: see elementwise.hpp.
+#include "elementwise.hpp"
+
+#include "functions.hpp"
+#include "loop.hpp"
+
+namespace minimeta {
+namespace {
+
+using namespace functions;
+
+template <class F, class Result, class... T> void row(char* const* data, const Index* strides, Index size) {
+  Result* __restrict result = reinterpret_cast<Result*>(data[sizeof...(T)]);
+  read_row<T...>(data, strides, [=](auto... operand) {
+    for (Index i = 0; i < size; ++i) result[i] = F{}(operand[i]...);
+  });
+}
+
+constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
+
+template <class F> Function unary(const char* name, const char* doc) {
+  Function f{name, doc, 1, {"x"}, 0, false, {}};
+  f.row[at(Dtype::float32)] = row<F, float, float>;
+  f.row[at(Dtype::float64)] = row<F, double, double>;
+  return f;
+}
+
+template <class F> Function binary(const char* name, const char* doc) {
+  Function f{name, doc, 2, {"x", "y"}, 0, false, {}};
+  f.row[at(Dtype::float32)] = row<F, float, float, float>;
+  f.row[at(Dtype::float64)] = row<F, double, double, double>;
+  return f;
+}
+
+template <class F> Function comparison(const char* name, const char* doc) {
+  Function f{name, doc, 2, {"x", "y"}, 0, true, {}};
+  f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
+  f.row[at(Dtype::int64)] = row<F, bool, std::int64_t, std::int64_t>;
+  f.row[at(Dtype::float32)] = row<F, bool, float, float>;
+  f.row[at(Dtype::float64)] = row<F, bool, double, double>;
+  return f;
+}
+
+template <class F> Function connective(const char* name, const char* doc) {
+  Function f{name, doc, 2, {"x", "y"}, 0, true, {}};
+  f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
+  return f;
+}
+
+Function logical_not() {
+  Function f{"logical_not", "Whether x is false.", 1, {"x"}, 0, true, {}};
+  f.row[at(Dtype::boolean)] = row<LogicalNot, bool, Truth>;
+  return f;
+}
+
+Function where() {
+  Function f{"where", "x where the condition holds, y elsewhere.", 3, {"condition", "x", "y"}, 1, false, {}};
+  f.row[at(Dtype::boolean)] = row<Where, std::uint8_t, Truth, std::uint8_t, std::uint8_t>;
+  f.row[at(Dtype::int64)] = row<Where, std::int64_t, Truth, std::int64_t, std::int64_t>;
+  f.row[at(Dtype::float32)] = row<Where, float, Truth, float, float>;
+  f.row[at(Dtype::float64)] = row<Where, double, Truth, double, double>;
+  return f;
+}
+
+Function clip() {
+  Function f{"clip", "minimum(maximum(x, low), high).", 3, {"x", "low", "high"}, 0, false, {}};
+  f.row[at(Dtype::float32)] = row<Clip, float, float, float, float>;
+  f.row[at(Dtype::float64)] = row<Clip, double, double, double, double>;
+  return f;
+}
+
+std::string accepted(const Function& f) {
+  std::string names;
+  for (int d = 0; d < kDtypes; ++d)
+    if (f.row[d]) names += (names.empty() ? "" : ", ") + std::string(name(static_cast<Dtype>(d)));
+  return names;
+}
+
+template <class T> bool finite_row(char* const* data, const Index* strides, Index size) {
+  bool finite = true;  // x - x is 0 for every finite x, and NaN for the others
+  read_row<T>(data, strides, [&](auto x) {
+    for (Index i = 0; i < size; ++i) finite &= x[i] - x[i] == T(0);
+  });
+  return finite;
+}
+
+}  // namespace
+
+const std::vector<Function>& elementwise_functions() {
+  static const std::vector<Function> table{
+      unary<Negative>("negative", "-x."),
+      unary<Exp>("exp", "The exponential of x."),
+      unary<Log>("log", "The natural logarithm of x."),
+      unary<Log1p>("log1p", "log(1 + x), accurate near 0."),
+      unary<Expm1>("expm1", "exp(x) - 1, accurate near 0."),
+      unary<Sqrt>("sqrt", "The square root of x."),
+      unary<Square>("square", "x * x."),
+      unary<Reciprocal>("reciprocal", "1 / x."),
+      unary<Absolute>("absolute", "The absolute value of x."),
+      unary<Sign>("sign", "-1, 0 or 1: the sign of x."),
+      unary<Sin>("sin", "The sine of x."),
+      unary<Cos>("cos", "The cosine of x."),
+      unary<Tan>("tan", "The tangent of x."),
+      unary<Tanh>("tanh", "The hyperbolic tangent of x."),
+      unary<Sigmoid>("sigmoid", "1 / (1 + exp(-x))."),
+      unary<Softplus>("softplus", "log(1 + exp(x))."),
+      unary<Relu>("relu", "max(x, 0)."),
+      binary<Add>("add", "x + y."),
+      binary<Subtract>("subtract", "x - y."),
+      binary<Multiply>("multiply", "x * y."),
+      binary<Divide>("divide", "x / y."),
+      binary<Power>("power", "x to the power of y."),
+      binary<Maximum>("maximum", "The larger of x and y; NaN where either is."),
+      binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."),
+      comparison<Equal>("equal", "Whether x == y."),
+      comparison<NotEqual>("not_equal", "Whether x != y."),
+      comparison<Less>("less", "Whether x < y."),
+      comparison<LessEqual>("less_equal", "Whether x <= y."),
+      comparison<Greater>("greater", "Whether x > y."),
+      comparison<GreaterEqual>("greater_equal", "Whether x >= y."),
+      connective<LogicalAnd>("logical_and", "Whether both x and y are true."),
+      connective<LogicalOr>("logical_or", "Whether x or y is true."),
+      logical_not(),
+      where(),
+      clip(),
+  };
+  return table;
+}
+
+void check_elementwise(const Function& f, const View* operands, View& result) {
+  const View& last = operands[f.operands - 1];
+  for (int i = 0; i < f.operands - 1; ++i) {
+    if (i < f.masks)
+      require_dtype(f.name, f.parameters[i], operands[i], Dtype::boolean);
+    else
+      require_same_dtype(f.name, operands[i], last);
+    require_same_shape(f.name, operands[i], last);
+  }
+  if (!f.row[at(last.dtype)])
+    throw DtypeError(std::string(f.name) + ": " + f.parameters[f.operands - 1] + " must be one of " + accepted(f) +
+                     ", not " + name(last.dtype));
+  describe(result, f.name, f.predicate ? Dtype::boolean : last.dtype, last);
+}
+
+void run_elementwise(const Function& f, const View* x, const View& result) {
+  const RowKernel kernel = f.row[at(x[f.operands - 1].dtype)];
+  const auto row = [kernel](char* const* data, const Index* strides, Index size) { kernel(data, strides, size); };
+  if (f.operands == 1)
+    for_each_row<2>({&x[0], &result}, row);
+  else if (f.operands == 2)
+    for_each_row<3>({&x[0], &x[1], &result}, row);
+  else
+    for_each_row<4>({&x[0], &x[1], &x[2], &result}, row);
+}
+
+bool all_finite(const View& x) {
+  require_float("isfinite_all", "x", x);
+  bool finite = true;
+  for_each_row<1>({&x}, [&](char* const* data, const Index* strides, Index size) {
+    if (!finite) return;
+    with_float(x.dtype, [&](auto tag) { finite = finite_row<typename decltype(tag)::type>(data, strides, size); });
+  });
+  return finite;
+}
+
+}  // namespace minimeta

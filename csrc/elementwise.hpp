@@ -1,0 +1,33 @@
+// Elementwise operations: result[i] = f(x[i], ...) for operands of one shape.
+//
+// The table lists them all. A function holds one row kernel for each dtype it accepts, found by the dtype of its last
+// operand; the operands have that dtype, but for the leading `masks`, which are boolean.
+#pragma once
+
+#include <vector>
+
+#include "array.hpp"
+
+namespace minimeta {
+
+// data[0 .. operands-1] are read with their strides, data[operands] is written contiguously.
+using RowKernel = void (*)(char* const* data, const Index* strides, Index size);
+
+struct Function {
+  const char* name;
+  const char* doc;
+  int operands;
+  const char* parameters[3];
+  int masks;
+  bool predicate;  // the result is boolean, whatever the operands are
+  RowKernel row[kDtypes];
+};
+
+const std::vector<Function>& elementwise_functions();
+
+void check_elementwise(const Function& function, const View* operands, View& result);
+void run_elementwise(const Function& function, const View* operands, const View& result);
+
+bool all_finite(const View& x);
+
+}  // namespace minimeta

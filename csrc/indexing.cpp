@@ -1,0 +1,130 @@
+// Gather and scatter-add: indices become byte offsets, checked one by one, before any element moves.
+#include "indexing.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "layout.hpp"
+#include "loop.hpp"
+
+namespace minimeta {
+namespace {
+
+void check_indices(const char* operation, const View* indices, Index k, int ndim) {
+  if (k == 0) throw std::invalid_argument(std::string(operation) + ": at least one index array is needed");
+  if (k > ndim)
+    throw std::invalid_argument(std::string(operation) + ": " + std::to_string(k) + " index arrays for " +
+                                std::to_string(ndim) + " dimensions");
+  for (Index i = 0; i < k; ++i) {
+    require_dtype(operation, "an index array", indices[i], Dtype::int64);
+    require_same_shape(operation, indices[0], indices[i]);
+  }
+}
+
+// For every b in C order, the offset in bytes of target[i_0[b], ..., i_{k-1}[b]].
+std::vector<Index> offsets(const char* operation, const View& target, const View* indices, Index k) {
+  std::vector<Index> result(static_cast<std::size_t>(count(indices[0])), 0);
+  for (Index axis = 0; axis < k; ++axis) {
+    const Index size = target.shape[axis], stride = target.strides[axis];
+    Index* offset = result.data();
+    for_each_row<1>({&indices[axis]}, [&](char* const* data, const Index* strides, Index n) {
+      for (Index i = 0; i < n; ++i) {
+        const std::int64_t index = *reinterpret_cast<const std::int64_t*>(data[0] + i * strides[0]);
+        if (index < -size || index >= size)
+          throw std::out_of_range(std::string(operation) + ": index " + std::to_string(index) +
+                                  " is out of bounds for axis " + std::to_string(axis) + " with size " +
+                                  std::to_string(size));
+        *offset++ += (index < 0 ? index + size : index) * stride;
+      }
+    });
+  }
+  return result;
+}
+
+// The axes [first, last) of an array alone.
+View axes_of(const View& x, int first, int last) {
+  View part;
+  part.data = x.data;
+  part.dtype = x.dtype;
+  part.ndim = last - first;
+  std::copy(x.shape + first, x.shape + last, part.shape);
+  std::copy(x.strides + first, x.strides + last, part.strides);
+  return part;
+}
+
+template <class T> void add_to(const View& updates, const View& result) {
+  for_each_row<2>({&updates, &result}, [](char* const* data, const Index* strides, Index size) {
+    T* __restrict sum = reinterpret_cast<T*>(data[1]);
+    read_row<T>(data, strides, [=](auto x) {
+      for (Index i = 0; i < size; ++i) sum[i] += x[i];
+    });
+  });
+}
+
+}  // namespace
+
+void check_gather(const View& x, const View* indices, Index k, View& result) {
+  check_indices("gather", indices, k, x.ndim);
+  Index shape[2 * kMaxDims];
+  Index* end = std::copy_n(indices[0].shape, indices[0].ndim, shape);
+  end = std::copy(x.shape + k, x.shape + x.ndim, end);
+  describe(result, "gather", x.dtype, static_cast<int>(end - shape), shape);
+}
+
+void run_gather(const View& x, const View* indices, Index k, const View& result) {
+  const std::vector<Index> offset = offsets("gather", x, indices, k);
+  View from = axes_of(x, static_cast<int>(k), x.ndim);
+  View to = axes_of(result, indices[0].ndim, result.ndim);
+  const Index size = count(from), bytes = size * itemsize(x.dtype);
+  if (size == 0) return;
+  if (size == 1) {
+    with_size(itemsize(x.dtype), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      T* item = reinterpret_cast<T*>(result.data);
+      for (const Index o : offset) *item++ = *reinterpret_cast<const T*>(x.data + o);
+    });
+    return;
+  }
+  for (const Index o : offset) {
+    from.data = x.data + o;
+    copy(from, to);
+    to.data += bytes;
+  }
+}
+
+void check_scatter_add(const View& updates, const View* indices, Index k, const Shape& shape, View& result) {
+  require_float("scatter_add", "updates", updates);
+  check_indices("scatter_add", indices, k, shape.ndim);
+  describe(result, "scatter_add", updates.dtype, shape.ndim, shape.size);
+  const int b = indices[0].ndim;
+  bool fits = updates.ndim == b + shape.ndim - k;
+  for (int d = 0; fits && d < updates.ndim; ++d)
+    fits = updates.shape[d] == (d < b ? indices[0].shape[d] : shape.size[d - b + k]);
+  if (!fits)
+    throw std::invalid_argument("scatter_add: updates of shape " + to_string(updates) + " do not match " +
+                                std::to_string(k) + " indices of shape " + to_string(indices[0]) +
+                                " into shape " + to_string(shape));
+}
+
+void run_scatter_add(const View& updates, const View* indices, Index k, const View& result) {
+  std::memset(result.data, 0, static_cast<std::size_t>(count(result) * itemsize(result.dtype)));
+  const std::vector<Index> offset = offsets("scatter_add", result, indices, k);
+  const View outer = axes_of(updates, 0, indices[0].ndim);
+  View from = axes_of(updates, indices[0].ndim, updates.ndim);
+  View to = axes_of(result, static_cast<int>(k), result.ndim);
+  if (count(from) == 0) return;
+  const Index* next = offset.data();
+  with_float(updates.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index size) {
+      for (Index i = 0; i < size; ++i) {
+        from.data = data[0] + i * strides[0];
+        to.data = result.data + *next++;
+        add_to<T>(from, to);
+      }
+    });
+  });
+}
+
+}  // namespace minimeta

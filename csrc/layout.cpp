@@ -1,0 +1,168 @@
+// Views, and the copies that assemble arrays: see layout.hpp.
+#include "layout.hpp"
+
+#include <cstring>
+
+#include "loop.hpp"
+
+namespace minimeta {
+namespace {
+
+void require_length(const char* operation, const char* argument, const Shape& values, int ndim) {
+  if (values.ndim != ndim)
+    throw std::invalid_argument(std::string(operation) + ": " + argument + " must have one entry for each of the " +
+                                std::to_string(ndim) + " axes of x, not " + std::to_string(values.ndim));
+}
+
+// start + i * step lies in [0, size) for every i < n. By division: the product may not fit.
+void require_inside(const char* operation, int axis, Index start, Index n, Index step, Index size) {
+  bool inside = n >= 0 && step != 0;
+  if (inside && n > 0)
+    inside = start >= 0 && start < size && (step > 0 ? (size - 1 - start) / step : -(start / step)) >= n - 1;
+  if (!inside)
+    throw std::invalid_argument(std::string(operation) + ": " + std::to_string(n) + " elements from " +
+                                std::to_string(start) + " in steps of " + std::to_string(step) +
+                                " do not fit axis " + std::to_string(axis) + " with size " + std::to_string(size));
+}
+
+}  // namespace
+
+void copy(const View& x, const View& result) {
+  with_size(itemsize(x.dtype), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_each_row<2>({&x, &result}, [](char* const* data, const Index* strides, Index size) {
+      if (strides[0] == Index{sizeof(T)} && strides[1] == Index{sizeof(T)}) {
+        std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
+        return;
+      }
+      for (Index i = 0; i < size; ++i)
+        *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
+    });
+  });
+}
+
+void broadcast_view(const View& x, const Shape& shape, View& result) {
+  describe(result, "broadcast_to", x.dtype, shape.ndim, shape.size);
+  const int added = shape.ndim - x.ndim;
+  bool fits = added >= 0;
+  for (int d = 0; fits && d < shape.ndim; ++d) {
+    const Index size = d < added ? 1 : x.shape[d - added];
+    fits = size == 1 || size == shape.size[d];
+    result.strides[d] = d < added ? 0 : x.strides[d - added];
+  }
+  if (!fits)
+    throw std::invalid_argument("broadcast_to: shape " + to_string(x) + " does not broadcast to " + to_string(shape));
+  result.data = x.data;
+}
+
+void transpose_view(const View& x, const Shape& axes, View& result) {
+  bool seen[kMaxDims] = {};
+  bool permutes = axes.ndim == x.ndim;
+  for (int d = 0; permutes && d < x.ndim; ++d) {
+    const Index axis = axes.size[d];
+    permutes = axis >= 0 && axis < x.ndim && !seen[axis];
+    if (!permutes) break;
+    seen[axis] = true;
+    result.shape[d] = x.shape[axis];
+    result.strides[d] = x.strides[axis];
+  }
+  if (!permutes)
+    throw std::invalid_argument("transpose: axes " + to_string(axes) + " do not permute the axes of shape " + to_string(x));
+  result.data = x.data;
+  result.dtype = x.dtype;
+  result.ndim = x.ndim;
+}
+
+void slice_view(const View& x, const Shape& starts, const Shape& sizes, const Shape& steps, View& result) {
+  require_length("slice", "starts", starts, x.ndim);
+  require_length("slice", "sizes", sizes, x.ndim);
+  require_length("slice", "steps", steps, x.ndim);
+  Index offset = 0;
+  for (int d = 0; d < x.ndim; ++d) {
+    require_inside("slice", d, starts.size[d], sizes.size[d], steps.size[d], x.shape[d]);
+    result.shape[d] = sizes.size[d];
+    result.strides[d] = sizes.size[d] > 1 ? x.strides[d] * steps.size[d] : 0;
+    if (sizes.size[d] > 0) offset += x.strides[d] * starts.size[d];
+  }
+  result.dtype = x.dtype;
+  result.ndim = x.ndim;
+  result.data = count(result) > 0 ? x.data + offset : x.data;  // an empty view need not point past the end
+}
+
+// Axes are split from merged ones: once adjacent axes that step as one are merged, a new axis fits only inside a
+// single merged axis. So the new sizes, innermost first, must divide the merged ones in turn.
+bool reshape_view(const View& x, const Shape& shape, View& result) {
+  describe(result, "reshape", x.dtype, shape.ndim, shape.size);
+  const Index size = count(result);
+  if (size != count(x))
+    throw std::invalid_argument("reshape: shape " + to_string(x) + " does not have the size of " + to_string(shape));
+  result.data = x.data;
+  if (size == 0) return true;
+  Loop<1> merged;
+  plan<1>(merged, {&x}, 0, x.ndim);
+  int axis = 0;
+  Index stride = merged.strides[0][0], left = merged.shape[0];
+  for (int d = shape.ndim - 1; d >= 0; --d) {
+    if (shape.size[d] == 1) continue;
+    if (left == 1) {
+      ++axis;
+      stride = merged.strides[axis][0];
+      left = merged.shape[axis];
+    }
+    if (left % shape.size[d] != 0) return false;
+    result.strides[d] = stride;
+    stride *= shape.size[d];
+    left /= shape.size[d];
+  }
+  return true;
+}
+
+void check_pad(const View& x, const Shape& shape, const Shape& starts, const Shape& steps, View& result) {
+  require_length("pad", "shape", shape, x.ndim);
+  require_length("pad", "starts", starts, x.ndim);
+  require_length("pad", "steps", steps, x.ndim);
+  describe(result, "pad", x.dtype, shape.ndim, shape.size);
+  for (int d = 0; d < x.ndim; ++d)
+    require_inside("pad", d, starts.size[d], x.shape[d], steps.size[d], shape.size[d]);
+}
+
+void run_pad(const View& x, const Shape& starts, const Shape& steps, const View& result) {
+  std::memset(result.data, 0, static_cast<std::size_t>(count(result) * itemsize(x.dtype)));
+  if (count(x) == 0) return;
+  Shape sizes;
+  sizes.ndim = x.ndim;
+  for (int d = 0; d < x.ndim; ++d) sizes.size[d] = x.shape[d];
+  View target;
+  slice_view(result, starts, sizes, steps, target);
+  copy(x, target);
+}
+
+void check_concatenate(const View* arrays, Index n, Index axis, View& result) {
+  if (n == 0) throw std::invalid_argument("concatenate: at least one array is needed");
+  const View& first = arrays[0];
+  require_axis("concatenate", axis, first.ndim);
+  View shape = first;
+  for (Index i = 1; i < n; ++i) {
+    require_same_dtype("concatenate", first, arrays[i]);
+    bool fits = arrays[i].ndim == first.ndim;
+    for (int d = 0; fits && d < first.ndim; ++d) fits = d == axis || arrays[i].shape[d] == first.shape[d];
+    if (!fits)
+      throw std::invalid_argument("concatenate: shapes must be equal but for axis " + std::to_string(axis) + ", not " +
+                                  to_string(first) + " and " + to_string(arrays[i]));
+    if (arrays[i].shape[axis] > PTRDIFF_MAX - shape.shape[axis])
+      throw std::invalid_argument("concatenate: the result is too large");
+    shape.shape[axis] += arrays[i].shape[axis];
+  }
+  describe(result, "concatenate", first.dtype, shape);
+}
+
+void run_concatenate(const View* arrays, Index n, Index axis, const View& result) {
+  View part = result;
+  for (Index i = 0; i < n; ++i) {
+    part.shape[axis] = arrays[i].shape[axis];
+    copy(arrays[i], part);
+    part.data += arrays[i].shape[axis] * result.strides[axis];
+  }
+}
+
+}  // namespace minimeta

@@ -1,0 +1,405 @@
+// minimeta._native: the kernels, as Python functions of numpy arrays.
+//
+// This file alone knows Python. It turns arguments into Views and Shapes, allocates what a kernel's check described,
+// and runs the kernel. An eager operation on a few numbers costs what happens here, so the array's fields are read
+// in place, results come straight from numpy's allocator, and the interpreter lock is released only where the work
+// outweighs the release.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <vector>
+
+#include "elementwise.hpp"
+#include "indexing.hpp"
+#include "layout.hpp"
+#include "matmul.hpp"
+#include "reduce.hpp"
+
+namespace py = pybind11;
+
+namespace minimeta {
+namespace {
+
+using Api = py::detail::npy_api;
+
+static_assert(sizeof(Py_intptr_t) == sizeof(Index), "shapes and strides pass between numpy and Views as they are");
+
+constexpr Index kWorthReleasing = 65536;  // elements, or multiply-adds
+
+const Api& api() {
+  static const Api& api = Api::get();
+  return api;
+}
+
+// numpy names C types, of which two may be one dtype (long, long long); -1 for those that no kernel knows.
+int dtype_of(int type_number) {
+  const auto integer = [](std::size_t bytes, Dtype first) {
+    return static_cast<int>(first) + (bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3);
+  };
+  switch (type_number) {
+    case Api::NPY_BOOL_: return static_cast<int>(Dtype::boolean);
+    case Api::NPY_BYTE_: return integer(1, Dtype::int8);
+    case Api::NPY_UBYTE_: return integer(1, Dtype::uint8);
+    case Api::NPY_SHORT_: return integer(sizeof(short), Dtype::int8);
+    case Api::NPY_USHORT_: return integer(sizeof(short), Dtype::uint8);
+    case Api::NPY_INT_: return integer(sizeof(int), Dtype::int8);
+    case Api::NPY_UINT_: return integer(sizeof(int), Dtype::uint8);
+    case Api::NPY_LONG_: return integer(sizeof(long), Dtype::int8);
+    case Api::NPY_ULONG_: return integer(sizeof(long), Dtype::uint8);
+    case Api::NPY_LONGLONG_: return integer(sizeof(long long), Dtype::int8);
+    case Api::NPY_ULONGLONG_: return integer(sizeof(long long), Dtype::uint8);
+    case Api::NPY_FLOAT_: return static_cast<int>(Dtype::float32);
+    case Api::NPY_DOUBLE_: return static_cast<int>(Dtype::float64);
+    default: return -1;
+  }
+}
+
+constexpr int kTypeNumbers[kDtypes] = {Api::NPY_BOOL_,   Api::NPY_INT8_,   Api::NPY_INT16_,  Api::NPY_INT32_,
+                                       Api::NPY_INT64_,  Api::NPY_UINT8_,  Api::NPY_UINT16_, Api::NPY_UINT32_,
+                                       Api::NPY_UINT64_, Api::NPY_FLOAT_,  Api::NPY_DOUBLE_};
+
+[[noreturn]] void reject(const char* operation, const char* argument, const std::string& problem) {
+  throw DtypeError(std::string(operation) + ": " + argument + " " + problem);
+}
+
+void read(View& view, const char* operation, const char* argument, py::handle object) {
+  if (!api().PyArray_Check_(object.ptr()))
+    reject(operation, argument, std::string("must be a numpy array, not ") + Py_TYPE(object.ptr())->tp_name);
+  const auto* array = py::detail::array_proxy(object.ptr());
+  const auto* descr = py::detail::array_descriptor_proxy(array->descr);
+  const int dtype = dtype_of(descr->type_num);
+  if (dtype < 0)
+    reject(operation, argument, "has a dtype no kernel knows: " + std::string(py::str(py::handle(array->descr))));
+  if (descr->byteorder == '>' || descr->byteorder == '<') reject(operation, argument, "must have the native byte order");
+  if (!(array->flags & Api::NPY_ARRAY_ALIGNED_)) reject(operation, argument, "must be aligned");
+  view.data = array->data;
+  view.dtype = static_cast<Dtype>(dtype);
+  view.ndim = array->nd;
+  for (int d = 0; d < array->nd; ++d) {
+    view.shape[d] = array->dimensions[d];
+    view.strides[d] = array->dimensions[d] > 1 ? array->strides[d] : 0;
+  }
+}
+
+// A tuple of integers: a shape, axes, starts, ...
+void read(Shape& shape, const char* operation, const char* argument, py::handle object) {
+  if (!PyTuple_Check(object.ptr()))
+    reject(operation, argument, std::string("must be a tuple of integers, not ") + Py_TYPE(object.ptr())->tp_name);
+  const Py_ssize_t size = PyTuple_GET_SIZE(object.ptr());
+  if (size > kMaxDims)
+    throw std::invalid_argument(std::string(operation) + ": " + argument + " has " + std::to_string(size) +
+                                " entries, the most is " + std::to_string(kMaxDims));
+  shape.ndim = static_cast<int>(size);
+  for (Py_ssize_t i = 0; i < size; ++i) {
+    shape.size[i] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(object.ptr(), i), PyExc_ValueError);
+    if (shape.size[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
+  }
+}
+
+// A variable number of arrays.
+std::vector<View> read_all(const char* operation, const char* argument, const py::args& arrays) {
+  std::vector<View> views(arrays.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i)
+    read(views[i], operation, argument, PyTuple_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i)));
+  return views;
+}
+
+py::object new_array(const View& view, const Py_intptr_t* strides, char* data) {
+  PyObject* array = api().PyArray_NewFromDescr_(
+      api().PyArray_Type_, api().PyArray_DescrFromType_(kTypeNumbers[static_cast<int>(view.dtype)]), view.ndim,
+      reinterpret_cast<const Py_intptr_t*>(view.shape), strides, data, 0, nullptr);
+  if (!array) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(array);
+}
+
+py::object allocate(View& result) {
+  py::object array = new_array(result, nullptr, nullptr);
+  result.data = py::detail::array_proxy(array.ptr())->data;
+  return array;
+}
+
+// A read-only array over the memory of `owner`, which it keeps alive.
+py::object view_of(const View& view, py::handle owner) {
+  py::object array = new_array(view, reinterpret_cast<const Py_intptr_t*>(view.strides), view.data);
+  if (api().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) throw py::error_already_set();
+  return array;
+}
+
+// Allocates the result and runs the kernel, without the interpreter lock where there is enough to do.
+template <class Run> py::object compute(View& result, Index work, Run run) {
+  py::object array = allocate(result);
+  std::optional<py::gil_scoped_release> release;
+  if (work >= kWorthReleasing) release.emplace();
+  run();
+  release.reset();
+  return array;
+}
+
+py::object elementwise(const Function& f, const py::handle* arguments) {
+  View operands[3], result;
+  for (int i = 0; i < f.operands; ++i) read(operands[i], f.name, f.parameters[i], arguments[i]);
+  check_elementwise(f, operands, result);
+  return compute(result, count(result), [&] { run_elementwise(f, operands, result); });
+}
+
+void define_elementwise(py::module_& m) {
+  using py::arg, py::handle;
+  for (const Function& function : elementwise_functions()) {
+    const Function* f = &function;
+    const char* const* p = f->parameters;
+    if (f->operands == 1)
+      m.def(f->name, [f](handle x) { return elementwise(*f, &x); }, arg(p[0]), f->doc);
+    else if (f->operands == 2)
+      m.def(
+          f->name,
+          [f](handle x, handle y) {
+            const handle arguments[] = {x, y};
+            return elementwise(*f, arguments);
+          },
+          arg(p[0]), arg(p[1]), f->doc);
+    else
+      m.def(
+          f->name,
+          [f](handle x, handle y, handle z) {
+            const handle arguments[] = {x, y, z};
+            return elementwise(*f, arguments);
+          },
+          arg(p[0]), arg(p[1]), arg(p[2]), f->doc);
+  }
+}
+
+py::object reduce(const char* operation, Reducer reducer, py::handle array, py::handle over, bool keepdims, double correction) {
+  View x, result;
+  Shape axes;
+  read(x, operation, "x", array);
+  read(axes, operation, "axes", over);
+  check_reduce(operation, reducer, x, axes, keepdims, result);
+  return compute(result, count(x), [&] { run_reduce(reducer, x, axes, correction, result); });
+}
+
+void define_reductions(py::module_& m) {
+  using py::arg, py::handle;
+  struct Row {
+    const char* name;
+    Reducer reducer;
+    const char* doc;
+  };
+  for (const Row& row : {
+           Row{"sum", Reducer::sum, "The sum over axes."},
+           Row{"mean", Reducer::mean, "The mean over axes; NaN of nothing."},
+           Row{"max", Reducer::max, "The largest element over axes; NaN where one is."},
+           Row{"min", Reducer::min, "The smallest element over axes; NaN where one is."},
+           Row{"norm", Reducer::norm, "The Euclidean norm over axes, without overflow or underflow."},
+           Row{"logsumexp", Reducer::logsumexp, "log(sum(exp(x))) over axes; -inf of nothing."},
+       })
+    m.def(
+        row.name,
+        [row](handle x, handle axes, bool keepdims) { return reduce(row.name, row.reducer, x, axes, keepdims, 0); },
+        arg("x"), arg("axes"), arg("keepdims"), row.doc);
+  m.def(
+      "variance",
+      [](handle x, handle axes, bool keepdims, double correction) {
+        return reduce("variance", Reducer::variance, x, axes, keepdims, correction);
+      },
+      arg("x"), arg("axes"), arg("keepdims"), arg("correction"),
+      "The mean squared distance from the mean over axes, with divisor n - correction.");
+
+  for (const bool logarithm : {false, true}) {
+    const char* operation = logarithm ? "log_softmax" : "softmax";
+    m.def(
+        operation,
+        [=](handle array, handle over) {
+          View x, result;
+          Shape axes;
+          read(x, operation, "x", array);
+          read(axes, operation, "axes", over);
+          check_softmax(operation, x, axes, result);
+          return compute(result, count(x), [&] { run_softmax(logarithm, x, axes, result); });
+        },
+        arg("x"), arg("axes"), logarithm ? "log(softmax(x))." : "exp(x) divided by its sum over axes.");
+  }
+  m.def(
+      "argmax",
+      [](handle array, Index axis, bool keepdims) {
+        View x, result;
+        read(x, "argmax", "x", array);
+        check_argmax(x, axis, keepdims, result);
+        return compute(result, count(x), [&] { run_argmax(x, axis, result); });
+      },
+      arg("x"), arg("axis"), arg("keepdims"), "The index of the first largest element along an axis; of NaN, if any.");
+  m.def(
+      "isfinite_all",
+      [](handle array) {
+        View x;
+        read(x, "isfinite_all", "x", array);
+        return all_finite(x);
+      },
+      arg("x"), "Whether every element is finite.");
+}
+
+Index multiply_adds(const View& x, const View& result) {
+  const double work = static_cast<double>(count(x)) * static_cast<double>(result.shape[result.ndim - 1]);
+  return work < kWorthReleasing ? 0 : kWorthReleasing;  // as a product of integers it need not fit
+}
+
+void define_products_and_indexing(py::module_& m) {
+  using py::arg, py::handle;
+  m.def(
+      "matmul",
+      [](handle left, handle right) {
+        View x, y, result;
+        read(x, "matmul", "x", left);
+        read(y, "matmul", "y", right);
+        check_matmul(x, y, result);
+        return compute(result, multiply_adds(x, result), [&] { run_matmul(x, y, result); });
+      },
+      arg("x"), arg("y"), "The product of (..., m, k) and (..., k, n), batch shapes equal.");
+  m.def(
+      "gather",
+      [](handle array, const py::args& arrays) {
+        View x, result;
+        read(x, "gather", "x", array);
+        const std::vector<View> indices = read_all("gather", "an index array", arrays);
+        const Index k = static_cast<Index>(indices.size());
+        check_gather(x, indices.data(), k, result);
+        return compute(result, count(result), [&] { run_gather(x, indices.data(), k, result); });
+      },
+      arg("x"), "x[indices]: int64 arrays of one shape index the leading axes.");
+  m.def(
+      "scatter_add",
+      [](handle array, const py::args& arrays, handle into) {
+        View updates, result;
+        Shape shape;
+        read(updates, "scatter_add", "updates", array);
+        const std::vector<View> indices = read_all("scatter_add", "an index array", arrays);
+        const Index k = static_cast<Index>(indices.size());
+        read(shape, "scatter_add", "shape", into);
+        check_scatter_add(updates, indices.data(), k, shape, result);
+        return compute(result, count(updates), [&] { run_scatter_add(updates, indices.data(), k, result); });
+      },
+      arg("updates"), py::kw_only(), arg("shape"), "Zeros of a shape with updates added at indices, in order.");
+}
+
+void define_copies(py::module_& m) {
+  using py::arg, py::handle;
+  m.def(
+      "copy",
+      [](handle array) {
+        View x, result;
+        read(x, "copy", "x", array);
+        describe(result, "copy", x.dtype, x);
+        return compute(result, count(x), [&] { copy(x, result); });
+      },
+      arg("x"), "A contiguous copy.");
+  m.def(
+      "astype",
+      [](handle array, const std::string& dtype) {
+        View x, result;
+        read(x, "astype", "x", array);
+        describe(result, "astype", dtype_named("astype", dtype), x);
+        return compute(result, count(x), [&] { convert(x, result); });
+      },
+      arg("x"), arg("dtype"), "A contiguous copy with another dtype.");
+  m.def(
+      "concatenate",
+      [](const py::args& sequence, Index axis) {
+        View result;
+        const std::vector<View> arrays = read_all("concatenate", "an array", sequence);
+        const Index n = static_cast<Index>(arrays.size());
+        check_concatenate(arrays.data(), n, axis, result);
+        return compute(result, count(result), [&] { run_concatenate(arrays.data(), n, axis, result); });
+      },
+      py::kw_only(), arg("axis"), "Arrays joined along an axis.");
+  m.def(
+      "pad",
+      [](handle array, handle into, handle first, handle stride) {
+        View x, result;
+        Shape shape, starts, steps;
+        read(x, "pad", "x", array);
+        read(shape, "pad", "shape", into);
+        read(starts, "pad", "starts", first);
+        read(steps, "pad", "steps", stride);
+        check_pad(x, shape, starts, steps, result);
+        return compute(result, count(result), [&] { run_pad(x, starts, steps, result); });
+      },
+      arg("x"), arg("shape"), arg("starts"), arg("steps"), "Zeros of a shape with x at starts + i * steps of each axis.");
+}
+
+void define_views(py::module_& m) {
+  using py::arg, py::handle;
+  m.def(
+      "broadcast_to",
+      [](handle array, handle wanted) {
+        View x, result;
+        Shape shape;
+        read(x, "broadcast_to", "x", array);
+        read(shape, "broadcast_to", "shape", wanted);
+        broadcast_view(x, shape, result);
+        return view_of(result, array);
+      },
+      arg("x"), arg("shape"), "A read-only view with x repeated to a shape.");
+  m.def(
+      "transpose",
+      [](handle array, handle order) {
+        View x, result;
+        Shape axes;
+        read(x, "transpose", "x", array);
+        read(axes, "transpose", "axes", order);
+        transpose_view(x, axes, result);
+        return view_of(result, array);
+      },
+      arg("x"), arg("axes"), "A read-only view with the axes in another order.");
+  m.def(
+      "slice",
+      [](handle array, handle first, handle number, handle stride) {
+        View x, result;
+        Shape starts, sizes, steps;
+        read(x, "slice", "x", array);
+        read(starts, "slice", "starts", first);
+        read(sizes, "slice", "sizes", number);
+        read(steps, "slice", "steps", stride);
+        slice_view(x, starts, sizes, steps, result);
+        return view_of(result, array);
+      },
+      arg("x"), arg("starts"), arg("sizes"), arg("steps"), "A read-only view of starts + i * steps of each axis.");
+  m.def(
+      "reshape",
+      [](handle array, handle wanted) {
+        View x, result;
+        Shape shape;
+        read(x, "reshape", "x", array);
+        read(shape, "reshape", "shape", wanted);
+        if (reshape_view(x, shape, result)) return view_of(result, array);
+        describe(result, "reshape", x.dtype, shape.ndim, shape.size);
+        View flat = result;  // the copy is made in the shape of x, of the same size
+        describe(flat, "reshape", x.dtype, x);
+        return compute(result, count(x), [&] {
+          flat.data = result.data;
+          copy(x, flat);
+        });
+      },
+      arg("x"), arg("shape"), "x with another shape: a read-only view where the strides allow one, else a copy.");
+}
+
+}  // namespace
+}  // namespace minimeta
+
+PYBIND11_MODULE(_native, m) {
+  using namespace minimeta;
+  m.doc() = "The kernels of minimeta: numpy arrays in, fresh contiguous arrays (or read-only views) out.";
+  py::register_local_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const DtypeError& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    }
+  });
+  py::options options;
+  options.disable_function_signatures();  // the stub has the types
+  define_elementwise(m);
+  define_reductions(m);
+  define_products_and_indexing(m);
+  define_copies(m);
+  define_views(m);
+}

@@ -1,0 +1,235 @@
+// Reductions: each is one or two folds (fold.hpp) over the same sequences.
+//
+//   mean      = sum / K
+//   variance  = sum (x - mean)^2 / max(K - correction, 0): two passes, so no cancellation of large means
+//   norm      = sqrt(sum (x s)^2) / s, s the power of two next to 1 / max |x|: exact, and nothing over- or underflows
+//   logsumexp = m + log sum e^(x - m), m = max x
+//   softmax   = e^(x - m) / sum e^(x - m);   its logarithm = (x - m) - log sum e^(x - m)
+#include "reduce.hpp"
+
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "fold.hpp"
+#include "functions.hpp"
+
+namespace minimeta {
+namespace {
+
+struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
+  template <class T> static T identity() { return T(-0.0); }
+};
+struct Largest : functions::Maximum {
+  template <class T> static T identity() { return -std::numeric_limits<T>::infinity(); }
+};
+struct Smallest : functions::Minimum {
+  template <class T> static T identity() { return std::numeric_limits<T>::infinity(); }
+};
+
+struct Itself { template <class T> T operator()(T x, T) const { return x; } };
+struct Magnitude { template <class T> T operator()(T x, T) const { return std::fabs(x); } };
+struct SquaredDifference { template <class T> T operator()(T x, T mean) const { return (x - mean) * (x - mean); } };
+struct ScaledSquare { template <class T> T operator()(T x, T scale) const { return (x * scale) * (x * scale); } };
+struct ShiftedExp { template <class T> T operator()(T x, T shift) const { return std::exp(x - shift); } };
+
+void split(Reduction& r, const View& x, const Shape& axes) {
+  View kept, reduced;
+  kept.ndim = reduced.ndim = 0;
+  for (int d = 0; d < x.ndim; ++d) {
+    const bool goes = reduced.ndim < axes.ndim && axes.size[reduced.ndim] == d;
+    View& side = goes ? reduced : kept;
+    side.shape[side.ndim] = x.shape[d];
+    side.strides[side.ndim++] = x.strides[d];
+  }
+  plan<1>(r.kept, {&kept}, 0, kept.ndim);
+  plan<1>(r.reduced, {&reduced}, 0, reduced.ndim);
+  r.data = x.data;
+  r.outputs = count(kept);
+  r.length = count(reduced);
+}
+
+// A power of two near 1 / largest that is itself a normal number.
+template <class T> T norm_scale(T largest) {
+  constexpr int limit = std::numeric_limits<T>::max_exponent - 2;
+  return std::ldexp(T(1), -std::clamp(std::ilogb(largest), -limit, limit));
+}
+
+template <class T> void norm(const Reduction& r, T* result) {
+  fold<T, Magnitude, Largest>(r, nullptr, T(0), result);
+  const std::unique_ptr<T[]> scales(new T[r.outputs]), sums(new T[r.outputs]);
+  for (Index o = 0; o < r.outputs; ++o)
+    scales[o] = result[o] > 0 && std::isfinite(result[o]) ? norm_scale(result[o]) : T(1);
+  fold<T, ScaledSquare, Sum>(r, scales.get(), T(0), sums.get());
+  for (Index o = 0; o < r.outputs; ++o)  // zero, infinity and NaN are their own norms
+    if (result[o] > 0 && std::isfinite(result[o])) result[o] = std::sqrt(sums[o]) / scales[o];
+}
+
+template <class T> void logsumexp(const Reduction& r, T* result) {
+  const std::unique_ptr<T[]> sums(new T[r.outputs]);
+  fold<T, Itself, Largest>(r, nullptr, Largest::identity<T>(), result);
+  fold<T, ShiftedExp, Sum>(r, result, T(0), sums.get());
+  for (Index o = 0; o < r.outputs; ++o)  // an infinite maximum is the result: inf - inf would make it NaN
+    if (std::isfinite(result[o])) result[o] += std::log(sums[o]);
+}
+
+template <class T> void mean(const Reduction& r, T* result) {
+  fold<T, Itself, Sum>(r, nullptr, T(0), result);
+  for (Index o = 0; o < r.outputs; ++o) result[o] /= static_cast<T>(r.length);
+}
+
+template <class T> void variance(const Reduction& r, double correction, T* result) {
+  const std::unique_ptr<T[]> means(new T[r.outputs]);
+  mean(r, means.get());
+  fold<T, SquaredDifference, Sum>(r, means.get(), T(0), result);
+  const T divisor = static_cast<T>(std::fmax(static_cast<double>(r.length) - correction, 0.0));
+  for (Index o = 0; o < r.outputs; ++o) result[o] /= divisor;
+}
+
+template <class T> void reduce(Reducer reducer, const Reduction& r, double correction, T* result) {
+  switch (reducer) {
+    case Reducer::sum: return fold<T, Itself, Sum>(r, nullptr, T(0), result);
+    case Reducer::mean: return mean(r, result);
+    case Reducer::max: return fold<T, Itself, Largest>(r, nullptr, T(0), result);
+    case Reducer::min: return fold<T, Itself, Smallest>(r, nullptr, T(0), result);
+    case Reducer::norm: return norm(r, result);
+    case Reducer::logsumexp: return logsumexp(r, result);
+    case Reducer::variance: return variance(r, correction, result);
+  }
+}
+
+template <class T> void softmax(bool logarithm, const View& x, const Shape& axes, const View& result) {
+  Reduction r;
+  split(r, x, axes);
+  if (r.outputs == 0 || r.length == 0) return;
+  const std::unique_ptr<T[]> shifts(new T[r.outputs]), sums(new T[r.outputs]);
+  fold<T, Itself, Largest>(r, nullptr, T(0), shifts.get());
+  fold<T, ShiftedExp, Sum>(r, shifts.get(), T(0), sums.get());
+
+  // One shift and one sum for each sequence, seen with the shape of x.
+  View shift, sum;
+  Shape kept;
+  kept.ndim = x.ndim;
+  for (int d = 0, a = 0; d < x.ndim; ++d) {
+    const bool goes = a < axes.ndim && axes.size[a] == d;
+    kept.size[d] = goes ? 1 : x.shape[d];
+    a += goes;
+  }
+  describe(shift, "softmax", x.dtype, kept.ndim, kept.size);
+  std::copy_n(x.shape, x.ndim, shift.shape);
+  sum = shift;
+  shift.data = reinterpret_cast<char*>(shifts.get());
+  sum.data = reinterpret_cast<char*>(sums.get());
+  if (logarithm)
+    for (Index o = 0; o < r.outputs; ++o) sums[o] = std::log(sums[o]);
+  for_each_row<4>({&x, &shift, &sum, &result}, [=](char* const* data, const Index* strides, Index size) {
+    T* __restrict y = reinterpret_cast<T*>(data[3]);
+    read_row<T, T, T>(data, strides, [=](auto value, auto m, auto s) {
+      if (logarithm)
+        for (Index i = 0; i < size; ++i) y[i] = (value[i] - m[i]) - s[i];
+      else
+        for (Index i = 0; i < size; ++i) y[i] = std::exp(value[i] - m[i]) / s[i];
+    });
+  });
+}
+
+void check_axes(const char* operation, const View& x, const Shape& axes) {
+  for (int a = 0; a < axes.ndim; ++a) {
+    require_axis(operation, axes.size[a], x.ndim);
+    if (a > 0 && axes.size[a] <= axes.size[a - 1])
+      throw std::invalid_argument(std::string(operation) + ": axes must increase, not " + to_string(axes));
+  }
+}
+
+// x without its reduced axes, or with their sizes 1.
+void describe_reduced(const char* operation, Dtype dtype, const View& x, const Shape& axes, bool keepdims, View& result) {
+  Shape shape;
+  shape.ndim = 0;
+  for (int d = 0, a = 0; d < x.ndim; ++d) {
+    const bool goes = a < axes.ndim && axes.size[a] == d;
+    a += goes;
+    if (!goes || keepdims) shape.size[shape.ndim++] = goes ? 1 : x.shape[d];
+  }
+  describe(result, operation, dtype, shape.ndim, shape.size);
+}
+
+template <class T> void argmax(const Reduction& r, std::int64_t* result) {
+  char* data[1] = {const_cast<char*>(r.data)};
+  const Index stride = r.reduced.strides[0][0];
+  for_each_row<1>(r.kept, data, [&](char* const* first, const Index* strides, Index size) {
+    for (Index i = 0; i < size; ++i) {
+      const Strided<T> x{first[0] + i * strides[0], stride};
+      Index best = 0;
+      for (Index k = 1; k < r.length; ++k) {
+        const T most = x[best], other = x[k];
+        if constexpr (std::is_floating_point_v<T>) {
+          if (most != most) break;  // the first NaN wins
+          if (other > most || other != other) best = k;
+        } else if (most < other) {
+          best = k;
+        }
+      }
+      *result++ = best;
+    }
+  });
+}
+
+}  // namespace
+
+void check_reduce(const char* operation, Reducer reducer, const View& x, const Shape& axes, bool keepdims, View& result) {
+  require_float(operation, "x", x);
+  check_axes(operation, x, axes);
+  describe_reduced(operation, x.dtype, x, axes, keepdims, result);
+  if ((reducer == Reducer::max || reducer == Reducer::min) && count(x) == 0 && count(result) > 0)
+    throw std::invalid_argument(std::string(operation) + ": there is no element to choose in shape " + to_string(x) +
+                                " over axes " + to_string(axes));
+}
+
+void run_reduce(Reducer reducer, const View& x, const Shape& axes, double correction, const View& result) {
+  Reduction r;
+  split(r, x, axes);
+  with_float(x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    reduce<T>(reducer, r, correction, reinterpret_cast<T*>(result.data));
+  });
+}
+
+void check_softmax(const char* operation, const View& x, const Shape& axes, View& result) {
+  require_float(operation, "x", x);
+  check_axes(operation, x, axes);
+  describe(result, operation, x.dtype, x);
+}
+
+void run_softmax(bool logarithm, const View& x, const Shape& axes, const View& result) {
+  with_float(x.dtype, [&](auto tag) { softmax<typename decltype(tag)::type>(logarithm, x, axes, result); });
+}
+
+void check_argmax(const View& x, Index axis, bool keepdims, View& result) {
+  require_axis("argmax", axis, x.ndim);
+  if (!is_float(x.dtype) && x.dtype != Dtype::int64 && x.dtype != Dtype::boolean)
+    throw DtypeError(std::string("argmax: x must be bool, int64, float32 or float64, not ") + name(x.dtype));
+  Shape axes;
+  axes.ndim = 1;
+  axes.size[0] = axis;
+  describe_reduced("argmax", Dtype::int64, x, axes, keepdims, result);
+  if (x.shape[axis] == 0 && count(result) > 0)
+    throw std::invalid_argument("argmax: there is no element to choose in shape " + to_string(x) + " over axis " +
+                                std::to_string(axis));
+}
+
+void run_argmax(const View& x, Index axis, const View& result) {
+  Shape axes;
+  axes.ndim = 1;
+  axes.size[0] = axis;
+  Reduction r;
+  split(r, x, axes);
+  std::int64_t* to = reinterpret_cast<std::int64_t*>(result.data);
+  switch (x.dtype) {
+    case Dtype::boolean: return argmax<functions::Truth>(r, to);
+    case Dtype::int64: return argmax<std::int64_t>(r, to);
+    case Dtype::float32: return argmax<float>(r, to);
+    default: return argmax<double>(r, to);
+  }
+}
+
+}  // namespace minimeta

@@ -1,0 +1,342 @@
+"""Array: a value and how it was computed.
+
+Every differentiable computation is a straight line of operations, ``y = p(x1, ..., xn)``. An ``Array`` holds one
+``y`` together with ``p`` (its primitive), the ``x`` (its inputs) and the static parameters of the call. Following
+the inputs back gives the computation's graph, and that one graph serves three times:
+
+- with values, it is the **tape** that the backward pass walks (:mod:`minimeta.autodiff.derivatives`);
+- with shapes and dtypes in place of values (*abstract* Arrays), it is a **trace** of the function;
+- sorted by the order of creation, the trace is a **program** (:mod:`minimeta.program`).
+
+Recording follows values and not a global switch: an Array remembers its inputs only if it depends on an argument of
+a transformation that is still open, its ``trace``. Everything else is *detached*, a value and nothing more. An Array
+lives inside transformations; outside of them users only meet numpy arrays.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minimeta.errors import ShapeError, TracingError
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.primitive import Primitive
+
+Shape: TypeAlias = tuple[int, ...]
+ArrayLike: TypeAlias = "Array | NDArray[Any] | float | Sequence[Any]"
+
+#: What an operation returns: an Array inside a transformation, a numpy.ndarray outside of all. Both answer to the
+#: same operators and numpy functions, so code is written once; the type checker cannot tell which one it is.
+Value: TypeAlias = Any
+
+# An id is a moment: whatever has a smaller one existed before. Detached Arrays have id 0 and so precede every walk.
+moments = itertools.count(1)
+
+
+class Trace:
+    """One run of a user's function under a transformation.
+
+    Attributes
+    ----------
+    moment
+        When it began; of two open traces the older is the outer one.
+    open
+        Whether the function is still running, so that operations on its Arrays are recorded.
+    """
+
+    __slots__ = ("moment", "open")
+
+    def __init__(self) -> None:
+        self.moment = next(moments)
+        self.open = True
+
+
+class Abstract:
+    """The shape and dtype of a value that is not known.
+
+    Attributes
+    ----------
+    shape, dtype
+        As in numpy.
+    line
+        The user's line that computed it, for the messages of a compiled program.
+    """
+
+    __slots__ = ("dtype", "line", "shape")
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, line: str = "") -> None:
+        self.shape: Shape = tuple(shape)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.line = line
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}{list(self.shape)}"
+
+
+class Array:
+    """A value inside a transformation; it behaves as a numpy array that cannot be written to.
+
+    Attributes
+    ----------
+    value : numpy.ndarray or Abstract
+        The value, or its shape and dtype alone.
+    weak : bool
+        Whether it came from a Python scalar, which takes the dtype of what it meets.
+    trace : Trace or None
+        The outermost open transformation that it depends on; None if it is detached.
+    id : int
+        The moment of its creation; 0 if it is detached.
+    primitive, inputs, params
+        How it was computed; an argument or a detached value has no inputs.
+    """
+
+    __slots__ = ("__weakref__", "id", "inputs", "params", "primitive", "trace", "value", "weak")
+
+    # The comparison operators work element by element, so an Array cannot be a dictionary's key.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        value: Any,
+        weak: bool = False,
+        trace: Trace | None = None,
+        id: int = 0,  # noqa: A002
+        primitive: Primitive | None = None,
+        inputs: tuple[Array, ...] = (),
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        self.value = value
+        self.weak = weak
+        self.trace = trace
+        self.id = id
+        self.primitive = primitive
+        self.inputs = inputs
+        self.params = params
+
+    # What it looks like
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        shape: Shape = self.value.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+        dtype: np.dtype[Any] = self.value.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.value.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for side in self.value.shape:
+            size *= side
+        return size
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TracingError("len() of an Array of shape (): it has no axis to count along")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        if type(self.value) is Abstract:
+            return f"Array({self.value!r})"
+        return f"Array({self.value!r})" if self.trace is None else f"Array({self.value!r}, traced)"
+
+    # What cannot be done with it, and what to do instead
+
+    def __setitem__(self, key: object, value: object) -> None:
+        raise TracingError(
+            f"x[...] = v on an Array of shape {self.shape}: Arrays cannot be changed in place, because the backward "
+            "pass needs the value that was there. Build a new one with where, concatenate, pad or scatter_add"
+        )
+
+    def _scalar(self, what: str) -> NDArray[Any]:
+        """The one element, where taking it out of the graph loses no derivative."""
+        if self.size != 1:
+            raise ShapeError(f"{what} of an Array of shape {self.shape}: it needs exactly one element")
+        if type(self.value) is Abstract:
+            raise TracingError(
+                f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Choose element by "
+                "element with where(condition, a, b), or pass what decides as a static Python argument"
+            )
+        value: NDArray[Any] = self.value
+        return value
+
+    def __bool__(self) -> bool:
+        # A branch is piecewise constant: on a known value it is taken like any other, and loses no derivative.
+        return bool(self._scalar("the truth value"))
+
+    def _number(self, what: str) -> Any:
+        value = self._scalar(what)
+        if self.trace is not None and self.dtype.kind == "f":
+            raise TracingError(
+                f"{what} of an Array that is being differentiated: the derivative would be lost. Keep it an Array, "
+                f"or say that it is a constant: {what[:-2]}(stop_gradient(x))"
+            )
+        return value.item()
+
+    def __float__(self) -> float:
+        return float(self._number("float()"))
+
+    def __int__(self) -> int:
+        return int(self._number("int()"))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TracingError(f"an Array of dtype {self.dtype.name} as an index: indices must be integers")
+        return int(self._number("int()"))
+
+    def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
+        raise TracingError(
+            f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
+            "calls them), which would lose its derivative. Use minimeta's function of the same name, or return the "
+            "value from the function (value_and_grad, has_aux=True) and convert it outside"
+        )
+
+    # numpy's protocols: np.exp(x), np.sum(x) and the like find their counterpart here
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
+        if method != "__call__":
+            raise TracingError(f"np.{ufunc.__name__}.{method} has no derivative here; use sum, max, min or take instead")
+        if keywords.get("out") is not None:
+            raise TracingError(f"np.{ufunc.__name__}(..., out=...): an Array is never written to; drop out=")
+        return operations.counterpart(ufunc)(*inputs, **keywords)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]
+    ) -> Value:
+        if keywords.get("out") is not None:
+            raise TracingError(f"np.{function.__name__}(..., out=...): an Array is never written to; drop out=")
+        keywords = {name: value for name, value in keywords.items() if name != "out"}
+        return operations.counterpart(function)(*arguments, **keywords)
+
+    # Operators
+
+    def __add__(self, other: ArrayLike) -> Array:
+        return operations.add(self, other)
+
+    def __radd__(self, other: ArrayLike) -> Array:
+        return operations.add(other, self)
+
+    def __sub__(self, other: ArrayLike) -> Array:
+        return operations.subtract(self, other)
+
+    def __rsub__(self, other: ArrayLike) -> Array:
+        return operations.subtract(other, self)
+
+    def __mul__(self, other: ArrayLike) -> Array:
+        return operations.multiply(self, other)
+
+    def __rmul__(self, other: ArrayLike) -> Array:
+        return operations.multiply(other, self)
+
+    def __truediv__(self, other: ArrayLike) -> Array:
+        return operations.divide(self, other)
+
+    def __rtruediv__(self, other: ArrayLike) -> Array:
+        return operations.divide(other, self)
+
+    def __pow__(self, other: ArrayLike) -> Array:
+        return operations.power(self, other)
+
+    def __rpow__(self, other: ArrayLike) -> Array:
+        return operations.power(other, self)
+
+    def __matmul__(self, other: ArrayLike) -> Array:
+        return operations.matmul(self, other)
+
+    def __rmatmul__(self, other: ArrayLike) -> Array:
+        return operations.matmul(other, self)
+
+    def __neg__(self) -> Array:
+        return operations.negative(self)
+
+    def __pos__(self) -> Array:
+        return self
+
+    def __abs__(self) -> Array:
+        return operations.absolute(self)
+
+    def __eq__(self, other: object) -> Array:  # type: ignore[override]
+        return operations.equal(self, other)
+
+    def __ne__(self, other: object) -> Array:  # type: ignore[override]
+        return operations.not_equal(self, other)
+
+    def __lt__(self, other: ArrayLike) -> Array:
+        return operations.less(self, other)
+
+    def __le__(self, other: ArrayLike) -> Array:
+        return operations.less_equal(self, other)
+
+    def __gt__(self, other: ArrayLike) -> Array:
+        return operations.greater(self, other)
+
+    def __ge__(self, other: ArrayLike) -> Array:
+        return operations.greater_equal(self, other)
+
+    def __and__(self, other: ArrayLike) -> Array:
+        return operations.logical_and(self, other)
+
+    def __or__(self, other: ArrayLike) -> Array:
+        return operations.logical_or(self, other)
+
+    def __invert__(self) -> Array:
+        return operations.logical_not(self)
+
+    def __getitem__(self, key: Any) -> Array:
+        return operations.index(self, key)
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[i] for i in range(len(self)))
+
+    # numpy's methods
+
+    @property
+    def T(self) -> Array:  # noqa: N802 (numpy's name)
+        """The axes in reverse order."""
+        return operations.transpose(self)
+
+    def transpose(self, *axes: Any) -> Array:
+        """Permute the axes; see :func:`minimeta.transpose`."""
+        return operations.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
+
+    def reshape(self, *shape: Any) -> Array:
+        """Arrange the elements in another shape; see :func:`minimeta.reshape`."""
+        return operations.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def astype(self, dtype: DTypeLike) -> Array:
+        """Convert to another dtype; see :func:`minimeta.astype`."""
+        return operations.astype(self, dtype)
+
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+        """Sum; see :func:`minimeta.sum`."""
+        return operations.sum(self, axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+        """Mean; see :func:`minimeta.mean`."""
+        return operations.mean(self, axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+        """Maximum; see :func:`minimeta.max`."""
+        return operations.max(self, axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+        """Minimum; see :func:`minimeta.min`."""
+        return operations.min(self, axis, keepdims=keepdims)
+
+
+from minimeta.autodiff import operations  # noqa: E402 (last: the operations are written on Arrays)

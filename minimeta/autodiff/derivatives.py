@@ -1,0 +1,504 @@
+"""Derivatives: functions that turn a function into another one.
+
+Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)`` with Jacobian ``J``:
+
+    vjp       v -> J^T v         one walk back
+    grad      J^T 1              vjp of a scalar function
+    jvp       u -> J u           the vjp of the vjp: v -> J^T v is linear, and the transpose of J^T is J
+    jacobian  J                  one vjp for each element of y
+    hvp       u -> H u           the jvp of the gradient
+    hessian   H                  the jacobian of the gradient
+
+The walk's rules are operations like all others, so each of these can be applied to the result of another, in any
+order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with float32 or float64 leaves. Results
+are numpy arrays that are writable, contiguous and share no memory; inside another transformation they are Arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.graph import Recording, StraightLine, backward, free_variables, linearise, record
+from minimeta.autodiff.operations import reshape, stack
+from minimeta.autodiff.primitive import Primitive, apply, constant, lasting, outermost
+from minimeta.errors import DtypeError, ShapeError, TracingError
+
+Function = Callable[..., Any]
+
+
+def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """The value of a function and its pullback ``v -> J^T v``.
+
+    Parameters
+    ----------
+    function
+        Of the arguments, to a tree of arrays; with ``has_aux``, to a pair of one and anything else.
+    *arguments
+        Trees of float32 or float64 arrays or Python floats.
+    has_aux
+        Whether the function returns something beside what is differentiated.
+
+    Returns
+    -------
+    output
+        The function's value.
+    pullback
+        From a tree of cotangents like the output to a tuple of cotangents like the arguments. It may be called any
+        number of times.
+    aux
+        Only with ``has_aux``.
+
+    Raises
+    ------
+    DtypeError
+        A leaf of the arguments is not a float.
+    """
+    leaves, structure = tree.flatten(arguments)
+    _check_differentiable(leaves, arguments, "vjp")
+    recording, outputs, output_structure, aux = _run(function, arguments, has_aux)
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        given = _cotangents_like(outputs, tree.leaves_like(output_structure, cotangent))
+        found = backward(recording, outputs, given)
+        gradients: tuple[Any, ...] = tree.unflatten(structure, _settled_gradients(recording, found))
+        return gradients
+
+    output = tree.unflatten(output_structure, [_settle(x) for x in outputs])
+    return (output, pullback, aux) if has_aux else (output, pullback)
+
+
+def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """A function that computes the value and the gradient of a scalar function.
+
+    Parameters
+    ----------
+    function
+        To one float of shape ``()``; with ``has_aux``, to a pair of it and anything else.
+    argnums
+        The positional argument, or arguments, to differentiate with respect to.
+    has_aux
+        Whether the function returns something beside what is differentiated.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, to ``(value, gradient)``, or ``((value, aux), gradient)`` with ``has_aux``. The gradient
+        is a tree like the argument, or a tuple of trees if ``argnums`` is a sequence.
+
+    Raises
+    ------
+    DtypeError
+        A leaf of the arguments to differentiate with respect to, or the function's value, is not a float.
+    ShapeError
+        The function's value is not a scalar, or ``argnums`` names an argument that is not there.
+    """
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def transformed(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
+        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        for number in numbers:
+            if not -len(arguments) <= number < len(arguments):
+                raise ShapeError(f"grad: argnums={argnums}, but the function was called with {len(arguments)} arguments")
+        numbers = tuple(number % len(arguments) for number in numbers)
+        chosen = tuple(arguments[number] for number in numbers)
+        leaves, structure = tree.flatten(chosen)
+        _check_differentiable(leaves, chosen, "grad", numbers)
+
+        def partial(*values: Any) -> Any:
+            replaced = dict(zip(numbers, values, strict=True))
+            return function(*(replaced.get(i, x) for i, x in enumerate(arguments)), **keywords)
+
+        recording, outputs, output_structure, aux = _run(partial, chosen, has_aux)
+        _check_scalar(outputs, output_structure, has_aux)
+        value = outputs[0]
+        one = np.ones((), value.dtype) if isinstance(value, (Array, np.ndarray)) else 1.0
+        found = backward(recording, outputs, [Array(np.asarray(one))])
+        gradients = tree.unflatten(structure, _settled_gradients(recording, found))
+        gradient = gradients[0] if isinstance(argnums, int) else gradients
+        return ((_settle(value), aux) if has_aux else _settle(value)), gradient
+
+    return transformed
+
+
+def grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """A function that computes the gradient of a scalar function.
+
+    Parameters and errors are those of :func:`value_and_grad`.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, to the gradient; to ``(gradient, aux)`` with ``has_aux``.
+
+    Examples
+    --------
+    >>> grad(lambda x: x**3)(2.0)
+    array(12.)
+    >>> grad(grad(lambda x: x**3))(2.0)
+    array(12.)
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def transformed(*arguments: Any, **keywords: Any) -> Any:
+        value, gradient = both(*arguments, **keywords)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return transformed
+
+
+def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """The value of a function and its derivative along a direction, ``J u``.
+
+    Parameters
+    ----------
+    function
+        Of the primals, to a tree of arrays.
+    primals
+        The arguments, a sequence of trees.
+    tangents
+        The direction, a sequence of trees of the same form and shapes.
+
+    Returns
+    -------
+    output, tangent
+        Two trees of the same form.
+
+    Raises
+    ------
+    DtypeError, ShapeError
+        Primals that are not floats, or tangents of another form or shape.
+    """
+    output, pullback = vjp(function, *primals)
+    zeros = tree.map(lambda y: np.zeros(y.shape, y.dtype), output)
+    _, transpose = vjp(pullback, zeros)
+    (tangent,) = transpose(tuple(tangents))
+    return output, tangent
+
+
+def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The Hessian of a scalar function times a vector, without the Hessian.
+
+    Parameters
+    ----------
+    function
+        To one float of shape ``()``.
+    primals, tangents
+        The point and the vector: sequences of trees of the same form. All arguments are differentiated.
+
+    Returns
+    -------
+    tuple
+        ``H u``, a tree like each primal.
+    """
+    numbers = tuple(range(len(primals)))
+    product: tuple[Any, ...] = jvp(grad(function, numbers), primals, tangents)[1]
+    return product
+
+
+def jacobian(function: Function, argnum: int = 0) -> Function:
+    """A function that computes the Jacobian matrix, one walk for each element of the output.
+
+    Parameters
+    ----------
+    function
+        To a tree of arrays.
+    argnum
+        The positional argument to differentiate with respect to.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, to a tree like the output whose leaves are trees like the argument, whose leaves have
+        the shape of the output's leaf followed by that of the argument's.
+    """
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def transformed(*arguments: Any, **keywords: Any) -> Any:
+        def partial(x: Any) -> Any:
+            return function(*arguments[:argnum], x, *arguments[argnum + 1 :], **keywords)
+
+        output, pullback = vjp(partial, arguments[argnum])
+        outputs, structure = tree.flatten(output)
+        zeros = [np.zeros(y.shape, y.dtype) for y in outputs]
+
+        def rows(place: int) -> Any:
+            """The derivative of one leaf of the output."""
+            shape = zeros[place].shape
+            gradients = []
+            for position in np.ndindex(shape):
+                one_hot = zeros[place].copy()
+                one_hot[position] = 1
+                (gradient,) = pullback(tree.unflatten(structure, [*zeros[:place], one_hot, *zeros[place + 1 :]]))
+                gradients.append(gradient)
+            if not gradients:
+                return tree.map(lambda x: np.zeros((*shape, *np.shape(x)), zeros[place].dtype), arguments[argnum])
+            return tree.map(lambda *parts: reshape(stack(parts), (*shape, *parts[0].shape)), *gradients)
+
+        return tree.unflatten(structure, [rows(place) for place in range(len(outputs))])
+
+    return transformed
+
+
+def hessian(function: Function, argnum: int = 0) -> Function:
+    """A function that computes the Hessian of a scalar function: the Jacobian of its gradient.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, to a tree like the argument of trees like the argument; for one array of shape ``s``,
+        an array of shape ``(*s, *s)``.
+    """
+    return jacobian(grad(function, argnum), argnum)
+
+
+# Functions whose derivative is computed in another way than they are
+
+
+class custom_vjp:  # noqa: N801 (used as a decorator)
+    """A function with a derivative of your own.
+
+    ``rule(cotangent, output, *arguments)`` returns the arguments' cotangents: a tuple with one tree (or None for no
+    derivative) for each argument. It is written in minimeta's operations, and is itself differentiated for higher
+    orders. Arrays that the function takes from outside, by closure, keep their ordinary derivative.
+
+    Parameters
+    ----------
+    function
+        Of trees of arrays, to a tree of arrays.
+    rule
+        Its derivative; may be given later, by the decorator :meth:`rule`.
+
+    Examples
+    --------
+    >>> @custom_vjp
+    ... def clipped(x):
+    ...     return x
+    >>> @clipped.rule
+    ... def _(cotangent, output, x):
+    ...     return (minimum(maximum(cotangent, -1.0), 1.0),)
+    >>> grad(lambda x: 5.0 * clipped(x))(2.0)
+    array(1.)
+    """
+
+    def __init__(self, function: Function, rule: Function | None = None) -> None:
+        self._function = function
+        self._rule = rule
+        functools.update_wrapper(self, function)
+
+    def rule(self, rule: Function) -> Function:
+        """Set the rule; use as a decorator."""
+        self._rule = rule
+        return rule
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The function's value."""
+        if self._rule is None:
+            raise TracingError(f"custom_vjp {self._function!r} has no rule yet; give one with @function.rule")
+        return _region(_CUSTOM_VJP, self._function, arguments, rule=self._rule)
+
+
+def rematerialize(function: Function) -> Function:
+    """The same function, whose intermediate values are computed again in the backward pass instead of being kept.
+
+    Parameters
+    ----------
+    function
+        Of trees of arrays, to a tree of arrays; what it takes by closure is differentiated too.
+
+    Returns
+    -------
+    callable
+        Equal to the function, to every order of derivative; it holds the memory of its arguments and results alone.
+    """
+
+    @functools.wraps(function)
+    def transformed(*arguments: Any) -> Any:
+        return _region(_REMATERIALIZE, function, arguments)
+
+    return transformed
+
+
+def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...], **params: Any) -> Any:
+    """Run a function as one node of the graph, whose operands are its arguments and its free variables."""
+    leaves, structure = tree.flatten(arguments)
+    if outermost(leaves) is None:
+        return function(*arguments)
+    recording, outputs, output_structure, _ = _run(function, arguments, False)
+    free = free_variables(recording, outputs)
+    line = linearise([*recording.aliases, *free], outputs)
+    operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
+    value = tuple(_value(y) for y in outputs)
+    structures = {"arguments": structure, "output": output_structure} if primitive is _CUSTOM_VJP else {}
+    node = Array(
+        value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
+    )
+    return tree.unflatten(output_structure, [apply(_PROJECT, node, place=i) for i in range(len(outputs))])
+
+
+def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
+    """Compute a region again and walk it backwards."""
+    recording = record(lambda *values: line.run(values), operands)
+    return backward(recording, recording.output, cotangents)
+
+
+def _rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+    return _replay(line, operands, cotangents)
+
+
+def _custom_rule(
+    cotangents: Any,
+    node: Array,
+    *operands: Array,
+    line: StraightLine,
+    rule: Function,
+    arguments: tree.Structure,
+    output: tree.Structure,
+) -> list[Any]:
+    count = _count_leaves(arguments)
+    outputs = [apply(_PROJECT, node, place=i) for i in range(len(line.outputs))]
+    given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
+    trees = tree.unflatten(arguments, operands[:count])
+    answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+    if not isinstance(answer, tuple) or len(answer) != len(trees):
+        raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
+    found: list[Any] = []
+    for position, (argument, cotangent) in enumerate(zip(trees, answer, strict=True)):
+        leaves, structure = tree.flatten(argument)
+        parts = [None] * len(leaves) if cotangent is None else tree.leaves_like(structure, cotangent)
+        for x, g in zip(leaves, parts, strict=True):
+            if g is not None and np.shape(g) != x.shape:
+                raise ShapeError(
+                    f"the rule of a custom_vjp gave argument {position}, of shape {x.shape}, a cotangent of shape {np.shape(g)}"
+                )
+            found.append(None if g is None else g if type(g) is Array else constant(np.asarray(g, x.dtype)))
+    free = _replay(line, operands, cotangents)[count:] if len(operands) > count else []
+    return [*found, *free]
+
+
+def _project_rule(g: Array, y: Array, node: Array, place: int) -> tuple[Any, ...]:
+    return tuple(g if i == place else None for i in range(len(node.value)))
+
+
+def _kernel_of(primitive: Primitive, *values: Any, **params: Any) -> Any:
+    return primitive.kernel(*values, **params)
+
+
+def _reference_of(primitive: Primitive, *values: Any, **params: Any) -> Any:
+    return primitive.reference(*values, **params)
+
+
+def _structural(name: str, rules: Any, evaluate: bool = True) -> Primitive:
+    """A primitive whose meaning is another computation; it has nothing of its own to test."""
+
+    def run(evaluate: Function) -> Function:
+        return lambda *values, line, **_: tuple(line.run(values, evaluate))
+
+    def pick(values: Any, place: int) -> Any:
+        return values[place]
+
+    def no_sample(draw: Any) -> Any:
+        raise TracingError(f"{name} has no operands of its own")
+
+    kernel, reference = (run(_kernel_of), run(_reference_of)) if evaluate else (pick, pick)
+    shape = kernel if not evaluate else lambda *values, line, **_: tuple(step for step in line.outputs)
+    return Primitive(name, shape, reference, rules, no_sample, kernel)
+
+
+_REMATERIALIZE = _structural("rematerialize", _rematerialize_rule)
+_CUSTOM_VJP = _structural("custom_vjp", _custom_rule)
+_PROJECT = _structural("project", (_project_rule,), evaluate=False)
+
+
+# Arguments and results
+
+
+def _count_leaves(structure: tree.Structure) -> int:
+    return 1 if structure.kind == "leaf" else sum(_count_leaves(child) for child in structure.children)
+
+
+def _run(function: Function, arguments: Sequence[Any], has_aux: bool) -> tuple[Recording, list[Any], tree.Structure, Any]:
+    recording = record(function, arguments)
+    output, aux = recording.output, None
+    if has_aux:
+        if not isinstance(output, tuple) or len(output) != 2:
+            raise ShapeError("has_aux=True: the function must return a pair (value, aux)")
+        output, aux = output
+        aux = tree.map(lambda x: _settle(x) if type(x) is Array else x, aux)
+    outputs, structure = tree.flatten(output)
+    return recording, outputs, structure, aux
+
+
+def _value(x: Any) -> Any:
+    return x.value if type(x) is Array else np.asarray(x)
+
+
+def _settle(x: Any) -> Any:
+    """A result as the caller meets it: an Array inside a transformation that is still open, otherwise a numpy array."""
+    if type(x) is Array and (type(x.value) is Abstract or (x.trace is not None and x.trace.open)):
+        return x
+    return np.array(_value(x), order="C")
+
+
+def _settled_gradients(recording: Recording, found: Sequence[Array | None]) -> list[Any]:
+    return [
+        np.zeros(x.shape, x.dtype) if g is None else _settle(g) for x, g in zip(recording.aliases, found, strict=True)
+    ]
+
+
+def _check_differentiable(leaves: Sequence[Any], arguments: Any, name: str, numbers: Sequence[int] | None = None) -> None:
+    for i, leaf in enumerate(leaves):
+        if type(leaf) is float or (isinstance(leaf, (Array, np.ndarray)) and leaf.dtype.kind == "f"):
+            continue
+        dtype = leaf.dtype if isinstance(leaf, (Array, np.ndarray, np.generic)) else np.dtype(type(leaf)) if isinstance(
+            leaf, (bool, int, float)
+        ) else None
+        if dtype is not None and dtype.kind == "f":
+            continue
+        position, _, rest = tree.paths(arguments)[i].partition("/")
+        place = f"argument {numbers[int(position)] if numbers else position}" + (f" at {rest!r}" if rest else "")
+        if dtype is None:
+            raise DtypeError(f"{name} with respect to {place}: a {type(leaf).__name__} is not an array of floats")
+        raise DtypeError(
+            f"{name} with respect to {place}, of dtype {dtype.name}: derivatives are with respect to floats. Convert it "
+            f"(float(x), x.astype(np.float32)), or leave it out of argnums"
+        )
+
+
+def _check_scalar(outputs: Sequence[Any], structure: tree.Structure, has_aux: bool) -> None:
+    if structure.kind != "leaf":
+        hint = "" if has_aux else "; for something beside the value use has_aux=True"
+        kind = getattr(structure.kind, "__name__", "None")
+        raise ShapeError(f"grad of a function that returns a {kind}: it must return one scalar{hint}")
+    value = outputs[0]
+    shape = value.shape if isinstance(value, (Array, np.ndarray)) else np.shape(value)
+    if shape != ():
+        raise ShapeError(
+            f"grad of a function that returns shape {shape}: it must return a scalar, of shape (). Reduce it with sum or "
+            "mean, or use jacobian or vjp"
+        )
+    dtype = value.dtype if isinstance(value, (Array, np.ndarray)) else np.asarray(value).dtype
+    if dtype.kind != "f":
+        raise DtypeError(f"grad of a function that returns dtype {dtype.name}: it must return a float; convert with astype")
+
+
+def _cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
+    given: list[Array | None] = []
+    for i, (y, g) in enumerate(zip(outputs, cotangents, strict=True)):
+        value = _value(y)
+        if value.dtype.kind != "f":
+            given.append(None)
+            continue
+        array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype))
+        if array.shape != value.shape:
+            raise ShapeError(
+                f"pullback: output {i} has shape {value.shape}, its cotangent has shape {array.shape}; they must be equal"
+            )
+        given.append(array)
+    return given

@@ -1,0 +1,232 @@
+"""The graph that Arrays form: recording it, walking it backwards, writing it down as a straight line.
+
+A computation ``y = p3(p1(x), p2(p1(x)))`` is a graph whose nodes are values. Backwards, the chain rule sums over all
+paths: a node's cotangent is the sum of the contributions of everything computed from it,
+
+    dL/dx = sum over the uses of x of dL/dy dy/dx .
+
+Therefore a node may hand on its cotangent only after *all* its uses have contributed: in ``b = a + a; c = b * b`` the
+sum at ``b`` must be complete before ``a`` gets its share. Any order in which every node comes after its inputs will
+do, reversed; ids grow with time, so sorting by id is such an order, and no walk needs recursion.
+
+A walk begins at *aliases*: fresh Arrays equal to the arguments. What is older than the aliases is a *free variable*
+of the function (a constant here, perhaps an argument of an outer transformation), and the walk stops there. That is
+what keeps nested derivatives apart: in ``grad(lambda x: x * grad(lambda y: x + y)(1.0))`` the inner walk never sees
+that ``x`` is being differentiated too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.operations import elementwise
+from minimeta.autodiff.primitive import Primitive, apply, constant, context, outermost
+
+
+class Recording(NamedTuple):
+    """A finished run of a function on aliases.
+
+    Attributes
+    ----------
+    trace
+        Its trace, closed.
+    aliases
+        The fresh Arrays that stood for the arguments' leaves.
+    output
+        What the function returned.
+    """
+
+    trace: Trace
+    aliases: list[Array]
+    output: Any
+
+
+def alias(x: Any, trace: Trace) -> Array:
+    """A fresh Array equal to ``x`` that belongs to a new trace, or to the older one that ``x`` belongs to."""
+    array = x if type(x) is Array else constant(x, private=True)
+    outer = outermost((array,))
+    inputs = () if outer is None else (array,)
+    return Array(array.value, array.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
+
+
+def record(function: Callable[..., Any], arguments: Sequence[Any]) -> Recording:
+    """Run a function on aliases of its arguments (trees), remembering how everything was computed."""
+    leaves, structure = tree.flatten(tuple(arguments))
+    trace = Trace()
+    try:
+        aliases = [alias(leaf, trace) for leaf in leaves]
+        output = function(*tree.unflatten(structure, aliases))
+    finally:
+        trace.open = False
+    return Recording(trace, aliases, output)
+
+
+def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
+    """Cotangents of the aliases, given those of some outputs; None where there is no dependence."""
+    aliases = recording.aliases
+    if not aliases:
+        return []
+    graph = _reachable(outputs, aliases[0].id)
+    order = sorted(graph)
+    # Which nodes depend on the aliases at all: only those have a cotangent worth computing.
+    active = {array.id for array in aliases}
+    for id in order:  # noqa: A001
+        for x in graph[id].inputs:
+            if x.id in active:
+                active.add(id)
+                break
+
+    total: dict[int, Any] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if cotangent is not None and type(output) is Array and output.id in active:
+            total[output.id] = _sum(total.get(output.id), cotangent)
+    before = context.walking
+    context.walking = (*before, recording.trace)
+    try:
+        while order:
+            array = graph[order.pop()]
+            used = [x.id in active for x in array.inputs]
+            if array.id in total and True in used:  # An alias's own input is another walk's affair.
+                for x, contribution in zip(array.inputs, _contributions(array, total.pop(array.id), used), strict=True):
+                    if contribution is not None and x.id in active:
+                        total[x.id] = _sum(total.get(x.id), contribution)
+    finally:
+        context.walking = before
+    return [total.get(array.id) for array in aliases]
+
+
+def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
+    """Everything that the outputs were computed from, back to a moment."""
+    graph: dict[int, Array] = {}
+    stack = [x for x in outputs if type(x) is Array and x.id >= since]
+    while stack:
+        array = stack.pop()
+        if array.id not in graph:
+            graph[array.id] = array
+            stack += [x for x in array.inputs if x.id >= since]
+    return graph
+
+
+def _contributions(array: Array, cotangent: Any, used: Sequence[bool]) -> Sequence[Any]:
+    """What an array's cotangent gives to each of its inputs."""
+    primitive, inputs, params = array.primitive, array.inputs, array.params
+    assert primitive is not None and params is not None
+    rules = primitive.rules
+    if type(rules) is not tuple:
+        everything: Sequence[Any] = rules(cotangent, array, *inputs, **params)  # type: ignore[operator]
+        return everything
+    contributions: list[Any] = [None] * len(inputs)
+    for i, rule in enumerate(rules):
+        if rule is not None and used[i]:
+            contributions[i] = rule(cotangent, array, *inputs, **params)
+    return contributions
+
+
+def _sum(total: Any, contribution: Any) -> Any:
+    if total is None:
+        return contribution
+    if isinstance(total, tuple):  # a primitive with several results has a tuple of cotangents
+        return tuple([a if b is None else _sum(a, b) for a, b in zip(total, contribution, strict=True)])
+    return elementwise.add(total, contribution)
+
+
+# The straight line
+
+
+class Step(NamedTuple):
+    """One instruction: ``values[result] = primitive(*values[operands], **params)``; results count up."""
+
+    primitive: Primitive
+    operands: tuple[int, ...]
+    params: dict[str, Any]
+    shape: Any
+    line: str
+
+
+class StraightLine(NamedTuple):
+    """A computation written down once: it refers to no Array, and can be run on values, Arrays or references.
+
+    Values are numbered: the operands, then the constants, then the result of each step.
+    """
+
+    operands: tuple[Any, ...]
+    constants: tuple[Any, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+
+    def run(self, operands: Sequence[Any], evaluate: Callable[..., Any] = apply) -> list[Any]:
+        """Outputs for these operands; ``evaluate(primitive, *operands, **params)`` computes each step."""
+        values = [*operands, *self.constants]
+        for step in self.steps:
+            values.append(evaluate(step.primitive, *[values[i] for i in step.operands], **step.params))
+        return [values[i] for i in self.outputs]
+
+
+def free_variables(recording: Recording, outputs: Sequence[Any]) -> list[Array]:
+    """Arrays of open transformations that the outputs depend on other than through the aliases."""
+    since = recording.aliases[0].id
+    found: dict[int, Array] = {}
+    for array in _reachable(outputs, since).values():
+        if array.primitive is not elementwise.ALIAS or array not in recording.aliases:
+            found.update({x.id: x for x in array.inputs if x.trace is not None and x.id < since})
+    found.update({x.id: x for x in outputs if type(x) is Array and x.trace is not None and x.id < since})
+    return [found[id] for id in sorted(found)]
+
+
+def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine:
+    """Write down how the outputs follow from the operands; whatever else they need is a constant."""
+    place = {array.id: i for i, array in enumerate(operands)}
+    boundary = {array.id for array in operands}
+    graph: dict[int, Array] = {}
+    constants: list[Any] = []
+    stack = list(outputs)
+    while stack:
+        array = stack.pop()
+        if type(array) is Array and array.id and array.id not in boundary and array.id not in graph:
+            graph[array.id] = array
+            stack += array.inputs
+    order = [graph[id] for id in sorted(graph)]
+
+    def constant_place(value: Any) -> int:
+        for i, known in enumerate(constants):
+            if known is value:
+                return len(operands) + i
+        constants.append(value)
+        return len(operands) + len(constants) - 1
+
+    # Constants are numbered before steps, so they are collected first.
+    places: list[tuple[Array, list[tuple[bool, int]]]] = []
+    for array in order:
+        row = []
+        for x in array.inputs:
+            known = x.id in boundary or x.id in graph
+            row.append((known, x.id if known else constant_place(x.value)))
+        places.append((array, row))
+    last = [
+        (True, y.id) if type(y) is Array and (y.id in boundary or y.id in graph) else (False, constant_place(_value(y)))
+        for y in outputs
+    ]
+    first_step = len(operands) + len(constants)
+    place.update({array.id: first_step + i for i, array in enumerate(order)})
+    steps = []
+    for array, row in places:
+        assert array.primitive is not None and array.params is not None
+        numbers = tuple(place[key] if known else key for known, key in row)
+        steps.append(Step(array.primitive, numbers, array.params, _form(array.value), getattr(array.value, "line", "")))
+    return StraightLine(
+        tuple(_form(x.value) for x in operands),
+        tuple(constants),
+        tuple(steps),
+        tuple(place[key] if known else key for known, key in last),
+    )
+
+
+def _value(x: Any) -> Any:
+    return x.value if type(x) is Array else constant(x, private=True).value
+
+
+def _form(value: Any) -> Any:
+    return tuple(_form(v) for v in value) if isinstance(value, tuple) else Abstract(value.shape, value.dtype)

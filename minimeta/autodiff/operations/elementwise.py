@@ -1,0 +1,476 @@
+"""Elementwise functions: ``y[i] = f(x[i], ...)`` for every index ``i``.
+
+The Jacobian of such a function is diagonal, so the cotangent of each input is the output's cotangent ``g`` times
+``df/dx``, element by element: the table at the end of this page is a table of derivatives. Operands are promoted to
+one dtype by numpy's rules (Python scalars adapt) and broadcast to one shape by explicit ``broadcast_to`` primitives,
+whose own derivative is the sum over the broadcast axes; no rule here needs to think of shapes.
+
+All functions take arrays of any shape, float32 or float64 (comparisons and ``where`` also integers and bool), and
+return an array of the broadcast shape; they raise a ShapeError where shapes do not broadcast and a DtypeError where
+no operand is a float. Where a function has a kink or a pole, its line says which value the derivative is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, answers, apply, register
+from minimeta.errors import DtypeError, ShapeError
+
+CONVERTIBLE = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float32", "float64"),
+)
+
+# Arithmetic
+
+
+@answers(np.add)
+def add(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x + y``."""
+    return apply(ADD, x, y)
+
+
+@answers(np.subtract)
+def subtract(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x - y``."""
+    return apply(SUBTRACT, x, y)
+
+
+@answers(np.multiply)
+def multiply(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x y``."""
+    return apply(MULTIPLY, x, y)
+
+
+@answers(np.divide)
+def divide(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x / y``; infinite or NaN where ``y = 0``."""
+    return apply(DIVIDE, x, y)
+
+
+@answers(np.power)
+def power(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x ** y``; NaN where ``x < 0`` and ``y`` is not whole.
+
+    At ``x = 0`` the derivative with respect to ``y`` is taken as 0, and at ``y = 0`` the one with respect to ``x``
+    is 0 (even at ``x = 0``). A Python exponent 2 is computed by :func:`square`.
+    """
+    if type(y) in (int, float) and y == 2:
+        return apply(SQUARE, x)
+    return apply(POWER, x, y)
+
+
+@answers(np.negative)
+def negative(x: ArrayLike) -> Value:
+    """``-x``."""
+    return apply(NEGATIVE, x)
+
+
+@answers(np.square)
+def square(x: ArrayLike) -> Value:
+    """``x ** 2``."""
+    return apply(SQUARE, x)
+
+
+@answers(np.reciprocal)
+def reciprocal(x: ArrayLike) -> Value:
+    """``1 / x``; infinite at 0."""
+    return apply(RECIPROCAL, x)
+
+
+@answers(np.sqrt)
+def sqrt(x: ArrayLike) -> Value:
+    """The square root; NaN below 0. Its derivative at 0 is infinite, as it is in the limit."""
+    return apply(SQRT, x)
+
+
+# Exponentials and circular functions
+
+
+@answers(np.exp)
+def exp(x: ArrayLike) -> Value:
+    """``e ** x``."""
+    return apply(EXP, x)
+
+
+@answers(np.expm1)
+def expm1(x: ArrayLike) -> Value:
+    """``e ** x - 1`` without cancellation near 0."""
+    return apply(EXPM1, x)
+
+
+@answers(np.log)
+def log(x: ArrayLike) -> Value:
+    """The natural logarithm; NaN below 0, minus infinity at 0."""
+    return apply(LOG, x)
+
+
+@answers(np.log1p)
+def log1p(x: ArrayLike) -> Value:
+    """``log(1 + x)`` without cancellation near 0."""
+    return apply(LOG1P, x)
+
+
+@answers(np.sin)
+def sin(x: ArrayLike) -> Value:
+    """The sine of an angle in radians."""
+    return apply(SIN, x)
+
+
+@answers(np.cos)
+def cos(x: ArrayLike) -> Value:
+    """The cosine of an angle in radians."""
+    return apply(COS, x)
+
+
+@answers(np.tan)
+def tan(x: ArrayLike) -> Value:
+    """The tangent of an angle in radians."""
+    return apply(TAN, x)
+
+
+@answers(np.tanh)
+def tanh(x: ArrayLike) -> Value:
+    """The hyperbolic tangent."""
+    return apply(TANH, x)
+
+
+def sigmoid(x: ArrayLike) -> Value:
+    """``1 / (1 + e**-x)``, without overflow."""
+    return apply(SIGMOID, x)
+
+
+def softplus(x: ArrayLike) -> Value:
+    """``log(1 + e**x)``, without overflow."""
+    return apply(SOFTPLUS, x)
+
+
+# Functions with kinks
+
+
+@answers(np.absolute)
+def absolute(x: ArrayLike) -> Value:
+    """``|x|``; its derivative at 0 is 0."""
+    return apply(ABSOLUTE, x)
+
+
+@answers(np.sign)
+def sign(x: ArrayLike) -> Value:
+    """-1, 0 or 1; its derivative is 0 everywhere, so the result is a constant."""
+    return apply(SIGN, x)
+
+
+def relu(x: ArrayLike) -> Value:
+    """``max(x, 0)``; its derivative at 0 is 0."""
+    return apply(RELU, x)
+
+
+@answers(np.maximum)
+def maximum(x: ArrayLike, y: ArrayLike) -> Value:
+    """The larger of two; NaN if either is. Where they tie, each takes half of the derivative."""
+    return apply(MAXIMUM, x, y)
+
+
+@answers(np.minimum)
+def minimum(x: ArrayLike, y: ArrayLike) -> Value:
+    """The smaller of two; NaN if either is. Where they tie, each takes half of the derivative."""
+    return apply(MINIMUM, x, y)
+
+
+@answers(np.clip)
+def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Value:
+    """``min(max(x, low), high)``; None leaves a side open.
+
+    The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the bound that holds.
+
+    Raises
+    ------
+    ShapeError
+        Both bounds are None.
+    """
+    if low is None and high is None:
+        raise ShapeError("clip without bounds: give low, high or both")
+    return apply(CLIP, x, -np.inf if low is None else low, np.inf if high is None else high)
+
+
+@answers(np.where)
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Value:
+    """``x`` where the condition (bool) holds, otherwise ``y``.
+
+    The side that is not chosen has derivative 0. A NaN or an infinity in that side's *own* derivative still spreads
+    (0 times infinity is NaN), so make its argument harmless first: ``where(x > 0, log(where(x > 0, x, 1)), 0)``.
+    """
+    found = condition.dtype if isinstance(condition, (Array, np.ndarray)) else np.asarray(condition).dtype
+    if found != np.bool_:
+        raise DtypeError(f"where with a condition of dtype {found.name}: it must be bool, as in where(x > 0, x, y)")
+    return apply(WHERE, condition, x, y)
+
+
+# Comparisons and logic: results are bool and constants to every derivative
+
+
+@answers(np.equal)
+def equal(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x == y``."""
+    return apply(EQUAL, x, y)
+
+
+@answers(np.not_equal)
+def not_equal(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x != y``."""
+    return apply(NOT_EQUAL, x, y)
+
+
+@answers(np.less)
+def less(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x < y``."""
+    return apply(LESS, x, y)
+
+
+@answers(np.less_equal)
+def less_equal(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x <= y``."""
+    return apply(LESS_EQUAL, x, y)
+
+
+@answers(np.greater)
+def greater(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x > y``."""
+    return apply(GREATER, x, y)
+
+
+@answers(np.greater_equal)
+def greater_equal(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x >= y``."""
+    return apply(GREATER_EQUAL, x, y)
+
+
+@answers(np.logical_and, np.bitwise_and)
+def logical_and(x: ArrayLike, y: ArrayLike) -> Value:
+    """Whether both hold."""
+    return apply(LOGICAL_AND, x, y)
+
+
+@answers(np.logical_or, np.bitwise_or)
+def logical_or(x: ArrayLike, y: ArrayLike) -> Value:
+    """Whether either holds."""
+    return apply(LOGICAL_OR, x, y)
+
+
+@answers(np.logical_not, np.invert)
+def logical_not(x: ArrayLike) -> Value:
+    """Whether it does not hold."""
+    return apply(LOGICAL_NOT, x)
+
+
+@answers(np.astype)
+def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
+    """Convert to another dtype: bool, an integer, float32 or float64.
+
+    The derivative of a conversion between floats is 1; integers and bool have none.
+
+    Raises
+    ------
+    DtypeError
+        A dtype of another kind.
+    """
+    target = np.dtype(dtype)
+    if target.name not in CONVERTIBLE:
+        raise DtypeError(f"astype to {target.name}: it converts to bool, integers, float32 and float64")
+    return apply(ASTYPE, x, dtype=target.name)
+
+
+@answers(np.copy)
+def copy(x: ArrayLike) -> Value:
+    """The same value in memory of its own."""
+    return apply(COPY, x)
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same value, as a constant of every derivative; leaf by leaf for a tree."""
+    return tree.map(lambda leaf: apply(STOP_GRADIENT, leaf), x)
+
+
+# The primitives: a table of name, numpy reference, derivatives
+#
+# A reference is exact in complex numbers too, with every choice made on real parts.
+
+
+def _same_shape(*operands: Any) -> Abstract:
+    return Abstract(operands[0].shape, operands[-1].dtype)
+
+
+def _truth_values(*operands: Any) -> Abstract:
+    return Abstract(operands[0].shape, np.bool_)
+
+
+def _sample(*domains: str) -> Sample:
+    def sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+        shape = draw.shape()
+        draws: dict[str, Callable[[], NDArray[Any]]] = {"bool": lambda: draw.booleans(shape)}
+        return tuple(draws.get(domain, lambda domain=domain: draw.array(shape, domain))() for domain in domains), {}
+
+    return sample
+
+
+def _function(name: str, reference: Callable[..., Any], *rules: Rule, domains: tuple[str, ...] | None = None) -> Primitive:
+    return register(
+        name,
+        shape=_same_shape,
+        reference=reference,
+        rules=rules,
+        sample=_sample(*(domains or ("real",) * len(rules))),
+        elementwise=True,
+    )
+
+
+def _comparison(name: str, reference: Callable[..., Any], operands: tuple[str, ...], accepts: str) -> Primitive:
+    return register(
+        name,
+        shape=_truth_values,
+        reference=reference,
+        rules=(),
+        sample=_sample(*operands),
+        elementwise=True,
+        accepts=accepts,
+        differentiable=False,
+    )
+
+
+def _on_real_parts(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *operands: function(*(np.real(x) for x in operands))
+
+
+def _larger(x: Any, y: Any) -> Any:
+    return np.where((np.real(x) >= np.real(y)) | np.isnan(x), x, y)
+
+
+def _smaller(x: Any, y: Any) -> Any:
+    return np.where((np.real(x) <= np.real(y)) | np.isnan(x), x, y)
+
+
+def _magnitude(x: Any) -> Any:
+    return np.where(np.real(x) < 0, -x, x) if np.iscomplexobj(x) else np.abs(x)
+
+
+def _logistic(x: Any) -> Any:
+    decay = np.exp(-_magnitude(x))
+    return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))
+
+
+def _where_zero(x: Array, chosen: ArrayLike, otherwise: ArrayLike) -> Array:
+    return where(equal(x, 0.0), chosen, otherwise)
+
+
+ADD = _function("add", np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
+SUBTRACT = _function("subtract", np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g)
+MULTIPLY = _function("multiply", np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: x * g)
+DIVIDE = _function(
+    "divide", np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z) / y, domains=("real", "nonzero")
+)
+POWER = _function(
+    "power",
+    np.power,
+    lambda g, z, x, y: g * y * power(x, _where_zero(y, 1.0, y - 1.0)),
+    lambda g, z, x, y: g * z * log(_where_zero(x, 1.0, x)),
+    domains=("positive", "real"),
+)
+NEGATIVE = _function("negative", np.negative, lambda g, y, x: -g)
+SQUARE = _function("square", np.square, lambda g, y, x: g * (2.0 * x))
+RECIPROCAL = _function("reciprocal", lambda x: 1 / x, lambda g, y, x: -(g * square(y)), domains=("nonzero",))
+SQRT = _function("sqrt", np.sqrt, lambda g, y, x: g / (2.0 * y), domains=("positive",))
+EXP = _function("exp", np.exp, lambda g, y, x: g * y)
+EXPM1 = _function("expm1", np.expm1, lambda g, y, x: g * exp(x))
+LOG = _function("log", np.log, lambda g, y, x: g / x, domains=("positive",))
+LOG1P = _function("log1p", np.log1p, lambda g, y, x: g / (1.0 + x), domains=("positive",))
+SIN = _function("sin", np.sin, lambda g, y, x: g * cos(x))
+COS = _function("cos", np.cos, lambda g, y, x: -(g * sin(x)))
+TAN = _function("tan", np.tan, lambda g, y, x: g * (1.0 + square(y)), domains=("unit",))
+TANH = _function("tanh", np.tanh, lambda g, y, x: g * (1.0 - square(y)))
+SIGMOID = _function("sigmoid", _logistic, lambda g, y, x: g * (y * (1.0 - y)))
+SOFTPLUS = _function(
+    "softplus", lambda x: np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x))), lambda g, y, x: g * sigmoid(x)
+)
+ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x))
+RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: where(x > 0.0, g, 0.0))
+MAXIMUM = _function(
+    "maximum",
+    _larger,
+    lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(x > y, x.dtype)),
+    lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(y > x, x.dtype)),
+)
+MINIMUM = _function(
+    "minimum",
+    _smaller,
+    lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(x < y, x.dtype)),
+    lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(y < x, x.dtype)),
+)
+CLIP = _function(
+    "clip",
+    lambda x, low, high: _smaller(_larger(x, low), high),
+    lambda g, y, x, low, high: where((x >= low) & (x <= high), g, 0.0),
+    lambda g, y, x, low, high: where((x < low) & (low <= high), g, 0.0),
+    lambda g, y, x, low, high: where((x > high) | (low > high), g, 0.0),
+)
+SIGN = register(
+    "sign",
+    shape=_same_shape,
+    reference=_on_real_parts(np.sign),
+    rules=(),
+    sample=_sample("real"),
+    elementwise=True,
+    differentiable=False,
+)
+WHERE = register(
+    "where",
+    shape=_same_shape,
+    reference=np.where,
+    rules=(None, lambda g, z, c, x, y: where(c, g, 0.0), lambda g, z, c, x, y: where(c, 0.0, g)),
+    sample=_sample("bool", "real", "real"),
+    elementwise=True,
+    accepts="biuf",
+)
+EQUAL = _comparison("equal", _on_real_parts(np.equal), ("real", "real"), "biuf")
+NOT_EQUAL = _comparison("not_equal", _on_real_parts(np.not_equal), ("real", "real"), "biuf")
+LESS = _comparison("less", _on_real_parts(np.less), ("real", "real"), "biuf")
+LESS_EQUAL = _comparison("less_equal", _on_real_parts(np.less_equal), ("real", "real"), "biuf")
+GREATER = _comparison("greater", _on_real_parts(np.greater), ("real", "real"), "biuf")
+GREATER_EQUAL = _comparison("greater_equal", _on_real_parts(np.greater_equal), ("real", "real"), "biuf")
+LOGICAL_AND = _comparison("logical_and", np.logical_and, ("bool", "bool"), "b")
+LOGICAL_OR = _comparison("logical_or", np.logical_or, ("bool", "bool"), "b")
+LOGICAL_NOT = _comparison("logical_not", np.logical_not, ("bool",), "b")
+
+
+# Conversions and identities
+
+
+def _convert(x: Any, dtype: str) -> Any:
+    return x.astype(np.result_type(dtype, x.dtype) if np.iscomplexobj(x) else dtype)
+
+
+def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    return (draw.array(draw.shape()),), {"dtype": "float64"}
+
+
+def _identity(name: str, **fields: Any) -> Primitive:
+    return register(name, shape=_same_shape, reference=lambda x: x, sample=_sample("real"), **fields)
+
+
+ASTYPE = register(
+    "astype",
+    shape=lambda x, dtype: Abstract(x.shape, dtype),
+    reference=_convert,
+    rules=(lambda g, y, x, dtype: astype(g, x.dtype) if x.dtype.kind == "f" else None,),
+    sample=_sample_conversion,
+)
+COPY = _identity("copy", rules=(lambda g, y, x: g,))
+STOP_GRADIENT = _identity("stop_gradient", rules=(), kernel=lambda x: x, view=True, differentiable=False)
+# What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
+ALIAS = _identity("alias", rules=(lambda g, y, x: g,), kernel=lambda x: x, view=True)

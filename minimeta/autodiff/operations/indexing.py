@@ -1,0 +1,283 @@
+"""Indexing: elements chosen by position.
+
+Choosing elements by an array of integers is linear in the values, ``y[b] = x[i(b)]``; an element chosen twice gets
+both cotangents, so the transpose adds up: ``x[i(b)] += g[b]``. ``gather`` and ``scatter_add`` are each other's
+derivative. A basic index (integers, slices with steps, ``None``, ``...``) is a ``slice`` and a ``reshape``. The
+indices themselves have no derivative.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
+from minimeta.autodiff.operations import elementwise, shaping
+from minimeta.autodiff.primitive import Draw, answers, apply, register
+from minimeta.errors import DtypeError, IndexingError, ShapeError
+
+
+def index(x: ArrayLike, key: Any) -> Value:
+    """``x[key]`` for integers, slices with steps, ``None``, ``...`` and arrays of integers, as in numpy.
+
+    Parameters
+    ----------
+    x
+        The array.
+    key
+        The index, or a tuple of them. Arrays of integers broadcast against each other and choose element by element.
+
+    Returns
+    -------
+    Array or numpy.ndarray
+        The chosen elements, in a shape by numpy's rules.
+
+    Raises
+    ------
+    IndexingError
+        An index is out of bounds, there are more of them than axes, or one is an array of bool, whose result has a
+        shape that depends on values.
+    """
+    shape = shaping.shape_of(x)
+    keys = _expand(key, shape)
+    arrays = [k for k in keys if _is_array(k)]
+    if arrays:
+        # Beside an array of integers a single integer is an array too: x[0, [1, 2]] chooses x[0, 1] and x[0, 2].
+        keys = [np.asarray(k) if isinstance(k, int) else k for k in keys]
+    starts, sizes, steps, result, chosen = [], [], [], [], []
+    axis = 0
+    for k in keys:
+        if k is None:
+            result.append(1)
+            continue
+        side = shape[axis]
+        if isinstance(k, builtins.slice):
+            start, stop, step = k.indices(side)
+            size = len(range(start, stop, step))
+            result.append(size)
+        elif isinstance(k, int):
+            if not -side <= k < side:
+                raise IndexingError(f"index {k} is out of bounds for axis {axis} of an array of shape {shape}")
+            start, size, step = k % side, 1, 1
+        else:
+            chosen.append((len(result), k))
+            start, size, step = 0, side, 1
+            result.append(side)
+        starts.append(start if size else 0)
+        sizes.append(size)
+        steps.append(step)
+        axis += 1
+    if tuple(sizes) != shape or any(step != 1 for step in steps):
+        x = apply(shaping.SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
+    if tuple(result) != tuple(sizes):
+        x = shaping.reshape(x, tuple(result))
+    if chosen:
+        return _choose(x, chosen)
+    # x[:] of a numpy array is still an array of its own.
+    return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else elementwise.copy(x)
+
+
+@answers(np.take)
+def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Value:
+    """Elements of one axis at these positions; of the flattened array where ``axis`` is None.
+
+    Raises
+    ------
+    IndexingError
+        A position is out of bounds.
+    """
+    if axis is None:
+        return take(shaping.ravel(x), indices, 0)
+    return _choose(x, [(shaping.axis_of("take", axis, len(shaping.shape_of(x))), indices)])
+
+
+@answers(np.take_along_axis)
+def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Value:
+    """For each line of ``x`` along an axis, the elements at that line's own positions.
+
+    Parameters
+    ----------
+    x
+        The array.
+    indices
+        Integers, of the number of axes of ``x`` and of its sides (or 1) but at ``axis``.
+    axis
+        The axis to choose along.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit.
+    """
+    shape, wanted = shaping.shape_of(x), shaping.shape_of(indices)
+    axis = shaping.axis_of("take_along_axis", axis, len(shape))
+    if len(wanted) != len(shape) or any(w not in (1, s) for i, (s, w) in enumerate(zip(shape, wanted, strict=True)) if i != axis):
+        raise ShapeError(f"take_along_axis of shape {shape} with indices of shape {wanted}: sides must be equal but at axis {axis}")
+    mesh = list(np.ix_(*(np.arange(side) for side in shape)))
+    return _choose(x, [(i, indices if i == axis else mesh[i]) for i in range(len(shape))])
+
+
+def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
+    """``x`` with updates added at positions; a position that occurs twice gets both.
+
+    Parameters
+    ----------
+    x
+        The array, of shape ``(n1, ..., nk, *rest)``.
+    indices
+        An array of integers for the first axis, or a tuple of k arrays of one shape for the first k.
+    updates
+        Of shape ``(*shape of the indices, *rest)``.
+
+    Raises
+    ------
+    ShapeError, IndexingError
+        The shapes do not fit, or a position is out of bounds.
+    """
+    positions = _same_shape(list(indices) if isinstance(indices, tuple) else [indices])
+    return x + apply(SCATTER_ADD, updates, *positions, shape=shaping.shape_of(x))  # type: ignore[operator]
+
+
+# Keys
+
+
+def _is_array(key: Any) -> bool:
+    return isinstance(key, (Array, np.ndarray))
+
+
+def _expand(key: Any, shape: Shape) -> list[Any]:
+    """The key as one entry an axis, and None for each new axis."""
+    keys = [_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
+    if sum_of(k is Ellipsis for k in keys) > 1:
+        raise IndexingError("an index may hold '...' only once")
+    used = sum_of(k is not None and k is not Ellipsis for k in keys)
+    if used > len(shape):
+        raise IndexingError(f"{used} indices for an array of shape {shape}, which has {len(shape)} axes")
+    rest = [builtins.slice(None)] * (len(shape) - used)
+    if not any(k is Ellipsis for k in keys):
+        return [*keys, *rest]
+    place = next(i for i, k in enumerate(keys) if k is Ellipsis)
+    return [*keys[:place], *rest, *keys[place + 1 :]]
+
+
+def sum_of(truths: Any) -> int:
+    """How many hold."""
+    return builtins.sum(1 for truth in truths if truth)
+
+
+def _entry(key: Any) -> Any:
+    if key is None or key is Ellipsis or isinstance(key, builtins.slice):
+        return key
+    if isinstance(key, (list, tuple)):
+        key = np.asarray(key, dtype=np.int64 if len(key) == 0 else None)
+    kind = key.dtype.kind if hasattr(key, "dtype") else "b" if isinstance(key, bool) else "i"
+    if kind == "b":
+        raise IndexingError(
+            "x[mask] with a mask of bool: the shape of the result would depend on values. Use where(mask, x, 0.0) to "
+            "keep the shape, or x[np.flatnonzero(mask)] with a mask that is plain numpy"
+        )
+    if kind not in "iu":
+        raise IndexingError(f"an index of dtype {key.dtype.name}: indices must be integers")
+    if _is_array(key):
+        return key if key.shape or (isinstance(key, Array) and isinstance(key.value, Abstract)) else int(key)
+    try:
+        return operator.index(key)
+    except TypeError:
+        raise IndexingError(f"an index of type {type(key).__name__}: use integers, slices, None, ... or arrays") from None
+
+
+def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]]) -> Value:
+    """Elements at index arrays on some axes, placed as numpy does: where the axes were, in front if they were apart."""
+    axes = [axis for axis, _ in chosen]
+    positions = _same_shape([k for _, k in chosen])
+    ndim = len(shaping.shape_of(x))
+    if axes != list(range(len(axes))):
+        x = shaping.transpose(x, (*axes, *(i for i in range(ndim) if i not in axes)))
+    y = apply(GATHER, x, *positions)
+    first, new = axes[0], len(shaping.shape_of(positions[0]))
+    if first == 0 or axes != list(range(first, first + len(axes))):
+        return y
+    rest = list(range(new, new + ndim - len(axes)))
+    return shaping.transpose(y, (*rest[:first], *range(new), *rest[first:]))
+
+
+def _same_shape(positions: list[Any]) -> list[Any]:
+    """Index arrays as int64 arrays of one shape."""
+    try:
+        shape = np.broadcast_shapes(*(shaping.shape_of(k) for k in positions))
+    except ValueError:
+        shapes = " and ".join(str(shaping.shape_of(k)) for k in positions)
+        raise ShapeError(f"index arrays of shapes {shapes} do not broadcast to one shape") from None
+    fitted = []
+    for k in positions:
+        position = k if isinstance(k, Array) else np.asarray(k)
+        if position.dtype.kind not in "iu":
+            raise IndexingError(f"index arrays of dtype {position.dtype.name}: they must be integers")
+        if position.dtype != np.int64:
+            position = elementwise.astype(position, np.int64)
+        fitted.append(shaping.broadcast_to(position, shape) if position.shape != shape else position)
+    return fitted
+
+
+# The primitives
+
+
+def _gathered(x: Any, *positions: Any) -> Abstract:
+    if len(positions) > len(x.shape):
+        raise IndexingError(f"gather: {len(positions)} index arrays for an array of shape {x.shape}")
+    return Abstract((*positions[0].shape, *x.shape[len(positions) :]), x.dtype)
+
+
+def _scattered(updates: Any, *positions: Any, shape: Shape) -> Abstract:
+    expected = (*positions[0].shape, *shape[len(positions) :])
+    if updates.shape != expected:
+        raise ShapeError(
+            f"scatter_add into shape {shape}: {len(positions)} index arrays of shape {positions[0].shape} need updates "
+            f"of shape {expected}, got {updates.shape}"
+        )
+    if updates.dtype.kind != "f":
+        raise DtypeError(f"scatter_add of dtype {updates.dtype.name}: it needs float32 or float64; convert with astype")
+    return Abstract(shape, updates.dtype)
+
+
+def _scatter_reference(updates: Any, *positions: Any, shape: Shape) -> Any:
+    y = np.zeros(shape, updates.dtype)
+    np.add.at(y, positions, updates)
+    return y
+
+
+def _sample_positions(draw: Draw) -> tuple[Shape, list[NDArray[Any]]]:
+    shape = tuple(side + 1 for side in draw.shape(1))
+    chosen = draw.shape(0, 2)
+    return shape, [draw.indices(chosen, shape[i]) for i in range(draw.integer(1, len(shape)))]
+
+
+def _sample_gather(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    shape, positions = _sample_positions(draw)
+    return (draw.array(shape), *positions), {}
+
+
+def _sample_scatter(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    shape, positions = _sample_positions(draw)
+    return (draw.array((*positions[0].shape, *shape[len(positions) :])), *positions), {"shape": shape}
+
+
+GATHER = register(
+    "gather",
+    shape=_gathered,
+    reference=lambda x, *positions: x[positions],
+    rules=(lambda g, y, x, *positions: apply(SCATTER_ADD, g, *positions, shape=x.shape),),
+    sample=_sample_gather,
+)
+SCATTER_ADD = register(
+    "scatter_add",
+    shape=_scattered,
+    reference=_scatter_reference,
+    rules=(lambda g, y, updates, *positions, shape: apply(GATHER, g, *positions),),
+    sample=_sample_scatter,
+)

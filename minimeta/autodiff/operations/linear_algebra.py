@@ -1,0 +1,133 @@
+"""Products of matrices.
+
+``Y = A B`` is linear in each factor, and the cotangents are products again: ``dL/dA = G B^T``, ``dL/dB = A^T G``. So
+``matmul`` is closed under differentiation, and a transposed factor is a view that the kernel reads in place.
+
+Each element of a product is one chain of fused multiply-adds in the order of the inner index, on every path.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
+from minimeta.autodiff.operations import elementwise, shaping
+from minimeta.autodiff.primitive import Draw, answers, apply, register
+from minimeta.errors import DtypeError, ShapeError
+
+
+@answers(np.matmul)
+def matmul(x: ArrayLike, y: ArrayLike) -> Value:
+    """The matrix product ``x @ y``.
+
+    Parameters
+    ----------
+    x
+        Of shape ``(..., m, k)``, or ``(k,)``.
+    y
+        Of shape ``(..., k, n)``, or ``(k,)``. Leading axes broadcast.
+
+    Returns
+    -------
+    Array or numpy.ndarray
+        Of shape ``(..., m, n)``; a vector's axis is left out.
+
+    Raises
+    ------
+    ShapeError
+        The inner sides differ, a factor is a scalar, or the leading axes do not broadcast.
+    """
+    x_shape, y_shape = shaping.shape_of(x), shaping.shape_of(y)
+    if not x_shape or not y_shape:
+        raise ShapeError(f"matmul of shapes {x_shape} and {y_shape}: a scalar is not a matrix; use * instead")
+    if x_shape[-1] != y_shape[-2 if len(y_shape) > 1 else 0]:
+        raise ShapeError(
+            f"matmul of shapes {x_shape} and {y_shape}: the inner sides {x_shape[-1]} and "
+            f"{y_shape[-2 if len(y_shape) > 1 else 0]} differ"
+        )
+    x, y = _same_dtype("matmul", x, y)
+    if len(x_shape) == 2 and len(y_shape) == 2:
+        return apply(MATMUL, x, y)
+    if len(y_shape) == 1:
+        return shaping.squeeze(matmul(x, shaping.expand_dims(y, 1)), -1)
+    if len(x_shape) == 1:
+        return shaping.squeeze(matmul(shaping.expand_dims(x, 0), y), -2)
+    if len(y_shape) == 2:
+        # One matrix for the whole batch: its rows are the batch's rows, and its cotangent is one product.
+        rows = shaping.reshape(x, (int(np.prod(x_shape[:-1], dtype=np.int64)), x_shape[-1]))
+        return shaping.reshape(apply(MATMUL, rows, y), (*x_shape[:-1], y_shape[-1]))
+    try:
+        batch = np.broadcast_shapes(x_shape[:-2], y_shape[:-2])
+    except ValueError:
+        raise ShapeError(f"matmul of shapes {x_shape} and {y_shape}: the leading axes do not broadcast") from None
+    if x_shape[:-2] != batch:
+        x = shaping.broadcast_to(x, (*batch, *x_shape[-2:]))
+    if y_shape[:-2] != batch:
+        y = shaping.broadcast_to(y, (*batch, *y_shape[-2:]))
+    return apply(MATMUL, x, y)
+
+
+@answers(np.dot)
+def dot(x: ArrayLike, y: ArrayLike) -> Value:
+    """The scalar product of two vectors; of matrices, their product.
+
+    Raises
+    ------
+    ShapeError
+        The sides differ, or a factor has more than two axes (use :func:`matmul`).
+    """
+    x_shape, y_shape = shaping.shape_of(x), shaping.shape_of(y)
+    if not x_shape or not y_shape:
+        return elementwise.multiply(x, y)
+    if len(x_shape) > 2 or len(y_shape) > 2:
+        raise ShapeError(f"dot of shapes {x_shape} and {y_shape}: use matmul for batches of matrices")
+    return matmul(x, y)
+
+
+@answers(np.outer)
+def outer(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x[i] y[j]`` for the elements of two arrays, each taken as one vector."""
+    return elementwise.multiply(shaping.expand_dims(shaping.ravel(x), 1), shaping.expand_dims(shaping.ravel(y), 0))
+
+
+def _same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    """Both factors in numpy's common dtype."""
+    dtypes = [k.dtype if isinstance(k, (Array, np.ndarray)) else np.asarray(k).dtype for k in (x, y)]
+    if dtypes[0] == dtypes[1] and dtypes[0].kind == "f":
+        return x, y
+    common = np.result_type(*dtypes)
+    if common.kind != "f":
+        raise DtypeError(
+            f"{name} of {dtypes[0].name} and {dtypes[1].name}: it needs float32 or float64; convert with astype"
+        )
+    return tuple(k if d == common else elementwise.astype(k, common) for k, d in zip((x, y), dtypes, strict=True))  # type: ignore[return-value]
+
+
+def _product(x: Any, y: Any) -> Abstract:
+    if x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-2]:
+        raise ShapeError(f"matmul of shapes {x.shape} and {y.shape}: the inner sides must be equal")
+    return Abstract((*x.shape[:-1], y.shape[-1]), x.dtype)
+
+
+def _transposed(x: Array) -> Array:
+    return shaping.swapaxes(x, -1, -2)
+
+
+def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    batch, (m, k, n) = draw.shape(0, 2), (draw.integer(0, 4) for _ in range(3))
+    return (draw.array((*batch, m, k)), draw.array((*batch, k, n))), {}
+
+
+MATMUL = register(
+    "matmul",
+    shape=_product,
+    reference=np.matmul,
+    rules=(
+        lambda g, z, x, y: apply(MATMUL, g, _transposed(y)),
+        lambda g, z, x, y: apply(MATMUL, _transposed(x), g),
+    ),
+    sample=_sample,
+)

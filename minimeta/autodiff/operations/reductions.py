@@ -1,0 +1,305 @@
+"""Reductions: one number for all elements along some axes.
+
+A reduction's cotangent is repeated along the axes that were reduced and multiplied by the derivative of the result
+with respect to each element:
+
+    sum: 1        mean: 1/n        norm: x/|x|        logsumexp: softmax(x)        max: 1 where x is the maximum
+
+``softmax`` and ``log_softmax`` keep the shape; they are here because their derivatives need the same sums.
+
+``axis`` is one axis, a sequence of axes, or None for all; with ``keepdims`` the reduced axes stay with length 1. The
+order in which elements are added depends on the shape and the axes alone, never on the memory layout. All take float32
+or float64 and raise a DtypeError for anything else, and a ShapeError for axes out of range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
+from minimeta.autodiff.operations import elementwise, shaping
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, answers, apply, register
+from minimeta.errors import DtypeError, ShapeError
+
+Axis: TypeAlias = int | Sequence[int] | None
+
+
+@answers(np.sum)
+def sum(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
+    """The sum; 0 of no elements."""
+    return apply(SUM, x, axes=_axes("sum", x, axis), keepdims=keepdims)
+
+
+@answers(np.mean)
+def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
+    """The mean; NaN of no elements."""
+    return apply(MEAN, x, axes=_axes("mean", x, axis), keepdims=keepdims)
+
+
+@answers(np.max)
+def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
+    """The largest element; NaN if one is NaN. Elements that tie for it share its derivative equally.
+
+    Raises
+    ------
+    ShapeError
+        There are no elements to choose from.
+    """
+    return apply(MAX, x, axes=_axes("max", x, axis), keepdims=keepdims)
+
+
+@answers(np.min)
+def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
+    """The smallest element; NaN if one is NaN. Elements that tie for it share its derivative equally.
+
+    Raises
+    ------
+    ShapeError
+        There are no elements to choose from.
+    """
+    return apply(MIN, x, axes=_axes("min", x, axis), keepdims=keepdims)
+
+
+@answers(np.var)
+def variance(x: ArrayLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Value:
+    """``sum((x - mean(x))**2) / (n - ddof)``; NaN where ``n = 0``."""
+    return apply(VARIANCE, x, axes=_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
+
+
+@answers(np.linalg.norm)
+def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
+    """The Euclidean norm ``sqrt(sum(x**2))`` over all named axes, without overflow; its derivative at 0 is 0."""
+    return apply(NORM, x, axes=_axes("norm", x, axis), keepdims=keepdims)
+
+
+def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
+    """``log(sum(exp(x)))`` without overflow; minus infinity of no elements."""
+    return apply(LOGSUMEXP, x, axes=_axes("logsumexp", x, axis), keepdims=keepdims)
+
+
+def softmax(x: ArrayLike, axis: Axis = -1) -> Value:
+    """``exp(x) / sum(exp(x))`` without overflow, of the shape of ``x``."""
+    return apply(SOFTMAX, x, axes=_axes("softmax", x, axis))
+
+
+def log_softmax(x: ArrayLike, axis: Axis = -1) -> Value:
+    """``x - logsumexp(x)``, of the shape of ``x``."""
+    return apply(LOG_SOFTMAX, x, axes=_axes("log_softmax", x, axis))
+
+
+@answers(np.argmax)
+def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Value:
+    """The position of the first largest element, int64; a constant to every derivative. NaN counts as the largest.
+
+    Raises
+    ------
+    ShapeError
+        There are no elements to choose from.
+    """
+    shape = shaping.shape_of(x)
+    if axis is None:
+        flat = argmax(shaping.ravel(x), 0)
+        return shaping.reshape(flat, (1,) * len(shape)) if keepdims else flat
+    return apply(ARGMAX, x, axis=shaping.axis_of("argmax", axis, len(shape)), keepdims=keepdims)
+
+
+# Shape rules
+
+
+def _axes(name: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
+    return shaping.axes_of(name, axis, len(shaping.shape_of(x)))
+
+
+def _check_float(name: str, x: Any) -> None:
+    if x.dtype.kind != "f":
+        raise DtypeError(f"{name} of dtype {x.dtype.name}: it needs float32 or float64; convert with astype")
+
+
+def _kept(shape: Shape, axes: Shape) -> Shape:
+    return tuple([1 if i in axes else side for i, side in enumerate(shape)])
+
+
+def _reduced(name: str, needs_elements: bool = False) -> Callable[..., Abstract]:
+    def rule(x: Any, axes: Shape, keepdims: bool = False, correction: float = 0.0) -> Abstract:
+        _check_float(name, x)
+        if needs_elements:
+            _check_elements(name, x, axes)
+        shape = _kept(x.shape, axes) if keepdims else tuple([s for i, s in enumerate(x.shape) if i not in axes])
+        return Abstract(shape, x.dtype)
+
+    return rule
+
+
+def _check_elements(name: str, x: Any, axes: Shape) -> None:
+    if any(x.shape[axis] == 0 for axis in axes):
+        raise ShapeError(f"{name} of shape {x.shape} over axes {axes}: there are no elements to choose from")
+
+
+def _normalised(name: str) -> Callable[..., Abstract]:
+    def rule(x: Any, axes: Shape) -> Abstract:
+        _check_float(name, x)
+        return Abstract(x.shape, x.dtype)
+
+    return rule
+
+
+def _position(x: Any, axis: int, keepdims: bool) -> Abstract:
+    _check_elements("argmax", x, (axis,))
+    return Abstract(_kept(x.shape, (axis,)) if keepdims else x.shape[:axis] + x.shape[axis + 1 :], np.int64)
+
+
+# References, exact in complex numbers too
+
+
+def _count(shape: Shape, axes: Shape) -> int:
+    count = 1
+    for axis in axes:
+        count *= shape[axis]
+    return count
+
+
+def _mean_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
+    total = np.sum(x, axes, keepdims=keepdims)
+    return total / x.dtype.type(_count(x.shape, axes))
+
+
+def _variance_reference(x: Any, axes: Shape, keepdims: bool, correction: float) -> Any:
+    deviation = x - _mean_reference(x, axes, True)
+    total = np.sum(deviation * deviation, axes, keepdims=keepdims)
+    return total / x.dtype.type(_count(x.shape, axes) - correction)
+
+
+def _choose(x: Any, axes: Shape, keepdims: bool, choose: Any) -> Any:
+    """The element whose real part is chosen along the axes."""
+    front = np.moveaxis(x, axes, range(len(axes)))
+    rest = front.shape[len(axes) :]
+    flat = front.reshape((_count(x.shape, axes), *rest))
+    chosen = np.take_along_axis(flat, choose(np.real(flat), axis=0)[None], 0)[0]
+    return chosen.reshape(_kept(x.shape, axes)) if keepdims else chosen
+
+
+def _norm_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
+    scale = np.max(np.abs(np.real(x)), axes, keepdims=True, initial=0.0)
+    scale = np.where((scale == 0) | ~np.isfinite(scale), 1.0, scale).astype(x.real.dtype)
+    return np.sqrt(np.sum((x / scale) ** 2, axes, keepdims=keepdims)) * (
+        scale if keepdims else np.squeeze(scale, axes)
+    )
+
+
+def _logsumexp_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
+    largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(largest), largest, 0)
+    total = np.log(np.sum(np.exp(x - shift), axes, keepdims=keepdims))
+    return total + (shift if keepdims else np.squeeze(shift, axes))
+
+
+def _softmax_reference(x: Any, axes: Shape) -> Any:
+    weights = np.exp(x - np.max(np.real(x), axes, keepdims=True, initial=-np.inf))
+    return weights / np.sum(weights, axes, keepdims=True)
+
+
+# Rules
+
+
+def _restore(g: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+    """A reduced array with its reduced axes back, at length 1."""
+    return g if keepdims else shaping.reshape(g, _kept(x.shape, axes))
+
+
+def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+    return shaping.broadcast_to(_restore(g, x, axes, keepdims), x.shape)
+
+
+def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+    chosen = elementwise.astype(elementwise.equal(x, _restore(y, x, axes, keepdims)), x.dtype)
+    return chosen * (_restore(g, x, axes, keepdims) / sum(chosen, axes, keepdims=True))
+
+
+def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, correction: float) -> Array:
+    factor = 2.0 / (_count(x.shape, axes) - correction) if _count(x.shape, axes) != correction else np.inf
+    return (_restore(g, x, axes, keepdims) * factor) * (x - mean(x, axes, keepdims=True))
+
+
+def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+    length = _restore(y, x, axes, keepdims)
+    zero = elementwise.equal(length, 0.0)
+    return x * elementwise.where(zero, 0.0, _restore(g, x, axes, keepdims) / elementwise.where(zero, 1.0, length))
+
+
+def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+    count = _count(x.shape, axes)
+    return _spread(g / float(count) if count else g, x, axes, keepdims)
+
+
+# The primitives
+
+
+def _sample_reduction(least: int = 0, **extra: Any) -> Callable[[Draw], Any]:
+    def sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+        shape = draw.shape()
+        axes = tuple(i for i in range(len(shape)) if draw.integer(0, 1))
+        shape = tuple(side + least * (i in axes and side < least) for i, side in enumerate(shape))
+        params = {"keepdims": bool(draw.integer(0, 1))} if "keepdims" not in extra else {}
+        return (draw.array(shape),), {"axes": axes, **params, **{k: v for k, v in extra.items() if k != "keepdims"}}
+
+    return sample
+
+
+def _sample_argmax(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    shape = draw.shape(1)
+    axis = draw.integer(0, len(shape) - 1)
+    shape = tuple(side + (i == axis) for i, side in enumerate(shape))
+    return (draw.array(shape),), {"axis": axis, "keepdims": bool(draw.integer(0, 1))}
+
+
+def _reduction(name: str, reference: Callable[..., Any], rule: Rule, choice: bool = False, **sampled: Any) -> Primitive:
+    return register(
+        name,
+        shape=_reduced(name, needs_elements=choice),
+        reference=reference,
+        rules=(rule,),
+        sample=_sample_reduction(int(choice), **sampled),
+    )
+
+
+SUM = _reduction(
+    "sum",
+    lambda x, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
+    lambda g, y, x, axes, keepdims: _spread(g, x, axes, keepdims),
+)
+MEAN = _reduction("mean", _mean_reference, _mean_rule)
+MAX = _reduction("max", lambda x, axes, keepdims: _choose(x, axes, keepdims, np.argmax), _share, choice=True)
+MIN = _reduction("min", lambda x, axes, keepdims: _choose(x, axes, keepdims, np.argmin), _share, choice=True)
+VARIANCE = _reduction("variance", _variance_reference, _variance_rule, correction=0.5)
+NORM = _reduction("norm", _norm_reference, _norm_rule)
+LOGSUMEXP = _reduction(
+    "logsumexp",
+    _logsumexp_reference,
+    lambda g, y, x, axes, keepdims: _restore(g, x, axes, keepdims) * softmax(x, axes),
+)
+SOFTMAX = register(
+    "softmax",
+    shape=_normalised("softmax"),
+    reference=_softmax_reference,
+    rules=(lambda g, y, x, axes: y * (g - sum(g * y, axes, keepdims=True)),),
+    sample=_sample_reduction(keepdims=None),
+)
+LOG_SOFTMAX = register(
+    "log_softmax",
+    shape=_normalised("log_softmax"),
+    reference=lambda x, axes: x - _logsumexp_reference(x, axes, True),
+    rules=(lambda g, y, x, axes: g - elementwise.exp(y) * sum(g, axes, keepdims=True),),
+    sample=_sample_reduction(keepdims=None),
+)
+ARGMAX = register(
+    "argmax",
+    shape=_position,
+    reference=lambda x, axis, keepdims: np.argmax(np.real(x), axis, keepdims=keepdims),
+    rules=(),
+    sample=_sample_argmax,
+    differentiable=False,
+)

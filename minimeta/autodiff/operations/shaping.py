@@ -1,0 +1,461 @@
+"""Shaping: the same elements at other places.
+
+Reshaping, permuting axes, broadcasting and slicing move elements without changing them, so each is a linear map
+``y = P x`` with a matrix of zeros and ones, and the cotangent of ``x`` is ``P^T g``: the inverse move where ``P`` is a
+permutation, a sum where it repeats an element (``broadcast_to``), zeros where it drops one. ``slice`` and ``pad`` are
+each other's transpose and close the family:
+
+    slice: y[i] = x[start + i step]        pad: y[start + i step] = x[i], zero elsewhere
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
+from minimeta.autodiff.primitive import Draw, answers, apply, register
+from minimeta.errors import ShapeError
+
+
+@answers(np.shape)
+def shape_of(x: ArrayLike) -> Shape:
+    """Shape of an operand that may also be a Python scalar or a nested list."""
+    return x.shape if isinstance(x, (Array, np.ndarray)) else np.shape(x)
+
+
+answers(np.ndim)(lambda x: len(x.shape))
+answers(np.size)(lambda x: x.size)
+answers(np.zeros_like)(lambda x: np.zeros(x.shape, x.dtype))
+answers(np.ones_like)(lambda x: np.ones(x.shape, x.dtype))
+
+
+def axis_of(name: str, axis: int, ndim: int) -> int:
+    """An axis counted from the front.
+
+    Raises
+    ------
+    ShapeError
+        It is out of range.
+    """
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{name}: axis {axis} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
+    return axis % ndim
+
+
+def axes_of(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Axes counted from the front, in increasing order; None means all.
+
+    Raises
+    ------
+    ShapeError
+        One is out of range, or there twice.
+    """
+    return _axes_of(name, tuple(axis) if isinstance(axis, list) else axis, ndim)
+
+
+@lru_cache(maxsize=1024)
+def _axes_of(name: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    axes = sorted(axis_of(name, int(a), ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{name}: axis={axis} names an axis twice")
+    return tuple(axes)
+
+
+@answers(np.reshape)
+def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
+    """Arrange the elements, in row-major order, in another shape; one side may be -1.
+
+    Raises
+    ------
+    ShapeError
+        The number of elements differs.
+    """
+    before = shape_of(x)
+    sides = [int(side) for side in (shape if isinstance(shape, (tuple, list)) else (shape,))]
+    size = int(np.prod(before, dtype=np.int64))
+    if -1 in sides:
+        known = int(np.prod([side for side in sides if side != -1], dtype=np.int64))
+        if sides.count(-1) > 1 or known == 0 or size % known:
+            raise ShapeError(f"reshape of shape {before} to {tuple(sides)}: -1 cannot be found")
+        sides[sides.index(-1)] = size // known
+    return apply(RESHAPE, x, shape=tuple(sides))
+
+
+@answers(np.ravel)
+def ravel(x: ArrayLike) -> Value:
+    """The elements in row-major order, on one axis."""
+    return reshape(x, -1) if 0 not in shape_of(x) else reshape(x, 0)
+
+
+@answers(np.transpose)
+def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Value:
+    """Permute the axes: axis ``i`` of the result is axis ``axes[i]`` of ``x``; None reverses them.
+
+    Raises
+    ------
+    ShapeError
+        ``axes`` is not a permutation.
+    """
+    ndim = len(shape_of(x))
+    order = tuple(range(ndim))[::-1] if axes is None else tuple(axis_of("transpose", int(a), ndim) for a in axes)
+    return apply(TRANSPOSE, x, axes=order)
+
+
+@answers(np.swapaxes)
+def swapaxes(x: ArrayLike, axis1: int, axis2: int) -> Value:
+    """Exchange two axes."""
+    ndim = len(shape_of(x))
+    order = list(range(ndim))
+    first, second = axis_of("swapaxes", axis1, ndim), axis_of("swapaxes", axis2, ndim)
+    order[first], order[second] = second, first
+    return transpose(x, order)
+
+
+@answers(np.moveaxis)
+def moveaxis(x: ArrayLike, source: int, destination: int) -> Value:
+    """Move one axis to another place, the others keeping their order."""
+    ndim = len(shape_of(x))
+    order = list(range(ndim))
+    order.insert(axis_of("moveaxis", destination, ndim), order.pop(axis_of("moveaxis", source, ndim)))
+    return transpose(x, order)
+
+
+@answers(np.expand_dims)
+def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Value:
+    """Insert axes of length 1 at these places of the result.
+
+    Raises
+    ------
+    ShapeError
+        A place is out of range, or there twice.
+    """
+    places = axis if isinstance(axis, (tuple, list)) else (axis,)
+    before = shape_of(x)
+    axes = axes_of("expand_dims", places, len(before) + len(places))
+    sides = iter(before)
+    return reshape(x, tuple(1 if i in axes else next(sides) for i in range(len(before) + len(places))))
+
+
+@answers(np.squeeze)
+def squeeze(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Value:
+    """Drop axes of length 1: these, or all.
+
+    Raises
+    ------
+    ShapeError
+        An axis is longer than 1.
+    """
+    before = shape_of(x)
+    if axis is None:
+        axes = tuple(i for i, side in enumerate(before) if side == 1)
+    else:
+        axes = axes_of("squeeze", axis, len(before))
+        for i in axes:
+            if before[i] != 1:
+                raise ShapeError(f"squeeze of shape {before}: axis {i} has length {before[i]}, not 1")
+    return reshape(x, tuple(side for i, side in enumerate(before) if i not in axes))
+
+
+@answers(np.broadcast_to)
+def broadcast_to(x: ArrayLike, shape: int | Sequence[int]) -> Value:
+    """Repeat axes of length 1, and add leading axes, to reach a shape.
+
+    Raises
+    ------
+    ShapeError
+        The shape cannot be reached.
+    """
+    return apply(BROADCAST_TO, x, shape=tuple(shape) if isinstance(shape, (tuple, list)) else (shape,))
+
+
+@answers(np.concatenate)
+def concatenate(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
+    """Join arrays along an existing axis.
+
+    Raises
+    ------
+    ShapeError
+        There are none, or their other sides differ.
+    """
+    if len(arrays) == 0:
+        raise ShapeError("concatenate of no arrays: give at least one")
+    dtype = np.result_type(*(x.dtype if isinstance(x, (Array, np.ndarray)) else np.asarray(x).dtype for x in arrays))
+    # numpy's rule: one dtype for all
+    same = [x if getattr(x, "dtype", None) == dtype else elementwise.astype(x, dtype) for x in arrays]
+    return apply(CONCATENATE, *same, axis=axis_of("concatenate", axis, len(shape_of(arrays[0]))))
+
+
+@answers(np.stack)
+def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
+    """Join arrays of one shape along a new axis.
+
+    Raises
+    ------
+    ShapeError
+        There are none, or their shapes differ.
+    """
+    shapes = {shape_of(x) for x in arrays}
+    if len(shapes) != 1:
+        raise ShapeError(f"stack of arrays of shapes {sorted(shapes)}: it needs at least one, all of the same shape")
+    return concatenate([expand_dims(x, axis) for x in arrays], axis)
+
+
+@answers(np.split)
+def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Value]:
+    """Cut an axis into equal sections, or before each of the given positions.
+
+    Raises
+    ------
+    ShapeError
+        The axis does not divide into this many sections.
+    """
+    before = shape_of(x)
+    axis = axis_of("split", axis, len(before))
+    length = before[axis]
+    if isinstance(sections, int):
+        if sections < 1 or length % sections:
+            raise ShapeError(f"split of shape {before}: axis {axis} does not divide into {sections} equal sections")
+        cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
+    else:
+        cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
+    return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in zip(cuts, cuts[1:], strict=False)]
+
+
+def take_slice(x: ArrayLike, axis: int, start: int, size: int, step: int = 1) -> Value:
+    """``size`` elements of one axis, from ``start`` on."""
+    sizes = list(shape_of(x))
+    sizes[axis] = size
+    starts, steps = [0] * len(sizes), [1] * len(sizes)
+    starts[axis], steps[axis] = start, step
+    return apply(SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
+
+
+@answers(np.flip)
+def flip(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Value:
+    """Reverse the order along these axes, or along all."""
+    sizes = shape_of(x)
+    axes = axes_of("flip", axis, len(sizes))
+    starts = tuple(builtins.max(side - 1, 0) if i in axes else 0 for i, side in enumerate(sizes))
+    return apply(SLICE, x, starts=starts, sizes=sizes, steps=tuple(-1 if i in axes else 1 for i in range(len(sizes))))
+
+
+@answers(np.pad)
+def pad(x: ArrayLike, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Value:
+    """Add a border of a constant.
+
+    Parameters
+    ----------
+    x
+        The array.
+    pad_width
+        ``((before, after), ...)`` for each axis, one pair for all axes, or one number for all sides.
+    mode
+        Only ``"constant"``.
+    constant_values
+        The border's value.
+
+    Raises
+    ------
+    ShapeError
+        A negative width, another number of pairs than axes, or another mode.
+    """
+    before = shape_of(x)
+    if mode != "constant":
+        raise ShapeError(f"pad with mode={mode!r}: only 'constant' is supported; build others with concatenate and flip")
+    try:
+        widths = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (len(before), 2)).tolist()
+    except ValueError:
+        raise ShapeError(f"pad of shape {before}: pad_width={pad_width} is not a pair for each axis") from None
+    if any(low < 0 or high < 0 for low, high in widths):
+        raise ShapeError(f"pad of shape {before}: pad_width={pad_width} is negative; cut with a slice instead")
+    shape = tuple(side + low + high for side, (low, high) in zip(before, widths, strict=True))
+    starts = tuple(low for low, _ in widths)
+    inner = apply(PAD, x, shape=shape, starts=starts, steps=(1,) * len(shape))
+    if constant_values == 0:
+        return inner
+    border = np.ones(shape, bool)
+    border[tuple(builtins.slice(start, start + side) for start, side in zip(starts, before, strict=True))] = False
+    return elementwise.where(border, constant_values, inner)
+
+
+# Shape rules
+
+
+def _reshaped(x: Any, shape: Shape) -> Abstract:
+    if any(side < 0 for side in shape) or np.prod(shape, dtype=np.int64) != np.prod(x.shape, dtype=np.int64):
+        raise ShapeError(f"reshape of shape {x.shape} to {shape}: the number of elements differs")
+    return Abstract(shape, x.dtype)
+
+
+def _transposed(x: Any, axes: Shape) -> Abstract:
+    if sorted(axes) != list(range(len(x.shape))):
+        raise ShapeError(f"transpose of shape {x.shape} with axes {axes}: not a permutation of its {len(x.shape)} axes")
+    return Abstract([x.shape[axis] for axis in axes], x.dtype)
+
+
+def _broadcast(x: Any, shape: Shape) -> Abstract:
+    lead = len(shape) - len(x.shape)
+    if lead < 0 or any(old not in (1, new) for old, new in zip(x.shape, shape[lead:], strict=True)):
+        raise ShapeError(f"broadcast_to of shape {x.shape} to {shape}: aligned at the last axis, a side must be equal or 1")
+    return Abstract(shape, x.dtype)
+
+
+def _sliced(x: Any, starts: Shape, sizes: Shape, steps: Shape) -> Abstract:
+    for axis, (side, start, size, step) in enumerate(zip(x.shape, starts, sizes, steps, strict=True)):
+        last = start + (size - 1) * step
+        if size < 0 or step == 0 or (size > 0 and not (0 <= start < side and 0 <= last < side)):
+            raise ShapeError(f"slice of shape {x.shape}: axis {axis} from {start} to {last} is out of bounds")
+    return Abstract(sizes, x.dtype)
+
+
+def _padded(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Abstract:
+    _sliced(Abstract(shape, x.dtype), starts, x.shape, steps)
+    return Abstract(shape, x.dtype)
+
+
+def _joined(*arrays: Any, axis: int) -> Abstract:
+    first = arrays[0].shape
+    for x in arrays:
+        if len(x.shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(x.shape, first, strict=True)) if i != axis):
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise ShapeError(f"concatenate of shapes {shapes} along axis {axis}: the other sides must be equal")
+    total = sum(x.shape[axis] for x in arrays)
+    return Abstract((*first[:axis], total, *first[axis + 1 :]), arrays[0].dtype)
+
+
+# References and rules
+
+
+def _window(starts: Shape, sizes: Shape, steps: Shape) -> tuple[Any, ...]:
+    """The strided positions of each axis, as an open mesh of indices."""
+    return np.ix_(*(start + step * np.arange(size) for start, size, step in zip(starts, sizes, steps, strict=True)))
+
+
+def _pad_reference(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Any:
+    y = np.zeros(shape, x.dtype)
+    y[_window(starts, x.shape, steps)] = x
+    return y
+
+
+def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Array:
+    """The sum over the repeated places of each element."""
+    lead = len(shape) - x.ndim
+    repeated = tuple(i for i in range(len(shape)) if i < lead or (x.shape[i - lead] == 1 and shape[i] != 1))
+    total = reductions.sum(g, repeated, keepdims=True)
+    return reshape(total, x.shape) if lead else total
+
+
+def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Array]:
+    cuts = np.cumsum([x.shape[axis] for x in arrays])[:-1].tolist()
+    return split(g, cuts, axis)
+
+
+# Samples, for the property tests
+
+_Sampled = tuple[tuple[NDArray[Any], ...], dict[str, Any]]
+
+
+def _sample_reshape(draw: Draw) -> _Sampled:
+    x = draw.array(draw.shape())
+    return (x,), {"shape": (x.size, 1) if draw.integer(0, 1) else x.shape[::-1]}
+
+
+def _sample_transpose(draw: Draw) -> _Sampled:
+    x = draw.array(draw.shape())
+    axes = list(range(x.ndim))
+    return (x,), {"axes": tuple(axes.pop(draw.integer(0, len(axes) - 1)) for _ in range(x.ndim))}
+
+
+def _sample_broadcast(draw: Draw) -> _Sampled:
+    shape = draw.shape()
+    kept = shape[draw.integer(0, len(shape)) :]
+    return (draw.array(tuple(1 if draw.integer(0, 1) else side for side in kept)),), {"shape": shape}
+
+
+def _strided(draw: Draw, sizes: Shape) -> tuple[Shape, Shape, Shape]:
+    """An outer shape, starts and steps with room for a window of these sizes."""
+    steps = tuple(draw.integer(1, 3) * (1 if draw.integer(0, 1) else -1) for _ in sizes)
+    spans = [1 + (builtins.max(size, 1) - 1) * abs(step) for size, step in zip(sizes, steps, strict=True)]
+    before = [draw.integer(0, 2) for _ in sizes]
+    shape = tuple(low + span + draw.integer(0, 2) for low, span in zip(before, spans, strict=True))
+    starts = tuple(
+        low + (span - 1 if step < 0 else 0) for low, span, step in zip(before, spans, steps, strict=True)
+    )
+    return shape, starts, steps
+
+
+def _sample_slice(draw: Draw) -> _Sampled:
+    sizes = draw.shape()
+    shape, starts, steps = _strided(draw, sizes)
+    return (draw.array(shape),), {"starts": starts, "sizes": sizes, "steps": steps}
+
+
+def _sample_pad(draw: Draw) -> _Sampled:
+    sizes = draw.shape()
+    shape, starts, steps = _strided(draw, sizes)
+    return (draw.array(sizes),), {"shape": shape, "starts": starts, "steps": steps}
+
+
+def _sample_concatenate(draw: Draw) -> _Sampled:
+    shape = draw.shape(1)
+    axis = draw.integer(0, len(shape) - 1)
+    shapes = [(*shape[:axis], draw.integer(0, 3), *shape[axis + 1 :]) for _ in range(draw.integer(1, 3))]
+    return tuple(draw.array(s) for s in shapes), {"axis": axis}
+
+
+RESHAPE = register(
+    "reshape",
+    shape=_reshaped,
+    reference=lambda x, shape: x.reshape(shape),
+    rules=(lambda g, y, x, shape: reshape(g, x.shape),),
+    sample=_sample_reshape,
+    view=True,
+)
+TRANSPOSE = register(
+    "transpose",
+    shape=_transposed,
+    reference=lambda x, axes: x.transpose(axes),
+    rules=(lambda g, y, x, axes: transpose(g, tuple(axes.index(i) for i in range(len(axes)))),),
+    sample=_sample_transpose,
+    view=True,
+)
+BROADCAST_TO = register(
+    "broadcast_to",
+    shape=_broadcast,
+    reference=lambda x, shape: np.broadcast_to(x, shape),
+    rules=(_unbroadcast,),
+    sample=_sample_broadcast,
+    view=True,
+)
+SLICE = register(
+    "slice",
+    shape=_sliced,
+    reference=lambda x, starts, sizes, steps: x[_window(starts, sizes, steps)],
+    rules=(lambda g, y, x, starts, sizes, steps: apply(PAD, g, shape=x.shape, starts=starts, steps=steps),),
+    sample=_sample_slice,
+    view=True,
+)
+PAD = register(
+    "pad",
+    shape=_padded,
+    reference=_pad_reference,
+    rules=(lambda g, y, x, shape, starts, steps: apply(SLICE, g, starts=starts, sizes=x.shape, steps=steps),),
+    sample=_sample_pad,
+)
+CONCATENATE = register(
+    "concatenate",
+    shape=_joined,
+    reference=lambda *arrays, axis: np.concatenate(arrays, axis),
+    rules=_cut_apart,
+    sample=_sample_concatenate,
+)
+
+from minimeta.autodiff.operations import elementwise, reductions  # noqa: E402 (the files of operations use each other)

@@ -1,0 +1,376 @@
+"""Primitive: one object that holds all that is known of an operation; apply: the one way anything is computed.
+
+For ``y = p(x1, ..., xn)`` and a loss ``L``, the backward pass turns the *cotangent* ``dL/dy`` into the inputs'
+cotangents ``dL/dxi = (dL/dy) (dy/dxi)``. A primitive's ``rules`` do that, one function for each input,
+
+    rule(cotangent, y, x1, ..., xn, **params) -> cotangent of that input,
+
+written in the library's own operations: the backward pass is an ordinary computation, can itself be recorded and
+differentiated, and so every order of derivative exists.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta import kernels
+from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Trace, Value, moments
+from minimeta.errors import DtypeError, LeakedArrayError, ShapeError, user_line
+
+Rule: TypeAlias = Callable[..., Any]
+
+
+class Draw(Protocol):
+    """What a primitive's ``sample`` draws legal operands with; implemented by the property tests."""
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer in [low, high]."""
+
+    def shape(self, low: int = 0, high: int = 3) -> Shape:
+        """A shape of low to high axes with sides 0 to 4."""
+
+    def array(self, shape: Shape, domain: str = "real") -> NDArray[Any]:
+        """Floats of a domain, distinct and away from zero."""
+
+    def indices(self, shape: Shape, size: int) -> NDArray[np.int64]:
+        """Integers in [-size, size)."""
+
+    def booleans(self, shape: Shape) -> NDArray[np.bool_]:
+        """Truth values."""
+
+
+Sample: TypeAlias = Callable[[Draw], tuple[tuple[NDArray[Any], ...], dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Primitive:
+    """All that is known of one operation.
+
+    Attributes
+    ----------
+    name
+        Its name, and its kernel's.
+    shape
+        Shape rule: operands (anything with ``shape`` and ``dtype``) and params to an :class:`Abstract` result;
+        raises a ShapeError or a DtypeError that says what does not fit.
+    reference
+        The specification, in numpy, for float32, float64 and (where differentiable) complex128. A choice between
+        elements (``max``, ``where x > 0``) is made on real parts, so that the complex step holds.
+    rules
+        A rule or None (no derivative) for each input, or one function that returns the cotangents of all inputs.
+    sample
+        Draws legal operands and params, for the property tests.
+    kernel
+        The C++ implementation; the reference where there is none.
+    elementwise
+        Whether operands are promoted to one dtype and broadcast to one shape.
+    accepts
+        Kinds of dtype (numpy's letters) that elementwise operands may be promoted to.
+    differentiable
+        Whether it has derivatives; a result that has none is detached from the graph.
+    view
+        Whether the kernel's result may share memory with its operand.
+    """
+
+    name: str
+    shape: Callable[..., Any]
+    reference: Callable[..., Any]
+    rules: tuple[Rule | None, ...] | Rule
+    sample: Sample
+    kernel: Callable[..., Any]
+    elementwise: bool = False
+    accepts: str = "f"
+    differentiable: bool = True
+    view: bool = False
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+#: Every primitive by name. Being here is enough to be tested.
+registry: dict[str, Primitive] = {}
+
+
+def register(name: str, **fields: Any) -> Primitive:
+    """Make a primitive, find its kernel, and enter it in the registry.
+
+    Raises
+    ------
+    ValueError
+        The name is taken.
+    """
+    if name in registry:
+        raise ValueError(f"a primitive named {name!r} is registered already")
+    if "kernel" not in fields:
+        fallback = _contiguous(fields["reference"], fields["shape"])
+        fields["kernel"] = getattr(kernels.native, name) if kernels.native else fallback
+    registry[name] = Primitive(name, **fields)
+    return registry[name]
+
+
+def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
+    """A kernel made of a reference: checked, always a fresh array, silent about NaN and infinity, as the kernels are."""
+
+    def kernel(*values: Any, **params: Any) -> NDArray[Any]:
+        shape(*values, **params)
+        with np.errstate(all="ignore"):
+            return np.array(reference(*values, **params), order="C")
+
+    return kernel
+
+
+# Which backward passes are running on this thread. Their graphs are finished: an Array of such a graph is a constant
+# to the rules, unless it also depends on a transformation that is still open.
+
+
+class Context(threading.local):
+    """Per thread: the traces whose graphs are being walked."""
+
+    walking: tuple[Trace, ...] = ()
+
+
+context = Context()
+
+
+def outermost(arrays: Sequence[Any]) -> Trace | None:
+    """The oldest open trace that any of the arrays depends on: the one whose graph the result belongs to.
+
+    Raises
+    ------
+    LeakedArrayError
+        An Array outlived its transformation.
+    """
+    trace: Trace | None = None
+    for array in arrays:
+        if type(array) is Array and (own := array.trace) is not None:
+            if own.open:
+                if trace is None or own.moment < trace.moment:
+                    trace = own
+            elif own not in context.walking:
+                raise LeakedArrayError(
+                    f"an Array of shape {array.shape} is used after the transformation that made it (grad, vjp, ...) "
+                    "has ended. Return it from the differentiated function (has_aux=True) instead of storing it"
+                )
+    return trace
+
+
+def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
+    """Compute ``primitive(*operands, **params)``: the only way anything is computed.
+
+    Parameters
+    ----------
+    primitive
+        What to compute.
+    *operands
+        Arrays, numpy arrays and Python scalars; elementwise ones are promoted and broadcast first, by explicit
+        ``astype`` and ``broadcast_to`` primitives.
+    **params
+        Static parameters, normalised by the operation's public function.
+
+    Returns
+    -------
+    Array or numpy.ndarray
+        A numpy array (fresh, writable, contiguous) if no operand is an Array. Otherwise an Array, recorded if it
+        depends on an open transformation and has a derivative, abstract if an operand is abstract.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        Operands that do not fit.
+    LeakedArrayError
+        An operand outlived its transformation.
+    """
+    trace = outermost(operands)
+    recording = trace is not None
+    if primitive.elementwise:
+        arrays = _unify(primitive, operands, recording)
+    else:
+        arrays = tuple([x if type(x) is Array else constant(x, recording) for x in operands])
+
+    values = [array.value for array in arrays]
+    if recording and Abstract in [type(value) for value in values]:
+        value = primitive.shape(*values, **params)
+        if type(value) is Abstract:
+            value.line = user_line()
+    else:
+        try:
+            value = primitive.kernel(*values, **params)
+        except (ValueError, TypeError, IndexError):
+            primitive.shape(*values, **params)  # A kernel refuses what does not fit; the shape rule says why.
+            raise
+        if not recording and Array not in [type(x) for x in operands]:
+            return np.array(value, order="C") if primitive.view else value
+        recording = recording and primitive.differentiable
+
+    # What is made of Python scalars alone is weak as they are; astype says a dtype and makes it strong.
+    weak = arrays[0].weak and primitive.name != "astype" and all([array.weak for array in arrays])
+    if recording:
+        return Array(value, weak, trace, next(moments), primitive, lasting(arrays) if context.walking else arrays, params)
+    return Array(value, weak)
+
+
+# Operands
+
+
+def lasting(arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """Inputs to remember: one that belongs to a finished graph (a pullback is being recorded) is a constant here."""
+    return tuple([x if x.trace is None or x.trace.open else Array(x.value, x.weak) for x in arrays])
+
+
+def constant(x: Any, private: bool = False) -> Array:
+    """A detached Array of a value that is not one: a numpy array, a Python scalar or a nested sequence of scalars.
+
+    Parameters
+    ----------
+    x
+        The value.
+    private
+        Whether it enters a recording: a numpy array that somebody could still write to is then copied, so that
+        refilling a buffer cannot change a gradient.
+
+    Raises
+    ------
+    DtypeError
+        Elements that are neither floats of 32 or 64 bits, nor integers, nor bool.
+    """
+    if type(x) in _WEAK:
+        return Array(np.array(x), weak=True)
+    if type(x) is not np.ndarray:
+        if _contains_array(x):
+            raise DtypeError("a list or tuple of Arrays where one array is expected; join them with stack or concatenate")
+        if isinstance(x, np.ma.MaskedArray):
+            raise DtypeError("a masked array: the mask would be lost; fill it (x.filled(0.0)) and pass the mask apart")
+        x = np.asarray(x)
+    _check_dtype(x.dtype)
+    if not x.dtype.isnative or not x.flags.aligned:
+        return Array(np.array(x, dtype=x.dtype.newbyteorder("="), order="C"))
+    if private and (x.flags.writeable or x.base is not None):
+        x = x.copy(order="K")
+    return Array(x)
+
+
+def _contains_array(x: Any) -> bool:
+    return isinstance(x, Array) or (isinstance(x, (list, tuple)) and any(_contains_array(child) for child in x))
+
+
+@lru_cache(maxsize=256)
+def _check_dtype(dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "biuf" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
+        raise DtypeError(
+            f"an array of dtype {dtype.name}: float32 and float64 compute, integers and bool index and select; "
+            "convert with astype"
+        )
+
+
+def _unify(primitive: Primitive, operands: Sequence[Any], private: bool) -> tuple[Array, ...]:
+    """Operands as Arrays of one dtype and one shape, by numpy's rules of promotion and broadcasting."""
+    arrays = [x if type(x) is Array or type(x) in _WEAK else constant(x, private) for x in operands]
+    first = arrays[0]
+    if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
+        shape, weak = first.value.shape, first.weak
+        for x in arrays:
+            if type(x) is not Array or x.value.shape != shape or x.value.dtype is not dtype or x.weak is not weak:
+                break
+        else:
+            return tuple(arrays)
+    forms = tuple([(x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)] for x in arrays])
+    dtypes, shape = _unified(primitive, forms)
+    return tuple([_fit(x, dtype, shape) for x, dtype in zip(arrays, dtypes, strict=True)])
+
+
+def _fit(x: Any, dtype: np.dtype[Any], shape: Shape) -> Array:
+    """An operand in the common dtype and shape; a constant is moved there without an instruction."""
+    if type(x) is not Array:
+        return Array(_scalar(x, math.copysign(1, x) if type(x) is float else 1, dtype, shape), weak=True)
+    value = x.value
+    if x.trace is not None:
+        array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)
+        return array if value.shape == shape else apply(registry["broadcast_to"], array, shape=shape)
+    if value.dtype != dtype:
+        value = value.astype(dtype)
+    if value.shape != shape:
+        value = registry["broadcast_to"].kernel(value, shape=shape)
+    return Array(value, x.weak)
+
+
+_WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {
+    kind: (np.dtype(kind), (), True) for kind in (float, int, bool)
+}
+
+
+@lru_cache(maxsize=4096)
+def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
+    """A Python scalar as an array of this shape, one element in memory. (0.0 and -0.0 are equal but for their sign.)"""
+    return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
+
+
+@lru_cache(maxsize=4096)
+def _unified(primitive: Primitive, forms: tuple[tuple[np.dtype[Any], Shape, bool], ...]) -> tuple[Any, Shape]:
+    """The dtype that each operand takes, and the shape of all."""
+    shapes = [shape for _, shape, _ in forms]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(
+            f"{primitive.name} of shapes {' and '.join(map(str, shapes))}: they do not broadcast. Aligned at the last "
+            "axis, sides must be equal or 1"
+        ) from None
+    if primitive.name == "where":  # The condition selects and keeps its dtype.
+        return (forms[0][0], *[_promoted(primitive, forms[1:])] * 2), shape
+    return (_promoted(primitive, forms),) * len(forms), shape
+
+
+def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, bool]]) -> np.dtype[Any]:
+    """numpy's common dtype, where Python scalars (weak) adapt to arrays."""
+    strong = [dtype for dtype, _, weak in forms if not weak]
+    scalars: list[Any] = [{"f": 0.0, "i": 0, "b": False}[dtype.kind] for dtype, _, weak in forms if weak]
+    if not strong and primitive.accepts == "f":
+        return np.dtype(np.float64)
+    result = np.result_type(*strong, *scalars)
+    if result.kind in "iu" and "i" in primitive.accepts:
+        result = np.dtype(np.int64)  # Whole numbers are compared and selected in one type.
+    if result.kind not in primitive.accepts:
+        names = ", ".join(dtype.name for dtype, _, _ in forms)
+        wants = "bool operands" if primitive.accepts == "b" else "at least one float32 or float64 operand"
+        raise DtypeError(f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)")
+    return result
+
+
+# numpy's functions
+
+_counterparts: dict[Any, Callable[..., Any]] = {}
+
+
+def answers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare which numpy functions a public operation stands in for when they are called on an Array."""
+
+    def declare(operation: Callable[..., Any]) -> Callable[..., Any]:
+        _counterparts.update(dict.fromkeys(functions, operation))
+        return operation
+
+    return declare
+
+
+def counterpart(function: Any) -> Callable[..., Any]:
+    """The operation that stands in for a numpy function.
+
+    Raises
+    ------
+    DtypeError
+        There is none.
+    """
+    try:
+        return _counterparts[function]
+    except KeyError:
+        raise DtypeError(
+            f"np.{function.__name__} of an Array is not supported: it has no derivative here. Write it with minimeta's "
+            "operations, or give it a derivative with minimeta.custom_vjp"
+        ) from None

@@ -1,0 +1,187 @@
+"""Nested parameters.
+
+Parameters, optimiser states and tasks are *trees*: arrays nested in dicts, tuples, named tuples, lists and
+dataclasses. ``flatten`` lists the leaves in a fixed order and keeps the rest as a structure; ``unflatten`` is its
+inverse. ``None`` is a tree without leaves. Entries of a dict are matched by key, whatever their order; a dataclass
+field declared with ``metadata={"static": True}`` is part of the structure.
+
+    >>> leaves, structure = flatten({"weight": 1.0, "bias": [2.0, None]})
+    >>> leaves
+    [1.0, 2.0]
+    >>> unflatten(structure, [10.0, 20.0])
+    {'weight': 10.0, 'bias': [20.0, None]}
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from minimeta.errors import ShapeError
+
+
+class Structure(NamedTuple):
+    """What is left of a tree without its leaves; equal for trees of equal form.
+
+    Attributes
+    ----------
+    kind
+        The container's class, ``None`` for an empty tree, or ``"leaf"``.
+    keys
+        Names of the children: dict keys, field names or positions.
+    children
+        Their structures.
+    static
+        Names and values of the static fields of a dataclass.
+    """
+
+    kind: Any
+    keys: tuple[Any, ...] = ()
+    children: tuple[Any, ...] = ()
+    static: tuple[Any, ...] = ()
+
+
+LEAF = Structure("leaf")
+_EMPTY = Structure(None)
+
+
+@functools.cache
+def _parts_of(kind: type) -> Callable[[Any], tuple[tuple[Any, ...], Sequence[Any], tuple[Any, ...]]] | None:
+    """How to take a container of this class apart into keys, children and static values; None for leaves."""
+    if issubclass(kind, dict):
+        return lambda tree: (tuple(tree), list(tree.values()), ())
+    if issubclass(kind, (tuple, list)):
+        fields = getattr(kind, "_fields", None)
+        return lambda tree: (fields or tuple(range(len(tree))), tree, ())
+    if not dataclasses.is_dataclass(kind):
+        return None
+    declared = dataclasses.fields(kind)
+    names = tuple(field.name for field in declared if not field.metadata.get("static"))
+    static = tuple(field.name for field in declared if field.metadata.get("static"))
+    return lambda tree: (
+        names,
+        [getattr(tree, name) for name in names],
+        tuple((name, getattr(tree, name)) for name in static),
+    )
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """Leaves of a tree, in order, and its structure.
+
+    Parameters
+    ----------
+    tree
+        Nested dicts, tuples, named tuples, lists and dataclasses; anything else is a leaf, ``None`` is empty.
+
+    Returns
+    -------
+    leaves : list
+    structure : Structure
+    """
+    leaves: list[Any] = []
+    return leaves, _flatten(tree, leaves)
+
+
+def _flatten(tree: Any, leaves: list[Any]) -> Structure:
+    parts = _parts_of(type(tree))
+    if parts is None:
+        if tree is None:
+            return _EMPTY
+        leaves.append(tree)
+        return LEAF
+    keys, children, static = parts(tree)
+    return Structure(type(tree), keys, tuple([_flatten(child, leaves) for child in children]), static)
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """The tree with this structure and these leaves.
+
+    Raises
+    ------
+    ShapeError
+        The number of leaves is not the structure's.
+    """
+    remaining = iter(leaves)
+    end = object()
+    try:
+        tree = _unflatten(structure, remaining)
+    except StopIteration:
+        raise ShapeError("unflatten: fewer leaves than the structure has places") from None
+    if next(remaining, end) is not end:
+        raise ShapeError("unflatten: more leaves than the structure has places")
+    return tree
+
+
+def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
+    kind = structure.kind
+    if kind == "leaf":
+        return next(leaves)
+    if kind is None:
+        return None
+    children = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in structure.children]
+    if kind is tuple:
+        return tuple(children)
+    if issubclass(kind, dict):
+        return kind(zip(structure.keys, children, strict=True))
+    if issubclass(kind, (tuple, list)):
+        return kind(*children) if hasattr(kind, "_fields") else kind(children)
+    return kind(**dict(zip(structure.keys, children, strict=True)), **dict(structure.static))
+
+
+def leaves_like(structure: Structure, tree: Any) -> list[Any]:
+    """Leaves of a tree in the order of a structure, dict entries matched by key.
+
+    Raises
+    ------
+    ShapeError
+        The tree has another form; the message names the place.
+    """
+    leaves: list[Any] = []
+    _leaves_like(structure, tree, leaves, "")
+    return leaves
+
+
+def _leaves_like(structure: Structure, tree: Any, leaves: list[Any], path: str) -> None:
+    kind, keys = structure.kind, structure.keys
+    if kind == "leaf":
+        leaves.append(tree)
+        return
+    if kind is None:
+        if tree is not None:
+            raise ShapeError(f"trees differ at {path or 'the root'}: None against {type(tree).__name__}")
+        return
+    parts = _parts_of(type(tree))
+    found, children, _ = parts(tree) if parts else ((), (), ())
+    if type(tree) is not kind or set(found) != set(keys):
+        expected, actual = f"{kind.__name__}{list(keys)}", f"{type(tree).__name__}{list(found) if parts else ''}"
+        raise ShapeError(f"trees differ at {path or 'the root'}: expected {expected}, got {actual}")
+    by_key = dict(zip(found, children, strict=True))
+    for key, child in zip(keys, structure.children, strict=True):
+        _leaves_like(child, by_key[key], leaves, f"{path}/{key}" if path else str(key))
+
+
+def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:  # noqa: A001 (the field's name for it)
+    """Apply a function leaf by leaf to one or more trees of the same form.
+
+    Raises
+    ------
+    ShapeError
+        The trees differ in form; the message names the place.
+    """
+    leaves, structure = flatten(tree)
+    columns = [leaves, *(leaves_like(structure, other) for other in others)]
+    return unflatten(structure, [function(*row) for row in zip(*columns, strict=True)])
+
+
+def paths(tree: Any) -> list[str]:
+    """Names of the leaves in order, such as ``layers/0/weight`` (the empty string for a bare leaf)."""
+    found: list[str] = []
+
+    def visit(structure: Structure, path: str) -> None:
+        if structure.kind == "leaf":
+            found.append(path)
+        for key, child in zip(structure.keys, structure.children, strict=True):
+            visit(child, f"{path}/{key}" if path else str(key))
+
+    visit(flatten(tree)[1], "")
+    return found

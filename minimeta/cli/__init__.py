@@ -1,0 +1,90 @@
+"""minimeta: meta-learning from the command line.
+
+usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
+       minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
+       minimeta info [flags]                  say what is installed and which data is found
+       minimeta --help | --version
+
+LEARNER   maml      model-agnostic meta-learning, second order
+          fomaml    its first-order approximation
+TASK      sinusoid  regression on sinusoids
+          omniglot  few-shot classification of handwritten characters (needs data, see --data)
+
+Each command explains its flags: minimeta train maml sinusoid --help
+
+exit codes: 0    done
+            1    an error: data or an extra is missing, a checkpoint does not fit, a disk is full
+            2    wrong usage: an unknown flag or setting, a value out of range, a folder that is not empty
+            3    a loss or a parameter became NaN or infinite; the last good checkpoint is kept
+            130  interrupted by Ctrl-C or SIGTERM; saved, with the command that goes on
+
+MINIMETA_DATA names the folder of the data where --data does not; MINIMETA_TRACEBACK=1 shows the traceback of an error.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from minimeta import __version__
+from minimeta.errors import ConfigurationError, MinimetaError, MissingExtraError, NonFiniteError
+
+DONE, ERROR, USAGE, NON_FINITE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``minimeta``; by default those of the command line.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (MinimetaError, OSError) as error:
+        if os.environ.get("MINIMETA_TRACEBACK") == "1":
+            raise
+        code = _code(error)
+        print(f"minimeta: {error}", file=sys.stderr)
+        if "--json" in words:
+            print(json.dumps({"status": "error", "error": str(error), "exit_code": code}))
+        return code
+
+
+def _run(words: list[str]) -> int:
+    match words:
+        case []:
+            print(__doc__, file=sys.stderr)
+            return USAGE
+        case ["-h" | "--help", *_]:
+            print(__doc__)
+            return DONE
+        case ["--version"]:
+            print(f"minimeta {__version__}")
+            return DONE
+        case [command, *rest]:
+            try:
+                from minimeta.cli import commands  # noqa: PLC0415 (needs the cli extra)
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] not in {"tyro", "rich"}:
+                    raise
+                raise MissingExtraError(
+                    f"the command line needs {error.name}, which is not installed: pip install 'minimeta[cli]'"
+                ) from error
+            return commands.run(command, rest)
+    raise AssertionError(words)
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, NonFiniteError):
+        return NON_FINITE
+    return USAGE if isinstance(error, ConfigurationError) else ERROR

@@ -1,0 +1,146 @@
+"""Flags: frozen dataclasses, turned into a command line by tyro.
+
+The settings of a training are layered, each layer over the one before:
+
+    preset  <  the run's own settings, with --resume  <  --config FILE  <  flags
+
+The flags can only be read over some default, and what the default is depends on three of them (``--config``,
+``--resume`` and ``--out``), so the same flags are read once per layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from minimeta.cli.run_folder import RunFolder
+from minimeta.errors import ConfigurationError
+from minimeta.training.configuration import read_toml, replace
+from minimeta.training.presets import PRESETS, LearnerName, Preset
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What decides where a training reads and writes, and not what it computes."""
+
+    out: Path | None = None
+    """Run folder to write (default: runs/LEARNER-TASK-seedSEED). It must be empty, or new."""
+    resume: bool = False
+    """Go on with the run in that folder, with its settings; a larger --iterations goes further."""
+    config: Path | None = None
+    """TOML file of settings; flags override it. A run's configuration.toml is one."""
+    data: Path | None = None
+    """Folder of the data (default: $MINIMETA_DATA)."""
+    checkpoint_every: int = 100
+    """Steps from one checkpoint to the next."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Evaluate a run again from its checkpoint, by default as it was evaluated."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+    shots: int | None = None
+    """Support examples per task (per class in classification)."""
+    queries: int | None = None
+    """Query examples per task (per class in classification)."""
+    steps: int | None = None
+    """Up to how many adaptation steps."""
+    tasks: int | None = None
+    """How many test tasks."""
+    seed: int | None = None
+    """Decides the test tasks."""
+    data: Path | None = None
+    """Folder of the data (default: $MINIMETA_DATA)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Say what is installed and which data is found."""
+
+    data: Path | None = None
+    """Folder of the data (default: $MINIMETA_DATA)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is fully decided.
+
+    Attributes
+    ----------
+    learner, preset
+        What to run.
+    folder
+        Where to.
+    options
+        The rest.
+    """
+
+    learner: LearnerName
+    preset: Preset
+    folder: RunFolder
+    options: TrainOptions = field(default_factory=TrainOptions)
+
+
+def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
+    """Read flags into a dataclass; exits with code 2, and a suggestion, for flags that are wrong."""
+    parsed: Options = tyro.cli(kind, prog=program, args=flags, default=default, config=(tyro.conf.FlagCreatePairsOff,))
+    return parsed
+
+
+def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Training:
+    """Read the flags of ``minimeta train LEARNER TASK``, over all layers of settings.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file holds unknown settings or is for another learner or task, a value is out of range, or there is
+        nothing to resume.
+    """
+    preset = PRESETS[task]
+    # One flat list of flags: no prefix tells the options from the preset's settings.
+    flat = tyro.conf.arg(name="")
+    kind = dataclasses.make_dataclass(
+        "train", [("options", Annotated[TrainOptions, flat]), ("preset", Annotated[type(preset), flat])], frozen=True
+    )
+    kind.__doc__ = f"Meta-train {learner} on {task}, evaluate and draw. {type(preset).__doc__}".partition("\n")[0]
+
+    def over(default: Preset) -> tuple[TrainOptions, Preset]:
+        program = f"minimeta train {learner} {task}"
+        parsed = parse(kind, program, flags, kind(TrainOptions(), default))
+        return parsed.options, parsed.preset
+
+    def layered(default: Preset, path: Path | None) -> Preset:
+        if path is None:
+            return default
+        values = read_toml(path)
+        expected = {"learner": learner, "task": task}
+        given = {name: values.pop(name, value) for name, value in expected.items()}
+        if given != expected:
+            raise ConfigurationError(f"{path} is for {' '.join(map(str, given.values()))}, not for {learner} {task}")
+        return replace(default, values, str(path))
+
+    options, _ = over(preset)
+    options, settings = over(layered(preset, options.config))
+    if options.checkpoint_every < 1:
+        raise ConfigurationError(f"--checkpoint-every must be at least 1, not {options.checkpoint_every}")
+    folder = RunFolder(options.out or Path("runs") / f"{learner}-{task}-seed{settings.seed}")
+    if options.resume:
+        folder.require_run()
+        options, settings = over(layered(layered(preset, folder.configuration), options.config))
+    else:
+        folder.require_empty()
+    return Training(learner, settings, folder, options)

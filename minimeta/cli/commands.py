@@ -1,0 +1,39 @@
+"""The commands by name, and the words that follow them."""
+
+from __future__ import annotations
+
+import sys
+from typing import cast
+
+from minimeta import cli
+from minimeta.cli.arguments import EvaluateOptions, InfoOptions, parse, parse_training
+from minimeta.cli.evaluate import evaluate
+from minimeta.cli.info import info
+from minimeta.cli.train import train
+from minimeta.errors import ConfigurationError
+from minimeta.training.configuration import suggestion
+from minimeta.training.presets import ORDER, PRESETS, LearnerName
+
+
+def run(command: str, words: list[str]) -> int:
+    """Run a command with the words that follow it and return the exit code."""
+    match _choose("command", command, ["train", "evaluate", "info"]), words:
+        case "train", [learner, task, *flags] if not learner.startswith("-"):
+            learner = _choose("learner", learner, list(ORDER))
+            task = _choose("task", task, list(PRESETS))
+            return train(parse_training(cast(LearnerName, learner), task, flags))
+        case "evaluate", flags:
+            return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
+        case "info", flags:
+            return info(parse(InfoOptions, "minimeta info", flags))
+    if {"-h", "--help"} & set(words):
+        print(cli.__doc__)
+        return cli.DONE
+    print(cli.__doc__, file=sys.stderr)
+    raise ConfigurationError("train needs a learner and a task before the flags, as in: minimeta train maml sinusoid")
+
+
+def _choose(kind: str, word: str, names: list[str]) -> str:
+    if word not in names:
+        raise ConfigurationError(f"there is no {kind} {word!r}.{suggestion(word, names)}")
+    return word

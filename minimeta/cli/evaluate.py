@@ -1,0 +1,72 @@
+"""``minimeta evaluate RUN``: measure a run again, as it was measured or otherwise."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from minimeta import cli
+from minimeta.cli.arguments import EvaluateOptions
+from minimeta.cli.interruption import Interrupted, Interruption
+from minimeta.cli.progress import Bar
+from minimeta.cli.results import Result
+from minimeta.cli.run_folder import RunFolder
+from minimeta.training import TrainingState, checkpoint, initial_state
+from minimeta.training import evaluate as evaluate_learner
+from minimeta.training.configuration import replace
+from minimeta.training.presets import Experiment, LearnerName, Preset, fingerprint
+
+
+def evaluate(options: EvaluateOptions) -> int:
+    """Evaluate the run's checkpoint, print the result and return the exit code; the run folder stays as it is.
+
+    Raises
+    ------
+    MinimetaError
+        There is no such run, its checkpoint is damaged, data are missing.
+    """
+    folder = RunFolder(options.run)
+    learner, preset = folder.settings()
+    names = ("shots", "queries", "steps", "tasks", "seed")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    preset = replace(preset, {"evaluation": given}, "minimeta evaluate")
+    with Interruption() as interruption:
+        experiment = preset.experiment(learner, options.data)
+        template = initial_state(experiment.learner, experiment.optimiser, preset.seed)
+        state = checkpoint.load(folder.checkpoint, template, fingerprint(learner, preset))
+        try:
+            result = measure(learner, preset, experiment, state, interruption)
+        except Interrupted:
+            print("interrupted; nothing was written", file=sys.stderr)
+            if options.json:
+                print(json.dumps({"status": "interrupted", "run": str(folder.path)}))
+            return cli.INTERRUPTED
+    if options.json:
+        print(json.dumps({"status": "complete", "run": str(folder.path), **result.to_json()}))
+    else:
+        result.show()
+    return cli.DONE
+
+
+def measure(
+    learner: LearnerName, preset: Preset, experiment: Experiment, state: TrainingState, interruption: Interruption
+) -> Result:
+    """Evaluate a state as the preset says, showing progress and stopping between tasks when asked to."""
+    settings = preset.evaluation
+    with Bar("evaluation", 0, settings.tasks) as bar:
+
+        def callback(done: int) -> None:
+            bar.show(done)
+            interruption()
+
+        evaluation = evaluate_learner(
+            experiment.learner,
+            state.meta_parameters,
+            experiment.evaluation_tasks,
+            metric=experiment.metric,
+            steps=settings.steps,
+            count=settings.tasks,
+            seed=settings.seed,
+            callback=callback,
+        )
+    return Result(learner, preset, state.step, experiment.metric_name, evaluation)

@@ -1,0 +1,142 @@
+"""Two figures of a run: what adaptation does on a few test tasks, and the learning curve.
+
+Regression shows the wave, its known points, and the prediction before and after adaptation (figure 2 of Finn et al.
+2017). Classification shows, for each query image (rows) and each class (columns, by its support image), the probability
+the learner gives, before adaptation and after each step: learning is a diagonal that appears.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.operations import softmax
+from minimeta.errors import MissingExtraError
+from minimeta.learners import MetaLearner
+from minimeta.tasks import FewShot, Sinusoid, Task
+from minimeta.training.files import write_atomically
+from minimeta.training.presets import Experiment
+from minimeta.training.randomness import evaluation_generator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TASKS = 3
+"""How many test tasks the adaptation figure shows."""
+
+
+def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> None:
+    """Draw what `steps` steps of adaptation do on the first test tasks.
+
+    Raises
+    ------
+    MissingExtraError
+        If the plot extra is not installed.
+    """
+    draw = _draw_waves if isinstance(experiment.evaluation_tasks, Sinusoid) else _draw_images
+    _save(path, draw(experiment, meta_parameters, steps, seed))
+
+
+def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
+    """Draw loss and metrics of every training step, and their running means.
+
+    Raises
+    ------
+    MissingExtraError
+        If the plot extra is not installed.
+    """
+    names = [name for name in metrics[0] if name != "step"]
+    figure = _figure(6 * len(names), 4)
+    steps = np.array([line["step"] for line in metrics])
+    window = max(1, len(metrics) // 50)
+    for column, name in enumerate(names, start=1):
+        axes = figure.add_subplot(1, len(names), column)
+        values = np.array([line[name] for line in metrics])
+        axes.plot(steps, values, color="0.8", linewidth=0.5, label="each step")
+        mean = np.convolve(values, np.full(window, 1 / window), mode="valid")
+        axes.plot(steps[window - 1 :], mean, color="C0", label=f"mean of {window} steps")
+        if name == "loss" and values.min() > 0:
+            axes.set_yscale("log")
+        axes.set(xlabel="training step", ylabel=f"{name} after adaptation")
+        axes.legend(frameon=False)
+    _save(path, figure)
+
+
+def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
+    """One panel per task; many query points, in order, are the wave itself."""
+    figure = _figure(5 * TASKS, 4)
+    tasks = dataclasses.replace(experiment.evaluation_tasks, queries=500)  # type: ignore[type-var]
+    first = None
+    for index in range(TASKS):
+        task: Task = tasks.sample(evaluation_generator(seed, index), 1)[0]
+        order = np.argsort(task.query.inputs[:, 0])
+        inputs, targets = task.query.inputs[order], task.query.targets[order]
+        predictions = _trajectory(experiment.learner, meta_parameters, task, inputs, steps)
+        axes = first = figure.add_subplot(1, TASKS, index + 1, sharey=first)
+        axes.plot(inputs, targets, color="C3", label="truth")
+        for shown, style in zip(sorted({0, min(1, steps), steps}), (":", "--", "-"), strict=False):
+            label = "before adaptation" if shown == 0 else f"after {shown} step{'s' if shown > 1 else ''}"
+            axes.plot(inputs, predictions[shown], style, color="C2", label=label)
+        axes.plot(task.support.inputs, task.support.targets, "^", color="C4", label="known points")
+        axes.set(xlabel="x", title=f"test task {index}, {len(task.support.inputs)} points")
+    figure.axes[0].set_ylabel("y")
+    figure.axes[0].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
+    """One row of panels per task, one panel per number of steps; a panel is one picture put together from tiles."""
+    tasks = experiment.evaluation_tasks
+    assert isinstance(tasks, FewShot)
+    height, width = tasks.images.shape[2:]
+    figure = _figure(2.6 * (steps + 1), 2.9 * TASKS)
+    for index in range(TASKS):
+        task = tasks.sample(evaluation_generator(seed, index), 1)[0]
+        outputs = _trajectory(experiment.learner, meta_parameters, task, task.query.inputs, steps)
+        support = task.support.inputs.reshape(tasks.ways, tasks.shots, height, width)[:, 0]
+        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width)[:, 0]
+        for step, logits in enumerate(outputs):
+            probability = softmax(logits.reshape(tasks.ways, tasks.queries, tasks.ways)[:, 0], -1)
+            picture = np.zeros((tasks.ways + 1, tasks.ways + 1, height, width))
+            picture[0, 1:], picture[1:, 0] = support, query
+            picture[1:, 1:] = probability[:, :, np.newaxis, np.newaxis]
+            accuracy = float(np.mean(logits.argmax(-1) == task.query.targets))
+            axes = figure.add_subplot(TASKS, steps + 1, index * (steps + 1) + step + 1)
+            axes.imshow(picture.swapaxes(1, 2).reshape(picture.shape[0] * height, -1), cmap="Greys", vmin=0, vmax=1)
+            for line in (height - 0.5, width - 0.5):
+                axes.axhline(line, color="C0", linewidth=0.8)
+                axes.axvline(line, color="C0", linewidth=0.8)
+            axes.set(xticks=[], yticks=[], title=f"step {step}: {100 * accuracy:.0f} %")
+            axes.set_xlabel("class" if index == TASKS - 1 else "")
+            axes.set_ylabel(f"task {index}: queries" if step == 0 else "")
+    return figure
+
+
+def _trajectory(
+    learner: MetaLearner, meta_parameters: Any, task: Task, inputs: NDArray[Any], steps: int
+) -> list[NDArray[Any]]:
+    """Return the outputs for the inputs after 0, 1, ..., `steps` steps."""
+    return [learner.predict(adapted, inputs) for adapted in learner.adapt(meta_parameters, task.support, steps)]
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return a figure of that many inches that belongs to no window and no global state."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 (needs the plot extra)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "figures need matplotlib, which is not installed: pip install 'minimeta[plot]'"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(path: Path, figure: Figure) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    write_atomically(path, content.getvalue())

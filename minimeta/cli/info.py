@@ -1,0 +1,55 @@
+"""``minimeta info``: what is installed, and which data is found."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minimeta import __version__, kernels
+from minimeta.errors import MissingDataError
+from minimeta.tasks import omniglot
+
+if TYPE_CHECKING:
+    from minimeta.cli.arguments import InfoOptions
+
+EXTRAS = {"cli": ("tyro", "rich"), "plot": ("matplotlib",)}
+
+
+def info(options: InfoOptions) -> int:
+    """Print a report of the installation."""
+    try:
+        data = {"omniglot": str(omniglot.find(options.data)[0].parent)}
+        missing = ""
+    except MissingDataError as error:
+        data, missing = {}, str(error)
+    report = {
+        "minimeta": __version__,
+        "kernels": kernels.level,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "extras": {extra: {package: _installed(package) for package in packages} for extra, packages in EXTRAS.items()},
+        "data": data,
+    }
+    if options.json:
+        print(json.dumps(report))
+        return 0
+    print(f"minimeta {report['minimeta']}, kernels {report['kernels']}")
+    print(f"Python {report['python']}, numpy {report['numpy']}")
+    for extra, packages in EXTRAS.items():
+        versions = {package: _installed(package) for package in packages}
+        absent = None in versions.values()
+        listed = ", ".join(f"{package} {found or 'missing'}" for package, found in versions.items())
+        print(f"extra {extra}: {listed}" + (f" (pip install 'minimeta[{extra}]')" if absent else ""))
+    print(f"data omniglot: {data['omniglot']}" if data else missing)
+    return 0
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,98 @@
+"""How far a run is: a bar on a terminal, a plain line now and then elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from minimeta.training import Report, TrainingState
+from minimeta.training.metrics import means
+
+SECONDS_BETWEEN_LINES = 10.0
+MEMORY = 0.98
+"""Weight of the past in the running means that are shown: about the last fifty steps."""
+
+
+class Bar:
+    """Progress of one loop of known length.
+
+    Parameters
+    ----------
+    title
+        What is going on.
+    done, total
+        Where it begins and ends.
+    """
+
+    def __init__(self, title: str, done: int, total: int) -> None:
+        """Find out whether there is a terminal to draw on."""
+        self._title, self._first, self._total = title, done, total
+        self._began = self._spoke = time.monotonic()
+        self._spoken = done
+        console = Console(stderr=True)
+        self._bar = (
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[said]}"),
+                console=console,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done, said="") if self._bar else None
+
+    def show(self, done: int, said: str = "") -> None:
+        """Show how many are done, and something about them."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, said=said)
+            return
+        now = time.monotonic()
+        # The first step shows that it works; then every few seconds; the last shows that it ended.
+        if done in (self._first + 1, self._total) or now - self._spoke >= SECONDS_BETWEEN_LINES:
+            if done == self._spoken:
+                return
+            rate = (done - self._first) / max(now - self._began, 1e-9)
+            left = f", {_duration((self._total - done) / rate)} left" if done < self._total else ""
+            print(f"{self._title} {done}/{self._total}  {said}  {rate:.3g}/s{left}", file=sys.stderr, flush=True)
+            self._spoke, self._spoken = now, done
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End drawing."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class TrainingBar(Bar):
+    """A callback of training that shows running means of the loss and the metrics."""
+
+    _means: dict[str, float] | None = None
+
+    def __call__(self, state: TrainingState, report: Report) -> None:
+        """Show a step."""
+        new = means(report)
+        old = self._means or new
+        self._means = {name: MEMORY * old[name] + (1 - MEMORY) * value for name, value in new.items()}
+        self.show(state.step, "  ".join(f"{name} {value:.4g}" for name, value in self._means.items()))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,129 @@
+"""``minimeta train``: a run from its settings to its result.
+
+    begin      write the settings, or find the checkpoint to go on from
+    fit        record every step, save now and then, stop between steps when asked to
+    evaluate   on test tasks, before and after each step of adaptation
+    show       the table, the figures, the JSON object
+
+A run folder can be resumed from any moment at which its program ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from minimeta import cli
+from minimeta.cli.arguments import Training
+from minimeta.cli.evaluate import measure
+from minimeta.cli.figures import adaptation_figure, learning_figure
+from minimeta.cli.interruption import Interrupted, Interruption
+from minimeta.cli.progress import TrainingBar
+from minimeta.cli.results import Result
+from minimeta.errors import ConfigurationError, MissingExtraError, NonFiniteError
+from minimeta.training import MetricsLog, Report, TrainingState, checkpoint, fit, initial_state, read_metrics
+from minimeta.training.files import write_atomically
+from minimeta.training.presets import Experiment, fingerprint
+
+
+def train(run: Training) -> int:
+    """Run a training to its end and return the exit code.
+
+    Raises
+    ------
+    MinimetaError
+        Data are missing, the checkpoint is of another run, a loss is not finite.
+    """
+    preset, folder = run.preset, run.folder
+    with Interruption() as interruption:
+        experiment = preset.experiment(run.learner, run.options.data)
+        state = _begin(run, experiment)
+        try:
+            state = _fit(run, experiment, state, interruption)
+            result = measure(run.learner, preset, experiment, state, interruption)
+        except Interrupted:
+            return _stopped(run)
+        _show(run, experiment, state, result)
+    print(f"run folder: {folder.path}", file=sys.stderr)
+    return cli.DONE
+
+
+def _begin(run: Training, experiment: Experiment) -> TrainingState:
+    """Return the state to begin with, and leave a folder that can be resumed."""
+    preset, folder = run.preset, run.folder
+    marks = fingerprint(run.learner, preset)
+    state = initial_state(experiment.learner, experiment.optimiser, preset.seed)
+    if run.options.resume and folder.checkpoint.exists():
+        state = checkpoint.load(folder.checkpoint, state, marks)
+        if state.step > preset.iterations:
+            raise ConfigurationError(
+                f"the run in {folder.path} has done {state.step} steps; --iterations {preset.iterations} is fewer"
+            )
+    folder.begin(run.learner, preset, state.step)
+    checkpoint.save(folder.checkpoint, state, marks)
+    return state
+
+
+def _fit(run: Training, experiment: Experiment, state: TrainingState, interruption: Interruption) -> TrainingState:
+    """Train to the end, leaving a checkpoint of the last good step however it ends."""
+    preset, folder = run.preset, run.folder
+    marks = fingerprint(run.learner, preset)
+    latest = state
+
+    with MetricsLog(folder.metrics, state.step) as log, TrainingBar("training", state.step, preset.iterations) as bar:
+
+        def save() -> None:
+            log.flush()
+            checkpoint.save(folder.checkpoint, latest, marks)
+
+        def keep(state: TrainingState, report: Report) -> None:
+            nonlocal latest
+            latest = state
+            if state.step % run.options.checkpoint_every == 0:
+                save()
+
+        try:
+            return fit(
+                experiment.learner,
+                experiment.training_tasks,
+                experiment.optimiser,
+                iterations=preset.iterations,
+                meta_batch=preset.meta_batch,
+                seed=preset.seed,
+                state=state,
+                callbacks=[log, keep, bar, interruption],
+            )
+        except NonFiniteError as error:
+            raise NonFiniteError(
+                f"{error}\nThe checkpoint of the {latest.step} good steps is kept in {folder.checkpoint}."
+            ) from error
+        finally:
+            save()
+
+
+def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result) -> None:
+    """Write results and figures to the folder and the result to standard output."""
+    folder, settings = run.folder, run.preset.evaluation
+    report: dict[str, Any] = {"status": "complete", "run": str(folder.path), **result.to_json()}
+    write_atomically(folder.results, json.dumps(report, indent=2) + "\n")
+    write_atomically(folder.table, result.to_markdown())
+    try:
+        learning_figure(folder.learning_figure, read_metrics(folder.metrics))
+        adaptation_figure(folder.adaptation_figure, experiment, state.meta_parameters, settings.steps, settings.seed)
+    except MissingExtraError as error:
+        print(error, file=sys.stderr)
+    if run.options.json:
+        print(json.dumps(report))
+    else:
+        result.show()
+
+
+def _stopped(run: Training) -> int:
+    """Say how to go on."""
+    command = run.folder.resume_command(run.learner, run.preset, run.options.data)
+    print(f"interrupted and saved; this goes on:\n  {command}", file=sys.stderr)
+    if run.options.json:
+        report = {"status": "interrupted", "run": str(run.folder.path), "resume": command}
+        print(json.dumps(report))
+    return cli.INTERRUPTED

@@ -1,0 +1,87 @@
+"""Every error that minimeta raises.
+
+An error teaches: it names the operation, the argument and the shapes, says what to do instead, and, where the cause
+is a line of a user's function, ends with that line. All classes derive from :class:`MinimetaError` and from the
+built-in exception that numpy users already catch in the same situation.
+"""
+
+import sys
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+_INTERNAL = (_PACKAGE, "numpy")
+
+
+def user_line() -> str:
+    """The innermost line of the call stack that belongs to neither minimeta nor numpy, as ``file:line, in function``.
+
+    Returns
+    -------
+    str
+        Empty when every frame is internal (a call from C, say).
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if not frame.f_code.co_filename.startswith(_PACKAGE) and module.partition(".")[0] not in _INTERNAL:
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
+
+
+class MinimetaError(Exception):
+    """Base class of every error of the library."""
+
+
+class ComputationError(MinimetaError):
+    """Base class of the errors of an operation or a transformation; its message ends with the user's line."""
+
+    def __init__(self, message: str) -> None:
+        line = user_line()
+        super().__init__(f"{message}\n  at {line}" if line else message)
+
+
+class ShapeError(ComputationError, ValueError):
+    """Shapes or axes that do not fit the operation."""
+
+
+class DtypeError(ComputationError, TypeError):
+    """A dtype that the operation or the transformation cannot take."""
+
+
+class IndexingError(ComputationError, IndexError):
+    """An index that is out of bounds or of a kind that is not supported."""
+
+
+class TracingError(ComputationError, TypeError):
+    """A use of an Array that would lose its derivative or needs a value that is not known while tracing."""
+
+
+class LeakedArrayError(ComputationError, RuntimeError):
+    """An Array was used after the transformation that made it had ended."""
+
+
+class NonFiniteError(MinimetaError, ArithmeticError):
+    """A loss or a parameter became NaN or infinite."""
+
+
+class DataError(MinimetaError, ValueError):
+    """A data file that is truncated or holds something else, or a task that the data cannot give."""
+
+
+class MissingDataError(MinimetaError, FileNotFoundError):
+    """A data file that is not where it was looked for."""
+
+
+class CheckpointError(MinimetaError, ValueError):
+    """A checkpoint that is truncated, of another format, or of another run."""
+
+
+class ConfigurationError(MinimetaError, ValueError):
+    """A setting that is unknown or out of range."""
+
+
+class MissingExtraError(MinimetaError, ImportError):
+    """An optional dependency is absent; the message names the extra to install."""

@@ -1,0 +1,111 @@
+"""Program: a function written down once, as a straight line of instructions.
+
+Running a function on *abstract* Arrays (shapes and dtypes without values) records the same graph that a backward pass
+would walk. Sorted, it is a program: numbered values, each computed from earlier ones by one primitive. Derivatives
+are part of the function, so the program of a meta-gradient holds forward, backward and second order in one line.
+
+    >>> print(trace(grad(lambda x: sum(sin(x))), np.zeros(3)))
+    program(%0: float64[3]) -> %4
+      %1 = [constant float64[]]
+      %2 = broadcast_to(%1) shape=(3,)  : float64[3]
+      %3 = cos(%0)  : float64[3]
+      %4 = multiply(%2, %3)  : float64[3]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.graph import StraightLine, linearise
+from minimeta.autodiff.primitive import constant
+from minimeta.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced function.
+
+    Attributes
+    ----------
+    line
+        Its instructions.
+    arguments, output
+        The trees that its operands and outputs are leaves of.
+    """
+
+    line: StraightLine
+    arguments: tree.Structure
+    output: tree.Structure
+
+    def run(self, evaluate: Callable[..., Any], *arguments: Any) -> Any:
+        """The output for these arguments, each step computed by ``evaluate(primitive, *operands, **params)``.
+
+        Raises
+        ------
+        ShapeError
+            An argument differs in form, shape or dtype from what was traced.
+        """
+        leaves = [x if hasattr(x, "dtype") else np.asarray(x) for x in tree.leaves_like(self.arguments, arguments)]
+        for number, (x, expected) in enumerate(zip(leaves, self.line.operands, strict=True)):
+            if x.shape != expected.shape:
+                raise ShapeError(f"program: operand %{number} was traced as {expected!r}, got shape {x.shape}")
+        return tree.unflatten(self.output, self.line.run(leaves, evaluate))
+
+    def __str__(self) -> str:
+        line = self.line
+        operands = ", ".join(f"%{i}: {form!r}" for i, form in enumerate(line.operands))
+        rows = [f"program({operands}) -> {', '.join(f'%{i}' for i in line.outputs)}"]
+        first = len(line.operands)
+        rows += [f"  %{first + i} = [constant {_form(value)!r}]" for i, value in enumerate(line.constants)]
+        first += len(line.constants)
+        for i, step in enumerate(line.steps):
+            params = "".join(f" {name}={value}" for name, value in step.params.items())
+            inputs = ", ".join(f"%{j}" for j in step.operands)
+            rows.append(f"  %{first + i} = {step.primitive.name}({inputs}){params}  : {step.shape!r}")
+        return "\n".join(rows)
+
+
+def trace(function: Callable[..., Any], *arguments: Any) -> Program:
+    """Write down what a function computes, on the shapes and dtypes of its arguments alone.
+
+    Parameters
+    ----------
+    function
+        A pure function of trees of arrays to a tree of arrays.
+    *arguments
+        Trees of arrays (their values are not used) or of :class:`~minimeta.autodiff.array.Abstract`.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    TracingError
+        The function needs a value: a truth value, a float, a numpy array.
+    """
+    leaves, structure = tree.flatten(arguments)
+    open_trace = Trace()
+    operands = [_abstract(leaf, open_trace) for leaf in leaves]
+    try:
+        output = function(*tree.unflatten(structure, operands))
+    finally:
+        open_trace.open = False
+    outputs, output_structure = tree.flatten(output)
+    return Program(linearise(operands, outputs), structure, output_structure)
+
+
+def _abstract(x: Any, open_trace: Trace) -> Array:
+    weak = type(x) in (float, int, bool)
+    form = x if isinstance(x, Abstract) else _form(constant(x).value)
+    return Array(form, weak, open_trace, next(moments))
+
+
+def _form(value: Any) -> Abstract:
+    return Abstract(value.shape, value.dtype)

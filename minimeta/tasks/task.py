@@ -1,0 +1,98 @@
+"""A task and where tasks come from.
+
+Meta-learning draws *tasks* as ordinary learning draws examples. A task
+
+    T = (support, query),    support = {(x_1, y_1), ..., (x_S, y_S)},    query = {(x'_1, y'_1), ..., (x'_Q, y'_Q)}
+
+holds the few examples a learner may adapt to and the examples on which the adapted learner is judged. A *task
+distribution* draws a batch of them at once, every array with a leading axis of length ``count``, so that a batch is
+itself a :class:`Task` of plain arrays: it can be passed to a pure function, traced, or split between threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Inputs and what they should be mapped to.
+
+    Attributes
+    ----------
+    inputs
+        Shape ``(examples, ...)``; in a batch of tasks ``(count, examples, ...)``.
+    targets
+        Shape ``(examples, ...)`` for regression, integer labels of shape ``(examples,)`` for classification; in a
+        batch of tasks with the same leading axis as `inputs`.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+
+    def __getitem__(self, index: int) -> Examples:
+        """Return the examples of task `index` of a batch."""
+        return Examples(self.inputs[index], self.targets[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The examples to adapt to and the examples to be judged by.
+
+    Attributes
+    ----------
+    support
+        What the learner adapts to.
+    query
+        What the adapted learner is judged by: other examples of the same task.
+    """
+
+    support: Examples
+    query: Examples
+
+    def __getitem__(self, index: int) -> Task:
+        """Return task `index` of a batch (views, not copies)."""
+        return Task(self.support[index], self.query[index])
+
+
+def unstack(batch: Task) -> Iterator[Task]:
+    """Iterate over the tasks of a batch, in order.
+
+    Parameters
+    ----------
+    batch
+        A task whose arrays carry a leading axis over tasks.
+
+    Yields
+    ------
+    Task
+        Views of the batch's arrays without that axis.
+    """
+    for index in range(batch.support.inputs.shape[0]):
+        yield batch[index]
+
+
+class TaskDistribution(Protocol):
+    """Anything tasks can be drawn from."""
+
+    def sample(self, rng: np.random.Generator, count: int) -> Task:
+        """Draw `count` independent tasks.
+
+        Parameters
+        ----------
+        rng
+            The only source of randomness: equal generators give equal tasks, bit for bit.
+        count
+            How many tasks, at least 1.
+
+        Returns
+        -------
+        Task
+            Freshly allocated arrays, each with a leading axis of length `count`.
+        """
+        ...

@@ -1,0 +1,174 @@
+"""Checkpoints: a training state as one ``.npz`` that either loads exactly or is refused.
+
+The file is an ordinary ``.npz`` without pickled objects, readable by ``numpy.load``. Its entries are
+
+=============================  =======================================================================
+``header``                     JSON text: format version, step, fingerprint and, so that no entry can be
+                               missed or doubled, the names of all entries
+``meta_parameters/PATH``       a leaf of the meta-parameters, PATH as ``tree.paths`` names it
+``optimiser_state/PATH``       a leaf of the optimiser's state
+=============================  =======================================================================
+
+The *fingerprint* is what must be equal for a run to go on as if it had never been interrupted: its settings and its
+seed. The structure of the trees is not stored: it is that of the run that loads, and names, shapes and dtypes must
+agree with it. The zip format keeps a checksum of every entry, so damaged bytes are found; the file is written
+atomically, so half-written ones do not occur.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff import tree
+from minimeta.errors import CheckpointError
+from minimeta.training.files import write_atomically
+from minimeta.training.fit import TrainingState
+
+FORMAT = 1
+
+# All that zipfile and numpy raise for damaged bytes; the tests damage every byte.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,  # with its NotImplementedError
+)
+
+
+def save(path: str | os.PathLike[str], state: TrainingState, fingerprint: Mapping[str, Any]) -> None:
+    """Write a checkpoint, atomically.
+
+    Parameters
+    ----------
+    path
+        The file to write, by convention ``checkpoint.npz``.
+    state
+        What to keep.
+    fingerprint
+        Names and values, all representable in JSON, of what decides the run.
+
+    Raises
+    ------
+    CheckpointError
+        If a leaf is not an array of numbers.
+    """
+    leaves = _named_leaves(state)
+    for name, leaf in leaves.items():
+        if not isinstance(leaf, np.ndarray | np.generic) or leaf.dtype.kind not in "biufc":
+            raise CheckpointError(f"{name} cannot be saved: it should be an array of numbers, but is {leaf!r}")
+    header = {
+        "format": FORMAT,
+        "step": state.step,
+        "fingerprint": dict(fingerprint),
+        "entries": list(leaves),
+    }
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **leaves}
+    np.savez(content, allow_pickle=False, **arrays)
+    write_atomically(path, content.getvalue())
+
+
+def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Mapping[str, Any]) -> TrainingState:
+    """Read a checkpoint of this run.
+
+    Parameters
+    ----------
+    path
+        The file.
+    template
+        Any state of the run, say :func:`~minimeta.training.initial_state`: gives the structure, shapes and dtypes.
+    fingerprint
+        Must equal what :func:`save` was given.
+
+    Returns
+    -------
+    TrainingState
+        The very state that was saved: dtypes, shapes and bits.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, damaged or of another format, or belongs to another run; the message says
+        which, and for another run what differs.
+    """
+    step, saved, leaves = _read(Path(path))
+    compare(path, saved, fingerprint)
+    expected = _named_leaves(template)
+    if leaves.keys() != expected.keys():
+        missing, surplus = sorted(expected.keys() - leaves.keys()), sorted(leaves.keys() - expected.keys())
+        raise CheckpointError(f"{path} holds other parameters than this run: it lacks {missing} and adds {surplus}")
+    for name, leaf in expected.items():
+        if leaves[name].shape != leaf.shape or leaves[name].dtype != leaf.dtype:
+            raise CheckpointError(
+                f"{path}: {name} is {leaves[name].dtype} of shape {leaves[name].shape}, "
+                f"but in this run {leaf.dtype} of shape {leaf.shape}"
+            )
+    _, structure = tree.flatten((template.meta_parameters, template.optimiser_state))
+    return TrainingState(step, *tree.unflatten(structure, [leaves[name] for name in expected]))
+
+
+def compare(where: str | os.PathLike[str], saved: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+    """Refuse a fingerprint that is not the one that was saved.
+
+    Raises
+    ------
+    CheckpointError
+        Naming every field that differs.
+    """
+    given = json.loads(json.dumps(dict(fingerprint)))  # as saving would have made it: a tuple is a list
+    differing = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
+    if differing:
+        raise CheckpointError(
+            f"{where} belongs to another run:"
+            + "".join(f"\n  {name} is {saved.get(name)} there and {given.get(name)} here" for name in differing)
+        )
+
+
+def _named_leaves(state: TrainingState) -> dict[str, Any]:
+    """Return all leaves of a state by the names of their entries, in tree order."""
+    parts = {"meta_parameters": state.meta_parameters, "optimiser_state": state.optimiser_state}
+    names, (leaves, _) = tree.paths(parts), tree.flatten(parts)
+    if len(set(names)) != len(names):
+        raise CheckpointError("two parameters have the same path; rename one, so that each can be found again")
+    return dict(zip(names, leaves, strict=True))
+
+
+def _read(path: Path) -> tuple[int, dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return step, fingerprint and leaves of a file, or say why not."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        content = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(content) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            version = header["format"]
+            if version == FORMAT:
+                entries = {name: file[name] for name in header["entries"]}
+                return int(header["step"]), dict(header["fingerprint"]), entries
+    except _DAMAGE as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of minimeta, or is truncated or damaged ({type(error).__name__}: {error})"
+        ) from error
+    raise CheckpointError(f"{path} is of format {version}, and this version of minimeta reads format {FORMAT}")

@@ -1,0 +1,191 @@
+"""Meta-training: gradient descent on the expected loss after adaptation.
+
+Whatever the learner, one step of training is
+
+    draw tasks T_1, ..., T_B;    theta <- optimiser(theta, (g(theta, T_1) + ... + g(theta, T_B)) / B)
+
+where ``g`` is the learner's meta-gradient for one task. :func:`make_step` writes it as a pure function of
+meta-parameters, optimiser state and a batch of tasks, the unit that can be traced, compiled and replayed; :func:`fit`
+is the loop around it. The tasks of step s are drawn from ``default_rng([seed, s])`` and their gradients are
+summed in task order, so a run is decided by its seed alone, and going on from any state it passed through gives
+the same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff import tree
+from minimeta.errors import NonFiniteError
+from minimeta.learners import MetaLearner
+from minimeta.optim import Optimiser
+from minimeta.tasks import Task, TaskDistribution, unstack
+from minimeta.training.randomness import initialisation_generator, training_generator
+
+
+class Report(NamedTuple):
+    """What a step reports of its tasks.
+
+    Attributes
+    ----------
+    losses
+        Loss on the query set after adaptation, shape ``(meta_batch,)``.
+    metrics
+        The learner's metrics by name, each of shape ``(meta_batch,)``.
+    """
+
+    losses: NDArray[Any]
+    metrics: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """All that is needed to go on with a run.
+
+    Attributes
+    ----------
+    step
+        How many steps are done; the next one is step number `step`, counted from 0.
+    meta_parameters
+        A tree of arrays.
+    optimiser_state
+        A tree of arrays.
+    """
+
+    step: int
+    meta_parameters: Any
+    optimiser_state: Any
+
+
+Step = Callable[[Any, Any, Task], tuple[Any, Any, Report]]
+Callback = Callable[[TrainingState, Report], None]
+
+
+def make_step(learner: MetaLearner, optimiser: Optimiser) -> Step:
+    """Write one step of training as a pure function.
+
+    Parameters
+    ----------
+    learner
+        Gives the meta-gradient of one task.
+    optimiser
+        Turns the mean meta-gradient into an update.
+
+    Returns
+    -------
+    callable
+        ``step(meta_parameters, optimiser_state, batch)`` returns the new meta-parameters, the new optimiser state and a
+        :class:`Report`. It changes none of its arguments and remembers nothing.
+    """
+
+    def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
+        results = [learner.meta_gradient(meta_parameters, task) for task in unstack(batch)]
+        gradient = tree.map(_mean, *[result.gradient for result in results])
+        meta_parameters, optimiser_state = optimiser.update(gradient, optimiser_state, meta_parameters)
+        losses = np.stack([result.loss for result in results])
+        metrics = {name: np.stack([result.metrics[name] for result in results]) for name in results[0].metrics}
+        return meta_parameters, optimiser_state, Report(losses, metrics)
+
+    return step
+
+
+def _mean(*leaves: Any) -> Any:
+    """Sum from left to right, then divide: the order is part of the result's bits."""
+    return functools.reduce(operator.add, leaves) / len(leaves)
+
+
+def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
+    """Return the state a run with this seed begins in."""
+    meta_parameters = learner.init(initialisation_generator(seed))
+    return TrainingState(0, meta_parameters, optimiser.init(meta_parameters))
+
+
+def fit(
+    learner: MetaLearner,
+    tasks: TaskDistribution,
+    optimiser: Optimiser,
+    *,
+    iterations: int,
+    meta_batch: int,
+    seed: int,
+    state: TrainingState | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> TrainingState:
+    """Meta-train until `iterations` steps are done in all.
+
+    Parameters
+    ----------
+    learner, tasks, optimiser
+        What learns, from what, and how.
+    iterations
+        Steps in all, those behind `state` included: 100 and then on to 200 equals 200, bit for bit.
+    meta_batch
+        Tasks per step.
+    seed
+        Decides initialisation and tasks, from 0 to 2**32 - 1.
+    state
+        Where to go on from; without it, from :func:`initial_state`.
+    callbacks
+        Each is called as ``callback(state, report)`` after every step, with the new state and the report of the step
+        that led to it. A callback that raises ends the training; the state it was given is complete.
+
+    Returns
+    -------
+    TrainingState
+        The state after the last step.
+
+    Raises
+    ------
+    NonFiniteError
+        If a loss or a meta-parameter becomes NaN or infinite. The message names step and task, counted from 0. That
+        step is not accepted, so the last state the callbacks were given is the last good one.
+    """
+    state = initial_state(learner, optimiser, seed) if state is None else state
+    take_step = make_step(learner, optimiser)
+    while state.step < iterations:
+        batch = tasks.sample(training_generator(seed, state.step), meta_batch)
+        # What becomes infinite is reported below, by step and task, and not by a warning of numpy's.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            meta_parameters, optimiser_state, report = take_step(state.meta_parameters, state.optimiser_state, batch)
+            _refuse_non_finite(learner, state, batch, report, meta_parameters)
+        state = TrainingState(state.step + 1, meta_parameters, optimiser_state)
+        for callback in callbacks:
+            callback(state, report)
+    return state
+
+
+def _refuse_non_finite(
+    learner: MetaLearner, state: TrainingState, batch: Task, report: Report, meta_parameters: Any
+) -> None:
+    """Raise a NonFiniteError that names step and task if a loss or a new meta-parameter is not finite."""
+    where = f"step {state.step}"
+    diverged = np.flatnonzero(~np.isfinite(report.losses))
+    if diverged.size:
+        raise NonFiniteError(
+            f"{where}, task {diverged[0]}: the loss is {report.losses[diverged[0]]} "
+            f"({diverged.size} of {report.losses.size} tasks). The usual remedy is a smaller learning rate."
+        )
+    path = _first_non_finite(meta_parameters)
+    if path is None:
+        return
+    # The step keeps only the sum of the gradients; which task spoilt it is found by asking each once more.
+    for index, task in enumerate(unstack(batch)):
+        if _first_non_finite(learner.meta_gradient(state.meta_parameters, task).gradient) is not None:
+            raise NonFiniteError(f"{where}, task {index}: the loss is finite, but its gradient is not at {path!r}")
+    raise NonFiniteError(f"{where}: all gradients are finite, but their update makes the meta-parameter {path!r} not")
+
+
+def _first_non_finite(parameters: Any) -> str | None:
+    """Return the path of the first leaf with a NaN or an infinity."""
+    leaves, _ = tree.flatten(parameters)
+    for path, leaf in zip(tree.paths(parameters), leaves, strict=True):
+        if not np.isfinite(leaf).all():
+            return path
+    return None

@@ -1,0 +1,659 @@
+"""The kernels against numpy: values, layouts, bits and refusals."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from minimeta import _native
+
+Array = NDArray[Any]
+
+FLOATS = ("float32", "float64")
+DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", *FLOATS)
+LAYOUTS = ("contiguous", "transposed", "reversed", "stepped", "broadcast", "read-only")
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 88.0, -104.0, 1e30, -1e30, 1e-42, 1e-310, np.inf, -np.inf, np.nan]
+
+
+def lay_out(values: Array, layout: str) -> Array:
+    """The same shape and dtype (and, but for 'broadcast', the same values) in another layout."""
+    values = np.asarray(values)
+    if values.ndim == 0:
+        return values.copy()
+    if layout == "transposed":
+        return values.T.copy().T
+    if layout == "reversed":
+        every = (slice(None, None, -1),) * values.ndim
+        return values[every].copy()[every]
+    if layout == "stepped":
+        wide = np.zeros([2 * n for n in values.shape], values.dtype)
+        view = wide[(slice(None, None, 2),) * values.ndim]
+        view[...] = values
+        return view
+    if layout == "broadcast" and values.size:
+        return np.broadcast_to(values[:1], values.shape)
+    fresh = values.copy()
+    fresh.flags.writeable = layout != "read-only"
+    return fresh
+
+
+def random_values(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    if dtype == "bool":
+        return np.asarray(rng.integers(0, 2, shape)).astype(bool)
+    if dtype in FLOATS:
+        return np.asarray(rng.normal(size=shape)).astype(dtype)
+    return np.asarray(rng.integers(0, 100, shape)).astype(dtype)
+
+
+def bits(x: Array) -> Array:
+    return np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+
+
+def assert_same_bits(x: Array, y: Array) -> None:
+    assert x.shape == y.shape
+    assert x.dtype == y.dtype
+    assert_array_equal(bits(x), bits(y))
+
+
+def assert_fresh(result: Array, *operands: Array) -> None:
+    assert type(result) is np.ndarray
+    assert result.flags.c_contiguous
+    assert result.flags.writeable
+    assert not any(np.shares_memory(result, x) for x in operands)
+
+
+def assert_close(result: Array, expected: Array, ulps: float = 8, scale: float = 1.0) -> None:
+    """Equal to a few ulps of the larger of the value and ``scale``; special values exactly."""
+    assert result.shape == expected.shape
+    assert result.dtype == expected.dtype
+    eps = float(np.finfo(result.dtype).eps)
+    np.testing.assert_allclose(result, expected, rtol=ulps * eps, atol=ulps * eps * scale)
+
+
+shapes = st.one_of(
+    st.lists(st.integers(0, 4), max_size=4).map(tuple),
+    st.sampled_from([(17,), (33, 5), (5, 33), (2, 40, 9), (1100,), (3, 1030), (1030, 3)]),
+)
+seeds = st.integers(0, 2**32 - 1)
+layouts = st.sampled_from(LAYOUTS)
+floats = st.sampled_from(FLOATS)
+
+
+@st.composite
+def float_arrays(draw: st.DrawFn, special: bool = False) -> Array:
+    shape, dtype, layout = draw(shapes), draw(floats), draw(layouts)
+    rng = np.random.default_rng(draw(seeds))
+    values = rng.normal(size=shape) * 3
+    if special:
+        values = np.where(rng.random(shape) < 0.5, rng.choice(SPECIAL, size=shape), values)
+    return lay_out(values.astype(dtype), layout)
+
+
+def sigmoid(x: Array) -> Array:
+    return (1 / (1 + np.exp(-x.astype(np.longdouble)))).astype(x.dtype)
+
+
+def softplus(x: Array) -> Array:
+    wide = x.astype(np.longdouble)
+    return (np.maximum(wide, 0) + np.log1p(np.exp(-np.abs(wide)))).astype(x.dtype)
+
+
+def relu(x: Array) -> Array:
+    return np.where(np.isnan(x), x, np.where(x > 0, x, x.dtype.type(0)))
+
+
+UNARY_EXACT: dict[str, Callable[[Array], Array]] = {
+    name: getattr(np, name) for name in ("negative", "sqrt", "square", "reciprocal", "absolute", "sign")
+} | {"relu": relu}
+UNARY_CLOSE: dict[str, Callable[[Array], Array]] = {
+    name: getattr(np, name) for name in ("exp", "log", "log1p", "expm1", "sin", "cos", "tan", "tanh")
+} | {"sigmoid": sigmoid, "softplus": softplus}
+BINARY_EXACT = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+
+
+@pytest.mark.parametrize("name", [*UNARY_EXACT, *UNARY_CLOSE])
+@given(x=float_arrays(special=True))
+def test_unary(name: str, x: Array) -> None:
+    result = getattr(_native, name)(x)
+    with np.errstate(all="ignore"):
+        expected = ({**UNARY_EXACT, **UNARY_CLOSE})[name](x)
+    assert_fresh(result, x)
+    if name in UNARY_EXACT:
+        assert_array_equal(result, expected, strict=True)
+    else:
+        tiny = float(np.finfo(x.dtype).tiny)
+        assert_close(result, expected, scale=tiny / float(np.finfo(x.dtype).eps))
+
+
+@given(x=float_arrays(special=True), seed=seeds, layout=layouts)
+def test_binary(x: Array, seed: int, layout: str) -> None:
+    rng = np.random.default_rng(seed)
+    y = lay_out(rng.choice(SPECIAL, size=x.shape).astype(x.dtype), layout)
+    for name in (*BINARY_EXACT, "power"):
+        result = getattr(_native, name)(x, y)
+        with np.errstate(all="ignore"):
+            expected = getattr(np, name)(x, y)
+        assert_fresh(result, x, y)
+        if name == "power":
+            assert_close(result, expected, scale=float(np.finfo(x.dtype).tiny) / float(np.finfo(x.dtype).eps))
+        else:
+            assert_array_equal(result, expected, strict=True)
+    for name in COMPARISONS:
+        assert_array_equal(getattr(_native, name)(x, y), getattr(np, name)(x, y), strict=True)
+    condition = np.asarray(np.signbit(x))
+    assert_array_equal(_native.where(condition, x, y), np.where(condition, x, y), strict=True)
+    low, high = np.minimum(x, y), np.full(x.shape, 2, x.dtype)
+    assert_array_equal(_native.clip(x, low, high), np.minimum(np.maximum(x, low), high), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64"])
+@given(shape=shapes, seed=seeds, layout=layouts)
+def test_comparisons_and_logic_of_integers(dtype: str, shape: tuple[int, ...], seed: int, layout: str) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = (lay_out(rng.integers(0, 3, shape).astype(dtype), layout) for _ in range(2))
+    for name in COMPARISONS:
+        assert_array_equal(getattr(_native, name)(x, y), getattr(np, name)(x, y), strict=True)
+    condition = np.asarray(x).astype(bool)
+    assert_array_equal(_native.where(condition, x, y), np.where(condition, x, y), strict=True)
+    if dtype == "bool":
+        assert_array_equal(_native.logical_and(x, y), x & y, strict=True)
+        assert_array_equal(_native.logical_or(x, y), x | y, strict=True)
+        assert_array_equal(_native.logical_not(x), ~x, strict=True)
+
+
+def test_stated_special_values() -> None:
+    x = np.array([-np.inf, -0.0, np.nan, -1000.0, 1000.0])
+    assert_array_equal(_native.sigmoid(x), [0, 0.5, np.nan, 0, 1])
+    assert_array_equal(_native.softplus(x), [0, np.log(2), np.nan, 0, 1000])
+    assert not np.signbit(_native.relu(x))[1]
+    assert_array_equal(_native.sign(x), [-1, 0, np.nan, -1, 1])
+
+
+def test_any_byte_but_zero_is_true() -> None:
+    x = np.array([0, 1, 2, 255], np.uint8).view(bool)
+    y = np.ones(4, bool)
+    assert_array_equal(_native.equal(x, y), [False, True, True, True])
+    assert_array_equal(_native.astype(x, "int64"), [0, 1, 1, 1])
+    assert_array_equal(_native.logical_and(x, y).view(np.uint8), [0, 1, 1, 1])
+
+
+@given(x=float_arrays(special=True), cut=st.integers(0, 3000))
+def test_an_elementwise_result_does_not_depend_on_position(x: Array, cut: int) -> None:
+    flat = x.reshape(-1)
+    cut = min(cut, flat.size)
+    for name in ("exp", "sigmoid", "maximum", "multiply"):
+        kernel = getattr(_native, name)
+        operands = (flat, flat[::-1]) if name in BINARY_EXACT else (flat,)
+        parts = [kernel(*(o[:cut] for o in operands)), kernel(*(o[cut:] for o in operands))]
+        assert_array_equal(kernel(*operands), np.concatenate(parts), strict=True)
+
+
+@pytest.mark.parametrize("source", DTYPES)
+@pytest.mark.parametrize("target", DTYPES)
+def test_astype(source: str, target: str) -> None:
+    values = random_values(np.random.default_rng(0), (3, 7), source)
+    if source in FLOATS:
+        values = values * 40 if target.startswith("int") else np.abs(values) * 40
+    for layout in LAYOUTS:
+        x = lay_out(values, layout)
+        result = _native.astype(x, target)
+        assert_fresh(result, x)
+        assert_array_equal(result, x.astype(target), strict=True)
+
+
+def test_astype_of_what_does_not_fit() -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 1e300, 2.0**63, -(2.0**63)])
+    assert_array_equal(_native.astype(x, "bool"), np.ones(6, bool))
+    assert_array_equal(_native.astype(x, "int64"), np.full(6, np.iinfo(np.int64).min))
+    assert _native.astype(x, "uint64")[4] == 2**63
+    assert _native.astype(np.array([2**63 + 2**40], np.uint64), "float64")[0] == 2.0**63 + 2.0**40
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(shape=shapes, seed=seeds, layout=layouts)
+def test_copy(dtype: str, shape: tuple[int, ...], seed: int, layout: str) -> None:
+    x = lay_out(random_values(np.random.default_rng(seed), shape, dtype), layout)
+    result = _native.copy(x)
+    assert_fresh(result, x)
+    assert_array_equal(result, x, strict=True)
+
+
+@st.composite
+def arrays_and_axes(draw: st.DrawFn, special: bool = False) -> tuple[Array, tuple[int, ...]]:
+    x = draw(float_arrays(special))
+    return x, tuple(d for d in range(x.ndim) if draw(st.booleans()))
+
+
+def logsumexp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    wide = x.astype(np.longdouble)
+    shift = np.max(wide, axis=axes, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(shift), shift, 0)
+    total = np.log(np.sum(np.exp(wide - shift), axis=axes, keepdims=True)) + shift
+    return np.asarray(total if keepdims else np.squeeze(total, axes)).astype(x.dtype)
+
+
+@given(pair=arrays_and_axes(), keepdims=st.booleans())
+def test_reductions(pair: tuple[Array, tuple[int, ...]], keepdims: bool) -> None:
+    x, axes = pair
+    wide = x.astype(np.longdouble)
+    length = math.prod(x.shape[a] for a in axes)
+    where: Any = {"axis": axes, "keepdims": keepdims}
+    scale = float(np.abs(wide).sum()) + 1
+    assert_close(_native.sum(x, axes, keepdims), np.sum(wide, **where).astype(x.dtype), scale=scale)
+    assert_close(_native.norm(x, axes, keepdims), np.sqrt(np.sum(wide**2, **where)).astype(x.dtype), 16)
+    with np.errstate(divide="ignore"):
+        assert_close(_native.logsumexp(x, axes, keepdims), logsumexp(x, axes, keepdims), 16)
+    if length:
+        assert_close(_native.mean(x, axes, keepdims), np.mean(wide, **where).astype(x.dtype), 16)
+        expected = np.var(wide, **where).astype(x.dtype)
+        assert_close(_native.variance(x, axes, keepdims, 0.0), expected, 64)
+        assert_array_equal(_native.max(x, axes, keepdims), np.max(x, **where), strict=True)
+        assert_array_equal(_native.min(x, axes, keepdims), np.min(x, **where), strict=True)
+    else:
+        kept = np.sum(x, **where).shape
+        assert_array_equal(_native.mean(x, axes, keepdims), np.full(kept, np.nan, x.dtype), strict=True)
+        assert_array_equal(_native.variance(x, axes, keepdims, 1.0), np.full(kept, np.nan, x.dtype), strict=True)
+
+
+@given(pair=arrays_and_axes(special=True))
+def test_reductions_of_special_values(pair: tuple[Array, tuple[int, ...]]) -> None:
+    x, axes = pair
+    if x.size == 0:
+        return
+    with np.errstate(all="ignore"):
+        assert_array_equal(_native.max(x, axes, False), np.max(x, axis=axes))
+        assert_array_equal(_native.min(x, axes, False), np.min(x, axis=axes))
+        finite = np.isfinite(x)
+        total, expected = _native.sum(x, axes, False), np.sum(x, axis=axes)
+        assert_array_equal(np.isnan(total), np.isnan(expected))
+        assert_array_equal(total[np.isinf(expected)], expected[np.isinf(expected)])
+        assert_array_equal(_native.logsumexp(x, axes, False) == np.inf, logsumexp(x, axes, False) == np.inf)
+    assert _native.isfinite_all(x) == bool(finite.all())
+
+
+@given(pair=arrays_and_axes())
+def test_softmax(pair: tuple[Array, tuple[int, ...]]) -> None:
+    x, axes = pair
+    with np.errstate(divide="ignore"):
+        wide = x.astype(np.longdouble) - logsumexp(x.astype(np.longdouble), axes, True)
+    for name, expected in (("log_softmax", wide), ("softmax", np.exp(wide))):
+        result = getattr(_native, name)(x, axes)
+        assert_fresh(result, x)
+        assert_close(result, expected.astype(x.dtype), 32)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", *FLOATS])
+@given(shape=shapes, seed=seeds, layout=layouts, keepdims=st.booleans())
+def test_argmax(dtype: str, shape: tuple[int, ...], seed: int, layout: str, keepdims: bool) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 3, shape).astype(dtype)
+    if dtype in FLOATS:
+        x[rng.random(shape) < 0.05] = np.nan
+    x = lay_out(x, layout)
+    for axis in range(x.ndim):
+        if x.shape[axis]:
+            expected = np.asarray(np.argmax(x, axis=axis, keepdims=keepdims))
+            assert_array_equal(_native.argmax(x, axis, keepdims), expected, strict=True)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_norm_neither_overflows_nor_underflows(dtype: str) -> None:
+    info = np.finfo(dtype)
+    for value in (info.max / 4, info.tiny, info.smallest_subnormal, 1.0):
+        x = np.full(4, value, dtype)
+        assert_array_equal(_native.norm(x, (0,), False), 2 * x[0])
+    assert _native.norm(np.array([np.inf, 1], dtype), (0,), False) == np.inf
+    assert np.isnan(_native.norm(np.array([np.inf, np.nan], dtype), (0,), False))
+    assert _native.norm(np.zeros(3, dtype), (0,), False) == 0
+
+
+def test_stated_reductions_of_infinities() -> None:
+    inf = np.inf
+    x = np.array([[-inf, -inf], [inf, 1], [inf, -inf], [np.nan, inf]])
+    assert_array_equal(_native.logsumexp(x, (1,), False), [-inf, inf, inf, np.nan])
+    assert_array_equal(_native.logsumexp(np.zeros((2, 0)), (1,), False), [-inf, -inf])
+    assert np.signbit(_native.sum(np.array(-0.0), (), False))
+    assert not np.signbit(_native.sum(np.zeros(0), (0,), False))
+    assert _native.variance(np.array([1.0, 2, 4]), (0,), False, 1.0) == pytest.approx(np.var([1, 2, 4], ddof=1))
+
+
+@given(pair=arrays_and_axes())
+def test_the_order_of_a_sum_depends_on_the_sequence_alone(pair: tuple[Array, tuple[int, ...]]) -> None:
+    x, axes = pair
+    kept = tuple(d for d in range(x.ndim) if d not in axes)
+    rows = np.ascontiguousarray(np.transpose(x, kept + axes)).reshape(
+        [x.shape[d] for d in kept] + [math.prod(x.shape[d] for d in axes)]
+    )
+    for name, arguments in (("sum", ()), ("norm", ()), ("logsumexp", ()), ("variance", (1.0,))):
+        kernel = getattr(_native, name)
+        expected = kernel(rows, (len(kept),), False, *arguments)
+        for layout in ("contiguous", "transposed", "reversed", "stepped"):
+            assert_same_bits(kernel(lay_out(x, layout), axes, False, *arguments), expected)
+
+
+@pytest.mark.parametrize("length", [7, 8, 1024, 1025, 5 * 1024 + 3])
+def test_the_order_of_a_sum_is_the_stated_one(length: int) -> None:
+    def tree(values: list[np.float32]) -> np.float32:
+        while len(values) > 1:  # lanes: l and l + half
+            half = len(values) // 2
+            values = [values[i] + values[i + half] for i in range(half)]
+        return values[0]
+
+    def pairwise(blocks: list[np.float32]) -> np.float32:
+        if len(blocks) == 1:
+            return blocks[0]
+        left = 2 ** ((len(blocks) - 1).bit_length() - 1)
+        return pairwise(blocks[:left]) + pairwise(blocks[left:])
+
+    x = np.random.default_rng(length).normal(size=length).astype("float32")
+    blocks = []
+    for start in range(0, length, 1024):
+        lanes = [np.float32(-0.0)] * 8
+        for k, value in enumerate(x[start : start + 1024]):
+            lanes[k % 8] = lanes[k % 8] + value
+        blocks.append(tree(lanes))
+    assert _native.sum(x, (0,), False) == pairwise(blocks)
+    beside = np.stack([x, x, x, x], axis=1)
+    assert_array_equal(_native.sum(beside, (0,), False), np.full(4, pairwise(blocks), "float32"))
+
+
+def exact_chain(x: Array, y: Array) -> Array:
+    """The product by its definition: rationals, rounded once a step. Only for values whose sums never vanish to -0."""
+    m, k, n = *x.shape, y.shape[1]
+    result = np.zeros((m, n), x.dtype)
+    for i in range(m):
+        for j in range(n):
+            total = Fraction(0)
+            for p in range(k):
+                total = Fraction(float(round_to(Fraction(float(x[i, p])) * Fraction(float(y[p, j])) + total, x.dtype)))
+            result[i, j] = float(total)
+    return result
+
+
+def round_to(value: Fraction, dtype: np.dtype[Any]) -> float:
+    """Round a rational to the nearest float of a dtype, ties to even."""
+    if value == 0:
+        return 0.0
+    digits = np.finfo(dtype).nmant
+    exponent = math.frexp(float(value))[1] - 1
+    unit = Fraction(2) ** (exponent - digits)
+    return float(round(value / unit) * unit)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(2, 3, 4), (6, 5, 17), (1, 9, 1), (3, 30, 9), (7, 11, 33)])
+def test_an_element_of_a_product_is_one_chain(dtype: str, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(1)
+    m, k, n = shape
+    x, y = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    assert_same_bits(_native.matmul(x, y), exact_chain(x, y))
+
+
+sides = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 17, 31, 40])
+
+
+@given(
+    m=sides, k=sides, n=sides, batch=st.lists(st.integers(0, 3), max_size=2), dtype=floats, seed=seeds, data=st.data()
+)
+def test_matmul(m: int, k: int, n: int, batch: list[int], dtype: str, seed: int, data: st.DataObject) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(*batch, m, k)).astype(dtype), rng.normal(size=(*batch, k, n)).astype(dtype)
+    expected = _native.matmul(x, y)
+    wide = np.matmul(x.astype(np.longdouble), y.astype(np.longdouble))
+    assert_close(expected, wide.astype(dtype), ulps=max(k, 1), scale=8)
+    layout = st.sampled_from(("contiguous", "transposed", "reversed", "stepped"))
+    assert_same_bits(_native.matmul(lay_out(x, data.draw(layout)), lay_out(y, data.draw(layout))), expected)
+    swapped = np.ascontiguousarray(np.swapaxes(x, -1, -2)), np.ascontiguousarray(np.swapaxes(y, -1, -2))
+    assert_same_bits(_native.matmul(np.swapaxes(swapped[0], -1, -2), np.swapaxes(swapped[1], -1, -2)), expected)
+    assert_same_bits(np.swapaxes(_native.matmul(swapped[1], swapped[0]), -1, -2), expected)
+    columns = [_native.matmul(x, y[..., j : j + 1]) for j in range(n)]
+    if columns:
+        assert_same_bits(np.concatenate(columns, axis=-1), expected)
+    if batch and m and k:
+        shared = np.broadcast_to(y[:1], y.shape)
+        assert_same_bits(_native.matmul(x, shared), _native.matmul(x, shared.copy()))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", *FLOATS])
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple),
+    batch=st.lists(st.integers(0, 4), max_size=2).map(tuple),
+    seed=seeds,
+    layout=layouts,
+    data=st.data(),
+)
+def test_gather_and_scatter_add(
+    dtype: str, shape: tuple[int, ...], batch: tuple[int, ...], seed: int, layout: str, data: st.DataObject
+) -> None:
+    rng = np.random.default_rng(seed)
+    k = data.draw(st.integers(1, len(shape)))
+    x = lay_out(random_values(rng, shape, dtype), layout)
+    indices = tuple(lay_out(np.asarray(rng.integers(-shape[a], shape[a], batch)), layout) for a in range(k))
+    result = _native.gather(x, *indices)
+    assert_fresh(result, x)
+    assert_array_equal(result, np.asarray(x[indices]), strict=True)
+    if dtype in FLOATS:
+        updates = lay_out(random_values(rng, result.shape, dtype), layout)
+        expected = np.zeros(shape, dtype)
+        np.add.at(expected, indices, updates)
+        assert_same_bits(_native.scatter_add(updates, *indices, shape=shape), expected)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", *FLOATS])
+@given(
+    shape=st.lists(st.integers(0, 4), min_size=1, max_size=3),
+    lengths=st.lists(st.integers(0, 4), min_size=1, max_size=4),
+    seed=seeds,
+    layout=layouts,
+    data=st.data(),
+)
+def test_concatenate(
+    dtype: str, shape: list[int], lengths: list[int], seed: int, layout: str, data: st.DataObject
+) -> None:
+    rng = np.random.default_rng(seed)
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    parts = [(*shape[:axis], n, *shape[axis + 1 :]) for n in lengths]
+    arrays = [lay_out(random_values(rng, part, dtype), layout) for part in parts]
+    result = _native.concatenate(*arrays, axis=axis)
+    assert_fresh(result, *arrays)
+    assert_array_equal(result, np.concatenate(arrays, axis=axis), strict=True)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """A shape, and starts, sizes and steps of a slice inside it."""
+    shape, starts, sizes, steps = [], [], [], []
+    for _ in range(draw(st.integers(0, 4))):
+        size, step, n = draw(st.integers(1, 3)), draw(st.sampled_from([-3, -2, -1, 1, 2, 3])), draw(st.integers(0, 4))
+        span = abs(step) * max(n - 1, 0) + 1
+        low = draw(st.integers(0, 2))
+        shape.append(low + span + size - 1)
+        starts.append(low if step > 0 else low + span - 1)
+        sizes.append(n)
+        steps.append(step)
+    return tuple(shape), tuple(starts), tuple(sizes), tuple(steps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(window=windows(), seed=seeds, layout=layouts)
+def test_slice_and_pad(dtype: str, window: tuple[tuple[int, ...], ...], seed: int, layout: str) -> None:
+    shape, starts, sizes, steps = window
+    rng = np.random.default_rng(seed)
+    x = lay_out(random_values(rng, shape, dtype), layout)
+    where = np.ix_(*(start + step * np.arange(n) for start, n, step in zip(starts, sizes, steps, strict=True)))
+    view = _native.slice(x, starts, sizes, steps)
+    assert_view(view, x)
+    assert_array_equal(view, x[where].reshape(sizes), strict=True)
+    part = lay_out(random_values(rng, sizes, dtype), layout)
+    expected = np.zeros(shape, dtype)
+    expected[where] = part
+    padded = _native.pad(part, shape, starts, steps)
+    assert_fresh(padded, part)
+    assert_array_equal(padded, expected, strict=True)
+
+
+def assert_view(view: Array, x: Array) -> None:
+    assert type(view) is np.ndarray
+    assert not view.flags.writeable
+    assert view.base is not None
+    if view.size:
+        assert np.shares_memory(view, x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(shape=shapes, seed=seeds, layout=layouts, data=st.data())
+def test_other_views(dtype: str, shape: tuple[int, ...], seed: int, layout: str, data: st.DataObject) -> None:
+    x = lay_out(random_values(np.random.default_rng(seed), shape, dtype), layout)
+    axes = tuple(data.draw(st.permutations(range(x.ndim))))
+    view = _native.transpose(x, axes)
+    assert_view(view, x)
+    assert_array_equal(view, np.transpose(x, axes), strict=True)
+    wide = (*data.draw(st.lists(st.integers(0, 3), max_size=2)), *(3 if n == 1 else n for n in shape))
+    view = _native.broadcast_to(x, wide)
+    assert_view(view, x)
+    assert_array_equal(view, np.broadcast_to(x, wide), strict=True)
+    for new in ((x.size,), (1, x.size, 1), tuple(reversed(shape)), (*shape, 1), (*shape[:-2], math.prod(shape[-2:]))):
+        result = _native.reshape(x, new)
+        assert_array_equal(result, x.reshape(new), strict=True)
+        if x.size and np.shares_memory(x, x.reshape(new)):
+            assert_view(result, x)
+        elif x.size:
+            assert_fresh(result, x)
+
+
+def test_a_view_keeps_its_memory_alive() -> None:
+    view = _native.transpose(np.arange(10000.0).reshape(100, 100), (1, 0))
+    np.ones((100, 100))
+    assert_array_equal(view, np.arange(10000.0).reshape(100, 100).T)
+
+
+def test_many_dimensions() -> None:
+    x = np.arange(4.0).reshape((1,) * 62 + (2, 2))
+    assert_array_equal(_native.add(x, x), 2 * x, strict=True)
+    assert_array_equal(_native.sum(x, tuple(range(64)), False), np.array(6.0), strict=True)
+    assert_array_equal(_native.transpose(x, tuple(reversed(range(64)))), x.T, strict=True)
+    with pytest.raises(ValueError, match="64"):
+        _native.reshape(np.ones(1), (1,) * 65)
+    with pytest.raises(ValueError, match="dimensions"):
+        _native.gather(x, np.zeros((1, 1), np.int64))
+
+
+F: Array = np.ones((2, 3), "f4")
+D: Array = np.ones((2, 3))
+N: Array = np.ones((2, 3), np.int64)
+B: Array = np.ones((2, 3), bool)
+HUGE = 2**62
+untyped: Any = _native  # the stub would refuse too
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: untyped.add([1.0], D), TypeError, "add: x must be a numpy array, not list"),
+        (lambda: untyped.add(D, F), TypeError, "add: .*same dtype, not float64 and float32"),
+        (lambda: untyped.add(N, N), TypeError, "add: y must be one of float32, float64, not int64"),
+        (lambda: untyped.exp(D.astype(complex)), TypeError, "exp: x has a dtype no kernel knows: complex128"),
+        (lambda: untyped.exp(D.astype(">f8")), TypeError, "exp: x must have the native byte order"),
+        (lambda: untyped.exp(misaligned()), TypeError, "exp: x must be aligned"),
+        (lambda: untyped.add(D, D.T), ValueError, r"add: .*equal shapes, not \(2, 3\) and \(3, 2\)"),
+        (lambda: untyped.equal(N.astype("i1"), N.astype("i1")), TypeError, "equal: y must be one of bool, int64"),
+        (lambda: untyped.logical_not(N), TypeError, "logical_not: x must be one of bool, not int64"),
+        (lambda: untyped.where(N, D, D), TypeError, "where: condition must be bool, not int64"),
+        (lambda: untyped.where(B.T, D, D), ValueError, "where: .*shapes"),
+        (lambda: untyped.where(B, D, F), TypeError, "where: .*dtype"),
+        (lambda: untyped.clip(D, D, F), TypeError, "clip: .*dtype"),
+        (lambda: untyped.astype(D, "complex64"), TypeError, "complex64"),
+        (lambda: untyped.sum(N, (0,), False), TypeError, "sum: x must be float32 or float64, not int64"),
+        (lambda: untyped.sum(D, (2,), False), ValueError, "sum: axis 2 is out of range"),
+        (lambda: untyped.sum(D, (-1,), False), ValueError, "sum: axis -1 is out of range"),
+        (lambda: untyped.sum(D, (1, 0), False), ValueError, r"sum: axes must increase, not \(1, 0\)"),
+        (lambda: untyped.sum(D, (0, 0), False), ValueError, "sum: axes must increase"),
+        (lambda: untyped.sum(D, [0], False), TypeError, "sum: axes must be a tuple of integers, not list"),
+        (lambda: untyped.sum(D, ("a",), False), TypeError, "integer"),
+        (lambda: untyped.sum(D, (2**70,), False), ValueError, "int"),
+        (lambda: untyped.softmax(D, (3,)), ValueError, "softmax: axis 3"),
+        (lambda: untyped.max(np.ones((2, 0)), (1,), False), ValueError, "max: there is no element"),
+        (lambda: untyped.argmax(np.ones((2, 0)), 1, False), ValueError, "argmax: there is no element"),
+        (lambda: untyped.argmax(D, 2, False), ValueError, "argmax: axis 2"),
+        (lambda: untyped.argmax(D.astype("i4"), 0, False), TypeError, "argmax: .*int32"),
+        (lambda: untyped.isfinite_all(N), TypeError, "isfinite_all"),
+        (lambda: untyped.matmul(D, D), ValueError, r"matmul: .*not \(2, 3\) and \(2, 3\)"),
+        (lambda: untyped.matmul(D[0], D), ValueError, "matmul"),
+        (lambda: untyped.matmul(np.ones((2, 2, 2)), np.ones((3, 2, 2))), ValueError, "matmul"),
+        (lambda: untyped.matmul(D, F.T), TypeError, "matmul"),
+        (lambda: untyped.matmul(N, N.T), TypeError, "matmul"),
+        (lambda: untyped.gather(D), ValueError, "gather: at least one index"),
+        (lambda: untyped.gather(D, np.ones(1, "i4")), TypeError, "gather: .*int64, not int32"),
+        (lambda: untyped.gather(D, np.array([2])), IndexError, "gather: index 2 .*axis 0 with size 2"),
+        (lambda: untyped.gather(D, np.array([0]), np.array([-4])), IndexError, "index -4 .*axis 1 with size 3"),
+        (lambda: untyped.gather(D, np.array([0]), np.array([0, 1])), ValueError, "gather: .*equal shapes"),
+        (lambda: untyped.gather(D[0], np.array([0]), np.array([0])), ValueError, "gather: 2 index arrays for 1"),
+        (lambda: untyped.scatter_add(D, np.array([0, 9]), shape=(5, 3)), IndexError, "scatter_add: index 9"),
+        (lambda: untyped.scatter_add(D, np.array([0]), shape=(5, 3)), ValueError, "scatter_add: updates of shape"),
+        (lambda: untyped.scatter_add(D, np.array([0, 1]), shape=(5, 4)), ValueError, "scatter_add: updates of shape"),
+        (lambda: untyped.scatter_add(N, np.array([0, 1]), shape=(5, 3)), TypeError, "scatter_add: updates"),
+        (lambda: untyped.scatter_add(D, np.array([0, 1]), shape=(-5, 3)), ValueError, "negative"),
+        (lambda: untyped.concatenate(axis=0), ValueError, "at least one"),
+        (lambda: untyped.concatenate(D, D.T, axis=0), ValueError, "concatenate: shapes"),
+        (lambda: untyped.concatenate(D, F, axis=0), TypeError, "concatenate: .*dtype"),
+        (lambda: untyped.concatenate(D, axis=2), ValueError, "concatenate: axis 2"),
+        (lambda: untyped.pad(D, (2, 3), (0, 1), (1, 1)), ValueError, "pad: 3 elements from 1 in steps of 1"),
+        (lambda: untyped.pad(D, (2, 3), (0, 0), (1, 0)), ValueError, "pad: .*steps of 0"),
+        (lambda: untyped.pad(D, (2,), (0,), (1,)), ValueError, "pad: shape must have one entry"),
+        (lambda: untyped.pad(D, (HUGE, HUGE), (0, 0), (1, 1)), ValueError, "pad: .*too large"),
+        (lambda: untyped.slice(D, (0, 2), (1, 2), (1, 1)), ValueError, "slice: 2 elements from 2"),
+        (lambda: untyped.slice(D, (0, 1), (1, 3), (1, -1)), ValueError, "slice: 3 elements from 1 in steps of -1"),
+        (lambda: untyped.slice(D, (0, -1), (1, 1), (1, 1)), ValueError, "slice: 1 elements from -1"),
+        (lambda: untyped.slice(D, (0, 0), (1, -1), (1, 1)), ValueError, "slice: -1 elements"),
+        (lambda: untyped.slice(D, (0, 0), (1, 2), (1, 2**63 - 1)), ValueError, "slice: 2 elements"),
+        (lambda: untyped.slice(D, (0, 0), (1, 2), (1, -(2**63))), ValueError, "slice: 2 elements"),
+        (lambda: untyped.transpose(D, (0, 0)), ValueError, r"transpose: axes \(0, 0\)"),
+        (lambda: untyped.transpose(D, (0,)), ValueError, "transpose"),
+        (lambda: untyped.transpose(D, (0, 2)), ValueError, "transpose"),
+        (lambda: untyped.broadcast_to(D, (3,)), ValueError, r"broadcast_to: shape \(2, 3\) does not"),
+        (lambda: untyped.broadcast_to(D, (2, 4)), ValueError, "broadcast_to"),
+        (lambda: untyped.broadcast_to(D, (-1, 2, 3)), ValueError, "negative"),
+        (lambda: untyped.broadcast_to(np.ones(()), (HUGE, HUGE)), ValueError, "too large"),
+        (lambda: untyped.reshape(D, (5,)), ValueError, r"reshape: shape \(2, 3\) .*\(5,\)"),
+        (lambda: untyped.reshape(D, (-1,)), ValueError, "negative"),
+        (lambda: untyped.reshape(np.ones((0,)), (HUGE, HUGE, 0)), ValueError, "too large"),
+    ],
+)
+def test_what_is_refused(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def misaligned() -> Array:
+    return np.zeros(17, np.uint8)[1:].view(np.float64)
+
+
+def test_arguments_have_their_names() -> None:
+    assert_array_equal(_native.add(x=D, y=D), D + D)
+    assert_array_equal(_native.where(condition=B, x=D, y=D), D)
+    assert_array_equal(_native.clip(x=D, low=D, high=D), D)
+    assert_array_equal(_native.variance(x=D, axes=(0,), keepdims=True, correction=0.0), np.zeros((1, 3)))
+    assert_array_equal(_native.argmax(x=D, axis=0, keepdims=False), np.zeros(3))
+    assert_array_equal(_native.pad(x=D, shape=(2, 4), starts=(0, 0), steps=(1, 1))[:, :3], D)
+    assert_array_equal(_native.slice(x=D, starts=(0, 0), sizes=(1, 1), steps=(1, 1)), D[:1, :1])
+    assert_array_equal(_native.astype(x=D, dtype="int64"), N)
+    assert _native.__doc__
+    assert all(getattr(_native, name).__doc__ for name in dir(_native) if not name.startswith("_"))
+
+
+def test_large_work_releases_the_lock_and_still_refuses() -> None:
+    x = np.ones((300, 300))
+    assert_array_equal(_native.matmul(x, x), np.full((300, 300), 300.0))
+    assert_array_equal(_native.add(x, x), x + x)
+    indices = np.zeros(100_000, np.int64)
+    indices[-1] = 300
+    with pytest.raises(IndexError, match="index 300"):
+        _native.gather(x, indices)
