@@ -7,7 +7,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <optional>
 #include <vector>
 
 #include "elementwise.hpp"
@@ -129,10 +128,12 @@ py::object view_of(const View& view, py::handle owner) {
 // Allocates the result and runs the kernel, without the interpreter lock where there is enough to do.
 template <class Run> py::object compute(View& result, Index work, Run run) {
   py::object array = allocate(result);
-  std::optional<py::gil_scoped_release> release;
-  if (work >= kWorthReleasing) release.emplace();
-  run();
-  release.reset();
+  if (work < kWorthReleasing) {
+    run();
+  } else {
+    const py::gil_scoped_release release;
+    run();
+  }
   return array;
 }
 

@@ -5,11 +5,11 @@ is a line of a user's function, ends with that line. All classes derive from :cl
 built-in exception that numpy users already catch in the same situation.
 """
 
+import os
 import sys
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parent)
-_INTERNAL = (_PACKAGE, "numpy")
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def user_line() -> str:
@@ -23,7 +23,7 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
-        if not frame.f_code.co_filename.startswith(_PACKAGE) and module.partition(".")[0] not in _INTERNAL:
+        if not frame.f_code.co_filename.startswith(_PACKAGE) and module.partition(".")[0] != "numpy":
             return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}"
         if frame.f_back is None:
             break

@@ -16,7 +16,9 @@ def _processor_is_able() -> bool:
     """Whether this processor runs the extension's instructions."""
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         return True
-    from numpy._core._multiarray_umath import __cpu_features__ as features  # noqa: PLC0415 (only asked on x86)
+    from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]  # noqa: PLC0415 (only asked on x86)
+        __cpu_features__ as features,
+    )
 
     return bool(features.get("AVX2") and features.get("FMA3"))
 
@@ -24,7 +26,9 @@ def _processor_is_able() -> bool:
 def _load() -> tuple[ModuleType | None, str]:
     requested = os.environ.get("MINIMETA_ISA", "")
     if requested not in {"", "native", "reference"}:
-        raise ImportError(f"MINIMETA_ISA={requested!r} is not known; leave it unset, or set it to 'reference' for numpy")
+        raise ImportError(
+            f"MINIMETA_ISA={requested!r} is not known; leave it unset, or set it to 'reference' for numpy"
+        )
     if requested == "reference":
         return None, "reference"
     if not _processor_is_able():

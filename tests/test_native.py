@@ -150,7 +150,7 @@ def test_binary(x: Array, seed: int, layout: str) -> None:
         assert_array_equal(getattr(_native, name)(x, y), getattr(np, name)(x, y), strict=True)
     condition = np.asarray(np.signbit(x))
     assert_array_equal(_native.where(condition, x, y), np.where(condition, x, y), strict=True)
-    low, high = np.minimum(x, y), np.full(x.shape, 2, x.dtype)
+    low, high = np.asarray(np.minimum(x, y)), np.full(x.shape, 2, x.dtype)
     assert_array_equal(_native.clip(x, low, high), np.minimum(np.maximum(x, low), high), strict=True)
 
 

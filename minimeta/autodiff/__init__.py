@@ -6,6 +6,7 @@ parameters).
 """
 
 from minimeta.autodiff.array import Abstract, Array  # first: the operations are written on Arrays
+
 from minimeta.autodiff import tree  # isort: skip
 from minimeta.autodiff.derivatives import (
     custom_vjp,

@@ -105,7 +105,7 @@ class Array:
         value: Any,
         weak: bool = False,
         trace: Trace | None = None,
-        id: int = 0,  # noqa: A002
+        id: int = 0,
         primitive: Primitive | None = None,
         inputs: tuple[Array, ...] = (),
         params: dict[str, Any] | None = None,
@@ -210,10 +210,10 @@ class Array:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
         if method != "__call__":
-            raise TracingError(f"np.{ufunc.__name__}.{method} has no derivative here; use sum, max, min or take instead")
+            raise TracingError(f"np.{ufunc.__name__}.{method} has no derivative here; use sum, max or take")
         if keywords.get("out") is not None:
             raise TracingError(f"np.{ufunc.__name__}(..., out=...): an Array is never written to; drop out=")
-        return operations.counterpart(ufunc)(*inputs, **keywords)
+        return operations.answer(ufunc, inputs, keywords)
 
     def __array_function__(
         self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]
@@ -221,83 +221,83 @@ class Array:
         if keywords.get("out") is not None:
             raise TracingError(f"np.{function.__name__}(..., out=...): an Array is never written to; drop out=")
         keywords = {name: value for name, value in keywords.items() if name != "out"}
-        return operations.counterpart(function)(*arguments, **keywords)
+        return operations.answer(function, arguments, keywords)
 
     # Operators
 
-    def __add__(self, other: ArrayLike) -> Array:
+    def __add__(self, other: ArrayLike) -> Value:
         return operations.add(self, other)
 
-    def __radd__(self, other: ArrayLike) -> Array:
+    def __radd__(self, other: ArrayLike) -> Value:
         return operations.add(other, self)
 
-    def __sub__(self, other: ArrayLike) -> Array:
+    def __sub__(self, other: ArrayLike) -> Value:
         return operations.subtract(self, other)
 
-    def __rsub__(self, other: ArrayLike) -> Array:
+    def __rsub__(self, other: ArrayLike) -> Value:
         return operations.subtract(other, self)
 
-    def __mul__(self, other: ArrayLike) -> Array:
+    def __mul__(self, other: ArrayLike) -> Value:
         return operations.multiply(self, other)
 
-    def __rmul__(self, other: ArrayLike) -> Array:
+    def __rmul__(self, other: ArrayLike) -> Value:
         return operations.multiply(other, self)
 
-    def __truediv__(self, other: ArrayLike) -> Array:
+    def __truediv__(self, other: ArrayLike) -> Value:
         return operations.divide(self, other)
 
-    def __rtruediv__(self, other: ArrayLike) -> Array:
+    def __rtruediv__(self, other: ArrayLike) -> Value:
         return operations.divide(other, self)
 
-    def __pow__(self, other: ArrayLike) -> Array:
+    def __pow__(self, other: ArrayLike) -> Value:
         return operations.power(self, other)
 
-    def __rpow__(self, other: ArrayLike) -> Array:
+    def __rpow__(self, other: ArrayLike) -> Value:
         return operations.power(other, self)
 
-    def __matmul__(self, other: ArrayLike) -> Array:
+    def __matmul__(self, other: ArrayLike) -> Value:
         return operations.matmul(self, other)
 
-    def __rmatmul__(self, other: ArrayLike) -> Array:
+    def __rmatmul__(self, other: ArrayLike) -> Value:
         return operations.matmul(other, self)
 
-    def __neg__(self) -> Array:
+    def __neg__(self) -> Value:
         return operations.negative(self)
 
-    def __pos__(self) -> Array:
+    def __pos__(self) -> Value:
         return self
 
-    def __abs__(self) -> Array:
+    def __abs__(self) -> Value:
         return operations.absolute(self)
 
-    def __eq__(self, other: object) -> Array:  # type: ignore[override]
+    def __eq__(self, other: object) -> Value:
         return operations.equal(self, other)
 
-    def __ne__(self, other: object) -> Array:  # type: ignore[override]
+    def __ne__(self, other: object) -> Value:
         return operations.not_equal(self, other)
 
-    def __lt__(self, other: ArrayLike) -> Array:
+    def __lt__(self, other: ArrayLike) -> Value:
         return operations.less(self, other)
 
-    def __le__(self, other: ArrayLike) -> Array:
+    def __le__(self, other: ArrayLike) -> Value:
         return operations.less_equal(self, other)
 
-    def __gt__(self, other: ArrayLike) -> Array:
+    def __gt__(self, other: ArrayLike) -> Value:
         return operations.greater(self, other)
 
-    def __ge__(self, other: ArrayLike) -> Array:
+    def __ge__(self, other: ArrayLike) -> Value:
         return operations.greater_equal(self, other)
 
-    def __and__(self, other: ArrayLike) -> Array:
+    def __and__(self, other: ArrayLike) -> Value:
         return operations.logical_and(self, other)
 
-    def __or__(self, other: ArrayLike) -> Array:
+    def __or__(self, other: ArrayLike) -> Value:
         return operations.logical_or(self, other)
 
-    def __invert__(self) -> Array:
+    def __invert__(self) -> Value:
         return operations.logical_not(self)
 
-    def __getitem__(self, key: Any) -> Array:
+    def __getitem__(self, key: Any) -> Value:
         return operations.index(self, key)
 
     def __iter__(self) -> Iterator[Array]:
@@ -306,35 +306,35 @@ class Array:
     # numpy's methods
 
     @property
-    def T(self) -> Array:  # noqa: N802 (numpy's name)
+    def T(self) -> Value:  # noqa: N802 (numpy's name)
         """The axes in reverse order."""
         return operations.transpose(self)
 
-    def transpose(self, *axes: Any) -> Array:
+    def transpose(self, *axes: Any) -> Value:
         """Permute the axes; see :func:`minimeta.transpose`."""
         return operations.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
 
-    def reshape(self, *shape: Any) -> Array:
+    def reshape(self, *shape: Any) -> Value:
         """Arrange the elements in another shape; see :func:`minimeta.reshape`."""
         return operations.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def astype(self, dtype: DTypeLike) -> Array:
+    def astype(self, dtype: DTypeLike) -> Value:
         """Convert to another dtype; see :func:`minimeta.astype`."""
         return operations.astype(self, dtype)
 
-    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Value:
         """Sum; see :func:`minimeta.sum`."""
         return operations.sum(self, axis, keepdims=keepdims)
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Value:
         """Mean; see :func:`minimeta.mean`."""
         return operations.mean(self, axis, keepdims=keepdims)
 
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Value:
         """Maximum; see :func:`minimeta.max`."""
         return operations.max(self, axis, keepdims=keepdims)
 
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Array:
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Value:
         """Minimum; see :func:`minimeta.min`."""
         return operations.min(self, axis, keepdims=keepdims)
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.array import Abstract, Array, moments
 from minimeta.autodiff.graph import Recording, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import reshape, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant, lasting, outermost
@@ -61,7 +61,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
     """
     leaves, structure = tree.flatten(arguments)
     _check_differentiable(leaves, arguments, "vjp")
-    recording, outputs, output_structure, aux = _run(function, arguments, has_aux)
+    recording, outputs, output_structure, aux = _run(function, leaves, structure, has_aux)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         given = _cotangents_like(outputs, tree.leaves_like(output_structure, cotangent))
@@ -101,11 +101,10 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
 
     @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def transformed(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
-        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        for number in numbers:
-            if not -len(arguments) <= number < len(arguments):
-                raise ShapeError(f"grad: argnums={argnums}, but the function was called with {len(arguments)} arguments")
-        numbers = tuple(number % len(arguments) for number in numbers)
+        named = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        numbers = tuple(_place_of(number, arguments, "grad") for number in named)
+        if len(set(numbers)) != len(numbers):
+            raise ShapeError(f"grad: argnums={argnums} names an argument twice")
         chosen = tuple(arguments[number] for number in numbers)
         leaves, structure = tree.flatten(chosen)
         _check_differentiable(leaves, chosen, "grad", numbers)
@@ -114,7 +113,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
             replaced = dict(zip(numbers, values, strict=True))
             return function(*(replaced.get(i, x) for i, x in enumerate(arguments)), **keywords)
 
-        recording, outputs, output_structure, aux = _run(partial, chosen, has_aux)
+        recording, outputs, output_structure, aux = _run(partial, leaves, structure, has_aux)
         _check_scalar(outputs, output_structure, has_aux)
         value = outputs[0]
         one = np.ones((), value.dtype) if isinstance(value, (Array, np.ndarray)) else 1.0
@@ -176,6 +175,9 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         Primals that are not floats, or tangents of another form or shape.
     """
     output, pullback = vjp(function, *primals)
+    for y in tree.flatten(output)[0]:
+        if y.dtype.kind != "f":
+            raise DtypeError(f"jvp of a function that returns dtype {y.dtype.name}: all its results must be floats")
     zeros = tree.map(lambda y: np.zeros(y.shape, y.dtype), output)
     _, transpose = vjp(pullback, zeros)
     (tangent,) = transpose(tuple(tangents))
@@ -221,10 +223,12 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
 
     @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def transformed(*arguments: Any, **keywords: Any) -> Any:
-        def partial(x: Any) -> Any:
-            return function(*arguments[:argnum], x, *arguments[argnum + 1 :], **keywords)
+        number = _place_of(argnum, arguments, "jacobian")
 
-        output, pullback = vjp(partial, arguments[argnum])
+        def partial(x: Any) -> Any:
+            return function(*arguments[:number], x, *arguments[number + 1 :], **keywords)
+
+        output, pullback = vjp(partial, arguments[number])
         outputs, structure = tree.flatten(output)
         zeros = [np.zeros(y.shape, y.dtype) for y in outputs]
 
@@ -238,7 +242,7 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
                 (gradient,) = pullback(tree.unflatten(structure, [*zeros[:place], one_hot, *zeros[place + 1 :]]))
                 gradients.append(gradient)
             if not gradients:
-                return tree.map(lambda x: np.zeros((*shape, *np.shape(x)), zeros[place].dtype), arguments[argnum])
+                return tree.map(lambda x: np.zeros((*shape, *np.shape(x)), zeros[place].dtype), arguments[number])
             return tree.map(lambda *parts: reshape(stack(parts), (*shape, *parts[0].shape)), *gradients)
 
         return tree.unflatten(structure, [rows(place) for place in range(len(outputs))])
@@ -330,7 +334,7 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     leaves, structure = tree.flatten(arguments)
     if outermost(leaves) is None:
         return function(*arguments)
-    recording, outputs, output_structure, _ = _run(function, arguments, False)
+    recording, outputs, output_structure, _ = _run(function, leaves, structure, False)
     free = free_variables(recording, outputs)
     line = linearise([*recording.aliases, *free], outputs)
     operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
@@ -339,12 +343,15 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     node = Array(
         value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
     )
-    return tree.unflatten(output_structure, [apply(_PROJECT, node, place=i) for i in range(len(outputs))])
+    results = [apply(_PROJECT, node, place=i) for i in range(len(outputs))]
+    for result, y in zip(results, outputs, strict=True):
+        result.weak = y.weak if type(y) is Array else type(y) in (float, int, bool)
+    return tree.unflatten(output_structure, results)
 
 
 def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
     """Compute a region again and walk it backwards."""
-    recording = record(lambda *values: line.run(values), operands)
+    recording = record(lambda *values: line.run(values), operands, tree.flatten(tuple(operands))[1])
     return backward(recording, recording.output, cotangents)
 
 
@@ -406,8 +413,11 @@ def _structural(name: str, rules: Any, evaluate: bool = True) -> Primitive:
     def no_sample(draw: Any) -> Any:
         raise TracingError(f"{name} has no operands of its own")
 
-    kernel, reference = (run(_kernel_of), run(_reference_of)) if evaluate else (pick, pick)
-    shape = kernel if not evaluate else lambda *values, line, **_: tuple(step for step in line.outputs)
+    def forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Abstract, ...]:
+        known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+        return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
+
+    kernel, reference, shape = (run(_kernel_of), run(_reference_of), forms) if evaluate else (pick, pick, pick)
     return Primitive(name, shape, reference, rules, no_sample, kernel)
 
 
@@ -419,12 +429,20 @@ _PROJECT = _structural("project", (_project_rule,), evaluate=False)
 # Arguments and results
 
 
+def _place_of(number: int, arguments: Sequence[Any], name: str) -> int:
+    if not -len(arguments) <= number < len(arguments):
+        raise ShapeError(f"{name}: argument {number}, but the function was called with {len(arguments)} arguments")
+    return number % len(arguments)
+
+
 def _count_leaves(structure: tree.Structure) -> int:
     return 1 if structure.kind == "leaf" else sum(_count_leaves(child) for child in structure.children)
 
 
-def _run(function: Function, arguments: Sequence[Any], has_aux: bool) -> tuple[Recording, list[Any], tree.Structure, Any]:
-    recording = record(function, arguments)
+def _run(
+    function: Function, leaves: Sequence[Any], structure: tree.Structure, has_aux: bool
+) -> tuple[Recording, list[Any], tree.Structure, Any]:
+    recording = record(function, leaves, structure)
     output, aux = recording.output, None
     if has_aux:
         if not isinstance(output, tuple) or len(output) != 2:
@@ -452,13 +470,13 @@ def _settled_gradients(recording: Recording, found: Sequence[Array | None]) -> l
     ]
 
 
-def _check_differentiable(leaves: Sequence[Any], arguments: Any, name: str, numbers: Sequence[int] | None = None) -> None:
+def _check_differentiable(
+    leaves: Sequence[Any], arguments: Any, name: str, numbers: Sequence[int] | None = None
+) -> None:
     for i, leaf in enumerate(leaves):
-        if type(leaf) is float or (isinstance(leaf, (Array, np.ndarray)) and leaf.dtype.kind == "f"):
-            continue
-        dtype = leaf.dtype if isinstance(leaf, (Array, np.ndarray, np.generic)) else np.dtype(type(leaf)) if isinstance(
-            leaf, (bool, int, float)
-        ) else None
+        dtype = (
+            leaf.dtype if hasattr(leaf, "dtype") else np.dtype(type(leaf)) if isinstance(leaf, (int, float)) else None
+        )
         if dtype is not None and dtype.kind == "f":
             continue
         position, _, rest = tree.paths(arguments)[i].partition("/")
@@ -485,7 +503,9 @@ def _check_scalar(outputs: Sequence[Any], structure: tree.Structure, has_aux: bo
         )
     dtype = value.dtype if isinstance(value, (Array, np.ndarray)) else np.asarray(value).dtype
     if dtype.kind != "f":
-        raise DtypeError(f"grad of a function that returns dtype {dtype.name}: it must return a float; convert with astype")
+        raise DtypeError(
+            f"grad of a function that returns dtype {dtype.name}: it must return a float; convert with astype"
+        )
 
 
 def _cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
@@ -495,7 +515,7 @@ def _cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[
         if value.dtype.kind != "f":
             given.append(None)
             continue
-        array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype))
+        array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype), private=True)
         if array.shape != value.shape:
             raise ShapeError(
                 f"pullback: output {i} has shape {value.shape}, its cotangent has shape {array.shape}; they must be equal"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, Trace, moments
 from minimeta.autodiff.operations import elementwise
-from minimeta.autodiff.primitive import Primitive, apply, constant, context, outermost
+from minimeta.autodiff.primitive import Primitive, apply, constant, context, fixed, outermost
 
 
 class Recording(NamedTuple):
@@ -46,15 +46,15 @@ class Recording(NamedTuple):
 
 def alias(x: Any, trace: Trace) -> Array:
     """A fresh Array equal to ``x`` that belongs to a new trace, or to the older one that ``x`` belongs to."""
-    array = x if type(x) is Array else constant(x, private=True)
-    outer = outermost((array,))
-    inputs = () if outer is None else (array,)
-    return Array(array.value, array.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
+    if type(x) is Array:
+        outer = outermost((x,))
+        inputs = () if outer is None else (x,)
+        return Array(x.value, x.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
+    return Array(fixed(x, True), type(x) is float, trace, next(moments), elementwise.ALIAS, (), {})
 
 
-def record(function: Callable[..., Any], arguments: Sequence[Any]) -> Recording:
-    """Run a function on aliases of its arguments (trees), remembering how everything was computed."""
-    leaves, structure = tree.flatten(tuple(arguments))
+def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure) -> Recording:
+    """Run a function on aliases of its arguments, a tuple of trees, remembering how everything was computed."""
     trace = Trace()
     try:
         aliases = [alias(leaf, trace) for leaf in leaves]
@@ -70,14 +70,13 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
     if not aliases:
         return []
     graph = _reachable(outputs, aliases[0].id)
-    order = sorted(graph)
-    # Which nodes depend on the aliases at all: only those have a cotangent worth computing.
     active = {array.id for array in aliases}
-    for id in order:  # noqa: A001
-        for x in graph[id].inputs:
-            if x.id in active:
-                active.add(id)
-                break
+    line = []  # what depends on the aliases, in the order of creation, and by which inputs
+    for moment in sorted(graph):
+        used = [x.id in active for x in graph[moment].inputs]
+        if True in used:
+            active.add(moment)
+            line.append((graph[moment], used))
 
     total: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
@@ -86,11 +85,11 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
     before = context.walking
     context.walking = (*before, recording.trace)
     try:
-        while order:
-            array = graph[order.pop()]
-            used = [x.id in active for x in array.inputs]
-            if array.id in total and True in used:  # An alias's own input is another walk's affair.
-                for x, contribution in zip(array.inputs, _contributions(array, total.pop(array.id), used), strict=True):
+        while line:
+            array, used = line.pop()
+            if array.id in total:
+                contributions = _contributions(array, total.pop(array.id), used)
+                for x, contribution in zip(array.inputs, contributions, strict=True):
                     if contribution is not None and x.id in active:
                         total[x.id] = _sum(total.get(x.id), contribution)
     finally:
@@ -157,6 +156,9 @@ class StraightLine(NamedTuple):
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"<{len(self.steps)} steps>"
+
     def run(self, operands: Sequence[Any], evaluate: Callable[..., Any] = apply) -> list[Any]:
         """Outputs for these operands; ``evaluate(primitive, *operands, **params)`` computes each step."""
         values = [*operands, *self.constants]
@@ -168,12 +170,13 @@ class StraightLine(NamedTuple):
 def free_variables(recording: Recording, outputs: Sequence[Any]) -> list[Array]:
     """Arrays of open transformations that the outputs depend on other than through the aliases."""
     since = recording.aliases[0].id
+    aliases = {array.id for array in recording.aliases}
     found: dict[int, Array] = {}
     for array in _reachable(outputs, since).values():
-        if array.primitive is not elementwise.ALIAS or array not in recording.aliases:
+        if array.id not in aliases:
             found.update({x.id: x for x in array.inputs if x.trace is not None and x.id < since})
     found.update({x.id: x for x in outputs if type(x) is Array and x.trace is not None and x.id < since})
-    return [found[id] for id in sorted(found)]
+    return [found[moment] for moment in sorted(found)]
 
 
 def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine:
@@ -188,14 +191,15 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine
         if type(array) is Array and array.id and array.id not in boundary and array.id not in graph:
             graph[array.id] = array
             stack += array.inputs
-    order = [graph[id] for id in sorted(graph)]
+    order = [graph[moment] for moment in sorted(graph)]
+
+    known_constants: dict[int, int] = {}  # by identity
 
     def constant_place(value: Any) -> int:
-        for i, known in enumerate(constants):
-            if known is value:
-                return len(operands) + i
-        constants.append(value)
-        return len(operands) + len(constants) - 1
+        if id(value) not in known_constants:
+            known_constants[id(value)] = len(operands) + len(constants)
+            constants.append(value)
+        return known_constants[id(value)]
 
     # Constants are numbered before steps, so they are collected first.
     places: list[tuple[Array, list[tuple[bool, int]]]] = []

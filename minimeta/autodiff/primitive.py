@@ -11,6 +11,7 @@ differentiated, and so every order of derivative exists.
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,15 @@ from numpy.typing import NDArray
 
 from minimeta import kernels
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Trace, Value, moments
-from minimeta.errors import DtypeError, LeakedArrayError, ShapeError, user_line
+from minimeta.errors import (
+    DtypeError,
+    IndexingError,
+    LeakedArrayError,
+    MinimetaError,
+    ShapeError,
+    TracingError,
+    user_line,
+)
 
 Rule: TypeAlias = Callable[..., Any]
 
@@ -121,6 +130,8 @@ def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Cal
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)
+        if Abstract in [type(value) for value in values]:
+            raise TypeError("a kernel computes with values")
         with np.errstate(all="ignore"):
             return np.array(reference(*values, **params), order="C")
 
@@ -196,24 +207,25 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         arrays = tuple([x if type(x) is Array else constant(x, recording) for x in operands])
 
     values = [array.value for array in arrays]
-    if recording and Abstract in [type(value) for value in values]:
+    try:
+        value = primitive.kernel(*values, **params)
+        recording = recording and (primitive.differentiable or type(value) is Abstract)
+    except (ValueError, TypeError, IndexError) as error:
+        # A kernel takes values that fit. The shape rule knows the result's form where there are none yet (tracing),
+        # and says what does not fit.
         value = primitive.shape(*values, **params)
-        if type(value) is Abstract:
-            value.line = user_line()
-    else:
-        try:
-            value = primitive.kernel(*values, **params)
-        except (ValueError, TypeError, IndexError):
-            primitive.shape(*values, **params)  # A kernel refuses what does not fit; the shape rule says why.
-            raise
-        if not recording and Array not in [type(x) for x in operands]:
-            return np.array(value, order="C") if primitive.view else value
-        recording = recording and primitive.differentiable
+        if Abstract not in [type(known) for known in values]:
+            raise IndexingError(str(error)) if isinstance(error, IndexError) else error from None
+        value.line = user_line()
+    if trace is None and Array not in [type(x) for x in operands]:
+        return np.array(value, order="C") if primitive.view else value
 
     # What is made of Python scalars alone is weak as they are; astype says a dtype and makes it strong.
     weak = arrays[0].weak and primitive.name != "astype" and all([array.weak for array in arrays])
     if recording:
-        return Array(value, weak, trace, next(moments), primitive, lasting(arrays) if context.walking else arrays, params)
+        return Array(
+            value, weak, trace, next(moments), primitive, lasting(arrays) if context.walking else arrays, params
+        )
     return Array(value, weak)
 
 
@@ -241,46 +253,57 @@ def constant(x: Any, private: bool = False) -> Array:
     DtypeError
         Elements that are neither floats of 32 or 64 bits, nor integers, nor bool.
     """
-    if type(x) in _WEAK:
-        return Array(np.array(x), weak=True)
+    return Array(fixed(x, private), type(x) in _WEAK)
+
+
+def fixed(x: Any, private: bool) -> NDArray[Any]:
+    """The value of :func:`constant`."""
     if type(x) is not np.ndarray:
         if _contains_array(x):
-            raise DtypeError("a list or tuple of Arrays where one array is expected; join them with stack or concatenate")
+            raise DtypeError(
+                "a list or tuple of Arrays where one array is expected; join them with stack or concatenate"
+            )
         if isinstance(x, np.ma.MaskedArray):
             raise DtypeError("a masked array: the mask would be lost; fill it (x.filled(0.0)) and pass the mask apart")
         x = np.asarray(x)
-    _check_dtype(x.dtype)
-    if not x.dtype.isnative or not x.flags.aligned:
-        return Array(np.array(x, dtype=x.dtype.newbyteorder("="), order="C"))
-    if private and (x.flags.writeable or x.base is not None):
-        x = x.copy(order="K")
-    return Array(x)
+    flags = x.flags
+    if x.dtype not in _COMPUTABLE or not flags.aligned:
+        return np.array(x, dtype=_native(x.dtype), order="C")
+    if private and (flags.writeable or x.base is not None):
+        return x.copy(order="K")
+    return x
+
+
+# The dtypes that kernels read, in the machine's byte order.
+_COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same dtype in the machine's byte order."""
+    native = dtype.newbyteorder("=")
+    if native not in _COMPUTABLE:
+        raise DtypeError(
+            f"an array of dtype {dtype.name}: float32 and float64 compute, integers and bool index and select; "
+            "convert with astype"
+        )
+    return native
 
 
 def _contains_array(x: Any) -> bool:
     return isinstance(x, Array) or (isinstance(x, (list, tuple)) and any(_contains_array(child) for child in x))
 
 
-@lru_cache(maxsize=256)
-def _check_dtype(dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "biuf" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
-        raise DtypeError(
-            f"an array of dtype {dtype.name}: float32 and float64 compute, integers and bool index and select; "
-            "convert with astype"
-        )
-
-
 def _unify(primitive: Primitive, operands: Sequence[Any], private: bool) -> tuple[Array, ...]:
     """Operands as Arrays of one dtype and one shape, by numpy's rules of promotion and broadcasting."""
-    arrays = [x if type(x) is Array or type(x) in _WEAK else constant(x, private) for x in operands]
-    first = arrays[0]
+    first = operands[0]
     if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
         shape, weak = first.value.shape, first.weak
-        for x in arrays:
-            if type(x) is not Array or x.value.shape != shape or x.value.dtype is not dtype or x.weak is not weak:
+        for x in operands[1:]:
+            if type(x) is not Array or (y := x.value).shape != shape or y.dtype is not dtype or x.weak is not weak:
                 break
         else:
-            return tuple(arrays)
+            return operands  # type: ignore[return-value]  # Nearly always: all are Arrays and alike.
+    arrays = [x if type(x) is Array or type(x) in _WEAK else constant(x, private) for x in operands]
     forms = tuple([(x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)] for x in arrays])
     dtypes, shape = _unified(primitive, forms)
     return tuple([_fit(x, dtype, shape) for x, dtype in zip(arrays, dtypes, strict=True)])
@@ -301,15 +324,17 @@ def _fit(x: Any, dtype: np.dtype[Any], shape: Shape) -> Array:
     return Array(value, x.weak)
 
 
-_WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {
-    kind: (np.dtype(kind), (), True) for kind in (float, int, bool)
-}
+_WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {kind: (np.dtype(kind), (), True) for kind in (float, int, bool)}
 
 
 @lru_cache(maxsize=4096)
 def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
     """A Python scalar as an array of this shape, one element in memory. (0.0 and -0.0 are equal but for their sign.)"""
-    return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
+    try:
+        with np.errstate(over="ignore"):
+            return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
+    except OverflowError:
+        raise DtypeError(f"the Python integer {x} does not fit into {dtype.name}") from None
 
 
 @lru_cache(maxsize=4096)
@@ -340,7 +365,9 @@ def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, 
     if result.kind not in primitive.accepts:
         names = ", ".join(dtype.name for dtype, _, _ in forms)
         wants = "bool operands" if primitive.accepts == "b" else "at least one float32 or float64 operand"
-        raise DtypeError(f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)")
+        raise DtypeError(
+            f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)"
+        )
     return result
 
 
@@ -359,18 +386,30 @@ def answers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     return declare
 
 
-def counterpart(function: Any) -> Callable[..., Any]:
-    """The operation that stands in for a numpy function.
+def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> Value:
+    """Compute what a numpy function would, by the operation that stands in for it.
 
     Raises
     ------
-    DtypeError
-        There is none.
+    TracingError
+        There is none, or it does not take these arguments.
     """
-    try:
-        return _counterparts[function]
-    except KeyError:
-        raise DtypeError(
+    operation = _counterparts.get(function)
+    if operation is None:
+        raise TracingError(
             f"np.{function.__name__} of an Array is not supported: it has no derivative here. Write it with minimeta's "
             "operations, or give it a derivative with minimeta.custom_vjp"
-        ) from None
+        )
+    try:
+        return operation(*arguments, **keywords)
+    except TypeError as error:
+        if isinstance(error, MinimetaError):
+            raise
+        signature = inspect.signature(operation)
+        try:
+            signature.bind(*arguments, **keywords)
+        except TypeError as mismatch:
+            raise TracingError(
+                f"np.{function.__name__} of an Array: {mismatch}. It is computed by minimeta.{operation.__name__}{signature}"
+            ) from None
+        raise

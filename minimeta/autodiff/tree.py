@@ -45,8 +45,10 @@ LEAF = Structure("leaf")
 _EMPTY = Structure(None)
 
 
-@functools.cache
-def _parts_of(kind: type) -> Callable[[Any], tuple[tuple[Any, ...], Sequence[Any], tuple[Any, ...]]] | None:
+_Parts = Callable[[Any], tuple[tuple[Any, ...], Sequence[Any], tuple[Any, ...]]]
+
+
+def _parts(kind: Any) -> _Parts | None:
     """How to take a container of this class apart into keys, children and static values; None for leaves."""
     if issubclass(kind, dict):
         return lambda tree: (tuple(tree), list(tree.values()), ())
@@ -65,6 +67,9 @@ def _parts_of(kind: type) -> Callable[[Any], tuple[tuple[Any, ...], Sequence[Any
     )
 
 
+_parts_of: Callable[[Any], _Parts | None] = functools.cache(_parts)
+
+
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """Leaves of a tree, in order, and its structure.
 
@@ -78,8 +83,19 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     leaves : list
     structure : Structure
     """
+    if type(tree) is tuple:  # The arguments of most functions: a row of arrays.
+        for child in tree:
+            if child is None or _parts_of(type(child)) is not None:
+                break
+        else:
+            return list(tree), _row(len(tree))
     leaves: list[Any] = []
     return leaves, _flatten(tree, leaves)
+
+
+@functools.cache
+def _row(length: int) -> Structure:
+    return Structure(tuple, tuple(range(length)), (LEAF,) * length)
 
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
@@ -90,7 +106,12 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
         leaves.append(tree)
         return LEAF
     keys, children, static = parts(tree)
-    return Structure(type(tree), keys, tuple([_flatten(child, leaves) for child in children]), static)
+    return Structure(_kind_of(tree), keys, tuple([_flatten(child, leaves) for child in children]), static)
+
+
+def _kind_of(tree: Any) -> type:
+    """The container's class; a plain dict for one of dict's special kinds, which cannot be made from entries alone."""
+    return dict if isinstance(tree, dict) else type(tree)
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
@@ -101,6 +122,10 @@ def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
     ShapeError
         The number of leaves is not the structure's.
     """
+    if structure.kind is tuple:
+        leaves = tuple(leaves)
+        if len(leaves) == len(structure.children) and structure is _row(len(leaves)):
+            return leaves
     remaining = iter(leaves)
     end = object()
     try:
@@ -121,8 +146,8 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     children = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in structure.children]
     if kind is tuple:
         return tuple(children)
-    if issubclass(kind, dict):
-        return kind(zip(structure.keys, children, strict=True))
+    if kind is dict:
+        return dict(zip(structure.keys, children, strict=True))
     if issubclass(kind, (tuple, list)):
         return kind(*children) if hasattr(kind, "_fields") else kind(children)
     return kind(**dict(zip(structure.keys, children, strict=True)), **dict(structure.static))
@@ -152,7 +177,7 @@ def _leaves_like(structure: Structure, tree: Any, leaves: list[Any], path: str) 
         return
     parts = _parts_of(type(tree))
     found, children, _ = parts(tree) if parts else ((), (), ())
-    if type(tree) is not kind or set(found) != set(keys):
+    if _kind_of(tree) is not kind or set(found) != set(keys):
         expected, actual = f"{kind.__name__}{list(keys)}", f"{type(tree).__name__}{list(found) if parts else ''}"
         raise ShapeError(f"trees differ at {path or 'the root'}: expected {expected}, got {actual}")
     by_key = dict(zip(found, children, strict=True))
@@ -160,7 +185,7 @@ def _leaves_like(structure: Structure, tree: Any, leaves: list[Any], path: str) 
         _leaves_like(child, by_key[key], leaves, f"{path}/{key}" if path else str(key))
 
 
-def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:  # noqa: A001 (the field's name for it)
+def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """Apply a function leaf by leaf to one or more trees of the same form.
 
     Raises

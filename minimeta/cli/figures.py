@@ -54,14 +54,15 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
     names = [name for name in metrics[0] if name != "step"]
     figure = _figure(6 * len(names), 4)
     steps = np.array([line["step"] for line in metrics])
-    window = max(1, len(metrics) // 50)
+    window = max(2, len(metrics) // 20)
     for column, name in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names), column)
         values = np.array([line[name] for line in metrics])
-        axes.plot(steps, values, color="0.8", linewidth=0.5, label="each step")
-        mean = np.convolve(values, np.full(window, 1 / window), mode="valid")
-        axes.plot(steps[window - 1 :], mean, color="C0", label=f"mean of {window} steps")
-        if name == "loss" and values.min() > 0:
+        axes.plot(steps, values, color="0.7", linewidth=0.6, label="each step")
+        if len(values) >= window:
+            mean = np.convolve(values, np.full(window, 1 / window), mode="valid")
+            axes.plot(steps[window - 1 :], mean, color="C0", label=f"mean of {window} steps")
+        if 0 < 10 * values.min() < values.max():
             axes.set_yscale("log")
         axes.set(xlabel="training step", ylabel=f"{name} after adaptation")
         axes.legend(frameon=False)
@@ -71,22 +72,23 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
 def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
     """One panel per task; many query points, in order, are the wave itself."""
     figure = _figure(5 * TASKS, 4)
-    tasks = dataclasses.replace(experiment.evaluation_tasks, queries=500)  # type: ignore[type-var]
-    first = None
+    assert isinstance(experiment.evaluation_tasks, Sinusoid)
+    tasks = dataclasses.replace(experiment.evaluation_tasks, queries=500)
+    limit = 1.3 * tasks.amplitude[1]
     for index in range(TASKS):
-        task: Task = tasks.sample(evaluation_generator(seed, index), 1)[0]
+        task = tasks.sample(evaluation_generator(seed, index), 1)[0]
         order = np.argsort(task.query.inputs[:, 0])
         inputs, targets = task.query.inputs[order], task.query.targets[order]
         predictions = _trajectory(experiment.learner, meta_parameters, task, inputs, steps)
-        axes = first = figure.add_subplot(1, TASKS, index + 1, sharey=first)
+        axes = figure.add_subplot(1, TASKS, index + 1, ylim=(-limit, limit))
         axes.plot(inputs, targets, color="C3", label="truth")
         for shown, style in zip(sorted({0, min(1, steps), steps}), (":", "--", "-"), strict=False):
             label = "before adaptation" if shown == 0 else f"after {shown} step{'s' if shown > 1 else ''}"
             axes.plot(inputs, predictions[shown], style, color="C2", label=label)
-        axes.plot(task.support.inputs, task.support.targets, "^", color="C4", label="known points")
+        axes.plot(task.support.inputs, task.support.targets, "^", color="C4", label="known points", zorder=3)
         axes.set(xlabel="x", title=f"test task {index}, {len(task.support.inputs)} points")
     figure.axes[0].set_ylabel("y")
-    figure.axes[0].legend(frameon=False, fontsize="small")
+    figure.axes[0].legend(frameon=False, fontsize="small", ncols=2)
     return figure
 
 

@@ -24,7 +24,6 @@ class Interruption:
     """While entered, notes signals; called between two steps, raises if there was one."""
 
     def __init__(self) -> None:
-        """No signal has come yet."""
         self._noted = False
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -34,14 +33,12 @@ class Interruption:
             raise Interrupted
 
     def __enter__(self) -> Self:
-        """Take over the signals."""
         self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give them back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -30,7 +30,6 @@ class Bar:
     """
 
     def __init__(self, title: str, done: int, total: int) -> None:
-        """Find out whether there is a terminal to draw on."""
         self._title, self._first, self._total = title, done, total
         self._began = self._spoke = time.monotonic()
         self._spoken = done
@@ -66,7 +65,6 @@ class Bar:
             self._spoke, self._spoken = now, done
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
         if self._bar is not None:
             self._bar.start()
         return self
@@ -74,7 +72,6 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End drawing."""
         if self._bar is not None:
             self._bar.stop()
 

@@ -43,7 +43,7 @@ class Result:
         measured = self.preset.evaluation
         return (
             f"{self.learner} {self.preset.task}, seed {self.preset.seed}, {self.step} training steps: "
-            f"{measured.tasks} test tasks, {measured.shots} shots"
+            f"{measured.tasks} test tasks, {measured.shots}-shot"
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:

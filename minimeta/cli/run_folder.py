@@ -41,7 +41,6 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Name the files; touch none."""
         self.path = path
         self.configuration = path / "configuration.toml"
         self.environment = path / "environment.json"

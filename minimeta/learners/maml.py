@@ -75,7 +75,9 @@ class MAML:
         if self.inner_steps < 0:
             raise ConfigurationError(f"MAML: inner_steps={self.inner_steps} must not be negative")
         if not 0 < self.inner_learning_rate < float("inf"):
-            raise ConfigurationError(f"MAML: inner_learning_rate={self.inner_learning_rate} must be positive and finite")
+            raise ConfigurationError(
+                f"MAML: inner_learning_rate={self.inner_learning_rate} must be positive and finite"
+            )
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the initial parameters to learn from."""

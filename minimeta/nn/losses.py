@@ -110,9 +110,11 @@ def _check_labels(name: str, logits: ArrayLike, labels: ArrayLike) -> int:
     shape = shape_of(logits)
     value = labels.value if isinstance(labels, Array) else np.asarray(labels)
     if value.dtype.kind not in "iu":
-        raise DtypeError(f"{name} with labels of dtype {value.dtype.name}: labels are integers, the positions of the classes")
+        raise DtypeError(
+            f"{name} with labels of dtype {value.dtype.name}: labels are integers, the positions of the classes"
+        )
     if not shape or value.shape != shape[:-1]:
         raise ShapeError(f"{name} of logits of shape {shape} with labels of shape {value.shape}: expected {shape[:-1]}")
     if not isinstance(value, Abstract) and value.size and not (value.min() >= 0 and value.max() < shape[-1]):
         raise IndexingError(f"{name}: labels from {value.min()} to {value.max()} for {shape[-1]} classes")
-    return shape[-1]
+    return int(shape[-1])

@@ -6,6 +6,7 @@ state, so that a meta-learner may run it with any parameters: the initial ones, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ def mlp(
         raise ConfigurationError(f"mlp: no activation is named {activation!r}; there are {', '.join(_ACTIVATIONS)}")
     function = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
     draw = initialiser_of(initialiser)
-    shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+    shapes = list(itertools.pairwise(sizes))
 
     def init(rng: np.random.Generator) -> Any:
         layers = []

@@ -49,12 +49,15 @@ class Program:
         Raises
         ------
         ShapeError
-            An argument differs in form, shape or dtype from what was traced.
+            An argument differs in form, shape or dtype (other than complex) from what was traced.
         """
         leaves = [x if hasattr(x, "dtype") else np.asarray(x) for x in tree.leaves_like(self.arguments, arguments)]
         for number, (x, expected) in enumerate(zip(leaves, self.line.operands, strict=True)):
-            if x.shape != expected.shape:
-                raise ShapeError(f"program: operand %{number} was traced as {expected!r}, got shape {x.shape}")
+            if x.shape != expected.shape or (x.dtype != expected.dtype and x.dtype.kind != "c"):
+                found = _form(x)
+                raise ShapeError(
+                    f"program: operand %{number} was traced as {expected!r}, not {found!r}; trace it again"
+                )
         return tree.unflatten(self.output, self.line.run(leaves, evaluate))
 
     def __str__(self) -> str:

@@ -5,8 +5,8 @@ judged by (Vinyals et al. 2016):
 
     support = {(x_ni, n) : n < N, i < K},    query = {(x'_nj, n) : n < N, j < Q}
 
-Labels 0, ..., N - 1 name the classes in the random order they were drawn in, so a label means nothing beyond its task. The images of one class are told apart by their *drawer* (the person who drew it, for Omniglot): support and
-query never share one.
+Labels 0, ..., N - 1 name the classes in the random order they were drawn in, so a label means nothing beyond its task.
+The images of one class are told apart by their *drawer*: support and query never share one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class FewShot:
     dtype: DTypeLike = np.float32
 
     def __post_init__(self) -> None:
-        """Refuse settings that no task can be drawn from."""
         for name in ("ways", "shots", "queries"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"FewShot: {name} must be at least 1, not {getattr(self, name)}")

@@ -164,7 +164,8 @@ def _area(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Multiply the second-last axis by W: (..., 105, columns) to (..., 28, columns).
 
-    W repeats itself: every 15 pixels make 4, in the same way. A pixel that straddles a border gives 3 + 1 or 2 + 2 of its quarters to the two sides.
+    W repeats itself: every 15 pixels make 4, in the same way. A pixel that straddles a border gives 3 + 1 or 2 + 2 of
+    its quarters to the two sides.
     """
     *leading, _, columns = pixels.shape
     p = np.moveaxis(pixels.reshape(*leading, 7, 15, columns), -2, 0)

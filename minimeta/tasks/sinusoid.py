@@ -59,7 +59,6 @@ class Sinusoid:
     dtype: DTypeLike = np.float32
 
     def __post_init__(self) -> None:
-        """Refuse settings that no task can be drawn from."""
         for name in ("shots", "queries"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"Sinusoid: {name} must be at least 1, not {getattr(self, name)}")

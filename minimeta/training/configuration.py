@@ -99,17 +99,24 @@ def to_toml(configuration: Any, **first: str) -> str:
     first
         Strings to put before its fields.
     """
-    lines = [f"{name} = {json.dumps(value)}" for name, value in first.items()]
+    lines = [f"{name} = {_toml_value(value)}" for name, value in first.items()]
     tables = []
     for field in dataclasses.fields(configuration):
         value = getattr(configuration, field.name)
         if dataclasses.is_dataclass(value):
             tables.append(f"\n[{field.name}]\n{to_toml(value)}")
             continue
-        # JSON's numbers, strings, booleans and arrays of these are TOML's too.
-        line = f"{field.name} = {json.dumps(value)}"
+        line = f"{field.name} = {_toml_value(value)}"
         lines.append(f"{line}  # {provenance(field)}" if provenance(field) else line)
     return "\n".join(lines) + "\n" + "".join(tables)
+
+
+def _toml_value(value: Any) -> str:
+    """Write a value as JSON does, which for numbers, strings, booleans and arrays of these is nearly TOML.
+
+    TOML has no surrogate pairs, and wants one more character escaped.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def provenance(field: dataclasses.Field[Any]) -> str:

@@ -47,7 +47,6 @@ class MetricsLog:
     """
 
     def __init__(self, path: str | os.PathLike[str], step: int) -> None:
-        """Take back later lines, and open the file to append."""
         kept = [line for line in read_metrics(path) if line["step"] < step]
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
@@ -61,11 +60,9 @@ class MetricsLog:
         self._file.flush()
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the file."""
         self._file.close()

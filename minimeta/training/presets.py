@@ -78,7 +78,6 @@ class EvaluationSettings:
     """Decides the test tasks; no training step draws one of them, whatever the seeds."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
         require(self, names="shots queries tasks", at_least=1)
         require(self, names="steps", at_least=0)
         require(self, names="seed", at_least=0, below=2**32)
@@ -137,7 +136,6 @@ class SinusoidPreset:
     )
 
     def __post_init__(self) -> None:
-        """Check ranges."""
         _check_training(self)
 
     def experiment(self, learner: LearnerName, data: str | os.PathLike[str] | None = None) -> Experiment:
@@ -214,7 +212,6 @@ class OmniglotPreset:
     )
 
     def __post_init__(self) -> None:
-        """Check ranges."""
         _check_training(self)
         require(self, names="ways", at_least=2)
 

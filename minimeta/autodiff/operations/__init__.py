@@ -74,7 +74,7 @@ from minimeta.autodiff.operations.shaping import (
     swapaxes,
     transpose,
 )
-from minimeta.autodiff.primitive import counterpart as counterpart
+from minimeta.autodiff.primitive import answer as answer
 
 abs = absolute
 

@@ -320,7 +320,9 @@ def _sample(*domains: str) -> Sample:
     return sample
 
 
-def _function(name: str, reference: Callable[..., Any], *rules: Rule, domains: tuple[str, ...] | None = None) -> Primitive:
+def _function(
+    name: str, reference: Callable[..., Any], *rules: Rule, domains: tuple[str, ...] | None = None
+) -> Primitive:
     return register(
         name,
         shape=_same_shape,
@@ -365,7 +367,7 @@ def _logistic(x: Any) -> Any:
     return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))
 
 
-def _where_zero(x: Array, chosen: ArrayLike, otherwise: ArrayLike) -> Array:
+def _where_zero(x: Array, chosen: ArrayLike, otherwise: ArrayLike) -> Value:
     return where(equal(x, 0.0), chosen, otherwise)
 
 
@@ -396,10 +398,14 @@ TAN = _function("tan", np.tan, lambda g, y, x: g * (1.0 + square(y)), domains=("
 TANH = _function("tanh", np.tanh, lambda g, y, x: g * (1.0 - square(y)))
 SIGMOID = _function("sigmoid", _logistic, lambda g, y, x: g * (y * (1.0 - y)))
 SOFTPLUS = _function(
-    "softplus", lambda x: np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x))), lambda g, y, x: g * sigmoid(x)
+    "softplus",
+    lambda x: np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x))),
+    lambda g, y, x: g * sigmoid(x),
 )
 ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x))
-RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: where(x > 0.0, g, 0.0))
+RELU = _function(
+    "relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: where(x > 0.0, g, 0.0)
+)
 MAXIMUM = _function(
     "maximum",
     _larger,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, register
 from minimeta.errors import DtypeError, IndexingError, ShapeError
 
 
@@ -116,8 +116,12 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Value:
     """
     shape, wanted = shaping.shape_of(x), shaping.shape_of(indices)
     axis = shaping.axis_of("take_along_axis", axis, len(shape))
-    if len(wanted) != len(shape) or any(w not in (1, s) for i, (s, w) in enumerate(zip(shape, wanted, strict=True)) if i != axis):
-        raise ShapeError(f"take_along_axis of shape {shape} with indices of shape {wanted}: sides must be equal but at axis {axis}")
+    if len(wanted) != len(shape) or any(
+        w not in (1, s) for i, (s, w) in enumerate(zip(shape, wanted, strict=True)) if i != axis
+    ):
+        raise ShapeError(
+            f"take_along_axis of shape {shape} with indices of shape {wanted}: sides must be equal but at axis {axis}"
+        )
     mesh = list(np.ix_(*(np.arange(side) for side in shape)))
     return _choose(x, [(i, indices if i == axis else mesh[i]) for i in range(len(shape))])
 
@@ -140,7 +144,7 @@ def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
         The shapes do not fit, or a position is out of bounds.
     """
     positions = _same_shape(list(indices) if isinstance(indices, tuple) else [indices])
-    return x + apply(SCATTER_ADD, updates, *positions, shape=shaping.shape_of(x))  # type: ignore[operator]
+    return x + apply(SCATTER_ADD, updates, *positions, shape=shaping.shape_of(x))
 
 
 # Keys
@@ -188,7 +192,9 @@ def _entry(key: Any) -> Any:
     try:
         return operator.index(key)
     except TypeError:
-        raise IndexingError(f"an index of type {type(key).__name__}: use integers, slices, None, ... or arrays") from None
+        raise IndexingError(
+            f"an index of type {type(key).__name__}: use integers, slices, None, ... or arrays"
+        ) from None
 
 
 def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]]) -> Value:
@@ -267,14 +273,14 @@ def _sample_scatter(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any
     return (draw.array((*positions[0].shape, *shape[len(positions) :])), *positions), {"shape": shape}
 
 
-GATHER = register(
+GATHER: Primitive = register(
     "gather",
     shape=_gathered,
     reference=lambda x, *positions: x[positions],
     rules=(lambda g, y, x, *positions: apply(SCATTER_ADD, g, *positions, shape=x.shape),),
     sample=_sample_gather,
 )
-SCATTER_ADD = register(
+SCATTER_ADD: Primitive = register(
     "scatter_add",
     shape=_scattered,
     reference=_scatter_reference,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, register
 from minimeta.errors import DtypeError, ShapeError
 
 
@@ -112,7 +112,7 @@ def _product(x: Any, y: Any) -> Abstract:
     return Abstract((*x.shape[:-1], y.shape[-1]), x.dtype)
 
 
-def _transposed(x: Array) -> Array:
+def _transposed(x: Array) -> Value:
     return shaping.swapaxes(x, -1, -2)
 
 
@@ -121,7 +121,7 @@ def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     return (draw.array((*batch, m, k)), draw.array((*batch, k, n))), {}
 
 
-MATMUL = register(
+MATMUL: Primitive = register(
     "matmul",
     shape=_product,
     reference=np.matmul,

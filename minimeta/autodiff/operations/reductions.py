@@ -14,6 +14,7 @@ or float64 and raise a DtypeError for anything else, and a ShapeError for axes o
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -66,14 +67,21 @@ def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
 
 @answers(np.var)
 def variance(x: ArrayLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Value:
-    """``sum((x - mean(x))**2) / (n - ddof)``; NaN where ``n = 0``."""
+    """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``."""
     return apply(VARIANCE, x, axes=_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
 
 
-@answers(np.linalg.norm)
 def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The Euclidean norm ``sqrt(sum(x**2))`` over all named axes, without overflow; its derivative at 0 is 0."""
     return apply(NORM, x, axes=_axes("norm", x, axis), keepdims=keepdims)
+
+
+@answers(np.linalg.norm)
+def _numpy_norm(x: ArrayLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Value:
+    # np.linalg.norm's second argument is the order of the norm, not the axis.
+    if ord is not None:
+        raise DtypeError(f"np.linalg.norm with ord={ord!r} of an Array is not supported: only the Euclidean norm is")
+    return norm(x, axis, keepdims=keepdims)
 
 
 def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
@@ -170,7 +178,7 @@ def _mean_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
 def _variance_reference(x: Any, axes: Shape, keepdims: bool, correction: float) -> Any:
     deviation = x - _mean_reference(x, axes, True)
     total = np.sum(deviation * deviation, axes, keepdims=keepdims)
-    return total / x.dtype.type(_count(x.shape, axes) - correction)
+    return total / x.dtype.type(builtins.max(_count(x.shape, axes) - correction, 0))
 
 
 def _choose(x: Any, axes: Shape, keepdims: bool, choose: Any) -> Any:
@@ -185,9 +193,7 @@ def _choose(x: Any, axes: Shape, keepdims: bool, choose: Any) -> Any:
 def _norm_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
     scale = np.max(np.abs(np.real(x)), axes, keepdims=True, initial=0.0)
     scale = np.where((scale == 0) | ~np.isfinite(scale), 1.0, scale).astype(x.real.dtype)
-    return np.sqrt(np.sum((x / scale) ** 2, axes, keepdims=keepdims)) * (
-        scale if keepdims else np.squeeze(scale, axes)
-    )
+    return np.sqrt(np.sum((x / scale) ** 2, axes, keepdims=keepdims)) * (scale if keepdims else np.squeeze(scale, axes))
 
 
 def _logsumexp_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
@@ -205,32 +211,33 @@ def _softmax_reference(x: Any, axes: Shape) -> Any:
 # Rules
 
 
-def _restore(g: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+def _restore(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     """A reduced array with its reduced axes back, at length 1."""
     return g if keepdims else shaping.reshape(g, _kept(x.shape, axes))
 
 
-def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     return shaping.broadcast_to(_restore(g, x, axes, keepdims), x.shape)
 
 
-def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     chosen = elementwise.astype(elementwise.equal(x, _restore(y, x, axes, keepdims)), x.dtype)
     return chosen * (_restore(g, x, axes, keepdims) / sum(chosen, axes, keepdims=True))
 
 
-def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, correction: float) -> Array:
-    factor = 2.0 / (_count(x.shape, axes) - correction) if _count(x.shape, axes) != correction else np.inf
+def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, correction: float) -> Value:
+    count = _count(x.shape, axes)
+    factor = 2.0 / (count - correction) if count > correction else np.inf if count else 0.0
     return (_restore(g, x, axes, keepdims) * factor) * (x - mean(x, axes, keepdims=True))
 
 
-def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     length = _restore(y, x, axes, keepdims)
     zero = elementwise.equal(length, 0.0)
     return x * elementwise.where(zero, 0.0, _restore(g, x, axes, keepdims) / elementwise.where(zero, 1.0, length))
 
 
-def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Array:
+def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     count = _count(x.shape, axes)
     return _spread(g / float(count) if count else g, x, axes, keepdims)
 

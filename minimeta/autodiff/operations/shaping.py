@@ -11,6 +11,7 @@ each other's transpose and close the family:
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
-from minimeta.autodiff.primitive import Draw, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, register
 from minimeta.errors import ShapeError
 
 
@@ -31,8 +32,13 @@ def shape_of(x: ArrayLike) -> Shape:
 
 answers(np.ndim)(lambda x: len(x.shape))
 answers(np.size)(lambda x: x.size)
-answers(np.zeros_like)(lambda x: np.zeros(x.shape, x.dtype))
-answers(np.ones_like)(lambda x: np.ones(x.shape, x.dtype))
+answers(np.zeros_like)(lambda x, dtype=None: np.zeros(x.shape, dtype or x.dtype))
+answers(np.ones_like)(lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype))
+
+
+def _row(numbers: Any) -> tuple[Any, ...]:
+    """One number or a sequence of them, as a tuple."""
+    return tuple(numbers) if isinstance(numbers, (tuple, list, np.ndarray)) else (numbers,)
 
 
 def axis_of(name: str, axis: int, ndim: int) -> int:
@@ -79,7 +85,7 @@ def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
         The number of elements differs.
     """
     before = shape_of(x)
-    sides = [int(side) for side in (shape if isinstance(shape, (tuple, list)) else (shape,))]
+    sides = [int(side) for side in _row(shape)]
     size = int(np.prod(before, dtype=np.int64))
     if -1 in sides:
         known = int(np.prod([side for side in sides if side != -1], dtype=np.int64))
@@ -120,11 +126,21 @@ def swapaxes(x: ArrayLike, axis1: int, axis2: int) -> Value:
 
 
 @answers(np.moveaxis)
-def moveaxis(x: ArrayLike, source: int, destination: int) -> Value:
-    """Move one axis to another place, the others keeping their order."""
+def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Value:
+    """Move axes to other places, the others keeping their order.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range or there twice, or there are not as many places as axes.
+    """
     ndim = len(shape_of(x))
-    order = list(range(ndim))
-    order.insert(axis_of("moveaxis", destination, ndim), order.pop(axis_of("moveaxis", source, ndim)))
+    pairs = [[axis_of("moveaxis", int(a), ndim) for a in _row(axes)] for axes in (source, destination)]
+    if len(pairs[0]) != len(pairs[1]) or any(len(set(axes)) != len(axes) for axes in pairs):
+        raise ShapeError(f"moveaxis from {source} to {destination}: it needs one place for each of distinct axes")
+    order = [axis for axis in range(ndim) if axis not in pairs[0]]
+    for place, axis in sorted(zip(pairs[1], pairs[0], strict=True)):
+        order.insert(place, axis)
     return transpose(x, order)
 
 
@@ -137,7 +153,7 @@ def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Value:
     ShapeError
         A place is out of range, or there twice.
     """
-    places = axis if isinstance(axis, (tuple, list)) else (axis,)
+    places = _row(axis)
     before = shape_of(x)
     axes = axes_of("expand_dims", places, len(before) + len(places))
     sides = iter(before)
@@ -173,12 +189,12 @@ def broadcast_to(x: ArrayLike, shape: int | Sequence[int]) -> Value:
     ShapeError
         The shape cannot be reached.
     """
-    return apply(BROADCAST_TO, x, shape=tuple(shape) if isinstance(shape, (tuple, list)) else (shape,))
+    return apply(BROADCAST_TO, x, shape=tuple(int(side) for side in _row(shape)))
 
 
 @answers(np.concatenate)
-def concatenate(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
-    """Join arrays along an existing axis.
+def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Value:
+    """Join arrays along an existing axis, or end to end if it is None.
 
     Raises
     ------
@@ -187,6 +203,8 @@ def concatenate(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
     """
     if len(arrays) == 0:
         raise ShapeError("concatenate of no arrays: give at least one")
+    if axis is None:
+        return concatenate([ravel(x) for x in arrays])
     dtype = np.result_type(*(x.dtype if isinstance(x, (Array, np.ndarray)) else np.asarray(x).dtype for x in arrays))
     # numpy's rule: one dtype for all
     same = [x if getattr(x, "dtype", None) == dtype else elementwise.astype(x, dtype) for x in arrays]
@@ -226,7 +244,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
         cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
     else:
         cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
-    return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in itertools.pairwise(cuts)]
 
 
 def take_slice(x: ArrayLike, axis: int, start: int, size: int, step: int = 1) -> Value:
@@ -269,7 +287,9 @@ def pad(x: ArrayLike, pad_width: Any, mode: str = "constant", *, constant_values
     """
     before = shape_of(x)
     if mode != "constant":
-        raise ShapeError(f"pad with mode={mode!r}: only 'constant' is supported; build others with concatenate and flip")
+        raise ShapeError(
+            f"pad with mode={mode!r}: only 'constant' is supported; build others with concatenate and flip"
+        )
     try:
         widths = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (len(before), 2)).tolist()
     except ValueError:
@@ -304,7 +324,9 @@ def _transposed(x: Any, axes: Shape) -> Abstract:
 def _broadcast(x: Any, shape: Shape) -> Abstract:
     lead = len(shape) - len(x.shape)
     if lead < 0 or any(old not in (1, new) for old, new in zip(x.shape, shape[lead:], strict=True)):
-        raise ShapeError(f"broadcast_to of shape {x.shape} to {shape}: aligned at the last axis, a side must be equal or 1")
+        raise ShapeError(
+            f"broadcast_to of shape {x.shape} to {shape}: aligned at the last axis, a side must be equal or 1"
+        )
     return Abstract(shape, x.dtype)
 
 
@@ -324,7 +346,9 @@ def _padded(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Abstract:
 def _joined(*arrays: Any, axis: int) -> Abstract:
     first = arrays[0].shape
     for x in arrays:
-        if len(x.shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(x.shape, first, strict=True)) if i != axis):
+        if len(x.shape) != len(first) or any(
+            a != b for i, (a, b) in enumerate(zip(x.shape, first, strict=True)) if i != axis
+        ):
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"concatenate of shapes {shapes} along axis {axis}: the other sides must be equal")
     total = sum(x.shape[axis] for x in arrays)
@@ -345,7 +369,7 @@ def _pad_reference(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Any:
     return y
 
 
-def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Array:
+def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Value:
     """The sum over the repeated places of each element."""
     lead = len(shape) - x.ndim
     repeated = tuple(i for i in range(len(shape)) if i < lead or (x.shape[i - lead] == 1 and shape[i] != 1))
@@ -353,9 +377,10 @@ def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Array:
     return reshape(total, x.shape) if lead else total
 
 
-def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Array]:
+def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Value]:
     cuts = np.cumsum([x.shape[axis] for x in arrays])[:-1].tolist()
-    return split(g, cuts, axis)
+    parts: list[Value] = split(g, cuts, axis)
+    return parts
 
 
 # Samples, for the property tests
@@ -386,9 +411,7 @@ def _strided(draw: Draw, sizes: Shape) -> tuple[Shape, Shape, Shape]:
     spans = [1 + (builtins.max(size, 1) - 1) * abs(step) for size, step in zip(sizes, steps, strict=True)]
     before = [draw.integer(0, 2) for _ in sizes]
     shape = tuple(low + span + draw.integer(0, 2) for low, span in zip(before, spans, strict=True))
-    starts = tuple(
-        low + (span - 1 if step < 0 else 0) for low, span, step in zip(before, spans, steps, strict=True)
-    )
+    starts = tuple(low + (span - 1 if step < 0 else 0) for low, span, step in zip(before, spans, steps, strict=True))
     return shape, starts, steps
 
 
@@ -411,7 +434,7 @@ def _sample_concatenate(draw: Draw) -> _Sampled:
     return tuple(draw.array(s) for s in shapes), {"axis": axis}
 
 
-RESHAPE = register(
+RESHAPE: Primitive = register(
     "reshape",
     shape=_reshaped,
     reference=lambda x, shape: x.reshape(shape),
@@ -419,7 +442,7 @@ RESHAPE = register(
     sample=_sample_reshape,
     view=True,
 )
-TRANSPOSE = register(
+TRANSPOSE: Primitive = register(
     "transpose",
     shape=_transposed,
     reference=lambda x, axes: x.transpose(axes),
@@ -427,15 +450,15 @@ TRANSPOSE = register(
     sample=_sample_transpose,
     view=True,
 )
-BROADCAST_TO = register(
+BROADCAST_TO: Primitive = register(
     "broadcast_to",
     shape=_broadcast,
-    reference=lambda x, shape: np.broadcast_to(x, shape),
+    reference=np.broadcast_to,
     rules=(_unbroadcast,),
     sample=_sample_broadcast,
     view=True,
 )
-SLICE = register(
+SLICE: Primitive = register(
     "slice",
     shape=_sliced,
     reference=lambda x, starts, sizes, steps: x[_window(starts, sizes, steps)],
@@ -443,14 +466,14 @@ SLICE = register(
     sample=_sample_slice,
     view=True,
 )
-PAD = register(
+PAD: Primitive = register(
     "pad",
     shape=_padded,
     reference=_pad_reference,
     rules=(lambda g, y, x, shape, starts, steps: apply(SLICE, g, starts=starts, sizes=x.shape, steps=steps),),
     sample=_sample_pad,
 )
-CONCATENATE = register(
+CONCATENATE: Primitive = register(
     "concatenate",
     shape=_joined,
     reference=lambda *arrays, axis: np.concatenate(arrays, axis),

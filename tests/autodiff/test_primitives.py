@@ -1,0 +1,426 @@
+"""Every registered primitive, checked because it is registered.
+
+The oracles: the numpy reference for values; the complex step on the reference for first derivatives,
+``J u = Im f(x + ihu) / h``, exact to rounding because nothing is subtracted; and for second derivatives the complex
+step on the *program* of the first, replayed through the references.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import Drawing, drawings, layouts, samples, share
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.operations.elementwise import CLIP, POWER, WHERE
+from minimeta.autodiff.primitive import Primitive, apply, registry
+from minimeta.program import interpret, trace
+
+Floats = NDArray[Any]
+
+H = 1e-30
+EVERY = list(registry.values())
+DIFFERENTIABLE = [primitive for primitive in EVERY if primitive.differentiable]
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, 1e30])
+
+every = pytest.mark.parametrize("primitive", EVERY, ids=str)
+every_differentiable = pytest.mark.parametrize("primitive", DIFFERENTIABLE, ids=str)
+
+
+def is_float(x: Floats) -> bool:
+    return x.dtype.kind == "f"
+
+
+def in_dtype(operands: tuple[Floats, ...], dtype: str) -> tuple[Floats, ...]:
+    return tuple(x.astype(dtype) if is_float(x) else x for x in operands)
+
+
+def reference(primitive: Primitive, *operands: Any, **params: Any) -> Floats:
+    with np.errstate(all="ignore"):
+        return np.asarray(primitive.reference(*operands, **params))
+
+
+def of_floats(primitive: Primitive, operands: tuple[Floats, ...], params: dict[str, Any]) -> Callable[..., Any]:
+    """The primitive as a function of its float operands alone."""
+
+    def function(*floats: Any) -> Any:
+        remaining = iter(floats)
+        return apply(primitive, *(next(remaining) if is_float(x) else x for x in operands), **params)
+
+    return function
+
+
+def directions(drawing: Drawing, shapes: list[tuple[int, ...]]) -> list[list[Floats]]:
+    """Every unit direction of a few arrays together, or two drawn ones where there are many."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    flat = np.eye(sum(sizes)) if sum(sizes) <= 12 else drawing.rng().normal(size=(2, sum(sizes)))
+    cuts = np.cumsum(sizes)[:-1]
+    return [[part.reshape(s) for part, s in zip(np.split(row, cuts), shapes, strict=True)] for row in flat]
+
+
+def assert_transposes(
+    function: Callable[..., list[Floats]],
+    point: list[Floats],
+    cotangents: list[Floats],
+    found: list[Floats],
+    drawing: Drawing,
+) -> None:
+    """``<J^T v, u> = <v, J u>`` for the cotangents ``v``, what was found as ``J^T v``, and ``J u`` by the complex step."""
+    for x, gradient in zip(point, found, strict=True):
+        assert gradient.shape == x.shape
+    for direction in directions(drawing, [x.shape for x in point]):
+        stepped = function(*(x + 1j * H * u for x, u in zip(point, direction, strict=True)))
+        moved = [np.imag(y) / H for y in stepped]
+        expected = sum(float(np.sum(v * dy)) for v, dy in zip(cotangents, moved, strict=True))
+        actual = sum(float(np.sum(gradient * u)) for gradient, u in zip(found, direction, strict=True))
+        scale = sum(float(np.sum(np.abs(v * dy))) for v, dy in zip(cotangents, moved, strict=True))
+        scale += sum(float(np.sum(np.abs(gradient * u))) for gradient, u in zip(found, direction, strict=True))
+        assert abs(actual - expected) <= 1e-12 * (1 + scale), (direction, actual, expected)
+
+
+# Values
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@share(0.15)
+@given(data=st.data())
+def test_kernel_equals_the_reference(primitive: Primitive, dtype: str, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    operands = in_dtype(operands, dtype)
+    form = primitive.shape(*operands, **params)
+    expected = reference(primitive, *operands, **params)
+    actual = primitive.kernel(*operands, **params)
+    assert (actual.shape, actual.dtype) == (form.shape, form.dtype) == (expected.shape, expected.dtype)
+    tolerance = 64 * np.finfo(dtype).eps
+    assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@every
+@share(0.15)
+@given(data=st.data())
+def test_kernel_equals_the_reference_at_special_values(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    operands = tuple(
+        np.where(rng.random(x.shape) < 0.5, rng.choice(SPECIAL, x.shape), x) if is_float(x) else x for x in operands
+    )
+    expected = reference(primitive, *operands, **params)
+    assert_allclose(primitive.kernel(*operands, **params), expected, rtol=1e-13, atol=1e-13)
+
+
+@every
+@share(0.15)
+@given(data=st.data())
+def test_abstract_evaluation_gives_shape_and_dtype(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    forms = tuple(Abstract(x.shape, x.dtype) for x in operands)
+    program = trace(lambda *xs: apply(primitive, *xs, **params), *forms)
+    expected = reference(primitive, *operands, **params)
+    found = program.line.steps[-1].shape
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    assert_array_equal(interpret(program, *operands), expected)
+
+
+@every
+@share(0.15)
+@given(data=st.data())
+def test_numpy_in_and_numpy_out(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    before = [x.tobytes() for x in operands]
+    result = apply(primitive, *operands, **params)
+    assert type(result) is np.ndarray
+    assert result.flags.writeable and result.flags.c_contiguous and result.flags.aligned
+    assert not any(np.may_share_memory(result, x) for x in operands)
+    assert [x.tobytes() for x in operands] == before
+    result[...] = 0
+    assert [x.tobytes() for x in operands] == before
+
+
+@every
+@share(0.3)
+@given(data=st.data())
+def test_bits_do_not_depend_on_the_memory_layout(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    pairs = [data.draw(layouts(x)) for x in operands]
+    plain = apply(primitive, *(x for x, _ in pairs), **params)
+    other = apply(primitive, *(x for _, x in pairs), **params)
+    assert (other.shape, other.dtype) == (plain.shape, plain.dtype)
+    assert other.tobytes() == plain.tobytes()
+    assert other.flags.writeable and other.flags.c_contiguous
+    for before, after in pairs:
+        assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "primitive",
+    [p for p in DIFFERENTIABLE if p.elementwise and p not in (WHERE, POWER)],
+    ids=str,
+)
+def test_nan_stays_where_it_is(primitive: Primitive, dtype: str) -> None:
+    for place in range(len(primitive.rules)):  # type: ignore[arg-type]
+        operands = [np.full(9, 0.5, dtype) for _ in primitive.rules]  # type: ignore[union-attr]
+        operands[place][4] = np.nan
+        assert_array_equal(np.isnan(apply(primitive, *operands)), np.arange(9) == 4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax"])
+def test_nan_spreads_over_its_own_reduction(name: str, dtype: str) -> None:
+    x = np.linspace(-1, 1, 12, dtype=dtype).reshape(3, 4)
+    x[1, 2] = np.nan
+    result = np.isnan(getattr(mm, name)(x, axis=1))
+    expected = np.array([False, True, False])
+    assert_array_equal(result, expected if result.ndim == 1 else np.broadcast_to(expected[:, None], (3, 4)))
+
+
+# Derivatives
+
+
+@every_differentiable
+@share(0.3)
+@given(data=st.data())
+def test_first_order(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    drawing = data.draw(drawings())
+    function = of_floats(primitive, operands, params)
+    floats = [x for x in operands if is_float(x)]
+    output, pullback = mm.vjp(function, *floats)
+    cotangent = drawing.array(output.shape)
+    found = pullback(cotangent)
+
+    def stepped(*complexes: Any) -> list[Floats]:
+        remaining = iter(complexes)
+        return [reference(primitive, *(next(remaining) if is_float(x) else x for x in operands), **params)]
+
+    assert_transposes(stepped, floats, [cotangent], list(found), drawing)
+
+
+@every_differentiable
+@share(0.3)
+@given(data=st.data())
+def test_second_order(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    drawing = data.draw(drawings())
+    function = of_floats(primitive, operands, params)
+    floats = [x for x in operands if is_float(x)]
+    cotangent = drawing.array(reference(primitive, *operands, **params).shape)
+    point = [*floats, cotangent]
+
+    def first(*arguments: Any) -> Any:
+        return mm.vjp(function, *arguments[:-1])[1](arguments[-1])
+
+    program = trace(first, *(Abstract(x.shape, x.dtype) for x in point))
+    eager, pullback = mm.vjp(first, *point)
+    for actual, replayed in zip(eager, interpret(program, *point), strict=True):
+        assert_allclose(actual, replayed, rtol=1e-12, atol=1e-12)
+    directions = [drawing.array(x.shape) for x in floats]
+    assert_transposes(
+        lambda *complexes: list(interpret(program, *complexes)), point, directions, list(pullback(tuple(directions))), drawing
+    )
+
+
+@every_differentiable
+@share(0.1)
+@given(data=st.data())
+def test_float32_has_float32_cotangents(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    operands = in_dtype(operands, "float32")
+    floats = [x for x in operands if is_float(x)]
+    output, pullback = mm.vjp(of_floats(primitive, operands, params), *floats)
+    exact = mm.vjp(of_floats(primitive, operands, params), *(x.astype(np.float64) for x in floats))[1]
+    cotangent = data.draw(drawings()).array(output.shape)
+    for gradient, expected in zip(pullback(cotangent.astype(output.dtype)), exact(cotangent), strict=True):
+        assert gradient.dtype == np.float32
+        assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3)
+
+
+@every_differentiable
+@share(0.1)
+@given(data=st.data())
+def test_cotangents_are_fresh_and_zero_gives_zero(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    floats = [x for x in operands if is_float(x)]
+    output, pullback = mm.vjp(of_floats(primitive, operands, params), *floats)
+    cotangent = np.zeros(output.shape)
+    gradients = pullback(cotangent)
+    for i, gradient in enumerate(gradients):
+        assert_array_equal(gradient, np.zeros(floats[i].shape))
+        assert gradient.flags.writeable and gradient.flags.c_contiguous
+        for other in (*floats, output, cotangent, *gradients[:i]):
+            assert not np.may_share_memory(gradient, other)
+
+
+@pytest.mark.parametrize("primitive", [p for p in EVERY if not p.differentiable], ids=str)
+@share(0.1)
+@given(data=st.data())
+def test_a_result_without_derivative_is_a_constant(primitive: Primitive, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(primitive))
+    seen: list[Array] = []
+
+    def function(x: Any) -> Any:
+        # Each operand depends on x: truth values through a comparison, floats through a product.
+        moved = [(x * v if is_float(v) else v & mm.greater(x, 0.0)) for v in operands]
+        seen.append(apply(primitive, *moved, **params))
+        return x
+
+    mm.grad(function)(1.0)
+    (result,) = seen
+    assert isinstance(result, Array)
+    assert result.trace is None and not result.inputs
+    assert_array_equal(result.value, reference(primitive, *operands, **params))
+
+
+# Conventions at kinks and poles
+
+
+def derivative(function: Callable[[Any], Any], x: float) -> float:
+    return float(mm.grad(function)(x))
+
+
+def test_relu_has_derivative_0_at_0() -> None:
+    assert derivative(mm.relu, 0.0) == 0.0
+    assert derivative(mm.relu, -0.0) == 0.0
+    assert derivative(mm.relu, 5e-324) == 1.0
+
+
+def test_absolute_has_derivative_0_at_0() -> None:
+    assert derivative(mm.absolute, 0.0) == 0.0
+    assert derivative(mm.absolute, -1.0) == -1.0
+
+
+def test_sign_has_derivative_0() -> None:
+    assert derivative(lambda x: mm.sign(x) * x, 3.0) == 1.0
+
+
+def test_norm_has_derivative_0_at_0() -> None:
+    assert_array_equal(mm.grad(mm.norm)(np.zeros(3)), np.zeros(3))
+    rows = np.array([[0.0, 0.0], [3.0, 4.0]])
+    assert_allclose(mm.grad(lambda x: mm.sum(mm.norm(x, 1)))(rows), [[0.0, 0.0], [0.6, 0.8]], rtol=1e-15)
+
+
+def test_norm_at_0_has_a_finite_second_derivative() -> None:
+    assert np.isfinite(mm.hessian(mm.norm)(np.zeros(2))).all()
+
+
+@pytest.mark.parametrize("extreme", [mm.max, mm.min])
+def test_ties_of_an_extreme_share_equally(extreme: Callable[..., Any]) -> None:
+    x = np.array([[2.0, 2.0, 2.0, 2.0], [1.0, 3.0, 1.0, 3.0]])
+    shares = mm.grad(lambda x: mm.sum(extreme(x, 1) * np.array([1.0, 10.0])))(x)
+    chosen = [0.0, 5.0, 0.0, 5.0] if extreme is mm.max else [5.0, 0.0, 5.0, 0.0]
+    assert_array_equal(shares, [[0.25] * 4, chosen])
+    assert_array_equal(mm.grad(extreme)(np.zeros(())), 1.0)
+
+
+@pytest.mark.parametrize("choose", [mm.maximum, mm.minimum])
+def test_ties_of_two_take_half_each(choose: Callable[..., Any]) -> None:
+    assert mm.grad(choose, (0, 1))(1.5, 1.5) == (0.5, 0.5)
+    assert mm.grad(choose, (0, 1))(0.0, -0.0) == (0.5, 0.5)
+    assert derivative(lambda x: choose(x, x), 1.5) == 1.0
+
+
+def test_the_larger_and_the_smaller_take_all() -> None:
+    assert mm.grad(mm.maximum, (0, 1))(1.0, 2.0) == (0.0, 1.0)
+    assert mm.grad(mm.minimum, (0, 1))(1.0, 2.0) == (1.0, 0.0)
+
+
+def test_clip_includes_its_bounds() -> None:
+    points = np.array([-1.5, -1.0, 0.0, 1.0, 1.5])
+    gradient = mm.grad(lambda x: mm.sum(mm.clip(x, -1.0, 1.0)))(points)
+    assert_array_equal(gradient, [0.0, 1.0, 1.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [(-2.0, (0.0, 1.0, 0.0)), (-1.0, (1.0, 0.0, 0.0)), (1.0, (1.0, 0.0, 0.0)), (2.0, (0.0, 0.0, 1.0))],
+)
+def test_clip_gives_the_derivative_to_the_bound_that_holds(x: float, expected: tuple[float, ...]) -> None:
+    assert mm.grad(mm.clip, (0, 1, 2))(x, -1.0, 1.0) == expected
+
+
+def test_clip_with_crossed_bounds_is_the_upper_one() -> None:
+    for x in (-1.0, 1.0, 2.0, 3.0, 4.0):
+        assert mm.clip(x, 3.0, 1.0) == np.clip(x, 3.0, 1.0) == 1.0
+        assert mm.grad(mm.clip, (0, 1, 2))(x, 3.0, 1.0) == (0.0, 0.0, 1.0)
+
+
+def test_sqrt_has_an_infinite_derivative_at_0() -> None:
+    assert derivative(mm.sqrt, 0.0) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("base", "exponent", "to_base", "to_exponent"),
+    [
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 1.0, 1.0, 0.0),
+        (0.0, 2.0, 0.0, 0.0),
+        (0.0, 3.0, 0.0, 0.0),
+        (0.0, 0.5, np.inf, 0.0),
+        (2.0, 0.0, 0.0, np.log(2.0)),
+        (-2.0, 3.0, 12.0, np.nan),
+    ],
+)
+def test_power_at_its_edges(base: float, exponent: float, to_base: float, to_exponent: float) -> None:
+    assert_array_equal(mm.grad(mm.power)(base, np.float64(exponent)), to_base)
+    assert_array_equal(mm.grad(mm.power, 1)(base, np.float64(exponent)), to_exponent)
+
+
+@pytest.mark.parametrize("exponent", [2.0, 3.0, 4.0, np.float64(2.0)])
+def test_whole_powers_have_all_derivatives_at_0(exponent: float) -> None:
+    function: Callable[[Any], Any] = lambda x: x**exponent  # noqa: E731
+    for order in range(6):
+        expected = np.prod([exponent - k for k in range(order)]) if order == exponent else 0.0
+        assert function(0.0) == expected if order == 0 else derivative(function, 0.0) == expected
+        function = mm.grad(function) if order else function
+
+
+# Accuracy far out
+
+
+@pytest.mark.parametrize("x", [-1000.0, -40.0, 0.0, 40.0, 1000.0])
+def test_functions_with_exponentials_do_not_overflow(x: float) -> None:
+    assert mm.softplus(x) == np.logaddexp(0.0, x)
+    assert_allclose(mm.sigmoid(x), np.exp(-np.logaddexp(0.0, -x)), rtol=1e-15)
+    for function in (mm.softplus, mm.sigmoid, mm.tanh):
+        assert np.isfinite([derivative(function, x), derivative(mm.grad(function), x)]).all()
+
+
+@pytest.mark.parametrize("shift", [-1e4, 0.0, 1e4])
+def test_softmax_and_its_kind_do_not_overflow(shift: float) -> None:
+    x = np.array([0.5, -1.0, 2.0])
+    weights = np.exp(x) / np.exp(x).sum()
+    assert_allclose(mm.softmax(x + shift), weights, rtol=1e-11)
+    assert_allclose(mm.log_softmax(x + shift), np.log(weights), rtol=1e-11)
+    assert_allclose(mm.logsumexp(x + shift), np.log(np.exp(x).sum()) + shift, rtol=1e-15)
+    assert_allclose(mm.grad(mm.logsumexp)(x + shift), weights, rtol=1e-11)
+    assert_allclose(mm.hessian(mm.logsumexp)(x + shift), np.diag(weights) - np.outer(weights, weights), atol=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_norm_neither_overflows_nor_underflows(scale: float) -> None:
+    x = scale * np.array([3.0, 4.0])
+    assert_allclose(mm.norm(x), 5 * scale, rtol=1e-15)
+    assert_allclose(mm.grad(mm.norm)(x), [0.6, 0.8], rtol=1e-15)
+
+
+# The registry
+
+
+def test_clip_is_among_the_primitives_with_bounds() -> None:
+    with pytest.raises(mm.errors.ShapeError, match="without bounds"):
+        mm.clip(1.0)
+    assert CLIP in DIFFERENTIABLE
+
+
+def test_a_name_is_registered_once() -> None:
+    from minimeta.autodiff.primitive import register  # noqa: PLC0415
+
+    with pytest.raises(ValueError, match="'add' is registered already"):
+        register("add", shape=None, reference=None, rules=(), sample=None, kernel=None)

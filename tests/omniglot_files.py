@@ -1,0 +1,48 @@
+"""Where Omniglot is, and a stand-in of the same format for machines without it."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+def stand_in_character(number: int) -> NDArray[np.bool_]:
+    """One character of the stand-in, as 20 people draw it: coarse random strokes, never quite in the same place."""
+    rng = np.random.default_rng([1623, number])
+    strokes = np.kron(rng.random((7, 7)) < 0.3, np.ones((15, 15), bool))
+    return ~np.stack([np.roll(strokes, rng.integers(-5, 6, 2), (0, 1)) for _ in range(20)])
+
+
+@pytest.fixture(scope="session")
+def stand_in_omniglot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two files of the size and format of Omniglot's, written once and never wholly in memory."""
+    folder = tmp_path_factory.getbasetemp() / "stand-in-omniglot"
+    if folder.exists():
+        return folder
+    folder.mkdir()
+    number = 0
+    for name, characters in (("images_background", 964), ("images_evaluation", 659)):
+        with (
+            zipfile.ZipFile(folder / f"{name}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open("images.npy", "w", force_zip64=True) as file,
+        ):
+            header = {"descr": "|b1", "fortran_order": False, "shape": (characters, 20, 105, 105)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for _ in range(characters):
+                file.write(stand_in_character(number).tobytes())
+                number += 1
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_omniglot() -> Path:
+    """The folder of the real files: MINIMETA_DATA, or ../shared/data beside the repository; skips without them."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    for folder in (Path(os.environ.get("MINIMETA_DATA", beside)), beside):
+        for place in (folder, folder / "omniglot"):
+            if (place / "images_background.npz").is_file() and (place / "images_evaluation.npz").is_file():
+                return place
+    pytest.skip("the real Omniglot is not on this machine (set MINIMETA_DATA)")

@@ -1,0 +1,144 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from minimeta.errors import ConfigurationError
+from minimeta.learners import MAML
+from minimeta.nn import Model, mean_squared_error, mlp
+from minimeta.tasks import Examples, Sinusoid, Task
+from minimeta.training import Evaluation, evaluate
+
+LINE = Model(lambda rng: {"slope": rng.standard_normal(1)}, lambda parameters, inputs: parameters["slope"] * inputs)
+
+
+class Lines:
+    """Lines y = s x through the origin, known at x = 1 and judged at x = 2; s is drawn from a normal distribution."""
+
+    def sample(self, rng: np.random.Generator, count: int) -> Task:
+        slopes = rng.standard_normal((count, 1, 1))
+        ones = np.ones((count, 1, 1))
+        return Task(Examples(ones, slopes), Examples(2 * ones, 2 * slopes))
+
+
+def test_values_are_those_of_gradient_descent_by_hand() -> None:
+    # The support loss (p - s)^2 has gradient 2 (p - s): each step of 0.1 leaves 0.8 of p - s; the query error is
+    # 4 times its square.
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
+    slopes = np.array([np.random.default_rng([3, index, 2]).standard_normal() for index in range(7)])
+
+    result = evaluate(learner, {"slope": np.array([5.0])}, Lines(), metric=mean_squared_error, steps=4, count=7, seed=3)
+
+    expected = 4 * np.square((5.0 - slopes)[:, np.newaxis] * 0.8 ** np.arange(5))
+    np.testing.assert_allclose(result.values, expected, rtol=1e-12)
+    np.testing.assert_allclose(result.mean, expected.mean(axis=0), rtol=1e-12)
+    deviation = np.sqrt(np.square(expected - expected.mean(axis=0)).sum(axis=0) / 6)
+    np.testing.assert_allclose(result.interval, 1.96 * deviation / math.sqrt(7), rtol=1e-12)
+    assert result.diverged == 0
+
+
+def test_fewer_tasks_are_the_first_of_more() -> None:
+    learner = MAML(mlp((1, 4, 1)), mean_squared_error, inner_learning_rate=0.01)
+    parameters = learner.init(np.random.default_rng(0))
+
+    def values(count: int, seed: int) -> NDArray[np.float64]:
+        return evaluate(
+            learner, parameters, Sinusoid(), metric=mean_squared_error, steps=1, count=count, seed=seed
+        ).values
+
+    np.testing.assert_array_equal(values(3, 0), values(5, 0)[:3])
+    assert not np.isclose(values(3, 0), values(3, 1)).any()
+
+
+def test_diverged_tasks_are_counted_and_left_out() -> None:
+    # A step of 1e30 overflows the third time for every slope but the one that fits.
+    class OneFits(Lines):
+        def sample(self, rng: np.random.Generator, count: int) -> Task:
+            task = super().sample(rng, count)
+            if rng.random() < 0.5:
+                task.support.targets[:] = 5.0
+                task.query.targets[:] = 10.0
+            return task
+
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=1e100)
+
+    result = evaluate(learner, {"slope": np.array([5.0])}, OneFits(), metric=mean_squared_error, steps=4, count=40)
+
+    fits = result.values[:, 0] == 0
+    assert 5 < np.count_nonzero(fits) < 35
+    assert result.diverged == 40 - np.count_nonzero(fits)
+    np.testing.assert_array_equal(result.mean, np.zeros(5))
+    np.testing.assert_array_equal(result.interval, np.zeros(5))
+
+
+@given(
+    arrays(
+        np.float64,
+        st.tuples(st.integers(1, 8), st.integers(1, 4)),
+        elements=st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf]),
+    )
+)
+def test_statistics_of_any_values(values: NDArray[np.float64]) -> None:
+    result = Evaluation(values)
+    rows = [row for row in values.tolist() if all(map(math.isfinite, row))]
+
+    assert result.diverged == len(values) - len(rows)
+    for column in range(values.shape[1]):
+        finite = [row[column] for row in rows]
+        n = len(finite)
+        if n == 0:
+            assert math.isnan(result.mean[column]) and math.isnan(result.interval[column])
+            continue
+        mean = math.fsum(finite) / n
+        assert result.mean[column] == pytest.approx(mean, rel=1e-9, abs=1e-6)
+        if n == 1:
+            assert math.isnan(result.interval[column])
+        else:
+            variance = math.fsum((value - mean) ** 2 for value in finite) / (n - 1)
+            assert result.interval[column] == pytest.approx(1.96 * math.sqrt(variance / n), rel=1e-6, abs=1e-6)
+
+
+def test_the_interval_holds_the_true_mean_about_95_times_in_100() -> None:
+    rng = np.random.default_rng(0)
+    results = [Evaluation(rng.exponential(2.0, (600, 1))) for _ in range(400)]
+
+    covered = np.mean([abs(result.mean[0] - 2.0) <= result.interval[0] for result in results])
+
+    assert 0.92 < covered < 0.98
+
+
+def test_callback_counts_and_may_stop() -> None:
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
+    counted: list[int] = []
+
+    def callback(done: int) -> None:
+        counted.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            learner,
+            {"slope": np.zeros(1)},
+            Lines(),
+            metric=mean_squared_error,
+            steps=0,
+            count=9,
+            callback=callback,
+        )
+
+    assert counted == [1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", [{"steps": -1}, {"count": 0}])
+def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
+    settings: dict[str, Any] = {"steps": 1, "count": 2} | wrong
+
+    with pytest.raises(ConfigurationError, match="steps must be at least 0 and count at least 1"):
+        evaluate(learner, {"slope": np.zeros(1)}, Lines(), metric=mean_squared_error, **settings)

@@ -1,0 +1,44 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from minimeta.training.files import write_atomically
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with path.open() as old:
+        write_atomically(path, b"n\xc3\xa9w")
+        assert old.read() == "old"  # who has it open keeps reading the old file
+
+    assert path.read_text("utf-8") == "néw"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "absent" / "file", "content")
+
+
+def test_the_file_may_be_read_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "written", "")
+
+    assert (tmp_path / "written").stat().st_mode == (tmp_path / "plain").stat().st_mode

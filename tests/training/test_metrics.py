@@ -1,0 +1,58 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minimeta.training import MetricsLog, Report, TrainingState, read_metrics
+
+
+def record(path: Path, begin: int, end: int) -> None:
+    """Record steps begin to end - 1, of which step s has losses s and s + 1."""
+    with MetricsLog(path, begin) as log:
+        for step in range(begin, end):
+            report = Report(np.array([step, step + 1.0], np.float32), {"accuracy": np.array([0.25, 0.5])})
+            log(TrainingState(step + 1, None, None), report)
+
+
+def test_one_line_per_step(tmp_path: Path) -> None:
+    record(tmp_path / "metrics.jsonl", 0, 2)
+
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"step": 0, "loss": 0.5, "accuracy": 0.375},
+        {"step": 1, "loss": 1.5, "accuracy": 0.375},
+    ]
+
+
+@pytest.mark.parametrize("interrupted_at", [0, 3, 5, 8])
+@pytest.mark.parametrize("checkpoint", [0, 3, 5])
+def test_resumed_equals_uninterrupted(tmp_path: Path, interrupted_at: int, checkpoint: int) -> None:
+    checkpoint = min(checkpoint, interrupted_at)
+    record(tmp_path / "whole", 0, 10)
+    record(tmp_path / "parts", 0, interrupted_at)
+    record(tmp_path / "parts", checkpoint, 10)
+
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_line_cut_by_a_crash_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    record(path, 0, 4)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+
+    assert [line["step"] for line in read_metrics(path)] == [0, 1, 2]
+    record(path, 3, 4)
+    assert path.read_bytes() == whole
+
+
+def test_a_missing_record_is_empty(tmp_path: Path) -> None:
+    assert read_metrics(tmp_path / "absent") == []
+
+
+def test_flushed_lines_are_there(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "metrics.jsonl", 0) as log:
+        log(TrainingState(1, None, None), Report(np.array([1.0]), {}))
+        log.flush()
+        assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 0, "loss": 1.0}]

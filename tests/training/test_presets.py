@@ -1,0 +1,103 @@
+"""The presets are the experiments they say they are."""
+
+import dataclasses
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minimeta.autodiff import tree
+from minimeta.errors import ConfigurationError
+from minimeta.learners import MAML
+from minimeta.tasks import FewShot, Sinusoid
+from minimeta.training import PRESETS, OmniglotPreset, SinusoidPreset
+from minimeta.training.presets import fingerprint
+
+pytest_plugins = ["omniglot_files"]
+
+
+def test_sinusoid_is_finns() -> None:
+    experiment = SinusoidPreset().experiment("maml")
+    learner, training, testing = experiment.learner, experiment.training_tasks, experiment.evaluation_tasks
+    assert isinstance(learner, MAML) and isinstance(training, Sinusoid) and isinstance(testing, Sinusoid)
+
+    leaves, _ = tree.flatten(learner.init(np.random.default_rng(0)))
+    assert sum(leaf.size for leaf in leaves) == 1761  # a 1-40-40-1 network
+    assert (learner.order, learner.inner_steps, learner.inner_learning_rate) == (2, 1, 0.01)
+    assert (training.shots, training.phase[1], testing.shots) == (10, np.pi, 5)
+    assert experiment.metric(np.array([[1.0], [4.0]]), np.array([[1.0], [2.0]])) == 2.0
+
+
+def test_omniglot_is_finns_without_convolutions(stand_in_omniglot: Path) -> None:
+    experiment = OmniglotPreset().experiment("fomaml", stand_in_omniglot)
+    learner, training, testing = experiment.learner, experiment.training_tasks, experiment.evaluation_tasks
+    assert isinstance(learner, MAML) and isinstance(training, FewShot) and isinstance(testing, FewShot)
+
+    leaves, _ = tree.flatten(learner.init(np.random.default_rng(0)))
+    sizes = [784, 256, 128, 64, 64, 5]
+    assert sum(leaf.size for leaf in leaves) == sum(n * m + m for n, m in pairwise(sizes))
+    weights = np.concatenate([leaf.ravel() for leaf in leaves if leaf.ndim == 2])
+    assert 0 < np.abs(weights).max() <= 0.02  # cut at two standard deviations of 0.01
+    assert (learner.order, learner.inner_steps, learner.inner_learning_rate) == (1, 1, 0.4)
+    assert training.images.shape[0] == 1200 and testing.images.shape[0] == 423
+    assert training.rotations and testing.rotations
+    assert (training.ways, training.shots, training.queries) == (5, 1, 1)
+    assert experiment.metric(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1])) == 0.5
+
+
+def test_settings_reach_what_they_set(stand_in_omniglot: Path) -> None:
+    sinusoid = SinusoidPreset(shots=3, queries=4, hidden=(7,), initialiser="truncated_normal", inner_steps=2)
+    experiment = sinusoid.experiment("fomaml")
+    assert isinstance(experiment.learner, MAML)
+    leaves, _ = tree.flatten(experiment.learner.init(np.random.default_rng(0)))
+    assert {leaf.shape for leaf in leaves} == {(1, 7), (7,), (7, 1), (1,)}
+    assert max(np.abs(leaf).max() for leaf in leaves) <= 0.02
+    assert experiment.learner.inner_steps == 2
+    assert experiment.training_tasks.sample(np.random.default_rng(0), 2).query.inputs.shape == (2, 4, 1)
+
+    base = OmniglotPreset()
+    omniglot = dataclasses.replace(
+        base, ways=3, rotations=False, evaluation=dataclasses.replace(base.evaluation, shots=2, rotations=False)
+    )
+    training, testing = omniglot.experiment("maml", stand_in_omniglot)[2:4]
+    assert isinstance(training, FewShot) and isinstance(testing, FewShot)
+    assert (training.ways, training.rotations, testing.shots, testing.rotations) == (3, False, 2, False)
+
+
+def test_the_fingerprint_is_all_but_length_and_measurement() -> None:
+    base = SinusoidPreset()
+    same = dataclasses.replace(base, iterations=9, evaluation=dataclasses.replace(base.evaluation, shots=9))
+
+    assert fingerprint("maml", base) == fingerprint("maml", same)
+    assert fingerprint("maml", base) != fingerprint("fomaml", base)
+    for field in dataclasses.fields(base):
+        if field.name not in ("iterations", "evaluation", "initialiser"):
+            value = getattr(base, field.name)
+            other = dataclasses.replace(base, **{field.name: value + (type(value)((9,)) if value == (40, 40) else 1)})
+            assert fingerprint("maml", base) != fingerprint("maml", other), field.name
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shots": 0},
+        {"queries": 0},
+        {"hidden": (40, 0)},
+        {"inner_learning_rate": 0.0},
+        {"inner_steps": 0},
+        {"learning_rate": -1.0},
+        {"meta_batch": 0},
+        {"iterations": 0},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_values_out_of_range_are_refused(preset: SinusoidPreset | OmniglotPreset, wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(wrong))} must be"):
+        dataclasses.replace(preset, **wrong)  # type: ignore[arg-type]
+    if wrong.keys() & {"shots", "queries", "seed"}:
+        with pytest.raises(ConfigurationError):
+            dataclasses.replace(preset.evaluation, **wrong)  # type: ignore[arg-type]
