@@ -382,7 +382,8 @@ def _custom_rule(
         for x, g in zip(leaves, parts, strict=True):
             if g is not None and np.shape(g) != x.shape:
                 raise ShapeError(
-                    f"the rule of a custom_vjp gave argument {position}, of shape {x.shape}, a cotangent of shape {np.shape(g)}"
+                    f"the rule of a custom_vjp gave argument {position}, of shape {x.shape}, a cotangent of shape "
+                    f"{np.shape(g)}"
                 )
             found.append(None if g is None else g if type(g) is Array else constant(np.asarray(g, x.dtype)))
     free = _replay(line, operands, cotangents)[count:] if len(operands) > count else []
@@ -484,8 +485,8 @@ def _check_differentiable(
         if dtype is None:
             raise DtypeError(f"{name} with respect to {place}: a {type(leaf).__name__} is not an array of floats")
         raise DtypeError(
-            f"{name} with respect to {place}, of dtype {dtype.name}: derivatives are with respect to floats. Convert it "
-            f"(float(x), x.astype(np.float32)), or leave it out of argnums"
+            f"{name} with respect to {place}, of dtype {dtype.name}: derivatives are with respect to floats. Convert "
+            f"it (float(x), x.astype(np.float32)), or leave it out of argnums"
         )
 
 
@@ -498,8 +499,8 @@ def _check_scalar(outputs: Sequence[Any], structure: tree.Structure, has_aux: bo
     shape = value.shape if isinstance(value, (Array, np.ndarray)) else np.shape(value)
     if shape != ():
         raise ShapeError(
-            f"grad of a function that returns shape {shape}: it must return a scalar, of shape (). Reduce it with sum or "
-            "mean, or use jacobian or vjp"
+            f"grad of a function that returns shape {shape}: it must return a scalar, of shape (). Reduce it with sum "
+            "or mean, or use jacobian or vjp"
         )
     dtype = value.dtype if isinstance(value, (Array, np.ndarray)) else np.asarray(value).dtype
     if dtype.kind != "f":
@@ -517,8 +518,6 @@ def _cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[
             continue
         array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype), private=True)
         if array.shape != value.shape:
-            raise ShapeError(
-                f"pullback: output {i} has shape {value.shape}, its cotangent has shape {array.shape}; they must be equal"
-            )
+            raise ShapeError(f"pullback: output {i} has shape {value.shape}, but its cotangent has shape {array.shape}")
         given.append(array)
     return given

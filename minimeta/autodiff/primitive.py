@@ -126,7 +126,7 @@ def register(name: str, **fields: Any) -> Primitive:
 
 
 def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
-    """A kernel made of a reference: checked, always a fresh array, silent about NaN and infinity, as the kernels are."""
+    """A kernel made of a reference: checked, always a fresh array, silent about NaN and infinity as kernels are."""
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)
@@ -267,11 +267,12 @@ def fixed(x: Any, private: bool) -> NDArray[Any]:
             raise DtypeError("a masked array: the mask would be lost; fill it (x.filled(0.0)) and pass the mask apart")
         x = np.asarray(x)
     flags = x.flags
+    value: NDArray[Any] = x
     if x.dtype not in _COMPUTABLE or not flags.aligned:
-        return np.array(x, dtype=_native(x.dtype), order="C")
-    if private and (flags.writeable or x.base is not None):
-        return x.copy(order="K")
-    return x
+        value = np.array(x, dtype=_native(x.dtype), order="C")
+    elif private and (flags.writeable or x.base is not None):
+        value = x.copy(order="K")
+    return value
 
 
 # The dtypes that kernels read, in the machine's byte order.
@@ -410,6 +411,7 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
             signature.bind(*arguments, **keywords)
         except TypeError as mismatch:
             raise TracingError(
-                f"np.{function.__name__} of an Array: {mismatch}. It is computed by minimeta.{operation.__name__}{signature}"
+                f"np.{function.__name__} of an Array: {mismatch}. minimeta computes it by "
+                f"{operation.__name__}{signature}"
             ) from None
         raise

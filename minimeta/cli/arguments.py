@@ -120,7 +120,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
 
     def over(default: Preset) -> tuple[TrainOptions, Preset]:
         program = f"minimeta train {learner} {task}"
-        parsed = parse(kind, program, flags, kind(TrainOptions(), default))
+        parsed: Any = parse(kind, program, flags, kind(TrainOptions(), default))
         return parsed.options, parsed.preset
 
     def layered(default: Preset, path: Path | None) -> Preset:

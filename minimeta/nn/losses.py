@@ -51,7 +51,7 @@ def mean_squared_error(predictions: ArrayLike, targets: ArrayLike) -> Value:
     """
     if shape_of(predictions) != shape_of(targets):
         raise ShapeError(
-            f"mean_squared_error of shapes {shape_of(predictions)} and {shape_of(targets)}: they must be equal; reshape one"
+            f"mean_squared_error of shapes {shape_of(predictions)} and {shape_of(targets)}: they must be equal"
         )
     return mean(square(subtract(predictions, targets)))
 

@@ -71,7 +71,7 @@ def assert_transposes(
     found: list[Floats],
     drawing: Drawing,
 ) -> None:
-    """``<J^T v, u> = <v, J u>`` for the cotangents ``v``, what was found as ``J^T v``, and ``J u`` by the complex step."""
+    """``<J^T v, u> = <v, J u>``: the left side from what was found as ``J^T v``, the right side by the complex step."""
     for x, gradient in zip(point, found, strict=True):
         assert gradient.shape == x.shape
     for direction in directions(drawing, [x.shape for x in point]):
@@ -98,7 +98,7 @@ def test_kernel_equals_the_reference(primitive: Primitive, dtype: str, data: st.
     expected = reference(primitive, *operands, **params)
     actual = primitive.kernel(*operands, **params)
     assert (actual.shape, actual.dtype) == (form.shape, form.dtype) == (expected.shape, expected.dtype)
-    tolerance = 64 * np.finfo(dtype).eps
+    tolerance = 64 * float(np.finfo(dtype).eps)
     assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -172,7 +172,9 @@ def test_nan_stays_where_it_is(primitive: Primitive, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax"]
+)
 def test_nan_spreads_over_its_own_reduction(name: str, dtype: str) -> None:
     x = np.linspace(-1, 1, 12, dtype=dtype).reshape(3, 4)
     x[1, 2] = np.nan
@@ -223,7 +225,11 @@ def test_second_order(primitive: Primitive, data: st.DataObject) -> None:
         assert_allclose(actual, replayed, rtol=1e-12, atol=1e-12)
     directions = [drawing.array(x.shape) for x in floats]
     assert_transposes(
-        lambda *complexes: list(interpret(program, *complexes)), point, directions, list(pullback(tuple(directions))), drawing
+        lambda *complexes: list(interpret(program, *complexes)),
+        point,
+        directions,
+        list(pullback(tuple(directions))),
+        drawing,
     )
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,7 +98,7 @@ def test_paper_is_zero_and_ink_is_one() -> None:
         ({"ways": 0}, "ways must be at least 1"),
     ],
 )
-def test_too_few_classes_or_drawers(settings: dict[str, int], message: str) -> None:
+def test_too_few_classes_or_drawers(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         FewShot(labelled_images(3, 2), **({"ways": 2} | settings))
 

@@ -16,20 +16,23 @@ pytest_plugins = ["omniglot_files"]
 def area_average(paper: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The definition: cut each pixel in 4 x 4, count the inked pieces in squares of 15 x 15."""
     pieces = np.repeat(np.repeat(~paper, 4, axis=-2), 4, axis=-1)
-    return pieces.reshape(*paper.shape[:-2], 28, 15, 28, 15).sum(axis=(-3, -1))
+    return np.asarray(pieces.reshape(*paper.shape[:-2], 28, 15, 28, 15).sum(axis=(-3, -1)))
+
+
+def first_characters(path: Path, count: int) -> NDArray[np.bool_]:
+    """The first drawings of a file, read without the rest: after a header of 128 bytes, one byte a pixel."""
+    with zipfile.ZipFile(path) as archive, archive.open("images.npy") as file:
+        file.read(128)
+        return np.frombuffer(file.read(count * 20 * 105 * 105), bool).reshape(count, 20, 105, 105)
 
 
 def test_load_averages_areas(stand_in_omniglot: Path) -> None:
     ink = omniglot.load(stand_in_omniglot)
 
     assert ink.shape == (1623, 20, 28, 28) and ink.dtype == np.uint8
-    with (
-        np.load(stand_in_omniglot / "images_background.npz") as background,
-        np.load(stand_in_omniglot / "images_evaluation.npz") as evaluation,
-    ):
-        first, last = background["images"][:9], evaluation["images"][-9:]
-    np.testing.assert_array_equal(ink[:9], area_average(first))
-    np.testing.assert_array_equal(ink[-9:], area_average(last))
+    for start, name in ((0, "images_background.npz"), (964, "images_evaluation.npz")):
+        expected = area_average(first_characters(stand_in_omniglot / name, 9))
+        np.testing.assert_array_equal(ink[start : start + 9], expected)
     assert ink.min() == 0 and ink.max() == 225
 
 
@@ -46,8 +49,8 @@ def test_real_omniglot_is_pinned(real_omniglot: Path) -> None:
         == "2d715698a03273831caad03c2411367dbe3691cdc003bcb58c58f223ace887b6"
     )
     assert len(testing) == 423
-    with np.load(real_omniglot / "images_evaluation.npz") as file:
-        np.testing.assert_array_equal(ink[964:984], area_average(file["images"][:20]))
+    expected = area_average(first_characters(real_omniglot / "images_evaluation.npz", 20))
+    np.testing.assert_array_equal(ink[964:984], expected)
 
 
 def test_split_is_a_partition() -> None:

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +121,6 @@ def test_dtype() -> None:
         ({"amplitude": (5.0, 0.1)}, "amplitude must be"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict[str, int], message: str) -> None:
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Sinusoid(**settings)

@@ -1,0 +1,152 @@
+"""The words after minimeta, what they answer, and how they fail."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minimeta
+from minimeta import cli
+from minimeta.cli import main
+from minimeta.errors import ConfigurationError
+
+pytest_plugins = ["omniglot_files"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "--help"]])
+def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+
+    printed, errors = capsys.readouterr()
+    for word in ("minimeta train LEARNER TASK", "minimeta evaluate RUN", "minimeta info", "fomaml", "omniglot"):
+        assert word in printed
+    for code in (cli.DONE, cli.ERROR, cli.USAGE, cli.NON_FINITE, cli.INTERRUPTED):
+        assert f" {code} " in printed
+    assert errors == ""
+
+
+@pytest.mark.parametrize("words", [["train", "maml", "sinusoid"], ["evaluate"], ["info"]])
+def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--help"])
+
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"usage: minimeta {' '.join(words)}" in printed
+    assert "--json" in printed and "JSON object" in printed  # the explanation too
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"minimeta {minimeta.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian", "maml", "sinusoid"], "there is no command 'trian'. Did you mean 'train'?"),
+        (["train", "mamml", "sinusoid"], "there is no learner 'mamml'. Did you mean 'maml'?"),
+        (["train", "maml", "sinusiod"], "there is no task 'sinusiod'. Did you mean 'sinusoid'?"),
+        (["train", "maml", "zzz"], "there is no task 'zzz'. There are sinusoid, omniglot."),
+        (["train", "maml"], "train needs a learner and a task"),
+        (["train", "--seed", "3", "maml", "sinusoid"], "train needs a learner and a task before the flags"),
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+
+    printed, errors = capsys.readouterr()
+    assert message in errors and printed == ""
+
+
+def test_no_words_show_the_help_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    printed, errors = capsys.readouterr()
+    assert printed == "" and "usage: minimeta" in errors
+
+
+@pytest.mark.parametrize(
+    ("flags", "suggested"),
+    [
+        (["--iteratons", "3"], "--iterations"),
+        (["--inner-learning-rat", "0.1"], "--inner-learning-rate"),
+        (["--evaluation.step", "3"], "--evaluation.steps"),
+        (["--resum"], "--resume"),
+    ],
+)
+def test_a_misspelt_flag_is_refused_with_a_suggestion(
+    flags: list[str], suggested: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "maml", "sinusoid", *flags])
+
+    assert caught.value.code == 2
+    printed, errors = capsys.readouterr()
+    assert "Unrecognized" in errors and suggested in errors and printed == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--shots", "0"], "shots must be at least 1, not 0"),
+        (["--seed", "-1"], "seed must be at least 0 and below 4294967296, not -1"),
+        (["--evaluation.steps", "-1"], "steps must be at least 0, not -1"),
+        (["--checkpoint-every", "0"], "--checkpoint-every must be at least 1, not 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code: object = main(["train", "maml", "sinusoid", "--out", str(tmp_path / "run"), *flags])
+    except SystemExit as end:  # found by tyro, which then ends the program itself
+        code = end.code
+
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_errors_have_no_traceback_unless_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["evaluate", str(tmp_path / "absent")]
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("minimeta: there is no run in") and "Traceback" not in errors
+
+    monkeypatch.setenv("MINIMETA_TRACEBACK", "1")
+    with pytest.raises(ConfigurationError, match="there is no run in"):
+        main(words)
+
+
+def test_errors_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["train", "maml", "omniglot", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--json"])
+
+    printed, errors = capsys.readouterr()
+    report = json.loads(printed)
+    assert code == report["exit_code"] == 1 and report["status"] == "error"
+    assert str(tmp_path / "images_background.npz") in report["error"] and report["error"] in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_info(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--data", str(stand_in_omniglot), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["minimeta"] == minimeta.__version__ and report["kernels"] in ("native", "reference")
+    assert set(report["extras"]) == {"cli", "plot"} and report["extras"]["cli"]["tyro"]
+    assert report["data"] == {"omniglot": str(stand_in_omniglot)}
+
+    assert main(["info", "--data", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "Omniglot is missing" in printed and minimeta.__version__ in printed
+
+
+def test_python_m_minimeta() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "minimeta", "info", "--json"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0 and json.loads(done.stdout)["minimeta"] == minimeta.__version__

@@ -1,0 +1,81 @@
+"""The library needs numpy alone; what an extra brings is imported when used, and missed by name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from minimeta.cli import main
+sys.exit(main({words!r}))
+"""
+
+
+def run_without(absent: list[str], words: list[str]) -> subprocess.CompletedProcess[str]:
+    program = WITHOUT.format(absent=absent, words=words)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_importing_the_library_imports_numpy_and_the_standard_library_alone() -> None:
+    program = (
+        "import sys, minimeta, minimeta.tasks, minimeta.training, minimeta.cli\n"
+        "roots = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(*sorted(root for root in roots - set(sys.stdlib_module_names) if not root.startswith('_')))"
+    )
+    # -I and -S: no site-packages hooks, which may import what they like.
+    paths = [str(Path(module.__file__ or "").parents[1]) for module in map(__import__, ("minimeta", "numpy"))]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {paths}\n{program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == ["minimeta", "numpy"]
+
+
+@pytest.mark.parametrize("absent", ["tyro", "rich"])
+def test_without_the_cli_extra_the_command_names_it(absent: str) -> None:
+    done = run_without([absent], ["info"])
+
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        f"minimeta: the command line needs {absent}, which is not installed: pip install 'minimeta[cli]'\n"
+    )
+
+
+def test_help_needs_no_extra() -> None:
+    done = run_without(["tyro", "rich", "matplotlib"], ["--help"])
+
+    assert done.returncode == 0 and "usage: minimeta" in done.stdout
+
+
+def test_without_the_plot_extra_a_run_says_which_extra_draws(tmp_path: Path) -> None:
+    flags = [
+        "--hidden",
+        "4",
+        "--meta-batch",
+        "2",
+        "--iterations",
+        "2",
+        "--evaluation.tasks",
+        "2",
+        "--evaluation.steps",
+        "1",
+    ]
+
+    done = run_without(["matplotlib"], ["train", "maml", "sinusoid", "--out", str(tmp_path / "run"), *flags])
+
+    assert done.returncode == 0
+    assert "pip install 'minimeta[plot]'" in done.stderr
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "results.json" in names and not any(name.endswith(".png") for name in names)

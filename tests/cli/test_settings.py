@@ -1,0 +1,123 @@
+"""Preset < the run's own settings < configuration file < flags."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from minimeta.cli.arguments import Training, parse_training
+from minimeta.cli.run_folder import RunFolder
+from minimeta.errors import ConfigurationError
+from minimeta.training import OmniglotPreset, SinusoidPreset
+from minimeta.training.configuration import to_toml
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def parsed(*flags: str, task: str = "sinusoid") -> Training:
+    return parse_training("maml", task, list(flags))
+
+
+def test_defaults_are_the_preset() -> None:
+    training = parsed()
+
+    assert training.preset == SinusoidPreset()
+    assert training.folder.path == Path("runs/maml-sinusoid-seed0")
+    assert parsed(task="omniglot").preset == OmniglotPreset()
+    assert parsed("--seed", "7").folder.path == Path("runs/maml-sinusoid-seed7")
+
+
+def test_every_setting_is_a_flag() -> None:
+    flags = (
+        "--ways 4 --shots 2 --queries 3 --no-rotations --hidden 16 8 --initialiser he --inner-learning-rate 0.1 "
+        "--inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 --evaluation.shots 2 "
+        "--evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
+        "--evaluation.no-rotations"
+    )
+
+    preset = parsed(*flags.split(), task="omniglot").preset
+
+    default = dataclasses.asdict(OmniglotPreset())
+    changed = dataclasses.asdict(preset)
+    assert changed["evaluation"] == {
+        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False,
+    }  # fmt: skip
+    assert changed["hidden"] == (16, 8) and changed["ways"] == 4 and changed["rotations"] is False
+    assert all(changed[name] != default[name] for name in default)
+
+
+def test_flags_override_the_file_and_the_file_the_preset() -> None:
+    Path("mine.toml").write_text("iterations = 7\nseed = 3\nhidden = [5]\n[evaluation]\nsteps = 2\nshots = 3\n")
+
+    training = parsed("--config", "mine.toml", "--iterations", "9", "--evaluation.shots=4")
+
+    preset = training.preset
+    assert (preset.iterations, preset.seed, preset.hidden, preset.shots) == (9, 3, (5,), 10)
+    assert (preset.evaluation.steps, preset.evaluation.shots, preset.evaluation.tasks) == (2, 4, 600)
+    assert training.folder.path == Path("runs/maml-sinusoid-seed3")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("iteratons = 7", "mine.toml: there is no setting 'iteratons'. Did you mean 'iterations'?"),
+        ("[evaluation]\nstep = 7", r"mine.toml, \[evaluation\]: there is no setting 'step'. Did you mean 'steps'?"),
+        ("iterations = 'many'", "mine.toml: iterations should be of type int, not 'many'"),
+        ("iterations = 0", "iterations must be at least 1, not 0"),
+        ("task = 'omniglot'", "mine.toml is for maml omniglot, not for maml sinusoid"),
+        ("learner = 'fomaml'", "mine.toml is for fomaml sinusoid, not for maml sinusoid"),
+        ("=", "mine.toml is not a TOML file"),
+    ],
+)
+def test_wrong_files_are_refused(content: str, message: str) -> None:
+    Path("mine.toml").write_text(content)
+
+    with pytest.raises(ConfigurationError, match=message.replace("?", r"\?")):
+        parsed("--config", "mine.toml")
+
+
+def test_a_missing_file_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no configuration file absent\.toml"):
+        parsed("--config", "absent.toml")
+
+
+def test_the_configuration_of_a_run_is_a_configuration_file() -> None:
+    preset = SinusoidPreset(iterations=9, inner_learning_rate=0.02, hidden=(3, 4))
+    Path("mine.toml").write_text(to_toml(preset, learner="maml", task="sinusoid"))
+
+    assert parsed("--config", "mine.toml").preset == preset
+
+
+def test_resuming_takes_the_settings_of_the_run() -> None:
+    preset = SinusoidPreset(iterations=9, seed=4, inner_learning_rate=0.02)
+    RunFolder(Path("mine")).begin("maml", preset, 0)
+
+    assert parsed("--out", "mine", "--resume").preset == preset
+    longer = parsed("--out", "mine", "--resume", "--iterations", "20").preset
+    assert longer == dataclasses.replace(preset, iterations=20)
+    with pytest.raises(ConfigurationError, match="is for maml sinusoid, not for fomaml sinusoid"):
+        parse_training("fomaml", "sinusoid", ["--out", "mine", "--resume"])
+
+
+def test_there_must_be_a_run_to_resume() -> None:
+    with pytest.raises(ConfigurationError, match="there is no run in absent"):
+        parsed("--out", "absent", "--resume")
+
+
+def test_a_folder_that_is_not_empty_is_refused() -> None:
+    Path("mine").mkdir()
+    assert parsed("--out", "mine").folder.path == Path("mine")  # an empty one is welcome
+
+    Path("mine/thesis.txt").write_text("do not overwrite")
+    with pytest.raises(ConfigurationError, match="mine is not empty: choose another folder with --out"):
+        parsed("--out", "mine")
+    RunFolder(Path("mine")).begin("maml", SinusoidPreset(), 0)
+    with pytest.raises(
+        ConfigurationError, match="mine is not empty: go on with its run by --resume, or choose another"
+    ):
+        parsed("--out", "mine")
+    with pytest.raises(ConfigurationError, match=r"thesis\.txt is a file, not a folder"):
+        parsed("--out", "mine/thesis.txt")

@@ -1,0 +1,230 @@
+"""``minimeta train`` and ``minimeta evaluate`` from end to end, with few and small steps."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minimeta.cli import main
+
+pytest_plugins = ["omniglot_files"]
+
+SINUSOID = [
+    "--hidden",
+    "6",
+    "--meta-batch",
+    "3",
+    "--iterations",
+    "6",
+    "--evaluation.tasks",
+    "4",
+    "--evaluation.steps",
+    "2",
+    "--evaluation.queries",
+    "5",
+]
+OMNIGLOT = [
+    "--hidden",
+    "8",
+    "8",
+    "--meta-batch",
+    "2",
+    "--iterations",
+    "3",
+    "--ways",
+    "3",
+    "--evaluation.tasks",
+    "3",
+    "--evaluation.steps",
+    "2",
+]
+FILES = {
+    "configuration.toml",
+    "environment.json",
+    "metrics.jsonl",
+    "checkpoint.npz",
+    "results.json",
+    "results.md",
+    "adaptation.png",
+    "learning.png",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The folder of a finished run on sinusoids."""
+    folder = tmp_path / "run"
+    assert main(["train", "maml", "sinusoid", "--out", str(folder), *SINUSOID]) == 0
+    capsys.readouterr()
+    return folder
+
+
+def steps_recorded(folder: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("learner", ["maml", "fomaml"])
+def test_sinusoid(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+
+    assert main(["train", learner, "sinusoid", "--out", str(folder), *SINUSOID]) == 0
+
+    printed, errors = capsys.readouterr()
+    assert {path.name for path in folder.iterdir()} == FILES
+    configuration = tomllib.loads((folder / "configuration.toml").read_text())
+    assert (configuration["learner"], configuration["task"]) == (learner, "sinusoid")
+    assert configuration["hidden"] == [6] and configuration["evaluation"]["tasks"] == 4
+    assert steps_recorded(folder) == [0, 1, 2, 3, 4, 5]
+    results = json.loads((folder / "results.json").read_text())
+    assert results["status"] == "complete" and results["step"] == 6 and len(results["mean"]) == 3
+    for text in (printed, (folder / "results.md").read_text()):
+        assert f"{learner} sinusoid, seed 0, 6 training steps" in text
+        assert "0.67 after 1 step" in text  # what the paper reports
+        for mean in results["mean"]:
+            assert (f"{mean:.4f}" if mean < 1000 else f"{mean:.3g}") in text
+    assert "| inner_learning_rate | 0.01 | paper: 0.01; released code: 0.001" in (folder / "results.md").read_text()
+    for figure in ("adaptation.png", "learning.png"):
+        assert (folder / figure).read_bytes().startswith(b"\x89PNG")
+    assert "training 6/6" in errors and "evaluation 4/4" in errors and str(folder) in errors
+
+
+def test_omniglot(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    words = ["train", "maml", "omniglot", "--out", str(folder), "--data", str(stand_in_omniglot), *OMNIGLOT]
+
+    assert main([*words, "--json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert report == json.loads((folder / "results.json").read_text())
+    assert report["metric"] == "accuracy" and len(report["mean"]) == 3
+    # Accuracies of 3 tasks of 3 queries are ninths.
+    assert all(abs(9 * mean - round(9 * mean)) < 1e-5 and 0 <= mean <= 1 for mean in report["mean"])
+    first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    assert set(first) == {"step", "loss", "accuracy"}
+
+
+def test_json_is_all_there_is_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "maml", "sinusoid", "--out", str(tmp_path / "run"), *SINUSOID, "--json"]) == 0
+
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert json.loads(printed)["run"] == str(tmp_path / "run")
+
+
+def test_equal_seeds_give_equal_runs(run: Path, tmp_path: Path) -> None:
+    for name, seed in (("same", "0"), ("other", "1")):
+        assert main(["train", "maml", "sinusoid", "--out", str(tmp_path / name), *SINUSOID, "--seed", seed]) == 0
+
+    for file in ("metrics.jsonl", "checkpoint.npz", "configuration.toml", "results.md"):
+        assert (tmp_path / "same" / file).read_bytes() == (run / file).read_bytes(), file
+        assert (tmp_path / "other" / file).read_bytes() != (run / file).read_bytes(), file
+
+
+def test_going_on_equals_never_having_stopped(run: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    assert main(["train", "maml", "sinusoid", "--out", str(whole), *SINUSOID, "--iterations", "11"]) == 0
+
+    words = ["train", "maml", "sinusoid", "--out", str(run), "--resume", "--iterations", "11"]
+    assert main([*words, "--checkpoint-every", "2"]) == 0
+
+    for file in ("metrics.jsonl", "checkpoint.npz", "configuration.toml", "results.md"):
+        assert (run / file).read_bytes() == (whole / file).read_bytes(), file
+    sessions = json.loads((run / "environment.json").read_text())
+    assert [session["step"] for session in sessions] == [0, 6]
+    assert "--resume" not in sessions[0]["command"] or sessions[0]["command"] == sessions[1]["command"]
+
+
+def test_resuming_with_other_settings_names_the_field(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    words = ["train", "maml", "sinusoid", "--out", str(run), "--resume"]
+
+    assert main([*words, "--inner-learning-rate", "0.5", "--hidden", "7"]) == 1
+    errors = capsys.readouterr().err
+    assert "belongs to another run" in errors
+    assert "inner_learning_rate is 0.01 there and 0.5 here" in errors and "hidden is [6] there and [7] here" in errors
+
+    assert main([*words, "--iterations", "5"]) == 2
+    assert "has done 6 steps; --iterations 5 is fewer" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(run: Path) -> None:
+    whole = (run / "metrics.jsonl").read_bytes()
+    (run / "checkpoint.npz").unlink()
+
+    assert main(["train", "maml", "sinusoid", "--out", str(run), "--resume"]) == 0
+
+    assert (run / "metrics.jsonl").read_bytes() == whole
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in run.iterdir()}
+
+    assert main(["train", "maml", "sinusoid", "--out", str(run), *SINUSOID]) == 2
+
+    assert "is not empty: go on with its run by --resume" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_damaged_checkpoint_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = (run / "checkpoint.npz").read_bytes()
+    (run / "checkpoint.npz").write_bytes(content[: len(content) // 2])
+
+    for words in (["train", "maml", "sinusoid", "--out", str(run), "--resume"], ["evaluate", str(run)]):
+        assert main(words) == 1
+        assert "checkpoint.npz is not a checkpoint of minimeta, or is truncated" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    # So large an outer step ruins the network, but not at once.
+    flags = [*SINUSOID, "--learning-rate", "1e9", "--iterations", "500", "--checkpoint-every", "1000"]
+
+    assert main(["train", "maml", "sinusoid", "--out", str(folder), *flags]) == 3
+
+    errors = capsys.readouterr().err
+    said = re.search(r"minimeta: step (\d+), task \d: the loss is (nan|inf)", errors)
+    assert said is not None
+    good = int(said[1])
+    assert 0 < good < 500
+    assert f"The checkpoint of the {good} good steps is kept in {folder / 'checkpoint.npz'}" in errors
+    assert steps_recorded(folder) == list(range(good))
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert report["step"] == good
+    assert report["diverged"] > 0
+
+
+def test_evaluate_repeats_and_varies_the_evaluation(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    trained = json.loads((run / "results.json").read_text())
+
+    assert main(["evaluate", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == trained
+
+    flags = ["--shots", "20", "--queries", "7", "--steps", "4", "--tasks", "3", "--seed", "8", "--json"]
+    assert main(["evaluate", str(run), *flags]) == 0
+    varied = json.loads(capsys.readouterr().out)
+    assert varied["evaluation"] == {"shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8}
+    assert len(varied["mean"]) == 5 and varied["mean"][0] != trained["mean"][0]
+
+    assert main(["evaluate", str(run)]) == 0
+    assert "4 test tasks, 5-shot" in capsys.readouterr().out
+    assert main(["evaluate", str(run), "--tasks", "0"]) == 2
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["learner = 'maml'\ntask = 'chess'", "task = 'sinusoid'"])
+def test_evaluate_refuses_runs_it_does_not_know(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "configuration.toml").write_text(content)
+
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "which minimeta does not have" in capsys.readouterr().err

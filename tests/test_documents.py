@@ -1,0 +1,43 @@
+"""Every Python block of the README and of docs/ runs, and prints what it says."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _blocks(document: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if _blocks(d)], ids=lambda d: d.name)
+def test_blocks_run_and_results_are_as_written(document: Path) -> None:
+    namespace: dict[str, Any] = {}
+    stated = 0
+    for block in _blocks(document):
+        lines = block.splitlines()
+        for statement in ast.parse(block).body:
+            code = compile(ast.Module([statement], []), str(document), "exec")
+            if not isinstance(statement, ast.Expr):
+                exec(code, namespace)
+                continue
+            assert statement.end_lineno is not None
+            value = eval(compile(ast.Expression(statement.value), str(document), "eval"), namespace)
+            _, _, comment = lines[statement.end_lineno - 1].rpartition("# ")
+            if (said := re.search(r"(array\(.*\)|True|False|-?\d+(\.\d+)?)$", comment)) and comment:
+                stated += 1
+                assert repr(value) == said.group(1), f"{document.name}: {lines[statement.end_lineno - 1]}"
+    assert stated > 0, f"{document.name} states no result"
+
+
+def test_the_commands_of_the_readme_are_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python3 -m venv .*$", text, re.MULTILINE)
+    assert len(commands) == 2
+    assert commands[0].endswith("minimeta train maml sinusoid")
+    assert "-m pytest" in commands[1]
