@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "loop.hpp"
 
@@ -140,6 +141,12 @@ template <class T> void matmul(const View& x, const View& y, const View& result)
 }
 
 }  // namespace
+
+void swap_last_axes(View& matrix) {
+  if (matrix.ndim < 2) return;
+  std::swap(matrix.shape[matrix.ndim - 1], matrix.shape[matrix.ndim - 2]);
+  std::swap(matrix.strides[matrix.ndim - 1], matrix.strides[matrix.ndim - 2]);
+}
 
 void check_matmul(const View& x, const View& y, View& result) {
   require_float("matmul", "x", x);

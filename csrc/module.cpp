@@ -248,14 +248,17 @@ void define_products_and_indexing(py::module_& m) {
   using py::arg, py::handle;
   m.def(
       "matmul",
-      [](handle left, handle right) {
+      [](handle left, handle right, bool transpose_x, bool transpose_y) {
         View x, y, result;
         read(x, "matmul", "x", left);
         read(y, "matmul", "y", right);
+        if (transpose_x) swap_last_axes(x);
+        if (transpose_y) swap_last_axes(y);
         check_matmul(x, y, result);
         return compute(result, multiply_adds(x, result), [&] { run_matmul(x, y, result); });
       },
-      arg("x"), arg("y"), "The product of (..., m, k) and (..., k, n), batch shapes equal.");
+      arg("x"), arg("y"), arg("transpose_x") = false, arg("transpose_y") = false,
+      "The product of (..., m, k) and (..., k, n), each given as it is or with its last two axes swapped.");
   m.def(
       "gather",
       [](handle array, const py::args& arrays) {

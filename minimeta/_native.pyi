@@ -148,8 +148,8 @@ def argmax(x: _Array, axis: int, keepdims: bool) -> _Int:
 def isfinite_all(x: _Array) -> bool:
     """Whether every element is finite."""
 
-def matmul(x: _Array, y: _Array) -> _Array:
-    """The product of (..., m, k) and (..., k, n), batch shapes equal."""
+def matmul(x: _Array, y: _Array, transpose_x: bool = False, transpose_y: bool = False) -> _Array:
+    """The product of (..., m, k) and (..., k, n), each given as it is or with its last two axes swapped."""
 
 def gather(x: _Array, *indices: _Int) -> _Array:
     """x[indices]: int64 arrays of one shape index the leading axes."""

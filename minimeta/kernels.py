@@ -39,7 +39,8 @@ def _load() -> tuple[ModuleType | None, str]:
         )
         return None, "reference"
     try:
-        from minimeta import _native  # noqa: PLC0415 (its absence is explained below)
+        # Not `from minimeta import _native`, whose error would be a circular import's.
+        import minimeta._native as extension  # noqa: PLC0415, PLR0402 (its absence is explained below)
     except ModuleNotFoundError as error:
         raise ImportError(
             "minimeta's C++ kernels are not built: this is the source tree without its extension. Run\n"
@@ -47,7 +48,7 @@ def _load() -> tuple[ModuleType | None, str]:
             "in the folder that holds pyproject.toml (it needs a C++17 compiler and Python's headers), or set "
             "MINIMETA_ISA=reference to compute with numpy alone."
         ) from error
-    return _native, "native"
+    return extension, "native"
 
 
 native, level = _load()

@@ -138,8 +138,8 @@ def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Cal
     return kernel
 
 
-# Which backward passes are running on this thread. Their graphs are finished: an Array of such a graph is a constant
-# to the rules, unless it also depends on a transformation that is still open.
+# Which backward passes are running on this thread. Their graphs are finished: an Array of such a graph, or of a
+# transformation that ran inside it, is a constant to the rules, unless it also depends on one that is still open.
 
 
 class Context(threading.local):
@@ -165,7 +165,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
             if own.open:
                 if trace is None or own.moment < trace.moment:
                     trace = own
-            elif own not in context.walking:
+            elif not any([own.moment >= walked.moment for walked in context.walking]):
                 raise LeakedArrayError(
                     f"an Array of shape {array.shape} is used after the transformation that made it (grad, vjp, ...) "
                     "has ended. Return it from the differentiated function (has_aux=True) instead of storing it"
@@ -216,7 +216,8 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         value = primitive.shape(*values, **params)
         if Abstract not in [type(known) for known in values]:
             raise IndexingError(str(error)) if isinstance(error, IndexError) else error from None
-        value.line = user_line()
+        if type(value) is Abstract:
+            value.line = user_line()
     if trace is None and Array not in [type(x) for x in operands]:
         return np.array(value, order="C") if primitive.view else value
 

@@ -11,7 +11,7 @@ The flags can only be read over some default, and what the default is depends on
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -92,7 +92,7 @@ class Training:
     learner: LearnerName
     preset: Preset
     folder: RunFolder
-    options: TrainOptions = field(default_factory=TrainOptions)
+    options: TrainOptions
 
 
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:

@@ -32,7 +32,6 @@ class Bar:
     def __init__(self, title: str, done: int, total: int) -> None:
         self._title, self._first, self._total = title, done, total
         self._began = self._spoke = time.monotonic()
-        self._spoken = done
         console = Console(stderr=True)
         self._bar = (
             Progress(
@@ -57,12 +56,11 @@ class Bar:
         now = time.monotonic()
         # The first step shows that it works; then every few seconds; the last shows that it ended.
         if done in (self._first + 1, self._total) or now - self._spoke >= SECONDS_BETWEEN_LINES:
-            if done == self._spoken:
-                return
             rate = (done - self._first) / max(now - self._began, 1e-9)
             left = f", {_duration((self._total - done) / rate)} left" if done < self._total else ""
-            print(f"{self._title} {done}/{self._total}  {said}  {rate:.3g}/s{left}", file=sys.stderr, flush=True)
-            self._spoke, self._spoken = now, done
+            words = [f"{self._title} {done}/{self._total}", said, f"{rate:.3g}/s{left}"]
+            print("  ".join(filter(None, words)), file=sys.stderr, flush=True)
+            self._spoke = now
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -86,7 +86,8 @@ def mlp(
         layers = []
         for number, (inputs, outputs) in enumerate(shapes):
             shift = "offset" if batch_norm and number < len(shapes) - 1 else "bias"
-            layers.append({"weight": draw(rng, (inputs, outputs), dtype), shift: np.zeros(outputs, dtype)})
+            weight = draw(rng, (inputs, outputs), dtype, number > 0 and function is relu)
+            layers.append({"weight": weight, shift: np.zeros(outputs, dtype)})
         return tuple(layers)
 
     def apply(parameters: Any, inputs: Any) -> Value:

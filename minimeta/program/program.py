@@ -6,10 +6,10 @@ are part of the function, so the program of a meta-gradient holds forward, backw
 
     >>> print(trace(grad(lambda x: sum(sin(x))), np.zeros(3)))
     program(%0: float64[3]) -> %4
-      %1 = [constant float64[]]
-      %2 = broadcast_to(%1) shape=(3,)  : float64[3]
-      %3 = cos(%0)  : float64[3]
-      %4 = multiply(%2, %3)  : float64[3]
+      %1 = [constant float64[3]]
+      %2 = alias(%0)  : float64[3]
+      %3 = cos(%2)  : float64[3]
+      %4 = multiply(%1, %3)  : float64[3]
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class Program:
         ShapeError
             An argument differs in form, shape or dtype (other than complex) from what was traced.
         """
-        leaves = [x if hasattr(x, "dtype") else np.asarray(x) for x in tree.leaves_like(self.arguments, arguments)]
+        leaves = [
+            x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
+            for x in tree.leaves_like(self.arguments, arguments)
+        ]
         for number, (x, expected) in enumerate(zip(leaves, self.line.operands, strict=True)):
             if x.shape != expected.shape or (x.dtype != expected.dtype and x.dtype.kind != "c"):
                 found = _form(x)

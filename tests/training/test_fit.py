@@ -13,6 +13,7 @@ from minimeta.errors import NonFiniteError
 from minimeta.learners import MAML, MetaGradient
 from minimeta.nn import Model, mean_squared_error, mlp
 from minimeta.optim import Optimiser, adam, momentum, sgd
+from minimeta.program import interpret, trace
 from minimeta.tasks import Examples, Sinusoid, Task
 from minimeta.training import Report, TrainingState, evaluate, fit, initial_state, make_step
 
@@ -203,3 +204,19 @@ def test_a_callback_that_raises_ends_the_training(failure: Callable[[], BaseExce
         fit(Centre(), Points(), sgd(0.1), iterations=9, meta_batch=2, seed=0, callbacks=[callback])
 
     assert bits(reached[-1]) == bits(fit(Centre(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0))
+
+
+def test_a_whole_step_can_be_traced() -> None:
+    # The step is a pure function of arrays: traced on shapes alone and replayed by numpy it computes the same.
+    learner = MAML(mlp((1, 6, 1)), mean_squared_error, inner_learning_rate=0.01, metrics={"again": mean_squared_error})
+    step = make_step(learner, adam())
+    state = fit(learner, Sinusoid(), adam(), iterations=3, meta_batch=2, seed=0)
+    arguments = (state.meta_parameters, state.optimiser_state, Sinusoid().sample(np.random.default_rng(0), 3))
+
+    replayed = interpret(trace(step, *arguments), *arguments)
+
+    (leaves, structure), (expected, expected_structure) = tree.flatten(replayed), tree.flatten(step(*arguments))
+    assert structure == expected_structure
+    for leaf, other in zip(leaves, expected, strict=True):
+        assert leaf.dtype == other.dtype
+        np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-6)

@@ -466,7 +466,7 @@ def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, 
 
 
 def _identity(name: str, **fields: Any) -> Primitive:
-    return register(name, shape=_same_shape, reference=lambda x: x, sample=_sample("real"), **fields)
+    return register(name, shape=_same_shape, **{"reference": lambda x: x, "sample": _sample("real"), **fields})
 
 
 ASTYPE = register(
@@ -477,6 +477,9 @@ ASTYPE = register(
     sample=_sample_conversion,
 )
 COPY = _identity("copy", rules=(lambda g, y, x: g,))
-STOP_GRADIENT = _identity("stop_gradient", rules=(), kernel=lambda x: x, view=True, differentiable=False)
+# The complex step does not see through it either.
+STOP_GRADIENT = _identity(
+    "stop_gradient", reference=np.real, rules=(), kernel=lambda x: x, view=True, differentiable=False
+)
 # What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
 ALIAS = _identity("alias", rules=(lambda g, y, x: g,), kernel=lambda x: x, view=True)

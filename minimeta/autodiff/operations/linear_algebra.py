@@ -1,7 +1,8 @@
 """Products of matrices.
 
-``Y = A B`` is linear in each factor, and the cotangents are products again: ``dL/dA = G B^T``, ``dL/dB = A^T G``. So
-``matmul`` is closed under differentiation, and a transposed factor is a view that the kernel reads in place.
+``Y = A B`` is linear in each factor, and the cotangents are products again, ``dL/dA = G B^T`` and ``dL/dB = A^T G``. The
+primitive therefore takes each factor as it is or transposed, which costs nothing (the same memory is read with other
+strides), and is closed under differentiation: every order is again one product.
 
 Each element of a product is one chain of fused multiply-adds in the order of the inner index, on every path.
 """
@@ -50,7 +51,7 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
         )
     x, y = _same_dtype("matmul", x, y)
     if len(x_shape) == 2 and len(y_shape) == 2:
-        return apply(MATMUL, x, y)
+        return _multiply(x, y)
     if len(y_shape) == 1:
         return shaping.squeeze(matmul(x, shaping.expand_dims(y, 1)), -1)
     if len(x_shape) == 1:
@@ -58,7 +59,7 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
     if len(y_shape) == 2:
         # One matrix for the whole batch: its rows are the batch's rows, and its cotangent is one product.
         rows = shaping.reshape(x, (int(np.prod(x_shape[:-1], dtype=np.int64)), x_shape[-1]))
-        return shaping.reshape(apply(MATMUL, rows, y), (*x_shape[:-1], y_shape[-1]))
+        return shaping.reshape(_multiply(rows, y), (*x_shape[:-1], y_shape[-1]))
     try:
         batch = np.broadcast_shapes(x_shape[:-2], y_shape[:-2])
     except ValueError:
@@ -67,7 +68,7 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
         x = shaping.broadcast_to(x, (*batch, *x_shape[-2:]))
     if y_shape[:-2] != batch:
         y = shaping.broadcast_to(y, (*batch, *y_shape[-2:]))
-    return apply(MATMUL, x, y)
+    return _multiply(x, y)
 
 
 @answers(np.dot)
@@ -106,28 +107,45 @@ def _same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, Array
     return tuple(k if d == common else elementwise.astype(k, common) for k, d in zip((x, y), dtypes, strict=True))  # type: ignore[return-value]
 
 
-def _product(x: Any, y: Any) -> Abstract:
-    if x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-2]:
-        raise ShapeError(f"matmul of shapes {x.shape} and {y.shape}: the inner sides must be equal")
-    return Abstract((*x.shape[:-1], y.shape[-1]), x.dtype)
+def _turned(x: Any, transpose: bool) -> Any:
+    return np.swapaxes(x, -1, -2) if transpose else x
 
 
-def _transposed(x: Array) -> Value:
-    return shaping.swapaxes(x, -1, -2)
+def _product(x: Any, y: Any, transpose_x: bool, transpose_y: bool) -> Abstract:
+    m, k = x.shape[-2:][:: -1 if transpose_x else 1]
+    inner, n = y.shape[-2:][:: -1 if transpose_y else 1]
+    if x.shape[:-2] != y.shape[:-2] or k != inner or x.dtype != y.dtype:
+        raise ShapeError(
+            f"matmul of {x.dtype.name}{x.shape} and {y.dtype.name}{y.shape}: the inner sides must be equal"
+        )
+    return Abstract((*x.shape[:-2], m, n), x.dtype)
 
 
 def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     batch, (m, k, n) = draw.shape(0, 2), (draw.integer(0, 4) for _ in range(3))
-    return (draw.array((*batch, m, k)), draw.array((*batch, k, n))), {}
+    turn_x, turn_y = bool(draw.integer(0, 1)), bool(draw.integer(0, 1))
+    x = draw.array((*batch, k, m) if turn_x else (*batch, m, k))
+    y = draw.array((*batch, n, k) if turn_y else (*batch, k, n))
+    return (x, y), {"transpose_x": turn_x, "transpose_y": turn_y}
 
 
+def _multiply(x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = False) -> Value:
+    return apply(MATMUL, x, y, transpose_x=transpose_x, transpose_y=transpose_y)
+
+
+# Z = X Y. For X: G Y^T; where X is given transposed, its transpose, Y G^T. For Y: X^T G; or G^T X. A factor that is
+# given transposed already is asked for the other way round.
 MATMUL: Primitive = register(
     "matmul",
     shape=_product,
-    reference=np.matmul,
+    reference=lambda x, y, transpose_x, transpose_y: np.matmul(_turned(x, transpose_x), _turned(y, transpose_y)),
     rules=(
-        lambda g, z, x, y: apply(MATMUL, g, _transposed(y)),
-        lambda g, z, x, y: apply(MATMUL, _transposed(x), g),
+        lambda g, z, x, y, transpose_x, transpose_y: (
+            _multiply(y, g, transpose_y, True) if transpose_x else _multiply(g, y, False, not transpose_y)
+        ),
+        lambda g, z, x, y, transpose_x, transpose_y: (
+            _multiply(g, x, True, transpose_x) if transpose_y else _multiply(x, g, not transpose_x, False)
+        ),
     ),
     sample=_sample,
 )

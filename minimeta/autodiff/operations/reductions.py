@@ -212,8 +212,8 @@ def _softmax_reference(x: Any, axes: Shape) -> Any:
 
 
 def _restore(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    """A reduced array with its reduced axes back, at length 1."""
-    return g if keepdims else shaping.reshape(g, _kept(x.shape, axes))
+    """A reduced array with its reduced axes back, at length 1; leading ones come back by broadcasting anyway."""
+    return g if keepdims or axes == tuple(range(len(axes))) else shaping.reshape(g, _kept(x.shape, axes))
 
 
 def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:

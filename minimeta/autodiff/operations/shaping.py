@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
-from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, constant, register
 from minimeta.errors import ShapeError
 
 
 @answers(np.shape)
 def shape_of(x: ArrayLike) -> Shape:
     """Shape of an operand that may also be a Python scalar or a nested list."""
-    return x.shape if isinstance(x, (Array, np.ndarray)) else np.shape(x)
+    return x.shape if isinstance(x, (Array, np.ndarray)) else constant(x).shape
 
 
 answers(np.ndim)(lambda x: len(x.shape))
@@ -372,9 +372,10 @@ def _pad_reference(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Any:
 def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Value:
     """The sum over the repeated places of each element."""
     lead = len(shape) - x.ndim
-    repeated = tuple(i for i in range(len(shape)) if i < lead or (x.shape[i - lead] == 1 and shape[i] != 1))
-    total = reductions.sum(g, repeated, keepdims=True)
-    return reshape(total, x.shape) if lead else total
+    within = tuple([lead + i for i, side in enumerate(x.shape) if side == 1 and shape[lead + i] != 1])
+    if lead:
+        g = reductions.sum(g, tuple(range(lead)))
+    return reductions.sum(g, tuple([i - lead for i in within]), keepdims=True) if within else g
 
 
 def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Value]:

@@ -1,0 +1,63 @@
+"""Layers against numpy."""
+
+import numpy as np
+import pytest
+from drawing import Drawing, drawings, share
+from hypothesis import given
+from numpy.testing import assert_allclose
+
+import minimeta as mm
+from minimeta.nn import batch_norm, dense
+
+
+@share(0.5)
+@given(drawing=drawings())
+def test_dense(drawing: Drawing) -> None:
+    inputs, outputs = drawing.integer(0, 4), drawing.integer(0, 4)
+    x = drawing.array((*drawing.shape(0, 3), inputs))
+    weight, bias = drawing.array((inputs, outputs)), drawing.array((outputs,))
+    product = np.einsum("...i,io->...o", x, weight)
+    assert_allclose(dense(x, weight), product, rtol=1e-13, atol=1e-13)
+    assert_allclose(mm.vjp(dense, x, weight, bias)[0], product + bias, rtol=1e-13, atol=1e-13)
+
+
+@share(0.5)
+@given(drawing=drawings())
+def test_batch_norm(drawing: Drawing) -> None:
+    features = drawing.integer(1, 4)
+    x = drawing.array((*(side + 1 for side in drawing.shape(1, 3)), features))
+    offset, scale = drawing.array((features,)), drawing.array((features,))
+    rows = x.reshape(-1, features)
+    expected = (x - rows.mean(0)) / np.sqrt(rows.var(0) + 1e-3)
+    assert_allclose(batch_norm(x), expected, rtol=1e-11, atol=1e-12)
+    assert_allclose(batch_norm(x, offset=offset, scale=scale), expected * scale + offset, rtol=1e-11, atol=1e-11)
+    assert_allclose(
+        mm.vjp(lambda x: batch_norm(x, offset=offset, epsilon=0.5), x)[0],
+        (x - rows.mean(0)) / np.sqrt(rows.var(0) + 0.5) + offset,
+        rtol=1e-11,
+        atol=1e-12,
+    )
+
+
+def test_normalised_features_have_mean_0_and_variance_1() -> None:
+    x = np.random.default_rng(0).normal(3.0, 10.0, size=(50, 3))
+    y = batch_norm(x, epsilon=0.0)
+    assert_allclose(y.mean(0), np.zeros(3), atol=1e-14)
+    assert_allclose(y.var(0), np.ones(3), rtol=1e-13)
+
+
+def test_the_statistics_are_differentiated_too() -> None:
+    # Adding a constant to a feature, or scaling it, changes nothing: such directions have derivative 0.
+    x = np.random.default_rng(0).normal(size=(6, 2))
+    v = np.random.default_rng(1).normal(size=(6, 2))
+    (gradient,) = mm.vjp(lambda x: batch_norm(x, epsilon=0.0), x)[1](v)
+    assert_allclose(gradient.sum(0), np.zeros(2), atol=1e-13)
+    assert_allclose((gradient * x).sum(0), np.zeros(2), atol=1e-13)
+    assert np.abs(gradient).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_keep_the_dtype(dtype: str) -> None:
+    x, weight = np.ones((3, 2), dtype), np.ones((2, 4), dtype)
+    assert dense(x, weight, np.ones(4, dtype)).dtype == dtype
+    assert batch_norm(x, offset=np.ones(2, dtype)).dtype == dtype

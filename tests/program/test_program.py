@@ -1,0 +1,292 @@
+"""Tracing: a function written down on shapes alone, printed, and replayed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share, spread
+from hypothesis import given
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+from random_programs import programs
+
+import minimeta as mm
+from minimeta import nn
+from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.primitive import Primitive, context
+from minimeta.errors import ShapeError, TracingError
+from minimeta.learners import MAML
+from minimeta.program import Program, interpret, trace
+from minimeta.tasks.task import Examples, Task
+
+Function = Callable[..., Any]
+
+
+def by_kernel(primitive: Primitive, *operands: Any, **params: Any) -> Any:
+    return primitive.kernel(*operands, **params)
+
+
+def forms_of(x: Any) -> Any:
+    return mm.tree.map(lambda leaf: Abstract(leaf.shape, leaf.dtype), x)
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    ones, others = mm.tree.flatten(one), mm.tree.flatten(other)
+    return ones[1] == others[1] and all(
+        a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in zip(ones[0], others[0], strict=True)
+    )
+
+
+# Printing
+
+
+def test_a_program_reads_as_a_list_of_instructions() -> None:
+    program = trace(mm.grad(lambda x: mm.sum(mm.sin(x))), np.zeros(3))
+    assert str(program).splitlines() == [
+        "program(%0: float64[3]) -> %4",
+        "  %1 = [constant float64[3]]",
+        "  %2 = alias(%0)  : float64[3]",
+        "  %3 = cos(%2)  : float64[3]",
+        "  %4 = multiply(%1, %3)  : float64[3]",
+    ]
+    text = str(trace(lambda x: mm.sum(mm.astype(x, "float32"), 1), np.zeros((2, 3))))
+    assert "  %1 = astype(%0) dtype=float32  : float32[2, 3]" in text
+    assert "  %2 = sum(%1) axes=(1,) keepdims=False  : float32[2]" in text
+
+
+def test_arguments_constants_and_outputs_are_numbered_in_order() -> None:
+    table = np.arange(3.0)
+    program = trace(
+        lambda p: {"y": p["a"] @ p["b"], "same": p["b"], "table": table}, {"a": np.ones((2, 3)), "b": np.ones(3)}
+    )
+    text = str(program)
+    assert text.startswith("program(%0: float64[2, 3], %1: float64[3]) -> ")
+    assert program.line.outputs[1:] == (1, 2)
+    assert "%2 = [constant float64[3]]" in text
+    found = program.run(by_kernel, {"b": np.ones(3), "a": np.ones((2, 3))})
+    assert_array_equal(found["y"], [3.0, 3.0])
+    assert_array_equal(found["table"], table)
+
+
+def test_the_line_is_straight() -> None:
+    program = trace(mm.grad(lambda x: mm.sum(mm.tanh(x) * mm.softmax(x))), np.zeros(3))
+    first = len(program.line.operands) + len(program.line.constants)
+    for number, step in enumerate(program.line.steps):
+        assert all(operand < first + number for operand in step.operands)
+
+
+def test_what_is_not_used_is_not_written_down() -> None:
+    def function(x: Any) -> Any:
+        mm.exp(x)
+        return mm.sum(x)
+
+    assert [step.primitive.name for step in trace(function, np.zeros(3)).line.steps] == ["sum"]
+
+
+def test_steps_name_the_users_line() -> None:
+    def function(x: Any) -> Any:
+        y = mm.sin(x)
+        return mm.sum(y * x)
+
+    program = trace(mm.grad(function), np.zeros(3))
+    first = function.__code__.co_firstlineno
+    (sine,) = [step for step in trace(function, np.zeros(3)).line.steps if step.primitive.name == "sin"]
+    assert sine.line == f"{__file__}:{first + 1}, in function"
+    assert all(step.line for step in program.line.steps if step.primitive.name != "alias")
+
+
+# Tracing
+
+
+def test_tracing_uses_no_values() -> None:
+    def function(p: Any) -> Any:
+        return mm.sum(mm.log(p["x"]) @ p["w"] / p["s"])
+
+    rng = np.random.default_rng(0)
+    arguments = {"x": rng.uniform(1, 2, (2, 3)), "w": rng.uniform(1, 2, (3, 4)).astype(np.float32), "s": 2.0}
+    nothing = {"x": np.full((2, 3), np.nan), "w": np.full((3, 4), np.nan, np.float32), "s": 0.0}
+    programs = [trace(mm.grad(function), given) for given in (arguments, nothing)]
+    programs.append(trace(mm.grad(function), {**forms_of({"x": nothing["x"], "w": nothing["w"]}), "s": 1.0}))
+    assert str(programs[0]) == str(programs[1]) == str(programs[2])
+    expected = mm.grad(function)(arguments)
+    for program in programs:
+        found = program.run(by_kernel, arguments)
+        assert same_bits(found, expected)
+
+
+def test_a_python_scalar_is_a_weak_argument() -> None:
+    x = np.ones(2, np.float32)
+    program = trace(lambda x, s: x * s, x, 2.0)
+    assert program.run(by_kernel, x, 5.0).dtype == np.float32
+    assert_array_equal(program.run(by_kernel, x, 5.0), [5.0, 5.0])
+
+
+def test_constants_are_copied_when_they_are_traced() -> None:
+    table = np.ones(3)
+    program = trace(lambda x: x * table, np.ones(3))
+    table[...] = np.nan
+    assert_array_equal(interpret(program, np.full(3, 2.0)), [2.0, 2.0, 2.0])
+
+
+def test_another_form_is_refused() -> None:
+    program = trace(lambda x, p: x * p["w"], np.ones(3), {"w": 1.0})
+    with pytest.raises(ShapeError, match=r"operand %0 was traced as float64\[3\]"):
+        program.run(by_kernel, np.ones(4), {"w": 1.0})
+    with pytest.raises(ShapeError, match=r"operand %0 was traced as float64\[3\]"):
+        program.run(by_kernel, np.ones(3, np.float32), {"w": 1.0})
+    with pytest.raises(ShapeError, match="trees differ at 1"):
+        program.run(by_kernel, np.ones(3), {"v": 1.0})
+    assert program.run(by_kernel, np.ones(3), {"w": 2.0}).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda x: 1.0 if x > 0 else 2.0, "the truth value of an Array while tracing"),
+        (lambda x: float(x), r"float\(\) of an Array while tracing"),  # noqa: PLW0108
+        (lambda x: [1.0, 2.0][int(x)], r"int\(\) of an Array while tracing"),
+        (lambda x: np.asarray(x), "was about to become a numpy array"),  # noqa: PLW0108
+        (lambda x: [y for y in np.ones(3) if y > x], "the truth value"),
+        (lambda x: list(range(mm.argmax(mm.stack([x, x])))), "while tracing"),
+    ],
+)
+def test_what_needs_a_value_is_named_with_the_users_line(use: Function, message: str) -> None:
+    def function(x: Any) -> Any:
+        y = x * 2.0
+        use(y)
+        return y
+
+    for traced in (function, mm.grad(function)):
+        with pytest.raises(TracingError, match=message) as caught:
+            trace(traced, 1.0)
+        assert f"\n  at {__file__}:" in str(caught.value)
+        assert context.walking == ()
+
+
+def test_shapes_are_checked_while_tracing() -> None:
+    def function(x: Any) -> Any:
+        return x @ np.ones((4, 2))
+
+    with pytest.raises(ShapeError, match="the inner sides 3 and 4 differ") as caught:
+        trace(function, np.ones((2, 3)))
+    assert str(caught.value).endswith(f"{__file__}:{function.__code__.co_firstlineno + 1}, in function")
+
+
+# Replay
+
+
+@share(1)
+@given(function=programs())
+def test_a_replay_equals_the_eager_run_bit_for_bit(function: Function) -> None:
+    x = spread(np.random.default_rng(5), (2, 3), "unit")
+    for dtype in (np.float64, np.float32):
+        point = x.astype(dtype)
+        for traced in (function, mm.value_and_grad(function), mm.grad(lambda x: mm.sum(mm.grad(function)(x) ** 2))):
+            assert same_bits(trace(traced, point).run(by_kernel, point), traced(point))
+
+
+class Checked:
+    """Evaluates each step by kernel and by reference on the same operands, and holds them together."""
+
+    def __init__(self, program: Program) -> None:
+        self.steps = iter(program.line.steps)
+
+    def __call__(self, primitive: Primitive, *operands: Any, **params: Any) -> Any:
+        step = next(self.steps)
+        value = primitive.kernel(*operands, **params)
+        with np.errstate(all="ignore"):
+            expected = primitive.reference(*operands, **params)
+        assert (value.shape, value.dtype) == (expected.shape, expected.dtype) == (step.shape.shape, step.shape.dtype)
+        if value.dtype.kind == "f":
+            scale = float(np.max(np.abs(expected), initial=1.0))
+            tolerance = 64 * float(np.finfo(value.dtype).eps)
+            assert_allclose(value, expected, rtol=tolerance, atol=tolerance * scale, err_msg=f"{primitive} {params}")
+        else:
+            assert_array_equal(value, expected)
+        return value
+
+
+def sinusoid(dtype: Any, order: int) -> tuple[MAML, Task]:
+    """The paper's regression: ten points, a network 1-40-40-1, two inner steps."""
+    rng = np.random.default_rng(0)
+    model = nn.mlp((1, 40, 40, 1), dtype=dtype)
+    inputs = rng.uniform(-5, 5, (2, 10, 1)).astype(dtype)
+    targets = (2 * np.sin(inputs + 1)).astype(dtype)
+    learner = MAML(model, nn.mean_squared_error, inner_learning_rate=0.01, inner_steps=2, order=order)
+    return learner, Task(Examples(inputs[0], targets[0]), Examples(inputs[1], targets[1]))
+
+
+def characters(dtype: Any, order: int) -> tuple[MAML, Task]:
+    """5-way 1-shot classification by a network with batch normalisation, small enough for a test."""
+    rng = np.random.default_rng(1)
+    model = nn.mlp((12, 8, 8, 5), batch_norm=True, dtype=dtype)
+    inputs = rng.normal(size=(2, 5, 12)).astype(dtype)
+    labels = np.stack([rng.permutation(5), rng.permutation(5)])
+    learner = MAML(
+        model,
+        nn.cross_entropy,
+        inner_learning_rate=0.4,
+        inner_steps=1,
+        order=order,
+        metrics={"accuracy": nn.accuracy},
+    )
+    return learner, Task(Examples(inputs[0], labels[0]), Examples(inputs[1], labels[1]))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("problem", [sinusoid, characters])
+def test_a_whole_meta_gradient_is_one_program(problem: Function, dtype: str, order: int) -> None:
+    learner, task = problem(dtype, order)
+    parameters = learner.init(np.random.default_rng(2))
+    eager = learner.meta_gradient(parameters, task)
+    program = trace(learner.meta_gradient, *forms_of((parameters, task)))
+
+    replayed = interpret(program, parameters, task)
+    tolerance = 1e-12 if dtype == "float64" else 1e-4
+    ours, theirs = (mm.tree.flatten(result)[0] for result in (eager, replayed))
+    assert len(ours) > 6
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        scale = float(np.max(np.abs(one)))
+        assert_allclose(one, other, rtol=tolerance, atol=tolerance * scale)
+
+    # By kernels it is the eager run, bit for bit; and each instruction is its reference.
+    assert same_bits(program.run(Checked(program), parameters, task), eager)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("problem", [sinusoid, characters])
+def test_a_complex_replay_is_the_derivative_of_the_meta_gradient(problem: Function, order: int) -> None:
+    learner, task = problem("float64", order)
+    parameters = learner.init(np.random.default_rng(3))
+    rng = np.random.default_rng(4)
+    direction = mm.tree.map(lambda p: rng.normal(size=p.shape), parameters)
+    stepped = mm.tree.map(lambda p, u: p + 1e-30j * u, parameters, direction)
+
+    def gradient(parameters: Any) -> Any:
+        return learner.meta_gradient(parameters, task).gradient
+
+    expected = mm.tree.map(lambda g: np.imag(g) / 1e-30, interpret(trace(gradient, forms_of(parameters)), stepped))
+    _, found = mm.jvp(gradient, (parameters,), (direction,))
+    for one, other in zip(mm.tree.flatten(found)[0], mm.tree.flatten(expected)[0], strict=True):
+        assert_allclose(one, other, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(other))))
+
+    def value(parameters: Any) -> Any:
+        return learner.meta_gradient(parameters, task).loss
+
+    if order == 2:  # the meta-gradient is the gradient of the meta-loss
+        slope = float(np.imag(interpret(trace(value, forms_of(parameters)), stepped))) / 1e-30
+        found_slope = sum(
+            float(np.sum(g * u))
+            for g, u in zip(mm.tree.flatten(gradient(parameters))[0], mm.tree.flatten(direction)[0], strict=True)
+        )
+        assert_allclose(found_slope, slope, rtol=1e-11)
+
+
+def test_interpret_gives_numpy_in_the_traced_tree() -> None:
+    program = trace(lambda x: {"a": [x, mm.argmax(x)], "b": None}, np.zeros(3))
+    found: dict[str, list[NDArray[Any]]] = interpret(program, np.array([1.0, 3.0, 2.0]))
+    assert_array_equal(found["a"][0], [1.0, 3.0, 2.0])
+    assert found["a"][1] == 1 and found["b"] is None

@@ -1,0 +1,188 @@
+"""Optimisers against transcriptions of their papers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minimeta as mm
+from minimeta import optim
+from minimeta.errors import ConfigurationError, ShapeError
+from minimeta.program import trace
+
+PARAMETERS = {"weight": np.array([[0.5, -1.0], [2.0, 0.0]]), "bias": [np.array([0.1]), np.float64(3.0)]}
+
+
+def gradients(count: int, seed: int = 0) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    return [
+        mm.tree.map(lambda p: rng.normal(size=np.shape(p)) * 10.0 ** rng.uniform(-6, 3), PARAMETERS)
+        for _ in range(count)
+    ]
+
+
+def run(optimiser: optim.Optimiser, parameters: Any, sequence: list[Any]) -> tuple[Any, Any]:
+    state = optimiser.init(parameters)
+    for gradient in sequence:
+        parameters, state = optimiser.update(gradient, state, parameters)
+    return parameters, state
+
+
+def assert_close(one: Any, other: Any, tolerance: float) -> None:
+    for a, b in zip(mm.tree.flatten(one)[0], mm.tree.flatten(other)[0], strict=True):
+        assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def paper_adam(parameter: Any, sequence: list[Any], rate: float, beta1: float, beta2: float, epsilon: float) -> Any:
+    """Algorithm 1 of Kingma and Ba, line by line."""
+    m, v = 0.0, 0.0
+    for t, g in enumerate(sequence, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        parameter = parameter - rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    return parameter
+
+
+@share(0.2)
+@given(
+    rate=st.floats(1e-4, 1.0),
+    beta1=st.sampled_from([0.0, 0.5, 0.9]),
+    beta2=st.sampled_from([0.0, 0.9, 0.999]),
+    epsilon=st.sampled_from([1e-8, 1e-3]),
+    steps=st.integers(0, 12),
+    seed=st.integers(0, 1000),
+)
+def test_adam(rate: float, beta1: float, beta2: float, epsilon: float, steps: int, seed: int) -> None:
+    sequence = gradients(steps, seed)
+    found, state = run(optim.adam(rate, beta1, beta2, epsilon), PARAMETERS, sequence)
+    leaves = [mm.tree.flatten(gradient)[0] for gradient in sequence]
+    for i, (start, end) in enumerate(zip(mm.tree.flatten(PARAMETERS)[0], mm.tree.flatten(found)[0], strict=True)):
+        expected = paper_adam(start, [row[i] for row in leaves], rate, beta1, beta2, epsilon)
+        assert_allclose(end, expected, rtol=1e-11, atol=1e-11)
+    assert state["step"] == steps and state["step"].dtype == np.float64
+
+
+def test_the_first_step_of_adam_has_the_length_of_its_rate() -> None:
+    found, _ = run(optim.adam(0.01), np.array([1.0, 2.0, 3.0]), [np.array([1e-3, -5.0, 1e6])])
+    assert_allclose(found, [1.0 - 0.01, 2.0 + 0.01, 3.0 - 0.01], rtol=1e-6)
+
+
+def test_adam_without_gradient_stays_where_it_is() -> None:
+    found, _ = run(optim.adam(0.1), np.ones(3), [np.zeros(3)] * 3)
+    assert_array_equal(found, np.ones(3))
+
+
+def test_sgd() -> None:
+    sequence = gradients(4)
+    found, state = run(optim.sgd(0.1), PARAMETERS, sequence)
+    expected = mm.tree.map(lambda p, *gs: p - 0.1 * sum(gs), PARAMETERS, *sequence)
+    assert_close(found, expected, 1e-13)
+    assert state == ()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9])
+def test_momentum(decay: float) -> None:
+    sequence = gradients(5)
+    found, velocity = run(optim.momentum(0.1, decay), PARAMETERS, sequence)
+    # Unrolled: the velocity after step t is sum over s of decay^(t - s) g_s.
+    for i, (start, end) in enumerate(zip(mm.tree.flatten(PARAMETERS)[0], mm.tree.flatten(found)[0], strict=True)):
+        column = [mm.tree.flatten(gradient)[0][i] for gradient in sequence]
+        velocities = [sum(decay ** (t - s) * column[s] for s in range(t + 1)) for t in range(5)]
+        assert_allclose(end, start - 0.1 * sum(velocities), rtol=1e-12, atol=1e-12)
+        assert_allclose(mm.tree.flatten(velocity)[0][i], velocities[-1], rtol=1e-12, atol=1e-12)
+
+
+OPTIMISERS: dict[str, Callable[[], optim.Optimiser]] = {
+    "sgd": lambda: optim.sgd(0.1),
+    "momentum": lambda: optim.momentum(0.1),
+    "adam": lambda: optim.adam(0.1),
+}
+each = pytest.mark.parametrize("make", list(OPTIMISERS.values()), ids=list(OPTIMISERS))
+
+
+@each
+def test_updates_are_pure_and_results_are_numpy(make: Callable[[], optim.Optimiser]) -> None:
+    optimiser = make()
+    parameters = mm.tree.map(np.array, PARAMETERS)
+    state = optimiser.init(parameters)
+    (gradient,) = gradients(1)
+    before = [x.copy() for x in mm.tree.flatten((parameters, state, gradient))[0]]
+    first = optimiser.update(gradient, state, parameters)
+    again = optimiser.update(gradient, state, parameters)
+    for x, y in zip(mm.tree.flatten((parameters, state, gradient))[0], before, strict=True):
+        assert_array_equal(x, y)
+    for x, y in zip(mm.tree.flatten(first)[0], mm.tree.flatten(again)[0], strict=True):
+        assert_array_equal(x, y)
+        assert isinstance(x, np.ndarray | np.generic)
+
+
+@each
+def test_float32_stays_float32(make: Callable[[], optim.Optimiser]) -> None:
+    parameters = {"w": np.ones(3, np.float32)}
+    found, state = run(make(), parameters, [{"w": np.full(3, 0.5, np.float32)}] * 3)
+    assert found["w"].dtype == np.float32
+    assert {x.dtype.name for x in mm.tree.flatten(state)[0] if x.shape} <= {"float32"}
+
+
+@each
+def test_an_update_can_be_traced_and_is_the_same_bit_for_bit(make: Callable[[], optim.Optimiser]) -> None:
+    optimiser = make()
+    for dtype in (np.float32, np.float64):
+        parameters = mm.tree.map(lambda p, dtype=dtype: np.asarray(p, dtype), PARAMETERS)
+        state = optimiser.init(parameters)
+        program = trace(optimiser.update, parameters, state, parameters)
+        for gradient in gradients(3):
+            gradient = mm.tree.map(lambda g, dtype=dtype: np.asarray(g, dtype), gradient)  # noqa: PLW2901
+            replayed = program.run(lambda p, *xs, **params: p.kernel(*xs, **params), gradient, state, parameters)
+            parameters, state = optimiser.update(gradient, state, parameters)
+            for x, y in zip(mm.tree.flatten(replayed)[0], mm.tree.flatten((parameters, state))[0], strict=True):
+                assert x.tobytes() == y.tobytes() and x.dtype == y.dtype
+
+
+@each
+def test_an_update_can_be_differentiated(make: Callable[[], optim.Optimiser]) -> None:
+    optimiser = make()
+    state = optimiser.init(np.ones(2))
+    start = np.array([0.3, -0.7])
+
+    def after(scale: Any) -> Any:
+        parameters, state_after = optimiser.update(scale * start, state, start)
+        parameters, _ = optimiser.update(scale * start * 2.0, state_after, parameters)
+        return mm.sum(parameters * parameters)
+
+    step = 1e-6
+    difference = (after(1.0 + step) - after(1.0 - step)) / (2 * step)
+    assert_allclose(mm.grad(after)(1.0), difference, rtol=1e-5, atol=1e-8)
+
+
+@each
+def test_gradients_of_another_form_are_refused(make: Callable[[], optim.Optimiser]) -> None:
+    optimiser = make()
+    parameters = {"a": np.ones(2), "b": np.ones(2)}
+    with pytest.raises(ShapeError, match="trees differ"):
+        optimiser.update({"a": np.ones(2)}, optimiser.init(parameters), parameters)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optim.sgd(0.0), "sgd: learning_rate=0.0 must be positive and finite"),
+        (lambda: optim.sgd(float("nan")), "must be positive"),
+        (lambda: optim.sgd(float("inf")), "must be positive"),
+        (lambda: optim.momentum(0.1, 1.0), r"momentum: decay=1.0 must be in \[0, 1\)"),
+        (lambda: optim.adam(-1.0), "adam: learning_rate=-1.0"),
+        (lambda: optim.adam(0.1, -0.1), r"adam: beta1=-0.1 must be in \[0, 1\)"),
+        (lambda: optim.adam(0.1, 0.9, 1.0), r"adam: beta2=1.0 must be in \[0, 1\)"),
+        (lambda: optim.adam(epsilon=0.0), "adam: epsilon=0.0"),
+    ],
+)
+def test_settings_are_checked(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make()
