@@ -40,7 +40,7 @@ def _load() -> tuple[ModuleType | None, str]:
         return None, "reference"
     try:
         # Not `from minimeta import _native`, whose error would be a circular import's.
-        import minimeta._native as extension  # noqa: PLC0415, PLR0402 (its absence is explained below)
+        import minimeta._native as extension  # noqa: PLC0415 (its absence is explained below)
     except ModuleNotFoundError as error:
         raise ImportError(
             "minimeta's C++ kernels are not built: this is the source tree without its extension. Run\n"

@@ -7,7 +7,7 @@ parameters).
 
 from minimeta.autodiff.array import Abstract, Array  # first: the operations are written on Arrays
 
-from minimeta.autodiff import tree  # isort: skip
+from minimeta.autodiff import operations, tree  # isort: skip
 from minimeta.autodiff.derivatives import (
     custom_vjp,
     grad,
@@ -29,6 +29,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "operations",
     "rematerialize",
     "tree",
     "value_and_grad",

@@ -1,12 +1,12 @@
 """Initial weights.
 
 A layer ``y = x W`` with ``n`` inputs keeps the variance of its signal if ``n Var[W] E[x**2] = Var[y]``: with inputs of
-unit second moment the weights need variance ``1/n``, and after a relu, which halves the second moment, ``2/n``. That is
-the derivation of He et al. 2015 (arXiv:1502.01852, section 2.2), by which the factor 2 belongs to the layers whose inputs are
-rectified and not to the first one. It matters here: one input and a factor of 2 too many at the first layer make
-a network of sinusoid regression begin so steep that it learns several times more slowly.
+unit second moment the weights need variance ``1/n``, and after a relu, which halves the second moment, ``2/n``. That
+is the derivation of He et al. 2015 (arXiv:1502.01852, section 2.2), by which the factor 2 belongs to the layers whose
+inputs are rectified, and not to the first one. It matters here: with one input and a factor of 2 too many, a network
+for sinusoid regression begins so steep that MAML learns several times more slowly.
 
-An initialiser is a function ``(rng, shape, dtype, rectified) -> weights``, for a shape ``(..., inputs, outputs)``, where
+An initialiser is a function ``(rng, shape, dtype, rectified) -> weights`` for a shape ``(..., inputs, outputs)``;
 ``rectified`` says whether the inputs come out of a relu.
 """
 

@@ -61,7 +61,7 @@ def test_tasks_are_n_way_k_shot(data: st.DataObject) -> None:
 
 
 def test_classes_drawers_turns_and_labels_are_uniform() -> None:
-    classes, drawers, ways, count = 10, 5, 2, 4000
+    classes, drawers, ways, count = 10, 5, 2, 2000
     batch = FewShot(labelled_images(classes, drawers), ways).sample(np.random.default_rng(0), count)
     drawn = np.array([read(task.support) for task in unstack(batch)])  # (count, ways, 4)
 

@@ -1,8 +1,8 @@
 """Products of matrices.
 
-``Y = A B`` is linear in each factor, and the cotangents are products again, ``dL/dA = G B^T`` and ``dL/dB = A^T G``. The
-primitive therefore takes each factor as it is or transposed, which costs nothing (the same memory is read with other
-strides), and is closed under differentiation: every order is again one product.
+``Y = A B`` is linear in each factor, and the cotangents are products again: ``dL/dA = G B^T`` and ``dL/dB = A^T G``.
+The primitive therefore takes each factor as it is or transposed, which costs nothing (the same memory is read with
+other strides), and is closed under differentiation: every order is again one product.
 
 Each element of a product is one chain of fused multiply-adds in the order of the inner index, on every path.
 """
