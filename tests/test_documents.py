@@ -1,11 +1,17 @@
 """Every Python block of the README and of docs/ runs, and prints what it says."""
 
 import ast
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+import minimeta
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,3 +47,13 @@ def test_the_commands_of_the_readme_are_there() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("minimeta train maml sinusoid")
     assert "-m pytest" in commands[1]
+
+
+MODULES = [name for _, name, _ in pkgutil.walk_packages(minimeta.__path__, "minimeta.") if not name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("module", ["minimeta", *MODULES])
+def test_examples_in_docstrings(module: str) -> None:
+    names = {name: getattr(minimeta, name) for name in minimeta.__all__} | {"np": np}
+    results = doctest.testmod(importlib.import_module(module), extraglobs=names)
+    assert results.failed == 0

@@ -42,8 +42,10 @@ class MetricsLog:
 
     Examples
     --------
-    >>> with MetricsLog(folder / "metrics.jsonl", step=0) as log:
-    ...     fit(learner, tasks, optimiser, iterations=100, meta_batch=25, seed=0, callbacks=[log])
+    In a run folder, from its first step::
+
+        with MetricsLog(folder / "metrics.jsonl", step=0) as log:
+            fit(learner, tasks, optimiser, iterations=100, meta_batch=25, seed=0, callbacks=[log])
     """
 
     def __init__(self, path: str | os.PathLike[str], step: int) -> None:

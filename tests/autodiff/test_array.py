@@ -379,7 +379,7 @@ def assert_indexes(x: NDArray[Any], key: Any) -> None:
     assert_allclose(gradient, indexed_gradient(x, key, cotangent), rtol=1e-13)
 
 
-@share(2)
+@share(1)
 @given(data=st.data(), shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
 def test_basic_indices(data: st.DataObject, shape: tuple[int, ...]) -> None:
     x = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
@@ -421,7 +421,7 @@ def mixed_keys(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(entries)
 
 
-@share(4)
+@share(1.5)
 @given(data=st.data(), shape=hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4))
 def test_arrays_of_integers_mixed_with_everything(data: st.DataObject, shape: tuple[int, ...]) -> None:
     x = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)

@@ -832,7 +832,7 @@ def test_threads_compute_what_one_thread_computes() -> None:
 # Random programs: their value through the references in complex numbers is the oracle for their gradient
 
 
-@share(2)
+@share(1)
 @given(function=programs(), seed=st.integers(0, 100))
 def test_random_programs(function: Function, seed: int) -> None:
     rng = np.random.default_rng([7, seed])

@@ -59,7 +59,7 @@ def leaf_count(x: Any) -> int:
     return leaf_count(x.value) if isinstance(x, Named) else 1
 
 
-@share(2)
+@share(1)
 @given(x=trees)
 def test_unflatten_is_the_inverse_of_flatten(x: Any) -> None:
     found, structure = tree.flatten(x)

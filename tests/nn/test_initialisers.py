@@ -20,10 +20,20 @@ def assert_moments(weights: Any, variance: float, kurtosis: float) -> None:
     assert abs(weights.var() - variance) < 5 * variance * np.sqrt((kurtosis - 1) / COUNT)
 
 
-def test_he_is_normal_with_variance_2_by_inputs() -> None:
-    weights = he(np.random.default_rng(0), SHAPE, np.float64)
-    assert_moments(weights, 2 / 400, 3.0)
-    assert np.abs(weights).max() > 3.5 * np.sqrt(2 / 400)  # tails: it is not uniform
+@pytest.mark.parametrize(("rectified", "variance"), [(True, 2 / 400), (False, 1 / 400)])
+def test_he_is_normal_with_variance_2_by_inputs_where_they_are_rectified(rectified: bool, variance: float) -> None:
+    weights = he(np.random.default_rng(0), SHAPE, np.float64, rectified)
+    assert_moments(weights, variance, 3.0)
+    assert np.abs(weights).max() > 3.5 * np.sqrt(variance)  # tails: it is not uniform
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+def test_he_keeps_the_second_moment_of_a_signal(rectified: bool) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(200, 400))
+    x = np.maximum(x, 0.0) if rectified else x
+    y = x @ he(rng, SHAPE, np.float64, rectified)
+    assert abs(y.var() - 1.0) < 0.05
 
 
 def test_glorot_is_uniform_with_variance_2_by_inputs_and_outputs() -> None:

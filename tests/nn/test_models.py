@@ -55,9 +55,15 @@ def test_options() -> None:
     rng = np.random.default_rng
     single = mlp((2, 4)).init(rng(0))
     assert len(single) == 1 and single[0]["weight"].dtype == np.float32
-    assert_array_equal(single[0]["weight"], he(rng(0), (2, 4), np.float32))
+    assert_array_equal(single[0]["weight"], he(rng(0), (2, 4), np.float32, False))
     assert_array_equal(mlp((2, 4), initialiser="glorot").init(rng(0))[0]["weight"], glorot(rng(0), (2, 4), np.float32))
     assert_array_equal(mlp((2, 4), initialiser=glorot).init(rng(0))[0]["weight"], glorot(rng(0), (2, 4), np.float32))
+    # The layers after a relu have rectified inputs, and the first one has not.
+    for activation, rectified in (("relu", True), (mm.relu, True), ("tanh", False)):
+        stream = rng(0)
+        for number, layer in enumerate(mlp((2, 4, 3), activation=activation).init(rng(0))):
+            expected = he(stream, layer["weight"].shape, np.float32, number > 0 and rectified)
+            assert_array_equal(layer["weight"], expected)
     model = mlp((1, 2, 1), activation=mm.sin, dtype=np.float64)
     (first, last), x = model.init(rng(0)), np.array([[0.3]])
     assert_allclose(model.apply((first, last), x), np.sin(x @ first["weight"]) @ last["weight"], rtol=1e-14)

@@ -126,8 +126,6 @@ CASES: dict[str, Case] = {
 
 WITHOUT_DERIVATIVE = {"argmax", "equal", "greater", "greater_equal", "less", "less_equal", "not_equal"}
 WITHOUT_DERIVATIVE |= {"logical_and", "logical_not", "logical_or"}
-TRANSFORMATIONS = {"Array", "custom_vjp", "errors", "grad", "hessian", "hvp", "jacobian", "jvp"}
-TRANSFORMATIONS |= {"rematerialize", "tree", "value_and_grad", "vjp"}
 
 
 def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
@@ -140,7 +138,7 @@ def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
 
 
 def test_every_public_operation_is_in_the_table() -> None:
-    assert set(CASES) - {"index"} == set(mm.__all__) - WITHOUT_DERIVATIVE - TRANSFORMATIONS
+    assert set(CASES) - {"index"} == set(mm.operations.__all__) - WITHOUT_DERIVATIVE
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -230,8 +228,8 @@ def test_gradient_and_hessian_vector_product_of_a_network(problem: Function) -> 
 
 @each_problem
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("steps", [1, 3])
-def test_the_meta_gradient(problem: Function, order: int, steps: int) -> None:
+def test_the_meta_gradient(problem: Function, order: int) -> None:
+    steps = 2
     model, loss, theirs, their_loss, task = problem()
     learner = MAML(model, loss, 0.05, steps, order)
     parameters = learner.init(np.random.default_rng(4))

@@ -176,7 +176,7 @@ def test_shapes_are_checked_while_tracing() -> None:
 # Replay
 
 
-@share(1)
+@share(0.3)
 @given(function=programs())
 def test_a_replay_equals_the_eager_run_bit_for_bit(function: Function) -> None:
     x = spread(np.random.default_rng(5), (2, 3), "unit")
