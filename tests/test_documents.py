@@ -49,7 +49,9 @@ def test_the_commands_of_the_readme_are_there() -> None:
     assert "-m pytest" in commands[1]
 
 
-MODULES = [name for _, name, _ in pkgutil.walk_packages(minimeta.__path__, "minimeta.") if not name.endswith("__main__")]
+MODULES = [
+    name for _, name, _ in pkgutil.walk_packages(minimeta.__path__, "minimeta.") if not name.endswith("__main__")
+]
 
 
 @pytest.mark.parametrize("module", ["minimeta", *MODULES])

@@ -45,6 +45,7 @@ def mlp(
     activation: str | Callable[[Any], Any] = "relu",
     initialiser: str | Initialiser = "he",
     batch_norm: bool = False,
+    input_second_moment: float = 1.0,
     dtype: DTypeLike = np.float32,
 ) -> Model:
     """A multi-layer perceptron: ``h <- f(norm(h W + b))`` for each hidden layer, then ``h W + b``.
@@ -60,6 +61,8 @@ def mlp(
     batch_norm
         Whether hidden layers are normalised by the statistics of the current batch. A layer then has an offset after
         the normalisation (which would cancel a bias before it) and no scale, as in MAML's released code.
+    input_second_moment
+        The mean square of the inputs' elements, for initialisers that preserve variance; 1 for normalised data.
     dtype
         Of the parameters.
 
@@ -72,8 +75,10 @@ def mlp(
     Raises
     ------
     ConfigurationError
-        Fewer than two sizes, one that is not positive, or an unknown name.
+        Fewer than two sizes, one that is not positive, a moment that is not, or an unknown name.
     """
+    if not 0 < input_second_moment < float("inf"):
+        raise ConfigurationError(f"mlp: input_second_moment={input_second_moment} must be positive and finite")
     if len(sizes) < 2 or any(size < 1 for size in sizes):
         raise ConfigurationError(f"mlp: sizes={tuple(sizes)} must be at least two positive numbers of features")
     if isinstance(activation, str) and activation not in _ACTIVATIONS:
@@ -86,7 +91,8 @@ def mlp(
         layers = []
         for number, (inputs, outputs) in enumerate(shapes):
             shift = "offset" if batch_norm and number < len(shapes) - 1 else "bias"
-            weight = draw(rng, (inputs, outputs), dtype, number > 0 and function is relu)
+            moment = input_second_moment if number == 0 else 0.5 if function is relu else 1.0
+            weight = draw(rng, (inputs, outputs), dtype, moment)
             layers.append({"weight": weight, shift: np.zeros(outputs, dtype)})
         return tuple(layers)
 

@@ -106,6 +106,10 @@ class Sinusoid:
             Examples(inputs[query].copy(), targets[query].copy()),
         )
 
+    def input_second_moment(self) -> float:
+        """Return the expected square of an input, ``E[x^2]``: 25/3 for both papers, where initial weights need it."""
+        return _second_moment(*self.interval)
+
     def zero_error(self) -> float:
         """Return the expected squared error of predicting 0: 4.2517 for both papers' distributions.
 

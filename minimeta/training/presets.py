@@ -148,8 +148,8 @@ class SinusoidPreset:
         data
             Not needed: waves are drawn, not read.
         """
-        model = mlp((1, *self.hidden, 1), initialiser=self.initialiser)
         tasks = Sinusoid.maml(self.shots, self.queries)
+        model = mlp((1, *self.hidden, 1), initialiser=self.initialiser, input_second_moment=tasks.input_second_moment())
         return Experiment(
             learner=MAML(
                 model,

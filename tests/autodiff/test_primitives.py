@@ -144,7 +144,7 @@ def test_numpy_in_and_numpy_out(primitive: Primitive, data: st.DataObject) -> No
 
 
 @every
-@share(0.3)
+@share(0.2)
 @given(data=st.data())
 def test_bits_do_not_depend_on_the_memory_layout(primitive: Primitive, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))

@@ -20,19 +20,22 @@ def assert_moments(weights: Any, variance: float, kurtosis: float) -> None:
     assert abs(weights.var() - variance) < 5 * variance * np.sqrt((kurtosis - 1) / COUNT)
 
 
-@pytest.mark.parametrize(("rectified", "variance"), [(True, 2 / 400), (False, 1 / 400)])
-def test_he_is_normal_with_variance_2_by_inputs_where_they_are_rectified(rectified: bool, variance: float) -> None:
-    weights = he(np.random.default_rng(0), SHAPE, np.float64, rectified)
+@pytest.mark.parametrize(("moment", "variance"), [(0.5, 2 / 400), (1.0, 1 / 400), (25 / 3, 3 / 25 / 400)])
+def test_he_is_normal_with_variance_one_by_inputs_and_moment(moment: float, variance: float) -> None:
+    weights = he(np.random.default_rng(0), SHAPE, np.float64, moment)
     assert_moments(weights, variance, 3.0)
     assert np.abs(weights).max() > 3.5 * np.sqrt(variance)  # tails: it is not uniform
 
 
-@pytest.mark.parametrize("rectified", [True, False])
-def test_he_keeps_the_second_moment_of_a_signal(rectified: bool) -> None:
+@pytest.mark.parametrize("signal", ["normal", "rectified", "uniform on [-5, 5]"])
+def test_he_gives_a_signal_variance_1(signal: str) -> None:
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(200, 400))
-    x = np.maximum(x, 0.0) if rectified else x
-    y = x @ he(rng, SHAPE, np.float64, rectified)
+    x, moment = rng.normal(size=(200, 400)), 1.0
+    if signal == "rectified":
+        x, moment = np.maximum(x, 0.0), 0.5
+    if signal == "uniform on [-5, 5]":
+        x, moment = rng.uniform(-5, 5, size=(200, 400)), 25 / 3
+    y = x @ he(rng, SHAPE, np.float64, moment)
     assert abs(y.var() - 1.0) < 0.05
 
 
@@ -45,7 +48,7 @@ def test_glorot_is_uniform_with_variance_2_by_inputs_and_outputs() -> None:
 
 @pytest.mark.parametrize("deviation", [0.01, 0.5])
 def test_truncated_normal_ends_at_two_deviations(deviation: float) -> None:
-    weights = truncated_normal(deviation)(np.random.default_rng(0), SHAPE, np.float64)
+    weights = truncated_normal(deviation)(np.random.default_rng(0), SHAPE, np.float64, 1.0)
     assert 1.99 * deviation < np.abs(weights).max() <= 2 * deviation
     # The variance of a normal distribution that is cut at 2: 1 - 4 phi(2) / (2 Phi(2) - 1).
     assert_moments(weights, deviation**2 * 0.7737413, 2.0)
@@ -73,7 +76,7 @@ def test_initialisers_have_names() -> None:
     assert initialiser_of("he") is he
     assert initialiser_of("glorot") is glorot
     assert initialiser_of(he) is he
-    weights = initialiser_of("truncated_normal")(np.random.default_rng(0), (50, 50), np.float64)
+    weights = initialiser_of("truncated_normal")(np.random.default_rng(0), (50, 50), np.float64, False)
     assert 0.019 < np.abs(weights).max() <= 0.02
     with pytest.raises(
         ConfigurationError, match="no initialiser is named 'hee'; there are he, glorot, truncated_normal"

@@ -55,15 +55,15 @@ def test_options() -> None:
     rng = np.random.default_rng
     single = mlp((2, 4)).init(rng(0))
     assert len(single) == 1 and single[0]["weight"].dtype == np.float32
-    assert_array_equal(single[0]["weight"], he(rng(0), (2, 4), np.float32, False))
+    assert_array_equal(single[0]["weight"], he(rng(0), (2, 4), np.float32, 1.0))
     assert_array_equal(mlp((2, 4), initialiser="glorot").init(rng(0))[0]["weight"], glorot(rng(0), (2, 4), np.float32))
     assert_array_equal(mlp((2, 4), initialiser=glorot).init(rng(0))[0]["weight"], glorot(rng(0), (2, 4), np.float32))
-    # The layers after a relu have rectified inputs, and the first one has not.
-    for activation, rectified in (("relu", True), (mm.relu, True), ("tanh", False)):
+    # The first layer sees the data, the others what the activation leaves of a second moment of 1.
+    for activation, left in (("relu", 0.5), (mm.relu, 0.5), ("tanh", 1.0)):
         stream = rng(0)
-        for number, layer in enumerate(mlp((2, 4, 3), activation=activation).init(rng(0))):
-            expected = he(stream, layer["weight"].shape, np.float32, number > 0 and rectified)
-            assert_array_equal(layer["weight"], expected)
+        layers = mlp((2, 4, 3), activation=activation, input_second_moment=9.0).init(rng(0))
+        for layer, moment in zip(layers, (9.0, left), strict=True):
+            assert_array_equal(layer["weight"], he(stream, layer["weight"].shape, np.float32, moment))
     model = mlp((1, 2, 1), activation=mm.sin, dtype=np.float64)
     (first, last), x = model.init(rng(0)), np.array([[0.3]])
     assert_allclose(model.apply((first, last), x), np.sin(x @ first["weight"]) @ last["weight"], rtol=1e-14)
@@ -85,6 +85,7 @@ def test_parameters_follow_from_the_generator_alone(batch_norm: bool) -> None:
         (((3, 0, 1),), "must be at least two positive"),
         (((3, 2), {"activation": "gelu"}), "no activation is named 'gelu'; there are relu, tanh, sigmoid, softplus"),
         (((3, 2), {"initialiser": "zero"}), "no initialiser is named 'zero'"),
+        (((3, 2), {"input_second_moment": 0.0}), "input_second_moment=0.0 must be positive"),
     ],
 )
 def test_settings_are_checked(arguments: Any, message: str) -> None:

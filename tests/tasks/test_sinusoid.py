@@ -86,6 +86,7 @@ def test_anchors(tasks: Sinusoid, zero: float, unadapted: float) -> None:
     x = middles(*tasks.interval, 400)
     waves = amplitude * np.sin(x - phase)
     mean_wave = waves.mean(axis=(0, 1))
+    assert np.square(x).mean() == pytest.approx(tasks.input_second_moment(), rel=1e-3)
     assert np.square(waves).mean() == pytest.approx(tasks.zero_error(), rel=1e-3)
     assert np.square(waves - mean_wave).mean() == pytest.approx(tasks.unadapted_error(), rel=1e-3)
 
