@@ -66,4 +66,10 @@ def programs(draw: st.DrawFn) -> Function:
             values.append(step(values[left], values[right]))
         return mm.sum(values[-1] * constant) + mm.sum(mm.sin(values[len(values) // 2] * x))
 
-    return function
+    wrapped: dict[str, Function] = {
+        "plain": function,
+        "rematerialized": mm.rematerialize(function),
+        "slope": lambda x: mm.jvp(function, (x,), (constant,))[1],
+        "closure": lambda x: mm.sum(mm.grad(lambda y: function(y) * mm.sum(x))(constant) * x),
+    }
+    return wrapped[draw(st.sampled_from(list(wrapped)))]

@@ -4,10 +4,10 @@ A layer ``y = x W`` with ``n`` inputs gives its outputs the variance ``n Var[W] 
 
     Var[W] = 1 / (n E[x**2])
 
-which is ``2/n`` after a relu, since a relu halves the second moment: He et al. 2015 (arXiv:1502.01852, section 2.2). For
-the first layer the second moment is that of the data, 1 if they were normalised. It matters: sinusoid regression takes
-one input in [-5, 5], of second moment 25/3, and with ``2/n`` there the network begins 4 times too steep and MAML learns
-several times more slowly, on some seeds not at all.
+which is ``2/n`` after a relu, since a relu halves the second moment: He et al. 2015 (arXiv:1502.01852, section 2.2).
+For the first layer the second moment is that of the data, 1 if they were normalised. It matters: sinusoid regression
+takes one input in [-5, 5], of second moment 25/3. With ``2/n`` there the network begins 4 times too steep, and MAML
+learns several times more slowly, on some seeds not at all.
 
 An initialiser is a function ``(rng, shape, dtype, second_moment) -> weights`` for a shape ``(..., inputs, outputs)``
 and inputs of that second moment.
