@@ -50,7 +50,7 @@ def alias(x: Any, trace: Trace) -> Array:
         outer = outermost((x,))
         inputs = () if outer is None else (x,)
         return Array(x.value, x.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
-    return Array(fixed(x, True), type(x) is float, trace, next(moments), elementwise.ALIAS, (), {})
+    return Array(fixed(x, True), type(x) in (float, int, bool), trace, next(moments), elementwise.ALIAS, (), {})
 
 
 def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure) -> Recording:

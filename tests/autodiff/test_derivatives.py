@@ -447,6 +447,27 @@ def test_a_region_may_return_an_outer_array_or_a_constant() -> None:
     assert mm.grad(outer)(5.0) == pytest.approx(2 + 10 + 2 + 3 + 2)
 
 
+@pytest.mark.parametrize("wrap", [mm.rematerialize, lambda f: mm.custom_vjp(f, lambda g, y, x: (g[1],))])
+def test_a_region_may_return_an_outer_array_that_it_does_not_use(wrap: Function) -> None:
+    def outer(a: Any) -> Any:
+        first, second = wrap(lambda x: (a, x * 1.0))(a * a)
+        return first * 3.0 + second
+
+    assert mm.grad(outer)(5.0) == 13.0
+
+
+@pytest.mark.parametrize("wrap", [mm.rematerialize, lambda f: mm.custom_vjp(f, lambda g, y, x, b: (g * b, None))])
+def test_a_region_does_not_see_that_its_constant_arguments_were_refilled(wrap: Function) -> None:
+    buffer = np.full(3, 2.0)
+
+    def function(x: Any) -> Any:
+        y = wrap(lambda x, b: x * b)(x, buffer)
+        buffer[...] = np.nan
+        return mm.sum(y)
+
+    assert_array_equal(mm.grad(function)(POINT), [2.0, 2.0, 2.0])
+
+
 def test_a_pullback_with_a_closure() -> None:
     def outer(s: Any) -> Any:
         _, pullback = mm.vjp(lambda x: s * x * x, 3.0)
@@ -491,6 +512,9 @@ def test_rematerialize_of_trees_and_inside_itself() -> None:
 def test_rematerialize_keeps_python_scalars_weak() -> None:
     x = np.ones(2, np.float32)
     assert mm.vjp(lambda s: mm.rematerialize(mm.sin)(s) * x, 2.0)[0].dtype == np.float32
+    for scalar in (3.0, 3, True):
+        region = mm.rematerialize(lambda x, s: x * s)
+        assert mm.vjp(lambda x, r=region, s=scalar: r(x, s), x)[0].dtype == np.float32
 
 
 def test_rematerialize_outside_is_the_function() -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -139,6 +140,27 @@ def test_an_inner_walk_stops_at_its_own_aliases() -> None:
 
     assert mm.grad(function)(1.0) == 20.0
     assert len(calls) == 10
+
+
+def test_an_inner_gradient_costs_the_same_however_long_the_outer_history() -> None:
+    def seconds(length: int) -> float:
+        spent = 0.0
+
+        def function(x: Any) -> Any:
+            nonlocal spent
+            for _ in range(length):
+                x = -x
+            start = time.perf_counter()
+            for _ in range(100):
+                mm.grad(lambda y: mm.sin(x * y))(x)
+            spent = time.perf_counter() - start
+            return x
+
+        mm.grad(function)(1.0)
+        return spent
+
+    # Walking the outer history too would take 100 times as long.
+    assert seconds(10_000) < 10 * min(seconds(10) for _ in range(3))
 
 
 def test_what_was_computed_but_not_used_costs_no_walk() -> None:
