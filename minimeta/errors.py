@@ -8,6 +8,7 @@ built-in exception that numpy users already catch in the same situation.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
@@ -41,6 +42,16 @@ class ComputationError(MinimetaError):
     def __init__(self, message: str) -> None:
         line = user_line()
         super().__init__(f"{message}\n  at {line}" if line else message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy (pickle, between processes) has the line already.
+        return _restore, (type(self), self.args)
+
+
+def _restore(kind: type[ComputationError], arguments: tuple[Any, ...]) -> ComputationError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, *arguments)
+    return error
 
 
 class ShapeError(ComputationError, ValueError):

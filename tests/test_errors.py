@@ -1,5 +1,7 @@
 """Every error is the library's, is what numpy users catch, and names the user's line."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -72,3 +74,11 @@ def test_a_message_ends_with_the_line() -> None:
     message = str(caught.value)
     assert message.endswith(f"\n  at {__file__}:{function.__code__.co_firstlineno + 1}, in function")
     assert message.count("\n") == 1
+
+
+def test_a_copied_error_says_its_line_once() -> None:
+    error = errors.ShapeError("sizes differ")
+    for copied in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert type(copied) is errors.ShapeError
+        assert str(copied) == str(error)
+    assert str(error).count("test_errors.py") == 1

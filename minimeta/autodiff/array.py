@@ -199,11 +199,13 @@ class Array:
             raise TracingError(f"an Array of dtype {self.dtype.name} as an index: indices must be integers")
         return int(self._number("int()"))
 
-    def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if self.trace is None and type(self.value) is np.ndarray:
+            return np.array(self.value, dtype)  # Detached, as after stop_gradient: nothing is lost.
         raise TracingError(
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
-            "calls them), which would lose its derivative. Use minimeta's function of the same name, or return the "
-            "value from the function (value_and_grad, has_aux=True) and convert it outside"
+            "calls them), which would lose its derivative. Use minimeta's function of the same name, return the value "
+            "from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
 
     # numpy's protocols: np.exp(x), np.sum(x) and the like find their counterpart here

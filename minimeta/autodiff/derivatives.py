@@ -335,7 +335,7 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     if outermost(leaves) is None:
         return function(*arguments)
     recording, outputs, output_structure, _ = _run(function, leaves, structure, False)
-    free = free_variables(recording, outputs)
+    free = free_variables(recording.aliases, outputs)
     line = linearise([*recording.aliases, *free], outputs)
     operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
     value = tuple(_value(y) for y in outputs)

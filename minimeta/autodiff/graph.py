@@ -167,13 +167,13 @@ class StraightLine(NamedTuple):
         return [values[i] for i in self.outputs]
 
 
-def free_variables(recording: Recording, outputs: Sequence[Any]) -> list[Array]:
+def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
     """Arrays of open transformations that the outputs depend on other than through the aliases."""
-    since = recording.aliases[0].id
-    aliases = {array.id for array in recording.aliases}
+    since = aliases[0].id
+    own = {array.id for array in aliases}
     found: dict[int, Array] = {}
     for array in _reachable(outputs, since).values():
-        if array.id not in aliases:
+        if array.id not in own:
             found.update({x.id: x for x in array.inputs if x.trace is not None and x.id < since})
     found.update({x.id: x for x in outputs if type(x) is Array and x.trace is not None and x.id < since})
     return [found[moment] for moment in sorted(found)]

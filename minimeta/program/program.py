@@ -22,9 +22,9 @@ import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, Trace, moments
-from minimeta.autodiff.graph import StraightLine, linearise
+from minimeta.autodiff.graph import StraightLine, free_variables, linearise
 from minimeta.autodiff.primitive import constant
-from minimeta.errors import ShapeError
+from minimeta.errors import ShapeError, TracingError
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
     Raises
     ------
     TracingError
-        The function needs a value: a truth value, a float, a numpy array.
+        The function needs a value (a truth value, a float, a numpy array), or takes an Array of an outer transformation
+        by closure.
     """
     leaves, structure = tree.flatten(arguments)
     open_trace = Trace()
@@ -104,12 +105,16 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
     finally:
         open_trace.open = False
     outputs, output_structure = tree.flatten(output)
+    if operands and (free := free_variables(operands, outputs)):
+        raise TracingError(
+            f"trace: the function uses an Array of shape {free[0].shape} of an outer transformation; pass it in"
+        )
     return Program(linearise(operands, outputs), structure, output_structure)
 
 
 def _abstract(x: Any, open_trace: Trace) -> Array:
     weak = type(x) in (float, int, bool)
-    form = x if isinstance(x, Abstract) else _form(constant(x).value)
+    form = x if isinstance(x, Abstract) else _form(x.value if isinstance(x, Array) else constant(x).value)
     return Array(form, weak, open_trace, next(moments))
 
 

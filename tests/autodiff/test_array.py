@@ -520,3 +520,18 @@ def test_expressions_of_many_operators(drawing: Drawing) -> None:
         return (product[0, ::-1] * 2.0 - 1.0).sum() + np.max(np.abs(x))
 
     assert_same(function, x)
+
+
+def test_a_constant_of_a_differentiated_function_can_be_kept() -> None:
+    kept: list[Any] = []
+
+    def loss(x: Any) -> Any:
+        y = mm.sum(mm.square(x))
+        kept.append(mm.stop_gradient(y))
+        return y
+
+    assert_array_equal(mm.grad(loss)(np.array([1.0, 2.0])), [2.0, 4.0])
+    assert float(kept[0]) == 5.0
+    value = np.asarray(kept[0])
+    value[...] = 0.0
+    assert_array_equal(np.asarray(kept), [5.0])

@@ -290,3 +290,13 @@ def test_interpret_gives_numpy_in_the_traced_tree() -> None:
     found: dict[str, list[NDArray[Any]]] = interpret(program, np.array([1.0, 3.0, 2.0]))
     assert_array_equal(found["a"][0], [1.0, 3.0, 2.0])
     assert found["a"][1] == 1 and found["b"] is None
+
+
+def test_an_outer_array_is_an_argument_and_not_a_closure() -> None:
+    def outer(x: Any) -> Any:
+        assert "float64[3]" in str(trace(mm.sin, x))
+        with pytest.raises(TracingError, match=r"an Array of shape \(3,\) of an outer transformation; pass it"):
+            trace(lambda y: y * mm.sin(x), np.ones(3))
+        return mm.sum(x)
+
+    assert_array_equal(mm.grad(outer)(np.ones(3)), np.ones(3))
