@@ -71,27 +71,26 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
         return []
     graph = _reachable(outputs, aliases[0].id)
     active = {array.id for array in aliases}
-    line = []  # what depends on the aliases, in the order of creation, and by which inputs
+    line = []  # what depends on the aliases, in the order of creation
     for moment in sorted(graph):
-        used = [x.id in active for x in graph[moment].inputs]
-        if True in used:
-            active.add(moment)
-            line.append((graph[moment], used))
+        for x in graph[moment].inputs:
+            if x.id in active:
+                active.add(moment)
+                line.append(graph[moment])
+                break
 
     total: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if cotangent is not None and type(output) is Array and output.id in active:
-            total[output.id] = _sum(total.get(output.id), cotangent)
+            _accumulate(total, output, cotangent)
     before = context.walking
     context.walking = (*before, recording.trace)
     try:
         while line:
-            array, used = line.pop()
-            if array.id in total:
-                contributions = _contributions(array, total.pop(array.id), used)
-                for x, contribution in zip(array.inputs, contributions, strict=True):
-                    if contribution is not None and x.id in active:
-                        total[x.id] = _sum(total.get(x.id), contribution)
+            array = line.pop()
+            cotangent = total.pop(array.id, None)
+            if cotangent is not None:
+                _hand_on(array, cotangent, active, total)
     finally:
         context.walking = before
     return [total.get(array.id) for array in aliases]
@@ -105,30 +104,40 @@ def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
         array = stack.pop()
         if array.id not in graph:
             graph[array.id] = array
-            stack += [x for x in array.inputs if x.id >= since]
+            for x in array.inputs:
+                if x.id >= since:
+                    stack.append(x)
     return graph
 
 
-def _contributions(array: Array, cotangent: Any, used: Sequence[bool]) -> Sequence[Any]:
-    """What an array's cotangent gives to each of its inputs."""
+def _hand_on(array: Array, cotangent: Any, active: set[int], total: dict[int, Any]) -> None:
+    """Add what an array's cotangent contributes to those of its inputs."""
     primitive, inputs, params = array.primitive, array.inputs, array.params
     assert primitive is not None and params is not None
     rules = primitive.rules
-    if type(rules) is not tuple:
-        everything: Sequence[Any] = rules(cotangent, array, *inputs, **params)  # type: ignore[operator]
-        return everything
-    contributions: list[Any] = [None] * len(inputs)
-    for i, rule in enumerate(rules):
-        if rule is not None and used[i]:
-            contributions[i] = rule(cotangent, array, *inputs, **params)
-    return contributions
+    if type(rules) is tuple:
+        for x, rule in zip(inputs, rules, strict=False):  # Inputs beyond the rules (indices) have no derivative.
+            if rule is not None and x.id in active:
+                _accumulate(total, x, rule(cotangent, array, *inputs, **params))
+    else:
+        for x, contribution in zip(inputs, rules(cotangent, array, *inputs, **params), strict=True):  # type: ignore[operator]
+            if x.id in active:
+                _accumulate(total, x, contribution)
+
+
+def _accumulate(total: dict[int, Any], x: Array, contribution: Any) -> None:
+    known = total.get(x.id)
+    if known is None:
+        if contribution is not None:
+            total[x.id] = contribution
+    elif contribution is not None:
+        total[x.id] = _sum(known, contribution)
 
 
 def _sum(total: Any, contribution: Any) -> Any:
-    if total is None:
-        return contribution
-    if isinstance(total, tuple):  # a primitive with several results has a tuple of cotangents
-        return tuple([a if b is None else _sum(a, b) for a, b in zip(total, contribution, strict=True)])
+    if isinstance(total, tuple):  # A primitive with several results has a tuple of cotangents.
+        pairs = zip(total, contribution, strict=True)
+        return tuple([b if a is None else a if b is None else _sum(a, b) for a, b in pairs])
     return elementwise.add(total, contribution)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -173,6 +174,9 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
     return trace
 
 
+_value = operator.attrgetter("value")
+
+
 def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
     """Compute ``primitive(*operands, **params)``: the only way anything is computed.
 
@@ -206,7 +210,7 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
     else:
         arrays = tuple([x if type(x) is Array else constant(x, recording) for x in operands])
 
-    values = [array.value for array in arrays]
+    values = list(map(_value, arrays))
     try:
         value = primitive.kernel(*values, **params)
         recording = recording and (primitive.differentiable or type(value) is Abstract)
@@ -214,11 +218,11 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         # A kernel takes values that fit. The shape rule knows the result's form where there are none yet (tracing),
         # and says what does not fit.
         value = primitive.shape(*values, **params)
-        if Abstract not in [type(known) for known in values]:
+        if Abstract not in map(type, values):
             raise IndexingError(str(error)) if isinstance(error, IndexError) else error from None
         if type(value) is Abstract:
             value.line = user_line()
-    if trace is None and Array not in [type(x) for x in operands]:
+    if trace is None and Array not in map(type, operands):
         return np.array(value, order="C") if primitive.view else value
 
     # What is made of Python scalars alone is weak as they are; astype says a dtype and makes it strong.
