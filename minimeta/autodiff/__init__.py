@@ -1,24 +1,23 @@
 """What a differentiable computation is.
 
 Read in this order: ``array`` (a value and how it was computed), ``primitive`` (an operation and the one way to apply
-it), ``operations`` (what there is), ``graph`` (the walk), ``derivatives`` (what users call), ``tree`` (nested
-parameters).
+it), ``operations`` (what there is), ``graph`` (the walk), ``derivatives`` (what users call), ``regions``
+(derivatives computed in another way), ``tree`` (nested parameters).
 """
 
 from minimeta.autodiff.array import Abstract, Array  # first: the operations are written on Arrays
 
 from minimeta.autodiff import operations, tree  # isort: skip
 from minimeta.autodiff.derivatives import (
-    custom_vjp,
     grad,
     hessian,
     hvp,
     jacobian,
     jvp,
-    rematerialize,
     value_and_grad,
     vjp,
 )
+from minimeta.autodiff.regions import custom_vjp, rematerialize
 
 __all__ = [
     "Abstract",

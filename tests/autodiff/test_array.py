@@ -449,6 +449,7 @@ def test_arrays_of_integers_mixed_with_everything(data: st.DataObject, shape: tu
         (slice(None, None, -1), slice(None, None, -2)),
         (slice(5, 0, -3), 2),
         (slice(1, 1), ...),
+        (slice(None, 1, 2**63), slice(2, 1, -(2**70))),
         (..., -1),
         ([0, 1], [2, 0]),
         (0, slice(None), [1, 2]),

@@ -59,6 +59,7 @@ def index(x: ArrayLike, key: Any) -> Value:
         if isinstance(k, builtins.slice):
             start, stop, step = k.indices(side)
             size = len(range(start, stop, step))
+            step = step if size > 1 else 1  # it may be any number then
             result.append(size)
         elif isinstance(k, int):
             if not -side <= k < side:

@@ -208,6 +208,11 @@ def _softmax_reference(x: Any, axes: Shape) -> Any:
     return weights / np.sum(weights, axes, keepdims=True)
 
 
+def _log_softmax_reference(x: Any, axes: Shape) -> Any:
+    shifted = x - np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.sum(np.exp(shifted), axes, keepdims=True))
+
+
 # Rules
 
 
@@ -298,7 +303,7 @@ SOFTMAX = register(
 LOG_SOFTMAX = register(
     "log_softmax",
     shape=_normalised("log_softmax"),
-    reference=lambda x, axes: x - _logsumexp_reference(x, axes, True),
+    reference=_log_softmax_reference,
     rules=(lambda g, y, x, axes: g - elementwise.exp(y) * sum(g, axes, keepdims=True),),
     sample=_sample_reduction(keepdims=None),
 )

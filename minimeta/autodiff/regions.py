@@ -1,0 +1,192 @@
+"""Regions: functions whose derivative is computed in another way than they are.
+
+A region of the computation becomes one node of the graph, ``y = f(x, c)``: its operands are the function's arguments
+``x`` *and* its free variables ``c``, the Arrays that it takes by closure, so that closures have derivatives like
+arguments. Its body is a straight line, which refers to no Array and holds none of the values in between; whatever needs
+them runs it again. Two rules for such a node:
+
+    rematerialize   the ordinary derivative of the body, run again in the backward pass: memory for time
+    custom_vjp      the user's rule for x; the ordinary derivative for c
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array, moments
+from minimeta.autodiff.derivatives import Function
+from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
+from minimeta.autodiff.primitive import Primitive, apply, constant, lasting, outermost
+from minimeta.errors import ShapeError, TracingError
+
+
+class custom_vjp:  # noqa: N801 (used as a decorator)
+    """A function with a derivative of your own.
+
+    ``rule(cotangent, output, *arguments)`` returns the arguments' cotangents: a tuple with one tree (or None for no
+    derivative) for each argument. It is written in minimeta's operations, and is itself differentiated for higher
+    orders. Arrays that the function takes from outside, by closure, keep their ordinary derivative.
+
+    Parameters
+    ----------
+    function
+        Of trees of arrays, to a tree of arrays.
+    rule
+        Its derivative; may be given later, by the decorator :meth:`rule`.
+
+    Examples
+    --------
+    >>> @custom_vjp
+    ... def clipped(x):
+    ...     return x
+    >>> @clipped.rule
+    ... def _(cotangent, output, x):
+    ...     return (minimum(maximum(cotangent, -1.0), 1.0),)
+    >>> grad(lambda x: 5.0 * clipped(x))(2.0)
+    array(1.)
+    """
+
+    def __init__(self, function: Function, rule: Function | None = None) -> None:
+        self._function = function
+        self._rule = rule
+        functools.update_wrapper(self, function)
+
+    def rule(self, rule: Function) -> Function:
+        """Set the rule; use as a decorator."""
+        self._rule = rule
+        return rule
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The function's value."""
+        if self._rule is None:
+            raise TracingError(f"custom_vjp {self._function!r} has no rule yet; give one with @function.rule")
+        return _region(_CUSTOM_VJP, self._function, arguments, rule=self._rule)
+
+
+def rematerialize(function: Function) -> Function:
+    """The same function, whose intermediate values are computed again in the backward pass instead of being kept.
+
+    Parameters
+    ----------
+    function
+        Of trees of arrays, to a tree of arrays; what it takes by closure is differentiated too.
+
+    Returns
+    -------
+    callable
+        Equal to the function, to every order of derivative; it holds the memory of its arguments and results alone.
+    """
+
+    @functools.wraps(function)
+    def transformed(*arguments: Any) -> Any:
+        return _region(_REMATERIALIZE, function, arguments)
+
+    return transformed
+
+
+def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...], **params: Any) -> Any:
+    """Run a function as one node of the graph, whose operands are its arguments and its free variables."""
+    leaves, structure = tree.flatten(arguments)
+    if outermost(leaves) is None:
+        return function(*arguments)
+    recording = record(function, leaves, structure)
+    outputs, output_structure = tree.flatten(recording.output)
+    free = free_variables(recording.aliases, outputs)
+    line = linearise([*recording.aliases, *free], outputs)
+    operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
+    value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
+    structures = {"arguments": structure, "output": output_structure} if primitive is _CUSTOM_VJP else {}
+    node = Array(
+        value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
+    )
+    results = [apply(_PROJECT, node, place=i) for i in range(len(outputs))]
+    for result, y in zip(results, outputs, strict=True):
+        result.weak = y.weak if type(y) is Array else type(y) in (float, int, bool)
+    return tree.unflatten(output_structure, results)
+
+
+def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
+    """Compute a region again and walk it backwards."""
+    recording = record(lambda *values: line.run(values), operands, tree.flatten(tuple(operands))[1])
+    return backward(recording, recording.output, cotangents)
+
+
+def _rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+    return _replay(line, operands, cotangents)
+
+
+def _custom_rule(
+    cotangents: Any,
+    node: Array,
+    *operands: Array,
+    line: StraightLine,
+    rule: Function,
+    arguments: tree.Structure,
+    output: tree.Structure,
+) -> list[Any]:
+    count = _count_leaves(arguments)
+    outputs = [apply(_PROJECT, node, place=i) for i in range(len(line.outputs))]
+    given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
+    trees = tree.unflatten(arguments, operands[:count])
+    answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+    if not isinstance(answer, tuple) or len(answer) != len(trees):
+        raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
+    found: list[Any] = []
+    for position, (argument, cotangent) in enumerate(zip(trees, answer, strict=True)):
+        leaves, structure = tree.flatten(argument)
+        parts = [None] * len(leaves) if cotangent is None else tree.leaves_like(structure, cotangent)
+        for x, g in zip(leaves, parts, strict=True):
+            if g is not None and np.shape(g) != x.shape:
+                raise ShapeError(
+                    f"the rule of a custom_vjp gave argument {position}, of shape {x.shape}, a cotangent of shape "
+                    f"{np.shape(g)}"
+                )
+            found.append(None if g is None else g if type(g) is Array else constant(np.asarray(g, x.dtype)))
+    free = _replay(line, operands, cotangents)[count:] if len(operands) > count else []
+    return [*found, *free]
+
+
+def _project_rule(g: Array, y: Array, node: Array, place: int) -> tuple[Any, ...]:
+    return tuple(g if i == place else None for i in range(len(node.value)))
+
+
+def _kernel_of(primitive: Primitive, *values: Any, **params: Any) -> Any:
+    return primitive.kernel(*values, **params)
+
+
+def _reference_of(primitive: Primitive, *values: Any, **params: Any) -> Any:
+    return primitive.reference(*values, **params)
+
+
+def _structural(name: str, rules: Any, evaluate: bool = True) -> Primitive:
+    """A primitive whose meaning is another computation; it has nothing of its own to test."""
+
+    def run(evaluate: Function) -> Function:
+        return lambda *values, line, **_: tuple(line.run(values, evaluate))
+
+    def pick(values: Any, place: int) -> Any:
+        return values[place]
+
+    def no_sample(draw: Any) -> Any:
+        raise TracingError(f"{name} has no operands of its own")
+
+    def forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Abstract, ...]:
+        known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+        return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
+
+    kernel, reference, shape = (run(_kernel_of), run(_reference_of), forms) if evaluate else (pick, pick, pick)
+    return Primitive(name, shape, reference, rules, no_sample, kernel)
+
+
+def _count_leaves(structure: tree.Structure) -> int:
+    return 1 if structure.kind == "leaf" else sum(_count_leaves(child) for child in structure.children)
+
+
+_REMATERIALIZE = _structural("rematerialize", _rematerialize_rule)
+_CUSTOM_VJP = _structural("custom_vjp", _custom_rule)
+_PROJECT = _structural("project", (_project_rule,), evaluate=False)
