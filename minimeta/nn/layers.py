@@ -9,7 +9,7 @@ over a batch whose first axes are examples and whose last axis is the features.
 from __future__ import annotations
 
 from minimeta.autodiff.array import ArrayLike, Value
-from minimeta.autodiff.operations import mean, sqrt, variance
+from minimeta.autodiff.operations import mean, sqrt, square
 from minimeta.autodiff.operations.shaping import shape_of
 
 
@@ -52,8 +52,8 @@ def batch_norm(
         Added to the (biased) variance; 1e-3 as in the released code.
     """
     axes = tuple(range(len(shape_of(x)) - 1))
-    deviation = x - mean(x, axes, keepdims=True)
-    y = deviation / sqrt(variance(x, axes, keepdims=True) + epsilon)
+    deviation = x - mean(x, axes)
+    y = deviation / sqrt(mean(square(deviation), axes) + epsilon)
     if scale is not None:
         y = y * scale
     return y if offset is None else y + offset

@@ -161,6 +161,12 @@ def test_what_does_not_compute_is_refused(operand: Any) -> None:
             call()
 
 
+def test_a_whole_number_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(DtypeError, match="does not fit into int64"):
+        mm.less(np.arange(2), 2**70)
+    assert_array_equal(mm.add(np.zeros(2), 2**70), [2.0**70] * 2)
+
+
 def test_masked_arrays_are_refused() -> None:
     masked = np.ma.MaskedArray([1.0, 2.0], [True, False])
     calls: list[Callable[[], Any]] = [

@@ -232,17 +232,17 @@ def test_the_error_names_the_function_and_a_way_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "message"),
     [
-        lambda x: np.exp(x, where=np.array([True, False])),
-        lambda x: np.sum(x, dtype=np.float32),
-        lambda x: np.sum(x, where=np.array([True, False])),
-        lambda x: np.mean(x, 0, np.float32),
-        lambda x: np.reshape(x, (2, 1), order="F"),
+        (lambda x: np.exp(x, where=np.array([True, False])), r"np\.exp of an Array.*'where'.*computes it by exp\(x"),
+        (lambda x: np.sum(x, dtype=np.float32), r"np\.sum of an Array.*'dtype'.*computes it by sum\(x"),
+        (lambda x: np.mean(x, 0, np.float32), r"np\.mean of an Array.*too many positional arguments"),
+        (lambda x: np.reshape(x, (2, 1), order="F"), r"np\.reshape of an Array.*'order'"),
+        (lambda x: np.where(x > 0), r"np\.where of an Array.*missing a required argument"),
     ],
 )
-def test_arguments_that_are_not_supported_are_type_errors(call: Function) -> None:
-    with pytest.raises(TypeError):
+def test_arguments_that_are_not_supported_are_named(call: Function, message: str) -> None:
+    with pytest.raises(TracingError, match=message):
         inside(call, np.ones(2))
 
 
@@ -266,6 +266,22 @@ def test_an_array_does_not_become_a_numpy_array(call: Function) -> None:
 def test_the_error_of_conversion_says_why() -> None:
     with pytest.raises(TracingError, match=r"was about to become a numpy array.*has_aux=True"):
         inside(np.asarray, np.ones(2))
+
+
+def test_what_is_detached_may_become_a_numpy_array() -> None:
+    history: list[Any] = []
+
+    def function(x: Any) -> Any:
+        history.append(mm.stop_gradient(x))
+        found = np.asarray(x > 1.0)
+        assert type(found) is np.ndarray and found.dtype == np.bool_
+        found[...] = False
+        return mm.sum(x * np.asarray(mm.stop_gradient(x), np.float32))
+
+    assert_array_equal(mm.grad(function)(np.array([1.0, 2.0])), [1.0, 2.0])
+    assert_array_equal(np.asarray(history), [[1.0, 2.0]])
+    with pytest.raises(TracingError, match="was about to become a numpy array"):
+        trace(lambda x: np.asarray(mm.stop_gradient(x)), np.ones(2))
 
 
 def test_an_array_is_never_an_output() -> None:

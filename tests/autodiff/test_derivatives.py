@@ -323,6 +323,11 @@ def test_jvp_of_trees_and_of_independent_outputs() -> None:
     assert_array_equal(tangent["product"][0], 23.0)
 
 
+def test_jvp_of_what_is_no_float_is_refused() -> None:
+    with pytest.raises(DtypeError, match="jvp of a function that returns dtype int64"):
+        mm.jvp(lambda x: (x, mm.argmax(x)), (POINT,), (POINT,))
+
+
 def test_jacobian_row_by_row() -> None:
     def function(x: Any) -> Any:
         return mm.tanh(MATRIX @ x)

@@ -14,7 +14,7 @@ from random_programs import programs
 import minimeta as mm
 from minimeta import nn
 from minimeta.autodiff.array import Abstract
-from minimeta.autodiff.primitive import Primitive, context
+from minimeta.autodiff.primitive import Primitive, apply, context
 from minimeta.errors import ShapeError, TracingError
 from minimeta.learners import MAML
 from minimeta.program import Program, interpret, trace
@@ -162,6 +162,28 @@ def test_what_needs_a_value_is_named_with_the_users_line(use: Function, message:
             trace(traced, 1.0)
         assert f"\n  at {__file__}:" in str(caught.value)
         assert context.walking == ()
+
+
+def test_tracing_inside_a_transformation() -> None:
+    def function(s: Any) -> Any:
+        return trace(lambda x: x * x, s).run(apply, s)
+
+    assert mm.grad(function)(3.0) == 6.0
+    with pytest.raises(TracingError, match=r"uses an Array of shape \(\) of an outer transformation; pass it in"):
+        mm.grad(lambda s: trace(lambda x: x * s, np.ones(3)).run(apply, np.ones(3)))(3.0)
+
+
+def test_a_program_is_differentiated_like_the_function() -> None:
+    def function(x: Any) -> Any:
+        return mm.sum(mm.rematerialize(lambda y: mm.sin(y) * y)(x) * mm.softmax(x))
+
+    x = np.array([0.3, -1.2, 0.7])
+    program = trace(function, x)
+    assert_array_equal(program.run(apply, x), function(x))
+    assert_array_equal(mm.grad(lambda x: program.run(apply, x))(x), mm.grad(function)(x))
+    assert_allclose(mm.hessian(lambda x: program.run(apply, x))(x), mm.hessian(function)(x), rtol=1e-12)
+    slope = trace(mm.grad(function), x)
+    assert_allclose(mm.jacobian(lambda x: slope.run(apply, x))(x), mm.hessian(function)(x), rtol=1e-12)
 
 
 def test_shapes_are_checked_while_tracing() -> None:
