@@ -114,7 +114,7 @@ class SinusoidPreset:
     hidden: tuple[int, ...] = setting((40, 40), paper="40 40", code="40 40")
     """Widths of the hidden layers, each followed by ReLU."""
     initialiser: Literal["he", "truncated_normal"] = setting("he", code="truncated normal, standard deviation 0.01")
-    """Distribution of the initial weights."""
+    """Distribution of the initial weights; `he` takes the second moment of the inputs, 25/3, into account."""
     inner_learning_rate: float = setting(0.01, paper="0.01", code="0.001 by default, and in the documented command")
     """Step size of adaptation."""
     inner_steps: int = setting(1, paper="1", code="1")
