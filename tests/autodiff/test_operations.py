@@ -135,6 +135,7 @@ def test_clip(drawing: Drawing) -> None:
     for low, high in ((-1.0, 1.0), (None, 0.5), (-0.5, None), (1.0, -1.0)):
         assert_same(lambda x, a=low, b=high: mm.clip(x, a, b), np.clip(x, low, high), x)
         assert_same(lambda x, a=low, b=high: np.clip(x, a, b), np.clip(x, low, high), x)
+        assert_same(lambda x, a=low, b=high: np.clip(x, a_min=a, a_max=b), np.clip(x, low, high), x)
 
 
 @share(0.2)

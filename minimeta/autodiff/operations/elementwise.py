@@ -184,7 +184,6 @@ def minimum(x: ArrayLike, y: ArrayLike) -> Value:
     return apply(MINIMUM, x, y)
 
 
-@answers(np.clip)
 def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Value:
     """``min(max(x, low), high)``; None leaves a side open.
 
@@ -198,6 +197,12 @@ def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = No
     if low is None and high is None:
         raise ShapeError("clip without bounds: give low, high or both")
     return apply(CLIP, x, -np.inf if low is None else low, np.inf if high is None else high)
+
+
+@answers(np.clip)
+def _clip(x: ArrayLike, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Value:
+    """:func:`clip` under the four names that numpy has for two bounds."""
+    return clip(x, a_min if min is None else min, a_max if max is None else max)
 
 
 @answers(np.where)
