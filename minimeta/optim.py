@@ -7,7 +7,7 @@
 
 ``init(parameters)`` makes the state, a tree of arrays; ``update(gradient, state, parameters)`` returns new parameters
 and a new state. The number of steps ``t`` is part of the state, and an array like the rest, so that an update can be
-traced, saved and resumed.
+traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape ().
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.operations import astype, power, sqrt, square
+from minimeta.autodiff.operations import add, astype, power, sqrt, square, subtract
 from minimeta.errors import ConfigurationError
 
 
@@ -48,7 +48,7 @@ def sgd(learning_rate: float) -> Optimiser:
     _check("sgd", learning_rate=learning_rate)
 
     def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        return tree.map(lambda p, g: p - learning_rate * g, parameters, gradient), state
+        return tree.map(lambda p, g: subtract(p, learning_rate * g), parameters, gradient), state
 
     return Optimiser(lambda parameters: (), update)
 
@@ -66,8 +66,8 @@ def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
     _check("momentum", fractions={"decay": decay}, learning_rate=learning_rate)
 
     def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        velocity = tree.map(lambda v, g: decay * v + g, state, gradient)
-        return tree.map(lambda p, v: p - learning_rate * v, parameters, velocity), velocity
+        velocity = tree.map(lambda v, g: add(decay * v, g), state, gradient)
+        return tree.map(lambda p, v: subtract(p, learning_rate * v), parameters, velocity), velocity
 
     return Optimiser(_zeros, update)
 
@@ -90,15 +90,15 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
         return {"step": np.zeros(()), "first_moment": _zeros(parameters), "second_moment": _zeros(parameters)}
 
     def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        step = state["step"] + 1.0
-        first = tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state["first_moment"], gradient)
-        second = tree.map(lambda v, g: beta2 * v + (1 - beta2) * square(g), state["second_moment"], gradient)
+        step = add(state["step"], 1.0)
+        first = tree.map(lambda m, g: add(beta1 * m, (1 - beta1) * g), state["first_moment"], gradient)
+        second = tree.map(lambda v, g: add(beta2 * v, (1 - beta2) * square(g)), state["second_moment"], gradient)
         # The corrections of both moments as one step size and one epsilon: the same formula, two passes fewer.
         root = sqrt(1.0 - power(beta2, step))
         size, shift = learning_rate * root / (1.0 - power(beta1, step)), epsilon * root
 
         def moved(p: Any, m: Any, v: Any) -> Any:
-            return p - astype(size, p.dtype) * m / (sqrt(v) + astype(shift, p.dtype))
+            return subtract(p, astype(size, p.dtype) * m / (sqrt(v) + astype(shift, p.dtype)))
 
         return tree.map(moved, parameters, first, second), {
             "step": step,

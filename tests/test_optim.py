@@ -186,3 +186,16 @@ def test_gradients_of_another_form_are_refused(make: Callable[[], optim.Optimise
 def test_settings_are_checked(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "optimiser", [optim.sgd(0.1), optim.momentum(0.1), optim.adam()], ids=["sgd", "momentum", "adam"]
+)
+def test_parameters_without_axes_stay_arrays(optimiser: optim.Optimiser) -> None:
+    parameters: Any = {"scale": np.array(2.0), "shift": np.array(1.0, np.float32)}
+    state = optimiser.init(parameters)
+    for _ in range(2):
+        parameters, state = optimiser.update(parameters, state, parameters)
+    for leaf in [*mm.tree.flatten(parameters)[0], *mm.tree.flatten(state)[0]]:
+        assert type(leaf) is np.ndarray and leaf.shape == ()
+    assert parameters["shift"].dtype == np.float32

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minimeta.autodiff import grad, tree, value_and_grad
-from minimeta.autodiff.operations import stop_gradient
+from minimeta.autodiff.operations import stop_gradient, subtract
 from minimeta.errors import ConfigurationError
 from minimeta.learners.learner import MetaGradient
 from minimeta.nn.models import Model
@@ -90,7 +90,7 @@ class MAML:
             # theta_{k+1} = theta_k - a grad L_S(theta_k)
             parameters = trajectory[-1]
             gradient = grad(self._loss)(stop_gradient(parameters) if self.order == 1 else parameters, support)
-            trajectory.append(tree.map(lambda p, g: p - self.inner_learning_rate * g, parameters, gradient))
+            trajectory.append(tree.map(lambda p, g: subtract(p, self.inner_learning_rate * g), parameters, gradient))
         return tuple(trajectory)
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
