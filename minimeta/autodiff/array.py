@@ -208,7 +208,7 @@ class Array:
             "from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
 
-    # numpy's protocols: np.exp(x), np.sum(x) and the like find their counterpart here
+    # numpy's protocols: np.exp(x), np.sum(x) and the like find their answer (protocols.py)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
         if method != "__call__":
@@ -272,10 +272,10 @@ class Array:
     def __abs__(self) -> Value:
         return operations.absolute(self)
 
-    def __eq__(self, other: object) -> Value:
+    def __eq__(self, other: Any) -> Value:
         return operations.equal(self, other)
 
-    def __ne__(self, other: object) -> Value:
+    def __ne__(self, other: Any) -> Value:
         return operations.not_equal(self, other)
 
     def __lt__(self, other: ArrayLike) -> Value:

@@ -11,7 +11,6 @@ differentiated, and so every order of derivative exists.
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
 import threading
@@ -29,9 +28,7 @@ from minimeta.errors import (
     DtypeError,
     IndexingError,
     LeakedArrayError,
-    MinimetaError,
     ShapeError,
-    TracingError,
     user_line,
 )
 
@@ -375,48 +372,3 @@ def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, 
             f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)"
         )
     return result
-
-
-# numpy's functions
-
-_counterparts: dict[Any, Callable[..., Any]] = {}
-
-
-def answers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare which numpy functions a public operation stands in for when they are called on an Array."""
-
-    def declare(operation: Callable[..., Any]) -> Callable[..., Any]:
-        _counterparts.update(dict.fromkeys(functions, operation))
-        return operation
-
-    return declare
-
-
-def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> Value:
-    """Compute what a numpy function would, by the operation that stands in for it.
-
-    Raises
-    ------
-    TracingError
-        There is none, or it does not take these arguments.
-    """
-    operation = _counterparts.get(function)
-    if operation is None:
-        raise TracingError(
-            f"np.{function.__name__} of an Array is not supported: it has no derivative here. Write it with minimeta's "
-            "operations, or give it a derivative with minimeta.custom_vjp"
-        )
-    try:
-        return operation(*arguments, **keywords)
-    except TypeError as error:
-        if isinstance(error, MinimetaError):
-            raise
-        signature = inspect.signature(operation)
-        try:
-            signature.bind(*arguments, **keywords)
-        except TypeError as mismatch:
-            raise TracingError(
-                f"np.{function.__name__} of an Array: {mismatch}. minimeta computes it by "
-                f"{operation.__name__}{signature}"
-            ) from None
-        raise

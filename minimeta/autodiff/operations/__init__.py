@@ -74,7 +74,7 @@ from minimeta.autodiff.operations.shaping import (
     swapaxes,
     transpose,
 )
-from minimeta.autodiff.primitive import answer as answer
+from minimeta.autodiff.protocols import answer as answer
 
 abs = absolute
 

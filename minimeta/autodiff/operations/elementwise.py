@@ -20,7 +20,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, apply, register
+from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
 CONVERTIBLE = (

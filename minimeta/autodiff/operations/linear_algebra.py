@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, apply, register
+from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, answers, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, apply, register
+from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
 Axis: TypeAlias = int | Sequence[int] | None
@@ -242,6 +243,10 @@ def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Val
     return x * elementwise.where(zero, 0.0, _restore(g, x, axes, keepdims) / elementwise.where(zero, 1.0, length))
 
 
+def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
+    return g - elementwise.exp(y) * sum(g, axes, keepdims=True)
+
+
 def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     count = _count(x.shape, axes)
     return _spread(g / float(count) if count else g, x, axes, keepdims)
@@ -304,7 +309,7 @@ LOG_SOFTMAX = register(
     "log_softmax",
     shape=_normalised("log_softmax"),
     reference=_log_softmax_reference,
-    rules=(lambda g, y, x, axes: g - elementwise.exp(y) * sum(g, axes, keepdims=True),),
+    rules=(_log_softmax_rule,),
     sample=_sample_reduction(keepdims=None),
 )
 ARGMAX = register(

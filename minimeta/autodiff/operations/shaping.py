@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
-from minimeta.autodiff.primitive import Draw, Primitive, answers, apply, constant, register
+from minimeta.autodiff.primitive import Draw, Primitive, apply, constant, register
+from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
 
 
