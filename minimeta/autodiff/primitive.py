@@ -159,7 +159,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
     """
     trace: Trace | None = None
     for array in arrays:
-        if type(array) is Array and (own := array.trace) is not None:
+        if type(array) is Array and (own := array.trace) is not trace and own is not None:
             if own.open:
                 if trace is None or own.moment < trace.moment:
                     trace = own
@@ -171,7 +171,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
     return trace
 
 
-_value = operator.attrgetter("value")
+_value = operator.attrgetter("value")  # with map, the quickest way through a row of Arrays
 
 
 def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
