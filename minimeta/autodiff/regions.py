@@ -155,38 +155,40 @@ def _project_rule(g: Array, y: Array, node: Array, place: int) -> tuple[Any, ...
     return tuple(g if i == place else None for i in range(len(node.value)))
 
 
-def _kernel_of(primitive: Primitive, *values: Any, **params: Any) -> Any:
+def by_kernel(primitive: Primitive, *values: Any, **params: Any) -> Any:
+    """Compute one step of a straight line by its kernel."""
     return primitive.kernel(*values, **params)
 
 
-def _reference_of(primitive: Primitive, *values: Any, **params: Any) -> Any:
+def by_reference(primitive: Primitive, *values: Any, **params: Any) -> Any:
+    """Compute one step of a straight line by its numpy reference."""
     return primitive.reference(*values, **params)
 
 
-def _structural(name: str, rules: Any, evaluate: bool = True) -> Primitive:
-    """A primitive whose meaning is another computation; it has nothing of its own to test."""
+def _running(evaluate: Function) -> Function:
+    return lambda *values, line, **_: tuple(line.run(values, evaluate))
 
-    def run(evaluate: Function) -> Function:
-        return lambda *values, line, **_: tuple(line.run(values, evaluate))
 
-    def pick(values: Any, place: int) -> Any:
-        return values[place]
+def _forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Abstract, ...]:
+    known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+    return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
 
-    def no_sample(draw: Any) -> Any:
-        raise TracingError(f"{name} has no operands of its own")
 
-    def forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Abstract, ...]:
-        known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-        return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
+def _pick(values: Any, place: int) -> Any:
+    return values[place]
 
-    kernel, reference, shape = (run(_kernel_of), run(_reference_of), forms) if evaluate else (pick, pick, pick)
-    return Primitive(name, shape, reference, rules, no_sample, kernel)
+
+def _no_sample(draw: Any) -> Any:
+    raise TracingError("a region has no operands of its own: its meaning is another computation")
 
 
 def _count_leaves(structure: tree.Structure) -> int:
     return 1 if structure.kind == "leaf" else sum(_count_leaves(child) for child in structure.children)
 
 
-_REMATERIALIZE = _structural("rematerialize", _rematerialize_rule)
-_CUSTOM_VJP = _structural("custom_vjp", _custom_rule)
-_PROJECT = _structural("project", (_project_rule,), evaluate=False)
+# Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
+_REMATERIALIZE = Primitive(
+    "rematerialize", _forms, _running(by_reference), _rematerialize_rule, _no_sample, _running(by_kernel)
+)
+_CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, _no_sample, _running(by_kernel))
+_PROJECT = Primitive("project", _pick, _pick, (_project_rule,), _no_sample, _pick)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.regions import by_reference
 from minimeta.program.program import Program
 
 
@@ -30,8 +30,4 @@ def interpret(program: Program, *arguments: Any) -> Any:
     tree of numpy.ndarray
     """
     with np.errstate(all="ignore"):
-        return program.run(_reference, *arguments)
-
-
-def _reference(primitive: Primitive, *operands: Any, **params: Any) -> Any:
-    return primitive.reference(*operands, **params)
+        return program.run(by_reference, *arguments)
