@@ -1,0 +1,95 @@
+// Vectors: what a register of this level holds, and the few operations that the language does not write with + - * /.
+//
+// A Vec<T> is a vector of the compiler's own kind, so arithmetic and comparisons are ordinary expressions (a comparison
+// gives a vector of integers, all bits set where it holds, and `mask ? x : y` selects). The whole extension is compiled
+// once per level, and a level differs from another in the width of its vectors alone: every operation here acts on each
+// lane by itself and is rounded once, so the width cannot be seen in a result. A sum over lanes could; so there is none.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+// GCC keeps a constant array of vectors in registers only if every loop over it is unrolled.
+#define MINIMETA_UNROLL _Pragma("GCC unroll 32")
+
+namespace minimeta::simd {
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64, kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kBytes = 32, kRegisters = 16;
+#else
+constexpr int kBytes = 16, kRegisters = 32;
+#endif
+
+template <class T> constexpr int kLanes = kBytes / sizeof(T);
+
+template <class T, int Lanes> struct VectorOf {
+  typedef T type __attribute__((vector_size(Lanes * sizeof(T))));
+};
+template <class T, int Lanes = kLanes<T>> using Vec = typename VectorOf<T, Lanes>::type;
+
+// Memory need not be aligned to more than its elements.
+template <class V, class T> V load(const T* from) {
+  V x;
+  std::memcpy(&x, from, sizeof(V));
+  return x;
+}
+template <class V, class T> void store(T* to, V x) { std::memcpy(to, &x, sizeof(V)); }
+
+// The same value in every lane. Not V{} + s, which is an addition (and turns -0 into 0).
+template <class V, class T> inline V broadcast(T s) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<V, Vec<float, 16>>) return _mm512_set1_ps(s);
+  if constexpr (std::is_same_v<V, Vec<double, 8>>) return _mm512_set1_pd(s);
+#endif
+#if defined(__AVX2__)
+  if constexpr (std::is_same_v<V, Vec<float, 8>>) return _mm256_set1_ps(s);
+  if constexpr (std::is_same_v<V, Vec<double, 4>>) return _mm256_set1_pd(s);
+#endif
+  V x;
+  for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i) x[i] = s;
+  return x;
+}
+
+// a b + c with one rounding, in one instruction.
+template <class V> inline V fma(V a, V b, V c) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<V, Vec<float, 16>>) return _mm512_fmadd_ps(a, b, c);
+  if constexpr (std::is_same_v<V, Vec<double, 8>>) return _mm512_fmadd_pd(a, b, c);
+#endif
+#if defined(__AVX2__)
+  if constexpr (std::is_same_v<V, Vec<float, 8>>) return _mm256_fmadd_ps(a, b, c);
+  if constexpr (std::is_same_v<V, Vec<double, 4>>) return _mm256_fmadd_pd(a, b, c);
+  if constexpr (std::is_same_v<V, Vec<float, 4>>) return _mm_fmadd_ps(a, b, c);
+  if constexpr (std::is_same_v<V, Vec<double, 2>>) return _mm_fmadd_pd(a, b, c);
+#elif defined(__aarch64__)
+  if constexpr (std::is_same_v<V, Vec<float, 4>>) return vfmaq_f32(c, a, b);
+  if constexpr (std::is_same_v<V, Vec<double, 2>>) return vfmaq_f64(c, a, b);
+#endif
+  if constexpr (std::is_arithmetic_v<V>) {
+    return std::fma(a, b, c);
+  } else {
+    V x;
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(a[0]); ++i) x[i] = std::fma(a[i], b[i], c[i]);
+    return x;
+  }
+}
+
+// The same bits as another type of vector.
+template <class To, class From> To bits(From x) {
+  static_assert(sizeof(To) == sizeof(From));
+  To y;
+  std::memcpy(&y, &x, sizeof(To));
+  return y;
+}
+
+}  // namespace minimeta::simd
