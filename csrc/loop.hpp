@@ -63,6 +63,15 @@ template <int N, class Row> void for_each_row(const Loop<N>& loop, char* const (
   }
 }
 
+// Moves the pointers from the first element of the walk to element `i` of it.
+template <int N> void move_to(const Loop<N>& loop, Index i, char* (&data)[N]) {
+  for (int d = 0; d < loop.ndim && i > 0; ++d) {
+    const Index step = i % loop.shape[d];
+    for (int n = 0; n < N; ++n) data[n] += step * loop.strides[d][n];
+    i /= loop.shape[d];
+  }
+}
+
 template <int N, class Row> void for_each_row(const View* const (&operands)[N], Row row) {
   Loop<N> loop;
   plan(loop, operands, 0, operands[0]->ndim);

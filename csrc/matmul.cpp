@@ -1,141 +1,145 @@
-// Every element of a product is one chain of fused multiply-adds, in increasing p, starting from 0:
+// Matrix products on the register tile (tile.hpp), in blocks that stay in a cache.
 //
-//   c[i,j] = fma(a[i,k-1], b[k-1,j], ... fma(a[i,0], b[0,j], 0))
+//   for a block of `kColumns` columns of c, for a block of `kTerms` of the inner index (b's block: the second cache)
+//     for a block of `kRows` rows (a's block: beside it)
+//       for each panel of b (the first cache), for each few rows: the tile
 //
-// One register tile computes all of them: a few rows of c by one panel of columns stay in registers while p runs.
-// a is only ever broadcast, so its strides do not matter; the panel's rows of b must be contiguous. Where they are
-// not (b transposed, or fewer columns left than a panel has) the panel is first copied, padded with zeros whose
-// results are never stored. Or both operands trade places, c^T = b^T a^T, where that copies less: the chain of each
-// element is the same, so the choice cannot be seen in the bits.
+// A small product is a single block. b is read where it lies; it is copied panel by panel where its rows are not
+// contiguous (b transposed), and where it is read often enough: large, or the last columns of many rows, which are filled
+// up to a vector with zeros whose results are never stored. Or both operands trade places, c^T = b^T a^T, where that copies less. None of
+// this shows in a result: each element is one chain of fused multiply-adds in increasing p (tile.hpp).
 #include "matmul.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <utility>
 
 #include "loop.hpp"
+#include "parallel.hpp"
+#include "tile.hpp"
 
 namespace minimeta {
 namespace {
 
-constexpr int kRows = 5;  // rows by a panel of two registers: 10 accumulators, 2 of b, the rest for addresses
+constexpr Index kColumns = 240, kTerms = 256, kRows = 96;
+constexpr Index kLarge = 64 * 1024;  // bytes of b that are no longer next to the processor
 
 // A matrix with strides in elements.
 template <class T> struct Matrix {
   T* data;
   Index row, column;
   Matrix transposed() const { return {data, column, row}; }
+  Matrix at(Index i, Index j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// The loops over rows and columns are constant and unrolled, and a sum is never indexed otherwise: so it stays in
-// registers from the first multiply-add to the store.
-template <class T, int Rows, int Columns>
-void tile(Index k, Matrix<const T> a, const T* __restrict b, Index b_row, T* __restrict c, Index c_row) {
-  T sum[Rows][Columns] = {};
-  for (Index p = 0; p < k; ++p) {
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      const T scale = a.data[i * a.row + p * a.column];
-#pragma GCC unroll 16
-      for (int j = 0; j < Columns; ++j) sum[i][j] = std::fma(scale, b[p * b_row + j], sum[i][j]);
+// Columns of b, a row at a time, filled up with zeros to the width of the panel.
+template <class T> void pack(Index terms, Matrix<const T> b, Index columns, Index width, T* panel) {
+  for (Index p = 0; p < terms; ++p, panel += width) {
+    const T* row = b.data + p * b.row;
+    for (Index j = 0; j < columns; ++j) panel[j] = row[j * b.column];
+    for (Index j = columns; j < width; ++j) panel[j] = 0;
+  }
+}
+
+template <class T> struct Factors {
+  Index m, k, n;
+  Matrix<const T> a, b;
+  Matrix<T> c;
+};
+
+template <class T> void product(const Factors<T>& f) {
+  constexpr Index lanes = simd::kLanes<T>;
+  const bool large = f.k * f.n * Index{sizeof(T)} > kLarge;
+  const bool often = f.m >= kRows / 2, copies = f.b.column != 1 || (large && often), padded = copies || often;
+  const Index most_columns = large ? kColumns : f.n, most_terms = large ? kTerms : std::max<Index>(f.k, 1), most_rows = large ? kRows : f.m;
+
+  Index few[64];  // a small product takes less time than an allocation
+  std::unique_ptr<Index[]> many(f.m > 32 ? new Index[static_cast<std::size_t>(2 * f.m)] : nullptr);
+  Index *a_rows = many ? many.get() : few, *c_rows = a_rows + f.m;
+  for (Index i = 0; i < f.m; ++i) {
+    a_rows[i] = i * f.a.row;
+    c_rows[i] = i * f.c.row;
+  }
+  std::unique_ptr<T[]> scratch;
+  if (padded && (copies || f.n % lanes != 0)) {
+    const Index packed = copies ? (std::min(f.n, most_columns) + lanes - 1) / lanes : 3;  // vectors
+    scratch.reset(new T[static_cast<std::size_t>(packed * lanes * std::min(f.k, most_terms))]);
+  }
+
+  Product<T> q{{1, 1, 0}, nullptr, a_rows, {0, 0, f.a.column}, nullptr, {0, 0, 0}, nullptr, c_rows, f.c.column, false};
+  for (Index j0 = 0; j0 < f.n; j0 += most_columns) {
+    const Index columns = std::min(most_columns, f.n - j0);
+    for (Index p0 = 0; p0 == 0 || p0 < f.k; p0 += most_terms) {
+      const Index terms = std::min(most_terms, f.k - p0);
+      q.counts[2] = terms;
+      q.a = f.a.at(0, p0).data;
+      q.accumulate = p0 > 0;
+      for (Index i0 = 0; i0 < f.m; i0 += most_rows) {
+        T* panel = scratch.get();
+        for (Index j = 0, width; j < columns; j += width) {
+          width = panel_width<T>(columns - j, padded);
+          const Index exist = std::min(width, columns - j);
+          const Matrix<const T> b = f.b.at(p0, j0 + j);
+          q.c = f.c.at(0, j0 + j).data;
+          if (copies || exist < width) {
+            if (i0 == 0) pack(terms, b, exist, width, panel);
+            q.b = panel;
+            q.b_steps[2] = width;
+            panel += terms * width;
+          } else {
+            q.b = b.data;
+            q.b_steps[2] = b.row;
+          }
+          multiply_panel(q, i0, std::min(f.m, i0 + most_rows), width, exist);
+        }
+      }
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 16
-    for (int j = 0; j < Columns; ++j) c[i * c_row + j] = sum[i][j];
 }
 
-template <class T, int Columns, int Rows = kRows>
-void tile_of(int rows, Index k, Matrix<const T> a, const T* b, Index b_row, T* c, Index c_row) {
-  if constexpr (Rows > 0) {
-    if (rows == Rows)
-      tile<T, Rows, Columns>(k, a, b, b_row, c, c_row);
-    else
-      tile_of<T, Columns, Rows - 1>(rows, k, a, b, b_row, c, c_row);
-  }
+// The same product on several threads: the longer side of c is shared out.
+template <class T> void shared_product(const Factors<T>& f) {
+  constexpr Index panel = 2 * simd::kLanes<T>;
+  const Index work = f.m * f.n * std::max<Index>(f.k, 1);
+  if (f.m >= f.n)
+    parallel_for(f.m, work, [&](Index first, Index last) {
+      product<T>({last - first, f.k, f.n, f.a.at(first, 0), f.b, f.c.at(first, 0)});
+    });
+  else
+    parallel_for((f.n + panel - 1) / panel, work, [&](Index first, Index last) {
+      const Index j = first * panel;
+      product<T>({f.m, f.k, std::min(f.n, last * panel) - j, f.a, f.b.at(0, j), f.c.at(0, j)});
+    });
 }
 
-template <class T> constexpr int kPanel = 64 / sizeof(T);  // two 32-byte registers
-
-// `columns` columns of b, a row at a time, padded with zeros to the width of the panel.
-template <class T> void pack(Index k, Matrix<const T> b, int columns, int width, T* panel) {
-  for (Index p = 0; p < k; ++p) {
-    for (int j = 0; j < columns; ++j) panel[p * width + j] = b.data[p * b.row + j * b.column];
-    for (int j = columns; j < width; ++j) panel[p * width + j] = 0;
-  }
-}
-
-// Rows are dealt out evenly, so that 6 are 3 and 3, not 5 and a slow 1. A tile that does not fit c as it lies (fewer
-// columns, or c transposed) is computed beside it.
-template <class T, int Columns>
-void panel_product(Index m, Index k, Matrix<const T> a, const T* b, Index b_row, Matrix<T> c, int columns) {
-  const bool fits = columns == Columns && c.column == 1;
-  T beside[kRows * Columns];
-  Index blocks = (m + kRows - 1) / kRows;
-  for (Index i = 0, rows; i < m; i += rows, --blocks) {
-    rows = (m - i + blocks - 1) / blocks;
-    T* target = c.data + i * c.row;
-    tile_of<T, Columns>(static_cast<int>(rows), k, {a.data + i * a.row, a.row, a.column}, b, b_row,
-                        fits ? target : beside, fits ? c.row : Columns);
-    if (fits) continue;
-    for (Index r = 0; r < rows; ++r)
-      for (int j = 0; j < columns; ++j) target[r * c.row + j * c.column] = beside[r * Columns + j];
-  }
-}
-
-template <class T>
-void product(Index m, Index k, Index n, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, T* scratch) {
-  for (Index j = 0; j < n; j += kPanel<T>) {
-    const int columns = static_cast<int>(std::min<Index>(kPanel<T>, n - j));
-    const int width = columns > kPanel<T> / 2 ? kPanel<T> : kPanel<T> / 2;
-    Matrix<const T> panel{b.data + j * b.column, b.row, b.column};
-    if (columns < width || b.column != 1) {
-      pack(k, panel, columns, width, scratch);
-      panel = {scratch, width, 1};
-    }
-    const Matrix<T> target{c.data + j * c.column, c.row, c.column};
-    if (width == kPanel<T>)
-      panel_product<T, kPanel<T>>(m, k, a, panel.data, panel.row, target, columns);
-    else
-      panel_product<T, kPanel<T> / 2>(m, k, a, panel.data, panel.row, target, columns);
-  }
-}
-
-// A rough count of cycles: registers multiplied, elements packed.
-template <class T> double cost(Index m, Index k, Index n, Index b_column) {
-  const double half = kPanel<T> / 2;
-  const double padded = std::ceil(static_cast<double>(n) / half) * half;
-  const double packed = b_column != 1 ? static_cast<double>(n) : static_cast<double>(n % (kPanel<T> / 2));
-  return static_cast<double>(k) * (static_cast<double>(m) * padded / kPanel<T> + packed);
+// A rough count of cycles: vectors multiplied, elements copied.
+template <class T> Index cost(Index m, Index n, Index b_column) {
+  constexpr Index lanes = simd::kLanes<T>;
+  return m * ((n + lanes - 1) / lanes) + 2 * (b_column != 1 ? n : n % lanes);
 }
 
 template <class T> void matmul(const View& x, const View& y, const View& result) {
   const int d = x.ndim - 2;
   const Index element = sizeof(T);
-  const Index m = x.shape[d], k = x.shape[d + 1], n = y.shape[d + 1];
+  Factors<T> f{x.shape[d], x.shape[d + 1], y.shape[d + 1], {}, {}, {nullptr, y.shape[d + 1], 1}};
   // A stride along an axis of size 1 is never taken; 1 says that it is as good as contiguous.
   const auto step = [=](const View& v, int axis) { return v.shape[axis] == 1 ? 1 : v.strides[axis] / element; };
-  Matrix<const T> a{nullptr, step(x, d), step(x, d + 1)}, b{nullptr, step(y, d), step(y, d + 1)};
-  Matrix<T> c{nullptr, n, 1};
-  const bool swap = cost<T>(n, k, m, a.row) < cost<T>(m, k, n, b.column);
-  const bool packs = swap ? a.row != 1 || m % kPanel<T> : b.column != 1 || n % kPanel<T>;
-  if (k > PTRDIFF_MAX / Index{64}) throw std::invalid_argument("matmul: the inner size is too large");
-  const std::unique_ptr<T[]> scratch(packs ? new T[static_cast<std::size_t>(k * kPanel<T>)] : nullptr);
+  f.a = {nullptr, step(x, d), step(x, d + 1)};
+  f.b = {nullptr, step(y, d), step(y, d + 1)};
+  const bool trade = cost<T>(f.n, f.m, f.a.row) < cost<T>(f.m, f.n, f.b.column);
 
   Loop<3> batch;
   plan<3>(batch, {&x, &y, &result}, 0, d);
-  char* data[3] = {x.data, y.data, result.data};
-  for_each_row<3>(batch, data, [&](char* const* first, const Index* strides, Index size) {
-    for (Index i = 0; i < size; ++i) {
-      a.data = reinterpret_cast<const T*>(first[0] + i * strides[0]);
-      b.data = reinterpret_cast<const T*>(first[1] + i * strides[1]);
-      c.data = reinterpret_cast<T*>(first[2] + i * strides[2]);
-      if (swap)
-        product<T>(n, k, m, b.transposed(), a.transposed(), c.transposed(), scratch.get());
-      else
-        product<T>(m, k, n, a, b, c, scratch.get());
+  const Index products = count(d, x.shape), work = count(result) * std::max<Index>(f.k, 1);
+  parallel_for(products, products > 1 ? work : 0, [&](Index first, Index last) {
+    Factors<T> g = f;
+    for (Index i = first; i < last; ++i) {
+      char* data[3] = {x.data, y.data, result.data};
+      move_to(batch, i, data);
+      g.a.data = reinterpret_cast<const T*>(data[0]);
+      g.b.data = reinterpret_cast<const T*>(data[1]);
+      g.c.data = reinterpret_cast<T*>(data[2]);
+      shared_product<T>(trade ? Factors<T>{g.n, g.k, g.m, g.b.transposed(), g.a.transposed(), g.c.transposed()} : g);
     }
   });
 }

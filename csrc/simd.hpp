@@ -35,6 +35,9 @@ template <class T> constexpr int kLanes = kBytes / sizeof(T);
 template <class T, int Lanes> struct VectorOf {
   typedef T type __attribute__((vector_size(Lanes * sizeof(T))));
 };
+template <class T> struct VectorOf<T, 1> {
+  using type = T;
+};
 template <class T, int Lanes = kLanes<T>> using Vec = typename VectorOf<T, Lanes>::type;
 
 // Memory need not be aligned to more than its elements.
@@ -54,10 +57,16 @@ template <class V, class T> inline V broadcast(T s) {
 #if defined(__AVX2__)
   if constexpr (std::is_same_v<V, Vec<float, 8>>) return _mm256_set1_ps(s);
   if constexpr (std::is_same_v<V, Vec<double, 4>>) return _mm256_set1_pd(s);
+  if constexpr (std::is_same_v<V, Vec<float, 4>>) return _mm_set1_ps(s);
+  if constexpr (std::is_same_v<V, Vec<double, 2>>) return _mm_set1_pd(s);
 #endif
-  V x;
-  for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i) x[i] = s;
-  return x;
+  if constexpr (std::is_same_v<V, T>) {
+    return s;
+  } else {
+    V x;
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i) x[i] = s;
+    return x;
+  }
 }
 
 // a b + c with one rounding, in one instruction.

@@ -1,0 +1,169 @@
+// One register tile runs every product: matrices, and the three forms of a convolution.
+//
+//   c[i, j] (+)= sum over s, t, p of  a[i; s, t, p] * b[s, t, p; j]
+//
+// The reduction is three nested loops, outermost first (images, rows of a window, terms that lie evenly apart); a matrix
+// product needs only the last. A few rows of c by a panel of two or three vectors stay in registers while they run. a is
+// only ever broadcast, one element at a time, so its rows may begin anywhere (a table says where) and its steps may be
+// any; the rows of b are contiguous vectors. So no operand is ever unfolded into a matrix for the sake of the product.
+//
+// Fewer columns than a vector has are computed by the same tile with narrower vectors.
+//
+// Each element of c is one chain of fused multiply-adds in the order of the loops, starting from 0, or from c where the
+// product continues an earlier part of the same chain: a long reduction may be cut anywhere without changing a bit.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "array.hpp"
+#include "simd.hpp"
+
+namespace minimeta {
+
+template <class T> struct Product {
+  Index counts[3];  // of the three loops
+  const T* a;
+  const Index* a_rows;  // where row i of a begins, in elements
+  Index a_steps[3];
+  const T* b;  // every row of the panel can be read in full
+  Index b_steps[3];
+  T* c;
+  const Index* c_rows;
+  Index c_column;  // how far two columns of c lie apart
+  bool accumulate;
+};
+
+// Rows of a tile `vectors` wide. Its sums, a row of b and one element of a share the registers; more than eight rows
+// would not find a register for where each of them begins.
+constexpr int tile_rows(int vectors) { return std::min(8, (simd::kRegisters - vectors - 1) / vectors); }
+
+namespace detail {
+
+// `columns` of the panel's exist in c.
+template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& q, Index first, Index columns) {
+  using Vec = simd::Vec<T, Lanes>;
+  constexpr int lanes = Lanes, width = Vectors * Lanes;
+  const bool direct = columns == width && q.c_column == 1;
+  const T* a_row[Rows];
+  T* c_row[Rows];
+  MINIMETA_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    a_row[i] = q.a + q.a_rows[first + i];
+    c_row[i] = q.c + q.c_rows[first + i];
+  }
+  Vec sum[Rows][Vectors];
+  if (!q.accumulate) {
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      MINIMETA_UNROLL
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
+    }
+  } else if (direct) {
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      MINIMETA_UNROLL
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c_row[i] + j * lanes);
+    }
+  } else {
+    T beside[width] = {};
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      for (Index j = 0; j < columns; ++j) beside[j] = c_row[i][j * q.c_column];
+      MINIMETA_UNROLL
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(beside + j * lanes);
+    }
+  }
+  const Index terms = q.counts[2], a_step = q.a_steps[2], b_step = q.b_steps[2];
+  for (Index s = 0; s < q.counts[0]; ++s) {
+    for (Index t = 0; t < q.counts[1]; ++t) {
+      Index a = s * q.a_steps[0] + t * q.a_steps[1];
+      const T* b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
+      for (Index p = 0; p < terms; ++p, a += a_step, b += b_step) {
+        Vec row[Vectors];
+        MINIMETA_UNROLL
+        for (int j = 0; j < Vectors; ++j) row[j] = simd::load<Vec>(b + j * lanes);
+        MINIMETA_UNROLL
+        for (int i = 0; i < Rows; ++i) {
+          const Vec scale = simd::broadcast<Vec>(a_row[i][a]);
+          MINIMETA_UNROLL
+          for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::fma(scale, row[j], sum[i][j]);
+        }
+      }
+    }
+  }
+  if (direct) {
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      MINIMETA_UNROLL
+      for (int j = 0; j < Vectors; ++j) simd::store(c_row[i] + j * lanes, sum[i][j]);
+    }
+  } else {
+    T beside[width];
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      MINIMETA_UNROLL
+      for (int j = 0; j < Vectors; ++j) simd::store(beside + j * lanes, sum[i][j]);
+      for (Index j = 0; j < columns; ++j) c_row[i][j * q.c_column] = beside[j];
+    }
+  }
+}
+
+template <class T> using Tile = void (*)(const Product<T>&, Index, Index);
+
+template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(std::integer_sequence<int, Rows...>) {
+  return std::array<Tile<T>, sizeof...(Rows)>{tile<T, Rows + 1, Vectors, Lanes>...};
+}
+template <class T, int Vectors, int Lanes>
+constexpr auto tiles = tiles_of<T, Vectors, Lanes>(std::make_integer_sequence<int, tile_rows(Vectors)>{});
+
+// Rows are dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1.
+template <class T, int Vectors, int Lanes = simd::kLanes<T>>
+void panel(const Product<T>& q, Index first, Index last, Index columns) {
+  constexpr Index most = tile_rows(Vectors);
+  Index blocks = (last - first + most - 1) / most;
+  for (Index i = first, rows; i < last; i += rows, --blocks) {
+    rows = (last - i + blocks - 1) / blocks;
+    tiles<T, Vectors, Lanes>[static_cast<std::size_t>(rows - 1)](q, i, columns);
+  }
+}
+
+// The next narrower vector: a half, down to the smallest register, then single elements.
+template <class T> constexpr int narrower(int lanes) { return lanes * int{sizeof(T)} > 16 ? lanes / 2 : 1; }
+
+template <class T, int Lanes> void narrow_panel(const Product<T>& q, Index first, Index last, Index width) {
+  if (width == Lanes)
+    panel<T, 1, Lanes>(q, first, last, width);
+  else if constexpr (Lanes > 1)
+    narrow_panel<T, narrower<T>(Lanes)>(q, first, last, width);
+}
+
+}  // namespace detail
+
+// The width of the panel to take next, where so many columns are left. Vectors go in pairs, in a trio where their number
+// is odd, and alone, too few sums to keep the multipliers busy, only where there is no other. The columns that do not
+// fill a vector go in narrower ones; or, where `padded`, as one vector of which some columns do not exist.
+template <class T> Index panel_width(Index left, bool padded) {
+  constexpr Index lanes = simd::kLanes<T>;
+  const Index vectors = padded ? (left + lanes - 1) / lanes : left / lanes;
+  if (vectors > 0) return lanes * (vectors == 1 ? 1 : vectors % 2 ? 3 : 2);
+  int width = lanes;
+  while (width > left) width = detail::narrower<T>(width);
+  return width;
+}
+
+// The rows [first, last) of a panel of such a width, of which c has `columns` columns.
+template <class T> void multiply_panel(const Product<T>& q, Index first, Index last, Index width, Index columns) {
+  constexpr Index lanes = simd::kLanes<T>;
+  if (width == 2 * lanes)
+    detail::panel<T, 2>(q, first, last, columns);
+  else if (width == 3 * lanes)
+    detail::panel<T, 3>(q, first, last, columns);
+  else if (width == lanes)
+    detail::panel<T, 1>(q, first, last, columns);
+  else
+    detail::narrow_panel<T, detail::narrower<T>(lanes)>(q, first, last, width);
+}
+
+}  // namespace minimeta
