@@ -1,13 +1,11 @@
-// Matrix products on the register tile (tile.hpp), in blocks that stay in a cache.
+// Matrix products on the register tile (tile.hpp), in blocks that stay in a cache:
 //
-//   for a block of `kColumns` columns of c, for a block of `kTerms` of the inner index (b's block: the second cache)
-//     for a block of `kRows` rows (a's block: beside it)
-//       for each panel of b (the first cache), for each few rows: the tile
+//   for a block of columns of c, for a block of terms of the inner index (b's block: the second cache)
+//     for a block of rows (a's block: beside it), for a panel of b (the first cache), for a few rows: the tile
 //
-// A small product is a single block. b is read where it lies; it is copied panel by panel where its rows are not
-// contiguous (b transposed), and where it is read often enough: large, or the last columns of many rows, which are filled
-// up to a vector with zeros whose results are never stored. Or both operands trade places, c^T = b^T a^T, where that copies less. None of
-// this shows in a result: each element is one chain of fused multiply-adds in increasing p (tile.hpp).
+// A small product is a single block, and b is read where it lies. A large b that many rows read is copied, so that its
+// panels are contiguous. Or both factors trade places, c^T = b^T a^T, where that copies less. None of this shows in a
+// result: each element is one chain of fused multiply-adds in increasing order of the inner index.
 #include "matmul.hpp"
 
 #include <algorithm>
@@ -21,7 +19,7 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kColumns = 240, kTerms = 256, kRows = 96;
+constexpr Index kColumns = 240, kTerms = 256;
 constexpr Index kLarge = 64 * 1024;  // bytes of b that are no longer next to the processor
 
 // A matrix with strides in elements.
@@ -32,15 +30,6 @@ template <class T> struct Matrix {
   Matrix at(Index i, Index j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// Columns of b, a row at a time, filled up with zeros to the width of the panel.
-template <class T> void pack(Index terms, Matrix<const T> b, Index columns, Index width, T* panel) {
-  for (Index p = 0; p < terms; ++p, panel += width) {
-    const T* row = b.data + p * b.row;
-    for (Index j = 0; j < columns; ++j) panel[j] = row[j * b.column];
-    for (Index j = columns; j < width; ++j) panel[j] = 0;
-  }
-}
-
 template <class T> struct Factors {
   Index m, k, n;
   Matrix<const T> a, b;
@@ -48,10 +37,8 @@ template <class T> struct Factors {
 };
 
 template <class T> void product(const Factors<T>& f) {
-  constexpr Index lanes = simd::kLanes<T>;
-  const bool large = f.k * f.n * Index{sizeof(T)} > kLarge;
-  const bool often = f.m >= kRows / 2, copies = f.b.column != 1 || (large && often), padded = copies || often;
-  const Index most_columns = large ? kColumns : f.n, most_terms = large ? kTerms : std::max<Index>(f.k, 1), most_rows = large ? kRows : f.m;
+  const bool large = f.k * f.n * Index{sizeof(T)} > kLarge, copy = f.b.column != 1 || (large && f.m >= kOften);
+  const Index columns = large ? kColumns : f.n, terms = large ? kTerms : std::max<Index>(f.k, 1);
 
   Index few[64];  // a small product takes less time than an allocation
   std::unique_ptr<Index[]> many(f.m > 32 ? new Index[static_cast<std::size_t>(2 * f.m)] : nullptr);
@@ -60,41 +47,13 @@ template <class T> void product(const Factors<T>& f) {
     a_rows[i] = i * f.a.row;
     c_rows[i] = i * f.c.row;
   }
-  std::unique_ptr<T[]> scratch;
-  if (padded && (copies || f.n % lanes != 0)) {
-    const Index packed = copies ? (std::min(f.n, most_columns) + lanes - 1) / lanes : 3;  // vectors
-    scratch.reset(new T[static_cast<std::size_t>(packed * lanes * std::min(f.k, most_terms))]);
-  }
-
-  Product<T> q{{1, 1, 0}, nullptr, a_rows, {0, 0, f.a.column}, nullptr, {0, 0, 0}, nullptr, c_rows, f.c.column, false};
-  for (Index j0 = 0; j0 < f.n; j0 += most_columns) {
-    const Index columns = std::min(most_columns, f.n - j0);
-    for (Index p0 = 0; p0 == 0 || p0 < f.k; p0 += most_terms) {
-      const Index terms = std::min(most_terms, f.k - p0);
-      q.counts[2] = terms;
-      q.a = f.a.at(0, p0).data;
-      q.accumulate = p0 > 0;
-      for (Index i0 = 0; i0 < f.m; i0 += most_rows) {
-        T* panel = scratch.get();
-        for (Index j = 0, width; j < columns; j += width) {
-          width = panel_width<T>(columns - j, padded);
-          const Index exist = std::min(width, columns - j);
-          const Matrix<const T> b = f.b.at(p0, j0 + j);
-          q.c = f.c.at(0, j0 + j).data;
-          if (copies || exist < width) {
-            if (i0 == 0) pack(terms, b, exist, width, panel);
-            q.b = panel;
-            q.b_steps[2] = width;
-            panel += terms * width;
-          } else {
-            q.b = b.data;
-            q.b_steps[2] = b.row;
-          }
-          multiply_panel(q, i0, std::min(f.m, i0 + most_rows), width, exist);
-        }
-      }
+  Scratch<T> scratch;
+  for (Index j = 0; j < f.n; j += columns)
+    for (Index p = 0; p == 0 || p < f.k; p += terms) {
+      const Product<T> block{{1, 1, std::min(terms, f.k - p)}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column},
+                             f.b.at(p, j).data, {0, 0, f.b.row}, f.c.at(0, j).data, c_rows, f.c.column, p > 0};
+      multiply(block, f.m, std::min(columns, f.n - j), f.b.column, copy, scratch);
     }
-  }
 }
 
 // The same product on several threads: the longer side of c is shared out.

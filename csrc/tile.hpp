@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
 
 #include "array.hpp"
@@ -27,7 +28,7 @@ template <class T> struct Product {
   const T* a;
   const Index* a_rows;  // where row i of a begins, in elements
   Index a_steps[3];
-  const T* b;  // every row of the panel can be read in full
+  const T* b;
   Index b_steps[3];
   T* c;
   const Index* c_rows;
@@ -141,6 +142,24 @@ template <class T, int Lanes> void narrow_panel(const Product<T>& q, Index first
 
 }  // namespace detail
 
+// Memory that grows to what the largest product so far has asked for.
+template <class T> class Scratch {
+ public:
+  T* take(Index size) {
+    if (size > size_) {
+      memory_.reset(new T[static_cast<std::size_t>(size)]);
+      size_ = size;
+    }
+    return memory_.get();
+  }
+
+ private:
+  std::unique_ptr<T[]> memory_;
+  Index size_ = 0;
+};
+
+namespace detail {
+
 // The width of the panel to take next, where so many columns are left. Vectors go in pairs, in a trio where their number
 // is odd, and alone, too few sums to keep the multipliers busy, only where there is no other. The columns that do not
 // fill a vector go in narrower ones; or, where `padded`, as one vector of which some columns do not exist.
@@ -149,21 +168,65 @@ template <class T> Index panel_width(Index left, bool padded) {
   const Index vectors = padded ? (left + lanes - 1) / lanes : left / lanes;
   if (vectors > 0) return lanes * (vectors == 1 ? 1 : vectors % 2 ? 3 : 2);
   int width = lanes;
-  while (width > left) width = detail::narrower<T>(width);
+  while (width > left) width = narrower<T>(width);
   return width;
 }
 
-// The rows [first, last) of a panel of such a width, of which c has `columns` columns.
+// The panel's rows of b one after another, filled up with zeros.
+template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, T* panel) {
+  for (Index s = 0; s < q.counts[0]; ++s)
+    for (Index t = 0; t < q.counts[1]; ++t)
+      for (Index p = 0; p < q.counts[2]; ++p, panel += width) {
+        const T* row = q.b + s * q.b_steps[0] + t * q.b_steps[1] + p * q.b_steps[2];
+        for (Index j = 0; j < columns; ++j) panel[j] = row[j * b_column];
+        for (Index j = columns; j < width; ++j) panel[j] = 0;
+      }
+}
+
+// The rows [first, last) of a panel of such a width.
 template <class T> void multiply_panel(const Product<T>& q, Index first, Index last, Index width, Index columns) {
-  constexpr Index lanes = simd::kLanes<T>;
+  constexpr int lanes = simd::kLanes<T>;
   if (width == 2 * lanes)
-    detail::panel<T, 2>(q, first, last, columns);
+    panel<T, 2>(q, first, last, columns);
   else if (width == 3 * lanes)
-    detail::panel<T, 3>(q, first, last, columns);
+    panel<T, 3>(q, first, last, columns);
   else if (width == lanes)
-    detail::panel<T, 1>(q, first, last, columns);
+    panel<T, 1>(q, first, last, columns);
   else
-    detail::narrow_panel<T, detail::narrower<T>(lanes)>(q, first, last, width);
+    narrow_panel<T, narrower<T>(lanes)>(q, first, last, width);
+}
+
+}  // namespace detail
+
+constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all read
+
+// c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
+// columns do not lie side by side; so are in any case the last columns of many rows, to fill a vector.
+template <class T> void multiply(const Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
+  constexpr Index lanes = simd::kLanes<T>, rows = 96;  // of a that stay in the second cache
+  const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
+  const bool padded = copy || m >= kOften;
+  const Index vectors = copy ? (n + lanes - 1) / lanes : padded && n % lanes != 0 ? 3 : 0;
+  T* const packed = vectors > 0 ? scratch.take(vectors * lanes * terms) : nullptr;
+  for (Index i = 0; i < m; i += rows) {
+    T* target = packed;
+    for (Index j = 0, width; j < n; j += width) {
+      width = detail::panel_width<T>(n - j, padded);
+      const Index columns = std::min(width, n - j);
+      Product<T> panel = q;
+      panel.b += j * b_column;
+      panel.c += j * q.c_column;
+      if (copy || columns < width) {
+        if (i == 0) detail::pack(panel, b_column, columns, width, target);
+        panel.b = target;
+        panel.b_steps[2] = width;
+        panel.b_steps[1] = width * q.counts[2];
+        panel.b_steps[0] = panel.b_steps[1] * q.counts[1];
+        target += terms * width;
+      }
+      detail::multiply_panel(panel, i, std::min(m, i + rows), width, columns);
+    }
+  }
 }
 
 }  // namespace minimeta
