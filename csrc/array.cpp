@@ -23,6 +23,12 @@ Index count(int ndim, const Index* shape) {
   return total;
 }
 
+Index work(std::initializer_list<Index> factors) {
+  double steps = 1;
+  for (const Index factor : factors) steps *= static_cast<double>(factor);
+  return steps < 9e18 ? static_cast<Index>(steps) : PTRDIFF_MAX;
+}
+
 void describe(View& result, const char* operation, Dtype dtype, int ndim, const Index* shape) {
   if (ndim > kMaxDims)
     throw std::invalid_argument(std::string(operation) + ": the result would have " + std::to_string(ndim) +

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -53,6 +54,9 @@ inline void describe(View& result, const char* operation, Dtype dtype, const Vie
 
 Index count(int ndim, const Index* shape);
 inline Index count(const View& view) { return count(view.ndim, view.shape); }
+
+// How much there is to do, to decide by: the product of the factors, or the largest Index where that does not fit.
+Index work(std::initializer_list<Index> factors);
 
 bool same_shape(const View& x, const View& y);
 std::string to_string(int ndim, const Index* shape);

@@ -59,13 +59,13 @@ template <class T> void product(const Factors<T>& f) {
 // The same product on several threads: the longer side of c is shared out.
 template <class T> void shared_product(const Factors<T>& f) {
   constexpr Index panel = 2 * simd::kLanes<T>;
-  const Index work = f.m * f.n * std::max<Index>(f.k, 1);
+  const Index steps = work({f.m, f.n, f.k});
   if (f.m >= f.n)
-    parallel_for(f.m, work, [&](Index first, Index last) {
+    parallel_for(f.m, steps, [&](Index first, Index last) {
       product<T>({last - first, f.k, f.n, f.a.at(first, 0), f.b, f.c.at(first, 0)});
     });
   else
-    parallel_for((f.n + panel - 1) / panel, work, [&](Index first, Index last) {
+    parallel_for((f.n + panel - 1) / panel, steps, [&](Index first, Index last) {
       const Index j = first * panel;
       product<T>({f.m, f.k, std::min(f.n, last * panel) - j, f.a, f.b.at(0, j), f.c.at(0, j)});
     });
@@ -89,8 +89,8 @@ template <class T> void matmul(const View& x, const View& y, const View& result)
 
   Loop<3> batch;
   plan<3>(batch, {&x, &y, &result}, 0, d);
-  const Index products = count(d, x.shape), work = count(result) * std::max<Index>(f.k, 1);
-  parallel_for(products, products > 1 ? work : 0, [&](Index first, Index last) {
+  const Index products = count(d, x.shape);
+  parallel_for(products, work({count(result), f.k}), [&](Index first, Index last) {
     Factors<T> g = f;
     for (Index i = first; i < last; ++i) {
       char* data[3] = {x.data, y.data, result.data};

@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include "convolution.hpp"
 #include "elementwise.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
@@ -239,11 +240,6 @@ void define_reductions(py::module_& m) {
       arg("x"), "Whether every element is finite.");
 }
 
-Index multiply_adds(const View& x, const View& result) {
-  const double work = static_cast<double>(count(x)) * static_cast<double>(result.shape[result.ndim - 1]);
-  return work < kWorthReleasing ? 0 : kWorthReleasing;  // as a product of integers it need not fit
-}
-
 void define_products_and_indexing(py::module_& m) {
   using py::arg, py::handle;
   m.def(
@@ -255,7 +251,7 @@ void define_products_and_indexing(py::module_& m) {
         if (transpose_x) swap_last_axes(x);
         if (transpose_y) swap_last_axes(y);
         check_matmul(x, y, result);
-        return compute(result, multiply_adds(x, result), [&] { run_matmul(x, y, result); });
+        return compute(result, work({count(result), x.shape[x.ndim - 1]}), [&] { run_matmul(x, y, result); });
       },
       arg("x"), arg("y"), arg("transpose_x") = false, arg("transpose_y") = false,
       "The product of (..., m, k) and (..., k, n), each given as it is or with its last two axes swapped.");
@@ -283,6 +279,63 @@ void define_products_and_indexing(py::module_& m) {
         return compute(result, count(updates), [&] { run_scatter_add(updates, indices.data(), k, result); });
       },
       arg("updates"), py::kw_only(), arg("shape"), "Zeros of a shape with updates added at indices, in order.");
+}
+
+// Each position of g meets a window of an image.
+Index convolution_work(const View& g, const View& w) {
+  return work({count(g), w.shape[0], w.shape[1], w.shape[2]});
+}
+
+void read(Windows& windows, const char* operation, py::handle strides, py::handle padding) {
+  read(windows.strides, operation, "strides", strides);
+  read(windows.padding, operation, "padding", padding);
+}
+
+void define_convolutions(py::module_& m) {
+  using py::arg, py::handle;
+  m.def(
+      "conv2d",
+      [](handle images, handle kernel, handle strides, handle padding) {
+        View x, w, result;
+        Windows windows;
+        read(x, "conv2d", "x", images);
+        read(w, "conv2d", "w", kernel);
+        read(windows, "conv2d", strides, padding);
+        check_conv2d(x, w, windows, result);
+        return compute(result, convolution_work(result, w), [&] { run_conv2d(x, w, windows, result); });
+      },
+      arg("x"), arg("w"), arg("strides"), arg("padding"),
+      "The convolution of images (N, H, W, I) by a kernel (kh, kw, I, O); padding top, bottom, left, right.");
+  m.def(
+      "conv2d_input",
+      [](handle cotangent, handle kernel, handle strides, handle padding, handle image) {
+        View g, w, result;
+        Windows windows;
+        Shape size;
+        read(g, "conv2d_input", "g", cotangent);
+        read(w, "conv2d_input", "w", kernel);
+        read(windows, "conv2d_input", strides, padding);
+        read(size, "conv2d_input", "size", image);
+        check_conv2d_input(g, w, windows, size, result);
+        return compute(result, convolution_work(g, w), [&] { run_conv2d_input(g, w, windows, result); });
+      },
+      arg("g"), arg("w"), arg("strides"), arg("padding"), arg("size"),
+      "The transpose of conv2d with respect to its images, of size (H, W).");
+  m.def(
+      "conv2d_weight",
+      [](handle images, handle cotangent, handle strides, handle padding, handle kernel) {
+        View x, g, result;
+        Windows windows;
+        Shape size;
+        read(x, "conv2d_weight", "x", images);
+        read(g, "conv2d_weight", "g", cotangent);
+        read(windows, "conv2d_weight", strides, padding);
+        read(size, "conv2d_weight", "size", kernel);
+        check_conv2d_weight(x, g, windows, size, result);
+        return compute(result, convolution_work(g, result), [&] { run_conv2d_weight(x, g, windows, result); });
+      },
+      arg("x"), arg("g"), arg("strides"), arg("padding"), arg("size"),
+      "The transpose of conv2d with respect to its kernel, of size (kh, kw).");
 }
 
 void define_copies(py::module_& m) {
@@ -404,6 +457,7 @@ PYBIND11_MODULE(_native, m) {
   define_elementwise(m);
   define_reductions(m);
   define_products_and_indexing(m);
+  define_convolutions(m);
   define_copies(m);
   define_views(m);
 }

@@ -1,0 +1,385 @@
+// The three forms of a convolution on the register tile (tile.hpp), without unfolding an image into a matrix.
+//
+// A few rows of an image are copied once, surrounded by their zeros. In that copy every window is a set of rows of
+// memory, so each form is a product whose left factor begins wherever a table says:
+//
+//   form     rows of c               reduction, outermost first               right factor
+//   conv     positions y, x          kernel row k; its columns and channels   w[k, l, i; o]
+//   input    pixels of one residue   kernel rows, columns; channels of g      w[k, l, o; i], transposed once
+//   weight   taps k, l, i            images; positions y; positions x         g[n, y, x; o]
+//
+// With a stride s, a pixel meets only those taps k that leave its own residue, k = y + top (mod s). For each pair of
+// residues the pixels are then a convolution of g with stride 1 by a part of the taps, last one first: nothing is
+// computed for the zeros in between.
+//
+// Threads share the rows of c. So each element is one chain of fused multiply-adds in the order above.
+#include "convolution.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "layout.hpp"
+#include "parallel.hpp"
+#include "tile.hpp"
+
+namespace minimeta {
+namespace {
+
+constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
+constexpr Index kPixels = 128;        // terms of the weights' reduction at a time: their panel of g stays in the first
+
+// One axis of the windows: where position y and tap k meet is pixel stride * y + k - before.
+struct Axis {
+  Index pixels, taps, positions, stride, before;
+
+  Index span(Index n) const { return (n - 1) * stride + taps; }  // pixels under n neighbouring positions
+};
+
+struct Geometry {
+  Index images, in, out;
+  Axis down, right;
+
+  Index steps() const { return work({images, down.positions, right.positions, down.taps, right.taps, in, out}); }
+};
+
+// From arrays that a check has admitted.
+Geometry geometry(const View& x, const View& w, const View& y, const Windows& windows) {
+  const auto axis = [&](int a) {
+    const Index before = windows.padding.size[2 * a], padded = x.shape[1 + a] + before + windows.padding.size[2 * a + 1];
+    // A stride beyond the image leaves one position, whatever it is.
+    return Axis{x.shape[1 + a], w.shape[a], y.shape[1 + a], std::min(windows.strides.size[a], padded), before};
+  };
+  return {x.shape[0], x.shape[3], y.shape[3], axis(0), axis(1)};
+}
+
+// The same elements side by side, in memory of its own where they are not yet.
+class Contiguous4 {
+ public:
+  explicit Contiguous4(const View& x) : view(x) {
+    describe(view, "conv2d", x.dtype, x);
+    bool lies = true;
+    for (int d = 0; d < x.ndim; ++d) lies = lies && (x.shape[d] == 1 || x.strides[d] == view.strides[d]);
+    view.data = x.data;
+    if (lies || count(x) == 0) return;
+    memory_.resize(static_cast<std::size_t>(count(x) * itemsize(x.dtype)));
+    view.data = memory_.data();
+    copy(x, view);
+  }
+  View view;
+
+ private:
+  std::vector<char> memory_;
+};
+
+// A rectangle of one image, zero where there is no image.
+template <class T>
+void cut(const View& x, Index image, Index top, Index rows, Index left, Index columns, T* to) {
+  const Index channels = x.shape[3], element = sizeof(T);
+  if (channels == 0) return;
+  const Index first = std::clamp<Index>(-left, 0, columns), last = std::clamp<Index>(x.shape[2] - left, first, columns);
+  const bool dense = x.strides[3] == element || channels == 1;
+  const bool merged = dense && x.strides[2] == channels * element;
+  for (Index r = 0; r < rows; ++r, to += columns * channels) {
+    const Index y = top + r;
+    if (y < 0 || y >= x.shape[1] || first == last) {
+      std::fill_n(to, columns * channels, T(0));
+      continue;
+    }
+    std::fill_n(to, first * channels, T(0));
+    std::fill_n(to + last * channels, (columns - last) * channels, T(0));
+    const char* from = x.data + image * x.strides[0] + y * x.strides[1] + (left + first) * x.strides[2];
+    T* pixel = to + first * channels;
+    if (merged) {
+      std::memcpy(pixel, from, static_cast<std::size_t>((last - first) * channels * element));
+      continue;
+    }
+    for (Index c = first; c < last; ++c, from += x.strides[2], pixel += channels)
+      for (Index i = 0; i < channels; ++i) pixel[i] = *reinterpret_cast<const T*>(from + i * x.strides[3]);
+  }
+}
+
+// Calls body(image, first row, last row) for each image that flat rows [first, last) of `height` rows an image touch.
+template <class Body> void for_each_image(Index height, Index first, Index last, Body body) {
+  for (Index next; first < last; first = next) {
+    const Index image = first / height, row = first % height;
+    next = std::min(last, first - row + height);
+    body(image, row, row + (next - first));
+  }
+}
+
+// How many flat rows to take at a time, so that their copy fits its cache.
+Index rows_at_once(Index rows, Index bytes_each) {
+  return std::clamp<Index>(kBytes / std::max<Index>(bytes_each, 1), 1, rows);
+}
+
+template <class T> void convolve(const Geometry& f, const View& x, const View& weights, const View& result) {
+  const Contiguous4 w(weights);
+  const Index rows = f.images * f.down.positions, columns = f.right.span(f.right.positions), line = columns * f.in;
+  const Index filter = f.right.taps * f.in;
+  parallel_for(rows, f.steps(), [&](Index begin, Index end) {
+    std::vector<Index> a_rows, c_rows;
+    Scratch<T> window, scratch;
+    const Index step = rows_at_once(end - begin, f.down.stride * line * Index{sizeof(T)});
+    for (Index first = begin; first < end; first += step) {
+      const Index last = std::min(end, first + step);
+      Index size = 0;
+      a_rows.clear();
+      for_each_image(f.down.positions, first, last, [&](Index, Index top, Index bottom) {
+        for (Index y = 0; y < bottom - top; ++y)
+          for (Index p = 0; p < f.right.positions; ++p)
+            a_rows.push_back(size + y * f.down.stride * line + p * f.right.stride * f.in);
+        size += f.down.span(bottom - top) * line;
+      });
+      while (c_rows.size() < a_rows.size()) c_rows.push_back(static_cast<Index>(c_rows.size()) * f.out);
+      T* const copied = window.take(size);
+      size = 0;
+      for_each_image(f.down.positions, first, last, [&](Index image, Index top, Index bottom) {
+        const Index span = f.down.span(bottom - top);
+        cut(x, image, top * f.down.stride - f.down.before, span, -f.right.before, columns, copied + size);
+        size += span * line;
+      });
+      const Product<T> q{{1, f.down.taps, filter},
+                         copied,
+                         a_rows.data(),
+                         {0, line, 1},
+                         reinterpret_cast<const T*>(w.view.data),
+                         {0, filter * f.out, f.out},
+                         reinterpret_cast<T*>(result.data) + first * f.right.positions * f.out,
+                         c_rows.data(),
+                         1,
+                         false};
+      multiply(q, static_cast<Index>(a_rows.size()), f.out, 1, false, scratch);
+    }
+  });
+}
+
+template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
+  View turned = weights;  // (kh, kw, O, I)
+  std::swap(turned.shape[2], turned.shape[3]);
+  std::swap(turned.strides[2], turned.strides[3]);
+  const Contiguous4 w(turned);
+  // A pixel y with residue r = y + before (mod s) meets tap r + s t at position (y + before - r) / s - t.
+  const auto meets = [](const Axis& a, Index residue) {
+    return residue < a.taps ? (a.taps - residue - 1) / a.stride + 1 : 0;
+  };
+  const auto first_like = [](Index pixel, Index from, Index stride) {
+    return from + ((pixel - from) % stride + stride) % stride;
+  };
+  const Index reach_down = meets(f.down, 0) - 1, reach_right = meets(f.right, 0) - 1;
+  const Index columns = (f.right.pixels - 1 + f.right.before) / f.right.stride + 1 + reach_right;
+  const Index line = columns * f.out, tap = f.in * f.out, rows = f.images * f.down.pixels;
+  parallel_for(rows, f.steps(), [&](Index begin, Index end) {
+    std::vector<Index> a_rows, c_rows;
+    Scratch<T> window, scratch;
+    const Index step = rows_at_once(end - begin, line * Index{sizeof(T)} / f.down.stride);
+    for (Index first = begin; first < end; first += step) {
+      const Index last = std::min(end, first + step);
+      // The positions that pixels [top, bottom) meet, and the most taps before them.
+      const auto position = [&](Index top) { return (top + f.down.before) / f.down.stride; };
+      const auto span = [&](Index top, Index bottom) { return position(bottom - 1) - position(top) + 1 + reach_down; };
+      Index size = 0;
+      for_each_image(f.down.pixels, first, last,
+                     [&](Index, Index top, Index bottom) { size += span(top, bottom) * line; });
+      T* const copied = window.take(size);
+      size = 0;
+      for_each_image(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
+        cut(g, image, position(top) - reach_down, span(top, bottom), -reach_right, columns, copied + size);
+        size += span(top, bottom) * line;
+      });
+      for (Index down = 0; down < std::min(f.down.stride, f.down.pixels); ++down)
+        for (Index right = 0; right < std::min(f.right.stride, f.right.pixels); ++right) {
+          const Index residue_down = (down + f.down.before) % f.down.stride;
+          const Index residue_right = (right + f.right.before) % f.right.stride;
+          const Index taps_down = meets(f.down, residue_down), taps_right = meets(f.right, residue_right);
+          a_rows.clear();
+          c_rows.clear();
+          size = 0;
+          for_each_image(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
+            for (Index y = first_like(down, top, f.down.stride); y < bottom; y += f.down.stride)
+              for (Index p = right; p < f.right.pixels; p += f.right.stride) {
+                const Index below = position(y) - position(top) + reach_down - (taps_down - 1);
+                const Index beside = (p + f.right.before) / f.right.stride + reach_right - (taps_right - 1);
+                a_rows.push_back(size + below * line + beside * f.out);
+                c_rows.push_back(((image * f.down.pixels + y) * f.right.pixels + p) * f.in);
+              }
+            size += span(top, bottom) * line;
+          });
+          const T* b = reinterpret_cast<const T*>(w.view.data);
+          if (taps_down > 0 && taps_right > 0)  // otherwise no tap is read, and the pixels are zero
+            b += ((residue_down + (taps_down - 1) * f.down.stride) * f.right.taps + residue_right +
+                  (taps_right - 1) * f.right.stride) * tap;
+          const Product<T> q{{taps_down, taps_right, f.out},
+                             copied,
+                             a_rows.data(),
+                             {line, f.out, 1},
+                             b,
+                             {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, f.in},
+                             reinterpret_cast<T*>(result.data),
+                             c_rows.data(),
+                             1,
+                             false};
+          multiply(q, static_cast<Index>(a_rows.size()), f.in, 1, false, scratch);
+        }
+    }
+  });
+}
+
+template <class T> void convolve_weight(const Geometry& f, const View& x, const View& cotangent, const View& result) {
+  const Contiguous4 g(cotangent);
+  const Index columns = f.right.span(f.right.positions), line = columns * f.in, filter = f.right.taps * f.in;
+  const Index area = f.down.positions * f.right.positions, image_size = f.down.span(f.down.positions) * line;
+  // Several whole images at a time where they are small, otherwise a few rows of one.
+  const Index group = std::max<Index>(1, kPixels / std::max<Index>(area, 1));
+  const Index step = group > 1 ? f.down.positions : std::max<Index>(1, kPixels / std::max<Index>(f.right.positions, 1));
+  parallel_for(f.down.taps * filter, f.steps(), [&](Index begin, Index end) {
+    std::vector<Index> a_rows, c_rows;
+    for (Index i = begin; i < end; ++i) {
+      a_rows.push_back(i / filter * line + i % filter);
+      c_rows.push_back(i * f.out);
+    }
+    Scratch<T> window, scratch;
+    for (Index image = 0; image < f.images; image += group)
+      for (Index y = 0; y < f.down.positions; y += step) {
+        const Index images = std::min(group, f.images - image), positions = std::min(step, f.down.positions - y);
+        const Index span = f.down.span(positions);
+        T* const copied = window.take(images * span * line);
+        for (Index n = 0; n < images; ++n)
+          cut(x, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns, copied + n * span * line);
+        const Product<T> q{{images, positions, f.right.positions},
+                           copied,
+                           a_rows.data(),
+                           {image_size, f.down.stride * line, f.right.stride * f.in},
+                           reinterpret_cast<const T*>(g.view.data) + (image * area + y * f.right.positions) * f.out,
+                           {area * f.out, f.right.positions * f.out, f.out},
+                           reinterpret_cast<T*>(result.data),
+                           c_rows.data(),
+                           1,
+                           image > 0 || y > 0};
+        multiply(q, end - begin, f.out, 1, true, scratch);
+      }
+  });
+}
+
+void require_windows(const char* operation, const Windows& windows) {
+  bool fits = windows.strides.ndim == 2 && windows.padding.ndim == 4;
+  for (int a = 0; fits && a < 2; ++a) fits = windows.strides.size[a] >= 1;
+  for (int a = 0; fits && a < 4; ++a) fits = windows.padding.size[a] >= 0;
+  if (!fits)
+    throw std::invalid_argument(std::string(operation) + ": strides must be two positive integers and padding four " +
+                                "that are not negative (top, bottom, left, right), not " + to_string(windows.strides) +
+                                " and " + to_string(windows.padding));
+}
+
+void require_images(const char* operation, const char* argument, const View& x, const char* axes) {
+  if (x.ndim != 4)
+    throw std::invalid_argument(std::string(operation) + ": " + argument + " must have the axes " + axes +
+                                ", not the shape " + to_string(x));
+}
+
+// The number of positions of a kernel along an axis.
+Index positions(const char* operation, const Windows& windows, int a, Index pixels, Index taps) {
+  const Index before = windows.padding.size[2 * a], after = windows.padding.size[2 * a + 1];
+  if (before > PTRDIFF_MAX - after || pixels > PTRDIFF_MAX - before - after)
+    throw std::invalid_argument(std::string(operation) + ": the padding " + to_string(windows.padding) +
+                                " is too large");
+  const Index padded = pixels + before + after;
+  if (taps < 1 || padded < taps)
+    throw std::invalid_argument(std::string(operation) + ": a kernel of side " + std::to_string(taps) +
+                                " does not fit an image of side " + std::to_string(padded) + ", its padding included");
+  return (padded - taps) / windows.strides.size[a] + 1;
+}
+
+// That images (N, *size, I), kernel (*kernel, I, O) and positions (N, H', W', O) belong together.
+void require_positions(const char* operation, const Windows& windows, const Index* size, const Index* kernel,
+                       const View& g) {
+  for (int a = 0; a < 2; ++a) {
+    const Index expected = positions(operation, windows, a, size[a], kernel[a]);
+    if (g.shape[1 + a] != expected)
+      throw std::invalid_argument(std::string(operation) + ": g of shape " + to_string(g) + " must have size " +
+                                  std::to_string(expected) + " along axis " + std::to_string(1 + a));
+  }
+}
+
+// A copy of the whole padded image would still have a size.
+void require_size(const char* operation, const View& x, const Windows& windows) {
+  const Index* padding = windows.padding.size;
+  const Index shape[] = {x.shape[1] + padding[0] + padding[1], x.shape[2] + padding[2] + padding[3], x.shape[3]};
+  View padded;
+  describe(padded, operation, x.dtype, 3, shape);
+}
+
+[[noreturn]] void mismatch(const char* operation, const char* what, const View& x, const View& y) {
+  throw std::invalid_argument(std::string(operation) + ": the " + what + " of shapes " + to_string(x) + " and " +
+                              to_string(y) + " must be equal");
+}
+
+}  // namespace
+
+void check_conv2d(const View& x, const View& w, const Windows& windows, View& result) {
+  require_float("conv2d", "x", x);
+  require_same_dtype("conv2d", x, w);
+  require_windows("conv2d", windows);
+  require_images("conv2d", "x", x, "(N, H, W, I)");
+  require_images("conv2d", "w", w, "(kh, kw, I, O)");
+  if (x.shape[3] != w.shape[2]) mismatch("conv2d", "channels", x, w);
+  const Index shape[] = {x.shape[0], positions("conv2d", windows, 0, x.shape[1], w.shape[0]),
+                         positions("conv2d", windows, 1, x.shape[2], w.shape[1]), w.shape[3]};
+  require_size("conv2d", x, windows);
+  describe(result, "conv2d", x.dtype, 4, shape);
+}
+
+void run_conv2d(const View& x, const View& w, const Windows& windows, const View& result) {
+  if (count(result) == 0) return;
+  with_float(x.dtype, [&](auto tag) {
+    convolve<typename decltype(tag)::type>(geometry(x, w, result, windows), x, w, result);
+  });
+}
+
+void check_conv2d_input(const View& g, const View& w, const Windows& windows, const Shape& size, View& result) {
+  require_float("conv2d_input", "g", g);
+  require_same_dtype("conv2d_input", g, w);
+  require_windows("conv2d_input", windows);
+  require_images("conv2d_input", "g", g, "(N, H', W', O)");
+  require_images("conv2d_input", "w", w, "(kh, kw, I, O)");
+  if (size.ndim != 2) throw std::invalid_argument("conv2d_input: size must be (H, W), not " + to_string(size));
+  if (g.shape[3] != w.shape[3]) mismatch("conv2d_input", "output channels", g, w);
+  require_positions("conv2d_input", windows, size.size, w.shape, g);
+  const Index shape[] = {g.shape[0], size.size[0], size.size[1], w.shape[2]};
+  describe(result, "conv2d_input", g.dtype, 4, shape);
+  require_size("conv2d_input", result, windows);
+}
+
+void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result) {
+  if (count(result) == 0) return;
+  with_float(g.dtype, [&](auto tag) {
+    convolve_input<typename decltype(tag)::type>(geometry(result, w, g, windows), g, w, result);
+  });
+}
+
+void check_conv2d_weight(const View& x, const View& g, const Windows& windows, const Shape& size, View& result) {
+  require_float("conv2d_weight", "x", x);
+  require_same_dtype("conv2d_weight", x, g);
+  require_windows("conv2d_weight", windows);
+  require_images("conv2d_weight", "x", x, "(N, H, W, I)");
+  require_images("conv2d_weight", "g", g, "(N, H', W', O)");
+  if (size.ndim != 2) throw std::invalid_argument("conv2d_weight: size must be (kh, kw), not " + to_string(size));
+  if (x.shape[0] != g.shape[0]) mismatch("conv2d_weight", "numbers of images", x, g);
+  require_positions("conv2d_weight", windows, x.shape + 1, size.size, g);
+  require_size("conv2d_weight", x, windows);
+  const Index shape[] = {size.size[0], size.size[1], x.shape[3], g.shape[3]};
+  describe(result, "conv2d_weight", x.dtype, 4, shape);
+}
+
+void run_conv2d_weight(const View& x, const View& g, const Windows& windows, const View& result) {
+  if (count(result) == 0) return;
+  if (g.shape[0] == 0) {
+    std::memset(result.data, 0, static_cast<std::size_t>(count(result) * itemsize(result.dtype)));
+    return;
+  }
+  with_float(x.dtype, [&](auto tag) {
+    convolve_weight<typename decltype(tag)::type>(geometry(x, result, g, windows), x, g, result);
+  });
+}
+
+}  // namespace minimeta
