@@ -123,12 +123,14 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
     const Index step = rows_at_once(end - begin, f.down.stride * line * Index{sizeof(T)});
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
+      const Index pixels = (last - first) * f.right.positions;
+      a_rows.resize(static_cast<std::size_t>(pixels));
       Index size = 0;
-      a_rows.clear();
+      Index* row = a_rows.data();
       for_each_image(f.down.positions, first, last, [&](Index, Index top, Index bottom) {
-        for (Index y = 0; y < bottom - top; ++y)
+        for (Index y = 0; y < bottom - top; ++y, row += f.right.positions)
           for (Index p = 0; p < f.right.positions; ++p)
-            a_rows.push_back(size + y * f.down.stride * line + p * f.right.stride * f.in);
+            row[p] = size + y * f.down.stride * line + p * f.right.stride * f.in;
         size += f.down.span(bottom - top) * line;
       });
       while (c_rows.size() < a_rows.size()) c_rows.push_back(static_cast<Index>(c_rows.size()) * f.out);
@@ -149,7 +151,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
                          c_rows.data(),
                          1,
                          false};
-      multiply(q, static_cast<Index>(a_rows.size()), f.out, 1, false, scratch);
+      multiply(q, pixels, f.out, 1, false, scratch);
     }
   });
 }
@@ -256,7 +258,7 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
                            c_rows.data(),
                            1,
                            image > 0 || y > 0};
-        multiply(q, end - begin, f.out, 1, true, scratch);
+        multiply(q, end - begin, f.out, 1, end - begin >= kOften, scratch);
       }
   });
 }

@@ -42,11 +42,9 @@ constexpr int tile_rows(int vectors) { return std::min(8, (simd::kRegisters - ve
 
 namespace detail {
 
-// `columns` of the panel's exist in c.
-template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& q, Index first, Index columns) {
+// The loops are of the kind that runs at least once: a way around them would cost a copy of the sums.
+template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& q, Index first) {
   using Vec = simd::Vec<T, Lanes>;
-  constexpr int lanes = Lanes, width = Vectors * Lanes;
-  const bool direct = columns == width && q.c_column == 1;
   const T* a_row[Rows];
   T* c_row[Rows];
   MINIMETA_UNROLL
@@ -55,63 +53,47 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
     c_row[i] = q.c + q.c_rows[first + i];
   }
   Vec sum[Rows][Vectors];
-  if (!q.accumulate) {
+  MINIMETA_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    MINIMETA_UNROLL
+    for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
+  }
+  if (q.accumulate) {
     MINIMETA_UNROLL
     for (int i = 0; i < Rows; ++i) {
       MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
-    }
-  } else if (direct) {
-    MINIMETA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c_row[i] + j * lanes);
-    }
-  } else {
-    T beside[width] = {};
-    MINIMETA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      for (Index j = 0; j < columns; ++j) beside[j] = c_row[i][j * q.c_column];
-      MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(beside + j * lanes);
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c_row[i] + j * Lanes);
     }
   }
-  const Index terms = q.counts[2], a_step = q.a_steps[2], b_step = q.b_steps[2];
-  for (Index s = 0; s < q.counts[0]; ++s) {
-    for (Index t = 0; t < q.counts[1]; ++t) {
-      Index a = s * q.a_steps[0] + t * q.a_steps[1];
+  Index s = 0;
+  do {
+    Index t = 0;
+    do {
       const T* b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
-      for (Index p = 0; p < terms; ++p, a += a_step, b += b_step) {
+      Index a = s * q.a_steps[0] + t * q.a_steps[1], left = q.counts[2];
+      do {
         Vec row[Vectors];
         MINIMETA_UNROLL
-        for (int j = 0; j < Vectors; ++j) row[j] = simd::load<Vec>(b + j * lanes);
+        for (int j = 0; j < Vectors; ++j) row[j] = simd::load<Vec>(b + j * Lanes);
         MINIMETA_UNROLL
         for (int i = 0; i < Rows; ++i) {
           const Vec scale = simd::broadcast<Vec>(a_row[i][a]);
           MINIMETA_UNROLL
           for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::fma(scale, row[j], sum[i][j]);
         }
-      }
-    }
-  }
-  if (direct) {
+        a += q.a_steps[2];
+        b += q.b_steps[2];
+      } while (--left > 0);
+    } while (++t < q.counts[1]);
+  } while (++s < q.counts[0]);
+  MINIMETA_UNROLL
+  for (int i = 0; i < Rows; ++i) {
     MINIMETA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) simd::store(c_row[i] + j * lanes, sum[i][j]);
-    }
-  } else {
-    T beside[width];
-    MINIMETA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) simd::store(beside + j * lanes, sum[i][j]);
-      for (Index j = 0; j < columns; ++j) c_row[i][j * q.c_column] = beside[j];
-    }
+    for (int j = 0; j < Vectors; ++j) simd::store(c_row[i] + j * Lanes, sum[i][j]);
   }
 }
 
-template <class T> using Tile = void (*)(const Product<T>&, Index, Index);
+template <class T> using Tile = void (*)(const Product<T>&, Index);
 
 template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(std::integer_sequence<int, Rows...>) {
   return std::array<Tile<T>, sizeof...(Rows)>{tile<T, Rows + 1, Vectors, Lanes>...};
@@ -119,14 +101,36 @@ template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(
 template <class T, int Vectors, int Lanes>
 constexpr auto tiles = tiles_of<T, Vectors, Lanes>(std::make_integer_sequence<int, tile_rows(Vectors)>{});
 
-// Rows are dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1.
+// Rows are dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1. A tile that does not fit c as it lies (its last
+// columns do not exist, or they lie apart) is computed beside it.
 template <class T, int Vectors, int Lanes = simd::kLanes<T>>
 void panel(const Product<T>& q, Index first, Index last, Index columns) {
-  constexpr Index most = tile_rows(Vectors);
-  Index blocks = (last - first + most - 1) / most;
-  for (Index i = first, rows; i < last; i += rows, --blocks) {
-    rows = (last - i + blocks - 1) / blocks;
-    tiles<T, Vectors, Lanes>[static_cast<std::size_t>(rows - 1)](q, i, columns);
+  constexpr Index most = tile_rows(Vectors), width = Vectors * Lanes;
+  const Index blocks = (last - first + most - 1) / most;
+  if (blocks == 0) return;
+  const Index rows = (last - first) / blocks, larger = (last - first) % blocks;  // so many blocks take a row more
+  const auto row_tile = [](Index n) { return tiles<T, Vectors, Lanes>[static_cast<std::size_t>(n - 1)]; };
+  if (columns == width && q.c_column == 1) {
+    Index i = first;
+    for (const Index end = first + larger * (rows + 1); i < end; i += rows + 1) row_tile(rows + 1)(q, i);
+    for (; i < last; i += rows) row_tile(rows)(q, i);
+    return;
+  }
+  T beside[most * width] = {};
+  Index beside_rows[most];
+  for (Index i = 0; i < most; ++i) beside_rows[i] = i * width;
+  Product<T> r = q;
+  r.c = beside;
+  r.c_rows = beside_rows;
+  for (Index i = first, block = 0, n; i < last; i += n, ++block) {
+    n = rows + (block < larger);
+    r.a_rows = q.a_rows + i;
+    if (q.accumulate)
+      for (Index k = 0; k < n; ++k)
+        for (Index j = 0; j < columns; ++j) beside[k * width + j] = q.c[q.c_rows[i + k] + j * q.c_column];
+    row_tile(n)(r, 0);
+    for (Index k = 0; k < n; ++k)
+      for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i + k] + j * q.c_column] = beside[k * width + j];
   }
 }
 
@@ -205,6 +209,10 @@ constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all 
 template <class T> void multiply(const Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
   constexpr Index lanes = simd::kLanes<T>, rows = 96;  // of a that stay in the second cache
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
+  if (terms == 0 && !q.accumulate)
+    for (Index i = 0; i < m; ++i)
+      for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
+  if (terms == 0) return;
   const bool padded = copy || m >= kOften;
   const Index vectors = copy ? (n + lanes - 1) / lanes : padded && n % lanes != 0 ? 3 : 0;
   T* const packed = vectors > 0 ? scratch.take(vectors * lanes * terms) : nullptr;
