@@ -115,25 +115,25 @@ Index rows_at_once(Index rows, Index bytes_each) {
 
 template <class T> void convolve(const Geometry& f, const View& x, const View& weights, const View& result) {
   const Contiguous4 w(weights);
-  const Index rows = f.images * f.down.positions, columns = f.right.span(f.right.positions), line = columns * f.in;
+  const Index lines = f.images * f.down.positions, columns = f.right.span(f.right.positions), line = columns * f.in;
   const Index filter = f.right.taps * f.in;
-  parallel_for(rows, f.steps(), [&](Index begin, Index end) {
-    std::vector<Index> a_rows, c_rows;
+  parallel_for(lines, f.steps(), [&](Index begin, Index end) {
+    std::vector<Index> rows;
     Scratch<T> window, scratch;
     const Index step = rows_at_once(end - begin, f.down.stride * line * Index{sizeof(T)});
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       const Index pixels = (last - first) * f.right.positions;
-      a_rows.resize(static_cast<std::size_t>(pixels));
+      rows.resize(static_cast<std::size_t>(2 * pixels));
+      Index *a_rows = rows.data(), *c_rows = a_rows + pixels, *row = a_rows;
+      for (Index i = 0; i < pixels; ++i) c_rows[i] = i * f.out;
       Index size = 0;
-      Index* row = a_rows.data();
       for_each_image(f.down.positions, first, last, [&](Index, Index top, Index bottom) {
         for (Index y = 0; y < bottom - top; ++y, row += f.right.positions)
           for (Index p = 0; p < f.right.positions; ++p)
             row[p] = size + y * f.down.stride * line + p * f.right.stride * f.in;
         size += f.down.span(bottom - top) * line;
       });
-      while (c_rows.size() < a_rows.size()) c_rows.push_back(static_cast<Index>(c_rows.size()) * f.out);
       T* const copied = window.take(size);
       size = 0;
       for_each_image(f.down.positions, first, last, [&](Index image, Index top, Index bottom) {
@@ -143,12 +143,12 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
       });
       const Product<T> q{{1, f.down.taps, filter},
                          copied,
-                         a_rows.data(),
+                         a_rows,
                          {0, line, 1},
                          reinterpret_cast<const T*>(w.view.data),
                          {0, filter * f.out, f.out},
                          reinterpret_cast<T*>(result.data) + first * f.right.positions * f.out,
-                         c_rows.data(),
+                         c_rows,
                          1,
                          false};
       multiply(q, pixels, f.out, 1, false, scratch);
