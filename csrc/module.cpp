@@ -1,4 +1,4 @@
-// minimeta._native: the kernels, as Python functions of numpy arrays.
+// minimeta._native_LEVEL: the kernels, as Python functions of numpy arrays. (CMakeLists.txt names the levels.)
 //
 // This file alone knows Python. It turns arguments into Views and Shapes, allocates what a kernel's check described,
 // and runs the kernel. An eager operation on a few numbers costs what happens here, so the array's fields are read
@@ -442,7 +442,7 @@ void define_views(py::module_& m) {
 }  // namespace
 }  // namespace minimeta
 
-PYBIND11_MODULE(_native, m) {
+PYBIND11_MODULE(MINIMETA_MODULE, m) {
   using namespace minimeta;
   m.doc() = "The kernels of minimeta: numpy arrays in, fresh contiguous arrays (or read-only views) out.";
   py::register_local_exception_translator([](std::exception_ptr error) {

@@ -1,54 +1,96 @@
-"""The compiled kernels, or the reason why they are not there.
+"""The compiled kernels for this processor, or the reason why there are none.
 
-``native`` is the extension built from ``csrc/``. It needs a fused multiply-add, which on x86 means the level
-x86-64-v3 (AVX2, FMA: every processor since about 2015). With ``MINIMETA_ISA=reference``, or on an older processor,
-``native`` is ``None`` and every operation is computed by its numpy reference: the same mathematics, slower, and equal
-to rounding only.
+The extension is built from ``csrc/`` once per *level*, a set of instructions: ``v3`` (x86-64-v3: AVX2 and FMA, every
+x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or ``arm64``. All give the same bits. ``native`` is the
+best that was built and that this processor runs, ``level`` its name; ``MINIMETA_ISA=v3`` asks for a certain one.
+
+Without one, ``native`` is ``None``, ``level`` is ``reference``, and every operation is computed by its numpy reference:
+the same mathematics, slower, and equal to rounding only. That is worth a warning, and where tests run (``CI`` is set)
+an error, unless ``MINIMETA_ISA=reference`` asked for it.
 """
 
+import importlib
 import os
 import platform
 import warnings
 from types import ModuleType
 
+_V3 = ("AVX2", "FMA3")
+_X86 = {"v4": (*_V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL"), "v3": _V3}
+_ARM: dict[str, tuple[str, ...]] = {"arm64": ()}
 
-def _processor_is_able() -> bool:
-    """Whether this processor runs the extension's instructions."""
-    if platform.machine().lower() not in {"x86_64", "amd64"}:
-        return True
-    from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]  # noqa: PLC0415 (only asked on x86)
+#: This machine's levels, the best first, and the features of the processor that each needs, in numpy's words.
+LEVELS = {"x86_64": _X86, "amd64": _X86, "arm64": _ARM, "aarch64": _ARM}.get(platform.machine().lower(), {})
+
+HOW_TO_BUILD = (
+    "Run\n"
+    "    pip install -e .\n"
+    "in the folder that holds pyproject.toml (it needs a C++17 compiler and Python's headers)"
+)
+
+
+def lacking(level: str) -> list[str]:
+    """The features of a level that this processor does not have."""
+    from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]  # noqa: PLC0415 (only read here)
         __cpu_features__ as features,
     )
 
-    return bool(features.get("AVX2") and features.get("FMA3"))
+    return [feature for feature in LEVELS[level] if not features.get(feature)]
 
 
-def _load() -> tuple[ModuleType | None, str]:
+def able() -> list[str]:
+    """The levels that this processor runs, the best first."""
+    return [level for level in LEVELS if not lacking(level)]
+
+
+def load(level: str) -> ModuleType | None:
+    """The extension of a level, or ``None`` where it was not built."""
+    name = f"minimeta._native_{level}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
+
+
+def _choose() -> tuple[ModuleType | None, str]:
     requested = os.environ.get("MINIMETA_ISA", "")
-    if requested not in {"", "native", "reference"}:
-        raise ImportError(
-            f"MINIMETA_ISA={requested!r} is not known; leave it unset, or set it to 'reference' for numpy"
-        )
     if requested == "reference":
         return None, "reference"
-    if not _processor_is_able():
-        warnings.warn(
-            "minimeta: this processor has no AVX2 and FMA; every operation is computed by its numpy reference",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None, "reference"
-    try:
-        # Not `from minimeta import _native`, whose error would be a circular import's.
-        import minimeta._native as extension  # noqa: PLC0415 (its absence is explained below)
-    except ModuleNotFoundError as error:
+    if requested:
+        return _requested(requested), requested
+    for level in able():
+        if native := load(level):
+            return native, level
+
+    problem = (
+        f"minimeta's C++ kernels are not built: nothing like _native_{able()[-1]} is beside {__file__}. {HOW_TO_BUILD}"
+        if able()
+        else "minimeta has no C++ kernels for this processor: they need AVX2 and FMA, or arm64"
+    )
+    if os.environ.get("CI"):
+        raise ImportError(f"{problem}. Where CI is set, computing in numpy has to be asked for: MINIMETA_ISA=reference")
+    warnings.warn(
+        f"{problem}. Until then numpy computes everything, more slowly; MINIMETA_ISA=reference asks for that",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None, "reference"
+
+
+def _requested(level: str) -> ModuleType:
+    if level not in LEVELS:
         raise ImportError(
-            "minimeta's C++ kernels are not built: this is the source tree without its extension. Run\n"
-            "    pip install -e .\n"
-            "in the folder that holds pyproject.toml (it needs a C++17 compiler and Python's headers), or set "
-            "MINIMETA_ISA=reference to compute with numpy alone."
-        ) from error
-    return extension, "native"
+            f"MINIMETA_ISA={level!r} is not known on this machine; leave it unset for the best level that there is, or "
+            f"set it to {', '.join([*LEVELS, 'reference'])}"
+        )
+    if missing := lacking(level):
+        raise ImportError(f"MINIMETA_ISA={level!r}: this processor cannot run it, it lacks {', '.join(missing)}")
+    native = load(level)
+    if native is None:
+        raise ImportError(f"MINIMETA_ISA={level!r}: minimeta's C++ kernels are not built for it. {HOW_TO_BUILD}")
+    return native
 
 
-native, level = _load()
+native, level = _choose()

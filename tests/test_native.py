@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from minimeta import _native
+from minimeta import kernels
+
+if TYPE_CHECKING:
+    from minimeta import _native
 
 Array = NDArray[Any]
 
@@ -20,6 +23,14 @@ FLOATS = ("float32", "float64")
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", *FLOATS)
 LAYOUTS = ("contiguous", "transposed", "reversed", "stepped", "broadcast", "read-only")
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 88.0, -104.0, 1e30, -1e30, 1e-42, 1e-310, np.inf, -np.inf, np.nan]
+
+
+@pytest.fixture(scope="module", autouse=True, params=kernels.able())
+def level(request: pytest.FixtureRequest) -> str:
+    """Every test runs once for each level that this processor runs: ``_native`` is that level's extension."""
+    name: str = request.param
+    globals()["_native"] = kernels.load(name)
+    return name
 
 
 def lay_out(values: Array, layout: str) -> Array:
@@ -551,85 +562,96 @@ D: Array = np.ones((2, 3))
 N: Array = np.ones((2, 3), np.int64)
 B: Array = np.ones((2, 3), bool)
 HUGE = 2**62
-untyped: Any = _native  # the stub would refuse too
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: untyped.add([1.0], D), TypeError, "add: x must be a numpy array, not list"),
-        (lambda: untyped.add(D, F), TypeError, "add: .*same dtype, not float64 and float32"),
-        (lambda: untyped.add(N, N), TypeError, "add: y must be one of float32, float64, not int64"),
-        (lambda: untyped.exp(D.astype(complex)), TypeError, "exp: x has a dtype no kernel knows: complex128"),
-        (lambda: untyped.exp(D.astype(">f8")), TypeError, "exp: x must have the native byte order"),
-        (lambda: untyped.exp(misaligned()), TypeError, "exp: x must be aligned"),
-        (lambda: untyped.add(D, D.T), ValueError, r"add: .*equal shapes, not \(2, 3\) and \(3, 2\)"),
-        (lambda: untyped.equal(N.astype("i1"), N.astype("i1")), TypeError, "equal: y must be one of bool, int64"),
-        (lambda: untyped.logical_not(N), TypeError, "logical_not: x must be one of bool, not int64"),
-        (lambda: untyped.where(N, D, D), TypeError, "where: condition must be bool, not int64"),
-        (lambda: untyped.where(B.T, D, D), ValueError, "where: .*shapes"),
-        (lambda: untyped.where(B, D, F), TypeError, "where: .*dtype"),
-        (lambda: untyped.clip(D, D, F), TypeError, "clip: .*dtype"),
-        (lambda: untyped.astype(D, "complex64"), TypeError, "complex64"),
-        (lambda: untyped.sum(N, (0,), False), TypeError, "sum: x must be float32 or float64, not int64"),
-        (lambda: untyped.sum(D, (2,), False), ValueError, "sum: axis 2 is out of range"),
-        (lambda: untyped.sum(D, (-1,), False), ValueError, "sum: axis -1 is out of range"),
-        (lambda: untyped.sum(D, (1, 0), False), ValueError, r"sum: axes must increase, not \(1, 0\)"),
-        (lambda: untyped.sum(D, (0, 0), False), ValueError, "sum: axes must increase"),
-        (lambda: untyped.sum(D, [0], False), TypeError, "sum: axes must be a tuple of integers, not list"),
-        (lambda: untyped.sum(D, ("a",), False), TypeError, "integer"),
-        (lambda: untyped.sum(D, (2**70,), False), ValueError, "int"),
-        (lambda: untyped.softmax(D, (3,)), ValueError, "softmax: axis 3"),
-        (lambda: untyped.max(np.ones((2, 0)), (1,), False), ValueError, "max: there is no element"),
-        (lambda: untyped.argmax(np.ones((2, 0)), 1, False), ValueError, "argmax: there is no element"),
-        (lambda: untyped.argmax(D, 2, False), ValueError, "argmax: axis 2"),
-        (lambda: untyped.argmax(D.astype("i4"), 0, False), TypeError, "argmax: .*int32"),
-        (lambda: untyped.isfinite_all(N), TypeError, "isfinite_all"),
-        (lambda: untyped.matmul(D, D), ValueError, r"matmul: .*not \(2, 3\) and \(2, 3\)"),
-        (lambda: untyped.matmul(D[0], D), ValueError, "matmul"),
-        (lambda: untyped.matmul(np.ones((2, 2, 2)), np.ones((3, 2, 2))), ValueError, "matmul"),
-        (lambda: untyped.matmul(D, F.T), TypeError, "matmul"),
-        (lambda: untyped.matmul(N, N.T), TypeError, "matmul"),
-        (lambda: untyped.gather(D), ValueError, "gather: at least one index"),
-        (lambda: untyped.gather(D, np.ones(1, "i4")), TypeError, "gather: .*int64, not int32"),
-        (lambda: untyped.gather(D, np.array([2])), IndexError, "gather: index 2 .*axis 0 with size 2"),
-        (lambda: untyped.gather(D, np.array([0]), np.array([-4])), IndexError, "index -4 .*axis 1 with size 3"),
-        (lambda: untyped.gather(D, np.array([0]), np.array([0, 1])), ValueError, "gather: .*equal shapes"),
-        (lambda: untyped.gather(D[0], np.array([0]), np.array([0])), ValueError, "gather: 2 index arrays for 1"),
-        (lambda: untyped.scatter_add(D, np.array([0, 9]), shape=(5, 3)), IndexError, "scatter_add: index 9"),
-        (lambda: untyped.scatter_add(D, np.array([0]), shape=(5, 3)), ValueError, "scatter_add: updates of shape"),
-        (lambda: untyped.scatter_add(D, np.array([0, 1]), shape=(5, 4)), ValueError, "scatter_add: updates of shape"),
-        (lambda: untyped.scatter_add(N, np.array([0, 1]), shape=(5, 3)), TypeError, "scatter_add: updates"),
-        (lambda: untyped.scatter_add(D, np.array([0, 1]), shape=(-5, 3)), ValueError, "negative"),
-        (lambda: untyped.concatenate(axis=0), ValueError, "at least one"),
-        (lambda: untyped.concatenate(D, D.T, axis=0), ValueError, "concatenate: shapes"),
-        (lambda: untyped.concatenate(D, F, axis=0), TypeError, "concatenate: .*dtype"),
-        (lambda: untyped.concatenate(D, axis=2), ValueError, "concatenate: axis 2"),
-        (lambda: untyped.pad(D, (2, 3), (0, 1), (1, 1)), ValueError, "pad: 3 elements from 1 in steps of 1"),
-        (lambda: untyped.pad(D, (2, 3), (0, 0), (1, 0)), ValueError, "pad: .*steps of 0"),
-        (lambda: untyped.pad(D, (2,), (0,), (1,)), ValueError, "pad: shape must have one entry"),
-        (lambda: untyped.pad(D, (HUGE, HUGE), (0, 0), (1, 1)), ValueError, "pad: .*too large"),
-        (lambda: untyped.slice(D, (0, 2), (1, 2), (1, 1)), ValueError, "slice: 2 elements from 2"),
-        (lambda: untyped.slice(D, (0, 1), (1, 3), (1, -1)), ValueError, "slice: 3 elements from 1 in steps of -1"),
-        (lambda: untyped.slice(D, (0, -1), (1, 1), (1, 1)), ValueError, "slice: 1 elements from -1"),
-        (lambda: untyped.slice(D, (0, 0), (1, -1), (1, 1)), ValueError, "slice: -1 elements"),
-        (lambda: untyped.slice(D, (0, 0), (1, 2), (1, 2**63 - 1)), ValueError, "slice: 2 elements"),
-        (lambda: untyped.slice(D, (0, 0), (1, 2), (1, -(2**63))), ValueError, "slice: 2 elements"),
-        (lambda: untyped.transpose(D, (0, 0)), ValueError, r"transpose: axes \(0, 0\)"),
-        (lambda: untyped.transpose(D, (0,)), ValueError, "transpose"),
-        (lambda: untyped.transpose(D, (0, 2)), ValueError, "transpose"),
-        (lambda: untyped.broadcast_to(D, (3,)), ValueError, r"broadcast_to: shape \(2, 3\) does not"),
-        (lambda: untyped.broadcast_to(D, (2, 4)), ValueError, "broadcast_to"),
-        (lambda: untyped.broadcast_to(D, (-1, 2, 3)), ValueError, "negative"),
-        (lambda: untyped.broadcast_to(np.ones(()), (HUGE, HUGE)), ValueError, "too large"),
-        (lambda: untyped.reshape(D, (5,)), ValueError, r"reshape: shape \(2, 3\) .*\(5,\)"),
-        (lambda: untyped.reshape(D, (-1,)), ValueError, "negative"),
-        (lambda: untyped.reshape(np.ones((0,)), (HUGE, HUGE, 0)), ValueError, "too large"),
+        (lambda native: native.add([1.0], D), TypeError, "add: x must be a numpy array, not list"),
+        (lambda native: native.add(D, F), TypeError, "add: .*same dtype, not float64 and float32"),
+        (lambda native: native.add(N, N), TypeError, "add: y must be one of float32, float64, not int64"),
+        (lambda native: native.exp(D.astype(complex)), TypeError, "exp: x has a dtype no kernel knows: complex128"),
+        (lambda native: native.exp(D.astype(">f8")), TypeError, "exp: x must have the native byte order"),
+        (lambda native: native.exp(misaligned()), TypeError, "exp: x must be aligned"),
+        (lambda native: native.add(D, D.T), ValueError, r"add: .*equal shapes, not \(2, 3\) and \(3, 2\)"),
+        (lambda native: native.equal(N.astype("i1"), N.astype("i1")), TypeError, "equal: y must be one of bool, int64"),
+        (lambda native: native.logical_not(N), TypeError, "logical_not: x must be one of bool, not int64"),
+        (lambda native: native.where(N, D, D), TypeError, "where: condition must be bool, not int64"),
+        (lambda native: native.where(B.T, D, D), ValueError, "where: .*shapes"),
+        (lambda native: native.where(B, D, F), TypeError, "where: .*dtype"),
+        (lambda native: native.clip(D, D, F), TypeError, "clip: .*dtype"),
+        (lambda native: native.astype(D, "complex64"), TypeError, "complex64"),
+        (lambda native: native.sum(N, (0,), False), TypeError, "sum: x must be float32 or float64, not int64"),
+        (lambda native: native.sum(D, (2,), False), ValueError, "sum: axis 2 is out of range"),
+        (lambda native: native.sum(D, (-1,), False), ValueError, "sum: axis -1 is out of range"),
+        (lambda native: native.sum(D, (1, 0), False), ValueError, r"sum: axes must increase, not \(1, 0\)"),
+        (lambda native: native.sum(D, (0, 0), False), ValueError, "sum: axes must increase"),
+        (lambda native: native.sum(D, [0], False), TypeError, "sum: axes must be a tuple of integers, not list"),
+        (lambda native: native.sum(D, ("a",), False), TypeError, "integer"),
+        (lambda native: native.sum(D, (2**70,), False), ValueError, "int"),
+        (lambda native: native.softmax(D, (3,)), ValueError, "softmax: axis 3"),
+        (lambda native: native.max(np.ones((2, 0)), (1,), False), ValueError, "max: there is no element"),
+        (lambda native: native.argmax(np.ones((2, 0)), 1, False), ValueError, "argmax: there is no element"),
+        (lambda native: native.argmax(D, 2, False), ValueError, "argmax: axis 2"),
+        (lambda native: native.argmax(D.astype("i4"), 0, False), TypeError, "argmax: .*int32"),
+        (lambda native: native.isfinite_all(N), TypeError, "isfinite_all"),
+        (lambda native: native.matmul(D, D), ValueError, r"matmul: .*not \(2, 3\) and \(2, 3\)"),
+        (lambda native: native.matmul(D[0], D), ValueError, "matmul"),
+        (lambda native: native.matmul(np.ones((2, 2, 2)), np.ones((3, 2, 2))), ValueError, "matmul"),
+        (lambda native: native.matmul(D, F.T), TypeError, "matmul"),
+        (lambda native: native.matmul(N, N.T), TypeError, "matmul"),
+        (lambda native: native.gather(D), ValueError, "gather: at least one index"),
+        (lambda native: native.gather(D, np.ones(1, "i4")), TypeError, "gather: .*int64, not int32"),
+        (lambda native: native.gather(D, np.array([2])), IndexError, "gather: index 2 .*axis 0 with size 2"),
+        (lambda native: native.gather(D, np.array([0]), np.array([-4])), IndexError, "index -4 .*axis 1 with size 3"),
+        (lambda native: native.gather(D, np.array([0]), np.array([0, 1])), ValueError, "gather: .*equal shapes"),
+        (lambda native: native.gather(D[0], np.array([0]), np.array([0])), ValueError, "gather: 2 index arrays for 1"),
+        (lambda native: native.scatter_add(D, np.array([0, 9]), shape=(5, 3)), IndexError, "scatter_add: index 9"),
+        (
+            lambda native: native.scatter_add(D, np.array([0]), shape=(5, 3)),
+            ValueError,
+            "scatter_add: updates of shape",
+        ),
+        (
+            lambda native: native.scatter_add(D, np.array([0, 1]), shape=(5, 4)),
+            ValueError,
+            "scatter_add: updates of shape",
+        ),
+        (lambda native: native.scatter_add(N, np.array([0, 1]), shape=(5, 3)), TypeError, "scatter_add: updates"),
+        (lambda native: native.scatter_add(D, np.array([0, 1]), shape=(-5, 3)), ValueError, "negative"),
+        (lambda native: native.concatenate(axis=0), ValueError, "at least one"),
+        (lambda native: native.concatenate(D, D.T, axis=0), ValueError, "concatenate: shapes"),
+        (lambda native: native.concatenate(D, F, axis=0), TypeError, "concatenate: .*dtype"),
+        (lambda native: native.concatenate(D, axis=2), ValueError, "concatenate: axis 2"),
+        (lambda native: native.pad(D, (2, 3), (0, 1), (1, 1)), ValueError, "pad: 3 elements from 1 in steps of 1"),
+        (lambda native: native.pad(D, (2, 3), (0, 0), (1, 0)), ValueError, "pad: .*steps of 0"),
+        (lambda native: native.pad(D, (2,), (0,), (1,)), ValueError, "pad: shape must have one entry"),
+        (lambda native: native.pad(D, (HUGE, HUGE), (0, 0), (1, 1)), ValueError, "pad: .*too large"),
+        (lambda native: native.slice(D, (0, 2), (1, 2), (1, 1)), ValueError, "slice: 2 elements from 2"),
+        (
+            lambda native: native.slice(D, (0, 1), (1, 3), (1, -1)),
+            ValueError,
+            "slice: 3 elements from 1 in steps of -1",
+        ),
+        (lambda native: native.slice(D, (0, -1), (1, 1), (1, 1)), ValueError, "slice: 1 elements from -1"),
+        (lambda native: native.slice(D, (0, 0), (1, -1), (1, 1)), ValueError, "slice: -1 elements"),
+        (lambda native: native.slice(D, (0, 0), (1, 2), (1, 2**63 - 1)), ValueError, "slice: 2 elements"),
+        (lambda native: native.slice(D, (0, 0), (1, 2), (1, -(2**63))), ValueError, "slice: 2 elements"),
+        (lambda native: native.transpose(D, (0, 0)), ValueError, r"transpose: axes \(0, 0\)"),
+        (lambda native: native.transpose(D, (0,)), ValueError, "transpose"),
+        (lambda native: native.transpose(D, (0, 2)), ValueError, "transpose"),
+        (lambda native: native.broadcast_to(D, (3,)), ValueError, r"broadcast_to: shape \(2, 3\) does not"),
+        (lambda native: native.broadcast_to(D, (2, 4)), ValueError, "broadcast_to"),
+        (lambda native: native.broadcast_to(D, (-1, 2, 3)), ValueError, "negative"),
+        (lambda native: native.broadcast_to(np.ones(()), (HUGE, HUGE)), ValueError, "too large"),
+        (lambda native: native.reshape(D, (5,)), ValueError, r"reshape: shape \(2, 3\) .*\(5,\)"),
+        (lambda native: native.reshape(D, (-1,)), ValueError, "negative"),
+        (lambda native: native.reshape(np.ones((0,)), (HUGE, HUGE, 0)), ValueError, "too large"),
     ],
 )
-def test_what_is_refused(call: Callable[[], object], error: type[Exception], message: str) -> None:
+def test_what_is_refused(call: Callable[[Any], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        call()
+        call(_native)  # as Any: the stub would refuse too
 
 
 def misaligned() -> Array:
