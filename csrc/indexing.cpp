@@ -7,6 +7,7 @@
 
 #include "layout.hpp"
 #include "loop.hpp"
+#include "parallel.hpp"
 
 namespace minimeta {
 namespace {
@@ -24,21 +25,30 @@ void check_indices(const char* operation, const View* indices, Index k, int ndim
 
 // For every b in C order, the offset in bytes of target[i_0[b], ..., i_{k-1}[b]].
 std::vector<Index> offsets(const char* operation, const View& target, const View* indices, Index k) {
-  std::vector<Index> result(static_cast<std::size_t>(count(indices[0])), 0);
-  for (Index axis = 0; axis < k; ++axis) {
-    const Index size = target.shape[axis], stride = target.strides[axis];
-    Index* offset = result.data();
-    for_each_row<1>({&indices[axis]}, [&](char* const* data, const Index* strides, Index n) {
-      for (Index i = 0; i < n; ++i) {
-        const std::int64_t index = *reinterpret_cast<const std::int64_t*>(data[0] + i * strides[0]);
-        if (index < -size || index >= size)
-          throw std::out_of_range(std::string(operation) + ": index " + std::to_string(index) +
-                                  " is out of bounds for axis " + std::to_string(axis) + " with size " +
-                                  std::to_string(size));
-        *offset++ += (index < 0 ? index + size : index) * stride;
+  const Index n = count(indices[0]);
+  std::vector<Index> result(static_cast<std::size_t>(n), 0);
+  const Index rows = indices[0].ndim > 0 ? indices[0].shape[0] : 1;
+  parallel_for(rows, n * k, [&](Index first, Index last) {
+    for (Index axis = 0; axis < k; ++axis) {
+      const Index size = target.shape[axis], stride = target.strides[axis];
+      Index* offset = result.data() + first * (n / rows);
+      View part = indices[axis];
+      if (part.ndim > 0) {
+        part.data += first * part.strides[0];
+        part.shape[0] = last - first;
       }
-    });
-  }
+      for_each_row<1>({&part}, [&](char* const* data, const Index* strides, Index length) {
+        for (Index i = 0; i < length; ++i) {
+          const std::int64_t index = *reinterpret_cast<const std::int64_t*>(data[0] + i * strides[0]);
+          if (index < -size || index >= size)
+            throw std::out_of_range(std::string(operation) + ": index " + std::to_string(index) +
+                                    " is out of bounds for axis " + std::to_string(axis) + " with size " +
+                                    std::to_string(size));
+          *offset++ += (index < 0 ? index + size : index) * stride;
+        }
+      });
+    }
+  });
   return result;
 }
 
@@ -74,23 +84,25 @@ void check_gather(const View& x, const View* indices, Index k, View& result) {
 
 void run_gather(const View& x, const View* indices, Index k, const View& result) {
   const std::vector<Index> offset = offsets("gather", x, indices, k);
-  View from = axes_of(x, static_cast<int>(k), x.ndim);
-  View to = axes_of(result, indices[0].ndim, result.ndim);
-  const Index size = count(from), bytes = size * itemsize(x.dtype);
+  const View item = axes_of(x, static_cast<int>(k), x.ndim), place = axes_of(result, indices[0].ndim, result.ndim);
+  const Index size = count(item), n = static_cast<Index>(offset.size());
   if (size == 0) return;
-  if (size == 1) {
-    with_size(itemsize(x.dtype), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      T* item = reinterpret_cast<T*>(result.data);
-      for (const Index o : offset) *item++ = *reinterpret_cast<const T*>(x.data + o);
-    });
-    return;
-  }
-  for (const Index o : offset) {
-    from.data = x.data + o;
-    copy(from, to);
-    to.data += bytes;
-  }
+  parallel_for(n, n * size, [&](Index first, Index last) {
+    if (size == 1) {
+      with_size(itemsize(x.dtype), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        T* to = reinterpret_cast<T*>(result.data);
+        for (Index b = first; b < last; ++b) to[b] = *reinterpret_cast<const T*>(x.data + offset[static_cast<std::size_t>(b)]);
+      });
+      return;
+    }
+    View from = item, to = place;
+    to.data += first * size * itemsize(x.dtype);
+    for (Index b = first; b < last; ++b, to.data += size * itemsize(x.dtype)) {
+      from.data = x.data + offset[static_cast<std::size_t>(b)];
+      copy(from, to);
+    }
+  });
 }
 
 void check_scatter_add(const View& updates, const View* indices, Index k, const Shape& shape, View& result) {

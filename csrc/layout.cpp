@@ -1,9 +1,13 @@
 // Views, and the copies that assemble arrays: see layout.hpp.
 #include "layout.hpp"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "loop.hpp"
+#include "parallel.hpp"
 
 namespace minimeta {
 namespace {
@@ -25,18 +29,66 @@ void require_inside(const char* operation, int axis, Index start, Index n, Index
                                 " do not fit axis " + std::to_string(axis) + " with size " + std::to_string(size));
 }
 
+// Where x is transposed, its neighbours lie along another axis than the result's: that axis becomes the second.
+bool bring_neighbours_second(Loop<2>& loop) {
+  const auto step = [&](int axis) { return std::abs(loop.strides[axis][0]); };
+  int nearest = 0;
+  for (int d = 1; d < loop.ndim; ++d)
+    if (step(d) > 0 && step(d) < step(nearest)) nearest = d;
+  if (nearest == 0) return false;
+  std::swap(loop.shape[1], loop.shape[nearest]);
+  std::swap(loop.strides[1], loop.strides[nearest]);
+  return true;
+}
+
+template <class T> void copy_row(char* const* data, const Index* strides, Index size) {
+  if (strides[0] == Index{sizeof(T)} && strides[1] == Index{sizeof(T)}) {
+    std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
+    return;
+  }
+  for (Index i = 0; i < size; ++i)
+    *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
+}
+
+// Two axes, a tile at a time, so that what a line of cache brings of x is used before the line is lost: eight lines,
+// which is what a cache can hold of lines that are a power of two apart.
+template <class T> void copy_plane(const Loop<2>& loop, char* const* data) {
+  constexpr Index kLines = 8, kAlong = 32;
+  const Index* inner = loop.strides[0];
+  const Index* outer = loop.strides[1];
+  for (Index j = 0; j < loop.shape[1]; j += kAlong) {
+    const Index end = std::min(j + kAlong, loop.shape[1]);
+    for (Index i = 0; i < loop.shape[0]; i += kLines) {
+      const Index lines = std::min(kLines, loop.shape[0] - i);
+      for (Index row = j; row < end; ++row) {
+        char* const part[2] = {data[0] + i * inner[0] + row * outer[0], data[1] + i * inner[1] + row * outer[1]};
+        copy_row<T>(part, inner, lines);
+      }
+    }
+  }
+}
+
+template <class T> void copy_all(const Loop<2>& loop, char* const (&data)[2], bool transposed) {
+  if (!transposed) return for_each_row<2>(loop, data, copy_row<T>);
+  Loop<2> planes = loop;
+  planes.shape[0] = planes.shape[1] = 1;  // a plane is one step of the walk
+  for_each_row<2>(planes, data, [&](char* const* plane, const Index*, Index) { copy_plane<T>(loop, plane); });
+}
+
 }  // namespace
 
 void copy(const View& x, const View& result) {
+  Loop<2> loop;
+  plan<2>(loop, {&x, &result}, 0, x.ndim);
+  if (loop.empty) return;
+  const bool transposed = bring_neighbours_second(loop);
+  const int outermost = loop.ndim - 1;
   with_size(itemsize(x.dtype), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for_each_row<2>({&x, &result}, [](char* const* data, const Index* strides, Index size) {
-      if (strides[0] == Index{sizeof(T)} && strides[1] == Index{sizeof(T)}) {
-        std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
-        return;
-      }
-      for (Index i = 0; i < size; ++i)
-        *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
+    parallel_for(loop.shape[outermost], count(x), [&](Index first, Index last) {
+      Loop<2> part = loop;
+      part.shape[outermost] = last - first;
+      char* const data[2] = {x.data + first * loop.strides[outermost][0], result.data + first * loop.strides[outermost][1]};
+      copy_all<typename decltype(tag)::type>(part, data, transposed);
     });
   });
 }

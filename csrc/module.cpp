@@ -14,6 +14,7 @@
 #include "indexing.hpp"
 #include "layout.hpp"
 #include "matmul.hpp"
+#include "parallel.hpp"
 #include "reduce.hpp"
 
 namespace py = pybind11;
@@ -439,6 +440,12 @@ void define_views(py::module_& m) {
       arg("x"), arg("shape"), "x with another shape: a read-only view where the strides allow one, else a copy.");
 }
 
+void define_threads(py::module_& m) {
+  watch_for_forks();
+  m.def("set_num_threads", set_max_threads, py::arg("n"), "At most n threads for one large operation.");
+  m.def("get_num_threads", max_threads, "How many threads a large operation may use now.");
+}
+
 }  // namespace
 }  // namespace minimeta
 
@@ -460,4 +467,5 @@ PYBIND11_MODULE(MINIMETA_MODULE, m) {
   define_convolutions(m);
   define_copies(m);
   define_views(m);
+  define_threads(m);
 }

@@ -4,16 +4,76 @@
 //
 // `work` is what the whole loop costs, in multiply-adds or elements; little work stays on the calling thread, since
 // waking another takes a microsecond or two. A body writes outputs of its own range and must give the same bits for any
-// split, so the number of threads is never seen in a result. What a body throws is thrown on to the caller.
+// split, so the number of threads is never seen in a result. What a body throws is thrown on to the caller: of several
+// exceptions, that of the lowest range, which is the one that a single thread would have met.
 #pragma once
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <climits>
+#include <exception>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 #include "array.hpp"
 
 namespace minimeta {
 
+// What a thread must at least have to do: some microseconds, so that waking it (one or two) is repaid.
+constexpr Index kWorthWaking = 65536;
+
+struct Threads {
+  std::atomic<int> most{INT_MAX};    // for the whole process, where OpenMP's own limit is one for each thread
+  std::atomic<bool> forked{false};  // a child has none of its parent's threads, and would wait for them
+};
+inline Threads threads;
+
+// How many threads a loop that begins here may use: inside another parallel loop, the calling one alone.
+inline int max_threads() {
+#if defined(_OPENMP)
+  // Asked for at every loop, since others (threadpoolctl) set OpenMP's limit too; the smaller limit wins.
+  if (!threads.forked && !omp_in_parallel()) return std::min<int>(threads.most, omp_get_max_threads());
+#endif
+  return 1;
+}
+
+inline void set_max_threads(int n) {
+  threads.most = n;
+#if defined(_OPENMP)
+  omp_set_num_threads(n);  // or the limit that this thread began with, OMP_NUM_THREADS, could not be raised
+#endif
+}
+
+// Once, when the extension is loaded.
+inline void watch_for_forks() {
+  pthread_atfork(nullptr, nullptr, [] { threads.forked = true; });
+}
+
 template <class Body> void parallel_for(Index n, Index work, const Body& body) {
-  (void)work;
-  if (n > 0) body(Index{0}, n);
+  if (n <= 0) return;
+  const Index useful = work < 2 * kWorthWaking ? 1 : std::min(n, work / kWorthWaking);
+  const int wanted = useful == 1 ? 1 : static_cast<int>(std::min<Index>(useful, max_threads()));
+  if (wanted == 1) return body(Index{0}, n);
+#if defined(_OPENMP)
+  std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(wanted));
+#pragma omp parallel num_threads(wanted)
+  {
+    const Index thread = omp_get_thread_num(), team = omp_get_num_threads();  // perhaps fewer than wanted
+    const auto start = [=](Index t) { return n / team * t + std::min(t, n % team); };
+    try {
+      body(start(thread), start(thread + 1));
+    } catch (...) {
+      thrown[static_cast<std::size_t>(thread)] = std::current_exception();
+    }
+  }
+  for (const std::exception_ptr& exception : thrown)
+    if (exception) std::rethrow_exception(exception);
+#endif
 }
 
 }  // namespace minimeta

@@ -25,6 +25,7 @@ from minimeta.autodiff import (
     vjp,
 )
 from minimeta.autodiff.operations import *  # noqa: F403 (all of them, by their own list)
+from minimeta.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "Array",
     "custom_vjp",
     "errors",
+    "get_num_threads",
     "grad",
     "hessian",
     "hvp",
@@ -39,6 +41,7 @@ __all__ = [
     "jvp",
     "operations",
     "rematerialize",
+    "set_num_threads",
     "tree",
     "value_and_grad",
     "vjp",

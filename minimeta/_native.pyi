@@ -1,4 +1,7 @@
-"""The compiled kernels: numpy arrays in, fresh contiguous arrays (or read-only views) out."""
+"""The compiled kernels: numpy arrays in, fresh contiguous arrays (or read-only views) out.
+
+One stub for the extensions of all levels, ``_native_v3`` and so on, which have the same functions.
+"""
 
 from typing import Any
 
@@ -180,3 +183,9 @@ def slice(x: _Array, starts: _Shape, sizes: _Shape, steps: _Shape) -> _Array:
 
 def reshape(x: _Array, shape: _Shape) -> _Array:
     """x with another shape: a read-only view where the strides allow one, else a copy."""
+
+def set_num_threads(n: int) -> None:
+    """At most n threads for one large operation."""
+
+def get_num_threads() -> int:
+    """How many threads a large operation may use now."""
