@@ -45,7 +45,7 @@ inline int max_threads() {
 inline void set_max_threads(int n) {
   threads.most = n;
 #if defined(_OPENMP)
-  omp_set_num_threads(n);  // or the limit that this thread began with, OMP_NUM_THREADS, could not be raised
+  if (n > omp_get_max_threads()) omp_set_num_threads(n);  // this thread asks for more than OMP_NUM_THREADS
 #endif
 }
 

@@ -15,9 +15,10 @@ _MOST = 1024
 def set_num_threads(n: int) -> None:
     """Let large operations use at most ``n`` threads, in the whole process.
 
-    Until this is called, it is ``OMP_NUM_THREADS`` if that is set, and else the number of processors that this process
-    may use. OpenMP's own limit for the calling thread becomes ``n`` too, so threadpoolctl sees it and can lower it:
-    the smaller limit wins.
+    Until this is called, the limit is OpenMP's: ``OMP_NUM_THREADS`` if that is set, and else the number of processors
+    that this process may use. Afterwards the smaller of both holds, so what threadpoolctl lowers stays low. Where
+    ``n`` is more than OpenMP's limit for the calling thread, that is raised: what is said here counts more than the
+    environment.
 
     Parameters
     ----------

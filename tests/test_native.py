@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from minimeta import kernels
-
 if TYPE_CHECKING:
     from minimeta import _native
 
@@ -25,12 +23,10 @@ LAYOUTS = ("contiguous", "transposed", "reversed", "stepped", "broadcast", "read
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 88.0, -104.0, 1e30, -1e30, 1e-42, 1e-310, np.inf, -np.inf, np.nan]
 
 
-@pytest.fixture(scope="module", autouse=True, params=kernels.able())
-def level(request: pytest.FixtureRequest) -> str:
-    """Every test runs once for each level that this processor runs: ``_native`` is that level's extension."""
-    name: str = request.param
-    globals()["_native"] = kernels.load(name)
-    return name
+@pytest.fixture(scope="module", autouse=True)
+def every_level(native: Any) -> None:
+    """Run every test on every level; the stub's name stands for the level's extension."""
+    globals()["_native"] = native
 
 
 def lay_out(values: Array, layout: str) -> Array:
