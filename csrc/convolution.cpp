@@ -40,7 +40,7 @@ struct Geometry {
   Index images, in, out;
   Axis down, right;
 
-  Index steps() const { return work({images, down.positions, right.positions, down.taps, right.taps, in, out}); }
+  Index steps() const { return work({images, down.positions, right.positions, down.taps, right.taps, in, out}) / kAtOnce; }
 };
 
 // From arrays that a check has admitted.

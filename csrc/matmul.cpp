@@ -59,7 +59,7 @@ template <class T> void product(const Factors<T>& f) {
 // The same product on several threads: the longer side of c is shared out.
 template <class T> void shared_product(const Factors<T>& f) {
   constexpr Index panel = 2 * simd::kLanes<T>;
-  const Index steps = work({f.m, f.n, f.k});
+  const Index steps = work({f.m, f.n, f.k}) / kAtOnce;
   if (f.m >= f.n)
     parallel_for(f.m, steps, [&](Index first, Index last) {
       product<T>({last - first, f.k, f.n, f.a.at(first, 0), f.b, f.c.at(first, 0)});
@@ -90,7 +90,7 @@ template <class T> void matmul(const View& x, const View& y, const View& result)
   Loop<3> batch;
   plan<3>(batch, {&x, &y, &result}, 0, d);
   const Index products = count(d, x.shape);
-  parallel_for(products, work({count(result), f.k}), [&](Index first, Index last) {
+  parallel_for(products, work({count(result), f.k}) / kAtOnce, [&](Index first, Index last) {
     Factors<T> g = f;
     for (Index i = first; i < last; ++i) {
       char* data[3] = {x.data, y.data, result.data};

@@ -154,6 +154,15 @@ def isfinite_all(x: _Array) -> bool:
 def matmul(x: _Array, y: _Array, transpose_x: bool = False, transpose_y: bool = False) -> _Array:
     """The product of (..., m, k) and (..., k, n), each given as it is or with its last two axes swapped."""
 
+def conv2d(x: _Array, w: _Array, strides: _Shape, padding: _Shape) -> _Array:
+    """The convolution of images (N, H, W, I) by a kernel (kh, kw, I, O); padding top, bottom, left, right."""
+
+def conv2d_input(g: _Array, w: _Array, strides: _Shape, padding: _Shape, size: _Shape) -> _Array:
+    """The transpose of conv2d with respect to its images, of size (H, W)."""
+
+def conv2d_weight(x: _Array, g: _Array, strides: _Shape, padding: _Shape, size: _Shape) -> _Array:
+    """The transpose of conv2d with respect to its kernel, of size (kh, kw)."""
+
 def gather(x: _Array, *indices: _Int) -> _Array:
     """x[indices]: int64 arrays of one shape index the leading axes."""
 

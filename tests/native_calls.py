@@ -55,6 +55,31 @@ def _matmul(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
     return (x, np.ascontiguousarray(np.swapaxes(y, -1, -2)) if transpose else y), {"transpose_y": transpose}
 
 
+def _convolution(form: str) -> Draw:
+    """A call of ``conv2d`` or of one of its transposes, on images whose sides are those of the last two axes."""
+
+    def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+        height, width = (max(side, 1) for side in (4, 3, *shape)[-2:])
+        size = (int(rng.integers(1, min(height, 4) + 1)), int(rng.integers(1, min(width, 4) + 1)))
+        strides, padding = tuple(map(int, rng.integers(1, 4, 2))), tuple(map(int, rng.integers(0, 3, 4)))
+        places = (
+            (height + padding[0] + padding[1] - size[0]) // strides[0] + 1,
+            (width + padding[2] + padding[3] - size[1]) // strides[1] + 1,
+        )
+        images, channels, filters = (int(n) for n in rng.integers(0, 5, 3))
+        x = _floats(rng, (images, height, width, channels), dtype)
+        w = _floats(rng, (*size, channels, filters), dtype)
+        g = _floats(rng, (images, *places, filters), dtype)
+        windows: dict[str, Any] = {"strides": strides, "padding": padding}
+        return {
+            "conv2d": ((x, w), windows),
+            "conv2d_input": ((g, w), {**windows, "size": (height, width)}),
+            "conv2d_weight": ((x, g), {**windows, "size": size}),
+        }[form]
+
+    return draw
+
+
 def _indexed(rng: np.random.Generator, shape: Shape) -> tuple[Shape, tuple[Array, ...]]:
     """The shape of an array, none of whose indexed sides is 0, and indices for it."""
     shape = tuple(max(side, 1) for side in (shape or (2,)))
@@ -120,6 +145,7 @@ CALLS: dict[str, Draw] = {
     "argmax": _argmax,
     "isfinite_all": _elementwise(1),
     "matmul": _matmul,
+    **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},
     "gather": _gather,
     "scatter_add": _scatter_add,
     "copy": _elementwise(1),

@@ -49,8 +49,11 @@ def test_the_commands_of_the_readme_are_there() -> None:
     assert "-m pytest" in commands[1]
 
 
+# Not the extensions: one of a level that this processor lacks cannot even be imported.
 MODULES = [
-    name for _, name, _ in pkgutil.walk_packages(minimeta.__path__, "minimeta.") if not name.endswith("__main__")
+    name
+    for _, name, _ in pkgutil.walk_packages(minimeta.__path__, "minimeta.")
+    if not name.endswith("__main__") and "._native" not in name
 ]
 
 
