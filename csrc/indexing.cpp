@@ -125,12 +125,17 @@ void run_scatter_add(const View& updates, const View* indices, Index k, const Vi
   const View outer = axes_of(updates, 0, indices[0].ndim);
   View from = axes_of(updates, indices[0].ndim, updates.ndim);
   View to = axes_of(result, static_cast<int>(k), result.ndim);
-  if (count(from) == 0) return;
+  const Index size = count(from);
+  if (size == 0) return;
   const Index* next = offset.data();
   with_float(updates.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index size) {
-      for (Index i = 0; i < size; ++i) {
+    for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index n) {
+      for (Index i = 0; i < n; ++i) {
+        if (size == 1) {
+          *reinterpret_cast<T*>(result.data + *next++) += *reinterpret_cast<const T*>(data[0] + i * strides[0]);
+          continue;
+        }
         from.data = data[0] + i * strides[0];
         to.data = result.data + *next++;
         add_to<T>(from, to);
