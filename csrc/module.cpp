@@ -15,6 +15,7 @@
 #include "layout.hpp"
 #include "matmul.hpp"
 #include "parallel.hpp"
+#include "pooling.hpp"
 #include "reduce.hpp"
 
 namespace py = pybind11;
@@ -339,6 +340,52 @@ void define_convolutions(py::module_& m) {
       "The transpose of conv2d with respect to its kernel, of size (kh, kw).");
 }
 
+void read(Pooling& pooling, const char* operation, py::handle window, py::handle strides, py::handle padding) {
+  read(pooling.window, operation, "window", window);
+  read(pooling.strides, operation, "strides", strides);
+  read(pooling.padding, operation, "padding", padding);
+}
+
+void define_pooling(py::module_& m) {
+  using py::arg, py::handle;
+  struct Row {
+    const char* name;
+    void (*check)(const View&, const Pooling&, View&);
+    void (*run)(const View&, const Pooling&, const View&);
+    const char* doc;
+  };
+  for (const Row& row : {
+           Row{"max_positions", check_max_positions, run_max_positions,
+               "Where, in C order, the first maximum (or NaN) of each window of images (N, H, W, C) is."},
+           Row{"sum_pool", check_sum_pool, run_sum_pool, "The sum of each window of images (N, H, W, C)."},
+       })
+    m.def(
+        row.name,
+        [row](handle images, handle window, handle strides, handle padding) {
+          View x, result;
+          Pooling pooling;
+          read(x, row.name, "x", images);
+          read(pooling, row.name, window, strides, padding);
+          row.check(x, pooling, result);
+          return compute(result, count(x), [&] { row.run(x, pooling, result); });
+        },
+        arg("x"), arg("window"), arg("strides"), arg("padding"), row.doc);
+  m.def(
+      "sum_pool_input",
+      [](handle sums, handle window, handle strides, handle padding, handle images) {
+        View g, result;
+        Pooling pooling;
+        Shape size;
+        read(g, "sum_pool_input", "g", sums);
+        read(pooling, "sum_pool_input", window, strides, padding);
+        read(size, "sum_pool_input", "size", images);
+        check_sum_pool_input(g, pooling, size, result);
+        return compute(result, count(result), [&] { run_sum_pool_input(g, pooling, result); });
+      },
+      arg("g"), arg("window"), arg("strides"), arg("padding"), arg("size"),
+      "The transpose of sum_pool: the sum over the windows that hold each cell of images of a size.");
+}
+
 void define_copies(py::module_& m) {
   using py::arg, py::handle;
   m.def(
@@ -465,6 +512,7 @@ PYBIND11_MODULE(MINIMETA_MODULE, m) {
   define_reductions(m);
   define_products_and_indexing(m);
   define_convolutions(m);
+  define_pooling(m);
   define_copies(m);
   define_views(m);
   define_threads(m);

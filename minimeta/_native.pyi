@@ -169,6 +169,15 @@ def gather(x: _Array, *indices: _Int) -> _Array:
 def scatter_add(updates: _Array, *indices: _Int, shape: _Shape) -> _Array:
     """Zeros of a shape with updates added at indices, in order."""
 
+def max_positions(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Int:
+    """Where, in C order, the first maximum (or NaN) of each window of images (N, H, W, C) is."""
+
+def sum_pool(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
+    """The sum of each window of images (N, H, W, C)."""
+
+def sum_pool_input(g: _Array, window: _Shape, strides: _Shape, padding: _Shape, size: _Shape) -> _Array:
+    """The transpose of sum_pool: the sum over the windows that hold each cell of images of a size."""
+
 def copy(x: _Array) -> _Array:
     """A contiguous copy."""
 

@@ -4,6 +4,7 @@ Each file is one family of operations, closed under differentiation: public func
 their shape rules, numpy references and derivatives.
 """
 
+from minimeta.autodiff.operations.convolution import conv2d, conv2d_input, conv2d_weight
 from minimeta.autodiff.operations.elementwise import (
     absolute,
     add,
@@ -47,6 +48,7 @@ from minimeta.autodiff.operations.elementwise import (
 from minimeta.autodiff.operations.indexing import index as index
 from minimeta.autodiff.operations.indexing import scatter_add, take, take_along_axis
 from minimeta.autodiff.operations.linear_algebra import dot, matmul, outer
+from minimeta.autodiff.operations.pooling import average_pool, max_pool
 from minimeta.autodiff.operations.reductions import (
     argmax,
     log_softmax,
@@ -84,9 +86,13 @@ __all__ = [
     "add",
     "argmax",
     "astype",
+    "average_pool",
     "broadcast_to",
     "clip",
     "concatenate",
+    "conv2d",
+    "conv2d_input",
+    "conv2d_weight",
     "copy",
     "cos",
     "divide",
@@ -109,6 +115,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool",
     "maximum",
     "mean",
     "min",

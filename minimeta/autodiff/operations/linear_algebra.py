@@ -50,7 +50,7 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
             f"matmul of shapes {x_shape} and {y_shape}: the inner sides {x_shape[-1]} and "
             f"{y_shape[-2 if len(y_shape) > 1 else 0]} differ"
         )
-    x, y = _same_dtype("matmul", x, y)
+    x, y = same_dtype("matmul", x, y)
     if len(x_shape) == 2 and len(y_shape) == 2:
         return _multiply(x, y)
     if len(y_shape) == 1:
@@ -95,7 +95,7 @@ def outer(x: ArrayLike, y: ArrayLike) -> Value:
     return elementwise.multiply(shaping.expand_dims(shaping.ravel(x), 1), shaping.expand_dims(shaping.ravel(y), 0))
 
 
-def _same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+def same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     """Both factors in numpy's common dtype."""
     dtypes = [k.dtype if isinstance(k, (Array, np.ndarray)) else np.asarray(k).dtype for k in (x, y)]
     if dtypes[0] == dtypes[1] and dtypes[0].kind == "f":
