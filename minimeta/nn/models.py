@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from minimeta.autodiff.array import Value
-from minimeta.autodiff.operations import relu, sigmoid, softplus, tanh
+from minimeta.autodiff.operations import max_pool, mean, relu, reshape, sigmoid, softplus, tanh
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.nn.initialisers import Initialiser, initialiser_of
 from minimeta.nn.layers import batch_norm as normalise
-from minimeta.nn.layers import dense
+from minimeta.nn.layers import conv, dense, layer_norm
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
 
@@ -105,6 +105,129 @@ def mlp(
         for layer in hidden:
             h = dense(h, layer["weight"], layer.get("bias"))
             h = function(normalise(h, offset=layer["offset"]) if batch_norm else h)
+        return dense(h, last["weight"], last["bias"])
+
+    return Model(init, apply)
+
+
+Downsampling = Literal["stride", "max_pool"]
+Readout = Literal["mean", "flatten"]
+Normalisation = Literal["batch", "layer"]
+
+_BLOCKS = 4
+
+
+def conv4(
+    input_shape: Sequence[int] = (28, 28, 1),
+    classes: int = 5,
+    *,
+    filters: int = 64,
+    downsampling: Downsampling = "stride",
+    pool_padding: Literal["SAME", "VALID"] = "VALID",
+    readout: Readout = "mean",
+    normalisation: Normalisation | None = "batch",
+    initialiser: str | Initialiser = "he",
+    dtype: DTypeLike = np.float32,
+) -> Model:
+    """The few-shot papers' convolutional network: four times ``h <- relu(norm(h * W))`` at half the size, then dense.
+
+    Vinyals et al. 2016 (arXiv:1606.04080) introduced it, with pooling; each paper has a variant:
+
+    ==========================  ================  ==============  ===========  =========
+    network                     downsampling      pool_padding    readout      filters
+    ==========================  ================  ==============  ===========  =========
+    MAML, Omniglot              stride                            mean         64
+    Reptile, Omniglot           stride                            flatten      64
+    MAML, miniImageNet          max_pool          VALID           flatten      32
+    Reptile, miniImageNet       max_pool          SAME            flatten      32
+    LSTM, miniImageNet          max_pool          VALID           flatten      32
+    ==========================  ================  ==============  ===========  =========
+
+    MAML is Finn et al. 2017 (arXiv:1703.03400), Reptile Nichol et al. 2018 (arXiv:1803.02999), LSTM Ravi and Larochelle
+    2017; where a paper is silent (the readout, the padding), the row is the code its authors released.
+
+    Parameters
+    ----------
+    input_shape
+        ``(height, width, channels)`` of one image.
+    classes
+        Outputs.
+    filters
+        Channels of each block, of 3 x 3 weights.
+    downsampling
+        ``"stride"``: the convolution takes steps of 2 and leaves ``ceil(side / 2)``; ``"max_pool"``: its steps are of
+        1, and a maximum over 2 x 2 follows the activation.
+    pool_padding
+        ``"VALID"``: an odd last row is not pooled, ``floor(side / 2)`` remain; ``"SAME"``: ``ceil(side / 2)``.
+    readout
+        What the last layer sees: the mean over the pixels that are left, or all of them.
+    normalisation
+        ``"batch"`` for the statistics of the current batch, as in MAML and Reptile; ``"layer"`` for those of one
+        example, over all its pixels and filters; None. As in :func:`mlp` an offset follows the normalisation, in place
+        of a bias before it, and no scale. (Reptile's released code has a scale too.)
+    initialiser
+        Of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and offsets begin at 0.
+    dtype
+        Of the parameters.
+
+    Returns
+    -------
+    Model
+        Its parameters are a tuple with one dict a layer: ``weight`` and ``offset`` (or ``bias``) of each block, and
+        ``weight`` and ``bias`` of the last layer. Inputs have shape ``(N, *input_shape)``, outputs ``(N, classes)``.
+
+    Raises
+    ------
+    ConfigurationError
+        A size is not positive, an image is too small to be halved four times, or an unknown name.
+    """
+    height, width, channels = input_shape
+    if min(height, width, channels, classes, filters) < 1:
+        raise ConfigurationError(
+            f"conv4: input_shape={tuple(input_shape)}, classes={classes} and filters={filters} must be positive"
+        )
+    for name, value, known in (
+        ("downsampling", downsampling, ("stride", "max_pool")),
+        ("pool_padding", pool_padding, ("SAME", "VALID")),
+        ("readout", readout, ("mean", "flatten")),
+        ("normalisation", normalisation, ("batch", "layer", None)),
+    ):
+        if value not in known:
+            raise ConfigurationError(f"conv4: {name}={value!r} must be one of {', '.join(map(repr, known))}")
+    pools = downsampling == "max_pool"
+    up = 0 if pools and pool_padding == "VALID" else 1
+    for _ in range(_BLOCKS):
+        height, width = (height + up) // 2, (width + up) // 2
+    if min(height, width) < 1:
+        raise ConfigurationError(f"conv4: images of {input_shape[0]} x {input_shape[1]} cannot be halved four times")
+    features = filters if readout == "mean" else height * width * filters
+    shift = "offset" if normalisation else "bias"
+    draw = initialiser_of(initialiser)
+
+    def init(rng: np.random.Generator) -> Any:
+        layers = []
+        for number in range(_BLOCKS):
+            shape = (3, 3, filters if number else channels, filters)
+            layers.append({"weight": draw(rng, shape, dtype, 0.5 if number else 1.0), shift: np.zeros(filters, dtype)})
+        last = {"weight": draw(rng, (features, classes), dtype, 0.5), "bias": np.zeros(classes, dtype)}
+        return (*layers, last)
+
+    def apply(parameters: Any, inputs: Any) -> Value:
+        shape = shape_of(inputs)
+        if shape[1:] != tuple(input_shape):
+            raise ShapeError(f"conv4: inputs have shape {shape}, expected (N, {', '.join(map(str, input_shape))})")
+        *blocks, last = parameters
+        h = inputs
+        for block in blocks:
+            h = conv(h, block["weight"], block.get("bias"), strides=1 if pools else 2)
+            if normalisation == "batch":
+                h = normalise(h, offset=block["offset"])
+            elif normalisation == "layer":
+                h = layer_norm(h, offset=block["offset"], axes=(1, 2, 3))
+            h = relu(h)
+            if pools:
+                h = max_pool(h, 2, padding=pool_padding)
+        h = mean(h, (1, 2)) if readout == "mean" else reshape(h, (shape[0], features))
         return dense(h, last["weight"], last["bias"])
 
     return Model(init, apply)

@@ -32,9 +32,9 @@ def test_defaults_are_the_preset() -> None:
 
 def test_every_setting_is_a_flag() -> None:
     flags = (
-        "--ways 4 --shots 2 --queries 3 --no-rotations --hidden 16 8 --initialiser he --inner-learning-rate 0.1 "
-        "--inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 --evaluation.shots 2 "
-        "--evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
+        "--ways 4 --shots 2 --queries 3 --no-rotations --network conv4 --hidden 16 8 --filters 7 --initialiser he "
+        "--inner-learning-rate 0.1 --inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 "
+        "--evaluation.shots 2 --evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
         "--evaluation.no-rotations"
     )
 

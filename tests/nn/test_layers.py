@@ -7,7 +7,7 @@ from hypothesis import given
 from numpy.testing import assert_allclose
 
 import minimeta as mm
-from minimeta.nn import batch_norm, dense
+from minimeta.nn import batch_norm, conv, dense, layer_norm
 
 
 @share(0.5)
@@ -19,6 +19,40 @@ def test_dense(drawing: Drawing) -> None:
     product = np.einsum("...i,io->...o", x, weight)
     assert_allclose(dense(x, weight), product, rtol=1e-13, atol=1e-13)
     assert_allclose(mm.vjp(dense, x, weight, bias)[0], product + bias, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv(stride: int) -> None:
+    rng = np.random.default_rng(0)
+    x, weight, bias = rng.normal(size=(2, 6, 5, 3)), rng.normal(size=(3, 3, 3, 4)), rng.normal(size=4)
+    patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))[:, ::stride, ::stride]
+    product = np.einsum("nuvcij,ijcd->nuvd", patches, weight)
+    assert_allclose(conv(x, weight, strides=stride, padding="VALID"), product, rtol=1e-12, atol=1e-13)
+    assert_allclose(conv(x, weight, bias, strides=stride, padding="VALID"), product + bias, rtol=1e-12, atol=1e-13)
+    assert conv(x, weight, bias, strides=stride).shape == (2, 6 // stride, -(-5 // stride), 4)
+
+
+@share(0.5)
+@given(drawing=drawings())
+def test_layer_norm(drawing: Drawing) -> None:
+    x = drawing.array(tuple(side + 1 for side in drawing.shape(1, 4)))
+    offset, scale = drawing.array(x.shape[-1:]), drawing.array(x.shape[-1:])
+    for axes in (-1, tuple(range(drawing.integer(0, x.ndim - 1), x.ndim))):
+        centred = x - x.mean(axes, keepdims=True)
+        expected = centred / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+        assert_allclose(layer_norm(x, axes=axes), expected, rtol=1e-10, atol=1e-11)
+        shifted = layer_norm(x, offset=offset, scale=scale, axes=axes)
+        assert_allclose(shifted, expected * scale + offset, rtol=1e-10, atol=1e-10)
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.5)
+    assert_allclose(mm.vjp(lambda x: layer_norm(x, epsilon=0.5), x)[0], expected, rtol=1e-11, atol=1e-12)
+
+
+def test_layer_norm_sees_one_example_alone() -> None:
+    x = np.random.default_rng(0).normal(2.0, 5.0, size=(4, 3, 3, 6))
+    y = layer_norm(x, axes=(1, 2, 3), epsilon=0.0)
+    assert_allclose(y.mean((1, 2, 3)), np.zeros(4), atol=1e-14)
+    assert_allclose(y.var((1, 2, 3)), np.ones(4), rtol=1e-13)
+    assert np.array_equal(layer_norm(x[1:2], axes=(1, 2, 3), epsilon=0.0), y[1:2])
 
 
 @share(0.5)
@@ -61,3 +95,5 @@ def test_layers_keep_the_dtype(dtype: str) -> None:
     x, weight = np.ones((3, 2), dtype), np.ones((2, 4), dtype)
     assert dense(x, weight, np.ones(4, dtype)).dtype == dtype
     assert batch_norm(x, offset=np.ones(2, dtype)).dtype == dtype
+    assert layer_norm(x, offset=np.ones(2, dtype), scale=np.ones(2, dtype)).dtype == dtype
+    assert conv(np.ones((1, 3, 3, 2), dtype), np.ones((2, 2, 2, 4), dtype), np.ones(4, dtype)).dtype == dtype

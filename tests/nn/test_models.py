@@ -1,4 +1,4 @@
-"""The multi-layer perceptron against its formula."""
+"""The models against their formulas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
 from minimeta.errors import ConfigurationError, ShapeError
-from minimeta.nn import mlp
+from minimeta.nn import conv4, mlp
 from minimeta.nn.initialisers import glorot, he
+from minimeta.nn.models import Model
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": lambda x: np.maximum(x, 0),
@@ -99,3 +100,103 @@ def test_inputs_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
     model = mlp((3, 2))
     with pytest.raises(ShapeError, match=r"mlp of sizes \(3, 2\): inputs have shape .*, expected \(..., 3\)"):
         model.apply(model.init(np.random.default_rng(0)), np.zeros(shape))
+
+
+# The convolutional network
+
+
+def convolution(x: Any, weight: Any, stride: int) -> Any:
+    """3 x 3, SAME: padded by one, but for steps of 2 over an even side, which need the lower row alone."""
+    total = [max((-(-side // stride) - 1) * stride + 3 - side, 0) for side in x.shape[1:3]]
+    x = np.pad(x, ((0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)))
+    patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))[:, ::stride, ::stride]
+    return np.einsum("nuvcij,ijcd->nuvd", patches, weight)
+
+
+def pooled(h: Any, padding: str) -> Any:
+    odd = [(0, side % 2 if padding == "SAME" else 0) for side in h.shape[1:3]]
+    h = np.pad(h, ((0, 0), *odd, (0, 0)), constant_values=-np.inf)
+    h = h[:, : h.shape[1] // 2 * 2, : h.shape[2] // 2 * 2]
+    return h.reshape(len(h), h.shape[1] // 2, 2, h.shape[2] // 2, 2, -1).max((2, 4))
+
+
+VARIANTS: list[tuple[dict[str, Any], tuple[int, int], int]] = [
+    ({"downsampling": "stride", "readout": "mean"}, (14, 17), 3),
+    ({"downsampling": "stride", "readout": "flatten"}, (14, 17), 3 * 1 * 2),
+    ({"downsampling": "max_pool", "readout": "flatten"}, (19, 33), 3 * 1 * 2),
+    ({"downsampling": "max_pool", "readout": "mean", "pool_padding": "SAME"}, (19, 33), 3),
+    ({"downsampling": "max_pool", "readout": "flatten", "pool_padding": "SAME"}, (19, 33), 3 * 2 * 3),
+]
+
+
+@pytest.mark.parametrize(("variant", "sides", "features"), VARIANTS, ids=str)
+@pytest.mark.parametrize("normalisation", ["batch", "layer", None])
+def test_conv4(variant: dict[str, Any], sides: tuple[int, int], features: int, normalisation: Any) -> None:
+    rng = np.random.default_rng(0)
+    model = conv4((*sides, 2), 4, filters=3, normalisation=normalisation, dtype=np.float64, **variant)
+    parameters = model.init(rng)
+    shift = "offset" if normalisation else "bias"
+    assert [sorted(layer) for layer in parameters] == [sorted([shift, "weight"])] * 4 + [["bias", "weight"]]
+    assert [p["weight"].shape for p in parameters] == [(3, 3, 2, 3), *[(3, 3, 3, 3)] * 3, (features, 4)]
+    assert all(np.all(p.get("offset", 0) == 0) and np.all(p.get("bias", 0) == 0) for p in parameters)
+    parameters = mm.tree.map(lambda p: p + 0.1, parameters)
+    x = rng.normal(size=(5, *sides, 2))
+    h = x
+    for block in parameters[:-1]:
+        h = convolution(h, block["weight"], 2 if variant["downsampling"] == "stride" else 1)
+        if normalisation == "batch":
+            h = (h - h.mean((0, 1, 2))) / np.sqrt(h.var((0, 1, 2)) + 1e-3)
+        elif normalisation == "layer":
+            h = (h - h.mean((1, 2, 3), keepdims=True)) / np.sqrt(h.var((1, 2, 3), keepdims=True) + 1e-5)
+        h = np.maximum(h + block[shift], 0)
+        if variant["downsampling"] == "max_pool":
+            h = pooled(h, variant.get("pool_padding", "VALID"))
+    h = h.mean((1, 2)) if variant["readout"] == "mean" else h.reshape(5, -1)
+    expected = h @ parameters[-1]["weight"] + parameters[-1]["bias"]
+    assert_allclose(model.apply(parameters, x), expected, rtol=1e-10, atol=1e-10)
+
+
+def size(model: Model) -> int:
+    return sum(leaf.size for leaf in mm.tree.flatten(model.init(np.random.default_rng(0)))[0])
+
+
+def test_conv4_has_the_sizes_of_the_released_code() -> None:
+    # Of MAML's adapted parameters, counted in its released code; an offset here is in place of a bias there.
+    assert size(conv4()) == 111_749
+    mini = {"filters": 32, "downsampling": "max_pool", "readout": "flatten"}
+    assert size(conv4((84, 84, 3), **mini)) == 32_645  # type: ignore[arg-type]
+    # Reptile flattens 2 x 2 x 64 = 256 and, pooling with SAME, 6 x 6 x 32 = 1152 features.
+    assert size(conv4(readout="flatten")) == 111_749 + 5 * (256 - 64)
+    assert size(conv4((84, 84, 3), pool_padding="SAME", **mini)) == 32_645 + 5 * (1152 - 800)  # type: ignore[arg-type]
+
+
+def test_conv4_draws_like_the_initialisers() -> None:
+    rng, layers = np.random.default_rng(0), conv4((16, 16, 2), filters=3).init(np.random.default_rng(0))
+    for layer, moment in zip(layers, (1.0, 0.5, 0.5, 0.5, 0.5), strict=True):
+        assert_array_equal(layer["weight"], he(rng, layer["weight"].shape, np.float32, moment))
+    first = conv4(initialiser="glorot").init(np.random.default_rng(0))[0]["weight"]
+    assert_array_equal(first, glorot(np.random.default_rng(0), (3, 3, 1, 64), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"filters": 0}, r"input_shape=\(28, 28, 1\), classes=5 and filters=0 must be positive"),
+        ({"input_shape": (28, 0, 1)}, "must be positive"),
+        ({"input_shape": (15, 16, 1), "downsampling": "max_pool"}, "images of 15 x 16 cannot be halved four times"),
+        ({"downsampling": "pool"}, "downsampling='pool' must be one of 'stride', 'max_pool'"),
+        ({"readout": "sum"}, "readout='sum' must be one of"),
+        ({"pool_padding": 1}, "pool_padding=1 must be one of"),
+        ({"normalisation": "group"}, "normalisation='group' must be one of 'batch', 'layer', None"),
+        ({"initialiser": "zero"}, "no initialiser is named 'zero'"),
+    ],
+)
+def test_settings_of_conv4_are_checked(settings: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        conv4(**settings)
+
+
+def test_images_of_another_shape_are_refused() -> None:
+    model = conv4((16, 16, 1), filters=2)
+    with pytest.raises(ShapeError, match=r"conv4: inputs have shape \(3, 256\), expected \(N, 16, 16, 1\)"):
+        model.apply(model.init(np.random.default_rng(0)), np.zeros((3, 256)))

@@ -46,6 +46,25 @@ def test_omniglot_is_finns_without_convolutions(stand_in_omniglot: Path) -> None
     assert experiment.metric(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1])) == 0.5
 
 
+def test_omniglot_with_convolutions_is_finns(stand_in_omniglot: Path) -> None:
+    preset = OmniglotPreset(network="conv4")
+    experiment = preset.experiment("maml", stand_in_omniglot)
+    parameters = experiment.learner.init(np.random.default_rng(0))
+    assert sum(leaf.size for leaf in tree.flatten(parameters)[0]) == 111_749  # counted in the released code
+    bound = np.sqrt(6 / (9 * 64 + 9 * 64))
+    assert 0.99 * bound < np.abs(parameters[1]["weight"]).max() <= bound  # Glorot's
+    for tasks in (experiment.training_tasks, experiment.evaluation_tasks):
+        task = tasks.sample(np.random.default_rng(0), 2)
+        assert task.support.inputs.shape == (2, 5, 28, 28, 1)
+        assert experiment.learner.predict(parameters, task.support.inputs[0]).shape == (5, 5)
+    assert "98.7" in preset.published and "89.7" in OmniglotPreset().published
+    assert fingerprint("maml", preset) != fingerprint("maml", OmniglotPreset())
+    small = OmniglotPreset(network="conv4", ways=3, filters=2, initialiser="truncated_normal").model()
+    weights = [layer["weight"] for layer in small.init(np.random.default_rng(0))]
+    assert [w.shape for w in weights] == [(3, 3, 1, 2), *[(3, 3, 2, 2)] * 3, (2, 3)]
+    assert max(np.abs(w).max() for w in weights) <= 0.02
+
+
 def test_settings_reach_what_they_set(stand_in_omniglot: Path) -> None:
     sinusoid = SinusoidPreset(shots=3, queries=4, hidden=(7,), initialiser="truncated_normal", inner_steps=2)
     experiment = sinusoid.experiment("fomaml")
@@ -101,3 +120,8 @@ def test_values_out_of_range_are_refused(preset: SinusoidPreset | OmniglotPreset
     if wrong.keys() & {"shots", "queries", "seed"}:
         with pytest.raises(ConfigurationError):
             dataclasses.replace(preset.evaluation, **wrong)  # type: ignore[arg-type]
+
+
+def test_filters_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"^filters must be at least 1, not 0"):
+        OmniglotPreset(filters=0)
