@@ -111,20 +111,15 @@ def test_omniglot_with_convolutions(
     stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, data = tmp_path / "run", ["--data", str(stand_in_omniglot)]
-    words = ["train", "maml", "omniglot", "--network", "conv4", "--filters", "4", *data, *OMNIGLOT]
-    assert main([*words, "--out", str(tmp_path / "whole"), "--iterations", "5"]) == 0
-    assert main([*words, "--out", str(folder)]) == 0
-
-    assert main([*words, "--out", str(folder), "--resume", "--iterations", "5"]) == 0
-    for file in ("metrics.jsonl", "checkpoint.npz", "configuration.toml", "results.md"):
-        assert (folder / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+    network = ["--network", "conv4", "--filters", "4"]
+    assert main(["train", "maml", "omniglot", "--out", str(folder), *data, *OMNIGLOT, *network]) == 0
     assert "98.7 ± 0.4 % (5-way 1-shot)" in capsys.readouterr().out
+    assert tomllib.loads((folder / "configuration.toml").read_text())["network"] == "conv4"
 
+    # The run folder says which network the checkpoint is of.
     assert main(["evaluate", str(folder), *data, "--json"]) == 0
     evaluated, trained = json.loads(capsys.readouterr().out), json.loads((folder / "results.json").read_text())
     assert evaluated["mean"] == trained["mean"]
-    assert main([*words, "--out", str(folder), "--resume", "--iterations", "5", "--network", "mlp"]) == 1
-    assert "network is conv4 there and mlp here" in capsys.readouterr().err
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
