@@ -80,6 +80,21 @@ def _convolution(form: str) -> Draw:
     return draw
 
 
+def _pooling(transposed: bool = False) -> Draw:
+    def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+        height, width = (max(side, 1) for side in (4, 3, *shape)[-2:])
+        window = (int(rng.integers(1, min(height, 3) + 1)), int(rng.integers(1, min(width, 3) + 1)))
+        strides = tuple(map(int, rng.integers(1, 4, 2)))
+        windows: dict[str, Any] = {"window": window, "strides": strides, "padding": (0, 0, 0, 0)}
+        images, channels = (int(n) for n in rng.integers(0, 5, 2))
+        if not transposed:
+            return (_floats(rng, (images, height, width, channels), dtype),), windows
+        places = ((height - window[0]) // strides[0] + 1, (width - window[1]) // strides[1] + 1)
+        return (_floats(rng, (images, *places, channels), dtype),), {**windows, "size": (height, width)}
+
+    return draw
+
+
 def _indexed(rng: np.random.Generator, shape: Shape) -> tuple[Shape, tuple[Array, ...]]:
     """The shape of an array, none of whose indexed sides is 0, and indices for it."""
     shape = tuple(max(side, 1) for side in (shape or (2,)))
@@ -146,6 +161,8 @@ CALLS: dict[str, Draw] = {
     "isfinite_all": _elementwise(1),
     "matmul": _matmul,
     **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},
+    **dict.fromkeys(("max_positions", "sum_pool"), _pooling()),
+    "sum_pool_input": _pooling(transposed=True),
     "gather": _gather,
     "scatter_add": _scatter_add,
     "copy": _elementwise(1),

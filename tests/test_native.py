@@ -454,6 +454,63 @@ def test_gather_and_scatter_add(
         assert_same_bits(_native.scatter_add(updates, *indices, shape=shape), expected)
 
 
+@st.composite
+def poolings(draw: st.DrawFn) -> tuple[tuple[int, int], dict[str, tuple[int, ...]]]:
+    """Sides of an image and a pooling whose windows each have a cell on it."""
+    window, strides = ((draw(st.integers(1, 4)), draw(st.integers(1, 5))) for _ in range(2))
+    padding = tuple(draw(st.integers(0, window[side] - 1)) for side in (0, 0, 1, 1))
+    least = [max(1, window[side] - padding[2 * side] - padding[2 * side + 1]) for side in (0, 1)]
+    sides = (draw(st.integers(least[0], 7)), draw(st.integers(least[1], 7)))
+    return sides, {"window": window, "strides": strides, "padding": padding}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(
+    pooling=poolings(),
+    images=st.integers(0, 2),
+    channels=st.sampled_from([0, 1, 2, 31, 32, 33, 70]),
+    seed=seeds,
+    layout=layouts,
+)
+def test_pooling(
+    dtype: str,
+    pooling: tuple[tuple[int, int], dict[str, tuple[int, ...]]],
+    images: int,
+    channels: int,
+    seed: int,
+    layout: str,
+) -> None:
+    (height, width), params = pooling
+    (kh, kw), (sy, sx), (above, below, left, right) = params["window"], params["strides"], params["padding"]
+    rng = np.random.default_rng(seed)
+    x = random_values(rng, (images, height, width, channels), dtype)
+    x[rng.random(x.shape) < 0.05] = np.nan
+    x[rng.random(x.shape) < 0.2] = -np.inf
+    x = lay_out(x, layout)
+    positions = _native.max_positions(x, **params)
+    sums = _native.sum_pool(x, **params)
+    assert_fresh(sums, x)
+    places = ((height + above + below - kh) // sy + 1, (width + left + right - kw) // sx + 1)
+    assert positions.shape == sums.shape == (images, *places, channels)
+    g = lay_out(random_values(rng, sums.shape, dtype), layout)
+    spread = np.zeros((images, height, width, channels), dtype)
+    numbers = np.arange(x.size).reshape(x.shape)
+    for u, v in np.ndindex(*places):
+        rows = range(max(u * sy - above, 0), min(u * sy - above + kh, height))
+        columns = range(max(v * sx - left, 0), min(v * sx - left + kw, width))
+        cells = [(slice(None), row, column) for row in rows for column in columns]
+        total = np.zeros((images, channels), dtype)
+        for cell in cells:
+            total = total + x[cell]
+            spread[cell] += g[:, u, v]
+        assert_same_bits(sums[:, u, v], total)
+        # numpy's argmax is the first of a tie, and the first NaN.
+        first = np.argmax([x[cell] for cell in cells], axis=0)
+        expected = np.take_along_axis(np.array([numbers[cell] for cell in cells]), first[None], 0)[0]
+        assert_array_equal(positions[:, u, v], expected)
+    assert_same_bits(_native.sum_pool_input(g, **params, size=(height, width)), spread)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int64", *FLOATS])
 @given(
     shape=st.lists(st.integers(0, 4), min_size=1, max_size=3),
@@ -557,7 +614,10 @@ F: Array = np.ones((2, 3), "f4")
 D: Array = np.ones((2, 3))
 N: Array = np.ones((2, 3), np.int64)
 B: Array = np.ones((2, 3), bool)
+IMAGES: Array = np.ones((1, 4, 4, 2))
+KERNEL: Array = np.ones((3, 3, 2, 1))
 HUGE = 2**62
+NONE = (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -615,6 +675,73 @@ HUGE = 2**62
         ),
         (lambda native: native.scatter_add(N, np.array([0, 1]), shape=(5, 3)), TypeError, "scatter_add: updates"),
         (lambda native: native.scatter_add(D, np.array([0, 1]), shape=(-5, 3)), ValueError, "negative"),
+        (lambda native: native.conv2d(D, D, (1, 1), NONE), ValueError, r"conv2d: x must have the axes \(N, H, W, I\)"),
+        (lambda native: native.conv2d(IMAGES, D, (1, 1), NONE), ValueError, r"w must have the axes \(kh, kw, I, O\)"),
+        (lambda native: native.conv2d(IMAGES, IMAGES, (1, 1), NONE), ValueError, "conv2d: the channels of shapes"),
+        (lambda native: native.conv2d(IMAGES, KERNEL.astype("f4"), (1, 1), NONE), TypeError, "conv2d: .*same dtype"),
+        (lambda native: native.conv2d(IMAGES, KERNEL, (0, 1), NONE), ValueError, "conv2d: strides must be two positive"),
+        (lambda native: native.conv2d(IMAGES, KERNEL, (1,), NONE), ValueError, "conv2d: strides must be two positive"),
+        (lambda native: native.conv2d(IMAGES, KERNEL, (1, 1), (0, 0, -1, 0)), ValueError, "and padding four"),
+        (lambda native: native.conv2d(IMAGES[:, :1], KERNEL, (1, 1), NONE), ValueError, "side 3 does not fit .* side 1"),
+        (lambda native: native.conv2d(IMAGES, KERNEL[:0], (1, 1), NONE), ValueError, "side 0 does not fit"),
+        (lambda native: native.conv2d(IMAGES, KERNEL, (1, 1), (HUGE, HUGE, 0, 0)), ValueError, "padding .* too large"),
+        (lambda native: native.conv2d(IMAGES, KERNEL, (HUGE, 1), (HUGE, 0, 0, 0)), ValueError, "shape .* too large"),
+        (
+            lambda native: native.conv2d_input(IMAGES, KERNEL, (1, 1), NONE, (4, 4)),
+            ValueError,
+            "conv2d_input: the output channels",
+        ),
+        (
+            lambda native: native.conv2d_input(IMAGES[..., :1], KERNEL, (1, 1), NONE, (4, 4)),
+            ValueError,
+            "conv2d_input: g of shape .* must have size 2 along axis 1",
+        ),
+        (lambda native: native.conv2d_input(IMAGES, KERNEL, (1, 1), NONE, (4,)), ValueError, r"size must be \(H, W\)"),
+        (
+            lambda native: native.conv2d_weight(IMAGES, IMAGES, (1, 1), NONE, (3, 3)),
+            ValueError,
+            "conv2d_weight: g of shape .* must have size 2 along axis 1",
+        ),
+        (
+            lambda native: native.conv2d_weight(IMAGES, IMAGES[:0], (1, 1), NONE, (1, 1)),
+            ValueError,
+            "conv2d_weight: the numbers of images",
+        ),
+        (lambda native: native.conv2d_weight(IMAGES, IMAGES, (1, 1), NONE, (1,)), ValueError, r"must be \(kh, kw\)"),
+        (lambda native: native.max_positions(D, (1, 1), (1, 1), NONE), ValueError, r"shape \(N, H, W, C\), not \(2, 3\)"),
+        (
+            lambda native: native.sum_pool(IMAGES.astype(int), (1, 1), (1, 1), NONE),
+            TypeError,
+            "sum_pool: images must be float32",
+        ),
+        (
+            lambda native: native.sum_pool(IMAGES, (1,), (1, 1), NONE),
+            ValueError,
+            "sum_pool: window and strides have two entries",
+        ),
+        (lambda native: native.sum_pool(IMAGES, (1, 1), (1, 1), (0, 0)), ValueError, "padding four"),
+        (
+            lambda native: native.sum_pool(IMAGES, (5, 1), (1, 1), NONE),
+            ValueError,
+            r"a window of \(5, 1\) .* not fit a side of 4",
+        ),
+        (lambda native: native.sum_pool(IMAGES, (0, 1), (1, 1), NONE), ValueError, "sum_pool: a window of"),
+        (lambda native: native.sum_pool(IMAGES, (1, 1), (1, 0), NONE), ValueError, "sum_pool: .*in steps of"),
+        (lambda native: native.max_positions(IMAGES, (2, 2), (1, 1), (0, 2, 0, 0)), ValueError, "needs a cell on the image"),
+        (lambda native: native.max_positions(IMAGES, (2, 2), (1, 1), (0, 0, -1, 0)), ValueError, "needs a cell on the image"),
+        (lambda native: native.max_positions(IMAGES[:, :0], (2, 2), (1, 1), (1, 1, 1, 1)), ValueError, "not fit a side of 0"),
+        (lambda native: native.sum_pool(IMAGES, (HUGE, 1), (1, 1), (HUGE - 1, 0, 0, 0)), ValueError, "sum_pool: a window of"),
+        (
+            lambda native: native.sum_pool_input(IMAGES, (1, 1), (1, 1), NONE, (4, 5)),
+            ValueError,
+            "4 x 5 windows, which shape",
+        ),
+        (
+            lambda native: native.sum_pool_input(IMAGES, (1, 1), (1, 1), NONE, (4,)),
+            ValueError,
+            "size must be rows and columns",
+        ),
+        (lambda native: native.sum_pool_input(IMAGES, (1, 1), (1, 1), NONE, (HUGE, 4)), ValueError, "not fit a side of"),
         (lambda native: native.concatenate(axis=0), ValueError, "at least one"),
         (lambda native: native.concatenate(D, D.T, axis=0), ValueError, "concatenate: shapes"),
         (lambda native: native.concatenate(D, F, axis=0), TypeError, "concatenate: .*dtype"),
