@@ -4,7 +4,7 @@ For images x, weights w, a third array g of the shape of the result, and fixed s
 
     T(x, w, g) = sum x[n, u s - p + i, v s - p + j, c]  w[i, j, c, d]  g[n, u, v, d]    over all seven indices
 
-(x being 0 outside of the image) is linear in each of the three. Leaving one out gives a product of the other two:
+(x and g being 0 beyond their sides) is linear in each of the three. Leaving one out gives a product of the other two:
 
     conv2d(x, w) = dT/dg        conv2d_input(g, w) = dT/dx        conv2d_weight(x, g) = dT/dw
 
@@ -208,11 +208,15 @@ def _convolve(x: Any, w: Any, strides: Pair, padding: Margins) -> Any:
 
 
 def _convolve_input(g: Any, w: Any, strides: Pair, padding: Margins, size: Pair) -> Any:
-    above, _, left, _ = padding
-    padded = windows.pad(np.zeros((g.shape[0], *size, w.shape[2]), np.result_type(g, w)), padding)
-    for cell, under in windows.cells(padded, w.shape[:2], strides, g.shape[1:3]):
+    # Beyond its places g is 0, and these zeros are terms like those around x: an infinite weight makes NaN of both.
+    down, right = ((side - 1) // stride + 1 for side, stride in zip(w.shape[:2], strides, strict=True))
+    g = windows.pad(g, (down, down, right, right))
+    sides = [(n - 1) * s + k for n, s, k in zip(g.shape[1:3], strides, w.shape[:2], strict=True)]
+    x = np.zeros((g.shape[0], *sides, w.shape[2]), np.result_type(g, w))
+    for cell, under in windows.cells(x, w.shape[:2], strides, g.shape[1:3]):
         under[...] += g @ w[cell].T
-    return padded[:, above : above + size[0], left : left + size[1]]
+    top, left = padding[0] + down * strides[0], padding[2] + right * strides[1]
+    return x[:, top : top + size[0], left : left + size[1]]
 
 
 def _convolve_weight(x: Any, g: Any, strides: Pair, padding: Margins, size: Pair) -> Any:
