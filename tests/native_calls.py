@@ -66,7 +66,7 @@ def _convolution(form: str) -> Draw:
             (height + padding[0] + padding[1] - size[0]) // strides[0] + 1,
             (width + padding[2] + padding[3] - size[1]) // strides[1] + 1,
         )
-        images, channels, filters = (int(n) for n in rng.integers(0, 5, 3))
+        images, channels, filters = (int(n) for n in rng.integers(1, 5, 3))
         x = _floats(rng, (images, height, width, channels), dtype)
         w = _floats(rng, (*size, channels, filters), dtype)
         g = _floats(rng, (images, *places, filters), dtype)
@@ -86,7 +86,7 @@ def _pooling(transposed: bool = False) -> Draw:
         window = (int(rng.integers(1, min(height, 3) + 1)), int(rng.integers(1, min(width, 3) + 1)))
         strides = tuple(map(int, rng.integers(1, 4, 2)))
         windows: dict[str, Any] = {"window": window, "strides": strides, "padding": (0, 0, 0, 0)}
-        images, channels = (int(n) for n in rng.integers(0, 5, 2))
+        images, channels = (int(n) for n in rng.integers(1, 5, 2))
         if not transposed:
             return (_floats(rng, (images, height, width, channels), dtype),), windows
         places = ((height - window[0]) // strides[0] + 1, (width - window[1]) // strides[1] + 1)
