@@ -50,9 +50,9 @@ template <class T> void product(const Factors<T>& f) {
   Scratch<T> scratch;
   for (Index j = 0; j < f.n; j += columns)
     for (Index p = 0; p == 0 || p < f.k; p += terms) {
-      const Product<T> block{{1, 1, std::min(terms, f.k - p)}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column},
-                             f.b.at(p, j).data, {0, 0, f.b.row}, f.c.at(0, j).data, c_rows, f.c.column, p > 0};
-      multiply(block, f.m, std::min(columns, f.n - j), f.b.column, copy, scratch);
+      multiply(Product<T>{{1, 1, std::min(terms, f.k - p)}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column},
+                          f.b.at(p, j).data, {0, 0, f.b.row}, f.c.at(0, j).data, c_rows, f.c.column, p > 0},
+               f.m, std::min(columns, f.n - j), f.b.column, copy, scratch);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "layout.hpp"
 #include "matmul.hpp"
 #include "parallel.hpp"
+#include "peak.hpp"
 #include "pooling.hpp"
 #include "reduce.hpp"
 
@@ -487,10 +488,18 @@ void define_views(py::module_& m) {
       arg("x"), arg("shape"), "x with another shape: a read-only view where the strides allow one, else a copy.");
 }
 
-void define_threads(py::module_& m) {
+void define_machine(py::module_& m) {
   watch_for_forks();
   m.def("set_num_threads", set_max_threads, py::arg("n"), "At most n threads for one large operation.");
   m.def("get_num_threads", max_threads, "How many threads a large operation may use now.");
+  m.def(
+      "multiply_adds",
+      [](const std::string& dtype, Index rounds) {
+        const Dtype wanted = dtype_named("multiply_adds", dtype);
+        if (!is_float(wanted)) throw DtypeError("multiply_adds: dtype must be float32 or float64, not " + dtype);
+        return run_multiply_adds(wanted, rounds);
+      },
+      py::arg("dtype"), py::arg("rounds"), "Rounds of multiply-adds in registers alone, for benchmarks: how many.");
 }
 
 }  // namespace
@@ -515,5 +524,5 @@ PYBIND11_MODULE(MINIMETA_MODULE, m) {
   define_pooling(m);
   define_copies(m);
   define_views(m);
-  define_threads(m);
+  define_machine(m);
 }

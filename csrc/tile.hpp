@@ -207,7 +207,7 @@ constexpr Index kOften = 48;   // rows that pay for a copy of the panel they all
 
 // c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
 // columns do not lie side by side; so are in any case the last columns of many rows, to fill a vector.
-template <class T> void multiply(const Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
+template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
   constexpr Index lanes = simd::kLanes<T>, rows = 96;  // of a that stay in the second cache
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
   if (terms == 0 && !q.accumulate)
@@ -217,23 +217,27 @@ template <class T> void multiply(const Product<T>& q, Index m, Index n, Index b_
   const bool padded = copy || m >= kOften;
   const Index vectors = copy ? (n + lanes - 1) / lanes : padded && n % lanes != 0 ? 3 : 0;
   T* const packed = vectors > 0 ? scratch.take(vectors * lanes * terms) : nullptr;
+  // One q is changed for every panel: a copy of it would wait for the memory that it was just written to.
+  const T* const b = q.b;
+  T* const c = q.c;
+  const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
   for (Index i = 0; i < m; i += rows) {
     T* target = packed;
     for (Index j = 0, width; j < n; j += width) {
       width = detail::panel_width<T>(n - j, padded);
       const Index columns = std::min(width, n - j);
-      Product<T> panel = q;
-      panel.b += j * b_column;
-      panel.c += j * q.c_column;
+      q.b = b + j * b_column;
+      q.c = c + j * q.c_column;
+      for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
       if (copy || columns < width) {
-        if (i == 0) detail::pack(panel, b_column, columns, width, target);
-        panel.b = target;
-        panel.b_steps[2] = width;
-        panel.b_steps[1] = width * q.counts[2];
-        panel.b_steps[0] = panel.b_steps[1] * q.counts[1];
+        if (i == 0) detail::pack(q, b_column, columns, width, target);
+        q.b = target;
+        q.b_steps[2] = width;
+        q.b_steps[1] = width * q.counts[2];
+        q.b_steps[0] = q.b_steps[1] * q.counts[1];
         target += terms * width;
       }
-      detail::multiply_panel(panel, i, std::min(m, i + rows), width, columns);
+      detail::multiply_panel(q, i, std::min(m, i + rows), width, columns);
     }
   }
 }

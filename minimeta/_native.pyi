@@ -207,3 +207,6 @@ def set_num_threads(n: int) -> None:
 
 def get_num_threads() -> int:
     """How many threads a large operation may use now."""
+
+def multiply_adds(dtype: str, rounds: int) -> int:
+    """Rounds of multiply-adds in registers alone, for benchmarks to time; how many there were."""

@@ -1,0 +1,11 @@
+// The most multiply-adds that one core can do: what a benchmark compares a kernel with.
+#pragma once
+
+#include "array.hpp"
+
+namespace minimeta {
+
+// Rounds of as many independent multiply-adds as keep the units busy, in registers alone; returns how many there were.
+Index run_multiply_adds(Dtype dtype, Index rounds);
+
+}  // namespace minimeta
