@@ -85,11 +85,15 @@ def _pooling(transposed: bool = False) -> Draw:
         height, width = (max(side, 1) for side in (4, 3, *shape)[-2:])
         window = (int(rng.integers(1, min(height, 3) + 1)), int(rng.integers(1, min(width, 3) + 1)))
         strides = tuple(map(int, rng.integers(1, 4, 2)))
-        windows: dict[str, Any] = {"window": window, "strides": strides, "padding": (0, 0, 0, 0)}
+        padding = tuple(int(rng.integers(window[axis])) for axis in (0, 0, 1, 1))
+        windows: dict[str, Any] = {"window": window, "strides": strides, "padding": padding}
         images, channels = (int(n) for n in rng.integers(1, 5, 2))
         if not transposed:
             return (_floats(rng, (images, height, width, channels), dtype),), windows
-        places = ((height - window[0]) // strides[0] + 1, (width - window[1]) // strides[1] + 1)
+        places = (
+            (height + padding[0] + padding[1] - window[0]) // strides[0] + 1,
+            (width + padding[2] + padding[3] - window[1]) // strides[1] + 1,
+        )
         return (_floats(rng, (images, *places, channels), dtype),), {**windows, "size": (height, width)}
 
     return draw
