@@ -3,6 +3,7 @@
 
 #include "functions.hpp"
 #include "loop.hpp"
+#include "trigonometric.hpp"
 
 namespace minimeta {
 namespace {
@@ -16,12 +17,24 @@ template <class F, class Result, class... T> void row(char* const* data, const I
   });
 }
 
+// The same where F computes in vectors.
+template <class F, class T> void vector_row(char* const* data, const Index* strides, Index size) {
+  map_row(data[0], strides[0], reinterpret_cast<T*>(data[1]), size, F{});
+}
+
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
 
 template <class F> Function unary(const char* name, const char* doc) {
   Function f{name, doc, 1, {"x"}, 0, false, {}};
   f.row[at(Dtype::float32)] = row<F, float, float>;
   f.row[at(Dtype::float64)] = row<F, double, double>;
+  return f;
+}
+
+template <class F> Function transcendental(const char* name, const char* doc) {
+  Function f{name, doc, 1, {"x"}, 0, false, {}};
+  f.row[at(Dtype::float32)] = vector_row<F, float>;
+  f.row[at(Dtype::float64)] = vector_row<F, double>;
   return f;
 }
 
@@ -89,21 +102,21 @@ template <class T> bool finite_row(char* const* data, const Index* strides, Inde
 const std::vector<Function>& elementwise_functions() {
   static const std::vector<Function> table{
       unary<Negative>("negative", "-x."),
-      unary<Exp>("exp", "The exponential of x."),
-      unary<Log>("log", "The natural logarithm of x."),
-      unary<Log1p>("log1p", "log(1 + x), accurate near 0."),
-      unary<Expm1>("expm1", "exp(x) - 1, accurate near 0."),
+      transcendental<Exp>("exp", "The exponential of x."),
+      transcendental<Log>("log", "The natural logarithm of x."),
+      transcendental<Log1p>("log1p", "log(1 + x), accurate near 0."),
+      transcendental<Expm1>("expm1", "exp(x) - 1, accurate near 0."),
       unary<Sqrt>("sqrt", "The square root of x."),
       unary<Square>("square", "x * x."),
       unary<Reciprocal>("reciprocal", "1 / x."),
       unary<Absolute>("absolute", "The absolute value of x."),
       unary<Sign>("sign", "-1, 0 or 1: the sign of x."),
-      unary<Sin>("sin", "The sine of x."),
-      unary<Cos>("cos", "The cosine of x."),
-      unary<Tan>("tan", "The tangent of x."),
-      unary<Tanh>("tanh", "The hyperbolic tangent of x."),
-      unary<Sigmoid>("sigmoid", "1 / (1 + exp(-x))."),
-      unary<Softplus>("softplus", "log(1 + exp(x))."),
+      transcendental<Sin>("sin", "The sine of x."),
+      transcendental<Cos>("cos", "The cosine of x."),
+      transcendental<Tan>("tan", "The tangent of x."),
+      transcendental<Tanh>("tanh", "The hyperbolic tangent of x."),
+      transcendental<Sigmoid>("sigmoid", "1 / (1 + exp(-x))."),
+      transcendental<Softplus>("softplus", "log(1 + exp(x))."),
       unary<Relu>("relu", "max(x, 0)."),
       binary<Add>("add", "x + y."),
       binary<Subtract>("subtract", "x - y."),
@@ -146,11 +159,11 @@ void run_elementwise(const Function& f, const View* x, const View& result) {
   const RowKernel kernel = f.row[at(x[f.operands - 1].dtype)];
   const auto row = [kernel](char* const* data, const Index* strides, Index size) { kernel(data, strides, size); };
   if (f.operands == 1)
-    for_each_row<2>({&x[0], &result}, row);
+    for_each_row_in_parallel<2>({&x[0], &result}, row);
   else if (f.operands == 2)
-    for_each_row<3>({&x[0], &x[1], &result}, row);
+    for_each_row_in_parallel<3>({&x[0], &x[1], &result}, row);
   else
-    for_each_row<4>({&x[0], &x[1], &x[2], &result}, row);
+    for_each_row_in_parallel<4>({&x[0], &x[1], &x[2], &result}, row);
 }
 
 bool all_finite(const View& x) {

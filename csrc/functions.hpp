@@ -1,10 +1,8 @@
-// The scalar functions: what an elementwise operation does to one element.
+// The simple functions: what an elementwise operation does to one element.
 //
-// Each is a pure function of its operands, so a result cannot depend on where its element sits or on how a loop was
-// vectorised. NaN goes in, NaN comes out. The formulas that differ from their textbook form do so to stay finite:
-//
-//   sigmoid(x)  = 1 / (1 + e^-x) for x >= 0,  e^x / (1 + e^x) otherwise: the exponential is never of a large number
-//   softplus(x) = log(1 + e^x) = max(x, 0) + log1p(e^-|x|)
+// Each is a pure function of its operands, so a result cannot depend on where its element sits or on how the compiler
+// vectorised a loop. NaN goes in, NaN comes out. The exponential and its kin are written for vectors, in
+// transcendental.hpp and trigonometric.hpp.
 #pragma once
 
 #include <cmath>
@@ -13,32 +11,13 @@
 namespace minimeta::functions {
 
 struct Negative { template <class T> T operator()(T x) const { return -x; } };
-struct Exp { template <class T> T operator()(T x) const { return std::exp(x); } };
-struct Log { template <class T> T operator()(T x) const { return std::log(x); } };
-struct Log1p { template <class T> T operator()(T x) const { return std::log1p(x); } };
-struct Expm1 { template <class T> T operator()(T x) const { return std::expm1(x); } };
 struct Sqrt { template <class T> T operator()(T x) const { return std::sqrt(x); } };
 struct Square { template <class T> T operator()(T x) const { return x * x; } };
 struct Reciprocal { template <class T> T operator()(T x) const { return T(1) / x; } };
 struct Absolute { template <class T> T operator()(T x) const { return std::fabs(x); } };
-struct Sin { template <class T> T operator()(T x) const { return std::sin(x); } };
-struct Cos { template <class T> T operator()(T x) const { return std::cos(x); } };
-struct Tan { template <class T> T operator()(T x) const { return std::tan(x); } };
-struct Tanh { template <class T> T operator()(T x) const { return std::tanh(x); } };
 
 struct Sign {
   template <class T> T operator()(T x) const { return x > 0 ? T(1) : x < 0 ? T(-1) : x == 0 ? T(0) : x; }
-};
-
-struct Sigmoid {
-  template <class T> T operator()(T x) const {
-    const T e = std::exp(-std::fabs(x));
-    return (x >= 0 ? T(1) : e) / (1 + e);
-  }
-};
-
-struct Softplus {
-  template <class T> T operator()(T x) const { return (x > 0 ? x : T(0)) + std::log1p(std::exp(-std::fabs(x))); }
 };
 
 struct Relu {  // not x > 0 ? x : 0, which would turn NaN into 0
@@ -51,11 +30,12 @@ struct Multiply { template <class T> T operator()(T x, T y) const { return x * y
 struct Divide { template <class T> T operator()(T x, T y) const { return x / y; } };
 struct Power { template <class T> T operator()(T x, T y) const { return std::pow(x, y); } };
 
-struct Maximum {  // x != x: a NaN on the left wins; one on the right does because the comparison is false
-  template <class T> T operator()(T x, T y) const { return x >= y || x != x ? x : y; }
+// x != x: a NaN on the left wins; one on the right does because the comparison is false. For vectors, too: | is not ||.
+struct Maximum {
+  template <class T> T operator()(T x, T y) const { return (x >= y) | (x != x) ? x : y; }
 };
 struct Minimum {
-  template <class T> T operator()(T x, T y) const { return x <= y || x != x ? x : y; }
+  template <class T> T operator()(T x, T y) const { return (x <= y) | (x != x) ? x : y; }
 };
 struct Clip {
   template <class T> T operator()(T x, T low, T high) const { return Minimum{}(Maximum{}(x, low), high); }

@@ -5,7 +5,11 @@
 // reordered: what a kernel sees first is what comes first in C order.
 #pragma once
 
+#include <algorithm>
+
 #include "array.hpp"
+#include "parallel.hpp"
+#include "simd.hpp"
 
 namespace minimeta {
 
@@ -41,27 +45,7 @@ template <int N> void plan(Loop<N>& loop, const View* const (&operands)[N], int 
   for (int i = 0; i < N; ++i) loop.strides[0][i] = 0;
 }
 
-// row(pointers, strides, size) for every innermost row; the pointers are the row's own to move.
-template <int N, class Row> void for_each_row(const Loop<N>& loop, char* const (&data)[N], Row row) {
-  if (loop.empty) return;
-  char* outer[N];
-  char* inner[N];
-  Index index[kMaxDims];
-  for (int i = 0; i < N; ++i) outer[i] = data[i];
-  for (int d = 1; d < loop.ndim; ++d) index[d] = 0;
-  for (;;) {
-    for (int i = 0; i < N; ++i) inner[i] = outer[i];
-    row(inner, loop.strides[0], loop.shape[0]);
-    int d = 1;
-    for (; d < loop.ndim; ++d) {
-      for (int i = 0; i < N; ++i) outer[i] += loop.strides[d][i];
-      if (++index[d] < loop.shape[d]) break;
-      for (int i = 0; i < N; ++i) outer[i] -= loop.strides[d][i] * loop.shape[d];
-      index[d] = 0;
-    }
-    if (d >= loop.ndim) return;
-  }
-}
+template <int N> Index count(const Loop<N>& loop) { return loop.empty ? 0 : count(loop.ndim, loop.shape); }
 
 // Moves the pointers from the first element of the walk to element `i` of it.
 template <int N> void move_to(const Loop<N>& loop, Index i, char* (&data)[N]) {
@@ -72,12 +56,59 @@ template <int N> void move_to(const Loop<N>& loop, Index i, char* (&data)[N]) {
   }
 }
 
+// row(pointers, strides, size) for every innermost row of the elements [first, last), the outer two cut to the range;
+// the pointers are the row's own to move.
+template <int N, class Row>
+void for_each_row(const Loop<N>& loop, char* const (&data)[N], Index first, Index last, Row row) {
+  if (first >= last) return;
+  char* outer[N];
+  char* inner[N];
+  Index index[kMaxDims];
+  for (int i = 0; i < N; ++i) outer[i] = data[i];
+  for (int d = 1; d < loop.ndim; ++d) index[d] = 0;
+  Index done = 0;  // of the current row
+  if (first > 0) {
+    done = first % loop.shape[0];
+    move_to(loop, first - done, outer);
+    Index rest = first / loop.shape[0];
+    for (int d = 1; d < loop.ndim; rest /= loop.shape[d++]) index[d] = rest % loop.shape[d];
+  }
+  for (;;) {
+    const Index size = std::min(last - first, loop.shape[0] - done);
+    for (int i = 0; i < N; ++i) inner[i] = outer[i] + done * loop.strides[0][i];
+    row(inner, loop.strides[0], size);
+    first += size;
+    if (first == last) return;
+    done = 0;
+    for (int d = 1; d < loop.ndim; ++d) {
+      for (int i = 0; i < N; ++i) outer[i] += loop.strides[d][i];
+      if (++index[d] < loop.shape[d]) break;
+      for (int i = 0; i < N; ++i) outer[i] -= loop.strides[d][i] * loop.shape[d];
+      index[d] = 0;
+    }
+  }
+}
+
+template <int N, class Row> void for_each_row(const Loop<N>& loop, char* const (&data)[N], Row row) {
+  for_each_row(loop, data, 0, count(loop), row);
+}
+
 template <int N, class Row> void for_each_row(const View* const (&operands)[N], Row row) {
   Loop<N> loop;
   plan(loop, operands, 0, operands[0]->ndim);
   char* data[N];
   for (int i = 0; i < N; ++i) data[i] = operands[i]->data;
   for_each_row(loop, data, row);
+}
+
+// The same on threads, for rows that write their own part of a result.
+template <int N, class Row> void for_each_row_in_parallel(const View* const (&operands)[N], Row row) {
+  Loop<N> loop;
+  plan(loop, operands, 0, operands[0]->ndim);
+  char* data[N];
+  for (int i = 0; i < N; ++i) data[i] = operands[i]->data;
+  const Index n = count(loop);
+  parallel_for(n, n, [&](Index first, Index last) { for_each_row(loop, data, first, last, row); });
 }
 
 // How a row reads an operand. The three are types so that the compiler sees a stride of one element, vectorises, and
@@ -128,6 +159,37 @@ template <class... T, class Go> void read_row(char* const* data, const Index* st
     read_dense<T...>(data, strides, go);
   else
     read_strided<T...>(data, strides, go);
+}
+
+// y[i] = f(x[i]), f being a function of vectors; y may be x. The last elements go through a register like the others.
+template <class T, class F> void map_row(const T* x, T* y, Index size, F f) {
+  using V = simd::Vec<T>;
+  constexpr Index lanes = simd::kLanes<T>;
+  Index i = 0;
+  for (; i + lanes <= size; i += lanes) simd::store(y + i, f(simd::load<V>(x + i)));
+  if (i == size) return;
+  T last[lanes] = {};
+  std::copy_n(x + i, size - i, last);
+  simd::store(last, f(simd::load<V>(last)));
+  std::copy_n(last, size - i, y + i);
+}
+
+// The same for any stride of x: a repeated element is computed once, others are gathered into a block in cache.
+template <class T, class F> void map_row(const char* x, Index stride, T* y, Index size, F f) {
+  if (stride == Index{sizeof(T)}) return map_row(reinterpret_cast<const T*>(x), y, size, f);
+  if (stride == 0) {
+    map_row(reinterpret_cast<const T*>(x), y, 1, f);
+    std::fill_n(y + 1, size - 1, *y);
+    return;
+  }
+  constexpr Index block = 256;
+  T gathered[block];
+  for (Index done = 0; done < size; done += block) {
+    const Index n = std::min(block, size - done);
+    const Strided<T> from{x + done * stride, stride};
+    for (Index i = 0; i < n; ++i) gathered[i] = from[i];
+    map_row(gathered, y + done, n, f);
+  }
 }
 
 }  // namespace minimeta

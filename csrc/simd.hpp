@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -39,6 +40,13 @@ template <class T> struct VectorOf<T, 1> {
   using type = T;
 };
 template <class T, int Lanes = kLanes<T>> using Vec = typename VectorOf<T, Lanes>::type;
+
+template <class V> using Element = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
+template <class V> constexpr int kLanesOf = sizeof(V) / sizeof(Element<V>);
+
+// The type of the bits of each lane.
+template <class V>
+using Bits = Vec<std::conditional_t<sizeof(Element<V>) == 4, std::uint32_t, std::uint64_t>, kLanesOf<V>>;
 
 // Memory need not be aligned to more than its elements.
 template <class V, class T> V load(const T* from) {
@@ -94,11 +102,48 @@ template <class V> inline V fma(V a, V b, V c) {
 }
 
 // The same bits as another type of vector.
-template <class To, class From> To bits(From x) {
+template <class To, class From> To bits(const From& x) {
   static_assert(sizeof(To) == sizeof(From));
   To y;
   std::memcpy(&y, &x, sizeof(To));
   return y;
+}
+
+// Whether a comparison holds in some lane.
+template <class Mask> bool any(Mask mask) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Mask) == 64) {
+    const __m512i x = bits<__m512i>(mask);
+    return _mm512_test_epi64_mask(x, x) != 0;
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(Mask) == 32) {
+    const __m256i x = bits<__m256i>(mask);
+    return !_mm256_testz_si256(x, x);
+  }
+#endif
+  std::uint64_t words[sizeof(Mask) / 8], some = 0;
+  std::memcpy(words, &mask, sizeof(Mask));
+  for (const std::uint64_t word : words) some |= word;
+  return some != 0;
+}
+
+// The lower and the upper half of a vector.
+template <class V, int... I> auto halves(V x, std::integer_sequence<int, I...>) {
+  constexpr int half = sizeof...(I);
+  return std::pair(__builtin_shufflevector(x, x, I...), __builtin_shufflevector(x, x, (half + I)...));
+}
+template <class V> auto halves(V x) { return halves(x, std::make_integer_sequence<int, kLanesOf<V> / 2>{}); }
+
+// f of a vector of floats, computed in two vectors of doubles and rounded once.
+template <class V, class F> V in_double(V x, F f) {
+  using Half = Vec<float, kLanesOf<V> / 2>;
+  using Wide = Vec<double, kLanesOf<V> / 2>;
+  const auto [low, high] = halves(x);
+  const Half both[2] = {__builtin_convertvector(f(__builtin_convertvector(low, Wide)), Half),
+                        __builtin_convertvector(f(__builtin_convertvector(high, Wide)), Half)};
+  return bits<V>(both);
 }
 
 }  // namespace minimeta::simd

@@ -1,0 +1,200 @@
+// The exponential, the logarithm and their kin, on vectors.
+//
+// Each is written once, for a vector V of any width of float or double, and acts on each lane by itself: a result does
+// not depend on the width, on the lane, nor on any library. The argument is brought to a small interval where a
+// polynomial serves (fit_coefficients.py), and what a rounding lost there is carried along where the next step would
+// magnify it. So a result is within 1.2 units in the last place, in either type, subnormal or not.
+//
+//   exp       x = n log 2 + r, n an integer, |r| <= log(2) / 2:   e^x = 2^n (1 + r + r^2 P(r))
+//   expm1     2^n (1 + r + r^2 P(r)) - 1, where 2^n - 1 + 2^n r is summed without error
+//   log       x = 2^n (1 + f), 1 + f between sqrt(1/2) and sqrt(2), s = f / (2 + f):
+//               log x = n log 2 + log(1 + f),   log(1 + f) = 2 atanh s = f - (f^2/2 - s (f^2/2 + s^2 P(s^2)))
+//   log1p     u + c = 1 + x without error, u the nearest number:   log u + c / u
+//   tanh      x + x^3 P(x^2) for |x| < 1, since 1 - 2 / (e^2x + 1) cancels there; odd, so |x| is enough
+//   sigmoid   e = e^-|x|, never of a large number:   1 / (1 + e) for x >= 0, e / (1 + e) below
+//   softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|)
+#pragma once
+
+#include <limits>
+
+#include "coefficients.hpp"
+#include "simd.hpp"
+
+namespace minimeta::functions {
+
+using simd::Bits, simd::Element, simd::fma;
+
+// How a number is written: sign, exponent + kBias, kFraction bits after the leading one.
+template <class E> constexpr int kFraction = std::numeric_limits<E>::digits - 1;
+template <class E> constexpr int kBias = std::numeric_limits<E>::max_exponent - 1;
+template <class E> constexpr E kInfinity = std::numeric_limits<E>::infinity();
+template <class E> constexpr E kNaN = std::numeric_limits<E>::quiet_NaN();
+
+template <class V> V all(Element<V> value) { return simd::broadcast<V>(value); }
+
+template <class V> Bits<V> sign_bit() {
+  using Word = Element<Bits<V>>;
+  return simd::broadcast<Bits<V>>(Word(Word(1) << (8 * sizeof(Word) - 1)));
+}
+template <class V> V absolute(V x) { return simd::bits<V>(simd::bits<Bits<V>>(x) & ~sign_bit<V>()); }
+template <class V> V with_sign_of(V x, V magnitude) {
+  return simd::bits<V>(simd::bits<Bits<V>>(magnitude) | (simd::bits<Bits<V>>(x) & sign_bit<V>()));
+}
+
+// The sum of terms[i] t^i.
+template <class V, std::size_t N> V polynomial(V t, const Element<V> (&terms)[N]) {
+  V sum = all<V>(terms[N - 1]);
+  MINIMETA_UNROLL for (std::size_t i = 2; i <= N; ++i) sum = fma(sum, t, all<V>(terms[N - i]));
+  return sum;
+}
+
+// Adding 1.5 * 2^kFraction rounds to an integer, which is then the bits of the sum minus kRoundingBits.
+template <class E> constexpr E kRounding = E(std::uint64_t(3) << (kFraction<E> - 1));
+template <class E>
+constexpr std::uint64_t kRoundingBits = (std::uint64_t(2 * (kBias<E> + kFraction<E>) + 1) << (kFraction<E> - 1));
+
+template <class V> Bits<V> integer(V rounded, int plus) {
+  using Word = Element<Bits<V>>;
+  return simd::bits<Bits<V>>(rounded) - Word(kRoundingBits<Element<V>> - std::uint64_t(std::int64_t(plus)));
+}
+template <class V> V power_of_two(Bits<V> biased_exponent) {
+  return simd::bits<V>(biased_exponent << kFraction<Element<V>>);
+}
+
+// A number to more digits than its type has: high is the nearest to it, or nearly.
+template <class V> struct Sum {
+  V high, tail;
+};
+
+// e^x = 2^n (1 + r.high + r.tail); `rounded` is n + kRounding.
+template <class V> struct Exponential {
+  V rounded;
+  Sum<V> r;
+
+  explicit Exponential(V x) {
+    using C = Coefficients<Element<V>>;
+    rounded = fma(x, all<V>(C::log2_e), all<V>(kRounding<Element<V>>));
+    const V n = rounded - kRounding<Element<V>>;
+    const V low = n * -C::log_2_low;
+    r.high = fma(n, all<V>(-C::log_2_high), x);  // exact
+    const V nearest = r.high + low;
+    r.tail = fma(nearest * nearest, polynomial(nearest, C::exp), low);
+  }
+};
+
+// go(e^x / 2^n as a Sum, a, b), where a b = 2^n: two factors, as 2^n alone may not be a normal number.
+template <class V, class Go> auto with_exp(V x, Go go) {
+  using C = Coefficients<Element<V>>;
+  x = x > C::exp_infinite ? all<V>(C::exp_infinite) : x;
+  x = x < C::exp_zero ? all<V>(C::exp_zero) : x;
+  const Exponential<V> e(x);
+  const V one = 1 + e.r.high, rest = ((1 - one) + e.r.high) + e.r.tail, sum = one + rest;
+  const Bits<V> exponent = integer(e.rounded, 2 * kBias<Element<V>>), half = exponent >> 1;
+  return go(Sum<V>{sum, (one - sum) + rest}, power_of_two<V>(half), power_of_two<V>(exponent - half));
+}
+
+struct Exp {
+  template <class V> V operator()(V x) const {
+    return with_exp(x, [](Sum<V> e, V a, V b) { return e.high * a * b; });
+  }
+};
+
+// e^-|x|, for the functions that go on from there.
+template <class V> Sum<V> exp_of_minus(V x) {
+  return with_exp(-absolute(x), [](Sum<V> e, V a, V b) { return Sum<V>{e.high * a * b, e.tail * a * b}; });
+}
+
+struct Expm1 {
+  template <class V> V operator()(V x) const {
+    using E = Element<V>;
+    using C = Coefficients<E>;
+    V y = x > C::exp_infinite ? all<V>(C::exp_infinite) : x;
+    y = y < C::expm1_minus_one ? all<V>(C::expm1_minus_one) : y;
+    const Exponential<V> e(y);
+    // Half of everything, since 2^n itself may overflow where the result does not.
+    const V scale = power_of_two<V>(integer(e.rounded, kBias<E> - 1));
+    const V whole = scale - E(0.5), lost = (scale - whole) - E(0.5);
+    const V part = scale * e.r.high, sum = whole + part;
+    const V tail = ((whole - sum) + part) + fma(scale, e.r.tail, lost);
+    return absolute(x) < std::numeric_limits<E>::epsilon() / 4 ? x : 2 * (sum + tail);
+  }
+};
+
+// log(u 2^offset) + correction, for normal u > 0.
+template <class V> Sum<V> logarithm(V u, V correction, V offset) {
+  using E = Element<V>;
+  using Word = Element<Bits<V>>;
+  using C = Coefficients<E>;
+  constexpr Word one = Word(kBias<E>) << kFraction<E>;
+  const Bits<V> word = simd::bits<Bits<V>>(u);
+  const Bits<V> exponent = (word + (one - C::root_half_bits)) >> kFraction<E>;  // biased; it changes at sqrt(1/2)
+  const V significand = simd::bits<V>(word - ((exponent - Word(kBias<E>)) << kFraction<E>));
+  const V n = (simd::bits<V>(exponent + Word(kRoundingBits<E>)) - (kRounding<E> + kBias<E>)) + offset;
+  const V f = significand - 1, s = f / (2 + f), square = s * s, half = E(0.5) * f * f;
+  const V rest = half - s * (half + square * polynomial(square, C::log));
+  const V whole = n * C::log_2_high, high = whole + f;  // the product is exact
+  return {high, ((whole - high) + f) + (fma(n, all<V>(C::log_2_low), correction) - rest)};
+}
+
+struct Log {
+  template <class V> V operator()(V x) const {
+    using E = Element<V>;
+    const auto subnormal = x < std::numeric_limits<E>::min();
+    const V scaled = subnormal ? x * E(std::uint64_t(2) << kFraction<E>) : x;
+    const Sum<V> log = logarithm(scaled, all<V>(0), subnormal ? all<V>(-kFraction<E> - 1) : all<V>(0));
+    const V special = x == 0 ? all<V>(-kInfinity<E>) : x < 0 ? all<V>(kNaN<E>) : x;
+    return (x > 0) & (x < kInfinity<E>) ? log.high + log.tail : special;
+  }
+};
+
+struct Log1p {
+  template <class V> V operator()(V x) const {
+    using E = Element<V>;
+    const V u = 1 + x, added = u - 1;
+    const V lost = (x - added) + (1 - (u - added));
+    const Sum<V> log = logarithm(u, lost / u, all<V>(0));
+    const V special = x == -1 ? all<V>(-kInfinity<E>) : x < -1 ? all<V>(kNaN<E>) : x;
+    const V value = with_sign_of(x, absolute(log.high + log.tail));  // of -0, too
+    return (x > -1) & (x < kInfinity<E>) ? value : special;
+  }
+};
+
+struct Tanh {
+  template <class V> V operator()(V x) const {
+    const V a = absolute(x), square = a * a;
+    const V near = fma(a * square, polynomial(square, Coefficients<Element<V>>::tanh), a);
+    const V far = 1 - 2 / (Exp{}(2 * a) + 1);
+    return with_sign_of(x, a < 1 ? near : far);
+  }
+};
+
+// A quotient, and what a first attempt at it leaves, divided in its turn.
+template <class V> V quotient(Sum<V> numerator, Sum<V> divisor) {
+  const V inverse = 1 / divisor.high, first = numerator.high * inverse;
+  const V left = fma(-first, divisor.high, numerator.high) + (numerator.tail - first * divisor.tail);
+  return fma(left, inverse, first);
+}
+
+struct Sigmoid {
+  template <class V> V operator()(V x) const {
+    const Sum<V> e = exp_of_minus(x);
+    const Sum<V> numerator = {x < 0 ? e.high : all<V>(1), x < 0 ? e.tail : all<V>(0)};
+    const V sum = 1 + e.high, lost = (e.high - (sum - 1)) + e.tail;
+    return quotient(numerator, {sum, lost});
+  }
+};
+
+struct Softplus {
+  template <class V> V operator()(V x) const {
+    using E = Element<V>;
+    const Sum<V> e = exp_of_minus(x);
+    const V u = 1 + e.high, lost = (e.high - (u - 1)) + e.tail;
+    const Sum<V> log = logarithm(u, lost / u, all<V>(0));
+    const V positive = x > 0 ? x : all<V>(0);
+    const V sum = positive + log.high, added = sum - positive;
+    const V tail = ((positive - (sum - added)) + (log.high - added)) + log.tail;
+    return x == kInfinity<E> ? x : sum + tail;
+  }
+};
+
+}  // namespace minimeta::functions
