@@ -7,12 +7,17 @@
 //   blocks joined pairwise: 2^j blocks are one subtree as soon as they are there.
 //
 // Eight lanes are what a register holds, and they cut the chain of dependent additions; the pairwise tree keeps the
-// rounding error growing with log K. Two paths give these bits: one output at a time, reading along its sequence
-// (vector lanes are the eight), or a panel of neighbouring outputs at once, reading across them (vector lanes are the
-// outputs), for sums over leading axes.
+// rounding error growing with log K. Three paths give these bits:
+//
+//   along     reading along the sequences of one output, or a few; vector lanes are the eight lanes
+//   across    a panel of neighbouring outputs; vector lanes are outputs, and memory is read in its own order
+//   gathered  short sequences, wherever they lie: a panel of them is copied to where `across` can read it
+//
+// A fold is made of a Map, applied to each element together with a parameter of its output, and of a Join, whose
+// identity fills lanes that receive nothing. Both are functions of vectors.
 #pragma once
 
-#include <algorithm>
+#include <memory>
 
 #include "loop.hpp"
 
@@ -27,7 +32,17 @@ struct Reduction {
 
 constexpr Index kBlock = 1024;
 constexpr int kLanes = 8;
-constexpr int kPanel = 16;
+constexpr int kChains = 4;     // blocks that `along` folds at once: one chain of additions leaves the adder waiting
+constexpr int kPanel = 256;    // outputs that `across` folds at once: memory streams, and lanes stay in cache
+constexpr int kShort = 32;     // the longest sequences that are gathered,
+constexpr int kGathered = 64;  // and how many of them at once
+
+// The vectors of a fold: eight lanes, or as many of them as a register holds.
+template <class T> using Part = simd::Vec<T, std::min(kLanes, simd::kLanes<T>)>;
+template <class T> constexpr int kPart = simd::kLanesOf<Part<T>>;
+template <class T> constexpr int kParts = kLanes / kPart<T>;
+
+template <class T> Part<T> part(T value) { return simd::broadcast<Part<T>>(value); }
 
 // Walks one output's sequence.
 class Cursor {
@@ -56,121 +71,270 @@ class Cursor {
   Index index_[kMaxDims];
 };
 
-// Blocks arrive in order; level j holds the fold of 2^j of them, as the digits of a binary counter.
-template <class T, int Width, class Join> class Tree {
+// Blocks of `width` outputs arrive in order; level j holds the fold of 2^j of them, as the digits of a binary counter.
+template <class T, class Join> class Tree {
  public:
+  static constexpr int kLevels = 54;  // more than any memory has blocks
+  static int levels(Index blocks) {
+    int n = 0;
+    for (; blocks >> n; ++n) {}
+    return n;
+  }
+
+  Tree(int width, T* memory) : width_(width), memory_(memory) {}
+
   void push(T* block) {
-    int level = 0;
-    for (Index full = blocks_++; full & 1; full >>= 1, ++level)
-      for (int w = 0; w < Width; ++w) block[w] = Join{}(levels_[level][w], block[w]);
-    std::copy_n(block, Width, levels_[level]);
+    int j = 0;
+    for (Index full = blocks_++; full & 1; full >>= 1, ++j)
+      for (int w = 0; w < width_; ++w) block[w] = Join{}(level(j)[w], block[w]);
+    std::copy_n(block, width_, level(j));
   }
 
   const T* finish() {
     T* folded = nullptr;
-    for (int level = 0; blocks_ >> level; ++level) {
-      if (!(blocks_ >> level & 1)) continue;
+    for (int j = 0; blocks_ >> j; ++j) {
+      if (!(blocks_ >> j & 1)) continue;
       if (folded)
-        for (int w = 0; w < Width; ++w) levels_[level][w] = Join{}(levels_[level][w], folded[w]);
-      folded = levels_[level];
+        for (int w = 0; w < width_; ++w) level(j)[w] = Join{}(level(j)[w], folded[w]);
+      folded = level(j);
     }
     return folded;
   }
 
  private:
+  T* level(int j) { return memory_ + j * width_; }
+
+  const int width_;
+  T* const memory_;
   Index blocks_ = 0;
-  T levels_[54][Width];
 };
 
-template <class T, int Width, class Join> void join_lanes(T (&lanes)[kLanes][Width], T* result) {
-  for (int half = kLanes / 2; half > 0; half /= 2)
-    for (int l = 0; l < half; ++l)
-      for (int w = 0; w < Width; ++w) lanes[l][w] = Join{}(lanes[l][w], lanes[l + half][w]);
-  std::copy_n(lanes[0], Width, result);
+// Lane l is joined with lane l + half, then half as many are left.
+template <class Join, class V> simd::Element<V> join_halves(V x) {
+  const auto [low, high] = simd::halves(x);
+  if constexpr (simd::kLanesOf<V> == 2)
+    return Join{}(x[0], x[1]);
+  else
+    return join_halves<Join>(Join{}(low, high));
+}
+template <class T, class Join> T join_lanes(Part<T> (&lanes)[kParts<T>]) {
+  MINIMETA_UNROLL for (int half = kParts<T> / 2; half > 0; half /= 2)
+    for (int p = 0; p < half; ++p) lanes[p] = Join{}(lanes[p], lanes[p + half]);
+  return join_halves<Join>(lanes[0]);
 }
 
-// One output, `parameter` being its own: the fold of Map{}(x_k, parameter).
-template <class T, class Map, class Join> T fold_one(const Reduction& r, const char* data, T parameter) {
-  Tree<T, 1, Join> tree;
+// Contiguous blocks of one size, `step` bytes apart, each with its parameter.
+template <int Chains, class T, class Map, class Join>
+void fold_blocks(const char* data, Index step, Index size, const T* parameters, T* folded) {
+  using V = Part<T>;
+  static constexpr T kOrdinals[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7};
+  V lanes[Chains][kParts<T>], parameter[Chains];
+  const T* x[Chains];
+  for (int c = 0; c < Chains; ++c) {
+    for (V& lane : lanes[c]) lane = part(Join::template identity<T>());
+    parameter[c] = part(parameters[c]);
+    x[c] = reinterpret_cast<const T*>(data + c * step);
+  }
+  Index i = 0;
+  for (; i + kLanes <= size; i += kLanes)
+    MINIMETA_UNROLL for (int c = 0; c < Chains; ++c)
+      MINIMETA_UNROLL for (int p = 0; p < kParts<T>; ++p)
+        lanes[c][p] = Join{}(lanes[c][p], Map{}(simd::load<V>(x[c] + i + p * kPart<T>), parameter[c]));
+  for (int c = 0; i < size && c < Chains; ++c) {
+    T rest[kLanes] = {};
+    std::copy_n(x[c] + i, size - i, rest);
+    for (int p = 0; p < kParts<T>; ++p) {
+      const V joined = Join{}(lanes[c][p], Map{}(simd::load<V>(rest + p * kPart<T>), parameter[c]));
+      lanes[c][p] = simd::load<V>(kOrdinals + p * kPart<T>) < static_cast<T>(size - i) ? joined : lanes[c][p];
+    }
+  }
+  for (int c = 0; c < Chains; ++c) folded[c] = join_lanes<T, Join>(lanes[c]);
+}
+
+// The next `size` elements as contiguous ones: where they are, or copied to `scratch`.
+template <class T> const char* contiguous(Cursor& cursor, Index size, T* scratch) {
+  const char* x = reinterpret_cast<const char*>(scratch);
+  Index filled = 0;
+  cursor.next(size, [&](const char* piece, Index stride, Index n) {
+    if (n == size && stride == Index{sizeof(T)}) {
+      x = piece;
+      return;
+    }
+    const Strided<T> from{piece, stride};
+    for (Index i = 0; i < n; ++i) scratch[filled + i] = from[i];
+    filled += n;
+  });
+  return x;
+}
+
+// One output of any length.
+template <class T, class Map, class Join> T fold_along(const Reduction& r, const char* data, T parameter) {
+  T scratch[kBlock], levels[Tree<T, Join>::kLevels], folded[kChains], parameters[kChains];
+  std::fill_n(parameters, kChains, parameter);
+  const Index element = sizeof(T);
+  Tree<T, Join> tree(1, levels);
+  Index done = 0;
+  if (r.reduced.ndim == 1 && r.reduced.strides[0][0] == element)
+    for (; r.length - done >= kChains * kBlock; done += kChains * kBlock, data += kChains * kBlock * element) {
+      fold_blocks<kChains, T, Map, Join>(data, kBlock * element, kBlock, parameters, folded);
+      for (T& block : folded) tree.push(&block);
+    }
   Cursor cursor(r.reduced, data);
-  T gathered[kBlock];
-  for (Index done = 0; done < r.length; done += kBlock) {
+  for (; done < r.length; done += kBlock) {
     const Index size = std::min(kBlock, r.length - done);
-    const T* x = gathered;
-    Index filled = 0;
-    cursor.next(size, [&](const char* piece, Index stride, Index n) {
-      if (n == size && stride == Index{sizeof(T)}) {
-        x = reinterpret_cast<const T*>(piece);
-        return;
-      }
-      for (Index i = 0; i < n; ++i) gathered[filled + i] = *reinterpret_cast<const T*>(piece + i * stride);
-      filled += n;
-    });
-    T lanes[kLanes][1];
-    for (int l = 0; l < kLanes; ++l) lanes[l][0] = Join::template identity<T>();
-    Index i = 0;
-    for (; i + kLanes <= size; i += kLanes)
-      for (int l = 0; l < kLanes; ++l) lanes[l][0] = Join{}(lanes[l][0], Map{}(x[i + l], parameter));
-    for (int l = 0; i + l < size; ++l) lanes[l][0] = Join{}(lanes[l][0], Map{}(x[i + l], parameter));
-    T block;
-    join_lanes<T, 1, Join>(lanes, &block);
-    if (size == r.length) return block;
-    tree.push(&block);
+    fold_blocks<1, T, Map, Join>(contiguous(cursor, size, scratch), 0, size, parameters, folded);
+    tree.push(folded);
   }
   return *tree.finish();
 }
 
-// `width` neighbouring outputs, contiguous in x and in the result.
+// Folds rows, each holding one element of every output.
+template <class T, class Map, class Join> class Panel {
+  using V = simd::Vec<T>;
+  static constexpr int kStep = simd::kLanes<T>;
+  static_assert(kPanel % kStep == 0 && kGathered % kStep == 0);
+
+ public:
+  Panel(int width, const T* parameters) : width_(width), padded_((width + kStep - 1) / kStep * kStep) {
+    std::fill_n(std::copy_n(parameters, width, parameters_), padded_ - width, T(0));
+    clear();
+  }
+
+  void add(const T* x) {
+    T* const lane = lanes_[next_];
+    used_ = std::max(used_, ++next_);
+    next_ %= kLanes;
+    int w = 0;
+    for (; w + kStep <= width_; w += kStep) join(lane, w, simd::load<V>(x + w));
+    if (w == width_) return;
+    T rest[kStep] = {};  // what pads the last vector is folded too, and nobody looks at it
+    std::copy_n(x + w, width_ - w, rest);
+    join(lane, w, simd::load<V>(rest));
+  }
+
+  // The fold of the rows since the last clear; lanes that received nothing would change nothing.
+  T* block() {
+    for (int half = kLanes / 2; half > 0; half /= 2)
+      for (int l = 0; l < half && l + half < used_; ++l)
+        for (int w = 0; w < padded_; w += kStep)
+          simd::store(lanes_[l] + w, Join{}(simd::load<V>(lanes_[l] + w), simd::load<V>(lanes_[l + half] + w)));
+    return lanes_[0];
+  }
+
+  void clear() {
+    next_ = used_ = 0;
+    for (auto& lane : lanes_) std::fill_n(lane, padded_, Join::template identity<T>());
+  }
+
+ private:
+  void join(T* lane, int w, V x) {
+    simd::store(lane + w, Join{}(simd::load<V>(lane + w), Map{}(x, simd::load<V>(parameters_ + w))));
+  }
+
+  const int width_, padded_;
+  int next_, used_;
+  T parameters_[kPanel], lanes_[kLanes][kPanel];
+};
+
+// `width` neighbouring outputs, contiguous in x.
 template <class T, class Map, class Join>
-void fold_panel(const Reduction& r, const char* data, int width, const T* parameters, T* result) {
-  Tree<T, kPanel, Join> tree;
+void fold_across(const Reduction& r, const char* data, int width, const T* parameters, T* result) {
+  using Blocks = Tree<T, Join>;
+  Panel<T, Map, Join> panel(width, parameters);
   Cursor cursor(r.reduced, data);
-  T parameter[kPanel] = {}, row[kPanel] = {};
-  if (parameters) std::copy_n(parameters, width, parameter);
-  for (Index done = 0; done < r.length; done += kBlock) {
-    const Index size = std::min(kBlock, r.length - done);
-    T lanes[kLanes][kPanel];
-    for (auto& lane : lanes) std::fill_n(lane, kPanel, Join::template identity<T>());
-    int lane = 0;
+  const auto block = [&](Index size) {
     cursor.next(size, [&](const char* piece, Index stride, Index n) {
-      for (Index i = 0; i < n; ++i, piece += stride, lane = (lane + 1) % kLanes) {
-        const T* x = reinterpret_cast<const T*>(piece);
-        if (width < kPanel) {  // the rest of the panel folds zeros that nobody looks at
-          std::copy_n(x, width, row);
-          x = row;
-        }
-        for (int w = 0; w < kPanel; ++w) lanes[lane][w] = Join{}(lanes[lane][w], Map{}(x[w], parameter[w]));
-      }
+      for (Index i = 0; i < n; ++i) panel.add(reinterpret_cast<const T*>(piece + i * stride));
     });
-    T block[kPanel];
-    join_lanes<T, kPanel, Join>(lanes, block);
-    tree.push(block);
+    return panel.block();
+  };
+  if (r.length <= kBlock) {
+    std::copy_n(block(r.length), width, result);
+    return;
+  }
+  const std::unique_ptr<T[]> levels(new T[Blocks::levels(r.length / kBlock + 1) * width]);
+  Blocks tree(width, levels.get());
+  for (Index done = 0; done < r.length; done += kBlock) {
+    tree.push(block(std::min(kBlock, r.length - done)));
+    panel.clear();
   }
   std::copy_n(tree.finish(), width, result);
 }
 
-// result[o] = fold of Map{}(x_k, parameters[o]); where there is nothing to fold, `empty`.
+// Outputs wherever they are, of short sequences at the same offsets from each.
+template <class T> struct Gathered {
+  Index length = 0, offsets[kShort];
+  int width = 0;
+  const char* outputs[kGathered];
+
+  explicit Gathered(const Reduction& r) {
+    Cursor(r.reduced, r.data).next(r.length, [&](const char* piece, Index stride, Index n) {
+      for (Index i = 0; i < n; ++i) offsets[length++] = (piece - r.data) + i * stride;
+    });
+  }
+
+  template <class Map, class Join> void fold(const T* parameters, T* result) const {
+    T rows[kShort][kGathered];
+    for (int w = 0; w < width; ++w)
+      for (Index k = 0; k < length; ++k) rows[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
+    Panel<T, Map, Join> panel(width, parameters);
+    for (Index k = 0; k < length; ++k) panel.add(rows[k]);
+    std::copy_n(panel.block(), width, result);
+  }
+};
+
+// The outputs [first, last), by one of the three paths. `step` is 1, or 0 where the same parameters serve all outputs.
 template <class T, class Map, class Join>
-void fold(const Reduction& r, const T* parameters, T empty, T* result) {
+void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
+  char* const data[1] = {const_cast<char*>(r.data)};
+  const Index element = sizeof(T);
+  const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;
+  const bool across = !dense && r.kept.shape[0] > 1 && r.kept.strides[0][0] == element;
+  if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
+    Gathered<T> gathered(r);
+    Index left = last - first;
+    for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
+      for (Index i = 0; i < size; ++i) {
+        gathered.outputs[gathered.width++] = row[0] + i * strides[0];
+        if (--left > 0 && gathered.width < kGathered) continue;
+        gathered.template fold<Map, Join>(parameters, result);
+        parameters += gathered.width * step;
+        result += gathered.width;
+        gathered.width = 0;
+      }
+    });
+    return;
+  }
+  for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
+    for (Index i = 0, n; i < size; i += n, parameters += n * step, result += n) {
+      const char* x = row[0] + i * strides[0];
+      n = 1;
+      if (across) {
+        n = std::min<Index>(kPanel, size - i);
+        fold_across<T, Map, Join>(r, x, static_cast<int>(n), parameters, result);
+      } else if (dense && r.length <= kBlock && size - i >= kChains) {
+        n = kChains;
+        fold_blocks<kChains, T, Map, Join>(x, strides[0], r.length, parameters, result);
+      } else if (dense && r.length <= kBlock) {
+        fold_blocks<1, T, Map, Join>(x, 0, r.length, parameters, result);
+      } else {
+        *result = fold_along<T, Map, Join>(r, x, *parameters);
+      }
+    }
+  });
+}
+
+// result[o] = fold of Map{}(x_k, parameters[o]); zeros where a Map needs none, `empty` where there is nothing to fold.
+template <class T, class Map, class Join> void fold(const Reduction& r, const T* parameters, T empty, T* result) {
   if (r.length == 0) {
     std::fill_n(result, r.outputs, empty);
     return;
   }
-  char* data[1] = {const_cast<char*>(r.data)};
-  const Index element = sizeof(T);
-  for_each_row<1>(r.kept, data, [&](char* const* first, const Index* strides, Index size) {
-    const bool across = size > 1 && strides[0] == element && r.reduced.strides[0][0] != element;
-    const Index step = across ? kPanel : 1;
-    for (Index i = 0; i < size; i += step) {
-      const char* x = first[0] + i * strides[0];
-      if (across)
-        fold_panel<T, Map, Join>(r, x, static_cast<int>(std::min<Index>(step, size - i)), parameters, result);
-      else
-        *result = fold_one<T, Map, Join>(r, x, parameters ? *parameters : T(0));
-      const Index n = std::min(step, size - i);
-      result += n;
-      if (parameters) parameters += n;
-    }
+  static constexpr T kZeros[kPanel] = {};
+  const Index step = parameters ? 1 : 0;
+  const T* const from = parameters ? parameters : kZeros;
+  parallel_for(r.outputs, r.outputs * r.length, [&](Index first, Index last) {
+    fold_range<T, Map, Join>(r, first, last, from + first * step, step, result + first);
   });
 }
 

@@ -13,6 +13,7 @@
 
 #include "fold.hpp"
 #include "functions.hpp"
+#include "transcendental.hpp"
 
 namespace minimeta {
 namespace {
@@ -27,11 +28,11 @@ struct Smallest : functions::Minimum {
   template <class T> static T identity() { return std::numeric_limits<T>::infinity(); }
 };
 
-struct Itself { template <class T> T operator()(T x, T) const { return x; } };
-struct Magnitude { template <class T> T operator()(T x, T) const { return std::fabs(x); } };
-struct SquaredDifference { template <class T> T operator()(T x, T mean) const { return (x - mean) * (x - mean); } };
-struct ScaledSquare { template <class T> T operator()(T x, T scale) const { return (x * scale) * (x * scale); } };
-struct ShiftedExp { template <class T> T operator()(T x, T shift) const { return std::exp(x - shift); } };
+struct Itself { template <class V> V operator()(V x, V) const { return x; } };
+struct Magnitude { template <class V> V operator()(V x, V) const { return functions::absolute(x); } };
+struct SquaredDifference { template <class V> V operator()(V x, V mean) const { return (x - mean) * (x - mean); } };
+struct ScaledSquare { template <class V> V operator()(V x, V scale) const { return (x * scale) * (x * scale); } };
+struct ShiftedExp { template <class V> V operator()(V x, V shift) const { return functions::Exp{}(x - shift); } };
 
 void split(Reduction& r, const View& x, const Shape& axes) {
   View kept, reduced;
@@ -69,8 +70,9 @@ template <class T> void logsumexp(const Reduction& r, T* result) {
   const std::unique_ptr<T[]> sums(new T[r.outputs]);
   fold<T, Itself, Largest>(r, nullptr, Largest::identity<T>(), result);
   fold<T, ShiftedExp, Sum>(r, result, T(0), sums.get());
+  map_row(sums.get(), sums.get(), r.outputs, functions::Log{});
   for (Index o = 0; o < r.outputs; ++o)  // an infinite maximum is the result: inf - inf would make it NaN
-    if (std::isfinite(result[o])) result[o] += std::log(sums[o]);
+    if (std::isfinite(result[o])) result[o] += sums[o];
 }
 
 template <class T> void mean(const Reduction& r, T* result) {
@@ -98,16 +100,9 @@ template <class T> void reduce(Reducer reducer, const Reduction& r, double corre
   }
 }
 
-template <class T> void softmax(bool logarithm, const View& x, const Shape& axes, const View& result) {
-  Reduction r;
-  split(r, x, axes);
-  if (r.outputs == 0 || r.length == 0) return;
-  const std::unique_ptr<T[]> shifts(new T[r.outputs]), sums(new T[r.outputs]);
-  fold<T, Itself, Largest>(r, nullptr, T(0), shifts.get());
-  fold<T, ShiftedExp, Sum>(r, shifts.get(), T(0), sums.get());
-
-  // One shift and one sum for each sequence, seen with the shape of x.
-  View shift, sum;
+// One value for each sequence, seen with the shape of x.
+View spread(const View& x, const Shape& axes, const void* values) {
+  View view;
   Shape kept;
   kept.ndim = x.ndim;
   for (int d = 0, a = 0; d < x.ndim; ++d) {
@@ -115,20 +110,43 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
     kept.size[d] = goes ? 1 : x.shape[d];
     a += goes;
   }
-  describe(shift, "softmax", x.dtype, kept.ndim, kept.size);
-  std::copy_n(x.shape, x.ndim, shift.shape);
-  sum = shift;
-  shift.data = reinterpret_cast<char*>(shifts.get());
-  sum.data = reinterpret_cast<char*>(sums.get());
-  if (logarithm)
-    for (Index o = 0; o < r.outputs; ++o) sums[o] = std::log(sums[o]);
-  for_each_row<4>({&x, &shift, &sum, &result}, [=](char* const* data, const Index* strides, Index size) {
-    T* __restrict y = reinterpret_cast<T*>(data[3]);
-    read_row<T, T, T>(data, strides, [=](auto value, auto m, auto s) {
+  describe(view, "softmax", x.dtype, kept.ndim, kept.size);
+  std::copy_n(x.shape, x.ndim, view.shape);
+  view.data = static_cast<char*>(const_cast<void*>(values));
+  return view;
+}
+
+// The exponentials are kept in the result, to be divided by their sum.
+template <class T> void softmax(bool logarithm, const View& x, const Shape& axes, const View& result) {
+  Reduction r, shifted;
+  split(r, x, axes);
+  split(shifted, result, axes);
+  if (r.outputs == 0 || r.length == 0) return;
+  const std::unique_ptr<T[]> values(new T[r.outputs]);
+  const View value = spread(x, axes, values.get());
+  fold<T, Itself, Largest>(r, nullptr, T(0), values.get());
+  for_each_row_in_parallel<3>({&x, &value, &result}, [=](char* const* data, const Index* strides, Index size) {
+    T* __restrict y = reinterpret_cast<T*>(data[2]);
+    read_row<T, T>(data, strides, [=](auto x, auto largest) {
+      for (Index i = 0; i < size; ++i) y[i] = x[i] - largest[i];
+    });
+  });
+  if (logarithm) {
+    fold<T, ShiftedExp, Sum>(shifted, nullptr, T(0), values.get());
+    map_row(values.get(), values.get(), r.outputs, functions::Log{});
+  } else {
+    T* const y = reinterpret_cast<T*>(result.data);
+    const Index n = count(x);
+    parallel_for(n, n, [y](Index first, Index last) { map_row(y + first, y + first, last - first, functions::Exp{}); });
+    fold<T, Itself, Sum>(shifted, nullptr, T(0), values.get());
+  }
+  for_each_row_in_parallel<2>({&value, &result}, [=](char* const* data, const Index* strides, Index size) {
+    T* __restrict y = reinterpret_cast<T*>(data[1]);
+    read_row<T>(data, strides, [=](auto sum) {
       if (logarithm)
-        for (Index i = 0; i < size; ++i) y[i] = (value[i] - m[i]) - s[i];
+        for (Index i = 0; i < size; ++i) y[i] = y[i] - sum[i];
       else
-        for (Index i = 0; i < size; ++i) y[i] = std::exp(value[i] - m[i]) / s[i];
+        for (Index i = 0; i < size; ++i) y[i] = y[i] / sum[i];
     });
   });
 }
@@ -153,24 +171,53 @@ void describe_reduced(const char* operation, Dtype dtype, const View& x, const S
   describe(result, operation, dtype, shape.ndim, shape.size);
 }
 
-template <class T> void argmax(const Reduction& r, std::int64_t* result) {
-  char* data[1] = {const_cast<char*>(r.data)};
-  const Index stride = r.reduced.strides[0][0];
-  for_each_row<1>(r.kept, data, [&](char* const* first, const Index* strides, Index size) {
-    for (Index i = 0; i < size; ++i) {
-      const Strided<T> x{first[0] + i * strides[0], stride};
-      Index best = 0;
-      for (Index k = 1; k < r.length; ++k) {
-        const T most = x[best], other = x[k];
-        if constexpr (std::is_floating_point_v<T>) {
-          if (most != most) break;  // the first NaN wins
-          if (other > most || other != other) best = k;
-        } else if (most < other) {
-          best = k;
-        }
-      }
-      *result++ = best;
+// The first largest element, in one pass: for short sequences, and what has no order with NaN.
+template <class T> Index first_largest(const Strided<T>& x, Index length) {
+  Index best = 0;
+  for (Index k = 1; k < length; ++k) {
+    const T most = x[best], other = x[k];
+    if constexpr (std::is_floating_point_v<T>) {
+      if (most != most) break;  // the first NaN wins
+      if (other > most || other != other) best = k;
+    } else if (most < other) {
+      best = k;
     }
+  }
+  return best;
+}
+
+// Where a sequence first has its largest element. If that is NaN, it is where the first NaN is; if not, there are none.
+template <class T> Index find(const Strided<T>& x, Index length, T largest) {
+  using V = simd::Vec<T>;
+  Index k = 0;
+  if (x.stride == Index{sizeof(T)})
+    for (; k + simd::kLanes<T> <= length; k += simd::kLanes<T>) {
+      const V next = simd::load<V>(x.data + k * x.stride);
+      if (simd::any((next == largest) | (next != next))) break;
+    }
+  while (x[k] != largest && x[k] == x[k]) ++k;
+  return k;
+}
+
+template <class T> void argmax(const Reduction& r, std::int64_t* result) {
+  std::unique_ptr<T[]> largest;
+  if constexpr (std::is_floating_point_v<T>) {
+    if (r.length > kShort / 2) {
+      largest.reset(new T[r.outputs]);
+      fold<T, Itself, Largest>(r, nullptr, T(0), largest.get());
+    }
+  }
+  char* const data[1] = {const_cast<char*>(r.data)};
+  parallel_for(r.outputs, r.outputs * r.length, [&](Index first, Index last) {
+    for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
+      for (Index i = 0; i < size; ++i, ++first) {
+        const Strided<T> x{row[0] + i * strides[0], r.reduced.strides[0][0]};
+        if constexpr (std::is_floating_point_v<T>)
+          result[first] = largest ? find(x, r.length, largest[first]) : first_largest(x, r.length);
+        else
+          result[first] = first_largest(x, r.length);
+      }
+    });
   });
 }
 
