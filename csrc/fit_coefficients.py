@@ -5,8 +5,8 @@
 Each function is brought to a small interval (see transcendental.hpp and trigonometric.hpp) and written there as exact
 leading terms plus ``remainder``, a smooth function of ``t`` that a polynomial approximates. The polynomial is
 Chebyshev's, fitted in 60 digits: within a small factor of the minimax one, whose error a further term would beat
-anyway. Its coefficients are rounded to the type. They only ever multiply what is small beside the leading terms, so
-their rounding is invisible and fitting the others again would gain nothing; the printed errors include it.
+anyway. Its coefficients are rounded to the type. They multiply what is small beside the leading terms, so that costs
+little (most for tanh in float, a quarter ulp), and the printed errors include it.
 
 Errors are in units in the last place (ulp) of the function's value, by exact arithmetic on the rounded coefficients:
 what is left for a kernel to lose is its own rounding. Needs mpmath.
@@ -58,6 +58,7 @@ class Fit:
     wide: bool = False  # float's own polynomial is evaluated in double
 
     def coefficients(self, kind: str) -> list[Number]:
+        """The polynomial's, lowest power first, rounded to the type that evaluates it."""
         digits = DIGITS["double" if self.wide else kind]
         fitted = mp.chebyfit(self.remainder, self.ends, self.terms[kind])
         return [rounded(c, digits) for c in reversed(fitted)]
@@ -155,6 +156,7 @@ def bits(value: Number, kind: str) -> str:
 
 
 def array(kind: str, name: str, values: list[Number]) -> list[str]:
+    """The lines of an array."""
     rows = [f"      {literal(value, kind)}," for value in values]
     return [f"  static constexpr {kind} {name}[{len(values)}] = {{", *rows, "  };"]
 
@@ -203,6 +205,7 @@ def turn() -> list[str]:
 
 
 def header() -> str:
+    """The text of coefficients.hpp."""
     lines = [
         "// The constants of the elementary functions. Written by fit_coefficients.py, which says how; do not edit.",
         "//",
@@ -224,6 +227,7 @@ def header() -> str:
 
 
 def main() -> None:
+    """Print the header, or the errors."""
     if sys.argv[1:] == ["--errors"]:
         for fit in FITS:
             print(f"{fit.name:5}", "  ".join(f"{kind} {mp.nstr(fit.error(kind), 3)} ulp" for kind in DIGITS))
