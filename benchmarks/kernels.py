@@ -8,13 +8,13 @@ Names choose groups: products, convolutions, functions, reductions; all of them 
   that this processor runs.
 - A *product* of a few microseconds is repeated in one call, as a batch that reads the same two matrices (strides of 0),
   so that not the call is measured; numpy and torch compute the same batch. ``call`` rows are single calls from Python.
-- A *convolution* is 3 x 3 with padding, on a batch of 5 images: forward, gradient of the kernel, gradient of the images.
+- A *convolution* is 3 x 3 with padding, on a batch of 5 images: forward, the kernel's gradient, the images' gradient.
   torch takes the better of its two memory layouts.
 - *Functions* are applied to 16,384 numbers, reductions to the shapes that are printed.
 
 Times are the processor's time of the calling thread, so that what a neighbour takes of the machine is not counted, and
-the least of rounds in which all libraries take turns. numpy and torch are limited to one thread; torch is skipped with a
-line where it is not installed. "to reach" is what this project asks of itself, in per cent of the peak.
+the least of rounds in which all libraries take turns. numpy and torch are limited to one thread; torch is skipped with
+a line where it is not installed. "to reach" is what this project asks of itself, in per cent of the peak.
 """
 
 from __future__ import annotations
