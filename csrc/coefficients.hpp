@@ -122,16 +122,16 @@ template <> struct Coefficients<double> {
 };
 
 // pi / 2 as a sum.
-static constexpr double half_pi[3] = {
+inline constexpr double half_pi[3] = {
     0x1.921fb54442d18p+0,
     0x1.1a62633145c07p-54,
     -0x1.f1976b7ed8fbcp-110,
 };
 
-static constexpr double two_over_pi_rounded = 0x1.45f306dc9c883p-1;
+inline constexpr double two_over_pi_rounded = 0x1.45f306dc9c883p-1;
 
 // 2 / pi = sum_j two_over_pi[j] 2^(-64 j): enough for the largest double.
-static constexpr std::uint64_t two_over_pi[20] = {
+inline constexpr std::uint64_t two_over_pi[20] = {
     0x0000000000000000u,
     0xa2f9836e4e441529u,
     0xfc2757d1f534ddc0u,

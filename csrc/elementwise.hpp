@@ -10,7 +10,7 @@
 
 namespace minimeta {
 
-// data[0 .. operands-1] are read with their strides, data[operands] is written contiguously.
+// data[0 .. operands-1] are read with their strides, data[operands] is written contiguously and overlaps none of them.
 using RowKernel = void (*)(char* const* data, const Index* strides, Index size);
 
 struct Function {

@@ -193,12 +193,14 @@ def turn() -> list[str]:
     split = [fraction >> (64 * (words - 1 - i)) & (2**64 - 1) for i in range(words)]
     return [
         "// pi / 2 as a sum.",
-        *(line[2:] for line in array("double", "half_pi", parts)),
+        f"inline constexpr double half_pi[{len(parts)}] = {{",
+        *(f"    {literal(part, 'double')}," for part in parts),
+        "};",
         "",
-        f"static constexpr double two_over_pi_rounded = {literal(rounded(2 / mp.pi, 53), 'double')};",
+        f"inline constexpr double two_over_pi_rounded = {literal(rounded(2 / mp.pi, 53), 'double')};",
         "",
         "// 2 / pi = sum_j two_over_pi[j] 2^(-64 j): enough for the largest double.",
-        f"static constexpr std::uint64_t two_over_pi[{words}] = {{",
+        f"inline constexpr std::uint64_t two_over_pi[{words}] = {{",
         *(f"    0x{word:016x}u," for word in split),
         "};",
     ]

@@ -56,8 +56,8 @@ template <int N> void move_to(const Loop<N>& loop, Index i, char* (&data)[N]) {
   }
 }
 
-// row(pointers, strides, size) for every innermost row of the elements [first, last), of which the first and the last may
-// be parts of rows; the pointers are the row's own to move.
+// row(pointers, strides, size) for every innermost row of the elements [first, last), which may begin and end inside
+// of one; the pointers are the row's own to move.
 template <int N, class Row>
 void for_each_row(const Loop<N>& loop, char* const (&data)[N], Index first, Index last, Row row) {
   if (first >= last) return;

@@ -102,7 +102,7 @@ template <class V> inline V fma(V a, V b, V c) {
 }
 
 // The same bits as another type of vector.
-template <class To, class From> To bits(const From& x) {
+template <class To, class From> To bits(From x) {
   static_assert(sizeof(To) == sizeof(From));
   To y;
   std::memcpy(&y, &x, sizeof(To));
@@ -129,21 +129,26 @@ template <class Mask> bool any(Mask mask) {
   return some != 0;
 }
 
-// The lower and the upper half of a vector.
+// The lower and the upper half of a vector, and the vector of two halves.
 template <class V, int... I> auto halves(V x, std::integer_sequence<int, I...>) {
-  constexpr int half = sizeof...(I);
-  return std::pair(__builtin_shufflevector(x, x, I...), __builtin_shufflevector(x, x, (half + I)...));
+  return std::pair(__builtin_shufflevector(x, x, I...), __builtin_shufflevector(x, x, (int{sizeof...(I)} + I)...));
 }
 template <class V> auto halves(V x) { return halves(x, std::make_integer_sequence<int, kLanesOf<V> / 2>{}); }
 
+template <class V, int... I> auto joined(V low, V high, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(low, high, I...);
+}
+template <class V> auto joined(V low, V high) {
+  return joined(low, high, std::make_integer_sequence<int, 2 * kLanesOf<V>>{});
+}
+
 // f of a vector of floats, computed in two vectors of doubles and rounded once.
 template <class V, class F> V in_double(V x, F f) {
-  using Half = Vec<float, kLanesOf<V> / 2>;
-  using Wide = Vec<double, kLanesOf<V> / 2>;
   const auto [low, high] = halves(x);
-  const Half both[2] = {__builtin_convertvector(f(__builtin_convertvector(low, Wide)), Half),
-                        __builtin_convertvector(f(__builtin_convertvector(high, Wide)), Half)};
-  return bits<V>(both);
+  using Half = std::decay_t<decltype(low)>;
+  using Wide = Vec<double, kLanesOf<Half>>;
+  return joined(__builtin_convertvector(f(__builtin_convertvector(low, Wide)), Half),
+                __builtin_convertvector(f(__builtin_convertvector(high, Wide)), Half));
 }
 
 }  // namespace minimeta::simd

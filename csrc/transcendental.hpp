@@ -61,15 +61,15 @@ template <class V> V power_of_two(Bits<V> biased_exponent) {
   return simd::bits<V>(biased_exponent << kFraction<Element<V>>);
 }
 
-// A number to more digits than its type has: high is the nearest to it, or nearly.
-template <class V> struct Sum {
+// high + tail: a number to more digits than its type has.
+template <class V> struct Extended {
   V high, tail;
 };
 
 // e^x = 2^n (1 + r.high + r.tail); `rounded` is n + kRounding.
 template <class V> struct Exponential {
   V rounded;
-  Sum<V> r;
+  Extended<V> r;
 
   explicit Exponential(V x) {
     using C = Coefficients<Element<V>>;
@@ -82,7 +82,7 @@ template <class V> struct Exponential {
   }
 };
 
-// go(e^x / 2^n as a Sum, a, b), where a b = 2^n: two factors, as 2^n alone may not be a normal number.
+// go(e^x / 2^n as an Extended, a, b), where a b = 2^n: two factors, as 2^n alone may not be a normal number.
 template <class V, class Go> auto with_exp(V x, Go go) {
   using C = Coefficients<Element<V>>;
   x = x > C::exp_infinite ? all<V>(C::exp_infinite) : x;
@@ -90,18 +90,18 @@ template <class V, class Go> auto with_exp(V x, Go go) {
   const Exponential<V> e(x);
   const V one = 1 + e.r.high, rest = ((1 - one) + e.r.high) + e.r.tail, sum = one + rest;
   const Bits<V> exponent = integer(e.rounded, 2 * kBias<Element<V>>), half = exponent >> 1;
-  return go(Sum<V>{sum, (one - sum) + rest}, power_of_two<V>(half), power_of_two<V>(exponent - half));
+  return go(Extended<V>{sum, (one - sum) + rest}, power_of_two<V>(half), power_of_two<V>(exponent - half));
 }
 
 struct Exp {
   template <class V> V operator()(V x) const {
-    return with_exp(x, [](Sum<V> e, V a, V b) { return e.high * a * b; });
+    return with_exp(x, [](Extended<V> e, V a, V b) { return e.high * a * b; });
   }
 };
 
 // e^-|x|, for the functions that go on from there.
-template <class V> Sum<V> exp_of_minus(V x) {
-  return with_exp(-absolute(x), [](Sum<V> e, V a, V b) { return Sum<V>{e.high * a * b, e.tail * a * b}; });
+template <class V> Extended<V> exp_of_minus(V x) {
+  return with_exp(-absolute(x), [](Extended<V> e, V a, V b) { return Extended<V>{e.high * a * b, e.tail * a * b}; });
 }
 
 struct Expm1 {
@@ -121,7 +121,7 @@ struct Expm1 {
 };
 
 // log(u 2^offset) + correction, for normal u > 0.
-template <class V> Sum<V> logarithm(V u, V correction, V offset) {
+template <class V> Extended<V> logarithm(V u, V correction, V offset) {
   using E = Element<V>;
   using Word = Element<Bits<V>>;
   using C = Coefficients<E>;
@@ -141,7 +141,7 @@ struct Log {
     using E = Element<V>;
     const auto subnormal = x < std::numeric_limits<E>::min();
     const V scaled = subnormal ? x * E(std::uint64_t(2) << kFraction<E>) : x;
-    const Sum<V> log = logarithm(scaled, all<V>(0), subnormal ? all<V>(-kFraction<E> - 1) : all<V>(0));
+    const Extended<V> log = logarithm(scaled, all<V>(0), subnormal ? all<V>(-kFraction<E> - 1) : all<V>(0));
     const V special = x == 0 ? all<V>(-kInfinity<E>) : x < 0 ? all<V>(kNaN<E>) : x;
     return (x > 0) & (x < kInfinity<E>) ? log.high + log.tail : special;
   }
@@ -152,7 +152,7 @@ struct Log1p {
     using E = Element<V>;
     const V u = 1 + x, added = u - 1;
     const V lost = (x - added) + (1 - (u - added));
-    const Sum<V> log = logarithm(u, lost / u, all<V>(0));
+    const Extended<V> log = logarithm(u, lost / u, all<V>(0));
     const V special = x == -1 ? all<V>(-kInfinity<E>) : x < -1 ? all<V>(kNaN<E>) : x;
     const V value = with_sign_of(x, absolute(log.high + log.tail));  // of -0, too
     return (x > -1) & (x < kInfinity<E>) ? value : special;
@@ -169,7 +169,7 @@ struct Tanh {
 };
 
 // A quotient, and what a first attempt at it leaves, divided in its turn.
-template <class V> V quotient(Sum<V> numerator, Sum<V> divisor) {
+template <class V> V quotient(Extended<V> numerator, Extended<V> divisor) {
   const V inverse = 1 / divisor.high, first = numerator.high * inverse;
   const V left = fma(-first, divisor.high, numerator.high) + (numerator.tail - first * divisor.tail);
   return fma(left, inverse, first);
@@ -177,8 +177,8 @@ template <class V> V quotient(Sum<V> numerator, Sum<V> divisor) {
 
 struct Sigmoid {
   template <class V> V operator()(V x) const {
-    const Sum<V> e = exp_of_minus(x);
-    const Sum<V> numerator = {x < 0 ? e.high : all<V>(1), x < 0 ? e.tail : all<V>(0)};
+    const Extended<V> e = exp_of_minus(x);
+    const Extended<V> numerator = {x < 0 ? e.high : all<V>(1), x < 0 ? e.tail : all<V>(0)};
     const V sum = 1 + e.high, lost = (e.high - (sum - 1)) + e.tail;
     return quotient(numerator, {sum, lost});
   }
@@ -187,9 +187,9 @@ struct Sigmoid {
 struct Softplus {
   template <class V> V operator()(V x) const {
     using E = Element<V>;
-    const Sum<V> e = exp_of_minus(x);
+    const Extended<V> e = exp_of_minus(x);
     const V u = 1 + e.high, lost = (e.high - (u - 1)) + e.tail;
-    const Sum<V> log = logarithm(u, lost / u, all<V>(0));
+    const Extended<V> log = logarithm(u, lost / u, all<V>(0));
     const V positive = x > 0 ? x : all<V>(0);
     const V sum = positive + log.high, added = sum - positive;
     const V tail = ((positive - (sum - added)) + (log.high - added)) + log.tail;

@@ -16,10 +16,45 @@
 
 namespace minimeta::functions {
 
-// |x| up to a multiple of 2 pi: (quadrant mod 4) pi/2 + r. T is the type that is computed for.
+constexpr double kLarge = 0x1p30;
+
+// An angle up to a multiple of 2 pi: (quadrant mod 4) pi/2 + high + tail.
+struct LargeAngle {
+  std::uint64_t quadrant;
+  double high, tail;
+};
+
+// x >= kLarge.
+inline LargeAngle reduce_large(double x) {
+  __extension__ using Wide = unsigned __int128;
+  __extension__ using Signed = __int128;
+  if (x == kInfinity<double>) return {0, kNaN<double>, 0};
+  std::uint64_t word;
+  std::memcpy(&word, &x, sizeof(word));
+  constexpr std::uint64_t leading = std::uint64_t(1) << kFraction<double>;
+  const std::uint64_t m = (word & (leading - 1)) | leading;
+  const int exponent = static_cast<int>(word >> kFraction<double>) - kBias<double> - kFraction<double>;
+  const int first = 64 + exponent - 2;  // the bit of the table where the window begins; a word of zeros is before 2/pi
+  const auto window = [first](int i) {
+    const std::uint64_t* const from = two_over_pi + first / 64 + i;
+    const int shift = first % 64;
+    return shift == 0 ? from[0] : from[0] << shift | from[1] >> (64 - shift);
+  };
+  const Wide low = Wide(m) * window(2), middle = Wide(m) * window(1) + (low >> 64);
+  const std::uint64_t top = m * window(0) + std::uint64_t(middle >> 64);
+  const std::uint64_t quadrant = (top + (std::uint64_t(1) << 61)) >> 62;
+  const Signed fraction = Signed(Wide(top - (quadrant << 62)) << 64 | std::uint64_t(middle));  // in units of 2^-126
+  const double f = static_cast<double>(fraction), f_tail = static_cast<double>(fraction - static_cast<Signed>(f));
+  const double turn = f * half_pi[0];
+  const double turn_tail = simd::fma(f, half_pi[0], -turn) + simd::fma(f, half_pi[1], f_tail * half_pi[0]);
+  const double high = turn + turn_tail;
+  return {quadrant, high * 0x1p-126, ((turn - high) + turn_tail) * 0x1p-126};
+}
+
+// |x| in every lane, to the digits that T needs.
 template <class T, class V> struct Angle {
   Bits<V> quadrant;
-  Sum<V> r;
+  Extended<V> r;
 
   explicit Angle(V x) {
     const V a = absolute(x);
@@ -34,50 +69,31 @@ template <class T, class V> struct Angle {
       const V lost = (first - (difference + subtracted)) + (subtracted - product);
       r = {difference, lost - fma(q, all<V>(half_pi[2]), product_tail)};
     }
-    if (simd::any(a >= 0x1p30)) reduce_large(a);
+    if (simd::any(a >= kLarge)) reduce_large_lanes(a);
   }
 
-  __attribute__((noinline)) void reduce_large(V a) {
+ private:
+  __attribute__((noinline)) void reduce_large_lanes(V a) {
     for (int i = 0; i < simd::kLanesOf<V>; ++i) {
-      if (!(a[i] >= 0x1p30)) continue;
-      if (a[i] == kInfinity<double>) {
-        r.high[i] = kNaN<double>;
-        continue;
-      }
-      __extension__ using Wide = unsigned __int128;
-      __extension__ using Signed = __int128;
-      std::uint64_t word;
-      const double lane = a[i];
-      std::memcpy(&word, &lane, sizeof(word));
-      const std::uint64_t m = (word & ((std::uint64_t(1) << 52) - 1)) | std::uint64_t(1) << 52;
-      const int first = 62 + static_cast<int>(word >> 52) - kBias<double> - 52;  // bit of the table; its word 0 is zero
-      const std::uint64_t* const bits = two_over_pi + first / 64;
-      const auto window = [bits, shift = first % 64](int i) {
-        return shift == 0 ? bits[i] : bits[i] << shift | bits[i + 1] >> (64 - shift);
-      };
-      const Wide low = Wide(m) * window(2), middle = Wide(m) * window(1) + (low >> 64);
-      const std::uint64_t top = m * window(0) + std::uint64_t(middle >> 64);
-      quadrant[i] = (top + (std::uint64_t(1) << 61)) >> 62;
-      const Signed fraction = Signed((Wide(top - (quadrant[i] << 62)) << 64) | std::uint64_t(middle));  // times 2^-126
-      const double f = static_cast<double>(fraction), f_tail = static_cast<double>(fraction - static_cast<Signed>(f));
-      const double turn = f * half_pi[0];
-      const double turn_tail = simd::fma(f, half_pi[0], -turn) + simd::fma(f, half_pi[1], f_tail * half_pi[0]);
-      r.high[i] = (turn + turn_tail) * 0x1p-126;
-      r.tail[i] = ((turn - (turn + turn_tail)) + turn_tail) * 0x1p-126;
+      if (!(a[i] >= kLarge)) continue;
+      const LargeAngle angle = reduce_large(a[i]);
+      quadrant[i] = angle.quadrant;
+      r.high[i] = angle.high;
+      r.tail[i] = angle.tail;
     }
   }
 };
 
 // The sine and the cosine of |x|; what rounding took from them is in the tails.
 template <class T, class V> struct Turn {
-  Sum<V> sine, cosine;
+  Extended<V> sine, cosine;
 
   explicit Turn(V x) {
     using C = Coefficients<T>;
     const Angle<T, V> angle(x);
     const V r = angle.r.high, square = r * r;
     const V sine_terms = r * square * polynomial(square, C::sin), cosine_terms = square * polynomial(square, C::cos);
-    Sum<V> s, c;
+    Extended<V> s, c;
     if constexpr (std::is_same_v<T, float>) {  // in double, nothing is lost that a float could show
       s = {r + sine_terms, all<V>(0)};
       c = {fma(square, cosine_terms - 0.5, all<V>(1)), all<V>(0)};
