@@ -137,7 +137,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
     options, settings = over(layered(preset, options.config))
     if options.checkpoint_every < 1:
         raise ConfigurationError(f"--checkpoint-every must be at least 1, not {options.checkpoint_every}")
-    folder = RunFolder(options.out or Path("runs") / f"{learner}-{task}-seed{settings.seed}")
+    folder = RunFolder(options.out or Path("runs") / f"{learner}-{settings.run_name}-seed{settings.seed}")
     if options.resume:
         folder.require_run()
         options, settings = over(layered(layered(preset, folder.configuration), options.config))

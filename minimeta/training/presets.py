@@ -131,6 +131,7 @@ class SinusoidPreset:
     """Table 2 of the paper adapts to 5 points; more query points narrow the interval and leave the mean where it is."""
 
     task: ClassVar[str] = "sinusoid"
+    run_name: ClassVar[str] = task
     published: ClassVar[str] = (
         "Finn et al. 2017, table 2, MAML, 5 shots, 70,000 iterations: 0.67 after 1 step, 0.38 after 5, 0.35 after 10"
     )
@@ -215,6 +216,11 @@ class OmniglotPreset:
         _check_training(self)
         require(self, names="ways", at_least=2)
         require(self, names="filters", at_least=1)
+
+    @property
+    def run_name(self) -> str:
+        """Names the default run folder."""
+        return self.task if self.network == "mlp" else f"{self.task}-{self.network}"
 
     @property
     def published(self) -> str:

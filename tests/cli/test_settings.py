@@ -28,6 +28,7 @@ def test_defaults_are_the_preset() -> None:
     assert training.folder.path == Path("runs/maml-sinusoid-seed0")
     assert parsed(task="omniglot").preset == OmniglotPreset()
     assert parsed("--seed", "7").folder.path == Path("runs/maml-sinusoid-seed7")
+    assert parsed("--network", "conv4", task="omniglot").folder.path == Path("runs/maml-omniglot-conv4-seed0")
 
 
 def test_every_setting_is_a_flag() -> None:
