@@ -2,7 +2,7 @@
 
     python benchmarks/kernels.py [name ...]
 
-Names choose groups: products, convolutions, functions, reductions; all of them where none is given.
+Names choose groups: products, convolutions, functions, reductions, movements; all of them where none is given.
 
 - The *peak* is measured here: multiply-adds in registers and nothing else, on one core, at each level of instructions
   that this processor runs.
@@ -223,11 +223,63 @@ def reductions(torch: Any) -> list[Case]:
     return cases
 
 
+def movements(torch: Any) -> list[Case]:
+    x, rows = numbers(784, 256), np.random.default_rng(1).integers(0, 784, 500)
+    images = numbers(5, 28, 28, 64)
+    updates = numbers(500, 256)
+    margins = {"shape": (5, 30, 30, 64), "starts": (0, 1, 1, 0), "steps": (1, 1, 1, 1)}
+
+    def numpy_scatter_add() -> object:
+        y = np.zeros_like(x)
+        np.add.at(y, rows, updates)
+        return y
+
+    peers: dict[str, list[Run]] = {
+        "copy": [x.copy],
+        "transpose, copied": [partial(np.ascontiguousarray, x.T)],
+        "take rows": [partial(np.take, x, rows, 0)],
+        "scatter_add rows": [numpy_scatter_add],
+        "pad images": [partial(np.pad, images, ((0, 0), (1, 1), (1, 1), (0, 0)))],
+        "astype float64": [partial(x.astype, np.float64)],
+    }
+    torch_peers: dict[str, list[Run]] = {}
+    if torch:
+        t, i, u, v = (torch.from_numpy(z) for z in (x, rows, updates, images))
+        torch_peers = {
+            "copy": [t.clone],
+            "transpose, copied": [t.T.contiguous],
+            "take rows": [partial(torch.index_select, t, 0, i)],
+            "scatter_add rows": [lambda: torch.zeros_like(t).index_add_(0, i, u)],
+            "pad images": [partial(torch.nn.functional.pad, v, (0, 0, 1, 1, 1, 1))],
+            "astype float64": [t.double],
+        }
+    calls: list[tuple[str, str, tuple[NDArray[Any], ...], dict[str, Any]]] = [
+        ("copy", "copy", (x,), {}),
+        ("transpose, copied", "copy", (x.T,), {}),
+        ("take rows", "gather", (x, rows), {}),
+        ("scatter_add rows", "scatter_add", (updates, rows), {"shape": x.shape}),
+        ("pad images", "pad", (images,), margins),
+        ("astype float64", "astype", (x,), {"dtype": "float64"}),
+    ]
+    return [
+        Case(
+            name,
+            operands[0].size,
+            kernel,
+            operands,
+            arguments,
+            {"numpy": peers[name]} | ({"torch": torch_peers[name]} if torch else {}),
+        )
+        for name, kernel, operands, arguments in calls
+    ]
+
+
 GROUPS: dict[str, Callable[[Any], list[Case]]] = {
     "products": products,
     "convolutions": convolutions,
     "functions": functions,
     "reductions": reductions,
+    "movements": movements,
 }
 
 
