@@ -63,12 +63,10 @@ View axes_of(const View& x, int first, int last) {
   return part;
 }
 
-template <class T> void add_to(const View& updates, const View& result) {
-  for_each_row<2>({&updates, &result}, [](char* const* data, const Index* strides, Index size) {
-    T* __restrict sum = reinterpret_cast<T*>(data[1]);
-    read_row<T>(data, strides, [=](auto x) {
-      for (Index i = 0; i < size; ++i) sum[i] += x[i];
-    });
+template <class T> void add_row(char* const* data, const Index* strides, Index size) {
+  T* __restrict sum = reinterpret_cast<T*>(data[1]);
+  read_row<T>(data, strides, [=](auto x) {
+    for (Index i = 0; i < size; ++i) sum[i] += x[i];
   });
 }
 
@@ -87,21 +85,20 @@ void run_gather(const View& x, const View* indices, Index k, const View& result)
   const View item = axes_of(x, static_cast<int>(k), x.ndim), place = axes_of(result, indices[0].ndim, result.ndim);
   const Index size = count(item), n = static_cast<Index>(offset.size());
   if (size == 0) return;
+  Loop<2> loop;  // over one item, planned once
+  plan<2>(loop, {&item, &place}, 0, item.ndim);
   parallel_for(n, n * size, [&](Index first, Index last) {
-    if (size == 1) {
-      with_size(itemsize(x.dtype), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        T* to = reinterpret_cast<T*>(result.data);
-        for (Index b = first; b < last; ++b) to[b] = *reinterpret_cast<const T*>(x.data + offset[static_cast<std::size_t>(b)]);
-      });
-      return;
-    }
-    View from = item, to = place;
-    to.data += first * size * itemsize(x.dtype);
-    for (Index b = first; b < last; ++b, to.data += size * itemsize(x.dtype)) {
-      from.data = x.data + offset[static_cast<std::size_t>(b)];
-      copy(from, to);
-    }
+    with_size(itemsize(x.dtype), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      T* to = reinterpret_cast<T*>(result.data) + first * size;
+      for (Index b = first; b < last; ++b, to += size) {
+        char* const from = x.data + offset[static_cast<std::size_t>(b)];
+        if (size == 1)
+          *to = *reinterpret_cast<const T*>(from);
+        else
+          for_each_row<2>(loop, {from, reinterpret_cast<char*>(to)}, copy_row<T>);
+      }
+    });
   });
 }
 
@@ -123,22 +120,22 @@ void run_scatter_add(const View& updates, const View* indices, Index k, const Vi
   std::memset(result.data, 0, static_cast<std::size_t>(count(result) * itemsize(result.dtype)));
   const std::vector<Index> offset = offsets("scatter_add", result, indices, k);
   const View outer = axes_of(updates, 0, indices[0].ndim);
-  View from = axes_of(updates, indices[0].ndim, updates.ndim);
-  View to = axes_of(result, static_cast<int>(k), result.ndim);
-  const Index size = count(from);
+  const View item = axes_of(updates, indices[0].ndim, updates.ndim);
+  const View place = axes_of(result, static_cast<int>(k), result.ndim);
+  const Index size = count(item);
   if (size == 0) return;
+  Loop<2> loop;
+  plan<2>(loop, {&item, &place}, 0, item.ndim);
   const Index* next = offset.data();
   with_float(updates.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index n) {
       for (Index i = 0; i < n; ++i) {
-        if (size == 1) {
-          *reinterpret_cast<T*>(result.data + *next++) += *reinterpret_cast<const T*>(data[0] + i * strides[0]);
-          continue;
-        }
-        from.data = data[0] + i * strides[0];
-        to.data = result.data + *next++;
-        add_to<T>(from, to);
+        char *const from = data[0] + i * strides[0], *const to = result.data + *next++;
+        if (size == 1)
+          *reinterpret_cast<T*>(to) += *reinterpret_cast<const T*>(from);
+        else
+          for_each_row<2>(loop, {from, to}, add_row<T>);
       }
     });
   });

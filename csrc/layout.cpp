@@ -41,15 +41,6 @@ bool bring_neighbours_second(Loop<2>& loop) {
   return true;
 }
 
-template <class T> void copy_row(char* const* data, const Index* strides, Index size) {
-  if (strides[0] == Index{sizeof(T)} && strides[1] == Index{sizeof(T)}) {
-    std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
-    return;
-  }
-  for (Index i = 0; i < size; ++i)
-    *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
-}
-
 // Two axes, a tile at a time, so that what a line of cache brings of x is used before the line is lost: eight lines,
 // which is what a cache can hold of lines that are a power of two apart.
 template <class T> void copy_plane(const Loop<2>& loop, char* const* data) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "array.hpp"
 #include "parallel.hpp"
@@ -109,6 +110,16 @@ template <int N, class Row> void for_each_row_in_parallel(const View* const (&op
   for (int i = 0; i < N; ++i) data[i] = operands[i]->data;
   const Index n = count(loop);
   parallel_for(n, n, [&](Index first, Index last) { for_each_row(loop, data, first, last, row); });
+}
+
+// The row that moves elements as they are, of one size whatever their type.
+template <class T> void copy_row(char* const* data, const Index* strides, Index size) {
+  if (strides[0] == Index{sizeof(T)} && strides[1] == Index{sizeof(T)}) {
+    std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
+    return;
+  }
+  for (Index i = 0; i < size; ++i)
+    *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
 }
 
 // How a row reads an operand. The three are types so that the compiler sees a stride of one element, vectorises, and
