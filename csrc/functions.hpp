@@ -32,10 +32,10 @@ struct Power { template <class T> T operator()(T x, T y) const { return std::pow
 
 // x != x: a NaN on the left wins; one on the right does because the comparison is false. For vectors, too: | is not ||.
 struct Maximum {
-  template <class T> T operator()(T x, T y) const { return (x >= y) | (x != x) ? x : y; }
+  template <class T> T operator()(T x, T y) const { return ((x >= y) | (x != x)) ? x : y; }
 };
 struct Minimum {
-  template <class T> T operator()(T x, T y) const { return (x <= y) | (x != x) ? x : y; }
+  template <class T> T operator()(T x, T y) const { return ((x <= y) | (x != x)) ? x : y; }
 };
 struct Clip {
   template <class T> T operator()(T x, T low, T high) const { return Minimum{}(Maximum{}(x, low), high); }

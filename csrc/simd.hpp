@@ -130,8 +130,12 @@ template <class Mask> bool any(Mask mask) {
 }
 
 // The lower and the upper half of a vector, and the vector of two halves.
+template <class V> struct Halves {
+  V low, high;
+};
 template <class V, int... I> auto halves(V x, std::integer_sequence<int, I...>) {
-  return std::pair(__builtin_shufflevector(x, x, I...), __builtin_shufflevector(x, x, (int{sizeof...(I)} + I)...));
+  const auto low = __builtin_shufflevector(x, x, I...);
+  return Halves<std::decay_t<decltype(low)>>{low, __builtin_shufflevector(x, x, (int{sizeof...(I)} + I)...)};
 }
 template <class V> auto halves(V x) { return halves(x, std::make_integer_sequence<int, kLanesOf<V> / 2>{}); }
 
