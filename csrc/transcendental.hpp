@@ -143,7 +143,7 @@ struct Log {
     const V scaled = subnormal ? x * E(std::uint64_t(2) << kFraction<E>) : x;
     const Extended<V> log = logarithm(scaled, all<V>(0), subnormal ? all<V>(-kFraction<E> - 1) : all<V>(0));
     const V special = x == 0 ? all<V>(-kInfinity<E>) : x < 0 ? all<V>(kNaN<E>) : x;
-    return (x > 0) & (x < kInfinity<E>) ? log.high + log.tail : special;
+    return ((x > 0) & (x < kInfinity<E>)) ? log.high + log.tail : special;
   }
 };
 
@@ -155,7 +155,7 @@ struct Log1p {
     const Extended<V> log = logarithm(u, lost / u, all<V>(0));
     const V special = x == -1 ? all<V>(-kInfinity<E>) : x < -1 ? all<V>(kNaN<E>) : x;
     const V value = with_sign_of(x, absolute(log.high + log.tail));  // of -0, too
-    return (x > -1) & (x < kInfinity<E>) ? value : special;
+    return ((x > -1) & (x < kInfinity<E>)) ? value : special;
   }
 };
 
