@@ -29,6 +29,27 @@ INDICES = np.array([1, 0, 1])
 ALONG = np.array([[2, 0, 2], [1, 1, 0]])
 REAL, POSITIVE, UNIT = ((2, 3), "real"), ((2, 3), "positive"), ((2, 3), "unit")
 
+# Windows that begin in the padding and leave rows and columns over.
+STRIDES, PADDING = (2, 1), ((1, 0), (0, 2))
+IMAGES, WEIGHTS, PLACES = (2, 5, 4, 3), (3, 2, 3, 4), (2, 2, 5, 4)
+
+
+def convolve(x: Any, w: Any) -> Any:
+    return jax.lax.conv_general_dilated(x, w, STRIDES, PADDING, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def transposed(product: Function, shape: tuple[int, ...], g: Any) -> Any:
+    """The transpose of a linear function of an array of that shape."""
+    return jax.linear_transpose(product, jax.ShapeDtypeStruct(shape, g.dtype))(g)[0]
+
+
+def pool(x: Any, start: float, join: Function) -> Any:
+    return jax.lax.reduce_window(x, start, join, (1, 2, 3, 1), (1, 2, 1, 1), ((0, 0), (0, 1), (1, 1), (0, 0)))
+
+
+OURS: dict[str, Any] = {"window": (2, 3), "strides": (2, 1), "padding": ((0, 1), (1, 1))}
+
+
 #: Public operation: ours, JAX's, and the operands' shapes and domains.
 CASES: dict[str, Case] = {
     "abs": (mm.abs, jnp.abs, [REAL]),
@@ -38,6 +59,11 @@ CASES: dict[str, Case] = {
         lambda x: mm.astype(mm.astype(x, "float32"), "float64") * x,
         lambda x: x.astype("float32").astype("float64") * x,
         [REAL],
+    ),
+    "average_pool": (
+        lambda x: mm.average_pool(x, **OURS) ** 2,
+        lambda x: (pool(x, 0.0, jax.lax.add) / pool(jnp.ones_like(x), 0.0, jax.lax.add)) ** 2,
+        [(IMAGES, "real")],
     ),
     "broadcast_to": (
         lambda x: mm.broadcast_to(x, (4, 2, 3)),
@@ -49,6 +75,17 @@ CASES: dict[str, Case] = {
         lambda *xs: mm.concatenate(xs, 1),
         lambda *xs: jnp.concatenate(xs, 1),
         [REAL, ((2, 1), "real"), ((2, 0), "real")],
+    ),
+    "conv2d": (lambda x, w: mm.conv2d(x, w, STRIDES, PADDING), convolve, [(IMAGES, "real"), (WEIGHTS, "real")]),
+    "conv2d_input": (
+        lambda g, w: mm.conv2d_input(g, w, IMAGES[1:3], STRIDES, PADDING),
+        lambda g, w: transposed(lambda x: convolve(x, w), IMAGES, g),
+        [(PLACES, "real"), (WEIGHTS, "real")],
+    ),
+    "conv2d_weight": (
+        lambda x, g: mm.conv2d_weight(x, g, WEIGHTS[:2], STRIDES, PADDING),
+        lambda x, g: transposed(lambda w: convolve(x, w), WEIGHTS, g),
+        [(IMAGES, "real"), (PLACES, "real")],
     ),
     "copy": (lambda x: mm.copy(x) * x, lambda x: jnp.copy(x) * x, [REAL]),
     "cos": (mm.cos, jnp.cos, [REAL]),
@@ -64,6 +101,11 @@ CASES: dict[str, Case] = {
     "logsumexp": (lambda x: mm.logsumexp(x, 1), lambda x: jax.nn.logsumexp(x, 1), [REAL]),
     "matmul": (mm.matmul, jnp.matmul, [((4, 1, 2, 3), "real"), ((2, 3, 2), "real")]),
     "max": (lambda x: mm.max(x, 1) ** 2, lambda x: jnp.max(x, 1) ** 2, [REAL]),
+    "max_pool": (
+        lambda x: mm.max_pool(x, **OURS) ** 2,
+        lambda x: pool(x, -jnp.inf, jax.lax.max) ** 2,
+        [(IMAGES, "real")],
+    ),
     "maximum": (mm.maximum, jnp.maximum, [REAL, ((3,), "real")]),
     "mean": (lambda x: mm.mean(x, 0) ** 2, lambda x: jnp.mean(x, 0) ** 2, [REAL]),
     "min": (lambda x: mm.min(x, keepdims=True) * x, lambda x: jnp.min(x, keepdims=True) * x, [REAL]),
@@ -176,6 +218,16 @@ def forward(parameters: Any, x: Any, normalised: bool, activation: Function) -> 
     return x @ last["weight"] + last["bias"]
 
 
+def forward_images(parameters: Any, x: Any) -> Any:
+    """The network of four convolutions in JAX."""
+    *blocks, last = parameters
+    for block in blocks:
+        x = jax.lax.conv_general_dilated(x, block["weight"], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = (x - jnp.mean(x, (0, 1, 2))) / jnp.sqrt(jnp.var(x, (0, 1, 2)) + 1e-3) + block["offset"]
+        x = jax.nn.relu(x)
+    return jnp.mean(x, (1, 2)) @ last["weight"] + last["bias"]
+
+
 def squared(outputs: Any, targets: Any) -> Any:
     return jnp.mean((outputs - targets) ** 2)
 
@@ -201,7 +253,15 @@ def characters() -> tuple[nn.Model, Function, Function, Function, Task]:
     return model, nn.cross_entropy, lambda p, x: forward(p, x, True, jax.nn.relu), entropy, task
 
 
-each_problem = pytest.mark.parametrize("problem", [sinusoid, characters])
+def images() -> tuple[nn.Model, Function, Function, Function, Task]:
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(2, 6, 14, 11, 2))
+    model = nn.conv4((14, 11, 2), 3, filters=6, dtype=np.float64)
+    task = Task(Examples(inputs[0], np.arange(6) % 3), Examples(inputs[1], rng.permutation(6) % 3))
+    return model, nn.cross_entropy, forward_images, entropy, task
+
+
+each_problem = pytest.mark.parametrize("problem", [sinusoid, characters, images])
 
 
 @each_problem
