@@ -1,12 +1,7 @@
 // minimeta._native_LEVEL: the kernels, as Python functions of numpy arrays. (CMakeLists.txt names the levels.)
 //
-// This file alone knows Python. It turns arguments into Views and Shapes, allocates what a kernel's check described,
-// and runs the kernel. An eager operation on a few numbers costs what happens here, so the array's fields are read
-// in place, results come straight from numpy's allocator, and the interpreter lock is released only where the work
-// outweighs the release.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-
+// Each turns its arguments into Views and Shapes (python.hpp), allocates what the kernel's check described, and runs
+// the kernel. The interpreter lock is released only where the work outweighs the release.
 #include <vector>
 
 #include "convolution.hpp"
@@ -17,117 +12,16 @@
 #include "parallel.hpp"
 #include "peak.hpp"
 #include "pooling.hpp"
+#include "python.hpp"
 #include "reduce.hpp"
 
-namespace py = pybind11;
-
 namespace minimeta {
+
+void define_programs(py::module_& m);  // replay.cpp
+
 namespace {
 
-using Api = py::detail::npy_api;
-
-static_assert(sizeof(Py_intptr_t) == sizeof(Index), "shapes and strides pass between numpy and Views as they are");
-
 constexpr Index kWorthReleasing = 65536;  // elements, or multiply-adds
-
-const Api& api() {
-  static const Api& api = Api::get();
-  return api;
-}
-
-// numpy names C types, of which two may be one dtype (long, long long); -1 for those that no kernel knows.
-int dtype_of(int type_number) {
-  const auto integer = [](std::size_t bytes, Dtype first) {
-    return static_cast<int>(first) + (bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3);
-  };
-  switch (type_number) {
-    case Api::NPY_BOOL_: return static_cast<int>(Dtype::boolean);
-    case Api::NPY_BYTE_: return integer(1, Dtype::int8);
-    case Api::NPY_UBYTE_: return integer(1, Dtype::uint8);
-    case Api::NPY_SHORT_: return integer(sizeof(short), Dtype::int8);
-    case Api::NPY_USHORT_: return integer(sizeof(short), Dtype::uint8);
-    case Api::NPY_INT_: return integer(sizeof(int), Dtype::int8);
-    case Api::NPY_UINT_: return integer(sizeof(int), Dtype::uint8);
-    case Api::NPY_LONG_: return integer(sizeof(long), Dtype::int8);
-    case Api::NPY_ULONG_: return integer(sizeof(long), Dtype::uint8);
-    case Api::NPY_LONGLONG_: return integer(sizeof(long long), Dtype::int8);
-    case Api::NPY_ULONGLONG_: return integer(sizeof(long long), Dtype::uint8);
-    case Api::NPY_FLOAT_: return static_cast<int>(Dtype::float32);
-    case Api::NPY_DOUBLE_: return static_cast<int>(Dtype::float64);
-    default: return -1;
-  }
-}
-
-constexpr int kTypeNumbers[kDtypes] = {Api::NPY_BOOL_,   Api::NPY_INT8_,   Api::NPY_INT16_,  Api::NPY_INT32_,
-                                       Api::NPY_INT64_,  Api::NPY_UINT8_,  Api::NPY_UINT16_, Api::NPY_UINT32_,
-                                       Api::NPY_UINT64_, Api::NPY_FLOAT_,  Api::NPY_DOUBLE_};
-
-[[noreturn]] void reject(const char* operation, const char* argument, const std::string& problem) {
-  throw DtypeError(std::string(operation) + ": " + argument + " " + problem);
-}
-
-void read(View& view, const char* operation, const char* argument, py::handle object) {
-  if (!api().PyArray_Check_(object.ptr()))
-    reject(operation, argument, std::string("must be a numpy array, not ") + Py_TYPE(object.ptr())->tp_name);
-  const auto* array = py::detail::array_proxy(object.ptr());
-  const auto* descr = py::detail::array_descriptor_proxy(array->descr);
-  const int dtype = dtype_of(descr->type_num);
-  if (dtype < 0)
-    reject(operation, argument, "has a dtype no kernel knows: " + std::string(py::str(py::handle(array->descr))));
-  if (descr->byteorder == '>' || descr->byteorder == '<') reject(operation, argument, "must have the native byte order");
-  if (!(array->flags & Api::NPY_ARRAY_ALIGNED_)) reject(operation, argument, "must be aligned");
-  view.data = array->data;
-  view.dtype = static_cast<Dtype>(dtype);
-  view.ndim = array->nd;
-  for (int d = 0; d < array->nd; ++d) {
-    view.shape[d] = array->dimensions[d];
-    view.strides[d] = array->dimensions[d] > 1 ? array->strides[d] : 0;
-  }
-}
-
-// A tuple of integers: a shape, axes, starts, ...
-void read(Shape& shape, const char* operation, const char* argument, py::handle object) {
-  if (!PyTuple_Check(object.ptr()))
-    reject(operation, argument, std::string("must be a tuple of integers, not ") + Py_TYPE(object.ptr())->tp_name);
-  const Py_ssize_t size = PyTuple_GET_SIZE(object.ptr());
-  if (size > kMaxDims)
-    throw std::invalid_argument(std::string(operation) + ": " + argument + " has " + std::to_string(size) +
-                                " entries, the most is " + std::to_string(kMaxDims));
-  shape.ndim = static_cast<int>(size);
-  for (Py_ssize_t i = 0; i < size; ++i) {
-    shape.size[i] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(object.ptr(), i), PyExc_ValueError);
-    if (shape.size[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
-  }
-}
-
-// A variable number of arrays.
-std::vector<View> read_all(const char* operation, const char* argument, const py::args& arrays) {
-  std::vector<View> views(arrays.size());
-  for (std::size_t i = 0; i < arrays.size(); ++i)
-    read(views[i], operation, argument, PyTuple_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i)));
-  return views;
-}
-
-py::object new_array(const View& view, const Py_intptr_t* strides, char* data) {
-  PyObject* array = api().PyArray_NewFromDescr_(
-      api().PyArray_Type_, api().PyArray_DescrFromType_(kTypeNumbers[static_cast<int>(view.dtype)]), view.ndim,
-      reinterpret_cast<const Py_intptr_t*>(view.shape), strides, data, 0, nullptr);
-  if (!array) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(array);
-}
-
-py::object allocate(View& result) {
-  py::object array = new_array(result, nullptr, nullptr);
-  result.data = py::detail::array_proxy(array.ptr())->data;
-  return array;
-}
-
-// A read-only array over the memory of `owner`, which it keeps alive.
-py::object view_of(const View& view, py::handle owner) {
-  py::object array = new_array(view, reinterpret_cast<const Py_intptr_t*>(view.strides), view.data);
-  if (api().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) throw py::error_already_set();
-  return array;
-}
 
 // Allocates the result and runs the kernel, without the interpreter lock where there is enough to do.
 template <class Run> py::object compute(View& result, Index work, Run run) {
@@ -525,4 +419,5 @@ PYBIND11_MODULE(MINIMETA_MODULE, m) {
   define_copies(m);
   define_views(m);
   define_machine(m);
+  define_programs(m);
 }

@@ -210,3 +210,24 @@ def get_num_threads() -> int:
 
 def multiply_adds(dtype: str, rounds: int) -> int:
     """Rounds of multiply-adds in registers alone, for benchmarks to time; how many there were."""
+
+class Program:
+    """Kernels in a row, replayed."""
+
+    @property
+    def instructions(self) -> int: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    def run(self, operands: list[_Array]) -> list[_Array]:
+        """Fresh outputs for contiguous operands."""
+
+class Builder:
+    """Values and steps of a program to be, numbered as they are added."""
+
+    def __init__(self) -> None: ...
+    def add_operand(self, dtype: str, shape: _Shape) -> int: ...
+    def add_constant(self, array: _Array) -> int:
+        """An array that nobody writes to."""
+
+    def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> int: ...
+    def build(self, outputs: tuple[int, ...], reuse_memory: bool, poison: bool) -> Program: ...

@@ -1,0 +1,205 @@
+// Building, planning and replaying programs: see program.hpp.
+#include "program.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "layout.hpp"
+
+namespace minimeta {
+namespace {
+
+constexpr Index kAlignment = 64;  // a line of cache, the widest vector
+constexpr int kPoison = 0xff;     // as floats of either size: NaN
+constexpr Index kMostBytes = Index{1} << 46;  // more than a machine has; sums of such sizes fit an Index
+
+// While a program is built addresses count from here: a view's offset is its address less this. (Not from null, from
+// which no other address may be computed.)
+char* const origin = reinterpret_cast<char*>(kAlignment);
+
+class Copy final : public Kernel {
+  bool check(View* x, Index, View& result) const override {
+    describe(result, "copy", x->dtype, *x);
+    return false;
+  }
+  void run(const View* x, Index, const View& result) const override { copy(*x, result); }
+};
+
+// Offsets for temporaries, the largest first, each into the smallest gap that it fits between those already placed that
+// are alive at the same time (Pisarchyk and Lee, arXiv:2001.03288, greedy by size). Returns the size of the arena. A
+// step's result is alive together with its operands, since kernels may not write where they read.
+Index plan(std::vector<Buffer>& buffers, bool reuse_memory) {
+  std::vector<Buffer*> order;
+  for (Buffer& buffer : buffers)
+    if (buffer.kind == Buffer::Kind::temporary) order.push_back(&buffer);
+  std::stable_sort(order.begin(), order.end(), [](const Buffer* a, const Buffer* b) { return a->bytes > b->bytes; });
+
+  Index size = 0;
+  std::vector<const Buffer*> placed;  // by offset
+  for (Buffer* const buffer : order) {
+    Index end = 0, smallest = PTRDIFF_MAX;
+    buffer->offset = -1;
+    for (const Buffer* const other : placed) {
+      if (reuse_memory && (other->last < buffer->first || buffer->last < other->first)) continue;
+      const Index gap = other->offset - end;
+      if (gap >= buffer->bytes && gap < smallest) {
+        smallest = gap;
+        buffer->offset = end;
+      }
+      end = std::max(end, other->offset + other->bytes);
+    }
+    if (buffer->offset < 0) buffer->offset = end;
+    size = std::max(size, buffer->offset + buffer->bytes);
+    const auto by_offset = [](const Buffer* a, const Buffer* b) { return a->offset < b->offset; };
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), buffer, by_offset), buffer);
+  }
+  return size;
+}
+
+void place(View& view, const Place& place, const Index* table, char* const* buffers) {
+  view.data = buffers[place.buffer] + place.offset;
+  view.dtype = place.dtype;
+  view.ndim = place.ndim;
+  for (int d = 0; d < place.ndim; ++d) {
+    view.shape[d] = table[place.table + d];
+    view.strides[d] = table[place.table + place.ndim + d];
+  }
+}
+
+}  // namespace
+
+Index Builder::add_value(const View& view, Index buffer, bool whole) {
+  values_.push_back({view, buffer, whole});
+  return static_cast<Index>(values_.size()) - 1;
+}
+
+Index Builder::add_buffer(Buffer::Kind kind, const View& view, char* data) {
+  const Index now = static_cast<Index>(steps_.size());
+  Index bytes = 0;
+  if (kind == Buffer::Kind::temporary) {
+    if (count(view) > kMostBytes / itemsize(view.dtype)) throw std::bad_alloc();
+    bytes = (count(view) * itemsize(view.dtype) + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  buffers_.push_back({kind, bytes, now, now, data, 0});
+  return static_cast<Index>(buffers_.size()) - 1;
+}
+
+void Builder::add_place(const View& view, Index buffer) {
+  places_.push_back({buffer, view.data - origin, static_cast<Index>(table_.size()), view.dtype, view.ndim});
+  table_.insert(table_.end(), view.shape, view.shape + view.ndim);
+  table_.insert(table_.end(), view.strides, view.strides + view.ndim);
+}
+
+Index Builder::add_operand(Dtype dtype, const Shape& shape) {
+  View view;
+  describe(view, "program", dtype, shape.ndim, shape.size);
+  view.data = origin;
+  operands_.push_back(view);
+  return add_value(view, add_buffer(Buffer::Kind::operand, view), false);
+}
+
+Index Builder::add_constant(const View& constant) {
+  View view = constant;
+  view.data = origin;
+  return add_value(view, add_buffer(Buffer::Kind::constant, view, constant.data), false);
+}
+
+Index Builder::add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands) {
+  const Index n = static_cast<Index>(operands.size()), now = static_cast<Index>(steps_.size());
+  std::vector<View> views;
+  for (const Index i : operands) views.push_back(values_.at(i).view);
+  View result;
+  if (kernel->check(views.data(), n, result)) return add_value(result, values_[operands[0]].buffer, false);
+
+  result.data = origin;
+  const Index buffer = add_buffer(Buffer::Kind::temporary, result);
+  steps_.push_back({kernel.get(), n, static_cast<Index>(places_.size())});
+  kernels_.push_back(std::move(kernel));
+  for (Index i = 0; i < n; ++i) {
+    add_place(views[i], values_[operands[i]].buffer);
+    buffer_of(operands[i]).last = now;
+  }
+  add_place(result, buffer);
+  return add_value(result, buffer, true);
+}
+
+// What one run needs for itself.
+struct Program::Workspace {
+  struct Free {
+    void operator()(char* memory) const { ::operator delete(memory, std::align_val_t{kAlignment}); }
+  };
+  std::unique_ptr<char, Free> arena;
+  std::vector<char*> buffers;
+  std::unique_ptr<View[]> views;  // of the step that runs
+};
+
+Program::Program(Builder builder, const std::vector<Index>& outputs, const Options& options) : poison_(options.poison) {
+  for (Index value : outputs) {
+    if (!builder.values_.at(value).whole || builder.buffer_of(value).kind != Buffer::Kind::temporary)
+      value = builder.add_step(std::make_unique<Copy>(), {value});
+    builder.buffer_of(value).kind = Buffer::Kind::output;
+    outputs_.push_back(builder.values_[value].view);
+    output_buffers_.push_back(builder.values_[value].buffer);
+  }
+  operands_ = std::move(builder.operands_);
+  buffers_ = std::move(builder.buffers_);
+  kernels_ = std::move(builder.kernels_);
+  steps_ = std::move(builder.steps_);
+  places_ = std::move(builder.places_);
+  table_ = std::move(builder.table_);
+  arena_bytes_ = plan(buffers_, options.reuse_memory);
+  for (const Step& step : steps_) most_views_ = std::max(most_views_, step.operands + 1);
+  for (Index i = 0; i < static_cast<Index>(buffers_.size()); ++i) {
+    if (buffers_[i].kind == Buffer::Kind::operand) operand_buffers_.push_back(i);
+    if (buffers_[i].kind == Buffer::Kind::temporary && poison_) dying_.push_back(i);
+  }
+  std::stable_sort(dying_.begin(), dying_.end(), [&](Index a, Index b) { return buffers_[a].last < buffers_[b].last; });
+}
+
+Program::~Program() = default;
+
+std::unique_ptr<Program::Workspace> Program::borrow() const {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!idle_.empty()) {
+      std::unique_ptr<Workspace> workspace = std::move(idle_.back());
+      idle_.pop_back();
+      return workspace;
+    }
+  }
+  auto workspace = std::make_unique<Workspace>();
+  workspace->arena.reset(static_cast<char*>(
+      ::operator new(static_cast<std::size_t>(arena_bytes_), std::align_val_t{kAlignment})));
+  for (const Buffer& buffer : buffers_)
+    workspace->buffers.push_back(buffer.kind == Buffer::Kind::temporary ? workspace->arena.get() + buffer.offset
+                                                                        : buffer.data);
+  workspace->views.reset(new View[static_cast<std::size_t>(most_views_)]);
+  return workspace;
+}
+
+void Program::run(const std::vector<char*>& operands, const std::vector<char*>& outputs) const {
+  std::unique_ptr<Workspace> workspace = borrow();  // lost where a kernel throws
+  for (std::size_t i = 0; i < operands.size(); ++i) workspace->buffers[operand_buffers_[i]] = operands[i];
+  for (std::size_t i = 0; i < outputs.size(); ++i) workspace->buffers[output_buffers_[i]] = outputs[i];
+  replay(*workspace);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  idle_.push_back(std::move(workspace));
+}
+
+void Program::replay(Workspace& workspace) const {
+  View* const views = workspace.views.get();
+  char* const* const buffers = workspace.buffers.data();
+  if (poison_) std::memset(workspace.arena.get(), kPoison, static_cast<std::size_t>(arena_bytes_));
+  auto dying = dying_.begin();
+  Index now = 0;
+  for (const Step& step : steps_) {
+    for (Index i = 0; i <= step.operands; ++i) place(views[i], places_[step.first + i], table_.data(), buffers);
+    step.kernel->run(views, step.operands, views[step.operands]);
+    for (; dying != dying_.end() && buffers_[*dying].last == now; ++dying)
+      std::memset(buffers[*dying], kPoison, static_cast<std::size_t>(buffers_[*dying].bytes));
+    ++now;
+  }
+}
+
+}  // namespace minimeta

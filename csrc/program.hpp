@@ -1,0 +1,120 @@
+// A program: kernels in a row, replayed.
+//
+//   for each step:  kernel(operands) -> result
+//
+// Whatever does not change from run to run is known once the program is built. Every kernel has been checked; every View
+// is known but for its address, which is a buffer's plus an offset; views of other values cost nothing, they are Views
+// of the same buffer; and values that are never needed at the same time share memory, in one arena.
+//
+// A buffer is an operand's memory or an output's (the caller's), a constant's, or a temporary's, in the arena. Each run
+// that is under way has an arena of its own, so one program runs on several threads at once.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "array.hpp"
+
+namespace minimeta {
+
+// A kernel whose parameters are known.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  // Describes the result; it may change the strides that the operands are read with. True where the result is a view of
+  // the first operand, at an address of its memory: then there is nothing to run.
+  virtual bool check(View* operands, Index n, View& result) const = 0;
+  virtual void run(const View* operands, Index n, const View& result) const = 0;
+};
+
+struct Buffer {
+  enum class Kind { operand, constant, output, temporary } kind;
+  Index bytes;        // of a temporary, rounded up so that the next one is aligned too
+  Index first, last;  // the step that writes it, the last step that reads it
+  char* data;         // of a constant
+  Index offset;       // of a temporary, in the arena
+};
+
+// A View but for its address. Shape and strides are `ndim` numbers each, in a table of all.
+struct Place {
+  Index buffer, offset, table;
+  Dtype dtype;
+  int ndim;
+};
+
+struct Step {
+  const Kernel* kernel;
+  Index operands, first;  // places[first] and so on; the result's follows the operands'
+};
+
+struct Options {
+  bool reuse_memory;  // or every temporary has memory of its own
+  bool poison;        // memory is NaN before it is written and after it was last read
+};
+
+// Values are numbered in the order in which they are added.
+class Builder {
+ public:
+  Index add_operand(Dtype dtype, const Shape& shape);
+  Index add_constant(const View& constant);  // of memory that outlives the program
+  Index add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+
+ private:
+  friend class Program;
+  struct Value {
+    View view;  // its address counts from the beginning of its buffer
+    Index buffer;
+    bool whole;  // it is a step's result, and no view of one
+  };
+
+  Index add_value(const View& view, Index buffer, bool whole);
+  Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
+  void add_place(const View& view, Index buffer);
+  Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
+
+  std::vector<Value> values_;
+  std::vector<View> operands_;
+  std::vector<Buffer> buffers_;
+  std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<Step> steps_;
+  std::vector<Place> places_;
+  std::vector<Index> table_;
+};
+
+class Program {
+ public:
+  // An output that is no step's own result (an operand, a constant, a view), or is one twice, is copied at the end.
+  Program(Builder builder, const std::vector<Index>& outputs, const Options& options);
+  ~Program();
+
+  // Contiguous arrays, in order.
+  const std::vector<View>& operands() const { return operands_; }
+  const std::vector<View>& outputs() const { return outputs_; }
+  Index instructions() const { return static_cast<Index>(steps_.size()); }
+  Index arena_bytes() const { return arena_bytes_; }
+
+  void run(const std::vector<char*>& operands, const std::vector<char*>& outputs) const;
+
+ private:
+  struct Workspace;
+  std::unique_ptr<Workspace> borrow() const;
+  void replay(Workspace& workspace) const;
+
+  std::vector<View> operands_, outputs_;
+  std::vector<Index> operand_buffers_, output_buffers_;
+  std::vector<Buffer> buffers_;
+  std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<Step> steps_;
+  std::vector<Place> places_;
+  std::vector<Index> table_;
+  Index arena_bytes_, most_views_ = 0;
+  bool poison_;
+  std::vector<Index> dying_;  // where memory is poisoned: temporaries in the order of their last use
+
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+}  // namespace minimeta

@@ -1,0 +1,372 @@
+// Programs in Python: a Builder takes primitives by name, with their parameters, and a Program replays them.
+//
+// Where a function of module.cpp reads its parameters, checks and runs at every call, here parameters are read once, and
+// check and run are kept.
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "convolution.hpp"
+#include "elementwise.hpp"
+#include "indexing.hpp"
+#include "layout.hpp"
+#include "matmul.hpp"
+#include "pooling.hpp"
+#include "program.hpp"
+#include "python.hpp"
+#include "reduce.hpp"
+
+namespace minimeta {
+namespace {
+
+// A kernel made of two functions, that hold its parameters.
+template <class Check, class Run> class Bound final : public Kernel {
+ public:
+  Bound(Check check, Run run) : check_(std::move(check)), run_(std::move(run)) {}
+  bool check(View* x, Index n, View& result) const override { return check_(x, n, result); }
+  void run(const View* x, Index n, const View& result) const override { run_(x, n, result); }
+
+ private:
+  Check check_;
+  Run run_;
+};
+
+using Owned = std::unique_ptr<Kernel>;
+
+template <class Check, class Run> Owned bound(Check check, Run run) {
+  return std::make_unique<Bound<Check, Run>>(std::move(check), std::move(run));
+}
+
+// check(x, n, result), run(x, n, result)
+template <class Check, class Run> Owned kernel(Check check, Run run) {
+  const auto fresh = [check](View* x, Index n, View& result) {
+    check(x, n, result);
+    return false;
+  };
+  return bound(fresh, std::move(run));
+}
+
+// describe(x, result)
+template <class Describe> Owned view(Describe describe) {
+  const auto check = [describe](View* x, Index, View& result) {
+    describe(*x, result);
+    return true;
+  };
+  return bound(check, [](const View*, Index, const View&) {});
+}
+
+// The static parameters of a primitive, by name.
+class Parameters {
+ public:
+  Parameters(const char* operation, py::dict values) : operation_(operation), values_(std::move(values)) {}
+
+  const char* operation() const { return operation_; }
+  Shape shape(const char* name) const {
+    Shape shape{};
+    read(shape, operation_, name, find(name));
+    return shape;
+  }
+  template <class T> T get(const char* name) const { return py::cast<T>(find(name)); }
+
+ private:
+  py::object find(const char* name) const {
+    if (!values_.contains(name)) reject(operation_, name, "is missing");
+    return values_[name];
+  }
+
+  const char* operation_;
+  py::dict values_;
+};
+
+constexpr Index kAny = -1;  // one or more
+
+struct Row {
+  Index operands;
+  Owned (*bind)(const Parameters& p);
+};
+
+template <Reducer reducer> Owned reduction(const Parameters& p) {
+  const char* const operation = p.operation();
+  const Shape axes = p.shape("axes");
+  const bool keepdims = p.get<bool>("keepdims");
+  const double correction = reducer == Reducer::variance ? p.get<double>("correction") : 0;
+  return kernel(
+      [=](View* x, Index, View& y) { check_reduce(operation, reducer, *x, axes, keepdims, y); },
+      [=](const View* x, Index, const View& y) { run_reduce(reducer, *x, axes, correction, y); });
+}
+
+template <bool logarithm> Owned softmax(const Parameters& p) {
+  const char* const operation = p.operation();
+  const Shape axes = p.shape("axes");
+  return kernel([=](View* x, Index, View& y) { check_softmax(operation, *x, axes, y); },
+                [=](const View* x, Index, const View& y) { run_softmax(logarithm, *x, axes, y); });
+}
+
+Owned argmax(const Parameters& p) {
+  const Index axis = p.get<Index>("axis");
+  const bool keepdims = p.get<bool>("keepdims");
+  return kernel([=](View* x, Index, View& y) { check_argmax(*x, axis, keepdims, y); },
+                [=](const View* x, Index, const View& y) { run_argmax(*x, axis, y); });
+}
+
+Owned matmul(const Parameters& p) {
+  const bool transpose_x = p.get<bool>("transpose_x"), transpose_y = p.get<bool>("transpose_y");
+  return kernel(
+      [=](View* x, Index, View& y) {
+        if (transpose_x) swap_last_axes(x[0]);
+        if (transpose_y) swap_last_axes(x[1]);
+        check_matmul(x[0], x[1], y);
+      },
+      [](const View* x, Index, const View& y) { run_matmul(x[0], x[1], y); });
+}
+
+Owned gather(const Parameters&) {
+  return kernel([](View* x, Index n, View& y) { check_gather(*x, x + 1, n - 1, y); },
+                [](const View* x, Index n, const View& y) { run_gather(*x, x + 1, n - 1, y); });
+}
+
+Owned scatter_add(const Parameters& p) {
+  const Shape shape = p.shape("shape");
+  return kernel([=](View* x, Index n, View& y) { check_scatter_add(*x, x + 1, n - 1, shape, y); },
+                [](const View* x, Index n, const View& y) { run_scatter_add(*x, x + 1, n - 1, y); });
+}
+
+Windows windows(const Parameters& p) { return {p.shape("strides"), p.shape("padding")}; }
+
+Owned conv2d(const Parameters& p) {
+  const Windows w = windows(p);
+  return kernel([=](View* x, Index, View& y) { check_conv2d(x[0], x[1], w, y); },
+                [=](const View* x, Index, const View& y) { run_conv2d(x[0], x[1], w, y); });
+}
+
+Owned conv2d_input(const Parameters& p) {
+  const Windows w = windows(p);
+  const Shape size = p.shape("size");
+  return kernel([=](View* x, Index, View& y) { check_conv2d_input(x[0], x[1], w, size, y); },
+                [=](const View* x, Index, const View& y) { run_conv2d_input(x[0], x[1], w, y); });
+}
+
+Owned conv2d_weight(const Parameters& p) {
+  const Windows w = windows(p);
+  const Shape size = p.shape("size");
+  return kernel([=](View* x, Index, View& y) { check_conv2d_weight(x[0], x[1], w, size, y); },
+                [=](const View* x, Index, const View& y) { run_conv2d_weight(x[0], x[1], w, y); });
+}
+
+Pooling pooling(const Parameters& p) { return {p.shape("window"), p.shape("strides"), p.shape("padding")}; }
+
+Owned max_positions(const Parameters& p) {
+  const Pooling w = pooling(p);
+  return kernel([=](View* x, Index, View& y) { check_max_positions(*x, w, y); },
+                [=](const View* x, Index, const View& y) { run_max_positions(*x, w, y); });
+}
+
+Owned sum_pool(const Parameters& p) {
+  const Pooling w = pooling(p);
+  return kernel([=](View* x, Index, View& y) { check_sum_pool(*x, w, y); },
+                [=](const View* x, Index, const View& y) { run_sum_pool(*x, w, y); });
+}
+
+Owned sum_pool_input(const Parameters& p) {
+  const Pooling w = pooling(p);
+  const Shape size = p.shape("size");
+  return kernel([=](View* x, Index, View& y) { check_sum_pool_input(*x, w, size, y); },
+                [=](const View* x, Index, const View& y) { run_sum_pool_input(*x, w, y); });
+}
+
+Owned copies(const Parameters&) {
+  return kernel([](View* x, Index, View& y) { describe(y, "copy", x->dtype, *x); },
+                [](const View* x, Index, const View& y) { copy(*x, y); });
+}
+
+Owned astype(const Parameters& p) {
+  const Dtype dtype = dtype_named("astype", p.get<std::string>("dtype"));
+  return kernel([=](View* x, Index, View& y) { describe(y, "astype", dtype, *x); },
+                [](const View* x, Index, const View& y) { convert(*x, y); });
+}
+
+Owned concatenate(const Parameters& p) {
+  const Index axis = p.get<Index>("axis");
+  return kernel([=](View* x, Index n, View& y) { check_concatenate(x, n, axis, y); },
+                [=](const View* x, Index n, const View& y) { run_concatenate(x, n, axis, y); });
+}
+
+Owned pad(const Parameters& p) {
+  const Shape shape = p.shape("shape"), starts = p.shape("starts"), steps = p.shape("steps");
+  return kernel([=](View* x, Index, View& y) { check_pad(*x, shape, starts, steps, y); },
+                [=](const View* x, Index, const View& y) { run_pad(*x, starts, steps, y); });
+}
+
+Owned broadcast_to(const Parameters& p) {
+  return view([shape = p.shape("shape")](const View& x, View& y) { broadcast_view(x, shape, y); });
+}
+
+Owned transpose(const Parameters& p) {
+  return view([axes = p.shape("axes")](const View& x, View& y) { transpose_view(x, axes, y); });
+}
+
+Owned slice(const Parameters& p) {
+  const Shape starts = p.shape("starts"), sizes = p.shape("sizes"), steps = p.shape("steps");
+  return view([=](const View& x, View& y) { slice_view(x, starts, sizes, steps, y); });
+}
+
+Owned reshape(const Parameters& p) {
+  const Shape shape = p.shape("shape");
+  return bound(
+      [=](View* x, Index, View& y) {
+        if (reshape_view(*x, shape, y)) return true;
+        describe(y, "reshape", x->dtype, shape.ndim, shape.size);
+        return false;
+      },
+      [](const View* x, Index, const View& y) {
+        View flat;  // the copy is made in the shape of x, of the same size
+        describe(flat, "reshape", x->dtype, *x);
+        flat.data = y.data;
+        copy(*x, flat);
+      });
+}
+
+const std::unordered_map<std::string, Row>& rows() {
+  static const std::unordered_map<std::string, Row> table{
+      {"sum", {1, reduction<Reducer::sum>}},
+      {"mean", {1, reduction<Reducer::mean>}},
+      {"max", {1, reduction<Reducer::max>}},
+      {"min", {1, reduction<Reducer::min>}},
+      {"norm", {1, reduction<Reducer::norm>}},
+      {"logsumexp", {1, reduction<Reducer::logsumexp>}},
+      {"variance", {1, reduction<Reducer::variance>}},
+      {"softmax", {1, softmax<false>}},
+      {"log_softmax", {1, softmax<true>}},
+      {"argmax", {1, argmax}},
+      {"matmul", {2, matmul}},
+      {"gather", {kAny, gather}},
+      {"scatter_add", {kAny, scatter_add}},
+      {"conv2d", {2, conv2d}},
+      {"conv2d_input", {2, conv2d_input}},
+      {"conv2d_weight", {2, conv2d_weight}},
+      {"max_positions", {1, max_positions}},
+      {"sum_pool", {1, sum_pool}},
+      {"sum_pool_input", {1, sum_pool_input}},
+      {"copy", {1, copies}},
+      {"astype", {1, astype}},
+      {"concatenate", {kAny, concatenate}},
+      {"pad", {1, pad}},
+      {"broadcast_to", {1, broadcast_to}},
+      {"transpose", {1, transpose}},
+      {"slice", {1, slice}},
+      {"reshape", {1, reshape}},
+  };
+  return table;
+}
+
+void require_operands(const std::string& name, Index wanted, std::size_t given) {
+  if (wanted == kAny ? given == 0 : given != static_cast<std::size_t>(wanted))
+    throw std::invalid_argument("program: " + name + " of " + std::to_string(given) + " operands");
+}
+
+Owned bind(const std::string& name, std::size_t operands, const py::dict& parameters) {
+  for (const Function& f : elementwise_functions())
+    if (f.name == name) {
+      require_operands(name, f.operands, operands);
+      return kernel([&f](View* x, Index, View& y) { check_elementwise(f, x, y); },
+                    [&f](const View* x, Index, const View& y) { run_elementwise(f, x, y); });
+    }
+  const auto row = rows().find(name);
+  if (row == rows().end()) throw std::invalid_argument("program: there is no kernel named " + name);
+  require_operands(name, row->second.operands, operands);
+  return row->second.bind(Parameters(row->first.c_str(), parameters));
+}
+
+// A program, and the arrays that its constants lie in.
+class PyProgram {
+ public:
+  PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs, const Options& options)
+      : constants_(std::move(constants)), program_(std::move(builder), outputs, options) {}
+
+  Index instructions() const { return program_.instructions(); }
+  Index arena_bytes() const { return program_.arena_bytes(); }
+
+  py::list run(const py::list& arrays) const {
+    const std::vector<View>& wanted = program_.operands();
+    if (arrays.size() != wanted.size())
+      throw std::invalid_argument("program: " + std::to_string(wanted.size()) + " operands, not " +
+                                  std::to_string(arrays.size()));
+    std::vector<char*> operands, outputs;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      View x;
+      read(x, "program", "an operand", arrays[i]);
+      require_same_dtype("program", x, wanted[i]);
+      require_same_shape("program", x, wanted[i]);
+      if (count(x) > 0 && !std::equal(x.strides, x.strides + x.ndim, wanted[i].strides))
+        throw std::invalid_argument("program: operands must be contiguous");
+      operands.push_back(x.data);
+    }
+    py::list results;
+    for (View result : program_.outputs()) {
+      results.append(allocate(result));
+      outputs.push_back(result.data);
+    }
+    const py::gil_scoped_release release;
+    program_.run(operands, outputs);
+    return results;
+  }
+
+ private:
+  std::vector<py::object> constants_;
+  Program program_;
+};
+
+class PyBuilder {
+ public:
+  Index add_operand(const std::string& dtype, py::handle sides) {
+    Shape shape;
+    read(shape, "program", "shape", sides);
+    return builder_.add_operand(dtype_named("program", dtype), shape);
+  }
+
+  Index add_constant(const py::object& array) {
+    View view;
+    read(view, "program", "a constant", array);
+    constants_.push_back(array);
+    return builder_.add_constant(view);
+  }
+
+  Index add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
+    return builder_.add_step(bind(name, operands.size(), parameters), numbers(operands));
+  }
+
+  // The builder is empty afterwards.
+  std::unique_ptr<PyProgram> build(const py::tuple& outputs, bool reuse_memory, bool poison) {
+    return std::make_unique<PyProgram>(std::exchange(builder_, {}), std::exchange(constants_, {}), numbers(outputs),
+                                       Options{reuse_memory, poison});
+  }
+
+ private:
+  static std::vector<Index> numbers(const py::tuple& values) {
+    std::vector<Index> numbers;
+    for (const py::handle value : values) numbers.push_back(py::cast<Index>(value));
+    return numbers;
+  }
+
+  Builder builder_;
+  std::vector<py::object> constants_;
+};
+
+}  // namespace
+
+void define_programs(py::module_& m) {
+  using py::arg;
+  // Every level has classes of its own, under the same names.
+  py::class_<PyProgram>(m, "Program", py::module_local(), "Kernels in a row, replayed.")
+      .def_property_readonly("instructions", &PyProgram::instructions)
+      .def_property_readonly("arena_bytes", &PyProgram::arena_bytes)
+      .def("run", &PyProgram::run, arg("operands"), "Fresh outputs for contiguous operands.");
+  py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
+      .def(py::init<>())
+      .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
+      .def("add_constant", &PyBuilder::add_constant, arg("array"), "An array that nobody writes to.")
+      .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"))
+      .def("build", &PyBuilder::build, arg("outputs"), arg("reuse_memory"), arg("poison"));
+}
+
+}  // namespace minimeta
