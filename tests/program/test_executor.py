@@ -136,6 +136,16 @@ def test_an_output_has_memory_of_its_own() -> None:
     assert_replays(trace(function, table), [table + 1])
 
 
+@pytest.mark.parametrize(
+    "view",
+    [mm.transpose, lambda y: y[:, ::-1], lambda y: mm.broadcast_to(y, (2, 2, 3)), lambda y: mm.reshape(y[:, :2], (4,))],
+)
+def test_a_view_is_an_output_in_an_order_of_its_own(view: Function) -> None:
+    x = spread(np.random.default_rng(4), (2, 3))
+    assert_replays(trace(lambda x: view(mm.sin(x)), x), [x])
+    assert_replays(trace(lambda x: (view(mm.sin(x)), mm.sin(x)), x), [x])
+
+
 def test_nothing_in_and_nothing_out() -> None:
     assert_replays(
         trace(lambda x: (mm.sum(x, 0), mm.exp(x), mm.reshape(x, (3, 0))), np.zeros((0, 3))), [np.zeros((0, 3))]
