@@ -76,6 +76,13 @@ def test_the_line_is_straight() -> None:
         assert all(operand < first + number for operand in step.operands)
 
 
+def test_an_argument_of_an_inner_gradient_that_is_constant_is_a_constant() -> None:
+    inner = mm.value_and_grad(lambda y, x: mm.sum(mm.sin(y) * x))
+    program = trace(lambda x: inner(np.ones(3), x), np.arange(3.0))
+    assert all(step.operands for step in program.line.steps)
+    assert same_bits(program.run(by_kernel, np.arange(3.0)), inner(np.ones(3), np.arange(3.0)))
+
+
 def test_what_is_not_used_is_not_written_down() -> None:
     def function(x: Any) -> Any:
         mm.exp(x)
