@@ -25,6 +25,9 @@ from minimeta.autodiff.array import Abstract, Array, Trace, moments
 from minimeta.autodiff.graph import StraightLine, free_variables, linearise
 from minimeta.autodiff.primitive import constant
 from minimeta.errors import ShapeError, TracingError
+from minimeta.program.checking import check
+from minimeta.program.drawing import drawing
+from minimeta.program.source import source
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,27 @@ class Program:
                     f"program: operand %{number} was traced as {expected!r}, not {found!r}; trace it again"
                 )
         return tree.unflatten(self.output, self.line.run(leaves, evaluate))
+
+    def check(self) -> None:
+        """Verify that each step uses earlier values, in forms that its primitive takes, and has the form it states.
+
+        Raises
+        ------
+        TracingError
+            A step or an output does not; the message names it.
+        """
+        check(self.line)
+
+    def to_dot(self) -> str:
+        """The program as a drawing in Graphviz's language, as in ``dot -Tsvg``."""
+        return drawing(self.line)
+
+    def to_python(self) -> str:
+        """The program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
+
+        It takes the leaves of the arguments in order and returns the list of the output's leaves.
+        """
+        return source(self.line)
 
     def __str__(self) -> str:
         line = self.line

@@ -1,0 +1,47 @@
+"""The types of a program: what tracing writes is well typed, and what is not is refused by name."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share, spread
+from hypothesis import given
+from random_programs import programs
+
+import minimeta as mm
+from minimeta.autodiff.array import Abstract
+from minimeta.errors import TracingError
+from minimeta.program import Program, trace
+
+
+@share(0.3)
+@given(function=programs())
+def test_what_is_traced_is_well_typed(function: Any) -> None:
+    x = spread(np.random.default_rng(5), (2, 3), "unit")
+    for traced in (function, mm.grad(function), mm.grad(lambda x: mm.sum(mm.grad(function)(x) ** 2))):
+        trace(traced, x).check()
+
+
+def test_a_program_that_is_not_well_typed_is_refused() -> None:
+    line = trace(lambda x, w: mm.sin(x @ w), np.ones((2, 3)), np.ones((3, 4))).line
+    product, sine = line.steps
+    for wrong, message in (
+        (line._replace(steps=(sine, product)), "%2 = sin uses %2, which is not computed yet"),
+        (line._replace(steps=(product, sine._replace(operands=(0,)))), "and not float64"),
+        (line._replace(steps=(product._replace(operands=(1, 0)), sine)), "matmul does not take"),
+        (line._replace(steps=(product._replace(shape=Abstract((2, 4), np.float32)), sine)), "and not float32"),
+        (line._replace(outputs=(4,)), "output %4 does not exist"),
+    ):
+        structure = mm.tree.flatten(0.0)[1]
+        with pytest.raises(TracingError, match=message):
+            Program(wrong, structure, structure).check()
+
+
+def test_the_body_of_a_region_is_checked_too() -> None:
+    program = trace(mm.rematerialize(lambda x: mm.sin(x) * 2.0), np.ones(3))
+    region, project = program.line.steps
+    body = region.params["line"]
+    wrong = body._replace(steps=body.steps[::-1])
+    line = program.line._replace(steps=(region._replace(params={"line": wrong}), project))
+    with pytest.raises(TracingError, match="rematerialize does not take .*which is not computed yet"):
+        Program(line, program.arguments, program.output).check()

@@ -1,0 +1,98 @@
+"""A program as Python: what is written runs with numpy alone and computes what the references compute."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import samples, share, spread
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from random_programs import programs
+from traced_functions import TRACED, Traced
+
+import minimeta as mm
+from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.primitive import Primitive, registry
+from minimeta.errors import TracingError
+from minimeta.program import Program, interpret, trace
+
+Function = Callable[..., Any]
+
+
+def written(program: Program) -> Function:
+    """The function that a program's source defines."""
+    namespace: dict[str, Any] = {}
+    exec(program.to_python(), namespace)
+    function: Function = namespace["program"]
+    return function
+
+
+def of_one_step(primitive: Primitive, operands: Any, params: dict[str, Any]) -> Program:
+    forms = tuple(Abstract(x.shape, x.dtype) for x in operands)
+    step = Step(primitive, tuple(range(len(operands))), params, primitive.shape(*forms, **params), "")
+    structure = mm.tree.flatten(tuple(operands))[1]
+    return Program(StraightLine(forms, (), (step,), (len(operands),)), structure, mm.tree.flatten([0.0])[1])
+
+
+@pytest.mark.parametrize("name", sorted(registry))
+@share(0.2)
+@given(data=st.data())
+def test_each_primitive_is_its_reference(name: str, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(registry[name]))
+    program = of_one_step(registry[name], operands, params)
+    program.check()
+    (found,), (expected,) = written(program)(*operands), interpret(program, *operands)
+    assert np.dtype(found.dtype) == expected.dtype
+    assert np.shape(found) == expected.shape
+    assert_array_equal(found, expected)
+
+
+@share(0.2)
+@given(function=programs())
+def test_random_programs_run_as_source(function: Function) -> None:
+    x = spread(np.random.default_rng(5), (2, 3), "unit")
+    for traced in (function, mm.grad(function)):
+        program = trace(traced, x)
+        assert_array_equal(written(program)(x)[0], interpret(program, x))
+
+
+@pytest.mark.parametrize("traced", TRACED, ids=lambda traced: traced.name)
+def test_whole_meta_gradients_run_as_source(traced: Traced) -> None:
+    program = trace(traced.function, *traced.arguments)
+    expected = mm.tree.flatten(interpret(program, *traced.arguments))[0]
+    found = written(program)(*mm.tree.flatten(traced.arguments)[0])
+    for one, other in zip(found, expected, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_lines_name_where_they_come_from() -> None:
+    def function(x: Any) -> Any:
+        return mm.sum(mm.sin(x))
+
+    text = trace(function, np.ones(3)).to_python()
+    assert f"v1 = np.sin(x0)  # {__file__}:{function.__code__.co_firstlineno + 1}, in function\n" in text
+
+
+def test_constants_are_read_back_to_the_bit() -> None:
+    tables = [
+        np.array([[0.1, -0.0, np.inf], [np.nan, 1e-310, -np.inf]]),
+        np.array([1 / 3, 1e-40], np.float32),
+        np.full((2, 2), -0.0),
+        np.full(3, np.nan),
+        np.zeros((0, 2)),
+        np.array(7),
+        np.array([True, False]),
+    ]
+    found = written(trace(lambda x: tables, 1.0))(1.0)
+    for one, other in zip(found, tables, strict=True):
+        assert (one.shape, one.dtype, one.tobytes()) == (other.shape, other.dtype, other.tobytes())
+
+
+def test_a_primitive_without_an_expression_is_named() -> None:
+    primitive = dataclasses.replace(registry["sin"], name="unheard_of")
+    with pytest.raises(TracingError, match="unheard_of has no expression in numpy"):
+        of_one_step(primitive, (np.ones(2),), {}).to_python()
