@@ -1,0 +1,241 @@
+"""Passes: a program made shorter, with the same results to the bit.
+
+A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorten it, and none changes a number:
+
+    eliminate     drop what no output needs
+    fold          compute now what is made of constants alone
+    deduplicate   give equal definitions one name
+    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice
+
+Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
+(``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
+
+A region (``rematerialize``, ``custom_vjp``) is one instruction here and stays as it is: to compute again is what it is
+for, so two equal ones are two.
+
+With an alias or a copy replaced by its operand, two outputs may be one value, or an operand: whoever runs a program
+returns outputs in memory of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.regions import by_kernel
+from minimeta.errors import ConfigurationError
+from minimeta.program.program import Program
+
+#: Bytes of a result that is kept as a constant even where its operands are smaller.
+_SMALL = 2**20
+
+
+def eliminate(line: StraightLine) -> StraightLine:
+    """Drop the steps and constants that no output needs; operands stay."""
+    constants, steps = _named(line)
+    needed = set(line.outputs)
+    for name in reversed(steps):
+        if name in needed:
+            needed.update(steps[name].operands)
+    return _numbered(
+        line,
+        {name: value for name, value in constants.items() if name in needed},
+        {name: step for name, step in steps.items() if name in needed},
+    )
+
+
+def fold(line: StraightLine) -> StraightLine:
+    """Compute the steps whose operands are all constants, by their kernels, as an operation outside of a trace would.
+
+    A result of more than 1 MiB is folded only if its operands are no smaller: a constant lives as long as the program.
+    """
+    constants, steps = _named(line)
+    for name, step in list(steps.items()):
+        values = [constants[i] for i in step.operands if i in constants]
+        if len(values) < len(step.operands) or _is_region(step):
+            continue
+        size = math.prod(step.shape.shape) * step.shape.dtype.itemsize
+        if size <= max(_SMALL, sum(value.nbytes for value in values)):
+            constants[name] = by_kernel(step.primitive, *values, **step.params)
+            del steps[name]
+    return _numbered(line, constants, steps)
+
+
+def deduplicate(line: StraightLine) -> StraightLine:
+    """Let equal constants, and equal primitives of the same operands and parameters, be one value."""
+    constants, steps = _named(line)
+    first: dict[Any, int] = {}
+    same: dict[int, int] = {}
+
+    def is_new(name: int, key: Any) -> bool:
+        earlier = first.setdefault(key, name)
+        if earlier != name:
+            same[name] = earlier
+        return earlier == name
+
+    constants = {name: value for name, value in constants.items() if is_new(name, _contents(value))}
+    kept = {}
+    for name, former in steps.items():
+        step = _renamed(former, same)
+        if _is_region(step) or is_new(name, (step.primitive, step.operands, tuple(sorted(step.params.items())))):
+            kept[name] = step
+    return _numbered(line, constants, kept, same)
+
+
+def simplify(line: StraightLine) -> StraightLine:
+    """Replace a step that changes nothing by its operand, and a movement of a movement by one."""
+    constants, steps = _named(line)
+    forms: list[Any] = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+    same: dict[int, int] = {}
+    kept: dict[int, Step] = {}
+    for name, former in steps.items():
+        step = _composed(_renamed(former, same), kept)
+        unchanged = _unchanged(step, kept, constants, forms)
+        if unchanged is None:
+            kept[name] = step
+        else:
+            same[name] = unchanged
+    return _numbered(line, constants, kept, same)
+
+
+_BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
+    "eliminate": eliminate,
+    "fold": fold,
+    "deduplicate": deduplicate,
+    "simplify": simplify,
+}
+
+#: The names of all passes.
+PASSES = tuple(_BY_NAME)
+
+
+def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
+    """Make a program shorter without changing a bit of its results.
+
+    Parameters
+    ----------
+    program
+        A traced function.
+    passes
+        The names of the passes to use, of :data:`PASSES`.
+
+    Returns
+    -------
+    Program
+        Of the same operands and outputs, and no more steps. The passes are repeated until none finds anything: each
+        removes values, or leaves a chain of movements shorter, so there is an end.
+
+    Raises
+    ------
+    ConfigurationError
+        An unknown pass.
+    """
+    if unknown := sorted(set(passes) - set(PASSES)):
+        raise ConfigurationError(f"optimise: unknown passes {', '.join(unknown)}; there are {', '.join(PASSES)}")
+    line, before = program.line, None
+    while line is not before:
+        before = line
+        for name in PASSES:
+            if name in passes:
+                line = _BY_NAME[name](line)
+    return dataclasses.replace(program, line=line)
+
+
+# Names and numbers: a pass works with the numbers that values had before it, and in the end they are numbered anew
+
+
+def _named(line: StraightLine) -> tuple[dict[int, Any], dict[int, Step]]:
+    """Constants and steps by their numbers."""
+    first = len(line.operands)
+    constants = dict(enumerate(line.constants, first))
+    return constants, dict(enumerate(line.steps, first + len(constants)))
+
+
+def _numbered(
+    line: StraightLine, constants: dict[int, Any], steps: dict[int, Step], same: dict[int, int] | None = None
+) -> StraightLine:
+    """The line of these constants and steps; itself if they are those it has."""
+    if list(map(id, (*constants.values(), *steps.values()))) == list(map(id, (*line.constants, *line.steps))):
+        return line
+    place = {name: number for number, name in enumerate((*range(len(line.operands)), *constants, *steps))}
+    place.update({name: place[other] for name, other in (same or {}).items()})
+    return StraightLine(
+        line.operands,
+        tuple(constants.values()),
+        tuple(_renamed(step, place) for step in steps.values()),
+        tuple(place[name] for name in line.outputs),
+    )
+
+
+def _renamed(step: Step, names: dict[int, int]) -> Step:
+    operands = tuple([names.get(i, i) for i in step.operands])
+    return step if operands == step.operands else step._replace(operands=operands)
+
+
+def _is_region(step: Step) -> bool:
+    return "line" in step.params
+
+
+# Constants
+
+
+def _elements(value: Any) -> Any:
+    """A constant's elements, those repeated by broadcasting once."""
+    return value[tuple(slice(None) if stride else slice(1) for stride in value.strides)]
+
+
+def _contents(value: Any) -> tuple[Any, ...]:
+    elements = _elements(value)
+    return value.dtype, value.shape, elements.shape, elements.tobytes()
+
+
+def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> bool:
+    """Whether a value is a constant with this in every place."""
+    return number in constants and bool(np.all(_elements(constants[number]) == wanted))
+
+
+# Identities
+
+
+def _composed(step: Step, steps: dict[int, Step]) -> Step:
+    """A reshape of a reshape as one, and so for transposes and broadcasts."""
+    name = step.primitive.name
+    inner = steps.get(step.operands[0]) if name in ("reshape", "transpose", "broadcast_to") else None
+    if inner is None or inner.primitive is not step.primitive:
+        return step
+    params = step.params
+    if name == "transpose":
+        params = {"axes": tuple(inner.params["axes"][axis] for axis in params["axes"])}
+    return step._replace(operands=inner.operands, params=params)
+
+
+def _unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Any]) -> int | None:
+    """The operand that a step's result equals in every bit, if there is one."""
+    operands, params = step.operands, step.params
+    match step.primitive.name:
+        case "alias" | "copy" | "stop_gradient":
+            return operands[0]
+        case "reshape" | "broadcast_to" if forms[operands[0]].shape == step.shape.shape:
+            return operands[0]
+        case "slice" | "pad" if forms[operands[0]].shape == step.shape.shape and not any(params["starts"]):
+            return operands[0]
+        case "astype" if forms[operands[0]].dtype == step.shape.dtype:
+            return operands[0]
+        case "transpose" if params["axes"] == tuple(range(len(params["axes"]))):
+            return operands[0]
+        case "multiply" if _is_everywhere(operands[0], 1, constants):
+            return operands[1]
+        case "multiply" | "divide" | "power" if _is_everywhere(operands[1], 1, constants):
+            return operands[0]
+        case "where" if _is_everywhere(operands[0], True, constants):
+            return operands[1]
+        case "where" if _is_everywhere(operands[0], False, constants):
+            return operands[2]
+        case "negative" if (inner := steps.get(operands[0])) and inner.primitive is step.primitive:
+            return inner.operands[0]
+    return None

@@ -1,0 +1,256 @@
+"""Passes: every subset leaves every bit of a result as it was, and a program that is well typed and no longer."""
+
+import dataclasses
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share, spread
+from hypothesis import given
+from hypothesis import strategies as st
+from random_programs import programs
+from traced_functions import TRACED, Traced, sinusoid
+
+import minimeta as mm
+from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.primitive import apply, registry
+from minimeta.autodiff.regions import by_kernel
+from minimeta.errors import ConfigurationError
+from minimeta.program import Program, trace
+from minimeta.program.passes import PASSES, deduplicate, eliminate, fold, optimise, simplify
+
+Function = Callable[..., Any]
+
+SUBSETS = [subset for count in range(len(PASSES) + 1) for subset in combinations(PASSES, count)]
+
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -5e-324, 1.5, -1e300, 1.7976931348623157e308, 1 / 3])
+with np.errstate(over="ignore"):
+    SPECIALS = [SPECIAL, np.concatenate([SPECIAL.astype(np.float32), np.array([1e-45, 3e38], np.float32)])]
+
+
+def assert_same_bits(found: Any, expected: Any) -> None:
+    (ones, structure), (others, expected_structure) = mm.tree.flatten(found), mm.tree.flatten(expected)
+    assert structure == expected_structure
+    for one, other in zip(ones, others, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        same = one == other if one.dtype.kind != "f" else np.where(np.isnan(other), np.isnan(one), one == other)
+        assert np.all(same)
+        if one.dtype.kind == "f":
+            assert np.all((np.signbit(one) == np.signbit(other)) | np.isnan(other))
+
+
+def names(program: Program) -> list[str]:
+    return [step.primitive.name for step in program.line.steps]
+
+
+def simplified(function: Function, *arguments: Any) -> Program:
+    """The program of a function, simplified alone and rid of what that left unused."""
+    program = optimise(trace(function, *arguments), ("simplify", "eliminate"))
+    program.check()
+    return program
+
+
+# Every subset of passes
+
+
+@share(0.3)
+@given(function=programs(), subset=st.sampled_from(SUBSETS))
+def test_a_random_program_keeps_its_bits(function: Function, subset: tuple[str, ...]) -> None:
+    for dtype in (np.float64, np.float32):
+        x = spread(np.random.default_rng(5), (2, 3), "unit").astype(dtype)
+        for traced in (function, mm.value_and_grad(function), mm.grad(lambda x: mm.sum(mm.grad(function)(x) ** 2))):
+            program = trace(traced, x)
+            shorter = optimise(program, subset)
+            shorter.check()
+            assert len(shorter.line.steps) <= len(program.line.steps)
+            for point in (x, x * np.array([np.inf, -0.0, np.nan], dtype)):
+                assert_same_bits(shorter.run(by_kernel, point), program.run(by_kernel, point))
+
+
+@pytest.mark.parametrize("traced", TRACED, ids=lambda traced: traced.name)
+def test_a_function_of_the_library_keeps_its_bits(traced: Traced) -> None:
+    program = trace(traced.function, *traced.arguments)
+    program.check()
+    expected = program.run(by_kernel, *traced.arguments)
+    assert_same_bits(expected, traced.function(*traced.arguments))
+    lengths = {}
+    for subset in SUBSETS:
+        shorter = optimise(program, subset)
+        shorter.check()
+        assert_same_bits(shorter.run(by_kernel, *traced.arguments), expected)
+        lengths[subset] = len(shorter.line.steps)
+    for subset, length in lengths.items():
+        assert all(length <= lengths[fewer] for fewer in SUBSETS if set(fewer) <= set(subset))
+    assert lengths[PASSES] < lengths[()] == len(program.line.steps)
+
+
+@share(0.3)
+@given(function=programs(), order=st.permutations([eliminate, fold, deduplicate, simplify] * 2))
+def test_each_pass_is_usable_alone_and_in_any_order(function: Function, order: list[Any]) -> None:
+    x = spread(np.random.default_rng(5), (2, 3), "unit")
+    program = trace(mm.grad(function), x)
+    shorter = program
+    for single in order:
+        shorter = dataclasses.replace(shorter, line=single(shorter.line))
+        shorter.check()
+    assert_same_bits(shorter.run(by_kernel, x), program.run(by_kernel, x))
+
+
+def test_nothing_is_left_to_find() -> None:
+    for traced in TRACED[:3]:
+        program = optimise(trace(traced.function, *traced.arguments))
+        assert optimise(program).line is program.line
+        assert [single(program.line) for single in (eliminate, fold, deduplicate, simplify)] == [program.line] * 4
+
+
+def test_a_second_order_step_is_a_short_program() -> None:
+    traced = sinusoid(2)
+    program = trace(traced.function, *traced.arguments)
+    assert len(program.line.steps) == 133
+    assert len(optimise(program).line.steps) == 119
+
+
+def test_an_unknown_pass_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="unknown passes fuse; there are eliminate, fold"):
+        optimise(trace(mm.sin, 1.0), ("fold", "fuse"))
+
+
+# Eliminate
+
+
+def test_eliminate_keeps_operands_and_numbers_the_rest_anew() -> None:
+    line = trace(lambda x, y, z: [mm.sin(y * np.arange(3.0)), mm.exp(x) + np.ones(3)], *[np.ones(3)] * 3).line
+    shorter = eliminate(line._replace(outputs=line.outputs[:1]))
+    assert len(shorter.operands) == 3
+    assert [step.primitive.name for step in shorter.steps] == ["multiply", "sin"]
+    (table,) = shorter.constants
+    assert np.array_equal(table, np.arange(3.0))
+    assert shorter.steps[0].operands == (1, 3)
+    assert shorter.outputs == (5,)
+
+
+# Fold
+
+
+def _of_constants(function: Function, *constants: Any) -> StraightLine:
+    """A line that computes with constants alone, as tracing would not write it."""
+    line = trace(function, *constants).line
+    return line._replace(operands=(), constants=(*constants, *line.constants))
+
+
+def test_fold_computes_what_is_made_of_constants() -> None:
+    x = np.array([1.0, -2.0, np.nan])
+    line = _of_constants(lambda x: mm.sum(mm.exp(x) * 2.0), x)
+    folded = fold(line)
+    assert folded.steps == ()
+    assert np.array_equal(eliminate(folded).constants, [mm.sum(mm.exp(x) * 2.0)], equal_nan=True)
+
+
+def test_fold_makes_no_large_constants() -> None:
+    line = _of_constants(lambda x: mm.broadcast_to(x, (1000, 1000)), np.arange(1000.0))
+    assert fold(line) is line
+    summed = _of_constants(lambda x: mm.exp(mm.sum(x, 0)), np.ones((1000, 1000)))
+    assert fold(summed).steps == ()
+    squared = _of_constants(mm.square, np.ones((1000, 1000)))
+    assert fold(squared).steps == ()
+
+
+# Deduplicate
+
+
+def test_equal_steps_and_constants_become_one() -> None:
+    def function(x: Any) -> Any:
+        return [mm.sin(x) * np.arange(3.0), mm.sin(x) * np.arange(3.0), mm.sum(x, 0), mm.sum(x, 0, keepdims=True)]
+
+    program = optimise(trace(function, np.ones(3)), ("deduplicate",))
+    assert names(program) == ["sin", "multiply", "sum", "sum"]
+    assert len(program.line.constants) == 1
+    assert program.line.outputs[0] == program.line.outputs[1]
+
+
+def test_constants_that_differ_in_a_bit_stay_two() -> None:
+    tables = [np.zeros(2), -np.zeros(2), np.zeros(2, np.float32), np.zeros((2, 1)), np.zeros(2, np.int64), np.zeros(2)]
+    program = optimise(trace(lambda x: tables, 1.0), ("deduplicate",))
+    assert len(program.line.constants) == 5
+
+
+def test_a_region_is_computed_as_often_as_it_is_written() -> None:
+    @mm.rematerialize
+    def region(x: Any) -> Any:
+        return mm.sin(x) * 2.0
+
+    program = optimise(trace(lambda x: [region(x), region(x), mm.sin(x) * 2.0], np.ones(3)))
+    assert sorted(names(program)) == ["multiply", "project", "project", "rematerialize", "rematerialize", "sin"]
+    # Even if it is the very same one.
+    line = program.line
+    first = next(step for step in line.steps if step.primitive.name == "rematerialize")
+    twice = StraightLine(line.operands, (), (first, first), (1, 2))
+    assert deduplicate(twice) is twice
+
+
+# Simplify
+
+
+IDENTITIES: dict[str, Function] = {
+    "x * 1": lambda x: x * 1.0,
+    "1 * x": lambda x: 1.0 * x,
+    "x / 1": lambda x: x / 1.0,
+    "x ** 1": lambda x: mm.power(x, 1.0),
+    "-(-x)": lambda x: mm.negative(-x),
+    "copy": mm.copy,
+    "alias": lambda x: apply(registry["alias"], x),
+    "stop_gradient": mm.stop_gradient,
+    "astype": lambda x: mm.astype(x, x.dtype),
+    "where true": lambda x: mm.where(np.ones(x.shape, bool), x, mm.exp(x)),
+    "where false": lambda x: mm.where(np.zeros(x.shape, bool), mm.exp(x), x),
+    "reshape": lambda x: mm.reshape(mm.reshape(x, (1, x.shape[0])), x.shape),
+    "transpose": lambda x: mm.transpose(mm.transpose(mm.reshape(x, (1, x.shape[0]))))[0],
+    "broadcast_to": lambda x: apply(registry["broadcast_to"], x, shape=x.shape),
+    "pad": lambda x: apply(registry["pad"], x, shape=x.shape, starts=(0,), steps=(1,)),
+    "slice": lambda x: apply(registry["slice"], x, starts=(0,), sizes=x.shape, steps=(1,)),
+}
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_an_identity_is_its_operand_to_the_bit(identity: str) -> None:
+    function = IDENTITIES[identity]
+    for x in SPECIALS:
+        program = simplified(function, x)
+        assert len(program.line.steps) <= (2 if identity == "transpose" else 0)
+        assert_same_bits(program.run(by_kernel, x), function(x))
+        assert_same_bits(program.run(by_kernel, x), x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 0.0,
+        lambda x: x - x,
+        lambda x: x * 0.0,
+        lambda x: x / x,
+        lambda x: x**0.0,
+        lambda x: mm.where(x > 0.0, x, x),
+        lambda x: (x + 1.0) - 1.0,
+        lambda x: x[::-1],
+        lambda x: apply(registry["pad"], x, shape=x.shape, starts=(x.shape[0] - 1,), steps=(-1,)),
+        lambda x: mm.astype(mm.astype(x, "float32"), "float64"),
+    ],
+)
+def test_what_is_no_identity_stays(function: Function) -> None:
+    program = trace(function, SPECIAL)
+    assert names(optimise(program)) == names(program)
+
+
+def test_movements_of_movements_are_one() -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    movements: list[tuple[Function, str]] = [
+        (lambda x: mm.reshape(mm.reshape(mm.reshape(x, (4, 6)), (24,)), (3, 8)), "reshape"),
+        (lambda x: mm.transpose(mm.transpose(mm.transpose(x, (1, 2, 0)), (1, 0, 2)), (0, 2, 1)), "transpose"),
+        (lambda x: mm.broadcast_to(mm.broadcast_to(x, (5, 2, 3, 4)), (6, 5, 2, 3, 4)), "broadcast_to"),
+    ]
+    for function, name in movements:
+        program = simplified(function, x)
+        assert names(program) == [name]
+        assert_same_bits(program.run(by_kernel, x), function(x))
