@@ -43,5 +43,5 @@ def test_the_body_of_a_region_is_checked_too() -> None:
     body = region.params["line"]
     wrong = body._replace(steps=body.steps[::-1])
     line = program.line._replace(steps=(region._replace(params={"line": wrong}), project))
-    with pytest.raises(TracingError, match="rematerialize does not take .*which is not computed yet"):
+    with pytest.raises(TracingError, match=r"rematerialize does not take .*which is not computed yet"):
         Program(line, program.arguments, program.output).check()
