@@ -157,6 +157,12 @@ def test_fold_makes_no_large_constants() -> None:
     assert fold(squared).steps == ()
 
 
+def test_a_region_of_constants_stays() -> None:
+    line = _of_constants(mm.rematerialize(mm.sin), np.ones(3))
+    assert [step.primitive.name for step in line.steps] == ["rematerialize", "project"]
+    assert fold(line) is line
+
+
 # Deduplicate
 
 
