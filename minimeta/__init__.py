@@ -25,12 +25,14 @@ from minimeta.autodiff import (
     vjp,
 )
 from minimeta.autodiff.operations import *  # noqa: F403 (all of them, by their own list)
+from minimeta.program import compile
 from minimeta.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Array",
+    "compile",
     "custom_vjp",
     "errors",
     "get_num_threads",

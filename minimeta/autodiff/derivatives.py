@@ -69,7 +69,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
         gradients: tuple[Any, ...] = tree.unflatten(structure, _settled_gradients(recording, found))
         return gradients
 
-    output = tree.unflatten(output_structure, [_settle(x) for x in outputs])
+    output = tree.unflatten(output_structure, [settle(x) for x in outputs])
     return (output, pullback, aux) if has_aux else (output, pullback)
 
 
@@ -120,7 +120,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
         found = backward(recording, outputs, [Array(np.asarray(one))])
         gradients = tree.unflatten(structure, _settled_gradients(recording, found))
         gradient = gradients[0] if isinstance(argnums, int) else gradients
-        return ((_settle(value), aux) if has_aux else _settle(value)), gradient
+        return ((settle(value), aux) if has_aux else settle(value)), gradient
 
     return transformed
 
@@ -280,7 +280,7 @@ def _run(
         if not isinstance(output, tuple) or len(output) != 2:
             raise ShapeError("has_aux=True: the function must return a pair (value, aux)")
         output, aux = output
-        aux = tree.map(lambda x: _settle(x) if type(x) is Array else x, aux)
+        aux = tree.map(lambda x: settle(x) if type(x) is Array else x, aux)
     outputs, structure = tree.flatten(output)
     return recording, outputs, structure, aux
 
@@ -289,7 +289,7 @@ def _value(x: Any) -> Any:
     return x.value if type(x) is Array else np.asarray(x)
 
 
-def _settle(x: Any) -> Any:
+def settle(x: Any) -> Any:
     """A result as the caller meets it: an Array inside a transformation that is still open, otherwise a numpy array."""
     if type(x) is Array and (type(x.value) is Abstract or (x.trace is not None and x.trace.open)):
         return x
@@ -298,7 +298,7 @@ def _settle(x: Any) -> Any:
 
 def _settled_gradients(recording: Recording, found: Sequence[Array | None]) -> list[Any]:
     return [
-        np.zeros(x.shape, x.dtype) if g is None else _settle(g) for x, g in zip(recording.aliases, found, strict=True)
+        np.zeros(x.shape, x.dtype) if g is None else settle(g) for x, g in zip(recording.aliases, found, strict=True)
     ]
 
 

@@ -178,6 +178,8 @@ class StraightLine(NamedTuple):
 
 def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
     """Arrays of open transformations that the outputs depend on other than through the aliases."""
+    if not aliases:
+        return [x for x in outputs if type(x) is Array and x.trace is not None]
     since = aliases[0].id
     own = {array.id for array in aliases}
     found: dict[int, Array] = {}

@@ -121,6 +121,16 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
         The function needs a value (a truth value, a float, a numpy array), or takes an Array of an outer transformation
         by closure.
     """
+    found = attempt(function, arguments)
+    if isinstance(found, Program):
+        return found
+    raise TracingError(
+        f"trace: the function uses an Array of shape {found[0].shape} of an outer transformation; pass it in"
+    )
+
+
+def attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Program | list[Array]:
+    """The program of :func:`trace`, or the Arrays of outer transformations that stand in its way."""
     leaves, structure = tree.flatten(arguments)
     open_trace = Trace()
     operands = [_abstract(leaf, open_trace) for leaf in leaves]
@@ -129,10 +139,8 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
     finally:
         open_trace.open = False
     outputs, output_structure = tree.flatten(output)
-    if operands and (free := free_variables(operands, outputs)):
-        raise TracingError(
-            f"trace: the function uses an Array of shape {free[0].shape} of an outer transformation; pass it in"
-        )
+    if free := free_variables(operands, outputs):
+        return free
     return Program(linearise(operands, outputs), structure, output_structure)
 
 

@@ -1,0 +1,302 @@
+"""compile: a function that is traced once and replayed ever after.
+
+What a pure function of arrays computes, as a list of instructions, depends on the *signature* of its arguments alone:
+the form of their trees, the shapes and dtypes of the leaves, and the values of arguments that are declared static.
+So there is one program for each signature ``s``, and
+
+    f(x) = program[s(x)](x)
+
+with the same bits. The program is written down at the first call with a signature by running ``f`` on abstract Arrays,
+and later calls run the program alone, without ``f``: whatever ``f`` does beside computing with its arguments (printing,
+drawing random numbers, reading a variable) happens when it is traced, and not again.
+
+A Python scalar has a place in the signature by its type, so its value may change. It stays *weak*: it takes the dtype
+of what it meets, as it does in an eager run.
+
+Inside another transformation (an argument is an Array, or the function takes one by closure) there is nothing to
+replay: the function itself runs, and its operations belong to the outer trace.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.derivatives import Function, settle
+from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.regions import by_kernel
+from minimeta.errors import IndexingError, TracingError, user_line
+from minimeta.program.program import Program, attempt
+from minimeta.program.purity import first_difference
+from minimeta.program.signature import SCALARS, Arguments, Signature, Static, difference, static_places
+
+#: A function that was traced this often is probably given something that should not be part of its signature.
+_MANY_TRACES = 8
+
+
+@overload
+def compile(function: Function, *, static: Static = ..., enabled: bool = ..., check: bool = ...) -> Compiled: ...
+
+
+@overload
+def compile(
+    function: None = None, *, static: Static = ..., enabled: bool = ..., check: bool = ...
+) -> Callable[[Function], Compiled]: ...
+
+
+def compile(
+    function: Function | None = None, *, static: Static = (), enabled: bool = True, check: bool = False
+) -> Compiled | Callable[[Function], Compiled]:
+    """A function that is traced at its first call with a signature, and replayed afterwards.
+
+    Parameters
+    ----------
+    function
+        A pure function of trees of arrays to a tree of arrays. Left out, the result is a decorator. What is not an
+        argument is a constant, copied when the function is traced: later changes of it are not seen.
+    static
+        Names or positions of arguments that are Python values and no arrays: sizes, flags, functions, a method's
+        ``self``. They must be hashable; each new value is a new signature.
+    enabled
+        With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
+    check
+        Whether to trace twice, and refuse a function whose two programs differ.
+
+    Returns
+    -------
+    Compiled
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @compile
+    ... def step(w, rate):
+    ...     return w - rate * grad(lambda w: sum(w**2))(w)
+    >>> step(np.ones(2, np.float32), 0.25)
+    array([0.5, 0.5], dtype=float32)
+    >>> print(step.lower(np.ones(2, np.float32), 0.25))  # doctest: +ELLIPSIS
+    program(%0: float32[2], %1: float64[]) -> ...
+    """
+    if function is None:
+        return functools.partial(Compiled, static=static, enabled=enabled, check=check)
+    return Compiled(function, static=static, enabled=enabled, check=check)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What it took to compile one signature.
+
+    Attributes
+    ----------
+    trace_seconds, build_seconds
+        Time to run the function on abstract Arrays; to make the program executable.
+    instructions
+        How many there are.
+    arena_bytes
+        Memory for intermediate values; None where each has its own.
+    """
+
+    trace_seconds: float
+    build_seconds: float
+    instructions: int
+    arena_bytes: int | None
+
+
+class Executable(Protocol):
+    """A program made ready to run on leaves that have the operands' dtypes and shapes and are contiguous."""
+
+    instructions: int
+    arena_bytes: int | None
+
+    def run(self, leaves: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Outputs that are contiguous, writable, and share no memory."""
+
+
+class _Replay:
+    """An executable that calls one kernel after another."""
+
+    arena_bytes: int | None = None
+
+    def __init__(self, program: Program) -> None:
+        self.line = program.line
+        self.instructions = len(program.line.steps)
+
+    def run(self, leaves: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            return [np.array(y, order="C") for y in self.line.run(leaves, by_kernel)]
+        except IndexError as error:
+            raise IndexingError(str(error)) from None
+
+
+def _executable(program: Program) -> Executable:
+    return _Replay(program)
+
+
+class _Replayable(NamedTuple):
+    """What is kept for a signature."""
+
+    program: Program
+    executable: Executable
+    stats: Stats
+
+
+class Compiled:
+    """A compiled function; made by :func:`compile`.
+
+    It is called like the function, with numpy arrays of any layout and Python scalars, and returns fresh arrays. It may
+    be called from several threads at once, is a method where a function would be, and pickles by its name.
+    """
+
+    def __init__(self, function: Function, *, static: Static = (), enabled: bool = True, check: bool = False) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self._function = function
+        self._static = static_places(function, static)
+        self._enabled = enabled
+        self._check = check
+        self._replayables: dict[Signature, _Replayable] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """The function's value.
+
+        Raises
+        ------
+        TracingError
+            The function needs a value that is not known while tracing, is impure (``check=True``), or was given a
+            random generator or a static argument that is not hashable.
+        DtypeError
+            A leaf that is no array of numbers.
+        """
+        taken = Arguments.of(arguments, keywords, self._static)
+        if Array in map(type, taken.leaves):
+            return self._function(*arguments, **keywords)
+        values, signature = taken.read()
+        if not self._enabled:
+            return _eagerly(self._function, signature, values)
+        replayable = self._replayable(signature)
+        if replayable is None:
+            return self._function(*arguments, **keywords)
+        return tree.unflatten(replayable.program.output, replayable.executable.run(values))
+
+    def lower(self, *arguments: Any, **keywords: Any) -> Program:
+        """The program for these arguments, whose values are not used, without running it.
+
+        Parameters
+        ----------
+        *arguments, **keywords
+            As in a call; a leaf may also be an :class:`~minimeta.autodiff.array.Abstract`.
+
+        Returns
+        -------
+        Program
+            Of the arguments, ``None`` in place of static ones; keywords, if any, are a dict at the end.
+        """
+        return self._ahead_of_time(arguments, keywords).program
+
+    def stats(self, *arguments: Any, **keywords: Any) -> Stats:
+        """What it took to compile for these arguments, which are those of :meth:`lower`."""
+        return self._ahead_of_time(arguments, keywords).stats
+
+    def __repr__(self) -> str:
+        count = len(self._replayables)
+        return f"<compiled {_name(self._function)}, {count} signature{'s' * (count != 1)}>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        place = f"{self.__module__}.{_name(self)}"
+        found: Any = sys.modules.get(self.__module__)
+        for name in _name(self).split("."):
+            found = getattr(found, name, None)
+        if found is not self:
+            raise TracingError(
+                f"pickle of {self!r}: a compiled function pickles by its name, and {place} is something else. "
+                "Decorate a function at the top of a module"
+            )
+        return _name(self)
+
+    def _replayable(self, signature: Signature) -> _Replayable | None:
+        """What replays this signature, made if need be; None if the function takes an outer Array by closure."""
+        try:
+            found = self._replayables.get(signature)
+        except TypeError as error:
+            raise TracingError(
+                f"{_name(self._function)}: {error}. Static fields of dataclasses are part of the signature, and must "
+                "be hashable"
+            ) from None
+        if found is None:
+            with self._lock:
+                found = self._replayables.get(signature) or self._made(signature)
+                if found is not None:
+                    self._replayables[signature] = found
+                    if len(self._replayables) == _MANY_TRACES:
+                        self._explain_retraces()
+        return found
+
+    def _made(self, signature: Signature) -> _Replayable | None:
+        function = signature.function_of_trees(self._function)
+        arguments = signature.abstract_trees()
+        began = time.perf_counter()
+        program = attempt(function, arguments)
+        if not isinstance(program, Program):
+            return None
+        traced = time.perf_counter()
+        if self._check:
+            again = attempt(function, arguments)
+            if isinstance(again, Program) and (difference := first_difference(program, again)):
+                raise TracingError(
+                    f"compile(check=True): {_name(self._function)} is not pure, since traced twice on the same shapes "
+                    f"it did two things: {difference}. Draw random numbers and read what changes outside, and pass "
+                    "them in as arguments"
+                )
+        ready = time.perf_counter()
+        executable = _executable(program)
+        built = time.perf_counter()
+        stats = Stats(traced - began, built - ready, executable.instructions, executable.arena_bytes)
+        return _Replayable(program, executable, stats)
+
+    def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
+        taken = Arguments.of(arguments, keywords, self._static)
+        leaves = [np.empty(x.shape, x.dtype) if isinstance(x, (Abstract, Array)) else x for x in taken.leaves]
+        _, signature = taken._replace(leaves=leaves).read()
+        replayable = self._replayable(signature)
+        if replayable is None:
+            raise TracingError(
+                f"{_name(self._function)} uses an Array of an outer transformation by closure, so it has no program of "
+                "its own; pass the Array in as an argument"
+            )
+        return replayable
+
+    def _explain_retraces(self) -> None:
+        before, last = list(self._replayables)[-2:]
+        warnings.warn(
+            f"{_name(self._function)} has been traced for {_MANY_TRACES} signatures. The last two differ in "
+            f"{difference(before, last)}. Each costs a trace and is kept: give arrays a common shape, and pass numbers "
+            f"that change as arguments that are not static\n  at {user_line()}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:
+    """The same operations, run one by one on Arrays."""
+    arrays = [Array(value, form in SCALARS) for form, value in zip(signature.forms, values, strict=True)]
+    output = signature.function_of_trees(function)(*signature.trees(arrays))
+    return tree.map(lambda y: settle(y if type(y) is Array else constant(y)), output)
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))

@@ -1,0 +1,216 @@
+"""Signature: what the program of a function depends on, and what a user is told of it.
+
+A call is taken apart into *static* arguments, whose values the program depends on, and the leaves of all others, of
+which it depends on the form alone. Two calls of equal signatures run the same program.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.derivatives import Function
+from minimeta.autodiff.primitive import fixed
+from minimeta.errors import ConfigurationError, DtypeError, TracingError
+
+Place: TypeAlias = int | str
+Static: TypeAlias = Place | Sequence[Place]
+
+SCALARS = (float, int, bool)
+
+_GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Arguments(NamedTuple):
+    """A call taken apart.
+
+    Attributes
+    ----------
+    leaves
+        Of the arguments that are not static.
+    structure, keyworded, static
+        As in a :class:`Signature`.
+    """
+
+    leaves: list[Any]
+    structure: tree.Structure
+    keyworded: bool
+    static: tuple[tuple[Place, Any, Any], ...]
+
+    @classmethod
+    def of(cls, positional: tuple[Any, ...], keywords: dict[str, Any], static_places: frozenset[Place]) -> Arguments:
+        """Take a call apart.
+
+        Raises
+        ------
+        TracingError
+            A static argument that is not hashable, or is a random generator.
+        """
+        static: tuple[tuple[Place, Any, Any], ...] = ()
+        if static_places:
+            everything = [*enumerate(positional), *keywords.items()]
+            chosen = [(place, x) for place, x in everything if place in static_places]
+            static = tuple([(place, _exact_type(_hashable(place, x)), x) for place, x in chosen])
+            positional = tuple([None if i in static_places else x for i, x in enumerate(positional)])
+            keywords = {name: None if name in static_places else x for name, x in keywords.items()}
+        leaves, structure = tree.flatten((*positional, keywords) if keywords else positional)
+        return cls(leaves, structure, bool(keywords), static)
+
+    def read(self) -> tuple[list[NDArray[Any]], Signature]:
+        """The leaves as arrays that kernels read (contiguous, aligned, in the machine's byte order); the signature.
+
+        Raises
+        ------
+        DtypeError
+            A leaf that is no array of numbers.
+        TracingError
+            A leaf that is a random generator.
+        """
+        values, forms = [], []
+        for number, x in enumerate(self.leaves):
+            try:
+                value = np.asarray(fixed(x, False), order="C")
+            except DtypeError as error:
+                raise self._explained(number, error) from None
+            values.append(value)
+            forms.append(type(x) if type(x) in SCALARS else (value.shape, value.dtype))
+        return values, Signature(self.structure, self.keyworded, self.static, tuple(forms))
+
+    def _explained(self, number: int, error: DtypeError) -> Exception:
+        place = _leaf_names(self.structure, self.keyworded, len(self.leaves))[number]
+        if isinstance(self.leaves[number], _GENERATORS):
+            return TracingError(_generator_in(place))
+        reason = str(error).partition("\n")[0]
+        return DtypeError(
+            f"compile: argument {place!r} is {reason}. What is no array, such as a function or a string, can be "
+            "declared static"
+        )
+
+
+class Signature(NamedTuple):
+    """All that a program depends on.
+
+    Attributes
+    ----------
+    structure
+        Of the arguments, ``None`` in place of the static ones; the keywords, if any, are a dict at the end.
+    keyworded
+        Whether there are keywords.
+    static
+        The place (position or name), exact type and value of each static argument.
+    forms
+        For each leaf its class, if it is a Python scalar, and otherwise its shape and dtype.
+    """
+
+    structure: tree.Structure
+    keyworded: bool
+    static: tuple[tuple[Place, Any, Any], ...]
+    forms: tuple[Any, ...]
+
+    def trees(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments that are not static, with other leaves."""
+        arguments: tuple[Any, ...] = tree.unflatten(self.structure, leaves)
+        return arguments
+
+    def abstract_trees(self) -> tuple[Any, ...]:
+        """Those arguments as they are traced."""
+        return self.trees([form() if type(form) is type else Abstract(*form) for form in self.forms])
+
+    def function_of_trees(self, function: Function) -> Function:
+        """A function of :meth:`trees`, its static arguments filled in."""
+        static = {place: value for place, _, value in self.static}
+
+        def filled(*arguments: Any) -> Any:
+            positional, keywords = (arguments[:-1], arguments[-1]) if self.keyworded else (arguments, {})
+            return function(
+                *(static.get(i, x) for i, x in enumerate(positional)),
+                **{name: static.get(name, x) for name, x in keywords.items()},
+            )
+
+        return filled
+
+
+def static_places(function: Function, static: Static) -> frozenset[Place]:
+    """Where the static arguments may stand: their positions and their names.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them is no argument of the function.
+    """
+    if static == ():
+        return frozenset()
+    parameters = list(inspect.signature(function).parameters.values())
+    names = [parameter.name for parameter in parameters]
+    places: set[Place] = set()
+    for given in (static,) if isinstance(static, (int, str)) else static:
+        position = names.index(given) if given in names else given
+        if not isinstance(position, int) or not 0 <= position < len(names) or parameters[position].kind in _VARIADIC:
+            raise ConfigurationError(f"compile: static={given!r} is none of the arguments {names}")
+        places.add(names[position])
+        if parameters[position].kind is not inspect.Parameter.KEYWORD_ONLY:
+            places.add(position)
+    return frozenset(places)
+
+
+def _hashable(place: Place, x: Any) -> Any:
+    if isinstance(x, _GENERATORS):
+        raise TracingError(_generator_in(place))
+    try:
+        hash(x)
+    except TypeError:
+        raise TracingError(
+            f"compile: static argument {place!r} is a {type(x).__name__}, which is not hashable, and so cannot say "
+            "which program to replay. Pass a tuple, a number or a frozen dataclass; arrays are not static"
+        ) from None
+    return x
+
+
+def _exact_type(x: Any) -> Any:
+    """What tells apart values that Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
+    if type(x) is tuple:
+        return tuple(map(_exact_type, x))
+    return (float, x.hex()) if type(x) is float else type(x)
+
+
+# Messages
+
+
+def _generator_in(place: Place) -> str:
+    return (
+        f"compile: argument {place!r} is a random generator. A program draws nothing: what is drawn while tracing "
+        "would be a constant ever after. Draw outside, and pass the arrays in"
+    )
+
+
+def _leaf_names(structure: tree.Structure, keyworded: bool, count: int) -> list[str]:
+    """What a user calls the leaves: ``0/weight`` or ``rate``."""
+    names = tree.paths(tree.unflatten(structure, range(count)))
+    last = f"{len(structure.children) - 1}/"
+    return [name.removeprefix(last) if keyworded else name for name in names]
+
+
+def difference(one: Signature, other: Signature) -> str:
+    """Where two signatures differ first."""
+    for static, other_static in zip(one.static, other.static, strict=False):
+        if static[0] == other_static[0] and static != other_static:
+            return f"the static argument {static[0]!r}: {static[2]!r}, and then {other_static[2]!r}"
+    if (one.structure, one.keyworded) != (other.structure, other.keyworded):
+        return "the form of the arguments' trees"
+    names = _leaf_names(one.structure, one.keyworded, len(one.forms))
+    for name, form, other_form in zip(names, one.forms, other.forms, strict=True):
+        if form != other_form:
+            return f"argument {name!r}: {_described(form)}, and then {_described(other_form)}"
+    return "which arguments are there"
+
+
+def _described(form: Any) -> str:
+    return f"a Python {form.__name__}" if type(form) is type else repr(Abstract(*form))

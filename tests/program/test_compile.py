@@ -1,0 +1,551 @@
+"""compile: the same bits as an eager run, one trace for each signature, and errors that say what to do."""
+
+import copy
+import dataclasses
+import pickle
+import subprocess
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fresh_python
+import numpy as np
+import pytest
+from drawing import share, spread
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from random_programs import programs
+
+import minimeta as mm
+from minimeta import nn, optim
+from minimeta.autodiff.array import Abstract
+from minimeta.errors import ConfigurationError, DtypeError, IndexingError, TracingError
+from minimeta.learners import MAML
+from minimeta.program import interpret
+from minimeta.tasks.task import Examples, Task
+from minimeta.training import make_step
+
+Function = Callable[..., Any]
+
+
+def assert_same_bits(one: Any, other: Any) -> None:
+    (ones, form), (others, other_form) = mm.tree.flatten(one), mm.tree.flatten(other)
+    assert form == other_form
+    for a, b in zip(ones, others, strict=True):
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+class Counted:
+    """A function that counts how often it runs."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.runs = 0
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        self.runs += 1
+        return self.function(*arguments, **keywords)
+
+
+# The same bits
+
+
+@share(0.3)
+@given(function=programs())
+def test_compiled_functions_equal_eager_ones_bit_for_bit(function: Function) -> None:
+    point = spread(np.random.default_rng(5), (2, 3), "unit")
+    for dtype in (np.float64, np.float32):
+        x = point.astype(dtype)
+        for whole in (function, mm.value_and_grad(function), mm.grad(lambda x: mm.sum(mm.grad(function)(x) ** 2))):
+            compiled = mm.compile(whole, check=True)
+            assert_same_bits(compiled(x), mm.compile(whole, enabled=False)(x))
+            assert_same_bits(compiled(2 * x), mm.compile(whole, enabled=False)(2 * x))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_whole_step_of_meta_training_compiles(order: int) -> None:
+    rng = np.random.default_rng(0)
+    model = nn.mlp((1, 40, 40, 1), dtype="float32")
+    learner = MAML(model, nn.mean_squared_error, inner_learning_rate=0.01, inner_steps=2, order=order)
+    optimiser = optim.adam(1e-3)
+    step = make_step(learner, optimiser)
+    compiled, eager = mm.compile(step, check=True), mm.compile(step, enabled=False)
+    parameters = learner.init(rng)
+    state = optimiser.init(parameters)
+    for _ in range(3):
+        inputs = rng.uniform(-5, 5, (2, 4, 10, 1)).astype(np.float32)
+        batch = Task(Examples(inputs[0], np.sin(inputs[0])), Examples(inputs[1], np.sin(inputs[1])))
+        found = compiled(parameters, state, batch)
+        assert_same_bits(found, eager(parameters, state, batch))
+        assert_same_bits(found, step(parameters, state, batch))
+        parameters, state, _ = found
+    assert repr(compiled).endswith("step, 1 signature>")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_results_are_fresh_writable_and_contiguous(enabled: bool) -> None:
+    table = np.arange(4.0)
+
+    def function(x: Any, y: Any) -> Any:
+        return {"same": x, "again": x, "turned": mm.transpose(x), "table": table, "number": 2.0, "y": y, "none": None}
+
+    x = np.arange(6.0).reshape(2, 3)
+    compiled = mm.compile(function, enabled=enabled)
+    for _ in range(2):
+        found = compiled(x, 3)
+        assert found["none"] is None
+        assert_array_equal(found["turned"], np.arange(6.0).reshape(2, 3).T)
+        assert_array_equal(found["table"], np.arange(4.0))
+        leaves = mm.tree.flatten(found)[0]
+        assert [leaf.dtype for leaf in leaves] == [np.dtype(float)] * 5 + [np.dtype(int)]
+        for leaf in leaves:
+            assert type(leaf) is np.ndarray
+            assert leaf.flags.writeable and leaf.flags.c_contiguous and leaf.base is None
+            leaf[...] = -1.0  # seen nowhere else, or the next call would be wrong
+    assert_array_equal(x, np.arange(6.0).reshape(2, 3))
+    assert_array_equal(table, np.arange(4.0))
+
+
+@given(
+    dtype=st.sampled_from(["<f4", ">f4", "<f8", ">f8"]),
+    layout=st.sampled_from(["C", "F", "strided", "reversed", "unaligned", "read-only"]),
+)
+def test_layout_and_byte_order_are_no_part_of_the_signature(dtype: str, layout: str) -> None:
+    values = np.arange(12.0).reshape(3, 4).astype(dtype)
+    x = {
+        "C": values,
+        "F": np.asfortranarray(values),
+        "strided": np.repeat(values, 2, 1)[:, ::2],
+        "reversed": values[::-1].copy()[::-1],
+        "unaligned": np.frombuffer(b"." + values.tobytes(), np.uint8)[1:].view(dtype).reshape(3, 4),
+        "read-only": np.broadcast_to(values, (3, 4)),
+    }[layout]
+    counted = Counted(lambda x: mm.sum(mm.sin(x) @ x.T, 0))
+    compiled = mm.compile(counted)
+    native = values.astype(values.dtype.newbyteorder("="))
+    assert_same_bits(compiled(x), compiled(native))
+    assert counted.runs == 1
+    assert_same_bits(compiled(x), mm.compile(counted.function, enabled=False)(x))
+
+
+def test_an_index_out_of_bounds_is_the_eager_error() -> None:
+    def pick(x: Any, i: Any) -> Any:
+        return x[i]
+
+    compiled = mm.compile(pick)
+    assert_array_equal(compiled(np.arange(3.0), np.array([2, 0])), [2.0, 0.0])
+    for function in (compiled, mm.compile(pick, enabled=False)):
+        with pytest.raises(IndexingError):
+            function(np.arange(3.0), np.array([3, 0]))
+
+
+# Signatures
+
+
+def test_a_function_is_traced_once_for_each_signature() -> None:
+    counted = Counted(lambda tree, s: mm.sum(tree["a"]) * s + tree["b"][0])
+    compiled = mm.compile(counted)
+    for value in (1.0, 2.0):
+        a = np.full(3, value)
+        assert compiled({"a": a, "b": (value, None)}, 2.0) == 6 * value + value
+        assert counted.runs == 1
+    compiled({"a": a.astype(np.float32), "b": (value, None)}, 2.0)
+    compiled({"a": a[:2], "b": (value, None)}, 2.0)
+    compiled({"a": a, "b": [value, None]}, 2.0)
+    compiled({"a": a, "b": (value, None)}, 2)
+    compiled({"a": a, "b": (value, None)}, np.float64(2.0))
+    assert counted.runs == 6
+    compiled({"a": -a, "b": (-value, None)}, 7.5)
+    assert counted.runs == 6
+
+
+@pytest.mark.parametrize("scalar", [2.0, 3, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_python_scalar_is_weak_and_its_value_may_change(scalar: Any, dtype: str) -> None:
+    counted = Counted(lambda x, s: (x * s, s, mm.where(x > s, x, s)))
+    compiled, eager = mm.compile(counted), mm.compile(counted.function, enabled=False)
+    x = np.array([0.1, 5.0], dtype)
+    for value in (scalar, type(scalar)(0)):
+        found = compiled(x, value)
+        assert [y.dtype for y in found] == [dtype, np.dtype(type(scalar)), dtype]
+        assert_same_bits(found, eager(x, value))
+        assert_array_equal(found[0], x * value)
+    assert counted.runs == 1
+    assert compiled(x, np.float64(2.0))[0].dtype == np.float64
+
+
+def test_static_arguments_are_values() -> None:
+    counted = Counted(lambda x, n, activation=mm.tanh: activation(x) * n if n > 1 else x)
+
+    @mm.compile(static=("n", 2))
+    def function(x: Any, n: int, activation: Function = mm.tanh) -> Any:
+        return counted(x, n, activation)
+
+    x = np.ones(3)
+    assert_same_bits(function(x, 2), mm.tanh(x) * 2)
+    assert_same_bits(function(x, n=2), mm.tanh(x) * 2)
+    assert_same_bits(function(x, 1, mm.sin), x)
+    assert_same_bits(function(x, 2, activation=mm.sin), mm.sin(x) * 2)
+    assert_same_bits(function(x=x, n=2), mm.tanh(x) * 2)
+    runs = counted.runs
+    assert_same_bits(function(2 * x, 2), mm.tanh(2 * x) * 2)
+    assert counted.runs == runs
+    # For a grad the compiled function is an ordinary one.
+    assert_same_bits(mm.grad(lambda x: mm.sum(function(x, 2, mm.sin)))(x), 2 * mm.cos(x))
+
+
+def test_equal_static_values_of_different_kinds_are_told_apart() -> None:
+    function = mm.compile(lambda x, how: x if type(how[0]) is bool else -x, static="how")
+    signs = mm.compile(lambda x, zero: x * np.copysign(1.0, zero), static=1)
+    x = np.ones(2)
+    assert_array_equal(function(x, (True,)), x)
+    assert_array_equal(function(x, (1,)), -x)
+    assert_array_equal(signs(x, 0.0), x)
+    assert_array_equal(signs(x, -0.0), -x)
+
+
+def test_what_cannot_be_static_is_refused() -> None:
+    function = mm.compile(lambda x, n: x * n, static="n")
+    with pytest.raises(TracingError, match="static argument 'n' is a ndarray, which is not hashable"):
+        function(np.ones(3), n=np.ones(3))
+    with pytest.raises(TracingError, match="static argument 1 is a list"):
+        function(np.ones(3), [1])
+    for static in ("m", 2, -1, ("n", "m")):
+        with pytest.raises(ConfigurationError, match=r"is none of the arguments \['x', 'n'\]"):
+            mm.compile(lambda x, n: x * n, static=static)
+    with pytest.raises(ConfigurationError, match="is none of the arguments"):
+        mm.compile(lambda *x: x, static="x")
+
+
+def test_keywords_and_defaults() -> None:
+    counted = Counted(lambda x, *rest, scale=2.0, **others: mm.sum(x) * scale + sum(rest) + others.get("bias", 0.0))
+    function = mm.compile(counted)
+    x = np.ones(3)
+    assert function(x) == 6.0
+    assert function(x, scale=3.0) == 9.0
+    assert function(x, scale=4.0) == 12.0
+    assert function(x, 1.0, bias=np.array(0.5), scale=1.0) == 4.5
+    assert counted.runs == 3
+    # A dict at the end is not the keywords.
+    assert mm.compile(lambda x, options=None, **kw: x * (2.0 if options else 3.0))(1.0, {"a": 1.0}) == 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    slope: Any
+    offset: Any
+    power: int = dataclasses.field(default=1, metadata={"static": True})
+
+    @mm.compile
+    def at(self, x: Any) -> Any:
+        return (self.slope * x + self.offset) ** self.power
+
+
+class Scaling:
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    @mm.compile(static="self")
+    def apply(self, x: Any) -> Any:
+        return x * self.factor
+
+
+def test_trees_of_every_kind() -> None:
+    line = Line(np.array([1.0, 2.0]), 0.5)
+    assert_array_equal(line.at(2.0), [2.5, 4.5])
+    assert_array_equal(Line(np.array([2.0, 2.0]), 0.5, power=2).at(2.0), [20.25, 20.25])
+    doubled = mm.compile(lambda tree: mm.tree.map(lambda leaf: leaf * 2.0, tree))({"line": line, "rest": [None, 1.0]})
+    assert type(doubled["line"]) is Line and doubled["rest"] == [None, 2.0]
+    assert_array_equal(doubled["line"].slope, [2.0, 4.0])
+
+    with pytest.raises(TracingError, match="Static fields of dataclasses"):
+        Line(1.0, 2.0, power=[]).at(2.0)  # type: ignore[arg-type]
+
+
+def test_methods() -> None:
+    assert Scaling(2.0).apply(np.ones(1)) == 2.0
+    assert Scaling(3.0).apply(np.ones(1)) == 3.0
+    assert "multiply" in str(Scaling.apply.lower(Scaling(2.0), np.ones(1)))
+
+
+def test_no_arguments_and_no_arrays() -> None:
+    assert mm.compile(lambda: 3.0)() == 3.0
+    assert mm.compile(lambda: None)() is None
+    assert_array_equal(mm.compile(lambda: mm.grad(mm.sin)(0.0))(), 1.0)
+
+
+def test_what_is_not_an_argument_is_a_constant() -> None:
+    table = np.ones(3)
+    function = mm.compile(lambda x: x * table)
+    assert_array_equal(function(np.ones(3)), [1.0, 1.0, 1.0])
+    table[...] = 5.0
+    assert_array_equal(function(np.ones(3)), [1.0, 1.0, 1.0])
+
+
+# Transformations
+
+
+def test_transformations_of_a_compiled_function() -> None:
+    def function(x: Any, y: Any) -> Any:
+        return mm.sum(mm.tanh(x) * mm.softmax(y))
+
+    compiled = mm.compile(function)
+    x, y = np.array([0.3, -0.2, 1.0]), np.array([1.0, 0.0, 2.0])
+    assert_same_bits(mm.grad(compiled, (0, 1))(x, y), mm.grad(function, (0, 1))(x, y))
+    assert_same_bits(mm.hessian(compiled)(x, y), mm.hessian(function)(x, y))
+    assert_same_bits(mm.jvp(compiled, (x, y), (y, x)), mm.jvp(function, (x, y), (y, x)))
+    assert_same_bits(mm.compile(mm.grad(compiled))(x, y), mm.grad(function)(x, y))
+    assert_same_bits(mm.compile(mm.hessian(mm.compile(compiled)))(x, y), mm.hessian(function)(x, y))
+    remade = mm.compile(mm.grad(mm.rematerialize(compiled)))
+    assert_same_bits(remade(x, y), mm.grad(function)(x, y))
+
+
+def test_a_compiled_function_inside_another_belongs_to_its_program() -> None:
+    inner = mm.compile(lambda x: mm.sin(x) * 2.0)
+    outer = mm.compile(lambda x: inner(x) + inner(np.ones(2)))
+    x = np.array([0.5, 1.5])
+    assert_array_equal(outer(x), mm.sin(x) * 2.0 + mm.sin(np.ones(2)) * 2.0)
+    assert str(outer.lower(x)).count("sin(") == 1  # that of a constant is a constant
+
+
+@pytest.mark.parametrize("arguments", [(), (np.ones(3),)])
+def test_an_outer_array_taken_by_closure_keeps_its_derivative(arguments: Any) -> None:
+    def outer(s: Any) -> Any:
+        inner = mm.compile(lambda *x: mm.sum(s * s * np.ones(3)))
+        with pytest.raises(TracingError, match="by closure, so it has no program of its own"):
+            inner.lower(*arguments)
+        return inner(*arguments)
+
+    assert mm.grad(outer)(2.0) == 12.0
+    assert mm.compile(mm.grad(outer))(2.0) == 12.0
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_generator_is_refused(enabled: bool) -> None:
+    def noisy(x: Any, rng: Any) -> Any:
+        return x * rng.normal()
+
+    x, rng = np.ones(3), np.random.default_rng(0)
+    with pytest.raises(TracingError, match=r"argument '1' is a random generator.*Draw outside") as caught:
+        mm.compile(noisy, enabled=enabled)(x, rng)
+    assert f"\n  at {__file__}" in str(caught.value)
+    with pytest.raises(TypeError, match="argument 'rng' is a random generator"):
+        mm.compile(noisy, enabled=enabled)(x, rng=rng)
+    with pytest.raises(TypeError, match="argument '0/b' is a random generator"):
+        mm.compile(lambda tree: tree["a"], enabled=enabled)({"a": x, "b": rng})
+    with pytest.raises(TypeError, match="argument 'rng' is a random generator"):
+        mm.compile(noisy, enabled=enabled, static=1)(x, rng=rng)
+
+
+def test_what_is_no_array_is_named() -> None:
+    with pytest.raises(DtypeError, match=r"argument '1/name' is an array of dtype str.*declared static"):
+        mm.compile(lambda x, options: x)(np.ones(3), {"name": "relu"})
+    with pytest.raises(DtypeError, match="complex128"):
+        mm.compile(lambda x: x)(np.ones(3, complex))
+    with pytest.raises(DtypeError, match="dtype str"):
+        mm.compile(lambda x: (x, "aux"))(np.ones(3))
+
+
+def test_control_flow_on_values_is_an_error_but_for_eager_runs() -> None:
+    def function(x: Any) -> Any:
+        return x if mm.sum(x) > 0 else -x
+
+    with pytest.raises(TracingError, match=r"truth value of an Array while tracing.*where") as caught:
+        mm.compile(function)(np.ones(3))
+    assert f"\n  at {__file__}:{function.__code__.co_firstlineno + 1}, in function" in str(caught.value)
+    assert_array_equal(mm.compile(function, enabled=False)(-np.ones(3)), np.ones(3))
+
+
+def _draws(rng: np.random.Generator) -> Function:
+    return lambda x: mm.sin(x) * rng.normal()
+
+
+def _counts(_: Any) -> Function:
+    calls: list[int] = []
+
+    def function(x: Any) -> Any:
+        calls.append(1)
+        for _ in calls:
+            x = mm.sin(x)
+        return x
+
+    return function
+
+
+def _alternates(_: Any) -> Function:
+    pending = [mm.sin, mm.cos]
+    return lambda x: pending.pop()(2.0 * x)
+
+
+def _switches_axes(_: Any) -> Function:
+    axes = [0, 1]
+    return lambda x: mm.sum(x, axes.pop())
+
+
+def _grows(_: Any) -> Function:
+    kept: list[Any] = []
+
+    def function(x: Any) -> Any:
+        kept.append(1)
+        return [x] * len(kept)
+
+    return function
+
+
+def _returns_another(_: Any) -> Function:
+    places = [0, 1]
+
+    def function(x: Any) -> Any:
+        y = mm.sin(x)
+        return (x, y)[places.pop()], y
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_draws, "operand 1 of multiply of shape .* is another value the second time"),
+        (_counts, "1 instructions, and then 2; the first that only one has is sin"),
+        (_alternates, "cos of shape .*, and then sin of shape"),
+        (_switches_axes, "sum of shape .*, and then sum of shape"),
+        (_grows, "it returns trees of two forms"),
+        (_returns_another, "leaf 0 of what it returns is another value"),
+    ],
+)
+def test_an_impure_function_is_refused(make: Function, message: str) -> None:
+    x = np.ones((2, 2))
+    with pytest.raises(TracingError, match=r"check=True\).* is not pure.*" + message) as caught:
+        mm.compile(make(np.random.default_rng(0)), check=True)(x)
+    if " of shape " in message:
+        assert str(caught.value).count(__file__) >= 2  # the line of the difference, and that of the call
+    mm.compile(make(np.random.default_rng(0)))(x)
+
+
+def test_pure_functions_pass_the_check() -> None:
+    def function(x: Any) -> Any:
+        clipped = mm.custom_vjp(mm.sin, lambda g, y, x: (g * mm.minimum(x, 1.0),))
+        return mm.grad(lambda x: mm.sum(mm.rematerialize(lambda x: clipped(x) * np.arange(3.0))(x)))(x)
+
+    x = np.array([0.1, 2.0, 0.3])
+    assert_array_equal(mm.compile(function, check=True)(x), np.arange(3.0) * np.minimum(x, 1.0))
+
+
+def test_retraces_are_explained_once() -> None:
+    function = mm.compile(lambda x, n, p: x * n, static="n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for size in range(1, 8):
+            function(np.ones(size), 1, {"w": 1.0})
+        with pytest.raises(RuntimeWarning, match=r"traced for 8 signatures.*argument '0': float64\[7\].*float64\[8\]"):
+            function(np.ones(8), 1, {"w": 1.0})
+        for size in range(9, 20):
+            function(np.ones(size), 1, {"w": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (lambda f, x: f(x, 2, {"w": 1.0}), "the static argument 1: 1, and then 2"),
+        (lambda f, x: f(x, True, {"w": 1.0}), "the static argument 1: 1, and then True"),
+        (lambda f, x: f(x, 1, {"v": 1.0}), "the form of the arguments' trees"),
+        (lambda f, x: f(x, 1, {"w": 1}), "argument '2/w': a Python float, and then a Python int"),
+        (lambda f, x: f(x, 1, p={"w": x}), "the form of the arguments' trees"),
+    ],
+)
+def test_retraces_name_what_differs(last: Function, message: str) -> None:
+    function = mm.compile(lambda x, n, p: x * n, static="n")
+    for size in range(7):
+        function(np.ones(size), 1, {"w": 1.0})
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        last(function, np.ones(6))
+    assert caught[0].filename == __file__
+
+
+# Threads
+
+
+def test_threads_trace_once_and_agree() -> None:
+    arrived = threading.Barrier(8)
+    counted = Counted(mm.grad(lambda x: mm.sum(mm.tanh(x @ x))))
+    compiled = mm.compile(counted)
+    points = [spread(np.random.default_rng(seed), (8, 8)) for seed in range(8)]
+    found: list[Any] = [None] * 8
+
+    def work(i: int) -> None:
+        arrived.wait()
+        found[i] = [compiled(points[i]) for _ in range(20)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counted.runs == 1
+    for x, results in zip(points, found, strict=True):
+        for result in results:
+            assert_same_bits(result, counted.function(x))
+
+
+# The object
+
+
+@mm.compile
+def module_level(x: Any) -> Any:
+    """A docstring."""
+    return mm.sin(x)
+
+
+def test_lower_and_stats_do_not_run_the_program() -> None:
+    counted = Counted(lambda x, s, *, n: mm.sin(x) * s)
+    compiled = mm.compile(counted)
+    program = compiled.lower(Abstract((3,), np.float32), 2.0, n=1.0)
+    assert str(program).splitlines()[0] == "program(%0: float32[3], %1: float64[], %2: float64[]) -> %6"
+    stats = compiled.stats(np.ones(3, np.float32), 2.0, n=1.0)
+    assert len(program.line.steps) == 4
+    assert 0 < stats.instructions <= 4  # views need none
+    assert stats.trace_seconds > 0 and stats.build_seconds >= 0
+    x = np.full(3, 0.5, np.float32)
+    assert_same_bits(compiled(x, 3.0, n=1.0), mm.sin(x) * 3.0)
+    assert_same_bits(np.asarray(interpret(mm.compile(mm.square).lower(x), x)), x * x)
+    assert counted.runs == 1
+
+
+def test_it_looks_like_the_function() -> None:
+    assert (getattr(module_level, "__name__", ""), module_level.__doc__) == ("module_level", "A docstring.")
+    assert repr(mm.compile(mm.sin)) == "<compiled sin, 0 signatures>"
+    assert repr(mm.compile(mm.compile(mm.sin), enabled=False)) == "<compiled sin, 0 signatures>"
+
+
+def test_it_pickles_by_name(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text(
+        "import minimeta as mm\n"
+        "@mm.compile\n"
+        "def step(x):\n"
+        "    return x * 2.0\n"
+        "class Model:\n"
+        "    @mm.compile(static='self')\n"
+        "    def apply(self, x):\n"
+        "        return x * 3.0\n"
+    )
+    program = (
+        "import copy, pickle, steps\n"
+        "for function in (steps.step, steps.Model.apply):\n"
+        "    assert pickle.loads(pickle.dumps(function)) is function\n"
+        "    assert copy.deepcopy(function) is function\n"
+        "assert pickle.loads(pickle.dumps(steps.Model().apply))(2.0) == 6.0\n"
+    )
+    done: subprocess.CompletedProcess[str] = fresh_python.run(program, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    for function in (mm.compile(lambda x: x), mm.compile(mm.sin)):
+        with pytest.raises(TracingError, match=r"pickles by its name, and .* is something else"):
+            pickle.dumps(function)
+        with pytest.raises(TracingError, match="Decorate a function at the top of a module"):
+            copy.copy(function)
