@@ -68,7 +68,7 @@ def compile(
         argument is a constant, copied when the function is traced: later changes of it are not seen.
     static
         Names or positions of arguments that are Python values and no arrays: sizes, flags, functions, a method's
-        ``self``. They must be hashable; each new value is a new signature.
+        ``self``. They must be hashable; each new value is a new signature, and is kept.
     enabled
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
@@ -141,6 +141,7 @@ class _Replay:
 
 
 def _executable(program: Program) -> Executable:
+    """The program made ready to run."""
     return _Replay(program)
 
 
@@ -256,10 +257,10 @@ class Compiled:
         traced = time.perf_counter()
         if self._check:
             again = attempt(function, arguments)
-            if isinstance(again, Program) and (difference := first_difference(program, again)):
+            if isinstance(again, Program) and (impurity := first_difference(program, again)):
                 raise TracingError(
                     f"compile(check=True): {_name(self._function)} is not pure, since traced twice on the same shapes "
-                    f"it did two things: {difference}. Draw random numbers and read what changes outside, and pass "
+                    f"it did two things: {impurity}. Draw random numbers and read what changes outside, and pass "
                     "them in as arguments"
                 )
         ready = time.perf_counter()

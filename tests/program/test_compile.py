@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 import subprocess
 import threading
@@ -22,7 +23,7 @@ from random_programs import programs
 import minimeta as mm
 from minimeta import nn, optim
 from minimeta.autodiff.array import Abstract
-from minimeta.errors import ConfigurationError, DtypeError, IndexingError, TracingError
+from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError, TracingError
 from minimeta.learners import MAML
 from minimeta.program import interpret
 from minimeta.tasks.task import Examples, Task
@@ -521,6 +522,15 @@ def test_it_looks_like_the_function() -> None:
     assert (getattr(module_level, "__name__", ""), module_level.__doc__) == ("module_level", "A docstring.")
     assert repr(mm.compile(mm.sin)) == "<compiled sin, 0 signatures>"
     assert repr(mm.compile(mm.compile(mm.sin), enabled=False)) == "<compiled sin, 0 signatures>"
+    assert "functools.partial" in repr(mm.compile(functools.partial(mm.sum, axis=0)))
+
+
+def test_a_function_that_failed_may_be_called_again() -> None:
+    function = mm.compile(lambda x, y: x @ y)
+    for _ in range(2):
+        with pytest.raises(ShapeError, match="inner sides 3 and 2 differ"):
+            function(np.ones((2, 3)), np.ones((2, 3)))
+    assert_array_equal(function(np.ones((1, 3)), np.ones((3, 1))), [[3.0]])
 
 
 def test_it_pickles_by_name(tmp_path: Path) -> None:
