@@ -25,9 +25,9 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,9 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
-from minimeta.autodiff.regions import by_kernel
-from minimeta.errors import IndexingError, TracingError, user_line
+from minimeta.errors import TracingError, user_line
+from minimeta.program.executor import Executable
+from minimeta.program.passes import PASSES, known, optimise
 from minimeta.program.program import Program, attempt
 from minimeta.program.purity import first_difference
 from minimeta.program.signature import SCALARS, Arguments, Signature, Static, difference, static_places
@@ -47,17 +48,29 @@ _MANY_TRACES = 8
 
 
 @overload
-def compile(function: Function, *, static: Static = ..., enabled: bool = ..., check: bool = ...) -> Compiled: ...
+def compile(
+    function: Function, *, static: Static = ..., enabled: bool = ..., check: bool = ..., passes: Collection[str] = ...
+) -> Compiled: ...
 
 
 @overload
 def compile(
-    function: None = None, *, static: Static = ..., enabled: bool = ..., check: bool = ...
+    function: None = None,
+    *,
+    static: Static = ...,
+    enabled: bool = ...,
+    check: bool = ...,
+    passes: Collection[str] = ...,
 ) -> Callable[[Function], Compiled]: ...
 
 
 def compile(
-    function: Function | None = None, *, static: Static = (), enabled: bool = True, check: bool = False
+    function: Function | None = None,
+    *,
+    static: Static = (),
+    enabled: bool = True,
+    check: bool = False,
+    passes: Collection[str] = PASSES,
 ) -> Compiled | Callable[[Function], Compiled]:
     """A function that is traced at its first call with a signature, and replayed afterwards.
 
@@ -73,10 +86,17 @@ def compile(
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
         Whether to trace twice, and refuse a function whose two programs differ.
+    passes
+        What makes the program shorter, by name (:mod:`minimeta.program.passes`). None of them changes a bit.
 
     Returns
     -------
     Compiled
+
+    Raises
+    ------
+    ConfigurationError
+        An unknown pass.
 
     Examples
     --------
@@ -90,8 +110,8 @@ def compile(
     program(%0: float32[2], %1: float64[]) -> ...
     """
     if function is None:
-        return functools.partial(Compiled, static=static, enabled=enabled, check=check)
-    return Compiled(function, static=static, enabled=enabled, check=check)
+        return functools.partial(Compiled, static=static, enabled=enabled, check=check, passes=passes)
+    return Compiled(function, static=static, enabled=enabled, check=check, passes=passes)
 
 
 @dataclass(frozen=True)
@@ -100,49 +120,19 @@ class Stats:
 
     Attributes
     ----------
-    trace_seconds, build_seconds
-        Time to run the function on abstract Arrays; to make the program executable.
+    trace_seconds, pass_seconds, build_seconds
+        Time to run the function on abstract Arrays; to make the program shorter; to check its kernels and plan memory.
     instructions
-        How many there are.
+        How many kernels run; views are none.
     arena_bytes
-        Memory for intermediate values; None where each has its own.
+        Memory for intermediate values.
     """
 
     trace_seconds: float
+    pass_seconds: float
     build_seconds: float
     instructions: int
-    arena_bytes: int | None
-
-
-class Executable(Protocol):
-    """A program made ready to run on leaves that have the operands' dtypes and shapes and are contiguous."""
-
-    instructions: int
-    arena_bytes: int | None
-
-    def run(self, leaves: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Outputs that are contiguous, writable, and share no memory."""
-
-
-class _Replay:
-    """An executable that calls one kernel after another."""
-
-    arena_bytes: int | None = None
-
-    def __init__(self, program: Program) -> None:
-        self.line = program.line
-        self.instructions = len(program.line.steps)
-
-    def run(self, leaves: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        try:
-            return [np.array(y, order="C") for y in self.line.run(leaves, by_kernel)]
-        except IndexError as error:
-            raise IndexingError(str(error)) from None
-
-
-def _executable(program: Program) -> Executable:
-    """The program made ready to run."""
-    return _Replay(program)
+    arena_bytes: int
 
 
 class _Replayable(NamedTuple):
@@ -160,12 +150,21 @@ class Compiled:
     be called from several threads at once, is a method where a function would be, and pickles by its name.
     """
 
-    def __init__(self, function: Function, *, static: Static = (), enabled: bool = True, check: bool = False) -> None:
+    def __init__(
+        self,
+        function: Function,
+        *,
+        static: Static = (),
+        enabled: bool = True,
+        check: bool = False,
+        passes: Collection[str] = PASSES,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._static = static_places(function, static)
         self._enabled = enabled
         self._check = check
+        self._passes = known(passes)
         self._replayables: dict[Signature, _Replayable] = {}
         self._lock = threading.RLock()
 
@@ -263,10 +262,14 @@ class Compiled:
                     f"it did two things: {impurity}. Draw random numbers and read what changes outside, and pass "
                     "them in as arguments"
                 )
-        ready = time.perf_counter()
-        executable = _executable(program)
+        checked = time.perf_counter()
+        program = optimise(program, self._passes)
+        shortened = time.perf_counter()
+        executable = Executable(program)
         built = time.perf_counter()
-        stats = Stats(traced - began, built - ready, executable.instructions, executable.arena_bytes)
+        stats = Stats(
+            traced - began, shortened - checked, built - shortened, executable.instructions, executable.arena_bytes
+        )
         return _Replayable(program, executable, stats)
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:

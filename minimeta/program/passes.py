@@ -135,15 +135,20 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     ConfigurationError
         An unknown pass.
     """
-    if unknown := sorted(set(passes) - set(PASSES)):
-        raise ConfigurationError(f"optimise: unknown passes {', '.join(unknown)}; there are {', '.join(PASSES)}")
+    wanted = known(passes)
     line, before = program.line, None
     while line is not before:
         before = line
-        for name in PASSES:
-            if name in passes:
-                line = _BY_NAME[name](line)
+        for name in wanted:
+            line = _BY_NAME[name](line)
     return dataclasses.replace(program, line=line)
+
+
+def known(passes: Collection[str]) -> tuple[str, ...]:
+    """These passes in the order in which they run; a ConfigurationError if there is none of such a name."""
+    if unknown := sorted(set(passes) - set(PASSES)):
+        raise ConfigurationError(f"unknown passes {', '.join(unknown)}; there are {', '.join(PASSES)}")
+    return tuple(name for name in PASSES if name in passes)
 
 
 # Names and numbers: a pass works with the numbers that values had before it, and in the end they are numbered anew
