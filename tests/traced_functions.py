@@ -40,7 +40,7 @@ def sinusoid(order: int, steps: int = 1) -> Traced:
     inputs = np.random.default_rng(2).uniform(-5, 5, (2, 10, 1)).astype(np.float32)
     settings = {"inner_learning_rate": 0.01, "inner_steps": steps, "order": order}
     model = nn.mlp((1, 40, 40, 1))
-    name = f"sinusoid, order {order}"
+    name = f"sinusoid, order {order}, {steps} inner"
     return _meta_gradient(name, model, inputs, np.sin(inputs), nn.mean_squared_error, **settings)
 
 

@@ -83,7 +83,7 @@ class Program:
     def to_python(self) -> str:
         """The program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
 
-        It takes the leaves of the arguments in order and returns the list of the output's leaves.
+        It takes the leaves of the arguments in order, numpy arrays, and returns the list of the output's leaves.
         """
         return source(self.line)
 
