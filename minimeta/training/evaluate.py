@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
-from minimeta.tasks import TaskDistribution
+from minimeta.program import compile
+from minimeta.tasks import Task, TaskDistribution
 from minimeta.training.randomness import evaluation_generator
 
 
@@ -73,6 +74,7 @@ def evaluate(
     count: int = 600,
     seed: int = 0,
     callback: Callable[[int], None] | None = None,
+    compiled: bool = True,
 ) -> Evaluation:
     """Judge a learner on tasks that no training step draws.
 
@@ -95,6 +97,9 @@ def evaluate(
         Decides the tasks, from 0 to 2**32 - 1. Equal seeds of training and evaluation give different tasks.
     callback
         Called as ``callback(done)`` after every task. If it raises, so does the evaluation.
+    compiled
+        Whether adaptation is traced once and replayed for every task (:func:`minimeta.compile`), with the same bits. A
+        learner or metric that needs values, to branch on them or to call numpy, is run eagerly with False.
 
     Returns
     -------
@@ -108,15 +113,18 @@ def evaluate(
     """
     if steps < 0 or count < 1:
         raise ConfigurationError(f"evaluate: steps must be at least 0 and count at least 1, not {steps} and {count}")
+
+    def judged(meta_parameters: Any, task: Task) -> list[Any]:
+        adapted = learner.adapt(meta_parameters, task.support, steps)
+        return [metric(learner.predict(parameters, task.query.inputs), task.query.targets) for parameters in adapted]
+
+    judge = compile(judged) if compiled else judged
     values = np.empty((count, steps + 1))
     for index in range(count):
         task = tasks.sample(evaluation_generator(seed, index), 1)[0]
         # A task that diverges is counted, not warned of.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            adapted = learner.adapt(meta_parameters, task.support, steps)
-            values[index] = [
-                metric(learner.predict(parameters, task.query.inputs), task.query.targets) for parameters in adapted
-            ]
+            values[index] = judge(meta_parameters, task)
         if callback is not None:
             callback(index + 1)
     return Evaluation(values)

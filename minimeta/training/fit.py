@@ -26,6 +26,7 @@ from minimeta.autodiff import tree
 from minimeta.errors import NonFiniteError
 from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
+from minimeta.program import compile
 from minimeta.tasks import Task, TaskDistribution, unstack
 from minimeta.training.randomness import initialisation_generator, training_generator
 
@@ -68,7 +69,7 @@ Step = Callable[[Any, Any, Task], tuple[Any, Any, Report]]
 Callback = Callable[[TrainingState, Report], None]
 
 
-def make_step(learner: MetaLearner, optimiser: Optimiser) -> Step:
+def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True) -> Step:
     """Write one step of training as a pure function.
 
     Parameters
@@ -77,6 +78,8 @@ def make_step(learner: MetaLearner, optimiser: Optimiser) -> Step:
         Gives the meta-gradient of one task.
     optimiser
         Turns the mean meta-gradient into an update.
+    compiled
+        Whether the meta-gradient is traced once and replayed for every task, with the same bits.
 
     Returns
     -------
@@ -85,8 +88,10 @@ def make_step(learner: MetaLearner, optimiser: Optimiser) -> Step:
         :class:`Report`. It changes none of its arguments and remembers nothing.
     """
 
+    meta_gradient = compile(learner.meta_gradient) if compiled else learner.meta_gradient
+
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
-        results = [learner.meta_gradient(meta_parameters, task) for task in unstack(batch)]
+        results = [meta_gradient(meta_parameters, task) for task in unstack(batch)]
         gradient = tree.map(_mean, *[result.gradient for result in results])
         meta_parameters, optimiser_state = optimiser.update(gradient, optimiser_state, meta_parameters)
         losses = np.stack([result.loss for result in results])
@@ -117,6 +122,7 @@ def fit(
     seed: int,
     state: TrainingState | None = None,
     callbacks: Sequence[Callback] = (),
+    compiled: bool = True,
 ) -> TrainingState:
     """Meta-train until `iterations` steps are done in all.
 
@@ -135,6 +141,9 @@ def fit(
     callbacks
         Each is called as ``callback(state, report)`` after every step, with the new state and the report of the step
         that led to it. A callback that raises ends the training; the state it was given is complete.
+    compiled
+        Whether the meta-gradient is traced once and replayed for every task (:func:`minimeta.compile`), with the same
+        bits. A learner that needs values, to branch on them or to call numpy, is run eagerly with False.
 
     Returns
     -------
@@ -148,7 +157,7 @@ def fit(
         step is not accepted, so the last state the callbacks were given is the last good one.
     """
     state = initial_state(learner, optimiser, seed) if state is None else state
-    take_step = make_step(learner, optimiser)
+    take_step = make_step(learner, optimiser, compiled)
     while state.step < iterations:
         batch = tasks.sample(training_generator(seed, state.step), meta_batch)
         # What becomes infinite is reported below, by step and task, and not by a warning of numpy's.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from minimeta.errors import ConfigurationError
+from minimeta.errors import ConfigurationError, TracingError
 from minimeta.learners import MAML
 from minimeta.nn import Model, mean_squared_error, mlp
 from minimeta.tasks import Examples, Sinusoid, Task
@@ -142,3 +142,25 @@ def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
 
     with pytest.raises(ConfigurationError, match="steps must be at least 0 and count at least 1"):
         evaluate(learner, {"slope": np.zeros(1)}, Lines(), metric=mean_squared_error, **settings)
+
+
+def test_compiled_and_eager_evaluations_have_the_same_bits() -> None:
+    learner = MAML(mlp((1, 8, 1)), mean_squared_error, inner_learning_rate=0.01)
+    meta_parameters = learner.init(np.random.default_rng(0))
+    compiled, eager = (
+        evaluate(learner, meta_parameters, Sinusoid(), metric=mean_squared_error, steps=3, count=5, compiled=compiled)
+        for compiled in (True, False)
+    )
+    assert compiled.values.tobytes() == eager.values.tobytes()
+
+
+def test_a_metric_that_needs_values_is_run_eagerly() -> None:
+    def rounded(outputs: Any, targets: Any) -> float:
+        return round(float(mean_squared_error(outputs, targets)), 3)
+
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
+    settings: dict[str, Any] = {"metric": rounded, "steps": 2, "count": 3}
+    with pytest.raises(TracingError, match=r"at .*test_evaluate.py"):
+        evaluate(learner, {"slope": np.array([5.0])}, Lines(), **settings)
+    result = evaluate(learner, {"slope": np.array([5.0])}, Lines(), **settings, compiled=False)
+    assert np.array_equal(result.values, result.values.round(3))

@@ -9,7 +9,7 @@ import pytest
 
 import minimeta as mm
 from minimeta.autodiff import tree
-from minimeta.errors import NonFiniteError
+from minimeta.errors import NonFiniteError, TracingError
 from minimeta.learners import MAML, MetaGradient
 from minimeta.nn import Model, mean_squared_error, mlp
 from minimeta.optim import Optimiser, adam, momentum, sgd
@@ -32,8 +32,15 @@ class Centre:
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
         difference = meta_parameters["centre"] - task.query.targets
-        loss = np.asarray(np.square(difference).sum() / 2)
-        return MetaGradient(loss, {"first": np.asarray(difference[0])}, {"centre": difference})
+        return MetaGradient(mm.sum(mm.square(difference)) / 2, {"first": difference[0]}, {"centre": difference})
+
+
+class Branching(Centre):
+    """The same, looking at values on the way."""
+
+    def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+        result = super().meta_gradient(meta_parameters, task)
+        return result._replace(metrics={"large": np.asarray(float(result.loss) > 1)})
 
 
 class Points:
@@ -65,6 +72,23 @@ def test_a_step_is_the_optimiser_on_the_mean_gradient() -> None:
     np.testing.assert_array_equal(report.metrics["first"], 10 - targets[:, 0])
     np.testing.assert_array_equal(centre, [10.0, 20.0, 30.0])  # pure
     assert tree.flatten(state)[0] == []
+
+
+def test_a_learner_that_needs_values_is_run_eagerly() -> None:
+    with pytest.raises(TracingError, match="at .*test_fit.py"):
+        fit(Branching(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0)
+    state = fit(Branching(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0, compiled=False)
+    assert bits(state) == bits(fit(Centre(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_compiled_training_has_the_bits_of_eager_training(order: int) -> None:
+    learner = MAML(mlp((1, 8, 1)), mean_squared_error, 0.01, inner_steps=2, order=order)
+    states = [
+        fit(learner, Sinusoid(), adam(), iterations=5, meta_batch=3, seed=2, compiled=compiled)
+        for compiled in (True, False)
+    ]
+    assert bits(states[0]) == bits(states[1])
 
 
 def test_tasks_of_step_s_are_those_of_seed_and_s() -> None:
