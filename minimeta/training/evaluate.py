@@ -118,7 +118,7 @@ def evaluate(
         adapted = learner.adapt(meta_parameters, task.support, steps)
         return [metric(learner.predict(parameters, task.query.inputs), task.query.targets) for parameters in adapted]
 
-    judge = compile(judged) if compiled else judged
+    judge = compile(judged, enabled=compiled)
     values = np.empty((count, steps + 1))
     for index in range(count):
         task = tasks.sample(evaluation_generator(seed, index), 1)[0]

@@ -88,7 +88,7 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
         :class:`Report`. It changes none of its arguments and remembers nothing.
     """
 
-    meta_gradient = compile(learner.meta_gradient) if compiled else learner.meta_gradient
+    meta_gradient = compile(learner.meta_gradient, enabled=compiled)
 
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
         results = [meta_gradient(meta_parameters, task) for task in unstack(batch)]
