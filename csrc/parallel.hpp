@@ -2,10 +2,10 @@
 //
 //   parallel_for(n, work, body)   body(first, last) for ranges that cover [0, n) once
 //
-// `work` is what the whole loop costs, in multiply-adds or elements; little work stays on the calling thread, since
-// waking another takes a microsecond or two. A body writes outputs of its own range and must give the same bits for any
-// split, so the number of threads is never seen in a result. What a body throws is thrown on to the caller: of several
-// exceptions, that of the lowest range, which is the one that a single thread would have met.
+// `work` is what the whole loop costs, in elements moved; little work stays on the calling thread, since waking another
+// takes a microsecond or two. A body writes outputs of its own range and must give the same bits for any split, so the
+// number of threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions,
+// that of the lowest range, which is the one that a single thread would have met.
 #pragma once
 
 #include <pthread.h>
@@ -26,6 +26,8 @@ namespace minimeta {
 
 // What a thread must at least have to do: some microseconds, so that waking it (one or two) is repaid.
 constexpr Index kWorthWaking = 65536;
+
+constexpr Index kAtOnce = 8;  // multiply-adds that take as long as moving one element
 
 struct Threads {
   std::atomic<int> most{INT_MAX};    // for the whole process, where OpenMP's own limit is one for each thread

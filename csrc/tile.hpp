@@ -202,8 +202,7 @@ template <class T> void multiply_panel(const Product<T>& q, Index first, Index l
 
 }  // namespace detail
 
-constexpr Index kAtOnce = 8;  // multiply-adds that take as long as moving one element
-constexpr Index kOften = 48;   // rows that pay for a copy of the panel they all read
+constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all read
 
 // c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
 // columns do not lie side by side; so are in any case the last columns of many rows, to fill a vector.
