@@ -224,10 +224,26 @@ class Program:
 class Builder:
     """Values and steps of a program to be, numbered as they are added."""
 
-    def __init__(self) -> None: ...
+    def __init__(self, reuse_memory: bool, poison: bool) -> None: ...
+    @property
+    def reuse_memory(self) -> bool: ...
+    @property
+    def poison(self) -> bool: ...
     def add_operand(self, dtype: str, shape: _Shape) -> int: ...
     def add_constant(self, array: _Array) -> int:
         """An array that nobody writes to."""
 
     def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> int: ...
-    def build(self, outputs: tuple[int, ...], reuse_memory: bool, poison: bool) -> Program: ...
+    def add_map(
+        self,
+        body: Builder,
+        outputs: tuple[int, ...],
+        operands: tuple[int, ...],
+        mapped: tuple[bool, ...],
+        summed: tuple[bool, ...],
+        count: int,
+        group: int,
+    ) -> tuple[int, ...]:
+        """A program for every index of the operands that are mapped."""
+
+    def build(self, outputs: tuple[int, ...]) -> Program: ...

@@ -265,7 +265,7 @@ class Compiled:
         checked = time.perf_counter()
         program = optimise(program, self._passes)
         shortened = time.perf_counter()
-        executable = Executable(program)
+        executable = Executable(program.line)
         built = time.perf_counter()
         stats = Stats(
             traced - began, shortened - checked, built - shortened, executable.instructions, executable.arena_bytes

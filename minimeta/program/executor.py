@@ -2,8 +2,9 @@
 
 A straight line is run by handing each step to some ``evaluate(primitive, *operands, **params)``. Run on the *numbers*
 of values, with an evaluation that writes the step down and answers with its result's number, it tells a builder the
-whole program; regions open up into their steps on the way. What comes out is a list of kernels, checked once, whose
-values share the memory of one arena (``csrc/program.hpp``), and replaying it is one loop in C++.
+whole program; regions open up into their steps on the way, and the body of a vmap becomes a program of its own. What
+comes out is a list of kernels, checked once, whose values share the memory of one arena (``csrc/program.hpp``), and
+replaying it is one loop in C++.
 
 Where there are no kernels, or a step's primitive has one of its own, the steps are replayed one by one in Python.
 """
@@ -22,7 +23,6 @@ from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.regions import by_kernel
 from minimeta.errors import IndexingError
 from minimeta.kernels import native
-from minimeta.program.program import Program
 
 Values = list[NDArray[Any]]
 
@@ -32,7 +32,7 @@ class Executable:
 
     Parameters
     ----------
-    program
+    line
         What to run.
     reuse_memory
         Whether values that are never needed at the same time share memory.
@@ -49,11 +49,11 @@ class Executable:
         Memory for what is neither operand nor constant nor output, for each run under way.
     """
 
-    def __init__(self, program: Program, *, reuse_memory: bool = True, poison: bool = False) -> None:
-        self._line = program.line
-        self._replay = _build(program.line, reuse_memory, poison)
+    def __init__(self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False) -> None:
+        self._line = line
+        self._replay = _build(line, reuse_memory, poison)
         self.native = self._replay is not None
-        self.instructions: int = self._replay.instructions if self._replay else len(program.line.steps)
+        self.instructions: int = self._replay.instructions if self._replay else len(line.steps)
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
     def run(self, leaves: Sequence[NDArray[Any]]) -> Values:
@@ -91,7 +91,16 @@ def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> Any:
     """The line as a native program, or None where a step has no native kernel."""
     if native is None:
         return None
-    builder = native.Builder()
+    builder = native.Builder(reuse_memory, poison)
+    try:
+        outputs = _write_down(line, builder)
+    except _Foreign:
+        return None
+    return builder.build(outputs)
+
+
+def _write_down(line: StraightLine, builder: Any) -> tuple[int, ...]:
+    """Tell a builder all steps of a line, and return the numbers of its outputs."""
     constants: dict[int, int] = {}  # by identity
 
     def number(x: Any) -> int:
@@ -102,6 +111,11 @@ def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> Any:
         return constants[id(x)]
 
     def write_down(primitive: Primitive, *operands: Any, **params: Any) -> Any:
+        if "mapped" in params:
+            body = type(builder)(builder.reuse_memory, builder.poison)
+            outputs = _write_down(params["line"], body)
+            numbers, count = tuple(map(number, operands)), params["count"]
+            return builder.add_map(body, outputs, numbers, params["mapped"], params["summed"], count, group_size(count))
         if isinstance(params.get("line"), StraightLine):
             return tuple(params["line"].run(operands, write_down))
         if operands and isinstance(operands[0], tuple):  # a region's results, of which one is picked
@@ -113,11 +127,12 @@ def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> Any:
         return builder.add_step(primitive.name, tuple(map(number, operands)), params)
 
     operands = [builder.add_operand(form.dtype.name, form.shape) for form in line.operands]
-    try:
-        outputs = line.run(operands, write_down)
-    except _Foreign:
-        return None
-    return builder.build(tuple(map(number, outputs)), reuse_memory, poison)
+    return tuple(map(number, line.run(operands, write_down)))
+
+
+def group_size(count: int) -> int:
+    """How many neighbouring tasks of so many are added up before their sum is: sixteen groups at most."""
+    return max(1, -(-count // 16))
 
 
 def _compact(x: NDArray[Any]) -> NDArray[Any]:
