@@ -73,7 +73,7 @@ std::vector<View> Map::check(const std::vector<View>& operands) const {
   return results;
 }
 
-void Map::run_group(Index group, const View* operands, const View* results) const {
+void Map::run_group(Index group, const View* operands, const View* results, Watch* watch) const {
   const Program::Run run(*body_);
   const Index first = group * group_, last = std::min(count_, first + group_);
   for (Index task = first; task < last; ++task) {
@@ -81,7 +81,12 @@ void Map::run_group(Index group, const View* operands, const View* results) cons
       run.set_operand(i, operands[i].data + (mapped_[i] ? task * operands[i].strides[0] : 0));
     for (std::size_t j = 0; j < summed_.size(); ++j)
       if (!summed_[j]) run.set_output(j, results[j].data + task * bytes(body_->outputs()[j]));
-    run.replay();
+    try {
+      run.replay(watch);
+    } catch (NonFinite& found) {
+      found.path.insert(found.path.begin(), task);
+      throw;
+    }
     std::size_t others = summed_.size();
     for (std::size_t j = 0; j < summed_.size(); ++j) {
       if (!summed_[j]) continue;
@@ -95,10 +100,10 @@ void Map::run_group(Index group, const View* operands, const View* results) cons
   }
 }
 
-void Map::run(const View* operands, const View* results) const {
+void Map::run(const View* operands, const View* results, Watch* watch) const {
   Index work = body_->instructions() * kInstruction + body_->arena_bytes() / 4;
   work = work > PTRDIFF_MAX / std::max<Index>(count_, 1) ? PTRDIFF_MAX : work * count_;
-  for_each_in_parallel(groups(), work, [&](Index group) { run_group(group, operands, results); });
+  for_each_in_parallel(groups(), work, [&](Index group) { run_group(group, operands, results, watch); });
   std::size_t others = summed_.size();
   for (std::size_t j = 0; j < summed_.size(); ++j) {
     if (!summed_[j]) continue;

@@ -26,11 +26,11 @@ class Map {
   // Checks operands, each of which must be contiguous but for the leading axis, and describes the results: the outputs,
   // and after them, for each sum, memory for the groups but the first (whose sum begins where the result will be).
   std::vector<View> check(const std::vector<View>& operands) const;
-  void run(const View* operands, const View* results) const;
+  void run(const View* operands, const View* results, Watch* watch) const;
 
  private:
   Index groups() const { return (count_ + group_ - 1) / group_; }
-  void run_group(Index group, const View* operands, const View* results) const;
+  void run_group(Index group, const View* operands, const View* results, Watch* watch) const;
 
   std::unique_ptr<Program> body_;
   std::vector<bool> mapped_, summed_;

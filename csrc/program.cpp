@@ -2,9 +2,11 @@
 #include "program.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 
+#include "elementwise.hpp"
 #include "layout.hpp"
 #include "map.hpp"
 
@@ -205,6 +207,12 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   std::stable_sort(dying_.begin(), dying_.end(), [&](Index a, Index b) { return buffers_[a].last < buffers_[b].last; });
 }
 
+Watch::Watch(const Program& program, bool check)
+    : check_finite(check), nanoseconds(program.steps().size()), bodies(program.steps().size()) {
+  for (std::size_t i = 0; i < bodies.size(); ++i)
+    if (const Map* const map = program.steps()[i].map) bodies[i] = std::make_unique<Watch>(map->body(), check);
+}
+
 Builder::Builder() = default;
 Builder::Builder(Builder&&) = default;
 Builder& Builder::operator=(Builder&&) = default;
@@ -244,7 +252,10 @@ void Program::Run::set_output(std::size_t j, char* data) const {
 
 const char* Program::Run::output(std::size_t j) const { return workspace_->buffers[program_.output_buffers_[j]]; }
 
-void Program::Run::replay() const {
+void Program::Run::replay(Watch* watch) const { watch ? replay_steps<true>(watch) : replay_steps<false>(nullptr); }
+
+template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
+  using Clock = std::chrono::steady_clock;
   View* const views = workspace_->views.get();
   char* const* const buffers = workspace_->buffers.data();
   const std::vector<Index>& dying = program_.dying_;
@@ -254,10 +265,26 @@ void Program::Run::replay() const {
   for (const Step& step : program_.steps_) {
     for (Index i = 0; i < step.operands + step.results; ++i)
       place(views[i], program_.places_[step.first + i], program_.table_.data(), buffers);
+    const Clock::time_point began = watched ? Clock::now() : Clock::time_point();
     if (step.map)
-      step.map->run(views, views + step.operands);
+      try {
+        step.map->run(views, views + step.operands, watched ? watch->bodies[now].get() : nullptr);
+      } catch (NonFinite& found) {
+        found.path.insert(found.path.begin(), now);
+        throw;
+      }
     else
       step.kernel->run(views, step.operands, views[step.operands]);
+    if constexpr (watched) {
+      watch->nanoseconds[now] += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
+      for (Index i = 0; watch->check_finite && !step.map && i < step.results; ++i) {
+        const View& result = views[step.operands + i];
+        if (!is_float(result.dtype) || all_finite(result)) continue;
+        NonFinite found;
+        found.path = {now};
+        throw found;
+      }
+    }
     for (; next != dying.end() && program_.buffers_[*next].last == now; ++next)
       std::memset(buffers[*next], kPoison, static_cast<std::size_t>(program_.buffers_[*next].bytes));
     ++now;

@@ -10,6 +10,7 @@
 // that is under way has an arena of its own, so one program runs on several threads at once.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -45,12 +46,26 @@ struct Place {
 };
 
 class Map;  // map.hpp
+class Program;
 
 // A kernel of one result, or a program for every index of several operands, of several results.
 struct Step {
   const Kernel* kernel;
   const Map* map;
   Index operands, results, first;  // places[first] and so on; the results' follow the operands'
+};
+
+// What is watched while a program runs: how long each step takes, on all threads together, and whether results are finite.
+struct Watch {
+  Watch(const Program& program, bool check_finite);
+  const bool check_finite;
+  std::vector<std::atomic<Index>> nanoseconds;
+  std::vector<std::unique_ptr<Watch>> bodies;  // of those steps that run a program
+};
+
+// A result is not finite. The path is its step; or a step that runs a program, the index, and the step inside.
+struct NonFinite : std::exception {
+  std::vector<Index> path;
 };
 
 struct Options {
@@ -65,6 +80,7 @@ class Builder {
   Index add_constant(const View& constant);  // of memory that outlives the program
   Index add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
   std::vector<Index> add_map(std::unique_ptr<Map> map, std::vector<Index> operands);
+  Index steps() const { return static_cast<Index>(steps_.size()); }
 
   Builder();
   Builder(Builder&&);
@@ -110,6 +126,8 @@ class Program {
   Index instructions() const { return static_cast<Index>(steps_.size()); }
   Index arena_bytes() const { return arena_bytes_; }
 
+  const std::vector<Step>& steps() const { return steps_; }
+
   // One run under way: its arena, and where the caller's arrays are.
   class Run {
    public:
@@ -118,9 +136,10 @@ class Program {
     void set_operand(std::size_t i, char* data) const;
     void set_output(std::size_t j, char* data) const;
     const char* output(std::size_t j) const;
-    void replay() const;
+    void replay(Watch* watch = nullptr) const;
 
    private:
+    template <bool watched> void replay_steps(Watch* watch) const;
     const Program& program_;
     std::unique_ptr<Workspace> workspace_;
   };

@@ -221,6 +221,9 @@ class Program:
     def run(self, operands: list[_Array]) -> list[_Array]:
         """Fresh outputs for contiguous operands."""
 
+    def watch(self, operands: list[_Array], check_finite: bool) -> tuple[list[_Array], list[Any], list[int]]:
+        """Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite."""
+
 class Builder:
     """Values and steps of a program to be, numbered as they are added."""
 
@@ -229,6 +232,8 @@ class Builder:
     def reuse_memory(self) -> bool: ...
     @property
     def poison(self) -> bool: ...
+    @property
+    def steps(self) -> int: ...
     def add_operand(self, dtype: str, shape: _Shape) -> int: ...
     def add_constant(self, array: _Array) -> int:
         """An array that nobody writes to."""
@@ -243,7 +248,7 @@ class Builder:
         summed: tuple[bool, ...],
         count: int,
         group: int,
-    ) -> tuple[int, ...]:
-        """A program for every index of the operands that are mapped."""
+    ) -> tuple[tuple[int, ...], int]:
+        """A program for every index of the operands that are mapped: its results, the number of its steps."""
 
     def build(self, outputs: tuple[int, ...]) -> Program: ...
