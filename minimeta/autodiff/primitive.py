@@ -270,21 +270,21 @@ def fixed(x: Any, private: bool) -> NDArray[Any]:
         x = np.asarray(x)
     flags = x.flags
     value: NDArray[Any] = x
-    if x.dtype not in _COMPUTABLE or not flags.aligned:
+    if x.dtype not in COMPUTABLE or not flags.aligned:
         value = np.array(x, dtype=_native(x.dtype), order="C")
     elif private and (flags.writeable or x.base is not None):
         value = x.copy(order="K")
     return value
 
 
-# The dtypes that kernels read, in the machine's byte order.
-_COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
+#: The dtypes that kernels read, in the machine's byte order.
+COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The same dtype in the machine's byte order."""
     native = dtype.newbyteorder("=")
-    if native not in _COMPUTABLE:
+    if native not in COMPUTABLE:
         raise DtypeError(
             f"an array of dtype {dtype.name}: float32 and float64 compute, integers and bool index and select; "
             "convert with astype"

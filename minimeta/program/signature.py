@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.derivatives import Function
-from minimeta.autodiff.primitive import fixed
+from minimeta.autodiff.primitive import COMPUTABLE, fixed
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
 Place: TypeAlias = int | str
@@ -58,7 +58,7 @@ class Arguments(NamedTuple):
         if static_places:
             everything = [*enumerate(positional), *keywords.items()]
             chosen = [(place, x) for place, x in everything if place in static_places]
-            static = tuple([(place, _exact_type(_hashable(place, x)), x) for place, x in chosen])
+            static = tuple([(place, tree.exact_type(_hashable(place, x)), x) for place, x in chosen])
             positional = tuple([None if i in static_places else x for i, x in enumerate(positional)])
             keywords = {name: None if name in static_places else x for name, x in keywords.items()}
         leaves, structure = tree.flatten((*positional, keywords) if keywords else positional)
@@ -76,10 +76,13 @@ class Arguments(NamedTuple):
         """
         values, forms = [], []
         for number, x in enumerate(self.leaves):
-            try:
-                value = np.asarray(fixed(x, False), order="C")
-            except DtypeError as error:
-                raise self._explained(number, error) from None
+            if type(x) is np.ndarray and x.dtype in COMPUTABLE and x.flags.carray:  # Nearly always: nothing to do.
+                value = x
+            else:
+                try:
+                    value = np.asarray(fixed(x, False), order="C")
+                except DtypeError as error:
+                    raise self._explained(number, error) from None
             values.append(value)
             forms.append(type(x) if type(x) in SCALARS else (value.shape, value.dtype))
         return values, Signature(self.structure, self.keyworded, self.static, tuple(forms))
@@ -114,6 +117,10 @@ class Signature(NamedTuple):
     keyworded: bool
     static: tuple[tuple[Place, Any, Any], ...]
     forms: tuple[Any, ...]
+
+    def leaf_names(self) -> list[str]:
+        """What a user calls the leaves."""
+        return _leaf_names(self.structure, self.keyworded, len(self.forms))
 
     def trees(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments that are not static, with other leaves."""
@@ -172,13 +179,6 @@ def _hashable(place: Place, x: Any) -> Any:
             "which program to replay. Pass a tuple, a number or a frozen dataclass; arrays are not static"
         ) from None
     return x
-
-
-def _exact_type(x: Any) -> Any:
-    """What tells apart values that Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
-    if type(x) is tuple:
-        return tuple(map(_exact_type, x))
-    return (float, x.hex()) if type(x) is float else type(x)
 
 
 # Messages

@@ -218,6 +218,9 @@ def test_equal_static_values_of_different_kinds_are_told_apart() -> None:
     assert_array_equal(function(x, (1,)), -x)
     assert_array_equal(signs(x, 0.0), x)
     assert_array_equal(signs(x, -0.0), -x)
+    kinds = mm.compile(lambda line: line.slope if type(line.power) is int else line.offset)
+    assert kinds(Line(1.0, 2.0, power=1)) == 1.0
+    assert kinds(Line(1.0, 2.0, power=True)) == 2.0
 
 
 def test_what_cannot_be_static_is_refused() -> None:
