@@ -141,9 +141,19 @@ def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Cal
 
 
 class Context(threading.local):
-    """Per thread: the traces whose graphs are being walked."""
+    """Per thread: the traces whose graphs are being walked, and what for.
+
+    Attributes
+    ----------
+    walking
+        The traces.
+    origin
+        The user's line that operations are traced for, where it is not the one that is running, and whether they belong
+        to the backward pass of it.
+    """
 
     walking: tuple[Trace, ...] = ()
+    origin: tuple[str, bool] | None = None
 
 
 context = Context()
@@ -217,8 +227,8 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         value = primitive.shape(*values, **params)
         if Abstract not in map(type, values):
             raise IndexingError(str(error)) if isinstance(error, IndexError) else error from None
-        if type(value) is Abstract:
-            value.line = user_line()
+        for form in value if type(value) is tuple else (value,):
+            form.line, form.backward = context.origin or (user_line(), False)
     if trace is None and Array not in map(type, operands):
         return np.array(value, order="C") if primitive.view else value
 
