@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from minimeta.training.files import write_atomically
+from minimeta.files import write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
