@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from minimeta.tasks import omniglot
+from minimeta.tasks.omniglot_archives import OFFICIAL
 
 if TYPE_CHECKING:
     from minimeta.cli.arguments import DataOptions
@@ -23,5 +24,5 @@ def data_omniglot(options: DataOptions) -> int:
     if options.json:
         print(json.dumps({"status": "complete", "omniglot": str(path)}))
     else:
-        print(f"Omniglot, {omniglot.OFFICIAL.characters} characters by 20 people, 28 x 28, is in {path}")
+        print(f"Omniglot, {OFFICIAL.characters} characters by 20 people, 28 x 28, is in {path}")
     return 0
