@@ -202,4 +202,5 @@ def _as_read(images: NDArray[np.uint8], reading: Reading) -> NDArray[np.uint8]:
     if reading.size in (None, height) and reading.size in (None, width) and reading.channels == channels:
         return images
     image = pillow()
-    return np.stack([reading(image.fromarray(pixels.squeeze())) for pixels in images])
+    as_pillow_has_it = images[..., 0] if channels == 1 else images
+    return np.stack([reading(image.fromarray(pixels)) for pixels in as_pillow_has_it])

@@ -11,8 +11,8 @@ from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML
 from minimeta.tasks import FewShot, Sinusoid
-from minimeta.training import PRESETS, OmniglotPreset, SinusoidPreset
-from minimeta.training.presets import fingerprint
+from minimeta.training import PRESETS, OmniglotPreset, SinusoidPreset, StrokesPreset
+from minimeta.training.presets import ImageEvaluationSettings, fingerprint
 
 pytest_plugins = ["omniglot_files"]
 
@@ -63,6 +63,19 @@ def test_omniglot_with_convolutions_is_finns(stand_in_omniglot: Path) -> None:
     weights = [layer["weight"] for layer in small.init(np.random.default_rng(0))]
     assert [w.shape for w in weights] == [(3, 3, 1, 2), *[(3, 3, 2, 2)] * 3, (2, 3)]
     assert max(np.abs(w).max() for w in weights) <= 0.02
+
+
+def test_strokes_need_no_data(tmp_path: Path) -> None:
+    experiment = StrokesPreset(evaluation=ImageEvaluationSettings(shots=5, queries=2, steps=1)).experiment(
+        "maml", tmp_path
+    )
+    training, testing = experiment.training_tasks, experiment.evaluation_tasks
+    assert isinstance(training, FewShot) and isinstance(testing, FewShot)
+
+    assert (len(training.images), len(testing.images)) == (700, 200)
+    assert (training.shots, testing.shots, testing.queries) == (1, 5, 2)
+    assert fingerprint("maml", StrokesPreset()) != fingerprint("maml", OmniglotPreset())
+    assert StrokesPreset().run_name == "strokes" and "no paper" in StrokesPreset().published
 
 
 def test_settings_reach_what_they_set(stand_in_omniglot: Path) -> None:
