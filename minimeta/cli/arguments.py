@@ -36,7 +36,7 @@ class TrainOptions:
     config: Path | None = None
     """TOML file of settings; flags override it. A run's configuration.toml is one."""
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA)."""
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
     checkpoint_every: int = 100
     """Steps from one checkpoint to the next."""
     json: bool = False
@@ -60,7 +60,19 @@ class EvaluateOptions:
     seed: int | None = None
     """Decides the test tasks."""
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA)."""
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Get Omniglot, 16 MB, from where it is published or from files at hand, and keep it at 28 x 28."""
+
+    source: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    """A folder with images_background and images_evaluation (.zip, as published, or .npz), or these two files."""
+    data: Path | None = None
+    """Folder to keep it in (default: $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -70,7 +82,7 @@ class InfoOptions:
     """Say what is installed and which data is found."""
 
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA)."""
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 

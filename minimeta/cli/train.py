@@ -22,8 +22,8 @@ from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
 from minimeta.errors import ConfigurationError, MissingExtraError, NonFiniteError
+from minimeta.files import write_atomically
 from minimeta.training import MetricsLog, Report, TrainingState, checkpoint, fit, initial_state, read_metrics
-from minimeta.training.files import write_atomically
 from minimeta.training.presets import Experiment, fingerprint
 
 
