@@ -108,7 +108,7 @@ class _Grouping:
             return False
         shape, axes = self.steps[step.operands[0]].shape.shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])
-        return axes == tuple(range(len(axes))) and math.prod(shape) >= _LONG and 0 < left <= _WIDE
+        return bool(axes == tuple(range(len(axes))) and math.prod(shape) >= _LONG and 0 < left <= _WIDE)
 
     def _is_needed(self, number: int) -> bool:
         """Whether a value is needed as an array."""

@@ -135,7 +135,7 @@ def fit(
         Each is called as ``callback(state, report)`` after every step, with the new state and the report of the step
         that led to it. A callback that raises ends the training; the state it was given is complete.
     compiled
-        Whether a step is traced once and replayed (:func:`minimeta.compile`), its tasks in parallel. Bits do not change.
+        Whether a step is traced once and replayed (:func:`minimeta.compile`), its tasks in parallel, the bits the same.
         A learner that needs values, to branch on them or to call numpy, is run eagerly with False.
 
     Returns

@@ -16,7 +16,7 @@ import minimeta as mm
 from minimeta.kernels import native
 from minimeta.program import PASSES, Program, interpret, optimise, trace
 from minimeta.program.executor import Executable
-from minimeta.program.passes import fuse
+from minimeta.program.fuse import fuse
 
 Function = Callable[..., Any]
 
