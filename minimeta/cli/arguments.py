@@ -37,8 +37,8 @@ class TrainOptions:
     """TOML file of settings; flags override it. A run's configuration.toml is one."""
     data: Path | None = None
     """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
-    checkpoint_every: int = 100
-    """Steps from one checkpoint to the next."""
+    checkpoint_every: int | None = None
+    """Steps from one checkpoint to the next (default: as many as take ten seconds)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -147,7 +147,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
 
     options, _ = over(preset)
     options, settings = over(layered(preset, options.config))
-    if options.checkpoint_every < 1:
+    if options.checkpoint_every is not None and options.checkpoint_every < 1:
         raise ConfigurationError(f"--checkpoint-every must be at least 1, not {options.checkpoint_every}")
     folder = RunFolder(options.out or Path("runs") / f"{learner}-{settings.run_name}-seed{settings.seed}")
     if options.resume:

@@ -187,7 +187,7 @@ def _refuse_non_finite(
 def _first_non_finite(parameters: Any) -> str | None:
     """Return the path of the first leaf with a NaN or an infinity."""
     leaves, _ = tree.flatten(parameters)
-    for path, leaf in zip(tree.paths(parameters), leaves, strict=True):
+    for place, leaf in enumerate(leaves):
         if not np.isfinite(leaf).all():
-            return path
+            return tree.paths(parameters)[place]
     return None
