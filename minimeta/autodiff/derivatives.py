@@ -82,7 +82,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
         The function's value.
     pullback
         From a tree of cotangents like the output to a tuple of cotangents like the arguments. It may be called any
-        number of times.
+        number of times. That of a compiled function is a program which computes the value again.
     aux
         Only with ``has_aux``.
 
@@ -92,9 +92,9 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
         A leaf of the arguments is not a float.
     """
     leaves, structure = tree.flatten(arguments)
-    _check_differentiable(leaves, arguments, "vjp")
     if hasattr(function, "transformed_by") and Array not in map(type, leaves):
         return _vjp_without_recording(function, arguments, has_aux)
+    _check_differentiable(leaves, arguments, "vjp")
     recording, outputs, output_structure, aux = _run(function, leaves, structure, has_aux)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
@@ -109,7 +109,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
 
 def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
     """The same of a function that transforms itself: its pullback computes everything again, from a copied point."""
-    output, aux = _apart(function(*arguments), has_aux)
+    output, *aux = _forward(function, has_aux)(*arguments)
     outputs, structure = tree.flatten(output)
     point = tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, arguments)
 
@@ -119,12 +119,24 @@ def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_a
         gradients: tuple[Any, ...] = _pullback(function, has_aux)(*point, cotangents=cotangents)
         return gradients
 
-    return (output, pullback, aux) if has_aux else (output, pullback)
+    return (output, pullback, *aux)
+
+
+@transformation
+def _forward(function: Function, has_aux: bool) -> Function:
+    """What :func:`vjp` returns beside the pullback."""
+
+    @functools.wraps(function, assigned=_NAMES, updated=())
+    def transformed(*arguments: Any) -> tuple[Any, ...]:
+        output, _, *aux = vjp(function, *arguments, has_aux=has_aux)
+        return (output, *aux)
+
+    return transformed
 
 
 @transformation
 def _pullback(function: Function, has_aux: bool) -> Function:
-    """The pullback as a function of the arguments too."""
+    """The pullback, as a function of the arguments too."""
 
     @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, cotangents: Any) -> Any:
@@ -356,19 +368,14 @@ def _run(
     function: Function, leaves: Sequence[Any], structure: tree.Structure, has_aux: bool
 ) -> tuple[Recording, list[Any], tree.Structure, Any]:
     recording = record(function, leaves, structure)
-    output, aux = _apart(recording.output, has_aux)
+    output, aux = recording.output, None
+    if has_aux:
+        if not isinstance(output, tuple) or len(output) != 2:
+            raise ShapeError("has_aux=True: the function must return a pair (value, aux)")
+        output, aux = output
+        aux = tree.map(lambda x: settle(x) if type(x) is Array else x, aux)
     outputs, structure = tree.flatten(output)
     return recording, outputs, structure, aux
-
-
-def _apart(output: Any, has_aux: bool) -> tuple[Any, Any]:
-    """What is differentiated, and what a function returns beside it."""
-    if not has_aux:
-        return output, None
-    if not isinstance(output, tuple) or len(output) != 2:
-        raise ShapeError("has_aux=True: the function must return a pair (value, aux)")
-    output, aux = output
-    return output, tree.map(lambda x: settle(x) if type(x) is Array else x, aux)
 
 
 def _value(x: Any) -> Any:

@@ -45,13 +45,20 @@ from minimeta.program.passes import PASSES, known, optimise
 from minimeta.program.profile import Profile, summarised
 from minimeta.program.program import Program, attempt
 from minimeta.program.purity import first_difference
-from minimeta.program.signature import SCALARS, Arguments, Signature, Static, difference, static_places
+from minimeta.program.signature import (
+    SCALARS,
+    Arguments,
+    Signature,
+    Static,
+    chosen_places,
+    difference,
+    static_places,
+    with_static,
+    without,
+)
 
 #: A function that was traced this often is probably given something that should not be part of its signature.
 _MANY_TRACES = 8
-
-#: Passes after which an operation of the user's has no result of its own.
-_HIDING = ("fold", "fuse")
 
 
 @overload
@@ -187,18 +194,15 @@ class Compiled:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._name = str(getattr(function, "__qualname__", repr(function)))
-        self._settings: dict[str, Any] = {
-            "static": static,
-            "enabled": enabled,
-            "check": check,
-            "check_finite": check_finite,
-            "passes": passes,
-        }
+        self._like = functools.partial(
+            Compiled, static=static, enabled=enabled, check=check, check_finite=check_finite, passes=passes
+        )
         self._static = static_places(function, static)
         self._enabled = enabled
         self._check = check
         self._check_finite = check_finite
-        self._passes = tuple(name for name in known(passes) if not (check_finite and name in _HIDING))
+        # What is fused has no result of its own to look at.
+        self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
         self._replayables: dict[Signature, _Replayable] = {}
         self._transformed: dict[Any, Compiled] = {}
         self._lock = threading.RLock()
@@ -259,13 +263,18 @@ class Compiled:
     def _newly_transformed(
         self, transform: Callable[..., Function], is_method: bool, options: tuple[Any, ...], named: dict[str, Any]
     ) -> Compiled:
-        @functools.wraps(self._function, updated=())
-        def of_method(instance: Any, *arguments: Any, **keywords: Any) -> Any:
-            method = types.MethodType(self._function, instance)
-            return transform(method, *options, **named)(*arguments, **keywords)
+        function, places = self._function, self._static
 
-        function = of_method if is_method else transform(self._function, *options, **named)
-        compiled = Compiled(function, **self._settings)
+        @functools.wraps(function, updated=())
+        def transformed(*arguments: Any, **keywords: Any) -> Any:
+            static = chosen_places(arguments, keywords, places)
+            arguments, keywords = without(arguments, keywords, static)
+            chosen = with_static(function, static)
+            if is_method:
+                chosen, arguments = functools.partial(chosen, arguments[0]), arguments[1:]
+            return transform(chosen, *options, **named)(*arguments, **keywords)
+
+        compiled = self._like(transformed)
         compiled._name = f"{transform.__name__.lstrip('_')}({self._name})"
         return compiled
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError, NonFiniteError
 from minimeta.program.executor import Executable, Instruction, Values
 
@@ -109,6 +109,7 @@ def _result(step: Step, operands: Sequence[Any]) -> Any:
     elif "line" in params:
         return tuple(_steps(params["line"], operands))
     value = by_kernel(step.primitive, *operands, **params)
-    if not isinstance(value, tuple) and not _is_finite(value):
+    is_new = not (isinstance(value, tuple) or step.primitive.view or step.primitive is PROJECT)
+    if is_new and not _is_finite(value):
         raise _Found(Instruction.of(step), ())
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -56,11 +56,9 @@ class Arguments(NamedTuple):
         """
         static: tuple[tuple[Place, Any, Any], ...] = ()
         if static_places:
-            everything = [*enumerate(positional), *keywords.items()]
-            chosen = [(place, x) for place, x in everything if place in static_places]
-            static = tuple([(place, tree.exact_type(_hashable(place, x)), x) for place, x in chosen])
-            positional = tuple([None if i in static_places else x for i, x in enumerate(positional)])
-            keywords = {name: None if name in static_places else x for name, x in keywords.items()}
+            chosen = chosen_places(positional, keywords, static_places)
+            static = tuple([(place, tree.exact_type(_hashable(place, x)), x) for place, x in chosen.items()])
+            positional, keywords = without(positional, keywords, chosen)
         leaves, structure = tree.flatten((*positional, keywords) if keywords else positional)
         return cls(leaves, structure, bool(keywords), static)
 
@@ -133,16 +131,36 @@ class Signature(NamedTuple):
 
     def function_of_trees(self, function: Function) -> Function:
         """A function of :meth:`trees`, its static arguments filled in."""
-        static = {place: value for place, _, value in self.static}
+        filled = with_static(function, {place: value for place, _, value in self.static})
+        return (lambda *arguments: filled(*arguments[:-1], **arguments[-1])) if self.keyworded else filled
 
-        def filled(*arguments: Any) -> Any:
-            positional, keywords = (arguments[:-1], arguments[-1]) if self.keyworded else (arguments, {})
-            return function(
-                *(static.get(i, x) for i, x in enumerate(positional)),
-                **{name: static.get(name, x) for name, x in keywords.items()},
-            )
 
-        return filled
+def chosen_places(positional: Sequence[Any], keywords: dict[str, Any], places: Collection[Place]) -> dict[Place, Any]:
+    """The arguments in these places."""
+    everything: list[tuple[Place, Any]] = [*enumerate(positional), *keywords.items()]
+    return {place: x for place, x in everything if place in places}
+
+
+def without(
+    positional: Sequence[Any], keywords: dict[str, Any], places: Collection[Place]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The same arguments with ``None``, a tree without leaves, in these places."""
+    return (
+        tuple([None if i in places else x for i, x in enumerate(positional)]),
+        {name: None if name in places else x for name, x in keywords.items()},
+    )
+
+
+def with_static(function: Function, static: dict[Place, Any]) -> Function:
+    """A function of the arguments of :func:`without`: static ones are filled in."""
+
+    def filled(*positional: Any, **keywords: Any) -> Any:
+        return function(
+            *(static.get(i, x) for i, x in enumerate(positional)),
+            **{name: static.get(name, x) for name, x in keywords.items()},
+        )
+
+    return filled
 
 
 def static_places(function: Function, static: Static) -> frozenset[Place]:
