@@ -15,28 +15,30 @@ image too. A region is what its body is; the body of a vmap counts for every ind
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.graph import StraightLine
 
 
-def operations(line: StraightLine) -> int:
-    """The floating-point operations of one run of a line."""
+def operations(line: StraightLine) -> Counter[str]:
+    """The floating-point operations of one run of a line, by the name of the primitive."""
     forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-    return sum(_of_step(step, [forms[i] for i in step.operands]) for step in line.steps)
-
-
-def _of_step(step: Step, operands: Sequence[Any]) -> int:
-    params, result = step.params, step.shape
-    if "line" in params:
-        count = params.get("count", 1)
-        sums = [y for y, is_sum in zip(result, params.get("summed", ()), strict=False) if is_sum]
-        return int(count * operations(params["line"]) + max(count - 1, 0) * sum(map(_size, sums)))
-    if step.primitive.elementwise:
-        return _size(result)
-    counted = _COUNTS.get(step.primitive.name)
-    return counted(result, *operands, **params) if counted else 0
+    found: Counter[str] = Counter()
+    for step in line.steps:
+        params, name = step.params, step.primitive.name
+        if "line" in params:
+            count = params.get("count", 1)
+            for inner, of_one in operations(params["line"]).items():
+                found[inner] += count * of_one
+            sums = [form for form, is_sum in zip(step.shape, params.get("summed", ()), strict=False) if is_sum]
+            found[name] += max(count - 1, 0) * sum(map(_size, sums))
+        elif step.primitive.elementwise:
+            found[name] += _size(step.shape)
+        elif name in _COUNTS:
+            found[name] += _COUNTS[name](step.shape, *(forms[i] for i in step.operands), **params)
+    return +found
 
 
 def _size(form: Any) -> int:

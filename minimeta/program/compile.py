@@ -38,7 +38,7 @@ from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
 from minimeta.errors import TracingError, user_line
-from minimeta.program.arithmetic import operations as arithmetic_operations
+from minimeta.program.arithmetic import operations
 from minimeta.program.executor import Executable
 from minimeta.program.finite import run_finite
 from minimeta.program.passes import PASSES, known, optimise
@@ -382,7 +382,7 @@ class Compiled:
             built - shortened,
             len(executable.instructions),
             executable.arena_bytes,
-            arithmetic_operations(program.line),
+            operations(program.line).total(),
         )
         return _Replayable(program, executable, stats)
 
