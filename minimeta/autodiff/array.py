@@ -205,10 +205,18 @@ class Array:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.trace is None and type(self.value) is np.ndarray:
             return np.array(self.value, dtype)  # Detached, as after stop_gradient: nothing is lost.
-        raise TracingError(
+        conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
-            "calls them), which would lose its derivative. Use minimeta's function of the same name, return the value "
-            "from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
+            "calls them)"
+        )
+        if type(self.value) is Abstract:
+            raise TracingError(
+                f"{conversion} while tracing: its value is not known. Use minimeta's function of the same name, or "
+                "compute with numpy outside and pass the result in"
+            )
+        raise TracingError(
+            f"{conversion}, which would lose its derivative. Use minimeta's function of the same name, return the "
+            "value from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
 
     # numpy's protocols: np.exp(x), np.sum(x) and the like find their answer (protocols.py)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
+import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -281,7 +282,7 @@ def fixed(x: Any, private: bool) -> NDArray[Any]:
     flags = x.flags
     value: NDArray[Any] = x
     if x.dtype not in COMPUTABLE or not flags.aligned:
-        value = np.array(x, dtype=_native(x.dtype), order="C")
+        value = np.array(x, dtype=_native(x), order="C")
     elif private and (flags.writeable or x.base is not None):
         value = x.copy(order="K")
     return value
@@ -291,15 +292,24 @@ def fixed(x: Any, private: bool) -> NDArray[Any]:
 COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
 
 
-def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The same dtype in the machine's byte order."""
-    native = dtype.newbyteorder("=")
-    if native not in COMPUTABLE:
+#: What draws random numbers, and is no array.
+GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+
+
+def _native(x: NDArray[Any]) -> np.dtype[Any]:
+    """The dtype of an array in the machine's byte order."""
+    native = x.dtype.newbyteorder("=")
+    if native in COMPUTABLE:
+        return native
+    if x.dtype == object and isinstance(x.flat[0] if x.size else None, GENERATORS):
         raise DtypeError(
-            f"an array of dtype {dtype.name}: float32 and float64 compute, integers and bool index and select; "
-            "convert with astype"
+            "a random generator where an array is expected. Draw from it, outside of a compiled function, and pass the "
+            "arrays in: what is drawn while tracing is a constant ever after"
         )
-    return native
+    raise DtypeError(
+        f"an array of dtype {native.name}: float32 and float64 compute, integers and bool index and select; "
+        "convert with astype"
+    )
 
 
 def _contains_array(x: Any) -> bool:

@@ -7,7 +7,6 @@ which it depends on the form alone. Two calls of equal signatures run the same p
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.derivatives import Function
-from minimeta.autodiff.primitive import COMPUTABLE, fixed
+from minimeta.autodiff.primitive import COMPUTABLE, GENERATORS, fixed
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
 Place: TypeAlias = int | str
@@ -25,7 +24,6 @@ Static: TypeAlias = Place | Sequence[Place]
 
 SCALARS = (float, int, bool)
 
-_GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -87,7 +85,7 @@ class Arguments(NamedTuple):
 
     def _explained(self, number: int, error: DtypeError) -> Exception:
         place = _leaf_names(self.structure, self.keyworded, len(self.leaves))[number]
-        if isinstance(self.leaves[number], _GENERATORS):
+        if isinstance(self.leaves[number], GENERATORS):
             return TracingError(_generator_in(place))
         reason = str(error).partition("\n")[0]
         return DtypeError(
@@ -187,7 +185,7 @@ def static_places(function: Function, static: Static) -> frozenset[Place]:
 
 
 def _hashable(place: Place, x: Any) -> Any:
-    if isinstance(x, _GENERATORS):
+    if isinstance(x, GENERATORS):
         raise TracingError(_generator_in(place))
     try:
         hash(x)

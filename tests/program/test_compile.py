@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import gc
 import pickle
+import random
 import subprocess
 import threading
 import warnings
@@ -517,6 +518,45 @@ def test_what_is_no_array_is_named() -> None:
         mm.compile(lambda x: x)(np.ones(3, complex))
     with pytest.raises(DtypeError, match="dtype str"):
         mm.compile(lambda x: (x, "aux"))(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, rng: x * rng,
+        lambda x, rng: rng + x,
+        lambda x, rng: np.add(x, rng),  # noqa: PLW0108 (its keyword is not a ufunc's)
+        lambda x, rng: mm.where(x > 0.0, x, rng),
+        lambda x, rng: (x, rng),
+    ],
+)
+def test_a_generator_that_enters_by_closure_is_refused_where_it_is_used(use: Function) -> None:
+    for rng in (np.random.default_rng(0), np.random.PCG64(0), random.Random(0)):
+        with pytest.raises(TypeError, match=r"a random generator where an array is expected.*outside") as caught:
+            mm.compile(functools.partial(use, rng=rng))(np.ones(3))
+        assert __file__ in str(caught.value)
+
+
+CONTROL_FLOW: dict[str, tuple[Function, str]] = {
+    "if": (lambda x: x if mm.sum(x) > 0 else -x, "the truth value"),
+    "while": (lambda x: next(iter(lambda: bool(mm.sum(x) > 0), True)), "the truth value"),
+    "sorted": (sorted, "the truth value"),
+    "float": (lambda x: mm.sin(float(x[0])), r"float\(\)"),
+    "range": (lambda x: [x for _ in range(mm.argmax(x))], r"int\(\)"),
+    "slice": (lambda x: x[: mm.argmax(x)], r"int\(\)"),
+    "mask": (lambda x: x[x > 0], "the shape of the result would depend on values"),
+    "numpy": (lambda x: np.asarray(x) + 1.0, "about to become a numpy array .* while tracing"),
+}
+
+
+@pytest.mark.parametrize("name", CONTROL_FLOW)
+def test_control_flow_on_values_names_the_users_line(name: str) -> None:
+    function, message = CONTROL_FLOW[name]
+    with pytest.raises((TracingError, IndexingError), match=message) as caught:
+        mm.compile(lambda x: function(x))(np.ones(3))  # noqa: PLW0108 (sorted is not the user's line)
+    assert f"\n  at {__file__}:" in str(caught.value)
+    with pytest.raises((TracingError, IndexingError), match=message):
+        mm.grad(mm.compile(lambda x: mm.sum(function(x))))(np.ones(3))
 
 
 def test_control_flow_on_values_is_an_error_but_for_eager_runs() -> None:
