@@ -2,5 +2,6 @@
 
 from minimeta.learners.learner import MetaGradient, MetaLearner
 from minimeta.learners.maml import MAML
+from minimeta.learners.reptile import Reptile
 
-__all__ = ["MAML", "MetaGradient", "MetaLearner"]
+__all__ = ["MAML", "MetaGradient", "MetaLearner", "Reptile"]
