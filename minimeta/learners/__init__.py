@@ -1,8 +1,19 @@
 """The meta-learners: one contract, a page of its paper each."""
 
+from minimeta.learners.baselines import FineTuning, NearestNeighbour, pretraining
 from minimeta.learners.learner import MetaGradient, MetaLearner
 from minimeta.learners.lstm import MetaLSTM
 from minimeta.learners.maml import MAML
-from minimeta.learners.reptile import Reptile
+from minimeta.learners.reptile import Reptile, outer_step
 
-__all__ = ["MAML", "MetaGradient", "MetaLSTM", "MetaLearner", "Reptile"]
+__all__ = [
+    "MAML",
+    "FineTuning",
+    "MetaGradient",
+    "MetaLSTM",
+    "MetaLearner",
+    "NearestNeighbour",
+    "Reptile",
+    "outer_step",
+    "pretraining",
+]
