@@ -10,6 +10,7 @@
 // that is under way has an arena of its own, so one program runs on several threads at once.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -44,9 +45,27 @@ struct Place {
   int ndim;
 };
 
+class Map;  // map.hpp
+class Program;
+
+// A kernel of one result, or a program for every index of several operands, of several results.
 struct Step {
   const Kernel* kernel;
-  Index operands, first;  // places[first] and so on; the result's follows the operands'
+  const Map* map;
+  Index operands, results, first;  // places[first] and so on; the results' follow the operands'
+};
+
+// What is watched while a program runs: how long each step takes, on all threads together, and whether results are finite.
+struct Watch {
+  Watch(const Program& program, bool check_finite);
+  const bool check_finite;
+  std::vector<std::atomic<Index>> nanoseconds;
+  std::vector<std::unique_ptr<Watch>> bodies;  // of those steps that run a program
+};
+
+// A result is not finite. The path is its step; or a step that runs a program, the index, and the step inside.
+struct NonFinite : std::exception {
+  std::vector<Index> path;
 };
 
 struct Options {
@@ -60,6 +79,13 @@ class Builder {
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // of memory that outlives the program
   Index add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+  std::vector<Index> add_map(std::unique_ptr<Map> map, std::vector<Index> operands);
+  Index steps() const { return static_cast<Index>(steps_.size()); }
+
+  Builder();
+  Builder(Builder&&);
+  Builder& operator=(Builder&&);
+  ~Builder();
 
  private:
   friend class Program;
@@ -72,21 +98,26 @@ class Builder {
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
   void add_place(const View& view, Index buffer);
+  void add_places(const std::vector<Index>& operands, const std::vector<View>& views);
   Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
 
   std::vector<Value> values_;
   std::vector<View> operands_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<std::unique_ptr<Map>> maps_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
   std::vector<Index> table_;
 };
 
 class Program {
+  struct Workspace;
+
  public:
-  // An output that is no step's own result (an operand, a constant, a view), or is one twice, is copied at the end.
-  Program(Builder builder, const std::vector<Index>& outputs, const Options& options);
+  // An output that is no step's own result (an operand, a constant, a view), or is one twice, is copied at the end. An
+  // output that is `kept` stays in the arena, for whoever runs the program to read.
+  Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept, const Options& options);
   ~Program();
 
   // Contiguous arrays, in order.
@@ -95,17 +126,30 @@ class Program {
   Index instructions() const { return static_cast<Index>(steps_.size()); }
   Index arena_bytes() const { return arena_bytes_; }
 
-  void run(const std::vector<char*>& operands, const std::vector<char*>& outputs) const;
+  const std::vector<Step>& steps() const { return steps_; }
+
+  // One run under way: its arena, and where the caller's arrays are.
+  class Run {
+   public:
+    explicit Run(const Program& program);
+    ~Run();
+    void set_operand(std::size_t i, char* data) const;
+    void set_output(std::size_t j, char* data) const;
+    const char* output(std::size_t j) const;
+    void replay(Watch* watch = nullptr) const;
+
+   private:
+    template <bool watched> void replay_steps(Watch* watch) const;
+    const Program& program_;
+    std::unique_ptr<Workspace> workspace_;
+  };
 
  private:
-  struct Workspace;
-  std::unique_ptr<Workspace> borrow() const;
-  void replay(Workspace& workspace) const;
-
   std::vector<View> operands_, outputs_;
   std::vector<Index> operand_buffers_, output_buffers_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<std::unique_ptr<Map>> maps_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
   std::vector<Index> table_;

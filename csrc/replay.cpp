@@ -10,6 +10,7 @@
 #include "elementwise.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
+#include "map.hpp"
 #include "matmul.hpp"
 #include "pooling.hpp"
 #include "program.hpp"
@@ -281,17 +282,42 @@ Owned bind(const std::string& name, std::size_t operands, const py::dict& parame
 class PyProgram {
  public:
   PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs, const Options& options)
-      : constants_(std::move(constants)), program_(std::move(builder), outputs, options) {}
+      : constants_(std::move(constants)),
+        program_(std::move(builder), outputs, std::vector<bool>(outputs.size()), options) {}
 
   Index instructions() const { return program_.instructions(); }
   Index arena_bytes() const { return program_.arena_bytes(); }
 
-  py::list run(const py::list& arrays) const {
+  py::list run(const py::list& arrays) const { return run(arrays, nullptr); }
+
+  // The outputs, how long each step took, and the path to the first result that is not finite, if that is asked for.
+  py::tuple watch(const py::list& arrays, bool check_finite) const {
+    Watch watch(program_, check_finite);
+    try {
+      const py::list outputs = run(arrays, &watch);
+      return py::make_tuple(outputs, times(watch), py::list());
+    } catch (const NonFinite& found) {
+      py::list path;
+      for (const Index i : found.path) path.append(i);
+      return py::make_tuple(py::list(), times(watch), path);
+    }
+  }
+
+ private:
+  static py::list times(const Watch& watch) {
+    py::list rows;
+    for (std::size_t i = 0; i < watch.bodies.size(); ++i)
+      rows.append(py::make_tuple(watch.nanoseconds[i].load(),
+                                 watch.bodies[i] ? py::object(times(*watch.bodies[i])) : py::object(py::none())));
+    return rows;
+  }
+
+  py::list run(const py::list& arrays, Watch* watch) const {
     const std::vector<View>& wanted = program_.operands();
     if (arrays.size() != wanted.size())
       throw std::invalid_argument("program: " + std::to_string(wanted.size()) + " operands, not " +
                                   std::to_string(arrays.size()));
-    std::vector<char*> operands, outputs;
+    const Program::Run run(program_);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       View x;
       read(x, "program", "an operand", arrays[i]);
@@ -299,25 +325,31 @@ class PyProgram {
       require_same_shape("program", x, wanted[i]);
       if (count(x) > 0 && !std::equal(x.strides, x.strides + x.ndim, wanted[i].strides))
         throw std::invalid_argument("program: operands must be contiguous");
-      operands.push_back(x.data);
+      run.set_operand(i, x.data);
     }
     py::list results;
-    for (View result : program_.outputs()) {
+    for (std::size_t j = 0; j < program_.outputs().size(); ++j) {
+      View result = program_.outputs()[j];
       results.append(allocate(result));
-      outputs.push_back(result.data);
+      run.set_output(j, result.data);
     }
     const py::gil_scoped_release release;
-    program_.run(operands, outputs);
+    run.replay(watch);
     return results;
   }
 
- private:
   std::vector<py::object> constants_;
   Program program_;
 };
 
 class PyBuilder {
  public:
+  PyBuilder(bool reuse_memory, bool poison) : options_{reuse_memory, poison} {}
+
+  bool reuse_memory() const { return options_.reuse_memory; }
+  bool poison() const { return options_.poison; }
+  Index steps() const { return builder_.steps(); }
+
   Index add_operand(const std::string& dtype, py::handle sides) {
     Shape shape;
     read(shape, "program", "shape", sides);
@@ -335,10 +367,24 @@ class PyBuilder {
     return builder_.add_step(bind(name, operands.size(), parameters), numbers(operands));
   }
 
+  // The numbers of the results, and how many steps the body has. It is empty afterwards.
+  py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
+                    const py::tuple& summed, Index count, Index group) {
+    constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
+    const std::vector<bool> sums = truths(summed);
+    auto program = std::make_unique<Program>(std::exchange(body.builder_, {}), numbers(outputs), sums, options_);
+    const Index steps = program->instructions();
+    const std::vector<Index> values = builder_.add_map(
+        std::make_unique<Map>(std::move(program), truths(mapped), sums, count, group), numbers(operands));
+    py::tuple results(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) results[i] = values[i];
+    return py::make_tuple(results, steps);
+  }
+
   // The builder is empty afterwards.
-  std::unique_ptr<PyProgram> build(const py::tuple& outputs, bool reuse_memory, bool poison) {
+  std::unique_ptr<PyProgram> build(const py::tuple& outputs) {
     return std::make_unique<PyProgram>(std::exchange(builder_, {}), std::exchange(constants_, {}), numbers(outputs),
-                                       Options{reuse_memory, poison});
+                                       options_);
   }
 
  private:
@@ -347,7 +393,13 @@ class PyBuilder {
     for (const py::handle value : values) numbers.push_back(py::cast<Index>(value));
     return numbers;
   }
+  static std::vector<bool> truths(const py::tuple& values) {
+    std::vector<bool> truths;
+    for (const py::handle value : values) truths.push_back(py::cast<bool>(value));
+    return truths;
+  }
 
+  Options options_;
   Builder builder_;
   std::vector<py::object> constants_;
 };
@@ -360,13 +412,21 @@ void define_programs(py::module_& m) {
   py::class_<PyProgram>(m, "Program", py::module_local(), "Kernels in a row, replayed.")
       .def_property_readonly("instructions", &PyProgram::instructions)
       .def_property_readonly("arena_bytes", &PyProgram::arena_bytes)
-      .def("run", &PyProgram::run, arg("operands"), "Fresh outputs for contiguous operands.");
+      .def("run", py::overload_cast<const py::list&>(&PyProgram::run, py::const_), arg("operands"),
+           "Fresh outputs for contiguous operands.")
+      .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
+           "Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite.");
   py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
-      .def(py::init<>())
+      .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
+      .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)
+      .def_property_readonly("poison", &PyBuilder::poison)
+      .def_property_readonly("steps", &PyBuilder::steps)
       .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
       .def("add_constant", &PyBuilder::add_constant, arg("array"), "An array that nobody writes to.")
       .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"))
-      .def("build", &PyBuilder::build, arg("outputs"), arg("reuse_memory"), arg("poison"));
+      .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
+           arg("count"), arg("group"), "A program for every index of the operands that are mapped: its results, the number of its steps.")
+      .def("build", &PyBuilder::build, arg("outputs"));
 }
 
 }  // namespace minimeta

@@ -10,8 +10,8 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
 
-A region (``rematerialize``, ``custom_vjp``) is one instruction here and stays as it is: to compute again is what it is
-for, so two equal ones are two.
+A region (``rematerialize``, ``custom_vjp``, ``vmap``) is one instruction, and its body a line that is shortened by
+itself. To compute again is what a region is for, so two equal ones are two; what nobody takes of it is not computed.
 
 With an alias or a copy replaced by its operand, two outputs may be one value, or an operand: whoever runs a program
 returns outputs in memory of their own.
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.program import Program
 
@@ -42,10 +42,45 @@ def eliminate(line: StraightLine) -> StraightLine:
     for name in reversed(steps):
         if name in needed:
             needed.update(steps[name].operands)
-    return _numbered(
-        line,
-        {name: value for name, value in constants.items() if name in needed},
-        {name: step for name, step in steps.items() if name in needed},
+    kept = {name: step for name, step in steps.items() if name in needed}
+    taken: dict[int, set[int]] = {}
+    for step in kept.values():
+        if step.primitive is PROJECT:
+            taken.setdefault(step.operands[0], set()).add(step.params["place"])
+    order = {name: sorted(places) for name, places in taken.items() if "rule" not in kept[name].params}
+    for name, places in order.items():
+        kept[name] = _narrowed(kept[name], places)
+    for name, step in kept.items():
+        if step.primitive is PROJECT and step.operands[0] in order:
+            place = order[step.operands[0]].index(step.params["place"])
+            kept[name] = step if place == step.params["place"] else step._replace(params={"place": place})
+    return _numbered(line, {name: value for name, value in constants.items() if name in needed}, kept)
+
+
+def _narrowed(region: Step, places: list[int]) -> Step:
+    """A region of these results alone, without the operands that its body does not use."""
+    body: StraightLine = region.params["line"]
+    used = {i for step in body.steps for i in step.operands} | {body.outputs[place] for place in places}
+    operands = [i for i in range(len(body.operands)) if i in used]
+    if len(places) == len(body.outputs) and len(operands) == len(body.operands):
+        return region
+    first = len(body.operands)
+    values = range(first, first + len(body.constants) + len(body.steps))
+    number = {old: new for new, old in enumerate((*operands, *values))}
+    body = StraightLine(
+        tuple(body.operands[i] for i in operands),
+        body.constants,
+        tuple(_renamed(step, number) for step in body.steps),
+        tuple(number[body.outputs[place]] for place in places),
+    )
+    params = {**region.params, "line": body}
+    if "mapped" in params:
+        params["mapped"] = tuple(params["mapped"][i] for i in operands)
+        params["summed"] = tuple(params["summed"][place] for place in places)
+    return region._replace(
+        operands=tuple(region.operands[i] for i in operands),
+        params=params,
+        shape=tuple(region.shape[place] for place in places),
     )
 
 
@@ -140,8 +175,22 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     while line is not before:
         before = line
         for name in wanted:
-            line = _BY_NAME[name](line)
+            line = _everywhere(_BY_NAME[name], line)
     return dataclasses.replace(program, line=line)
+
+
+def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightLine) -> StraightLine:
+    """The line rewritten, and before it the bodies of its regions."""
+    steps = []
+    for step in line.steps:
+        if _is_region(step):
+            body = _everywhere(rewrite, step.params["line"])
+            if body is not step.params["line"]:
+                step = step._replace(params={**step.params, "line": body})  # noqa: PLW2901 (the same step)
+        steps.append(step)
+    if list(map(id, steps)) != list(map(id, line.steps)):
+        line = line._replace(steps=tuple(steps))
+    return rewrite(line)
 
 
 def known(passes: Collection[str]) -> tuple[str, ...]:
