@@ -2,7 +2,8 @@
 
 from minimeta.tasks import omniglot
 from minimeta.tasks.images import FewShot
+from minimeta.tasks.shuffled import Shuffled
 from minimeta.tasks.sinusoid import Sinusoid
 from minimeta.tasks.task import Examples, Task, TaskDistribution, unstack
 
-__all__ = ["Examples", "FewShot", "Sinusoid", "Task", "TaskDistribution", "omniglot", "unstack"]
+__all__ = ["Examples", "FewShot", "Shuffled", "Sinusoid", "Task", "TaskDistribution", "omniglot", "unstack"]
