@@ -5,10 +5,15 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta info [flags]                  say what is installed and which data is found
        minimeta --help | --version
 
-LEARNER   maml      model-agnostic meta-learning, second order
-          fomaml    its first-order approximation
-TASK      sinusoid  regression on sinusoids
-          omniglot  few-shot classification of handwritten characters (needs data, see --data)
+LEARNER   maml         model-agnostic meta-learning, second order
+          fomaml       its first-order approximation
+          reptile      Reptile
+          lstm         the LSTM meta-learner
+          pretraining  baseline: one model for all tasks, fine-tuned (sinusoid)
+          finetuning   baseline: each task from random parameters, at the best fixed rate
+          nearest      baseline: the nearest neighbour
+TASK      sinusoid     regression on sinusoids
+          omniglot     few-shot classification of handwritten characters (needs data, see --data)
 
 Each command explains its flags: minimeta train maml sinusoid --help
 

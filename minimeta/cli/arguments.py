@@ -110,7 +110,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         If a file holds unknown settings or is for another learner or task, a value is out of range, or there is
         nothing to resume.
     """
-    preset = PRESETS[task]
+    preset = PRESETS[learner, task]
     # One flat list of flags: no prefix tells the options from the preset's settings.
     flat = tyro.conf.arg(name="")
     kind = dataclasses.make_dataclass(

@@ -12,15 +12,15 @@ from minimeta.cli.info import info
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
 from minimeta.training.configuration import suggestion
-from minimeta.training.presets import ORDER, PRESETS, LearnerName
+from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
     match _choose("command", command, ["train", "evaluate", "info"]), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
-            learner = _choose("learner", learner, list(ORDER))
-            task = _choose("task", task, list(PRESETS))
+            learner = _choose("learner", learner, list(LEARNERS))
+            task = _choose(f"task for {learner}", task, [task for name, task in PRESETS if name == learner])
             return train(parse_training(cast(LearnerName, learner), task, flags))
         case "evaluate", flags:
             return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))

@@ -115,12 +115,13 @@ class MetaLSTM:
     recurrence
         What the gates are given of the step before: ``"pre_sigmoid"`` as in the released code, or ``"post_sigmoid"`` as
         in the paper.
-    gradient_scale
-        What ``g_t`` is multiplied by. The released code divides the gradient of the mean loss by the size of the batch
-        once more: the number of support examples, inverted.
+    divide_gradient
+        Whether ``g_t`` is the gradient of the loss divided by the number of support examples, though the loss is a mean
+        over them already, as in the released code.
     forget_bias, input_bias
-        Ranges that ``b_F`` and ``b_I`` are drawn from, uniformly: the initial ``f`` is nearly 1, the initial ``i`` a
-        small learning rate. (Over T steps ``theta`` shrinks by ``f^T``: with the released range to 0.86 to 0.95 in 8.)
+        Lower and upper end of the ranges that ``b_F`` and ``b_I`` are drawn from, uniformly: the initial ``f`` is
+        nearly 1, the initial ``i`` a small learning rate. (Over T steps ``theta`` shrinks by ``f^T``: in 8, with the
+        released ranges, to between 0.86 and 0.95.)
     momentum
         ``m``, the weight of the newest batch in the running statistics; None to normalise by the statistics of the
         batch at hand in evaluation too.
@@ -139,9 +140,9 @@ class MetaLSTM:
     order: int = 1
     hidden: int = 20
     recurrence: Literal["pre_sigmoid", "post_sigmoid"] = "pre_sigmoid"
-    gradient_scale: float = 1.0
-    forget_bias: tuple[float, float] = (4.0, 5.0)
-    input_bias: tuple[float, float] = (-5.0, -4.0)
+    divide_gradient: bool = False
+    forget_bias: Sequence[float] = (4.0, 5.0)
+    input_bias: Sequence[float] = (-5.0, -4.0)
     momentum: float | None = None
     metrics: Mapping[str, Judgement] = field(default_factory=dict)
 
@@ -156,8 +157,10 @@ class MetaLSTM:
             raise ConfigurationError(
                 f"MetaLSTM: recurrence={self.recurrence!r} must be 'pre_sigmoid' or 'post_sigmoid'"
             )
-        if not 0 < self.gradient_scale < math.inf:
-            raise ConfigurationError(f"MetaLSTM: gradient_scale={self.gradient_scale} must be positive and finite")
+        for name in ("forget_bias", "input_bias"):
+            ends = getattr(self, name)
+            if len(ends) != 2 or not -math.inf < ends[0] <= ends[1] < math.inf:
+                raise ConfigurationError(f"MetaLSTM: {name}={tuple(ends)} must be (low, high) with low <= high, finite")
         if self.momentum is not None and not 0 < self.momentum <= 1:
             raise ConfigurationError(f"MetaLSTM: momentum={self.momentum} must be in (0, 1], or None")
         if self.momentum is not None and self.model.apply_with_statistics is None:
@@ -171,7 +174,7 @@ class MetaLSTM:
         def small(*shape: int) -> Any:
             return rng.uniform(-0.01, 0.01, shape).astype(dtype)
 
-        biases = [rng.uniform(*self.forget_bias), rng.uniform(*self.input_bias)]
+        biases = [rng.uniform(low, high) for low, high in (self.forget_bias, self.input_bias)]
         return {
             "initial": initial,
             "layer": {"weight": small(4 * self.hidden, 4 + self.hidden), "bias": small(4 * self.hidden)},
@@ -221,7 +224,8 @@ class MetaLSTM:
         if self.order == 1:
             parameters = stop_gradient(parameters)
         (value, statistics), gradient = value_and_grad(loss, has_aux=True)(parameters)
-        return value, statistics, self.gradient_scale * _row(gradient)
+        row = _row(gradient)
+        return value, statistics, row / float(support.inputs.shape[0]) if self.divide_gradient else row
 
     def _update(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
         """One step of both layers; a state of None is a state of zeros."""
