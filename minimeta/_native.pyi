@@ -239,6 +239,15 @@ class Builder:
         """An array that nobody writes to."""
 
     def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> int: ...
+    def add_fused(
+        self,
+        operands: tuple[int, ...],
+        operations: tuple[tuple[str, tuple[int, ...]], ...],
+        values: tuple[int, ...],
+        sums: tuple[tuple[int, int, bool, bool], ...],
+    ) -> tuple[int, ...]:
+        """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
+
     def add_map(
         self,
         body: Builder,

@@ -116,7 +116,8 @@ def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[An
     return backward(recording, recording.output, cotangents)
 
 
-def _rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+    """The ordinary derivative of a region's body, which is computed again."""
     return _replay(line, operands, cotangents)
 
 
@@ -185,7 +186,7 @@ def no_sample(draw: Any) -> Any:
 
 # Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
 _REMATERIALIZE = Primitive(
-    "rematerialize", _forms, _running(by_reference), _rematerialize_rule, no_sample, _running(by_kernel)
+    "rematerialize", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel)
 )
 _CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, no_sample, _running(by_kernel))
 PROJECT = Primitive("project", _pick, _pick, (_project_rule,), no_sample, _pick)

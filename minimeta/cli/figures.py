@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.operations import softmax
 from minimeta.errors import MissingExtraError
+from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
-from minimeta.training.files import write_atomically
 from minimeta.training.presets import Experiment
 from minimeta.training.randomness import evaluation_generator
 
@@ -99,15 +99,17 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
     """One row of panels per task, one panel per number of steps; a panel is one picture put together from tiles."""
     tasks = _ordered(experiment.evaluation_tasks)
     assert isinstance(tasks, FewShot)
-    height, width = tasks.images.shape[2:]
+    height, width, channels = tasks.image_shape
     shown = sorted({round(step) for step in np.linspace(0, steps, PANELS)})
     figure = _figure(2.6 * len(shown), 2.9 * TASKS)
     for index in range(TASKS):
         task = experiment.evaluation_tasks.sample(evaluation_generator(seed, index), 1)[0]
         outputs = _trajectory(experiment.learner, meta_parameters, task, task.query.inputs, steps)
+        # Colour is drawn as grey, and the first image of a class stands for it.
         by_class = np.argsort(task.support.targets, kind="stable")
-        support = task.support.inputs[by_class].reshape(tasks.ways, tasks.shots, height, width)[:, 0]
-        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width)[:, 0]
+        support = task.support.inputs[by_class].reshape(tasks.ways, tasks.shots, height, width, channels)
+        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width, channels)
+        support, query = (images[:, 0].mean(axis=-1) for images in (support, query))
         for panel, step in enumerate(shown, start=1):
             logits = outputs[step]
             probability = softmax(logits.reshape(tasks.ways, tasks.queries, tasks.ways)[:, 0], -1)

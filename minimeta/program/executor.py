@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
+from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError
 from minimeta.kernels import native
+from minimeta.program.fuse import FUSED
 
 Values = list[NDArray[Any]]
 
@@ -163,6 +165,8 @@ class _Writer:
         primitive, params = step.primitive, step.params
         if "mapped" in params:
             return self._map(step, operands)
+        if primitive is FUSED:
+            return self._fused(step, operands)
         if "line" in params:
             return tuple(self._written(params["line"], operands))
         if primitive is PROJECT:
@@ -174,6 +178,21 @@ class _Writer:
         result = self.builder.add_step(primitive.name, self._numbers(operands), params)
         self._label(Instruction(primitive.name, step.line))
         return result
+
+    def _fused(self, step: Step, operands: list[Any]) -> Any:
+        line: StraightLine = step.params["line"]
+        operations = tuple(
+            (inner.primitive.name, inner.operands) for inner in line.steps if inner.primitive.elementwise
+        )
+        first_sum = len(line.operands) + len(operations)
+        sums = tuple(
+            (inner.operands[0], len(inner.params["axes"]), inner.primitive is MEAN, inner.params["keepdims"])
+            for inner in line.steps[len(operations) :]
+        )
+        values = tuple(i for i in line.outputs if i < first_sum)
+        results = self.builder.add_fused(self._numbers(operands), operations, values, sums)
+        self._label(Instruction(step.primitive.name, step.line))
+        return results
 
     def _map(self, step: Step, operands: list[Any]) -> Any:
         params, count = step.params, step.params["count"]

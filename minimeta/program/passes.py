@@ -7,6 +7,8 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
     deduplicate   give equal definitions one name
     simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice
 
+and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
+
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
 
@@ -29,6 +31,7 @@ import numpy as np
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
+from minimeta.program.fuse import FUSED, fuse
 from minimeta.program.program import Program
 
 #: Bytes of a result that is kept as a constant even where its operands are smaller.
@@ -143,6 +146,7 @@ _BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
     "fold": fold,
     "deduplicate": deduplicate,
     "simplify": simplify,
+    "fuse": fuse,
 }
 
 #: The names of all passes.
@@ -175,7 +179,10 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     while line is not before:
         before = line
         for name in wanted:
-            line = _everywhere(_BY_NAME[name], line)
+            if name != "fuse":
+                line = _everywhere(_BY_NAME[name], line)
+    if "fuse" in wanted:  # Last, and once: the others do not look inside a group.
+        line = _everywhere(fuse, line)
     return dataclasses.replace(program, line=line)
 
 
@@ -183,7 +190,7 @@ def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightL
     """The line rewritten, and before it the bodies of its regions."""
     steps = []
     for step in line.steps:
-        if _is_region(step):
+        if _is_region(step) and step.primitive is not FUSED:
             body = _everywhere(rewrite, step.params["line"])
             if body is not step.params["line"]:
                 step = step._replace(params={**step.params, "line": body})  # noqa: PLW2901 (the same step)

@@ -2,8 +2,8 @@
 
 Each preset is a frozen dataclass whose defaults are the experiment and whose every setting says where it comes from,
 the paper or the code released with it; where the two differ a preset says which it follows, and the other value is a
-setting away. What a benchmark's tasks and network are is written once, in a file of its own (``sinusoid``,
-``omniglot``), and so is what a learner needs (``learners``, ``baselines``); a preset is one of each.
+setting away. What a benchmark's tasks and network are is written once (``sinusoid``; ``images`` for ``omniglot`` and
+``strokes``), and so is what a learner needs (``learners``, ``baselines``); a preset is one of each.
 
 Sources: C. Finn, P. Abbeel, S. Levine, *Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks*, ICML 2017,
 with cbfinn/maml; A. Nichol, J. Achiam, J. Schulman, *On First-Order Meta-Learning Algorithms*, 2018 (arXiv:1803.02999),
@@ -17,6 +17,7 @@ import dataclasses
 from typing import Any
 
 from minimeta.training.presets.experiment import EvaluationSettings, Experiment, LearnerName, Preset
+from minimeta.training.presets.images import ImageEvaluationSettings
 from minimeta.training.presets.omniglot import (
     FineTuningOmniglotPreset,
     LSTMOmniglotPreset,
@@ -32,6 +33,13 @@ from minimeta.training.presets.sinusoid import (
     ReptileSinusoidPreset,
     SinusoidPreset,
 )
+from minimeta.training.presets.strokes import (
+    FineTuningStrokesPreset,
+    LSTMStrokesPreset,
+    NearestStrokesPreset,
+    ReptileStrokesPreset,
+    StrokesPreset,
+)
 
 _ALL: tuple[Preset, ...] = (
     SinusoidPreset(),
@@ -45,6 +53,11 @@ _ALL: tuple[Preset, ...] = (
     LSTMOmniglotPreset(),
     FineTuningOmniglotPreset(),
     NearestOmniglotPreset(),
+    StrokesPreset(),
+    ReptileStrokesPreset(),
+    LSTMStrokesPreset(),
+    FineTuningStrokesPreset(),
+    NearestStrokesPreset(),
 )
 
 PRESETS: dict[tuple[LearnerName, str], Preset] = {
@@ -53,7 +66,6 @@ PRESETS: dict[tuple[LearnerName, str], Preset] = {
 """The experiments by learner and task."""
 
 LEARNERS: tuple[LearnerName, ...] = tuple(dict.fromkeys(learner for learner, _ in PRESETS))
-TASKS: tuple[str, ...] = tuple(dict.fromkeys(task for _, task in PRESETS))
 
 
 def fingerprint(learner: LearnerName, preset: Preset) -> dict[str, Any]:
@@ -71,16 +83,13 @@ def fingerprint(learner: LearnerName, preset: Preset) -> dict[str, Any]:
 __all__ = [
     "LEARNERS",
     "PRESETS",
-    "TASKS",
     "EvaluationSettings",
     "Experiment",
-    "LSTMOmniglotPreset",
-    "LSTMSinusoidPreset",
+    "ImageEvaluationSettings",
     "LearnerName",
     "OmniglotPreset",
     "Preset",
-    "ReptileOmniglotPreset",
-    "ReptileSinusoidPreset",
     "SinusoidPreset",
+    "StrokesPreset",
     "fingerprint",
 ]

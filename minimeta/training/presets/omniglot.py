@@ -9,105 +9,25 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.nn import Model, accuracy, conv4, cross_entropy, mlp
-from minimeta.tasks import FewShot, omniglot
-from minimeta.training.configuration import require, setting
+from minimeta.tasks import Split, omniglot
+from minimeta.training.configuration import setting
 from minimeta.training.presets.baselines import FineTuningSettings, NearestSettings
-from minimeta.training.presets.experiment import EvaluationSettings, Preset, Problem
+from minimeta.training.presets.images import ImageEvaluationSettings, ImageSettings
 from minimeta.training.presets.learners import LSTMSettings, MAMLSettings, ReptileSettings
 
 
-@dataclass(frozen=True)
-class ImageEvaluationSettings(EvaluationSettings):
-    """How the result is measured on images.
+class Omniglot:
+    """Where the characters come from."""
 
-    Raises
-    ------
-    ConfigurationError
-        If a value is out of range.
-    """
+    task: ClassVar[str] = "omniglot"
 
-    rotations: bool = setting(True, code="MAML: test classes are turned too; Reptile: they are not")
-    """Whether test classes are turned by random multiples of 90 degrees."""
-
-
-@dataclass(frozen=True)
-class ImageSettings(Preset):
-    """Tasks of images, and the network of either kind that learns them."""
-
-    evaluation: ImageEvaluationSettings
-    """How the result is measured."""
-    ways: int = setting(5, paper="5", code="5")
-    """Classes per task."""
-    shots: int = setting(1, paper="1", code="1")
-    """Support images per class of a training task."""
-    queries: int = setting(1, code="as many as shots")
-    """Query images per class of a training task."""
-    rotations: bool = setting(True, paper="multiples of 90 degrees", code="drawn per class and task")
-    """Whether training classes are turned by random multiples of 90 degrees."""
-    network: Literal["mlp", "conv4"] = setting("mlp", paper="both", code="conv4; mlp with --conv=False")
-    """Dense layers on pixels, or four convolutions of stride 2."""
-    hidden: tuple[int, ...] = setting((256, 128, 64, 64), paper="256 128 64 64", code="256 128 64 64")
-    """Widths of the hidden layers of mlp, each followed by batch normalisation on current statistics and ReLU."""
-    filters: int = setting(64, paper="64", code="64")
-    """Filters of each convolution of conv4, followed by the same."""
-    readout: Literal["mean", "flatten"] = setting("mean", code="mean")
-    """What the last layer of conv4 sees of the pixels left: their mean, or all of them."""
-    scale: bool = setting(False, code="False")
-    """Whether batch normalisation in conv4 has a factor beside the offset."""
-    initialiser: Literal["released", "he", "glorot", "truncated_normal"] = setting(
-        "released", code="mlp: truncated normal, standard deviation 0.01; conv4: Glorot, normal in the last layer"
-    )
-    """Distribution of the initial weights; `released` is truncated_normal for mlp and glorot for conv4."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, names="ways", at_least=2)
-        require(self, names="shots queries hidden filters", at_least=1)
-
-    @property
-    def run_name(self) -> str:
-        """Names the default run folder."""
-        return self.task if self.network == "mlp" else f"{self.task}-{self.network}"
-
-    def model(self) -> Model:
-        """Build the network."""
-        drawn: dict[str, str] = {"mlp": "truncated_normal", "conv4": "glorot"}
-        initialiser = drawn[self.network] if self.initialiser == "released" else self.initialiser
-        if self.network == "mlp":
-            return mlp((28 * 28, *self.hidden, self.ways), initialiser=initialiser, batch_norm=True)
-        return conv4(
-            (28, 28, 1),
-            self.ways,
-            filters=self.filters,
-            readout=self.readout,
-            scale=self.scale,
-            initialiser=initialiser,
-        )
-
-    def images(self, data: str | os.PathLike[str] | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Read the characters to train on and those to test on."""
+    def images(self, data: str | os.PathLike[str] | None) -> Split[NDArray[np.uint8]]:
+        """Read Omniglot."""
         return omniglot.split(omniglot.load(data))
 
-    def problem(self, data: str | os.PathLike[str] | None) -> Problem:
-        """Read the characters, and build tasks and network."""
-        training, testing = self.images(data)
-        flat, measured = self.network == "mlp", self.evaluation
-        return Problem(
-            self.model(),
-            last_layer=str(len(self.hidden)) if flat else "4",
-            loss=cross_entropy,
-            metrics={"accuracy": accuracy},
-            training_tasks=FewShot(training, self.ways, self.shots, self.queries, self.rotations, flat),
-            evaluation_tasks=FewShot(testing, self.ways, measured.shots, measured.queries, measured.rotations, flat),
-            metric=accuracy,
-            metric_name="accuracy",
-            ways=self.ways,
-        )
-
 
 @dataclass(frozen=True)
-class OmniglotPreset(MAMLSettings, ImageSettings):
+class OmniglotPreset(Omniglot, MAMLSettings, ImageSettings):
     """N-way K-shot Omniglot, Finn et al. 2017, section 5.2, with the network of either kind.
 
     Raises
@@ -129,8 +49,6 @@ class OmniglotPreset(MAMLSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=3)
     """The paper adapts by 3 steps in testing."""
 
-    task: ClassVar[str] = "omniglot"
-
     @property
     def published(self) -> str:
         """Table 1, for the network."""
@@ -145,7 +63,7 @@ class OmniglotPreset(MAMLSettings, ImageSettings):
 
 
 @dataclass(frozen=True)
-class ReptileOmniglotPreset(ReptileSettings, ImageSettings):
+class ReptileOmniglotPreset(Omniglot, ReptileSettings, ImageSettings):
     """N-way K-shot Omniglot, Nichol et al. 2018, section 6: 5-way 1-shot by the options of its released code.
 
     Raises
@@ -158,8 +76,10 @@ class ReptileOmniglotPreset(ReptileSettings, ImageSettings):
     """Support images per class of a training task: the pool that mini-batches come from."""
     queries: int = setting(1, code="none: training reports no loss")
     """Query images per class of a training task, for the reported loss alone."""
-    rotations: bool = setting(True, code="each class in four turns, 4,800 classes in all")
-    """Whether training classes are turned by random multiples of 90 degrees, drawn per class and task."""
+    rotations: bool = setting(True, code="training classes alone")
+    """Whether training classes are turned by multiples of 90 degrees."""
+    fixed_turns: bool = setting(True, code="True: 4,800 classes for training")
+    """Whether a turn makes a class of its own, once and for all, or is drawn anew for each class of each task."""
     network: Literal["mlp", "conv4"] = setting("conv4", paper="conv4", code="conv4")
     """Dense layers on pixels, or four convolutions of stride 2."""
     readout: Literal["mean", "flatten"] = setting("flatten", code="flatten")
@@ -191,8 +111,6 @@ class ReptileOmniglotPreset(ReptileSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=50, rotations=False)
     """50 steps, on characters that are not turned; the released code has 10,000 tasks."""
 
-    task: ClassVar[str] = "omniglot"
-
     @property
     def published(self) -> str:
         """Table 2, transductive."""
@@ -203,7 +121,7 @@ class ReptileOmniglotPreset(ReptileSettings, ImageSettings):
 
 
 @dataclass(frozen=True)
-class LSTMOmniglotPreset(LSTMSettings, ImageSettings):
+class LSTMOmniglotPreset(Omniglot, LSTMSettings, ImageSettings):
     """N-way K-shot Omniglot with the LSTM meta-learner, by the settings of Ravi and Larochelle 2017 for miniImageNet.
 
     Raises
@@ -231,8 +149,6 @@ class LSTMOmniglotPreset(LSTMSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=15, steps=8)
     """As many steps as in training, and the paper's 15 queries a class."""
 
-    task: ClassVar[str] = "omniglot"
-
     @property
     def published(self) -> str:
         """There is no table."""
@@ -240,7 +156,7 @@ class LSTMOmniglotPreset(LSTMSettings, ImageSettings):
 
 
 @dataclass(frozen=True)
-class FineTuningOmniglotPreset(FineTuningSettings, ImageSettings):
+class FineTuningOmniglotPreset(Omniglot, FineTuningSettings, ImageSettings):
     """N-way K-shot Omniglot, each task learned from random parameters at the best fixed rate.
 
     Raises
@@ -256,8 +172,6 @@ class FineTuningOmniglotPreset(FineTuningSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=10)
     """As many steps as rates are compared after."""
 
-    task: ClassVar[str] = "omniglot"
-
     @property
     def published(self) -> str:
         """There is no table."""
@@ -265,7 +179,7 @@ class FineTuningOmniglotPreset(FineTuningSettings, ImageSettings):
 
 
 @dataclass(frozen=True)
-class NearestOmniglotPreset(NearestSettings, ImageSettings):
+class NearestOmniglotPreset(Omniglot, NearestSettings, ImageSettings):
     """N-way K-shot Omniglot, each character taken for the one whose pixels are nearest.
 
     Raises
@@ -280,8 +194,6 @@ class NearestOmniglotPreset(NearestSettings, ImageSettings):
     """Training steps; there is nothing to train."""
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=0)
     """As for the other learners; it has no steps."""
-
-    task: ClassVar[str] = "omniglot"
 
     @property
     def published(self) -> str:
