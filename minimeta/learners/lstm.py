@@ -46,6 +46,7 @@ from minimeta.autodiff.operations import (
     concatenate,
     log,
     maximum,
+    pad,
     reshape,
     sigmoid,
     split,
@@ -55,12 +56,16 @@ from minimeta.autodiff.operations import (
 from minimeta.errors import ConfigurationError
 from minimeta.learners.learner import Judgement, MetaGradient, judge
 from minimeta.nn.models import Model
+from minimeta.program import vmap
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples, Task
 
 P = 10.0
 """``p`` of the preprocessing, as in the paper."""
+
+BLOCK = 2048
+"""How many coordinates are updated at once."""
 
 
 class Adapted(NamedTuple):
@@ -227,8 +232,26 @@ class MetaLSTM:
         row = _row(gradient)
         return value, statistics, row / float(support.inputs.shape[0]) if self.divide_gradient else row
 
-    def _update(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
-        """One step of both layers; a state of None is a state of zeros."""
+    def _update(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, Any]:
+        """One step of both layers; a state of None is a state of zeros.
+
+        Coordinates do not see each other, so many are updated block by block, each in the cache. What a block computes
+        on its way is computed again in the backward pass, and not kept.
+        """
+        count = theta.shape[1]
+        if count <= BLOCK:
+            return self._cell(meta_parameters, theta, loss, gradient, state)
+        blocks = -(-count // BLOCK)
+
+        def cut(row: Any) -> Any:
+            return reshape(pad(row, ((0, 0), (0, blocks * BLOCK - count))), (blocks, 1, BLOCK))
+
+        weights = {name: meta_parameters[name] for name in ("layer", "gates")}
+        axes = (None, 0, None, 0, None if state is None else 0)
+        theta, state = vmap(self._cell, axes)(weights, cut(theta), loss, cut(gradient), state)
+        return reshape(theta, (1, blocks * BLOCK))[:, :count], state
+
+    def _cell(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
         h, c = self._layer(meta_parameters["layer"], loss, gradient, state)
         # [F_t, I_t] = W [h_t, theta_{t-1}, (F_{t-1}, I_{t-1})] + b
         weight, bias = meta_parameters["gates"]["weight"], meta_parameters["gates"]["bias"]

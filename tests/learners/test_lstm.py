@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minimeta as mm
 from minimeta import nn
 from minimeta.errors import ConfigurationError
-from minimeta.learners import MAML, MetaLearner, MetaLSTM
+from minimeta.learners import MAML, MetaLearner, MetaLSTM, lstm
 from minimeta.learners.lstm import preprocess
 from minimeta.program import interpret, trace
 from minimeta.tasks import Examples, Task
@@ -227,6 +227,21 @@ def test_coordinates_share_weights_and_have_states_of_their_own() -> None:
     other = learner.adapt({**meta, "initial": meta["initial"][order]}, exchanged, 3)[-1].parameters
     assert_allclose(other, one[order], rtol=1e-12)
     assert len(np.unique(np.round(one - meta["initial"], 9))) == 5
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("size", [1, 4, 16])
+def test_coordinates_may_be_updated_in_blocks_of_any_size(size: int, order: int, monkeypatch: Any) -> None:
+    learner = learner_of(order, 3)
+    meta, task = drawn(learner, 8), wave(8)
+    whole, trajectory = learner.meta_gradient(meta, task), learner.adapt(meta, task.support, 3)
+    monkeypatch.setattr(lstm, "BLOCK", size)  # of 17 coordinates
+    blocks, in_blocks = learner.meta_gradient(meta, task), learner.adapt(meta, task.support, 3)
+    for one, other in zip(leaves((whole, trajectory)), leaves((blocks, in_blocks)), strict=True):
+        assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+    found, eager = (mm.compile(learner.meta_gradient, enabled=on)(meta, task) for on in (True, False))
+    for one, other in zip(leaves(found), leaves(eager), strict=True):
+        assert one.tobytes() == other.tobytes()
 
 
 # Preprocessing
