@@ -64,6 +64,9 @@ def softplus(x: _Array) -> _Array:
 def relu(x: _Array) -> _Array:
     """max(x, 0)."""
 
+def gate(x: _Array, y: _Array) -> _Array:
+    """Return y where x is positive, 0 elsewhere."""
+
 def add(x: _Array, y: _Array) -> _Array:
     """x + y."""
 

@@ -5,7 +5,8 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
     eliminate     drop what no output needs
     fold          compute now what is made of constants alone
     deduplicate   give equal definitions one name
-    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice
+    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice;
+                  and write one operation for two:  a + (-b)  as  a - b
 
 and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
 
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import FUSED, fuse
@@ -264,8 +266,12 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """A reshape of a reshape as one, and so for transposes and broadcasts."""
+    """A reshape of a reshape as one, and so for transposes and broadcasts; a sum with a negative as a difference."""
     name = step.primitive.name
+    if name == "add":
+        for x, y in (step.operands, step.operands[::-1]):
+            if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
+                return step._replace(primitive=SUBTRACT, operands=(x, *opposite.operands))
     inner = steps.get(step.operands[0]) if name in ("reshape", "transpose", "broadcast_to") else None
     if inner is None or inner.primitive is not step.primitive:
         return step

@@ -91,6 +91,7 @@ _EXPRESSIONS = {
     "broadcast_to": "np.broadcast_to({0}, {shape})",
     "concatenate": "np.concatenate([{operands}], {axis})",
     "copy": "{0}.copy()",
+    "gate": "np.where({0} > 0, {1}, 0)",
     "gather": "{0}[({rest},)]",
     "logical_not": "~{0}",
     "negative": "-{0}",

@@ -109,8 +109,8 @@ def test_nothing_is_left_to_find() -> None:
 def test_a_second_order_step_is_a_short_program() -> None:
     traced = sinusoid(2)
     program = trace(traced.function, *traced.arguments)
-    assert len(program.line.steps) == 133
-    assert len(optimise(program, EXACT).line.steps) == 119
+    assert len(program.line.steps) == 127
+    assert len(optimise(program, EXACT).line.steps) == 115
     assert sum(step.primitive.name != "project" for step in optimise(program).line.steps) < 90
 
 
