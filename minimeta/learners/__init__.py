@@ -1,6 +1,6 @@
 """The meta-learners: one contract, a page of its paper each."""
 
-from minimeta.learners.baselines import FineTuning, NearestNeighbour, pretraining
+from minimeta.learners.baselines import FineTuning, NearestNeighbour
 from minimeta.learners.learner import MetaGradient, MetaLearner
 from minimeta.learners.lstm import MetaLSTM
 from minimeta.learners.maml import MAML
@@ -15,5 +15,4 @@ __all__ = [
     "NearestNeighbour",
     "Reptile",
     "outer_step",
-    "pretraining",
 ]

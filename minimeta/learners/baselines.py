@@ -1,8 +1,10 @@
 """What meta-learning is compared with: learners that learn nothing of how to learn.
 
     joint pre-training      one model for all tasks together, then fine-tuned: what the tasks have in common
-    fine-tuning             no training before a task: gradient descent from random parameters, at the best fixed rate
+    fine-tuning             no training before a task: gradient descent from random parameters
     nearest neighbour       no parameters at all: what the most similar example of the support set says
+
+The first two descend at a fixed rate, which is what they learn of learning: the one that is best on average.
 
 They keep the contract of :mod:`minimeta.learners.learner`, so they are trained, evaluated and saved like the others, on
 the same tasks.
@@ -33,39 +35,25 @@ from minimeta.autodiff.operations import (
 )
 from minimeta.errors import ConfigurationError
 from minimeta.learners.learner import Judgement, MetaGradient, judge
-from minimeta.learners.maml import MAML
 from minimeta.nn.models import Model
-from minimeta.optim import Optimiser
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples, Task
 
 
-def pretraining(
-    model: Model,
-    loss: Judgement,
-    inner_learning_rate: float | None = None,
-    *,
-    inner_optimiser: Optimiser | None = None,
-    metrics: Mapping[str, Judgement] | None = None,
-) -> MAML:
-    """Joint pre-training with fine-tuning: MAML without a step of adaptation in training.
-
-    Its meta-gradient is ``grad L_Q(theta)``, so ``theta`` comes to minimise the mean loss over all tasks' examples
-    (*pretrained* in Finn et al. 2017, figures 2 and 3). In evaluation it adapts by gradient steps as MAML does. The
-    parameters are those of :class:`MAML`.
-    """
-    return MAML(model, loss, inner_learning_rate, 0, metrics=metrics or {}, inner_optimiser=inner_optimiser)
-
-
 @dataclass(frozen=True)
 class FineTuning:
-    """Gradient descent from one random initialisation, at the fixed rate that is best on average.
+    """Gradient descent from parameters that are the same for all tasks, at the fixed rate that is best on average.
 
-    What it learns in meta-training is which rate that is. The meta-parameters are a dict of ``initial``, the random
-    parameters, which stay as they are, and ``losses``, for each rate the running mean of the query loss it leads to:
-    with ``found`` that of a task, the gradient ``losses - found`` of ``(losses - found)**2 / 2``, to be followed by
-    ``sgd``. In evaluation the rate with the smallest mean is used.
+    The meta-parameters are a dict of
+
+    ``initial``
+        The parameters. They are random and stay so or, with ``pretrain``, are trained on all tasks together, without
+        adaptation: the gradient is that of ``L_Q(theta)`` (*pretrained* in Finn et al. 2017, figures 2 and 3).
+    ``losses``
+        For each rate the running mean of the query loss it leads to. With ``found`` that of a task the gradient is
+        ``losses - found``, of ``(losses - found)**2 / 2``, to be followed by ``sgd``. In evaluation the rate with the
+        smallest mean is used.
 
     Parameters
     ----------
@@ -77,6 +65,8 @@ class FineTuning:
         The rates to choose from.
     inner_steps
         After how many steps rates are compared.
+    pretrain
+        Whether the parameters are trained.
     diverged
         What a loss that is larger, or NaN, is counted as.
     metrics
@@ -92,6 +82,7 @@ class FineTuning:
     loss: Judgement
     rates: Sequence[float]
     inner_steps: int
+    pretrain: bool = False
     diverged: float = 1e6
     metrics: Mapping[str, Judgement] = field(default_factory=dict)
 
@@ -115,29 +106,32 @@ class FineTuning:
         return self.model.apply(adapted, inputs)
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """What the task says of each rate."""
-
-        def judged(parameters: Any) -> tuple[Any, dict[str, Any]]:
-            return judge(self.loss, self.metrics, self.predict(parameters, task.query.inputs), task.query.targets)
-
+        """What the task says of the parameters and of each rate."""
         initial, losses = meta_parameters["initial"], meta_parameters["losses"]
         found = []
         for rate in self.rates:
-            loss, _ = judged(self._descent(initial, task.support, self.inner_steps, rate)[-1])
+            loss = self._loss(self._descent(initial, task.support, self.inner_steps, rate)[-1], task.query)
             # Not minimum(loss, diverged): the smaller of NaN and a number is NaN.
             found.append(where(loss < self.diverged, loss, self.diverged))
-        gradient = {"initial": tree.map(lambda p: np.zeros(p.shape, p.dtype), initial), "losses": losses - stack(found)}
-        return MetaGradient(*judged(self.adapt(meta_parameters, task.support, self.inner_steps)[-1]), gradient)
+        trained = grad(self._loss)(initial, task.query) if self.pretrain else tree.map(_zeros, initial)
+        outputs = self.predict(self.adapt(meta_parameters, task.support, self.inner_steps)[-1], task.query.inputs)
+        judged = judge(self.loss, self.metrics, outputs, task.query.targets)
+        return MetaGradient(*judged, {"initial": trained, "losses": losses - stack(found)})
+
+    def _loss(self, parameters: Any, examples: Examples) -> Any:
+        return self.loss(self.predict(parameters, examples.inputs), examples.targets)
 
     def _descent(self, parameters: Any, support: Examples, steps: int, rate: Any) -> tuple[Any, ...]:
-        def loss(parameters: Any) -> Any:
-            return self.loss(self.predict(parameters, support.inputs), support.targets)
-
         trajectory = [parameters]
         for _ in range(steps):
-            at = trajectory[-1]
-            trajectory.append(tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), at, grad(loss)(at)))
+            gradient = grad(self._loss)(parameters, support)
+            parameters = tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), parameters, gradient)
+            trajectory.append(parameters)
         return tuple(trajectory)
+
+
+def _zeros(x: Any) -> Any:
+    return np.zeros(x.shape, x.dtype)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ SMALL = {
     "reptile": ["--inner-steps", "2", "--shots", "3", "--inner-batch", "2"],
     "lstm": ["--inner-steps", "2", "--lstm-hidden", "3"],
     "finetuning": ["--inner-steps", "2", "--rates", "0.01", "0.1"],
+    "pretraining": ["--rates", "0.01", "0.1"],
 }
 IMAGES = ["--ways", "3", "--network", "mlp", "--hidden", "8", "8", "--queries", "2", "--meta-batch", "2"]
 

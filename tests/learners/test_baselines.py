@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minimeta as mm
 from minimeta import nn, optim
 from minimeta.errors import ConfigurationError
-from minimeta.learners import MAML, FineTuning, MetaLearner, NearestNeighbour, pretraining
+from minimeta.learners import FineTuning, MetaLearner, NearestNeighbour
 from minimeta.tasks import Examples, Sinusoid, Task
 from minimeta.training import evaluate, fit
 
@@ -35,13 +35,19 @@ class Lines:
 
 
 def test_pretraining_minimises_the_loss_of_all_tasks_and_then_adapts() -> None:
-    learner = pretraining(LINE, nn.mean_squared_error, 0.1)
-    meta, task = {"slope": np.array([3.0])}, Lines().sample(np.random.default_rng(0), 1)[0]
+    learner = FineTuning(LINE, nn.mean_squared_error, (0.1, 0.9), 2, pretrain=True)
+    meta, task = (
+        {"initial": {"slope": np.array([3.0])}, "losses": np.zeros(2)},
+        Lines().sample(np.random.default_rng(0), 1)[0],
+    )
     slope = task.support.targets[0, 0]
     # d/ds (2 s - 2 slope)^2, at the initial parameters
-    assert_allclose(learner.meta_gradient(meta, task).gradient["slope"], [8 * (3 - slope)], rtol=1e-12)
-    state = fit(learner, Lines(), optim.sgd(0.02), iterations=400, meta_batch=8, seed=0)
-    assert abs(state.meta_parameters["slope"][0]) < 0.15  # the mean slope
+    found = learner.meta_gradient(meta, task).gradient
+    assert_allclose(found["initial"]["slope"], [8 * (3 - slope)], rtol=1e-12)
+    assert_allclose(found["losses"], [-4 * (3 - slope) ** 2 * left**4 for left in (0.8, -0.8)], rtol=1e-10)
+    optimiser = optim.by_part(initial=optim.sgd(0.02), losses=optim.sgd(0.1))
+    state = fit(learner, Lines(), optimiser, iterations=400, meta_batch=8, seed=0)
+    assert abs(state.meta_parameters["initial"]["slope"][0]) < 0.15  # the mean slope
     result = evaluate(learner, state.meta_parameters, Lines(), metric=nn.mean_squared_error, steps=2, count=50)
     assert_allclose(result.values[:, 2], result.values[:, 0] * 0.8**4, rtol=1e-10)
 
@@ -110,24 +116,6 @@ def test_a_known_example_is_its_own_nearest_neighbour() -> None:
     rng = np.random.default_rng(0)
     support = Examples(rng.random((5, 784), np.float32), np.arange(5))
     assert learner.meta_gradient((), Task(support, support)).metrics["accuracy"] == 1.0
-
-
-def test_baselines_are_run_like_learners() -> None:
-    for learner in (
-        NearestNeighbour(nn.mean_squared_error),
-        pretraining(nn.mlp((1, 4, 1)), nn.mean_squared_error, 0.01),
-    ):
-        assert isinstance(learner, MAML | NearestNeighbour)
-        states = [
-            fit(learner, Sinusoid(), optim.adam(), iterations=2, meta_batch=2, seed=0, compiled=on)
-            for on in (True, False)
-        ]
-        for a, b in zip(*map(leaves, (state.meta_parameters for state in states)), strict=True):
-            assert_array_equal(a, b)
-        result = evaluate(
-            learner, states[0].meta_parameters, Sinusoid(), metric=nn.mean_squared_error, steps=2, count=3
-        )
-        assert result.values.shape == (3, 3) and np.isfinite(result.values).all()
 
 
 @pytest.mark.parametrize(

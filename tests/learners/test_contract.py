@@ -20,7 +20,6 @@ from minimeta.learners import (
     NearestNeighbour,
     Reptile,
     outer_step,
-    pretraining,
 )
 from minimeta.tasks import Examples, Sinusoid, Task, TaskDistribution
 from minimeta.training import TrainingState, checkpoint, evaluate, fit, initial_state
@@ -84,7 +83,10 @@ LEARNERS: dict[str, tuple[MetaLearner, optim.Optimiser]] = {
     "reptile with adam": (Reptile(MODEL, LOSS, optim.adam(0.01, beta1=0.0), 3, 5, 5), outer_step(0.5, 20)),
     "lstm": (MetaLSTM(MODEL, LOSS, 3), CLIPPED),
     "lstm, order 2": (MetaLSTM(MODEL, LOSS, 3, 2, recurrence="post_sigmoid"), CLIPPED),
-    "pre-training": (pretraining(MODEL, LOSS, 0.01), optim.adam()),
+    "pre-training": (
+        FineTuning(MODEL, LOSS, (0.01, 0.1), 2, pretrain=True),
+        optim.by_part(initial=optim.adam(), losses=optim.sgd(0.1)),
+    ),
     "fine-tuning": (FineTuning(MODEL, LOSS, (0.01, 0.1), 2), optim.sgd(0.1)),
     "nearest neighbour": (NearestNeighbour(LOSS), optim.sgd(0.1)),
     "one's own": (Prototypes(), optim.adam()),

@@ -214,9 +214,11 @@ def test_maml_has_its_variations_by_name() -> None:
 @pytest.mark.usefixtures("strokes_at_once")
 def test_baselines_are_what_they_say() -> None:
     pre = PRESETS["pretraining", "sinusoid"].experiment("pretraining").learner
-    assert isinstance(pre, MAML) and pre.inner_steps == 0
+    assert isinstance(pre, FineTuning) and pre.pretrain and pre.inner_steps == 1
     tuning = PRESETS["finetuning", "strokes"].experiment("finetuning").learner
-    assert isinstance(tuning, FineTuning) and tuning.inner_steps == 10 and max(tuning.rates) == 1.0
+    assert (
+        isinstance(tuning, FineTuning) and not tuning.pretrain and tuning.inner_steps == 10 and max(tuning.rates) == 1.0
+    )
     nearest = PRESETS["nearest", "strokes"].experiment("nearest").learner
     assert isinstance(nearest, NearestNeighbour) and nearest.ways == 5
     assert PRESETS["nearest", "sinusoid"].experiment("nearest").learner == NearestNeighbour(mean_squared_error)

@@ -183,6 +183,10 @@ class PretrainingSinusoidPreset(PretrainingSettings, SinusoidSettings):
         If a value is out of range.
     """
 
+    rates: tuple[float, ...] = setting(
+        (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02), paper="tuned automatically"
+    )
+    """Step sizes of fine-tuning to choose from."""
     learning_rate: float = setting(0.001, paper="Adam", code="Adam, 0.001")
     """Step size of Adam in training."""
     meta_batch: int = setting(25, code="25")
