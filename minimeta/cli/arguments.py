@@ -57,6 +57,8 @@ class EvaluateOptions:
     """Up to how many adaptation steps."""
     tasks: int | None = None
     """How many test tasks."""
+    transductive: bool | None = None
+    """Whether all queries of a task are predicted at once, or each alone with the support set."""
     seed: int | None = None
     """Decides the test tasks."""
     data: Path | None = None

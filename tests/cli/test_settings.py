@@ -37,7 +37,7 @@ def test_every_setting_is_a_flag() -> None:
         "--fixed-turns --readout flatten --scale --learned-rates --adapts last_layer "
         "--inner-learning-rate 0.1 --inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 "
         "--evaluation.shots 2 --evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
-        "--evaluation.no-rotations"
+        "--evaluation.no-rotations --evaluation.no-transductive"
     )
 
     preset = parsed(*flags.split(), task="omniglot").preset
@@ -45,7 +45,7 @@ def test_every_setting_is_a_flag() -> None:
     default = dataclasses.asdict(OmniglotPreset())
     changed = dataclasses.asdict(preset)
     assert changed["evaluation"] == {
-        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False,
+        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False, "transductive": False,
     }  # fmt: skip
     assert changed["hidden"] == (16, 8) and changed["ways"] == 4 and changed["rotations"] is False
     assert all(changed[name] != default[name] for name in default)

@@ -292,10 +292,25 @@ def test_evaluate_repeats_and_varies_the_evaluation(run: Path, capsys: pytest.Ca
     assert main(["evaluate", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == trained
 
-    flags = ["--shots", "20", "--queries", "7", "--steps", "4", "--tasks", "3", "--seed", "8", "--json"]
-    assert main(["evaluate", str(run), *flags]) == 0
+    flags = [
+        "--shots",
+        "20",
+        "--queries",
+        "7",
+        "--steps",
+        "4",
+        "--tasks",
+        "3",
+        "--seed",
+        "8",
+        "--transductive",
+        "False",
+    ]
+    assert main(["evaluate", str(run), *flags, "--json"]) == 0
     varied = json.loads(capsys.readouterr().out)
-    assert varied["evaluation"] == {"shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8}
+    assert varied["evaluation"] == {
+        "shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8, "transductive": False,
+    }  # fmt: skip
     assert len(varied["mean"]) == 5 and varied["mean"][0] != trained["mean"][0]
 
     assert main(["evaluate", str(run)]) == 0

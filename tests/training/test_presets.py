@@ -277,4 +277,4 @@ def test_values_out_of_range_are_refused(key: tuple[LearnerName, str]) -> None:
                 dataclasses.replace(preset, **{name: value})
     for name in ("shots", "queries", "seed", "steps", "tasks"):
         with pytest.raises(ConfigurationError, match=f"^{name} must be"):
-            dataclasses.replace(preset.evaluation, **{name: -1})
+            dataclasses.replace(preset.evaluation, **{name: -1})  # type: ignore[arg-type]

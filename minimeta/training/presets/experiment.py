@@ -12,7 +12,7 @@ from minimeta.learners import MetaLearner
 from minimeta.nn import Model
 from minimeta.optim import Optimiser
 from minimeta.tasks import TaskDistribution
-from minimeta.training.configuration import require
+from minimeta.training.configuration import require, setting
 
 LearnerName = Literal["maml", "fomaml", "reptile", "lstm", "pretraining", "finetuning", "nearest"]
 
@@ -84,6 +84,8 @@ class EvaluationSettings:
     """Up to how many adaptation steps."""
     tasks: int = 600
     """How many test tasks."""
+    transductive: bool = setting(True, code="MAML: True; Reptile: both are reported")
+    """Whether all queries of a task are predicted at once, or each alone with the support set."""
     seed: int = 0
     """Decides the test tasks; no training step draws one of them, whatever the seeds."""
 
