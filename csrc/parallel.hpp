@@ -1,11 +1,12 @@
 // One loop over independent pieces of work, on several threads: the only file that names OpenMP.
 //
-//   parallel_for(n, work, body)   body(first, last) for ranges that cover [0, n) once
+//   parallel_for(n, work, body)           body(first, last) for ranges that cover [0, n) once
+//   for_each_in_parallel(n, work, body)   body(i) for each i of [0, n); a thread that is free takes the next one
 //
 // `work` is what the whole loop costs, in elements moved; little work stays on the calling thread, since waking another
 // takes a microsecond or two. A body writes outputs of its own range and must give the same bits for any split, so the
-// number of threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions,
-// that of the lowest range, which is the one that a single thread would have met.
+// number of threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions, that
+// of the lowest range or index, which is the one that a single thread would have met.
 #pragma once
 
 #include <pthread.h>
@@ -56,25 +57,63 @@ inline void watch_for_forks() {
   pthread_atfork(nullptr, nullptr, [] { threads.forked = true; });
 }
 
-template <class Body> void parallel_for(Index n, Index work, const Body& body) {
-  if (n <= 0) return;
+// How many threads so much work deserves, if it has n parts.
+inline int deserved_threads(Index n, Index work) {
   const Index useful = work < 2 * kWorthWaking ? 1 : std::min(n, work / kWorthWaking);
-  const int wanted = useful == 1 ? 1 : static_cast<int>(std::min<Index>(useful, max_threads()));
-  if (wanted == 1) return body(Index{0}, n);
+  return useful <= 1 ? 1 : static_cast<int>(std::min<Index>(useful, max_threads()));
+}
+
+inline void rethrow_first(const std::vector<std::exception_ptr>& thrown) {
+  for (const std::exception_ptr& exception : thrown)
+    if (exception) std::rethrow_exception(exception);
+}
+
 #if defined(_OPENMP)
+// run(thread, threads) on each of a team, perhaps of fewer threads than wanted.
+template <class Run> void on_team(int wanted, const Run& run) {
   std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(wanted));
 #pragma omp parallel num_threads(wanted)
   {
-    const Index thread = omp_get_thread_num(), team = omp_get_num_threads();  // perhaps fewer than wanted
-    const auto start = [=](Index t) { return n / team * t + std::min(t, n % team); };
+    const Index thread = omp_get_thread_num();
     try {
-      body(start(thread), start(thread + 1));
+      run(thread, Index{omp_get_num_threads()});
     } catch (...) {
       thrown[static_cast<std::size_t>(thread)] = std::current_exception();
     }
   }
-  for (const std::exception_ptr& exception : thrown)
-    if (exception) std::rethrow_exception(exception);
+  rethrow_first(thrown);
+}
+#endif
+
+template <class Body> void parallel_for(Index n, Index work, const Body& body) {
+  if (n <= 0) return;
+  const int wanted = deserved_threads(n, work);
+  if (wanted == 1) return body(Index{0}, n);
+#if defined(_OPENMP)
+  on_team(wanted, [&](Index thread, Index team) {
+    const auto start = [=](Index t) { return n / team * t + std::min(t, n % team); };
+    body(start(thread), start(thread + 1));
+  });
+#endif
+}
+
+template <class Body> void for_each_in_parallel(Index n, Index work, const Body& body) {
+  const int wanted = n <= 0 ? 1 : deserved_threads(n, work);
+  if (wanted == 1) {
+    for (Index i = 0; i < n; ++i) body(i);
+    return;
+  }
+#if defined(_OPENMP)
+  std::atomic<Index> next{0};
+  std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(n));
+  on_team(wanted, [&](Index, Index) {
+    for (Index i; (i = next++) < n;) try {
+        body(i);
+      } catch (...) {
+        thrown[static_cast<std::size_t>(i)] = std::current_exception();
+      }
+  });
+  rethrow_first(thrown);
 #endif
 }
 

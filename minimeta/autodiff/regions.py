@@ -104,7 +104,7 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     node = Array(
         value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
     )
-    results = [apply(_PROJECT, node, place=i) for i in range(len(outputs))]
+    results = [apply(PROJECT, node, place=i) for i in range(len(outputs))]
     for result, y in zip(results, outputs, strict=True):
         result.weak = y.weak if type(y) is Array else type(y) in (float, int, bool)
     return tree.unflatten(output_structure, results)
@@ -116,7 +116,8 @@ def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[An
     return backward(recording, recording.output, cotangents)
 
 
-def _rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+    """The ordinary derivative of a region's body, which is computed again."""
     return _replay(line, operands, cotangents)
 
 
@@ -129,8 +130,8 @@ def _custom_rule(
     arguments: tree.Structure,
     output: tree.Structure,
 ) -> list[Any]:
-    count = _count_leaves(arguments)
-    outputs = [apply(_PROJECT, node, place=i) for i in range(len(line.outputs))]
+    count = tree.count(arguments)
+    outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     trees = tree.unflatten(arguments, operands[:count])
     answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
@@ -178,17 +179,14 @@ def _pick(values: Any, place: int) -> Any:
     return values[place]
 
 
-def _no_sample(draw: Any) -> Any:
+def no_sample(draw: Any) -> Any:
+    """Refuse to draw operands of a region."""
     raise TracingError("a region has no operands of its own: its meaning is another computation")
-
-
-def _count_leaves(structure: tree.Structure) -> int:
-    return 1 if structure.kind == "leaf" else sum(_count_leaves(child) for child in structure.children)
 
 
 # Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
 _REMATERIALIZE = Primitive(
-    "rematerialize", _forms, _running(by_reference), _rematerialize_rule, _no_sample, _running(by_kernel)
+    "rematerialize", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel)
 )
-_CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, _no_sample, _running(by_kernel))
-_PROJECT = Primitive("project", _pick, _pick, (_project_rule,), _no_sample, _pick)
+_CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, no_sample, _running(by_kernel))
+PROJECT = Primitive("project", _pick, _pick, (_project_rule,), no_sample, _pick)

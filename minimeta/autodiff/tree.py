@@ -210,3 +210,49 @@ def paths(tree: Any) -> list[str]:
 
     visit(flatten(tree)[1], "")
     return found
+
+
+def count(structure: Structure) -> int:
+    """How many leaves a structure has."""
+    return 1 if structure.kind == "leaf" else sum(count(child) for child in structure.children)
+
+
+def spread(prefix: Any, structure: Structure) -> list[Any]:
+    """What a prefix of a tree says for each leaf of the tree.
+
+    Parameters
+    ----------
+    prefix
+        A tree like that of the structure, but that a number, a string or None may stand for all that is below.
+    structure
+        Of the tree.
+
+    Raises
+    ------
+    ShapeError
+        The prefix has another form; the message names the place.
+
+    Examples
+    --------
+    >>> spread((0, {"a": None, "b": 1}), flatten(([1.0, 2.0], {"a": 3.0, "b": 4.0}))[1])
+    [0, 0, None, 1]
+    """
+    found: list[Any] = []
+
+    def visit(prefix: Any, structure: Structure, path: str) -> None:
+        parts = _parts_of(type(prefix))
+        if parts is None:
+            found.extend([prefix] * count(structure))
+            return
+        keys, children, _ = parts(prefix)
+        if set(keys) != set(structure.keys):
+            raise ShapeError(
+                f"a prefix of a tree differs from it at {path or 'the root'}: it has {list(keys)}, and not "
+                f"{list(structure.keys)}"
+            )
+        by_key = dict(zip(keys, children, strict=True))
+        for key, child in zip(structure.keys, structure.children, strict=True):
+            visit(by_key[key], child, f"{path}/{key}" if path else str(key))
+
+    visit(prefix, structure, "")
+    return found

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.operations import softmax
 from minimeta.errors import MissingExtraError
+from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Sinusoid, Task
-from minimeta.training.files import write_atomically
 from minimeta.training.presets import Experiment
 from minimeta.training.randomness import evaluation_generator
 
@@ -96,13 +96,14 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
     """One row of panels per task, one panel per number of steps; a panel is one picture put together from tiles."""
     tasks = experiment.evaluation_tasks
     assert isinstance(tasks, FewShot)
-    height, width = tasks.images.shape[2:]
+    height, width, channels = tasks.image_shape
     figure = _figure(2.6 * (steps + 1), 2.9 * TASKS)
     for index in range(TASKS):
         task = tasks.sample(evaluation_generator(seed, index), 1)[0]
         outputs = _trajectory(experiment.learner, meta_parameters, task, task.query.inputs, steps)
-        support = task.support.inputs.reshape(tasks.ways, tasks.shots, height, width)[:, 0]
-        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width)[:, 0]
+        # Colour is drawn as grey, and the first image of a class stands for it.
+        support = task.support.inputs.reshape(tasks.ways, tasks.shots, height, width, channels)[:, 0].mean(axis=-1)
+        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width, channels)[:, 0].mean(axis=-1)
         for step, logits in enumerate(outputs):
             probability = softmax(logits.reshape(tasks.ways, tasks.queries, tasks.ways)[:, 0], -1)
             picture = np.zeros((tasks.ways + 1, tasks.ways + 1, height, width))

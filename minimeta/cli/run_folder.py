@@ -26,8 +26,8 @@ import numpy as np
 
 from minimeta import __version__, kernels
 from minimeta.errors import ConfigurationError
+from minimeta.files import write_atomically
 from minimeta.training.configuration import read_toml, replace, to_toml
-from minimeta.training.files import write_atomically
 from minimeta.training.presets import ORDER, PRESETS, LearnerName, Preset
 
 

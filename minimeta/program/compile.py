@@ -39,6 +39,7 @@ from minimeta.autodiff.primitive import constant
 from minimeta.errors import TracingError, user_line
 from minimeta.program.executor import Executable
 from minimeta.program.passes import PASSES, known, optimise
+from minimeta.program.profile import Profile, summarised
 from minimeta.program.program import Program, attempt
 from minimeta.program.purity import first_difference
 from minimeta.program.signature import SCALARS, Arguments, Signature, Static, difference, static_places
@@ -209,6 +210,28 @@ class Compiled:
         """What it took to compile for these arguments, which are those of :meth:`lower`."""
         return self._ahead_of_time(arguments, keywords).stats
 
+    def profile(self, *arguments: Any, runs: int = 10, **keywords: Any) -> Profile:
+        """Where the time goes, by kind of instruction and by the user's line.
+
+        Parameters
+        ----------
+        *arguments, **keywords
+            As in a call.
+        runs
+            Over how many runs the time is averaged, after one that is not counted.
+
+        Raises
+        ------
+        TracingError
+            There are no native kernels to watch.
+        """
+        values, signature = Arguments.of(arguments, keywords, self._static).read()
+        executable = self._found(signature).executable
+        if not executable.native:
+            raise TracingError(f"profile: {_name(self._function)} runs in Python here, step by step")
+        times = [executable.watch(values, check_finite=False)[1] for _ in range(runs + 1)][1:]
+        return summarised(executable.instructions, functools.reduce(_added, times), runs)
+
     def __repr__(self) -> str:
         count = len(self._replayables)
         return f"<compiled {_name(self._function)}, {count} signature{'s' * (count != 1)}>"
@@ -265,17 +288,19 @@ class Compiled:
         checked = time.perf_counter()
         program = optimise(program, self._passes)
         shortened = time.perf_counter()
-        executable = Executable(program)
+        executable = Executable(program.line)
         built = time.perf_counter()
         stats = Stats(
-            traced - began, shortened - checked, built - shortened, executable.instructions, executable.arena_bytes
+            traced - began, shortened - checked, built - shortened, len(executable.instructions), executable.arena_bytes
         )
         return _Replayable(program, executable, stats)
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
         taken = Arguments.of(arguments, keywords, self._static)
         leaves = [np.empty(x.shape, x.dtype) if isinstance(x, (Abstract, Array)) else x for x in taken.leaves]
-        _, signature = taken._replace(leaves=leaves).read()
+        return self._found(taken._replace(leaves=leaves).read()[1])
+
+    def _found(self, signature: Signature) -> _Replayable:
         replayable = self._replayable(signature)
         if replayable is None:
             raise TracingError(
@@ -300,6 +325,12 @@ def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[
     arrays = [Array(value, form in SCALARS) for form, value in zip(signature.forms, values, strict=True)]
     output = signature.function_of_trees(function)(*signature.trees(arrays))
     return tree.map(lambda y: settle(y if type(y) is Array else constant(y)), output)
+
+
+def _added(times: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The sums of two rows of times, and of those inside."""
+    pairs = zip(times, others, strict=True)
+    return [(a + b, None if inside is None else _added(inside, also)) for (a, inside), (b, also) in pairs]
 
 
 def _name(function: Any) -> str:

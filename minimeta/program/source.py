@@ -12,7 +12,7 @@ from typing import Any
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.errors import TracingError
 
-_HEADER = "import numpy as np\nfrom numpy import inf, nan\n"
+_HEADER = "import functools\n\nimport numpy as np\nfrom numpy import inf, nan\n"
 
 
 def source(line: StraightLine) -> str:
@@ -42,7 +42,11 @@ def _functions(name: str, line: StraightLine) -> Iterator[str]:
         if "line" in step.params:
             region = f"{name}_{step.primitive.name}_{len(names)}"
             yield from _functions(region, step.params["line"])
-            expression = f"{region}({', '.join(names[i] for i in step.operands)})"
+            operands = ", ".join(names[i] for i in step.operands)
+            expression = f"{region}({operands})"
+            if "mapped" in step.params:
+                ways = ", ".join(f"{key}={step.params[key]}" for key in ("count", "mapped", "summed"))
+                expression = f"_vmap({region}, [{operands}], {ways})"
         else:
             expression = _expression(step, [names[i] for i in step.operands])
         rows.append(f"    {target} = {expression}" + (f"  # {step.line}" if step.line else ""))
@@ -87,6 +91,7 @@ _EXPRESSIONS = {
     "broadcast_to": "np.broadcast_to({0}, {shape})",
     "concatenate": "np.concatenate([{operands}], {axis})",
     "copy": "{0}.copy()",
+    "gate": "np.where({0} > 0, {1}, 0)",
     "gather": "{0}[({rest},)]",
     "logical_not": "~{0}",
     "negative": "-{0}",
@@ -99,6 +104,19 @@ _EXPRESSIONS = {
 }
 
 _DEFINITIONS = {
+    "vmap": """\
+def _vmap(body, operands, count, mapped, summed):
+    tasks = [body(*(x[i] if each else x for x, each in zip(operands, mapped))) for i in range(count)]
+    size = max(1, -(-count // 16))
+
+    def total(values):
+        return functools.reduce(np.add, values)
+
+    def groups(values):
+        return [total(values[i : i + size]) for i in range(0, count, size)]
+
+    return [total(groups(values)) if add else np.stack(values) for values, add in zip(zip(*tasks), summed)]
+""",
     "maximum": """\
 def _maximum(x, y):
     return np.where((x >= y) | np.isnan(x), x, y)

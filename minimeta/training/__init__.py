@@ -4,7 +4,7 @@ from minimeta.training import checkpoint
 from minimeta.training.evaluate import Evaluation, evaluate
 from minimeta.training.fit import Report, TrainingState, fit, initial_state, make_step
 from minimeta.training.metrics import MetricsLog, read_metrics
-from minimeta.training.presets import PRESETS, OmniglotPreset, SinusoidPreset
+from minimeta.training.presets import PRESETS, OmniglotPreset, SinusoidPreset, StrokesPreset
 
 __all__ = [
     "PRESETS",
@@ -13,6 +13,7 @@ __all__ = [
     "OmniglotPreset",
     "Report",
     "SinusoidPreset",
+    "StrokesPreset",
     "TrainingState",
     "checkpoint",
     "evaluate",

@@ -20,11 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
-from minimeta.program import compile
+from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
 from minimeta.training.randomness import evaluation_generator
+
+#: Tasks that are judged together, in parallel; the values do not depend on it.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ def evaluate(
     seed
         Decides the tasks, from 0 to 2**32 - 1. Equal seeds of training and evaluation give different tasks.
     callback
-        Called as ``callback(done)`` after every task. If it raises, so does the evaluation.
+        Called as ``callback(done)`` for every task. If it raises, so does the evaluation.
     compiled
         Whether adaptation is traced once and replayed for every task (:func:`minimeta.compile`), with the same bits. A
         learner or metric that needs values, to branch on them or to call numpy, is run eagerly with False.
@@ -118,13 +122,17 @@ def evaluate(
         adapted = learner.adapt(meta_parameters, task.support, steps)
         return [metric(learner.predict(parameters, task.query.inputs), task.query.targets) for parameters in adapted]
 
-    judge = compile(judged, enabled=compiled)
+    judge = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled)
     values = np.empty((count, steps + 1))
-    for index in range(count):
-        task = tasks.sample(evaluation_generator(seed, index), 1)[0]
+    for first in range(0, count, _AT_ONCE):
+        indices = range(first, min(first + _AT_ONCE, count))
+        drawn = [tasks.sample(evaluation_generator(seed, index), 1) for index in indices]
+        drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
+        batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            values[index] = judge(meta_parameters, task)
+            values[indices] = np.transpose(judge(meta_parameters, batch))[: len(indices)]
         if callback is not None:
-            callback(index + 1)
+            for index in indices:
+                callback(index + 1)
     return Evaluation(values)

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from minimeta.learners import MAML, MetaLearner
 from minimeta.nn import Model, accuracy, conv4, cross_entropy, mean_squared_error, mlp
 from minimeta.optim import Optimiser, adam
-from minimeta.tasks import FewShot, Sinusoid, TaskDistribution, omniglot
+from minimeta.tasks import FewShot, Sinusoid, Split, TaskDistribution, omniglot, strokes
 from minimeta.training.configuration import require, setting
 
 LearnerName = Literal["maml", "fomaml"]
@@ -242,6 +245,10 @@ class OmniglotPreset:
             return conv4((28, 28, 1), self.ways, filters=self.filters, initialiser=initialiser)
         return mlp((28 * 28, *self.hidden, self.ways), initialiser=initialiser, batch_norm=True)
 
+    def images(self, data: str | os.PathLike[str] | None) -> Split[NDArray[np.uint8]]:
+        """Read the characters."""
+        return omniglot.split(omniglot.load(data))
+
     def experiment(self, learner: LearnerName, data: str | os.PathLike[str] | None = None) -> Experiment:
         """Read Omniglot and build the experiment.
 
@@ -257,7 +264,7 @@ class OmniglotPreset:
         MissingDataError, DataError
             If the files are not there, or not what they should be.
         """
-        training, testing = omniglot.split(omniglot.load(data))
+        training, _, testing = self.images(data)
         flat = self.network == "mlp"
         measured = self.evaluation
         return Experiment(
@@ -277,9 +284,33 @@ class OmniglotPreset:
         )
 
 
+@dataclass(frozen=True)
+class StrokesPreset(OmniglotPreset):
+    """N-way K-shot strokes (:mod:`minimeta.tasks.strokes`), by the settings for Omniglot: no data are needed.
+
+    No paper reports it; what the settings say of paper and code, they say of Omniglot.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is out of range.
+    """
+
+    task: ClassVar[str] = "strokes"
+
+    @property
+    def published(self) -> str:
+        """What there is to compare with."""
+        return "no paper: the characters are made up. The nearest neighbour on pixels reaches 56 % (5-way 1-shot)"
+
+    def images(self, data: str | os.PathLike[str] | None) -> Split[NDArray[np.uint8]]:
+        """Draw the characters; no data are needed."""
+        return strokes.split(strokes.draw())
+
+
 Preset = SinusoidPreset | OmniglotPreset
 
-PRESETS: dict[str, Preset] = {"sinusoid": SinusoidPreset(), "omniglot": OmniglotPreset()}
+PRESETS: dict[str, Preset] = {"sinusoid": SinusoidPreset(), "omniglot": OmniglotPreset(), "strokes": StrokesPreset()}
 """The experiments by name."""
 
 

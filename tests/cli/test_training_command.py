@@ -107,6 +107,17 @@ def test_omniglot(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.Captur
     assert set(first) == {"step", "loss", "accuracy"}
 
 
+def test_strokes_need_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MINIMETA_DATA", str(tmp_path / "absent"))
+
+    assert main(["train", "fomaml", "strokes", "--out", str(tmp_path / "run"), *OMNIGLOT]) == 0
+
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    assert "no paper" in capsys.readouterr().out
+
+
 def test_omniglot_with_convolutions(
     stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,8 +74,8 @@ def test_passes_are_switches() -> None:
     shortened, whole = mm.compile(function), mm.compile(function, passes=())
     assert len(shortened.lower(x).line.steps) < len(whole.lower(x).line.steps)
     assert_same_bits(shortened(x), whole(x))
-    with pytest.raises(ConfigurationError, match="unknown passes fuse"):
-        mm.compile(function, passes=["fuse"])
+    with pytest.raises(ConfigurationError, match="unknown passes melt"):
+        mm.compile(function, passes=["melt"])
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -11,8 +11,8 @@ from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML
 from minimeta.tasks import FewShot, Sinusoid
-from minimeta.training import PRESETS, OmniglotPreset, SinusoidPreset
-from minimeta.training.presets import fingerprint
+from minimeta.training import PRESETS, OmniglotPreset, SinusoidPreset, StrokesPreset
+from minimeta.training.presets import ImageEvaluationSettings, fingerprint
 
 pytest_plugins = ["omniglot_files"]
 
@@ -40,7 +40,7 @@ def test_omniglot_is_finns_without_convolutions(stand_in_omniglot: Path) -> None
     weights = np.concatenate([leaf.ravel() for leaf in leaves if leaf.ndim == 2])
     assert 0 < np.abs(weights).max() <= 0.02  # cut at two standard deviations of 0.01
     assert (learner.order, learner.inner_steps, learner.inner_learning_rate) == (1, 1, 0.4)
-    assert training.images.shape[0] == 1200 and testing.images.shape[0] == 423
+    assert (len(training.images), len(testing.images)) == (1200, 423)
     assert training.rotations and testing.rotations
     assert (training.ways, training.shots, training.queries) == (5, 1, 1)
     assert experiment.metric(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1])) == 0.5
@@ -63,6 +63,19 @@ def test_omniglot_with_convolutions_is_finns(stand_in_omniglot: Path) -> None:
     weights = [layer["weight"] for layer in small.init(np.random.default_rng(0))]
     assert [w.shape for w in weights] == [(3, 3, 1, 2), *[(3, 3, 2, 2)] * 3, (2, 3)]
     assert max(np.abs(w).max() for w in weights) <= 0.02
+
+
+def test_strokes_need_no_data(tmp_path: Path) -> None:
+    experiment = StrokesPreset(evaluation=ImageEvaluationSettings(shots=5, queries=2, steps=1)).experiment(
+        "maml", tmp_path
+    )
+    training, testing = experiment.training_tasks, experiment.evaluation_tasks
+    assert isinstance(training, FewShot) and isinstance(testing, FewShot)
+
+    assert (len(training.images), len(testing.images)) == (700, 200)
+    assert (training.shots, testing.shots, testing.queries) == (1, 5, 2)
+    assert fingerprint("maml", StrokesPreset()) != fingerprint("maml", OmniglotPreset())
+    assert StrokesPreset().run_name == "strokes" and "no paper" in StrokesPreset().published
 
 
 def test_settings_reach_what_they_set(stand_in_omniglot: Path) -> None:
