@@ -28,7 +28,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -77,6 +77,10 @@ class Perceptron:
     def layers(self) -> list[Layer]:
         return [Layer(shape, "bias") for shape in itertools.pairwise(self.sizes)]
 
+    def widened(self, factor: int) -> Perceptron:
+        inputs, *hidden, outputs = self.sizes
+        return replace(self, sizes=(inputs, *(factor * width for width in hidden), outputs))
+
 
 @dataclass(frozen=True)
 class Convolutions:
@@ -105,6 +109,9 @@ class Convolutions:
         ]
         features = self.filters * (sides[-1] ** 2 if self.readout == "flatten" else 1)
         return [*blocks, Layer((features, self.outputs), "bias")]
+
+    def widened(self, factor: int) -> Convolutions:
+        return replace(self, filters=factor * self.filters)
 
 
 @dataclass(frozen=True)
@@ -215,20 +222,37 @@ class Tasks(NamedTuple):
 def draw(workload: Workload, seed: int = 0) -> tuple[Any, Tasks]:
     """Initial meta-parameters, a tree of float32 arrays, and a batch of tasks.
 
-    The parameters of a model are those of ``minimeta.nn``: a tuple with one dict a layer, ``weight`` and ``bias`` or
-    ``offset``. The LSTM meta-learner has them as its ``initial`` cell state, beside its first layer, an LSTM with gates
-    in the order input, forget, candidate, output::
+    The trees are those of minimeta's models and learners. A network is a tuple with one dict a layer: ``weight``, and
+    ``bias`` or ``offset``. The LSTM meta-learner has one as its ``initial`` cell state, beside::
 
-        {"initial": ..., "lstm": {"input": (4, 4h), "hidden": (h, 4h), "bias": (4h,)},
-         "forget": {"weight": (h + 2,), "bias": ()}, "update": {"weight": (h + 2,), "bias": ()}}
+        "layer"  weight (4h, 4 + h) and bias (4h,): rows are input, forget, output gate, candidate; columns [u, hidden]
+        "gates"  weight (2, h + 2) and bias (2,): rows are F and I; columns [hidden, theta, the same gate before]
 
-    where the last two are the gates of its second layer, on ``[hidden, parameter, the gate before its sigmoid]``.
+    with ``u = [pre(loss), pre(gradient)]``, two numbers each.
     """
     rng = np.random.default_rng(seed)
     parameters = _network(rng, workload)
     if workload.learner == "lstm":
         parameters = {"initial": parameters, **_lstm(rng)}
     return parameters, (_images if workload.classifies else _waves)(rng, workload)
+
+
+def probe(workload: Workload, number: int) -> tuple[Any, Tasks]:
+    """Meta-parameters and tasks to compare gradients on.
+
+    A meta-gradient jumps where an activation is at the kink of a ReLU, or two are equal in a maximum, by as much as a
+    tenth; and of the millions in a batch of images a few are so close that rounding decides the side. Two right
+    gradients therefore agree on most probes, but not on all, and a wrong one on none. Probe 0 is a whole batch of
+    tasks; the others have fewer kinks to fall over: one task, and in place of the others zeros.
+    """
+    parameters, tasks = draw(workload, number)
+    if number == 0:
+        return parameters, tasks
+    task = number % workload.meta_batch
+    alone = [np.zeros_like(array) for array in tasks]
+    for array, whole in zip(alone, tasks, strict=True):
+        array[task] = whole[task]
+    return parameters, Tasks(*alone)
 
 
 def _network(rng: np.random.Generator, workload: Workload) -> Any:
@@ -243,19 +267,14 @@ def _network(rng: np.random.Generator, workload: Workload) -> Any:
 
 
 def _lstm(rng: np.random.Generator) -> dict[str, Any]:
-    """The released code's beginning: forget gates near 1, update gates near 0."""
+    """As in the released code: forget gates begin near 1, input gates near 0."""
 
     def uniform(low: float, high: float, *shape: int) -> NDArray[np.float32]:
         return np.asarray(rng.uniform(low, high, shape), np.float32)
 
-    def small(*shape: int) -> NDArray[np.float32]:
-        return uniform(-0.01, 0.01, *shape)
-
-    gates = 4 * HIDDEN
     return {
-        "lstm": {"input": small(4, gates), "hidden": small(HIDDEN, gates), "bias": small(gates)},
-        "forget": {"weight": small(HIDDEN + 2), "bias": uniform(4, 5)},
-        "update": {"weight": small(HIDDEN + 2), "bias": uniform(-5, -4)},
+        "layer": {"weight": uniform(-0.01, 0.01, 4 * HIDDEN, 4 + HIDDEN), "bias": uniform(-0.01, 0.01, 4 * HIDDEN)},
+        "gates": {"weight": uniform(-0.01, 0.01, 2, HIDDEN + 2), "bias": np.append(uniform(4, 5), uniform(-5, -4))},
     }
 
 

@@ -9,9 +9,9 @@ The tasks of a meta-batch are mapped
 Convolutions whose weights differ from task to task are slow in XLA on a processor, whether grouped or in a loop. So
 images have a way by hand too: windows unfolded into rows (``im2col``), times one matrix.
 
-A maximum is pooled as ``maximum`` of four shifted images. ``x.reshape(...).max(...)`` is as fast, but behind an unfolded
-convolution jax 0.10 compiles it to wrong gradients (of relative error 0.9 in float64): it compares elements with a
-maximum that another fusion computed with other roundings.
+A maximum is pooled as ``maximum`` of shifted images. ``x.reshape(...).max(...)`` is as fast, but behind an unfolded
+convolution jax 0.10 compiles it to a wrong gradient (relative error 0.01 in float32, 0.9 in float64): elements are
+compared with a maximum that was computed elsewhere, with other roundings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from contender import THREADS, Build, UnavailableError
+from contender import THREADS, Build
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from workloads import (
@@ -41,6 +41,8 @@ from workloads import (
 )
 
 Convolve: TypeAlias = Callable[[Any, Any, int], Any]
+Loss: TypeAlias = Callable[[Any, Any, Any], Any]
+"""``(parameters, inputs, targets) -> mean loss``."""
 Gradient: TypeAlias = Callable[[Any, Any], Any]
 """``(parameters, examples) -> (loss, gradient)``, of one task or the mean over a batch."""
 Mapping: TypeAlias = Callable[[Gradient], Gradient]
@@ -50,33 +52,37 @@ tree_map = jax.tree_util.tree_map
 
 
 def contenders(workload: Workload) -> dict[str, Build]:
+    """The ways of JAX to take a meta-step of this workload, by name."""
     if workload.learner == "reptile":
-        return {"jax scan": partial(JaxStep, of_batch=all_at_once)}
+        return {"jax scan": partial(JaxStep, learner=reptile)}
     if workload.learner == "lstm":
-        return {"jax unrolled": partial(JaxStep, of_batch=all_at_once)}
+        return {
+            "jax unrolled": partial(JaxStep, learner=lstm),
+            "jax scan": partial(JaxStep, learner=partial(lstm, unrolled=False)),
+        }
     ways: dict[str, Build] = {
-        "jax vmap": partial(JaxStep, of_batch=all_at_once),
-        "jax map": partial(JaxStep, of_batch=one_by_one),
+        "jax vmap": partial(JaxStep, learner=maml),
+        "jax map": partial(JaxStep, learner=maml, of_batch=one_by_one),
     }
     if not isinstance(workload.model, Perceptron):
-        ways["jax map, im2col"] = partial(JaxStep, of_batch=one_by_one, convolve=unfolded)
-        ways["jax shards, im2col"] = partial(JaxStep, of_batch=in_shards, convolve=unfolded)
+        ways["jax map, im2col"] = partial(JaxStep, learner=maml, of_batch=one_by_one, convolve=unfolded)
+        ways["jax shards, im2col"] = partial(JaxStep, learner=maml, of_batch=in_shards, convolve=unfolded)
     return ways
 
 
 class JaxStep:
-    """One way of taking a meta-step; see :class:`contender.Contender`."""
+    """One way to take a meta-step; see :class:`contender.Contender`."""
 
     def __init__(
         self,
         workload: Workload,
         parameters: Any,
         tasks: Tasks,
-        of_batch: Mapping,
+        learner: Callable[[Workload, Loss], Gradient],
+        of_batch: Mapping | None = None,
         convolve: Convolve | None = None,
     ) -> None:
-        learner = {"maml": maml, "reptile": reptile, "lstm": lstm}[workload.learner]
-        gradient = of_batch(learner(workload, loss_of(workload, convolve or native)))
+        gradient = (of_batch or all_at_once)(learner(workload, loss_of(workload, convolve or native)))
         move = move_towards if workload.learner == "reptile" else adam
 
         def step(parameters: Any, moments: Any, tasks: Any) -> Any:
@@ -103,11 +109,8 @@ def adam(parameters: Any, gradient: Any, moments: Any) -> Any:
     second = tree_map(lambda v, g: BETA2 * v + (1 - BETA2) * g**2, second, gradient)
     root = jnp.sqrt(1 - BETA2**step)
     size, shift = META_LEARNING_RATE * root / (1 - BETA1**step), EPSILON * root
-    return tree_map(lambda p, m, v: p - size * m / (jnp.sqrt(v) + shift), parameters, first, second), (
-        step,
-        first,
-        second,
-    )
+    parameters = tree_map(lambda p, m, v: p - size * m / (jnp.sqrt(v) + shift), parameters, first, second)
+    return parameters, (step, first, second)
 
 
 def move_towards(parameters: Any, gradient: Any, moments: Any) -> Any:
@@ -138,15 +141,15 @@ def one_by_one(gradient: Gradient) -> Gradient:
 
 
 def in_shards(gradient: Gradient) -> Gradient:
-    if len(jax.devices()) < THREADS:
-        raise UnavailableError(f"jax has {len(jax.devices())} device, which XLA_FLAGS decides before it is imported")
+    jax.config.update("jax_num_cpu_devices", THREADS)
     mesh = jax.sharding.Mesh(jax.devices()[:THREADS], ("shard",))
     whole, parts = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("shard")
 
     def mean(parameters: Any, tasks: Any) -> Any:
         return lax.pmean(one_by_one(gradient)(parameters, tasks), "shard")
 
-    return jax.shard_map(mean, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False)
+    shared: Gradient = jax.shard_map(mean, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False)
+    return shared
 
 
 # Networks
@@ -172,9 +175,9 @@ def pooled(x: Any) -> Any:
     return jnp.maximum(x[:, :, 0:side:2], x[:, :, 1:side:2])
 
 
-def loss_of(workload: Workload, convolve: Convolve) -> Callable[[Any, Any, Any], Any]:
+def loss_of(workload: Workload, convolve: Convolve) -> Loss:
     """``(parameters, inputs, targets) -> mean loss`` of the workload's network."""
-    model = workload.model
+    model: Any = workload.model
 
     def perceptron(parameters: Any, x: Any) -> Any:
         *hidden, last = parameters
@@ -210,18 +213,19 @@ def loss_of(workload: Workload, convolve: Convolve) -> Callable[[Any, Any, Any],
 # Learners: the gradient of one task
 
 
-def maml(workload: Workload, loss: Callable[[Any, Any, Any], Any]) -> Gradient:
+def maml(workload: Workload, loss: Loss) -> Gradient:
     def query_loss(parameters: Any, task: Tasks) -> Any:
         for _ in range(workload.inner_steps):
             start = parameters if workload.order == 2 else lax.stop_gradient(parameters)
-            gradient = jax.grad(loss)(start, task.support_inputs, task.support_targets)
-            parameters = tree_map(lambda p, g: p - workload.inner_learning_rate * g, parameters, gradient)
+            descent = jax.grad(loss)(start, task.support_inputs, task.support_targets)
+            parameters = tree_map(lambda p, g: p - workload.inner_learning_rate * g, parameters, descent)
         return loss(parameters, task.query_inputs, task.query_targets)
 
-    return jax.value_and_grad(query_loss)
+    gradient: Gradient = jax.value_and_grad(query_loss)
+    return gradient
 
 
-def reptile(workload: Workload, loss: Callable[[Any, Any, Any], Any]) -> Gradient:
+def reptile(workload: Workload, loss: Loss) -> Gradient:
     def displacement(parameters: Any, task: Tasks) -> Any:
         def descend(parameters: Any, batch: Any) -> Any:
             gradient = jax.grad(loss)(parameters, *batch)
@@ -236,36 +240,42 @@ def reptile(workload: Workload, loss: Callable[[Any, Any, Any], Any]) -> Gradien
     return displacement
 
 
-def lstm(workload: Workload, loss: Callable[[Any, Any, Any], Any]) -> Gradient:
-    """Coordinates are columns here, so that gates are whole rows."""
+def lstm(workload: Workload, loss: Loss, unrolled: bool = True) -> Gradient:
+    """Coordinates are columns, so that gates are whole rows."""
 
     def query_loss(parameters: Any, task: Tasks) -> Any:
         theta, unravel = ravel_pytree(parameters["initial"])
-        cell = hidden = jnp.zeros((HIDDEN, theta.size))
-        forget = update = jnp.zeros(theta.size)
-        first = parameters["lstm"]
+        layer, gates = parameters["layer"], parameters["gates"]
+        of_loss, of_gradient, of_hidden = jnp.split(layer["weight"], (2, 4), 1)
 
         def support_loss(theta: Any) -> Any:
             return loss(unravel(theta), task.support_inputs, task.support_targets)
 
-        def gate(name: str, before: Any) -> Any:
-            weight = parameters[name]["weight"]
-            return (
-                weight[:HIDDEN] @ hidden + weight[HIDDEN] * theta + weight[HIDDEN + 1] * before
-            ) + parameters[name]["bias"]
-
-        for _ in range(workload.inner_steps):
+        def update(state: Any, _: None) -> Any:
+            theta, hidden, cell, before = state
             value, gradient = jax.value_and_grad(support_loss)(lax.stop_gradient(theta))
-            seen = first["input"][2:].T @ preprocessed(gradient) + first["hidden"].T @ hidden
-            shared = first["input"][:2].T @ preprocessed(value) + first["bias"]
-            enter, keep, candidate, leave = jnp.split(seen + shared[:, None], 4)
+            shared = of_loss @ preprocessed(value) + layer["bias"]
+            seen = of_gradient @ preprocessed(gradient) + of_hidden @ hidden + shared[:, None]
+            enter, keep, leave, candidate = jnp.split(seen, 4)
             cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
             hidden = jax.nn.sigmoid(leave) * jnp.tanh(cell)
-            forget, update = gate("forget", forget), gate("update", update)
-            theta = jax.nn.sigmoid(forget) * theta - jax.nn.sigmoid(update) * gradient
-        return loss(unravel(theta), task.query_inputs, task.query_targets)
+            weight = gates["weight"]
+            before = weight[:, :HIDDEN] @ hidden + weight[:, -2:-1] * theta + weight[:, -1:] * before
+            before = before + gates["bias"][:, None]
+            forget, write = jax.nn.sigmoid(before)
+            return (forget * theta - write * gradient, hidden, cell, before), None
 
-    return jax.value_and_grad(query_loss)
+        nothing = jnp.zeros((HIDDEN, theta.size))
+        state = (theta, nothing, nothing, jnp.zeros((2, theta.size)))
+        if unrolled:
+            for _ in range(workload.inner_steps):
+                state, _ = update(state, None)
+        else:
+            state, _ = lax.scan(jax.checkpoint(update), state, length=workload.inner_steps)
+        return loss(unravel(state[0]), task.query_inputs, task.query_targets)
+
+    gradient: Gradient = jax.value_and_grad(query_loss)
+    return gradient
 
 
 def preprocessed(x: Any) -> Any:

@@ -1,20 +1,21 @@
 """Meta-steps in torch: a loop over the tasks, ``vmap`` over them, and ``vmap`` compiled.
 
-- *loop*: one task after another, ``torch.autograd.grad(..., create_graph=True)`` inside it, as learn2learn and higher do.
-- *vmap*: ``torch.func``, where every operation works on all tasks.
-- *compile*: the same with the optimiser's step, by ``torch.compile``.
+- *loop*: one task after another, ``torch.autograd.grad(..., create_graph=True)`` inside, as learn2learn and higher do;
+- *vmap*: ``torch.func``, where every operation works on all tasks;
+- *compile*: the same with the optimiser's step in it, by ``torch.compile``.
 
-Parameters are lists of tensors, in the order of :func:`workloads.leaves`: what is added in a layer, then its weight.
-Images are (N, C, H, W), contiguous. A strided convolution of an even image is padded below and to the right of it, which
-torch would do by a copy; but turned around, images and weights, it is padded above and to the left, as torch does by
-itself. So they are turned once and for all, and the gradient back.
+Parameters are lists of tensors in the order of :func:`workloads.leaves`: what is added in a layer, then its weight.
+Images are (N, C, H, W), contiguous; ``channels_last`` is as fast here. A strided convolution of an image with even
+sides is padded at its lower and right edge, which torch would do by a copy. Turned upside down, images and weights, it
+is padded at the upper and left edge, as torch's own padding does; so they are turned once, and the gradient back.
 
-``vmap`` of ``F.batch_norm(training=True)`` has wrong derivatives of second order in torch 2.13, without a warning, so
-the normalisation is written out.
+``F.batch_norm`` is the fastest normalisation in the loop. Under ``vmap`` its derivatives of second order are wrong in
+torch 2.13, without a warning, and so it is written out there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -43,34 +44,39 @@ Tensors: TypeAlias = list[Any]
 Loss: TypeAlias = Callable[[Tensors, Any, Any], Any]
 Gradient: TypeAlias = Callable[[Tensors, Any], tuple[Any, Any]]
 """``(parameters, examples) -> (loss, gradient)``, of one task or the mean over a batch."""
+Learner: TypeAlias = Callable[[Workload, Loss], Gradient]
+"""Gives the gradient of a batch."""
+Normalise: TypeAlias = Callable[[Any], Any]
 
 
 def contenders(workload: Workload) -> dict[str, Build]:
-    loop = {"maml": loop_maml, "reptile": loop_reptile, "lstm": loop_lstm}[workload.learner]
-    ways: dict[str, Build] = {"torch loop": partial(EagerStep, of_batch=loop)}
+    """The ways of torch to take a meta-step of this workload, by name."""
+    learner = {"maml": loop_maml, "reptile": loop_reptile, "lstm": loop_lstm}[workload.learner]
+    ways: dict[str, Build] = {"torch loop": partial(EagerStep, learner=learner, normalise=library_norm)}
     if workload.learner == "maml":
-        ways["torch vmap"] = partial(EagerStep, of_batch=vmap_maml)
-        ways["torch compile"] = partial(CompiledStep, of_batch=vmap_maml)
+        ways["torch vmap"] = partial(EagerStep, learner=vmap_maml)
+        ways["torch compile"] = partial(CompiledStep, learner=vmap_maml)
     return ways
 
 
 class EagerStep:
-    """A gradient, then torch's own Adam; see :class:`contender.Contender`."""
+    """A gradient, then torch's own optimiser; see :class:`contender.Contender`."""
 
     def __init__(
-        self, workload: Workload, parameters: Any, tasks: Tasks, of_batch: Callable[[Workload, Loss], Gradient]
+        self, workload: Workload, parameters: Any, tasks: Tasks, learner: Learner, normalise: Normalise | None = None
     ) -> None:
-        torch.set_num_threads(THREADS)
+        # What a loop over points or a few hundred of them has to compute is too little to be shared.
+        alone = workload.learner != "lstm" and not workload.classifies
+        torch.set_num_threads(1 if alone else THREADS)
         self._layout = Layout(workload)
-        self._gradient = of_batch(workload, loss_of(workload))
+        self._gradient = learner(workload, loss_of(workload, normalise or written_out))
         self._parameters = self._layout.parameters(parameters)
         self._tasks = self._layout.tasks(tasks)
-        if workload.learner == "reptile":
-            self._optimiser = torch.optim.SGD(self._parameters, lr=REPTILE_RATE)
-        else:
-            self._optimiser = torch.optim.Adam(
-                self._parameters, lr=META_LEARNING_RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True
-            )
+        self._optimiser = (
+            torch.optim.SGD(self._parameters, lr=REPTILE_RATE)
+            if workload.learner == "reptile"
+            else torch.optim.Adam(self._parameters, META_LEARNING_RATE, (BETA1, BETA2), EPSILON, fused=True)
+        )
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
         loss, gradient = self._gradient(self._layout.parameters(parameters), self._layout.tasks(tasks))
@@ -86,13 +92,11 @@ class EagerStep:
 class CompiledStep:
     """Gradient and Adam as one compiled function; see :class:`contender.Contender`."""
 
-    def __init__(
-        self, workload: Workload, parameters: Any, tasks: Tasks, of_batch: Callable[[Workload, Loss], Gradient]
-    ) -> None:
+    def __init__(self, workload: Workload, parameters: Any, tasks: Tasks, learner: Learner) -> None:
         torch.set_num_threads(THREADS)
         self._layout = Layout(workload)
         self._tasks = self._layout.tasks(tasks)
-        gradient = of_batch(workload, loss_of(workload))
+        gradient = learner(workload, loss_of(workload, written_out))
 
         def step(parameters: Tensors, step: Any, first: Tensors, second: Tensors, tasks: Tensors) -> Any:
             return adam(parameters, gradient(parameters, tasks)[1], step, first, second)
@@ -100,7 +104,8 @@ class CompiledStep:
         self._gradient = torch.compile(gradient, fullgraph=True, dynamic=False)
         self._step = torch.compile(step, fullgraph=True, dynamic=False)
         start = self._layout.parameters(parameters)
-        self._state = (start, torch.zeros(()), [torch.zeros_like(p) for p in start], [torch.zeros_like(p) for p in start])
+        moments = ([torch.zeros_like(p) for p in start] for _ in range(2))
+        self._state = (start, torch.zeros(()), *moments)
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
         loss, gradient = self._gradient(self._layout.parameters(parameters), self._layout.tasks(tasks))
@@ -123,58 +128,61 @@ def adam(parameters: Tensors, gradient: Tensors, step: Any, first: Tensors, seco
 class Layout:
     """The workload's arrays as torch would have them, and back."""
 
-    def __init__(self, workload: Workload, memory_format: Any = torch.contiguous_format) -> None:
-        model = workload.model
-        self._memory_format = memory_format
+    def __init__(self, workload: Workload) -> None:
+        model: Any = workload.model
         self._images = not isinstance(model, Perceptron)
         self._turns = self._images and model.downsampling == "stride"
-        self._flat = self._images and model.readout == "flatten"
-        if self._flat:
-            self._places = (model.sides()[-1], model.sides()[-1], model.filters, model.outputs)
+        self._features = None
+        if self._images and model.readout == "flatten":
+            self._features = (model.sides()[-1], model.sides()[-1], model.filters)
 
     def parameters(self, tree: Any) -> Tensors:
-        return [self._into(np.array(leaf)) for leaf in leaves(tree)]
+        return [torch.from_numpy(self._into(leaf).copy()) for leaf in leaves(tree)]
 
     def tasks(self, tasks: Tasks) -> Tensors:
-        return [self._examples(array) for array in tasks]
+        return [torch.from_numpy(self._examples(array).copy()) for array in tasks]
 
     def tree(self, like: Any, tensors: Any) -> Any:
-        return with_leaves(like, [self._back(t.detach().numpy()) for t in tensors])
+        return with_leaves(like, [self._back(tensor.numpy()) for tensor in tensors])
 
     def _into(self, leaf: Any) -> Any:
         if leaf.ndim == 4:
-            tensor = torch.from_numpy(self._turned(leaf, (0, 1)).transpose(3, 2, 0, 1).copy())
-            return tensor.contiguous(memory_format=self._memory_format)
-        if leaf.ndim == 2 and self._flat:
-            leaf = leaf.reshape(self._places).transpose(2, 0, 1, 3).reshape(leaf.shape)
-        return torch.from_numpy(leaf.copy())
+            return self._turned(leaf, (0, 1)).transpose(3, 2, 0, 1)
+        if leaf.ndim == 2 and self._features:
+            return np.moveaxis(leaf.reshape(*self._features, -1), 2, 0).reshape(leaf.shape)
+        return leaf
 
     def _back(self, leaf: Any) -> Any:
         if leaf.ndim == 4:
             return self._turned(leaf.transpose(2, 3, 1, 0), (0, 1))
-        if leaf.ndim == 2 and self._flat:
-            height, width, channels, outputs = self._places
-            return leaf.reshape(channels, height, width, outputs).transpose(1, 2, 0, 3).reshape(leaf.shape)
+        if leaf.ndim == 2 and self._features:
+            height, width, channels = self._features
+            return np.moveaxis(leaf.reshape(channels, height, width, -1), 0, 2).reshape(leaf.shape)
         return leaf
 
     def _examples(self, array: Any) -> Any:
-        if not self._images or array.ndim < 5:
-            return torch.from_numpy(array.copy())
-        images = self._turned(array, (2, 3)).transpose(0, 1, 4, 2, 3).copy()
-        flat = torch.from_numpy(images).flatten(0, 1).contiguous(memory_format=self._memory_format)
-        return flat.unflatten(0, images.shape[:2])
+        return np.moveaxis(self._turned(array, (2, 3)), 4, 2) if array.ndim == 5 else array
 
     def _turned(self, array: Any, axes: tuple[int, int]) -> Any:
         return np.flip(array, axes) if self._turns else array
 
 
-def loss_of(workload: Workload) -> Loss:
-    """``(parameters, inputs, targets) -> mean loss`` of the workload's network."""
-    model = workload.model
-    activation = torch.tanh if isinstance(model, Perceptron) and model.activation == "tanh" else torch.relu
+def written_out(x: Any) -> Any:
+    x = x - x.mean((0, 2, 3), keepdim=True)
+    return x * torch.rsqrt(x.square().mean((0, 2, 3), keepdim=True) + BATCH_NORM_EPSILON)
+
+
+def library_norm(x: Any) -> Any:
+    return F.batch_norm(x, None, None, training=True, eps=BATCH_NORM_EPSILON)
+
+
+def loss_of(workload: Workload, normalise: Normalise) -> Loss:
+    """The mean loss of the workload's network."""
+    model: Any = workload.model
 
     def perceptron(parameters: Tensors, x: Any) -> Any:
         *hidden, shift, weight = parameters
+        activation = torch.tanh if model.activation == "tanh" else torch.relu
         for b, w in zip(hidden[::2], hidden[1::2], strict=True):
             x = activation(torch.addmm(b, x, w))
         return torch.addmm(shift, x, weight)
@@ -183,9 +191,7 @@ def loss_of(workload: Workload) -> Loss:
         *blocks, shift, weight = parameters
         pools = model.downsampling == "max_pool"
         for offset, w in zip(blocks[::2], blocks[1::2], strict=True):
-            x = F.conv2d(x, w, stride=1 if pools else 2, padding=1)
-            x = x - x.mean((0, 2, 3), keepdim=True)
-            x = x * torch.rsqrt(x.square().mean((0, 2, 3), keepdim=True) + BATCH_NORM_EPSILON)
+            x = normalise(F.conv2d(x, w, stride=1 if pools else 2, padding=1))
             x = torch.relu(x + offset[:, None, None])
             x = F.max_pool2d(x, 2) if pools else x
         x = x.mean((2, 3)) if model.readout == "mean" else x.flatten(1)
@@ -262,31 +268,35 @@ def loop_reptile(workload: Workload, loss: Loss) -> Gradient:
 
 
 def loop_lstm(workload: Workload, loss: Loss) -> Gradient:
+    """Coordinates are columns, so that gates are whole rows."""
     shapes = [shape for layer in workload.model.layers() for shape in (layer.weight[-1:], layer.weight)]
-    sizes = [int(np.prod(shape)) for shape in shapes]
+    sizes = [math.prod(shape) for shape in shapes]
 
     def learner_loss(theta: Any, inputs: Any, targets: Any) -> Any:
-        return loss([part.view(shape) for part, shape in zip(theta.split(sizes), shapes, strict=True)], inputs, targets)
+        parts = zip(theta.split(sizes), shapes, strict=True)
+        return loss([part.view(shape) for part, shape in parts], inputs, targets)
 
     def of_task(parameters: Tensors, task: Any) -> tuple[Any, Any]:
         support_inputs, support_targets, query_inputs, query_targets = task
         start = [p.detach().requires_grad_() for p in parameters]
-        forget_bias, forget_weight, *initial, bias, recurrent, entering, update_bias, update_weight = start
+        gates_bias, gates, *initial, bias, weight = start
+        of_loss, of_gradient, of_hidden = weight.split((2, 2, HIDDEN), 1)
         theta = torch.cat([p.flatten() for p in initial])
-        hidden = cell = torch.zeros(len(theta), HIDDEN)
-        forget = update = torch.zeros(len(theta))
+        hidden = cell = torch.zeros(HIDDEN, len(theta))
+        before = torch.zeros(2, len(theta))
         for _ in range(workload.inner_steps):
             held = theta.detach().requires_grad_()
             value = learner_loss(held, support_inputs, support_targets)
             (gradient,) = torch.autograd.grad(value, held)
-            shared = torch.addmv(bias, entering[:2].T, preprocessed(value.detach()))
-            seen = torch.addmm(torch.addmm(shared, preprocessed(gradient), entering[2:]), hidden, recurrent)
-            enter, keep, candidate, leave = seen.chunk(4, 1)
+            shared = torch.addmv(bias, of_loss, preprocessed(value.detach()))
+            seen = torch.addmm(shared[:, None], of_gradient, preprocessed(gradient))
+            enter, keep, leave, candidate = torch.addmm(seen, of_hidden, hidden).chunk(4)
             cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
             hidden = torch.sigmoid(leave) * torch.tanh(cell)
-            forget = forget_bias + hidden @ forget_weight[:HIDDEN] + theta * forget_weight[-2] + forget * forget_weight[-1]
-            update = update_bias + hidden @ update_weight[:HIDDEN] + theta * update_weight[-2] + update * update_weight[-1]
-            theta = torch.sigmoid(forget) * theta - torch.sigmoid(update) * gradient
+            before = torch.addmm(gates_bias[:, None], gates[:, :HIDDEN], hidden) + gates[:, -1:] * before
+            before = before + gates[:, -2:-1] * theta
+            forget, write = torch.sigmoid(before)
+            theta = forget * theta - write * gradient
         value = learner_loss(theta, query_inputs, query_targets)
         return value.detach(), torch.autograd.grad(value, start)
 
@@ -294,7 +304,7 @@ def loop_lstm(workload: Workload, loss: Loss) -> Gradient:
 
 
 def preprocessed(x: Any) -> Any:
-    """Two columns: the magnitude's logarithm and the sign, or -1 and the number enlarged where it is tiny."""
-    large = x.abs() >= np.exp(-PREPROCESSING)
+    """Two rows: the magnitude's logarithm and the sign, or -1 and the number enlarged where it is tiny."""
+    large = x.abs() >= math.exp(-PREPROCESSING)
     magnitude = torch.where(large, x.abs().log() / PREPROCESSING, -1.0)
-    return torch.stack([magnitude, torch.where(large, x.sign(), np.exp(PREPROCESSING) * x)], -1)
+    return torch.stack([magnitude, torch.where(large, x.sign(), math.exp(PREPROCESSING) * x)])
