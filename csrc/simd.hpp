@@ -161,6 +161,17 @@ template <class V, int... I> auto joined(V low, V high, std::integer_sequence<in
   return __builtin_shufflevector(low, high, I...);
 }
 template <class V> auto joined(V low, V high) {
+  // Left to itself, GCC shuffles two registers; these take the upper half from memory where it comes from there.
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 32)
+    return bits<Vec<Element<V>, 2 * kLanesOf<V>>>(
+        _mm512_maskz_insertf64x4(-1, _mm512_castpd256_pd512(bits<__m256d>(low)), bits<__m256d>(high), 1));
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 16)
+    return bits<Vec<Element<V>, 2 * kLanesOf<V>>>(
+        _mm256_insertf128_ps(_mm256_castps128_ps256(bits<__m128>(low)), bits<__m128>(high), 1));
+#endif
   return joined(low, high, std::make_integer_sequence<int, 2 * kLanesOf<V>>{});
 }
 
