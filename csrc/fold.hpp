@@ -19,6 +19,7 @@
 
 #include <memory>
 
+#include "functions.hpp"
 #include "loop.hpp"
 #include "transpose.hpp"
 
@@ -29,6 +30,11 @@ struct Reduction {
   const char* data;
   Loop<1> kept, reduced;
   Index outputs, length;
+};
+
+struct Itself { template <class V> V operator()(V x, V) const { return x; } };
+struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
+  template <class T> static T identity() { return T(-0.0); }
 };
 
 constexpr Index kBlock = 1024;

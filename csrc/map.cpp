@@ -42,9 +42,9 @@ Map::Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bo
     if (summed_[j]) require_float("vmap", "a sum", outputs[j]);
 }
 
-std::vector<View> Map::check(const std::vector<View>& operands) const {
-  if (operands.size() != mapped_.size()) throw std::invalid_argument("vmap: the body has other operands");
-  for (std::size_t i = 0; i < operands.size(); ++i) {
+bool Map::check(View* operands, Index n, std::vector<View>& results) {
+  if (n != static_cast<Index>(mapped_.size())) throw std::invalid_argument("vmap: the body has other operands");
+  for (std::size_t i = 0; i < mapped_.size(); ++i) {
     View x = operands[i];
     if (mapped_[i]) {
       if (x.ndim == 0 || x.shape[0] != count_)
@@ -56,7 +56,6 @@ std::vector<View> Map::check(const std::vector<View>& operands) const {
     require_same_dtype("vmap", x, body_->operands()[i]);
     require_same_shape("vmap", x, body_->operands()[i]);
   }
-  std::vector<View> results;
   const std::vector<View>& outputs = body_->outputs();
   const auto with_leading = [&](const View& y, Index size) {
     if (y.ndim == kMaxDims) throw std::invalid_argument("vmap: a result has too many dimensions");
@@ -67,10 +66,11 @@ std::vector<View> Map::check(const std::vector<View>& operands) const {
     describe(stacked, "vmap", y.dtype, y.ndim + 1, shape);
     return stacked;
   };
-  for (std::size_t j = 0; j < outputs.size(); ++j) results.push_back(summed_[j] ? outputs[j] : with_leading(outputs[j], count_));
+  for (std::size_t j = 0; j < outputs.size(); ++j)
+    results.push_back(summed_[j] ? outputs[j] : with_leading(outputs[j], count_));
   for (std::size_t j = 0; j < outputs.size(); ++j)
     if (summed_[j]) results.push_back(with_leading(outputs[j], std::max<Index>(groups() - 1, 0)));
-  return results;
+  return false;
 }
 
 void Map::run_group(Index group, const View* operands, const View* results, Watch* watch) const {
@@ -100,7 +100,7 @@ void Map::run_group(Index group, const View* operands, const View* results, Watc
   }
 }
 
-void Map::run(const View* operands, const View* results, Watch* watch) const {
+void Map::run(const View* operands, Index, const View* results, Watch* watch) const {
   Index work = body_->instructions() * kInstruction + body_->arena_bytes() / 4;
   work = work > PTRDIFF_MAX / std::max<Index>(count_, 1) ? PTRDIFF_MAX : work * count_;
   for_each_in_parallel(groups(), work, [&](Index group) { run_group(group, operands, results, watch); });

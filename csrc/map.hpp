@@ -16,17 +16,17 @@
 
 namespace minimeta {
 
-class Map {
+class Map final : public Kernel {
  public:
   // An operand that is not mapped is the same for all indices.
   Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index group);
 
-  const Program& body() const { return *body_; }
+  const Program* body() const override { return body_.get(); }
 
-  // Checks operands, each of which must be contiguous but for the leading axis, and describes the results: the outputs,
-  // and after them, for each sum, memory for the groups but the first (whose sum begins where the result will be).
-  std::vector<View> check(const std::vector<View>& operands) const;
-  void run(const View* operands, const View* results, Watch* watch) const;
+  // Operands must be contiguous but for the leading axis. The results are the outputs, and after them, for each sum,
+  // memory for the groups but the first (whose sum begins where the result will be).
+  bool check(View* operands, Index n, std::vector<View>& results) override;
+  void run(const View* operands, Index n, const View* results, Watch* watch) const override;
 
  private:
   Index groups() const { return (count_ + group_ - 1) / group_; }

@@ -8,7 +8,6 @@
 
 #include "elementwise.hpp"
 #include "layout.hpp"
-#include "map.hpp"
 
 namespace minimeta {
 namespace {
@@ -22,11 +21,11 @@ constexpr Index kMostBytes = Index{1} << 46;  // more than a machine has; sums o
 char* const origin = reinterpret_cast<char*>(kAlignment);
 
 class Copy final : public Kernel {
-  bool check(View* x, Index, View& result) const override {
-    describe(result, "copy", x->dtype, *x);
+  bool check(View* x, Index, std::vector<View>& results) override {
+    describe(results.emplace_back(), "copy", x->dtype, *x);
     return false;
   }
-  void run(const View* x, Index, const View& result) const override { copy(*x, result); }
+  void run(const View* x, Index, const View* results, Watch*) const override { copy(*x, *results); }
 };
 
 // Offsets for temporaries, the largest first, each into the smallest gap that it fits between those already placed that
@@ -108,55 +107,34 @@ Index Builder::add_constant(const View& constant) {
   return add_value(view, add_buffer(Buffer::Kind::constant, view, constant.data), false);
 }
 
-void Builder::add_places(const std::vector<Index>& operands, const std::vector<View>& views) {
-  for (std::size_t i = 0; i < operands.size(); ++i) {
-    add_place(views[i], values_[operands[i]].buffer);
-    buffer_of(operands[i]).last = static_cast<Index>(steps_.size()) - 1;
-  }
-}
-
-Index Builder::add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands) {
-  const Index n = static_cast<Index>(operands.size());
-  std::vector<View> views;
+std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands) {
+  const Index n = static_cast<Index>(operands.size()), now = static_cast<Index>(steps_.size());
+  std::vector<View> views, results;
   for (const Index i : operands) views.push_back(values_.at(i).view);
-  View result;
-  if (kernel->check(views.data(), n, result)) return add_value(result, values_[operands[0]].buffer, false);
+  if (kernel->check(views.data(), n, results)) return {add_value(results[0], values_[operands[0]].buffer, false)};
 
-  result.data = origin;
-  const Index buffer = add_buffer(Buffer::Kind::temporary, result);
-  steps_.push_back({kernel.get(), nullptr, n, 1, static_cast<Index>(places_.size())});
-  kernels_.push_back(std::move(kernel));
-  add_places(operands, views);
-  add_place(result, buffer);
-  return add_value(result, buffer, true);
-}
-
-std::vector<Index> Builder::add_map(std::unique_ptr<Map> map, std::vector<Index> operands) {
-  std::vector<View> views;
-  for (Index& i : operands) {
-    // A task's part must be contiguous, wherever in memory it is.
-    View plain, part = values_.at(i).view;
-    describe(plain, "vmap", part.dtype, part);
-    const int leading = part.ndim > 0 ? 1 : 0;
-    if (count(part) > 0 && !std::equal(part.strides + leading, part.strides + part.ndim, plain.strides + leading))
-      i = add_step(std::make_unique<Copy>(), {i});
-    views.push_back(values_[i].view);
-  }
-  std::vector<View> results = map->check(views);
-  std::vector<Index> buffers, values;
+  std::vector<Index> values;
   for (View& result : results) {
     result.data = origin;
-    buffers.push_back(add_buffer(Buffer::Kind::temporary, result));
+    values.push_back(add_value(result, add_buffer(Buffer::Kind::temporary, result), true));
   }
-  const Index n = static_cast<Index>(operands.size());
-  steps_.push_back({nullptr, map.get(), n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
-  add_places(operands, views);
-  for (std::size_t j = 0; j < results.size(); ++j) {
-    add_place(results[j], buffers[j]);
-    if (j < map->body().outputs().size()) values.push_back(add_value(results[j], buffers[j], true));
+  steps_.push_back({kernel.get(), n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
+  kernels_.push_back(std::move(kernel));
+  for (Index i = 0; i < n; ++i) {
+    add_place(views[i], values_[operands[i]].buffer);
+    buffer_of(operands[i]).last = now;
   }
-  maps_.push_back(std::move(map));
+  for (const Index value : values) add_place(values_[value].view, values_[value].buffer);
   return values;
+}
+
+Index Builder::with_contiguous_parts(Index value) {
+  const View& x = values_.at(value).view;
+  View plain;
+  describe(plain, "copy", x.dtype, x);
+  const int leading = std::min(x.ndim, 1);
+  if (count(x) == 0 || std::equal(x.strides + leading, x.strides + x.ndim, plain.strides + leading)) return value;
+  return add_step(std::make_unique<Copy>(), {value})[0];
 }
 
 // What one run needs for itself.
@@ -180,7 +158,7 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
       return builder.values_[value].whole && builder.buffers_[buffer].kind == Buffer::Kind::temporary &&
              std::find(output_buffers_.begin(), output_buffers_.end(), buffer) == output_buffers_.end();
     };
-    if (!is_fresh()) value = builder.add_step(std::make_unique<Copy>(), {value});
+    if (!is_fresh()) value = builder.add_step(std::make_unique<Copy>(), {value})[0];
     outputs_.push_back(builder.values_[value].view);
     output_buffers_.push_back(builder.values_[value].buffer);
   }
@@ -194,7 +172,6 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   operands_ = std::move(builder.operands_);
   buffers_ = std::move(builder.buffers_);
   kernels_ = std::move(builder.kernels_);
-  maps_ = std::move(builder.maps_);
   steps_ = std::move(builder.steps_);
   places_ = std::move(builder.places_);
   table_ = std::move(builder.table_);
@@ -210,13 +187,9 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
 Watch::Watch(const Program& program, bool check)
     : check_finite(check), nanoseconds(program.steps().size()), bodies(program.steps().size()) {
   for (std::size_t i = 0; i < bodies.size(); ++i)
-    if (const Map* const map = program.steps()[i].map) bodies[i] = std::make_unique<Watch>(map->body(), check);
+    if (const Program* const body = program.steps()[i].kernel->body()) bodies[i] = std::make_unique<Watch>(*body, check);
 }
 
-Builder::Builder() = default;
-Builder::Builder(Builder&&) = default;
-Builder& Builder::operator=(Builder&&) = default;
-Builder::~Builder() = default;
 Program::~Program() = default;
 
 Program::Run::Run(const Program& program) : program_(program) {
@@ -265,25 +238,21 @@ template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
   for (const Step& step : program_.steps_) {
     for (Index i = 0; i < step.operands + step.results; ++i)
       place(views[i], program_.places_[step.first + i], program_.table_.data(), buffers);
-    const Clock::time_point began = watched ? Clock::now() : Clock::time_point();
-    if (step.map)
+    const View* const results = views + step.operands;
+    if constexpr (!watched) {
+      step.kernel->run(views, step.operands, results, nullptr);
+    } else {
+      Watch* const body = watch->bodies[static_cast<std::size_t>(now)].get();
+      const Clock::time_point began = Clock::now();
       try {
-        step.map->run(views, views + step.operands, watched ? watch->bodies[now].get() : nullptr);
+        step.kernel->run(views, step.operands, results, body);
       } catch (NonFinite& found) {
         found.path.insert(found.path.begin(), now);
         throw;
       }
-    else
-      step.kernel->run(views, step.operands, views[step.operands]);
-    if constexpr (watched) {
-      watch->nanoseconds[now] += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
-      for (Index i = 0; watch->check_finite && !step.map && i < step.results; ++i) {
-        const View& result = views[step.operands + i];
-        if (!is_float(result.dtype) || all_finite(result)) continue;
-        NonFinite found;
-        found.path = {now};
-        throw found;
-      }
+      watch->nanoseconds[static_cast<std::size_t>(now)] += std::chrono::nanoseconds(Clock::now() - began).count();
+      for (Index i = 0; watch->check_finite && !body && i < step.results; ++i)
+        if (is_float(results[i].dtype) && !all_finite(results[i])) throw NonFinite(now);
     }
     for (; next != dying.end() && program_.buffers_[*next].last == now; ++next)
       std::memset(buffers[*next], kPoison, static_cast<std::size_t>(program_.buffers_[*next].bytes));

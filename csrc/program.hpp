@@ -19,15 +19,21 @@
 
 namespace minimeta {
 
+class Program;
+struct Watch;
+
 // A kernel whose parameters are known.
 class Kernel {
  public:
   virtual ~Kernel() = default;
 
-  // Describes the result; it may change the strides that the operands are read with. True where the result is a view of
-  // the first operand, at an address of its memory: then there is nothing to run.
-  virtual bool check(View* operands, Index n, View& result) const = 0;
-  virtual void run(const View* operands, Index n, const View& result) const = 0;
+  // Describes the results; it may change the strides that the operands are read with. True where the only result is a
+  // view of the first operand, at an address of its memory: then there is nothing to run.
+  virtual bool check(View* operands, Index n, std::vector<View>& results) = 0;
+  virtual void run(const View* operands, Index n, const View* results, Watch* watch) const = 0;
+
+  // The program that runs inside, if there is one.
+  virtual const Program* body() const { return nullptr; }
 };
 
 struct Buffer {
@@ -45,13 +51,8 @@ struct Place {
   int ndim;
 };
 
-class Map;  // map.hpp
-class Program;
-
-// A kernel of one result, or a program for every index of several operands, of several results.
 struct Step {
   const Kernel* kernel;
-  const Map* map;
   Index operands, results, first;  // places[first] and so on; the results' follow the operands'
 };
 
@@ -65,6 +66,7 @@ struct Watch {
 
 // A result is not finite. The path is its step; or a step that runs a program, the index, and the step inside.
 struct NonFinite : std::exception {
+  explicit NonFinite(Index step) : path{step} {}
   std::vector<Index> path;
 };
 
@@ -78,14 +80,10 @@ class Builder {
  public:
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // of memory that outlives the program
-  Index add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
-  std::vector<Index> add_map(std::unique_ptr<Map> map, std::vector<Index> operands);
+  std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+  // The same value, or a copy of it, whose axes after the first are contiguous.
+  Index with_contiguous_parts(Index value);
   Index steps() const { return static_cast<Index>(steps_.size()); }
-
-  Builder();
-  Builder(Builder&&);
-  Builder& operator=(Builder&&);
-  ~Builder();
 
  private:
   friend class Program;
@@ -98,14 +96,12 @@ class Builder {
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
   void add_place(const View& view, Index buffer);
-  void add_places(const std::vector<Index>& operands, const std::vector<View>& views);
   Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
 
   std::vector<Value> values_;
   std::vector<View> operands_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
-  std::vector<std::unique_ptr<Map>> maps_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
   std::vector<Index> table_;
@@ -149,7 +145,6 @@ class Program {
   std::vector<Index> operand_buffers_, output_buffers_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
-  std::vector<std::unique_ptr<Map>> maps_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
   std::vector<Index> table_;

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from minimeta import cli
@@ -22,9 +23,11 @@ from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
 from minimeta.errors import ConfigurationError, MissingExtraError, NonFiniteError
+from minimeta.files import write_atomically
 from minimeta.training import MetricsLog, Report, TrainingState, checkpoint, fit, initial_state, read_metrics
-from minimeta.training.files import write_atomically
 from minimeta.training.presets import Experiment, fingerprint
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 
 def train(run: Training) -> int:
@@ -69,18 +72,21 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
     """Train to the end, leaving a checkpoint of the last good step however it ends."""
     preset, folder = run.preset, run.folder
     marks = fingerprint(run.learner, preset)
-    latest = state
+    latest, saved = state, time.monotonic()
 
     with MetricsLog(folder.metrics, state.step) as log, TrainingBar("training", state.step, preset.iterations) as bar:
 
         def save() -> None:
+            nonlocal saved
             log.flush()
             checkpoint.save(folder.checkpoint, latest, marks)
+            saved = time.monotonic()
 
         def keep(state: TrainingState, report: Report) -> None:
             nonlocal latest
             latest = state
-            if state.step % run.options.checkpoint_every == 0:
+            every = run.options.checkpoint_every
+            if state.step % every == 0 if every else time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
                 save()
 
         try:

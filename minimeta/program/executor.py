@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
+from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError
 from minimeta.kernels import native
+from minimeta.program.fuse import FUSED
 
 Values = list[NDArray[Any]]
 
@@ -35,11 +37,22 @@ class Instruction(NamedTuple):
         The user's line that it came from.
     body
         The instructions that run inside of it, for every index.
+    backward
+        Whether it belongs to the backward pass of that line.
+    form
+        Of its result; None of a copy that nobody wrote down.
     """
 
     name: str
     line: str
     body: tuple[Instruction, ...] = ()
+    backward: bool = False
+    form: Any = None
+
+    @classmethod
+    def of(cls, step: Step, body: tuple[Instruction, ...] = ()) -> Instruction:
+        """The instruction of a step."""
+        return cls(step.primitive.name, step.line, body, step.backward, step.shape)
 
 
 class Executable:
@@ -56,6 +69,8 @@ class Executable:
 
     Attributes
     ----------
+    line
+        As given.
     native
         Whether it runs without Python.
     instructions
@@ -65,7 +80,7 @@ class Executable:
     """
 
     def __init__(self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False) -> None:
-        self._line = line
+        self.line = line
         self._replay, self.instructions = _build(line, reuse_memory, poison)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
@@ -92,7 +107,7 @@ class Executable:
             if self._replay:
                 outputs: Values = self._replay.run(list(leaves))
                 return outputs
-            return [np.array(y, order="C") for y in self._line.run(leaves, by_kernel)]
+            return [np.array(y, order="C") for y in self.line.run(leaves, by_kernel)]
         except IndexError as error:
             raise IndexingError(str(error)) from None
 
@@ -131,7 +146,7 @@ def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> tuple[Any, t
         else:
             replay = writer.builder.build(outputs)
             return replay, writer.instructions(replay.instructions)
-    return None, tuple(Instruction(step.primitive.name, step.line) for step in line.steps)
+    return None, tuple(map(Instruction.of, line.steps))
 
 
 class _Writer:
@@ -163,6 +178,8 @@ class _Writer:
         primitive, params = step.primitive, step.params
         if "mapped" in params:
             return self._map(step, operands)
+        if primitive is FUSED:
+            return self._fused(step, operands)
         if "line" in params:
             return tuple(self._written(params["line"], operands))
         if primitive is PROJECT:
@@ -172,8 +189,23 @@ class _Writer:
         if primitive.kernel is not getattr(native, primitive.name, None):
             raise _Foreign
         result = self.builder.add_step(primitive.name, self._numbers(operands), params)
-        self._label(Instruction(primitive.name, step.line))
+        self._label(Instruction.of(step))
         return result
+
+    def _fused(self, step: Step, operands: list[Any]) -> Any:
+        line: StraightLine = step.params["line"]
+        operations = tuple(
+            (inner.primitive.name, inner.operands) for inner in line.steps if inner.primitive.elementwise
+        )
+        first_sum = len(line.operands) + len(operations)
+        sums = tuple(
+            (inner.operands[0], len(inner.params["axes"]), inner.primitive is MEAN, inner.params["keepdims"])
+            for inner in line.steps[len(operations) :]
+        )
+        values = tuple(i for i in line.outputs if i < first_sum)
+        results = self.builder.add_fused(self._numbers(operands), operations, values, sums)
+        self._label(Instruction(step.primitive.name, step.line))
+        return results
 
     def _map(self, step: Step, operands: list[Any]) -> Any:
         params, count = step.params, step.params["count"]
@@ -181,7 +213,7 @@ class _Writer:
         outputs = body.whole(params["line"])
         numbers, ways = self._numbers(operands), (params["mapped"], params["summed"])
         results, steps = self.builder.add_map(body.builder, outputs, numbers, *ways, count, group_size(count))
-        self._label(Instruction(step.primitive.name, step.line, body.instructions(steps)))
+        self._label(Instruction.of(step, body.instructions(steps)))
         return results
 
     def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:

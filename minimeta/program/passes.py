@@ -5,7 +5,10 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
     eliminate     drop what no output needs
     fold          compute now what is made of constants alone
     deduplicate   give equal definitions one name
-    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice
+    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice;
+                  and write one operation for two:  a + (-b)  as  a - b
+
+and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
 
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
@@ -27,8 +30,10 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
+from minimeta.program.fuse import FUSED, fuse
 from minimeta.program.program import Program
 
 #: Bytes of a result that is kept as a constant even where its operands are smaller.
@@ -143,6 +148,7 @@ _BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
     "fold": fold,
     "deduplicate": deduplicate,
     "simplify": simplify,
+    "fuse": fuse,
 }
 
 #: The names of all passes.
@@ -175,7 +181,10 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     while line is not before:
         before = line
         for name in wanted:
-            line = _everywhere(_BY_NAME[name], line)
+            if name != "fuse":
+                line = _everywhere(_BY_NAME[name], line)
+    if "fuse" in wanted:  # Last, and once: the others do not look inside a group.
+        line = _everywhere(fuse, line)
     return dataclasses.replace(program, line=line)
 
 
@@ -183,7 +192,7 @@ def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightL
     """The line rewritten, and before it the bodies of its regions."""
     steps = []
     for step in line.steps:
-        if _is_region(step):
+        if _is_region(step) and step.primitive is not FUSED:
             body = _everywhere(rewrite, step.params["line"])
             if body is not step.params["line"]:
                 step = step._replace(params={**step.params, "line": body})  # noqa: PLW2901 (the same step)
@@ -257,8 +266,12 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """A reshape of a reshape as one, and so for transposes and broadcasts."""
+    """A reshape of a reshape as one, and so for transposes and broadcasts; a sum with a negative as a difference."""
     name = step.primitive.name
+    if name == "add":
+        for x, y in (step.operands, step.operands[::-1]):
+            if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
+                return step._replace(primitive=SUBTRACT, operands=(x, *opposite.operands))
     inner = steps.get(step.operands[0]) if name in ("reshape", "transpose", "broadcast_to") else None
     if inner is None or inner.primitive is not step.primitive:
         return step

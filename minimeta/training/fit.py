@@ -135,7 +135,7 @@ def fit(
         Each is called as ``callback(state, report)`` after every step, with the new state and the report of the step
         that led to it. A callback that raises ends the training; the state it was given is complete.
     compiled
-        Whether a step is traced once and replayed (:func:`minimeta.compile`), its tasks in parallel, with the same bits.
+        Whether a step is traced once and replayed (:func:`minimeta.compile`), its tasks in parallel, the bits the same.
         A learner that needs values, to branch on them or to call numpy, is run eagerly with False.
 
     Returns
@@ -187,7 +187,7 @@ def _refuse_non_finite(
 def _first_non_finite(parameters: Any) -> str | None:
     """Return the path of the first leaf with a NaN or an infinity."""
     leaves, _ = tree.flatten(parameters)
-    for path, leaf in zip(tree.paths(parameters), leaves, strict=True):
+    for place, leaf in enumerate(leaves):
         if not np.isfinite(leaf).all():
-            return path
+            return tree.paths(parameters)[place]
     return None
