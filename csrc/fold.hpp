@@ -21,6 +21,7 @@
 
 #include "functions.hpp"
 #include "loop.hpp"
+#include "transpose.hpp"
 
 namespace minimeta {
 
@@ -39,8 +40,9 @@ struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
 constexpr Index kBlock = 1024;
 constexpr int kLanes = 8;
 constexpr int kChains = 4;     // blocks that `along` folds at once: one chain of additions leaves the adder waiting
-constexpr int kPanel = 256;    // outputs that `across` folds at once: memory streams, and lanes stay in cache
-constexpr int kShort = 32;     // the longest sequences that are gathered,
+constexpr int kPanel = 256;    // outputs that `across` folds at once
+constexpr int kRows = 32;      // rows of theirs that it reads for one vector of outputs before it turns to the next
+constexpr int kShort = kRows;  // the longest sequences that are gathered,
 constexpr int kGathered = 64;  // and how many of them at once
 
 // The vectors of a fold: eight lanes, or as many of them as a register holds.
@@ -115,18 +117,20 @@ template <class T, class Join> class Tree {
   Index blocks_ = 0;
 };
 
-// Lane l is joined with lane l + half, then half as many are left.
-template <class Join, class V> simd::Element<V> join_halves(V x) {
+// Lane l is joined with lane l + half, then half as many are left: of vectors that hold a lane, or several, and of the
+// lanes of one vector.
+template <class Join, int step = 1, class V, std::size_t n> V join_vectors(const V (&x)[n], int l = 0) {
+  if constexpr (step == n)
+    return x[l];
+  else
+    return Join{}(join_vectors<Join, 2 * step>(x, l), join_vectors<Join, 2 * step>(x, l + step));
+}
+template <class Join, class V> simd::Element<V> join_lanes(V x) {
   const auto [low, high] = simd::halves(x);
   if constexpr (simd::kLanesOf<V> == 2)
     return Join{}(x[0], x[1]);
   else
-    return join_halves<Join>(Join{}(low, high));
-}
-template <class T, class Join> T join_lanes(Part<T> (&lanes)[kParts<T>]) {
-  MINIMETA_UNROLL for (int half = kParts<T> / 2; half > 0; half /= 2)
-    for (int p = 0; p < half; ++p) lanes[p] = Join{}(lanes[p], lanes[p + half]);
-  return join_halves<Join>(lanes[0]);
+    return join_lanes<Join>(Join{}(low, high));
 }
 
 // Contiguous blocks of one size, `step` bytes apart, each with its parameter.
@@ -154,7 +158,7 @@ void fold_blocks(const char* data, Index step, Index size, const T* parameters, 
       lanes[c][p] = simd::load<V>(kOrdinals + p * kPart<T>) < static_cast<T>(size - i) ? joined : lanes[c][p];
     }
   }
-  for (int c = 0; c < Chains; ++c) folded[c] = join_lanes<T, Join>(lanes[c]);
+  for (int c = 0; c < Chains; ++c) folded[c] = join_lanes<Join>(join_vectors<Join>(lanes[c]));
 }
 
 // The next `size` elements as contiguous ones: where they are, or copied to `scratch`.
@@ -194,98 +198,122 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   return *tree.finish();
 }
 
-// Folds rows, each holding one element of every output.
+// Folds rows, each holding one element of every output, in vectors of outputs: the eight lanes are eight registers. The
+// last vector may overlap the one before; fewer outputs than fill one are as many, and nobody looks at the others.
 template <class T, class Map, class Join> class Panel {
   using V = simd::Vec<T>;
-  static constexpr int kStep = simd::kLanes<T>;
-  static_assert(kPanel % kStep == 0 && kGathered % kStep == 0);
 
  public:
-  Panel(int width, const T* parameters) : width_(width), padded_((width + kStep - 1) / kStep * kStep) {
-    std::fill_n(std::copy_n(parameters, width, parameters_), padded_ - width, T(0));
-    clear();
+  static constexpr int kStep = simd::kLanes<T>;
+
+  Panel(int width, const T* parameters) : width_(std::max(width, kStep)), parameters_(parameters) {
+    if (width == width_) return;
+    std::fill_n(std::copy_n(parameters, width, padded_), kStep - width, T(0));
+    parameters_ = padded_;
   }
 
-  void add(const T* x) {
-    T* const lane = lanes_[next_];
-    used_ = std::max(used_, ++next_);
-    next_ %= kLanes;
-    int w = 0;
-    for (; w + kStep <= width_; w += kStep) join(lane, w, simd::load<V>(x + w));
-    if (w == width_) return;
-    T rest[kStep] = {};  // what pads the last vector is folded too, and nobody looks at it
-    std::copy_n(x + w, width_ - w, rest);
-    join(lane, w, simd::load<V>(rest));
-  }
-
-  // The fold of the rows since the last clear; lanes that received nothing would change nothing.
-  T* block() {
-    for (int half = kLanes / 2; half > 0; half /= 2)
-      for (int l = 0; l < half && l + half < used_; ++l)
-        for (int w = 0; w < padded_; w += kStep)
-          simd::store(lanes_[l] + w, Join{}(simd::load<V>(lanes_[l] + w), simd::load<V>(lanes_[l + half] + w)));
-    return lanes_[0];
-  }
-
-  void clear() {
-    next_ = used_ = 0;
-    for (auto& lane : lanes_) std::fill_n(lane, padded_, Join::template identity<T>());
+  // The next rows of a block: by eights, but for its last ones. With those it is folded.
+  void add(const T* const* rows, int n, bool first, bool last, T* folded) {
+    T* kept = kept_;
+    for (int w = 0; w < width_; w += kStep, kept += kLanes * kStep) {
+      const int column = std::min(w, width_ - kStep);
+      const V parameter = simd::load<V>(parameters_ + column);
+      V lanes[kLanes];
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes; ++l)
+        lanes[l] = first ? simd::broadcast<V>(Join::template identity<T>()) : simd::load<V>(kept + l * kStep);
+      const auto join = [&](int l, const T* row) {
+        lanes[l] = Join{}(lanes[l], Map{}(simd::load<V>(row + column), parameter));
+      };
+      int k = 0;
+      for (; k + kLanes <= n; k += kLanes)
+        MINIMETA_UNROLL for (int l = 0; l < kLanes; ++l) join(l, rows[k + l]);
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes; ++l)
+        if (k + l < n) join(l, rows[k + l]);
+      if (last) {
+        simd::store(folded + column, join_vectors<Join>(lanes));
+        continue;
+      }
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes; ++l) simd::store(kept + l * kStep, lanes[l]);
+    }
   }
 
  private:
-  void join(T* lane, int w, V x) {
-    simd::store(lane + w, Join{}(simd::load<V>(lane + w), Map{}(x, simd::load<V>(parameters_ + w))));
-  }
-
-  const int width_, padded_;
-  int next_, used_;
-  T parameters_[kPanel], lanes_[kLanes][kPanel];
+  const int width_;
+  const T* parameters_;
+  T padded_[kStep], kept_[kLanes * (kPanel + kStep)];  // lanes between the rows of a long block
 };
 
-// `width` neighbouring outputs, contiguous in x.
+// `width` neighbouring outputs, contiguous in x; rows that do not fill a vector are copied to where they do.
 template <class T, class Map, class Join>
 void fold_across(const Reduction& r, const char* data, int width, const T* parameters, T* result) {
   using Blocks = Tree<T, Join>;
+  constexpr int kStep = Panel<T, Map, Join>::kStep;
+  const bool narrow = width < kStep;
+  T copies[kRows][kStep], folded[kPanel];
+  if (narrow) std::fill_n(copies[0], kRows * kStep, T(0));
   Panel<T, Map, Join> panel(width, parameters);
   Cursor cursor(r.reduced, data);
-  const auto block = [&](Index size) {
-    cursor.next(size, [&](const char* piece, Index stride, Index n) {
-      for (Index i = 0; i < n; ++i) panel.add(reinterpret_cast<const T*>(piece + i * stride));
-    });
-    return panel.block();
+  const auto fold_block = [&](Index size, T* to) {
+    for (Index done = 0; done < size; done += kRows) {
+      const T* rows[kRows];
+      int n = 0;
+      cursor.next(std::min<Index>(kRows, size - done), [&](const char* piece, Index stride, Index length) {
+        for (Index i = 0; i < length; ++i) rows[n++] = reinterpret_cast<const T*>(piece + i * stride);
+      });
+      for (int k = 0; narrow && k < n; ++k) {
+        std::copy_n(rows[k], width, copies[k]);
+        rows[k] = copies[k];
+      }
+      panel.add(rows, n, done == 0, done + n == size, to);
+    }
   };
   if (r.length <= kBlock) {
-    std::copy_n(block(r.length), width, result);
+    fold_block(r.length, narrow ? folded : result);
+    if (narrow) std::copy_n(folded, width, result);
     return;
   }
   const std::unique_ptr<T[]> levels(new T[Blocks::levels(r.length / kBlock + 1) * width]);
   Blocks tree(width, levels.get());
   for (Index done = 0; done < r.length; done += kBlock) {
-    tree.push(block(std::min(kBlock, r.length - done)));
-    panel.clear();
+    fold_block(std::min(kBlock, r.length - done), folded);
+    tree.push(folded);
   }
   std::copy_n(tree.finish(), width, result);
 }
 
 // Outputs wherever they are, of short sequences at the same offsets from each.
 template <class T> struct Gathered {
+  const bool matrix;  // the sequences are its rows
+  const Index row;
   Index length = 0, offsets[kShort];
   int width = 0;
   const char* outputs[kGathered];
 
-  explicit Gathered(const Reduction& r) {
+  explicit Gathered(const Reduction& r)
+      : matrix(r.kept.ndim == 1 && r.reduced.ndim == 1 && r.reduced.strides[0][0] == Index{sizeof(T)}),
+        row(r.kept.strides[0][0] / Index{sizeof(T)}) {
     Cursor(r.reduced, r.data).next(r.length, [&](const char* piece, Index stride, Index n) {
       for (Index i = 0; i < n; ++i) offsets[length++] = (piece - r.data) + i * stride;
     });
   }
 
   template <class Map, class Join> void fold(const T* parameters, T* result) const {
-    T rows[kShort][kGathered];
-    for (int w = 0; w < width; ++w)
-      for (Index k = 0; k < length; ++k) rows[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
-    Panel<T, Map, Join> panel(width, parameters);
-    for (Index k = 0; k < length; ++k) panel.add(rows[k]);
-    std::copy_n(panel.block(), width, result);
+    T copies[kShort][kGathered], folded[kGathered];
+    const T* rows[kShort];
+    for (Index k = 0; k < length; ++k) {
+      rows[k] = copies[k];
+      if (width < simd::kLanes<T>) std::fill_n(copies[k], simd::kLanes<T>, T(0));
+    }
+    if (matrix)
+      transpose(reinterpret_cast<const T*>(outputs[0]), row, width, length, copies[0], kGathered);
+    else
+      for (int w = 0; w < width; ++w)
+        for (Index k = 0; k < length; ++k) copies[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
+    Panel<T, Map, Join>(width, parameters).add(rows, static_cast<int>(length), true, true, folded);
+    std::copy_n(folded, width, result);
   }
 };
 
@@ -296,7 +324,7 @@ void fold_range(const Reduction& r, Index first, Index last, const T* parameters
   const Index element = sizeof(T);
   const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;
   const bool across = !dense && r.kept.shape[0] > 1 && r.kept.strides[0][0] == element;
-  if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
+  if (r.length <= kRows && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
     Gathered<T> gathered(r);
     Index left = last - first;
     for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
