@@ -57,10 +57,22 @@ class EvaluateOptions:
     """Up to how many adaptation steps."""
     tasks: int | None = None
     """How many test tasks."""
+    transductive: bool | None = None
+    """Whether all queries of a task are predicted at once, or each alone with the support set."""
     seed: int | None = None
     """Decides the test tasks."""
     data: Path | None = None
     """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Print one table over finished runs."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Their folders."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -122,7 +134,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         If a file holds unknown settings or is for another learner or task, a value is out of range, or there is
         nothing to resume.
     """
-    preset = PRESETS[task]
+    preset = PRESETS[learner, task]
     # One flat list of flags: no prefix tells the options from the preset's settings.
     flat = tyro.conf.arg(name="")
     kind = dataclasses.make_dataclass(

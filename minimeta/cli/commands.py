@@ -6,25 +6,35 @@ import sys
 from typing import cast
 
 from minimeta import cli
-from minimeta.cli.arguments import DataOptions, EvaluateOptions, InfoOptions, parse, parse_training
+from minimeta.cli.arguments import (
+    CompareOptions,
+    DataOptions,
+    EvaluateOptions,
+    InfoOptions,
+    parse,
+    parse_training,
+)
+from minimeta.cli.compare import compare
 from minimeta.cli.data import data_omniglot
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.info import info
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
 from minimeta.training.configuration import suggestion
-from minimeta.training.presets import ORDER, PRESETS, LearnerName
+from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
-    match _choose("command", command, ["train", "evaluate", "data", "info"]), words:
+    match _choose("command", command, ["train", "evaluate", "compare", "data", "info"]), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
-            learner = _choose("learner", learner, list(ORDER))
-            task = _choose("task", task, list(PRESETS))
+            learner = _choose("learner", learner, list(LEARNERS))
+            task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
             return train(parse_training(cast(LearnerName, learner), task, flags))
         case "evaluate", flags:
             return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
+        case "compare", flags:
+            return compare(parse(CompareOptions, "minimeta compare", flags))
         case "data", [name, *flags] if not name.startswith("-"):
             _choose("data set", name, ["omniglot"])
             return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
@@ -41,7 +51,7 @@ def run(command: str, words: list[str]) -> int:
     raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")
 
 
-def _choose(kind: str, word: str, names: list[str]) -> str:
+def _choose(kind: str, word: str, names: list[str], where: str = "") -> str:
     if word not in names:
-        raise ConfigurationError(f"there is no {kind} {word!r}.{suggestion(word, names)}")
+        raise ConfigurationError(f"there is no {kind} {word!r}{where}.{suggestion(word, names)}")
     return word

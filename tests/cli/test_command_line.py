@@ -20,7 +20,13 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
     assert main(words) == 0
 
     printed, errors = capsys.readouterr()
-    for word in ("minimeta train LEARNER TASK", "minimeta evaluate RUN", "minimeta data omniglot", "minimeta info"):
+    for word in (
+        "minimeta train LEARNER TASK",
+        "minimeta evaluate RUN",
+        "minimeta compare",
+        "minimeta data omniglot",
+        "minimeta info",
+    ):
         assert word in printed
     for word in ("fomaml", "strokes"):
         assert word in printed
@@ -29,7 +35,9 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
     assert errors == ""
 
 
-@pytest.mark.parametrize("words", [["train", "maml", "sinusoid"], ["evaluate"], ["data", "omniglot"], ["info"]])
+@pytest.mark.parametrize(
+    "words", [["train", "maml", "sinusoid"], ["evaluate"], ["compare"], ["data", "omniglot"], ["info"]]
+)
 def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*words, "--help"])
@@ -50,8 +58,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["trian", "maml", "sinusoid"], "there is no command 'trian'. Did you mean 'train'?"),
         (["train", "mamml", "sinusoid"], "there is no learner 'mamml'. Did you mean 'maml'?"),
-        (["train", "maml", "sinusiod"], "there is no task 'sinusiod'. Did you mean 'sinusoid'?"),
-        (["train", "maml", "zzz"], "there is no task 'zzz'. There are sinusoid, omniglot, strokes."),
+        (["train", "maml", "sinusiod"], "there is no task 'sinusiod' for maml. Did you mean 'sinusoid'?"),
+        (["train", "maml", "zzz"], "there is no task 'zzz' for maml. There are sinusoid, omniglot, strokes."),
         (["train", "maml"], "train needs a learner and a task"),
         (["train", "--seed", "3", "maml", "sinusoid"], "train needs a learner and a task before the flags"),
         (["data", "omnigolt"], "there is no data set 'omnigolt'. Did you mean 'omniglot'?"),
