@@ -10,7 +10,7 @@
 // rounding error growing with log K. Three paths give these bits:
 //
 //   along     reading along the sequences of one output, or a few; vector lanes are the eight lanes
-//   across    a panel of neighbouring outputs; vector lanes are outputs, and memory is read in its own order
+//   across    a panel of neighbouring outputs; vector lanes are outputs, and the eight lanes are eight vectors
 //   gathered  short sequences, wherever they lie: a panel of them is copied to where `across` can read it
 //
 // A fold is made of a Map, applied to each element together with a parameter of its output, and of a Join, whose
@@ -40,9 +40,9 @@ struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
 constexpr Index kBlock = 1024;
 constexpr int kLanes = 8;
 constexpr int kChains = 4;     // blocks that `along` folds at once: one chain of additions leaves the adder waiting
-constexpr int kPanel = 256;    // outputs that `across` folds at once
-constexpr int kRows = 32;      // rows of theirs that it reads for one vector of outputs before it turns to the next
-constexpr int kShort = kRows;  // the longest sequences that are gathered,
+constexpr int kPanel = 256;    // outputs that `across` folds at once,
+constexpr int kRows = 32;      // and rows that it reads for one vector of them before it turns to the next
+constexpr int kShort = 32;     // the longest sequences that are gathered,
 constexpr int kGathered = 64;  // and how many of them at once
 
 // The vectors of a fold: eight lanes, or as many of them as a register holds.
@@ -198,83 +198,103 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   return *tree.finish();
 }
 
-// Folds rows, each holding one element of every output, in vectors of outputs: the eight lanes are eight registers. The
-// last vector may overlap the one before; fewer outputs than fill one are as many, and nobody looks at the others.
+// Folds rows, each holding one element of every output, a vector of outputs after the other: its lanes are registers.
+// The last vector may overlap the one before. A row is read for one vector at least; what lies beyond its outputs is
+// folded too, and nobody looks at it.
 template <class T, class Map, class Join> class Panel {
   using V = simd::Vec<T>;
+  static constexpr int kStep = simd::kLanes<T>;
+  static_assert(kPanel % kStep == 0);
 
  public:
-  static constexpr int kStep = simd::kLanes<T>;
-
-  Panel(int width, const T* parameters) : width_(std::max(width, kStep)), parameters_(parameters) {
-    if (width == width_) return;
-    std::fill_n(std::copy_n(parameters, width, padded_), kStep - width, T(0));
-    parameters_ = padded_;
+  Panel(int width, const T* parameters) : width_(width), padded_(std::max(width, kStep)), parameters_(parameters) {
+    if (width == padded_) return;
+    std::fill_n(std::copy_n(parameters, width, parameter_), kStep - width, T(0));
+    parameters_ = parameter_;
   }
 
-  // The next rows of a block: by eights, but for its last ones. With those it is folded.
-  void add(const T* const* rows, int n, bool first, bool last, T* folded) {
+  // The next rows; where `folded` is given, the fold of all rows since it was last given.
+  void add(const T* const* rows, int n, T* folded = nullptr) {
+    T vector[kStep];
+    T* const to = width_ < kStep ? vector : folded;
     T* kept = kept_;
-    for (int w = 0; w < width_; w += kStep, kept += kLanes * kStep) {
-      const int column = std::min(w, width_ - kStep);
+    for (int w = 0; w < padded_; w += kStep, kept += kLanes * kStep) {
+      const int column = std::min(w, padded_ - kStep);
       const V parameter = simd::load<V>(parameters_ + column);
       V lanes[kLanes];
       MINIMETA_UNROLL
       for (int l = 0; l < kLanes; ++l)
-        lanes[l] = first ? simd::broadcast<V>(Join::template identity<T>()) : simd::load<V>(kept + l * kStep);
+        lanes[l] = empty_ ? simd::broadcast<V>(Join::template identity<T>()) : simd::load<V>(kept + l * kStep);
       const auto join = [&](int l, const T* row) {
         lanes[l] = Join{}(lanes[l], Map{}(simd::load<V>(row + column), parameter));
       };
-      int k = 0;
-      for (; k + kLanes <= n; k += kLanes)
-        MINIMETA_UNROLL for (int l = 0; l < kLanes; ++l) join(l, rows[k + l]);
-      MINIMETA_UNROLL
-      for (int l = 0; l < kLanes; ++l)
-        if (k + l < n) join(l, rows[k + l]);
-      if (last) {
-        simd::store(folded + column, join_vectors<Join>(lanes));
+      for (int i = -next_; i < n; i += kLanes)
+        if (i >= 0 && i + kLanes <= n) {
+          MINIMETA_UNROLL
+          for (int l = 0; l < kLanes; ++l) join(l, rows[i + l]);
+        } else {
+          MINIMETA_UNROLL
+          for (int l = 0; l < kLanes; ++l)
+            if (i + l >= 0 && i + l < n) join(l, rows[i + l]);
+        }
+      if (folded) {
+        simd::store(to + column, join_vectors<Join>(lanes));
         continue;
       }
       MINIMETA_UNROLL
       for (int l = 0; l < kLanes; ++l) simd::store(kept + l * kStep, lanes[l]);
     }
+    if (folded && to != folded) std::copy_n(to, width_, folded);
+    empty_ = folded;
+    next_ = folded ? 0 : (next_ + n) % kLanes;
   }
 
  private:
-  const int width_;
+  const int width_, padded_;
   const T* parameters_;
-  T padded_[kStep], kept_[kLanes * (kPanel + kStep)];  // lanes between the rows of a long block
+  bool empty_ = true;
+  int next_ = 0;  // the lane of the next row
+  T parameter_[kStep], kept_[kLanes * kPanel];
 };
 
-// `width` neighbouring outputs, contiguous in x; rows that do not fill a vector are copied to where they do.
+// Rows that are shorter than a vector, copied to where they are not.
+template <class T> class Widened {
+  static constexpr int kStep = simd::kLanes<T>;
+
+ public:
+  void copy(const T** rows, int n, int width) {
+    if (width >= kStep) return;
+    for (int k = 0; k < n; ++k) {
+      std::fill_n(copies_[k], kStep, T(0));
+      std::copy_n(rows[k], width, copies_[k]);
+      rows[k] = copies_[k];
+    }
+  }
+
+ private:
+  T copies_[kRows][kStep];
+};
+
+// `width` neighbouring outputs, contiguous in x.
 template <class T, class Map, class Join>
 void fold_across(const Reduction& r, const char* data, int width, const T* parameters, T* result) {
   using Blocks = Tree<T, Join>;
-  constexpr int kStep = Panel<T, Map, Join>::kStep;
-  const bool narrow = width < kStep;
-  T copies[kRows][kStep], folded[kPanel];
-  if (narrow) std::fill_n(copies[0], kRows * kStep, T(0));
   Panel<T, Map, Join> panel(width, parameters);
+  Widened<T> widened;
   Cursor cursor(r.reduced, data);
-  const auto fold_block = [&](Index size, T* to) {
-    for (Index done = 0; done < size; done += kRows) {
+  const auto fold_block = [&](Index size, T* folded) {
+    for (Index left = size; left > 0; left -= kRows) {
       const T* rows[kRows];
       int n = 0;
-      cursor.next(std::min<Index>(kRows, size - done), [&](const char* piece, Index stride, Index length) {
+      cursor.next(std::min<Index>(kRows, left), [&](const char* piece, Index stride, Index length) {
         for (Index i = 0; i < length; ++i) rows[n++] = reinterpret_cast<const T*>(piece + i * stride);
       });
-      for (int k = 0; narrow && k < n; ++k) {
-        std::copy_n(rows[k], width, copies[k]);
-        rows[k] = copies[k];
-      }
-      panel.add(rows, n, done == 0, done + n == size, to);
+      widened.copy(rows, n, width);
+      panel.add(rows, n, left <= kRows ? folded : nullptr);
     }
   };
-  if (r.length <= kBlock) {
-    fold_block(r.length, narrow ? folded : result);
-    if (narrow) std::copy_n(folded, width, result);
-    return;
-  }
+  if (r.length <= kBlock) return fold_block(r.length, result);
+  T folded[kPanel];
   const std::unique_ptr<T[]> levels(new T[Blocks::levels(r.length / kBlock + 1) * width]);
   Blocks tree(width, levels.get());
   for (Index done = 0; done < r.length; done += kBlock) {
@@ -301,30 +321,30 @@ template <class T> struct Gathered {
   }
 
   template <class Map, class Join> void fold(const T* parameters, T* result) const {
-    T copies[kShort][kGathered], folded[kGathered];
+    T copies[kShort][kGathered];
     const T* rows[kShort];
     for (Index k = 0; k < length; ++k) {
       rows[k] = copies[k];
-      if (width < simd::kLanes<T>) std::fill_n(copies[k], simd::kLanes<T>, T(0));
+      std::fill_n(copies[k], simd::kLanes<T>, T(0));
     }
     if (matrix)
       transpose(reinterpret_cast<const T*>(outputs[0]), row, width, length, copies[0], kGathered);
     else
       for (int w = 0; w < width; ++w)
         for (Index k = 0; k < length; ++k) copies[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
-    Panel<T, Map, Join>(width, parameters).add(rows, static_cast<int>(length), true, true, folded);
-    std::copy_n(folded, width, result);
+    Panel<T, Map, Join>(width, parameters).add(rows, static_cast<int>(length), result);
   }
 };
 
 // The outputs [first, last), by one of the three paths. `step` is 1, or 0 where the same parameters serve all outputs.
+// It is static, so that a file's only call becomes part of the caller.
 template <class T, class Map, class Join>
-void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
+static void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
   const Index element = sizeof(T);
   const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;
   const bool across = !dense && r.kept.shape[0] > 1 && r.kept.strides[0][0] == element;
-  if (r.length <= kRows && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
+  if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
     Gathered<T> gathered(r);
     Index left = last - first;
     for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {

@@ -41,17 +41,21 @@ template <class T> class Rows final : public Terms {
  public:
   explicit Rows(Index width) : width_(width), panel_(static_cast<int>(width), kZeros) {}
   void add(const char* block, Index elements) override {
-    for (const T* x = reinterpret_cast<const T*>(block), *end = x + elements; x != end; x += width_) panel_.add(x);
+    for (const T* x = reinterpret_cast<const T*>(block), *end = x + elements; x != end;) {
+      const T* rows[kRows];
+      int n = 0;
+      for (; n < kRows && x != end; x += width_) rows[n++] = x;
+      widened_.copy(rows, n, static_cast<int>(width_));
+      panel_.add(rows, n);
+    }
   }
-  void finish(char* sums) override {
-    std::copy_n(panel_.block(), width_, reinterpret_cast<T*>(sums));
-    panel_.clear();
-  }
+  void finish(char* sums) override { panel_.add(nullptr, 0, reinterpret_cast<T*>(sums)); }
 
  private:
   static constexpr T kZeros[kPanel] = {};
   const Index width_;
   Panel<T, Itself, Sum> panel_;
+  Widened<T> widened_;
 };
 
 // One output: terms lie side by side.
