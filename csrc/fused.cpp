@@ -231,10 +231,7 @@ class Fused::Worker {
       base_[v] = place.kind != Place::Kind::memory   ? aligned + place.buffer * kBuffer
                  : v < static_cast<std::size_t>(n) ? operands[v].data
                                                    : results[place.buffer].data;
-      if (place.kind != Place::Kind::tiled) continue;
-      const std::size_t bytes = static_cast<std::size_t>(place.period * place.stride);
-      for (Index i = 0; i < std::min(fused.block_, fused.count_); i += place.period)
-        std::memcpy(base_[v] + i * place.stride, operands[v].data, bytes);
+      if (place.kind == Place::Kind::tiled) tile(place, operands[v].data, base_[v]);
     }
     for (const FusedSum& sum : fused.sums_)
       with_float(fused.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
@@ -251,6 +248,17 @@ class Fused::Worker {
   }
 
  private:
+  // Once, and then what is there as often again.
+  void tile(const Place& place, const char* from, char* to) const {
+    const Index all = std::min(fused_.block_, fused_.count_) * place.stride;
+    Index done = place.period * place.stride;
+    std::memcpy(to, from, static_cast<std::size_t>(done));
+    for (Index more; done < all; done += more) {
+      more = std::min(done, all - done);
+      std::memcpy(to + done, to, static_cast<std::size_t>(more));
+    }
+  }
+
   char* at(int v, Index first) const {
     return base_[v] + first * fused_.places_[static_cast<std::size_t>(v)].advance;
   }
