@@ -41,17 +41,21 @@ template <class T> class Rows final : public Terms {
  public:
   explicit Rows(Index width) : width_(width), panel_(static_cast<int>(width), kZeros) {}
   void add(const char* block, Index elements) override {
-    for (const T* x = reinterpret_cast<const T*>(block), *end = x + elements; x != end; x += width_) panel_.add(x);
+    for (const T* x = reinterpret_cast<const T*>(block), *end = x + elements; x != end;) {
+      const T* rows[kRows];
+      int n = 0;
+      for (; n < kRows && x != end; x += width_) rows[n++] = x;
+      widened_.copy(rows, n, static_cast<int>(width_));
+      panel_.add(rows, n);
+    }
   }
-  void finish(char* sums) override {
-    std::copy_n(panel_.block(), width_, reinterpret_cast<T*>(sums));
-    panel_.clear();
-  }
+  void finish(char* sums) override { panel_.add(nullptr, 0, reinterpret_cast<T*>(sums)); }
 
  private:
   static constexpr T kZeros[kPanel] = {};
   const Index width_;
   Panel<T, Itself, Sum> panel_;
+  Widened<T> widened_;
 };
 
 // One output: terms lie side by side.
@@ -227,10 +231,7 @@ class Fused::Worker {
       base_[v] = place.kind != Place::Kind::memory   ? aligned + place.buffer * kBuffer
                  : v < static_cast<std::size_t>(n) ? operands[v].data
                                                    : results[place.buffer].data;
-      if (place.kind != Place::Kind::tiled) continue;
-      const std::size_t bytes = static_cast<std::size_t>(place.period * place.stride);
-      for (Index i = 0; i < std::min(fused.block_, fused.count_); i += place.period)
-        std::memcpy(base_[v] + i * place.stride, operands[v].data, bytes);
+      if (place.kind == Place::Kind::tiled) tile(place, operands[v].data, base_[v]);
     }
     for (const FusedSum& sum : fused.sums_)
       with_float(fused.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
@@ -247,6 +248,17 @@ class Fused::Worker {
   }
 
  private:
+  // Once, and then what is there as often again.
+  void tile(const Place& place, const char* from, char* to) const {
+    const Index all = std::min(fused_.block_, fused_.count_) * place.stride;
+    Index done = place.period * place.stride;
+    std::memcpy(to, from, static_cast<std::size_t>(done));
+    for (Index more; done < all; done += more) {
+      more = std::min(done, all - done);
+      std::memcpy(to + done, to, static_cast<std::size_t>(more));
+    }
+  }
+
   char* at(int v, Index first) const {
     return base_[v] + first * fused_.places_[static_cast<std::size_t>(v)].advance;
   }

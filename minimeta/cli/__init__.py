@@ -2,6 +2,7 @@
 
 usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
+       minimeta compare RUN...                print one table over finished runs
        minimeta data omniglot [flags]         get a data set, by download or from files
        minimeta info [flags]                  say what is installed and which data is found
        minimeta --help | --version

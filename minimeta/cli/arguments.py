@@ -68,6 +68,16 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class CompareOptions:
+    """Print one table over finished runs."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Their folders."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """Get Omniglot, 16 MB, from where it is published or from files at hand, and keep it at 28 x 28."""
 

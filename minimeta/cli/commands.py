@@ -6,7 +6,15 @@ import sys
 from typing import cast
 
 from minimeta import cli
-from minimeta.cli.arguments import DataOptions, EvaluateOptions, InfoOptions, parse, parse_training
+from minimeta.cli.arguments import (
+    CompareOptions,
+    DataOptions,
+    EvaluateOptions,
+    InfoOptions,
+    parse,
+    parse_training,
+)
+from minimeta.cli.compare import compare
 from minimeta.cli.data import data_omniglot
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.info import info
@@ -18,13 +26,15 @@ from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
-    match _choose("command", command, ["train", "evaluate", "data", "info"]), words:
+    match _choose("command", command, ["train", "evaluate", "compare", "data", "info"]), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
             learner = _choose("learner", learner, list(LEARNERS))
             task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
             return train(parse_training(cast(LearnerName, learner), task, flags))
         case "evaluate", flags:
             return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
+        case "compare", flags:
+            return compare(parse(CompareOptions, "minimeta compare", flags))
         case "data", [name, *flags] if not name.startswith("-"):
             _choose("data set", name, ["omniglot"])
             return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))

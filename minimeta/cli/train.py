@@ -43,11 +43,13 @@ def train(run: Training) -> int:
         experiment = preset.experiment(run.learner, run.options.data)
         state = _begin(run, experiment)
         try:
+            began = time.monotonic()
             state = _fit(run, experiment, state, interruption)
+            seconds = time.monotonic() - began
             result = measure(run.learner, preset, experiment, state, interruption)
         except Interrupted:
             return _stopped(run)
-        _show(run, experiment, state, result)
+        _show(run, experiment, state, result, seconds)
     print(f"run folder: {folder.path}", file=sys.stderr)
     return cli.DONE
 
@@ -108,10 +110,18 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
             save()
 
 
-def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result) -> None:
-    """Write results and figures to the folder and the result to standard output."""
+def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result, seconds: float) -> None:
+    """Write results and figures to the folder and the result to standard output.
+
+    The seconds are those that this session has trained for.
+    """
     folder, settings = run.folder, run.preset.evaluation
-    report: dict[str, Any] = {"status": "complete", "run": str(folder.path), **result.to_json()}
+    report: dict[str, Any] = {
+        "status": "complete",
+        "run": str(folder.path),
+        "seconds": round(seconds, 3),
+        **result.to_json(),
+    }
     write_atomically(folder.results, json.dumps(report, indent=2) + "\n")
     write_atomically(folder.table, result.to_markdown())
     try:

@@ -20,7 +20,13 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
     assert main(words) == 0
 
     printed, errors = capsys.readouterr()
-    for word in ("minimeta train LEARNER TASK", "minimeta evaluate RUN", "minimeta data omniglot", "minimeta info"):
+    for word in (
+        "minimeta train LEARNER TASK",
+        "minimeta evaluate RUN",
+        "minimeta compare",
+        "minimeta data omniglot",
+        "minimeta info",
+    ):
         assert word in printed
     for word in ("fomaml", "strokes"):
         assert word in printed
@@ -29,7 +35,9 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
     assert errors == ""
 
 
-@pytest.mark.parametrize("words", [["train", "maml", "sinusoid"], ["evaluate"], ["data", "omniglot"], ["info"]])
+@pytest.mark.parametrize(
+    "words", [["train", "maml", "sinusoid"], ["evaluate"], ["compare"], ["data", "omniglot"], ["info"]]
+)
 def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*words, "--help"])

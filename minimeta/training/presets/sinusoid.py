@@ -79,7 +79,7 @@ class SinusoidPreset(MAMLSettings, SinusoidSettings):
     """Step size of Adam on the meta-parameters."""
     meta_batch: int = setting(25, code="25")
     """Tasks per training step."""
-    iterations: int = setting(5_000, code="70,000")
+    iterations: int = setting(70_000, code="70,000")
     """Training steps."""
     evaluation: EvaluationSettings = EvaluationSettings(shots=5, queries=100, steps=10)
     """Finn et al. adapt to 5 points in table 2; more queries narrow the interval and leave the mean where it is."""
