@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from contender import THREADS, Build, UnavailableError
-from workloads import BETA1, BETA2, EPSILON, META_LEARNING_RATE, Perceptron, Tasks, Workload
+import numpy as np
+from contender import THREADS, Build
+from workloads import BETA1, BETA2, EPSILON, HIDDEN, META_LEARNING_RATE, REPTILE_RATE, Perceptron, Tasks, Workload
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.learners import MAML, MetaLearner
-from minimeta.optim import Optimiser, adam
+from minimeta.learners import MAML, MetaLearner, MetaLSTM, Reptile
+from minimeta.learners.mini_batches import order
+from minimeta.optim import Optimiser, adam, sgd
 from minimeta.tasks.task import Examples, Task
 from minimeta.training.fit import make_step
 
@@ -25,16 +27,21 @@ class MinimetaStep:
 
     def __init__(self, workload: Workload, parameters: Any, tasks: Tasks) -> None:
         mm.set_num_threads(THREADS)
-        learner, optimiser = learner_of(workload), adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON)
+        self._workload, learner = workload, learner_of(workload)
+        optimiser = (
+            sgd(REPTILE_RATE) if workload.learner == "reptile" else adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON)
+        )
         # An optimiser that moves nothing and remembers the gradient.
         self._gradient = make_step(learner, Optimiser(lambda p: p, lambda gradient, _, p: (p, gradient)))
         self._step = make_step(learner, optimiser)
-        self._batch = batch_of(tasks)
-        self._parameters, self._state = parameters, optimiser.init(parameters)
+        self._batch = batch_of(workload, tasks)
+        self._parameters = meta_parameters_of(workload, parameters)
+        self._state = optimiser.init(self._parameters)
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
-        _, gradient, report = self._gradient(parameters, parameters, batch_of(tasks))
-        return float(report.losses.mean()), gradient
+        given = meta_parameters_of(self._workload, parameters)
+        _, gradient, report = self._gradient(given, given, batch_of(self._workload, tasks))
+        return float(report.losses.mean()), gradient["initial"] if self._workload.learner == "reptile" else gradient
 
     def step(self) -> None:
         self._parameters, self._state, _ = self._step(self._parameters, self._state, self._batch)
@@ -45,10 +52,17 @@ class MinimetaStep:
 
 
 def learner_of(workload: Workload) -> MetaLearner:
-    if workload.learner != "maml":
-        raise UnavailableError(f"minimeta's contender for the learner {workload.learner} is not there yet")
     model, loss = model_of(workload), nn.cross_entropy if workload.classifies else nn.mean_squared_error
+    if workload.learner == "reptile":
+        batch_size = workload.support // workload.inner_steps
+        return Reptile(model, loss, sgd(workload.inner_learning_rate), workload.inner_steps, batch_size)
+    if workload.learner == "lstm":
+        return MetaLSTM(model, loss, workload.inner_steps, workload.order, HIDDEN)
     return MAML(model, loss, workload.inner_learning_rate, workload.inner_steps, workload.order)
+
+
+def meta_parameters_of(workload: Workload, parameters: Any) -> Any:
+    return {"initial": parameters, "inner_state": ()} if workload.learner == "reptile" else parameters
 
 
 def model_of(workload: Workload) -> nn.Model:
@@ -60,7 +74,10 @@ def model_of(workload: Workload) -> nn.Model:
     )
 
 
-def batch_of(tasks: Tasks) -> Task:
-    return Task(
-        Examples(tasks.support_inputs, tasks.support_targets), Examples(tasks.query_inputs, tasks.query_targets)
-    )
+def batch_of(workload: Workload, tasks: Tasks) -> Task:
+    support = tasks.support_inputs, tasks.support_targets
+    if workload.learner == "reptile":
+        # Examples where Reptile's own order puts them back into that of the other libraries.
+        places = np.argsort(order(workload.support, workload.support))
+        support = tasks.support_inputs[:, places], tasks.support_targets[:, places]
+    return Task(Examples(*support), Examples(tasks.query_inputs, tasks.query_targets))
