@@ -297,6 +297,14 @@ def test_reductions_of_integers_say_how_to_convert(function: Function, dtype: st
         function(np.ones(2, dtype))
 
 
+def test_argmax_of_small_integers_says_how_to_convert_also_while_tracing() -> None:
+    x = np.array([0, 2, 1], np.int32)
+    for function in (mm.argmax, lambda x: trace(mm.argmax, x)):
+        with pytest.raises(DtypeError, match="argmax of dtype int32: it needs floats, int64 or bool; convert"):
+            function(x)
+    assert mm.argmax(x.astype(np.int64)) == mm.argmax(x == 2) == 1
+
+
 def test_numpy_norms_of_another_order_are_refused() -> None:
     # The second argument of np.linalg.norm is the order, not the axis.
     with pytest.raises(TypeError, match="ord=1"):
