@@ -172,7 +172,11 @@ class StraightLine(NamedTuple):
         """Outputs for these operands; ``evaluate(primitive, *operands, **params)`` computes each step."""
         values = [*operands, *self.constants]
         for step in self.steps:
-            values.append(evaluate(step.primitive, *[values[i] for i in step.operands], **step.params))
+            inputs = [values[i] for i in step.operands]
+            if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
+                values.append(inputs[0][step.params["place"]])
+            else:
+                values.append(evaluate(step.primitive, *inputs, **step.params))
         return [values[i] for i in self.outputs]
 
 
