@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta import kernels
 from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.regions import by_kernel
 from minimeta.errors import IndexingError
-from minimeta.kernels import native
 from minimeta.program.program import Program
 
 Values = list[NDArray[Any]]
@@ -38,6 +38,8 @@ class Executable:
         Whether values that are never needed at the same time share memory.
     poison
         Whether memory holds NaN before it is written and after its last use: a test of the sharing.
+    level
+        Whose kernels run, of :mod:`minimeta.kernels`.
 
     Attributes
     ----------
@@ -49,9 +51,11 @@ class Executable:
         Memory for what is neither operand nor constant nor output, for each run under way.
     """
 
-    def __init__(self, program: Program, *, reuse_memory: bool = True, poison: bool = False) -> None:
+    def __init__(
+        self, program: Program, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
+    ) -> None:
         self._line = program.line
-        self._replay = _build(program.line, reuse_memory, poison)
+        self._replay = _build(program.line, reuse_memory, poison, level)
         self.native = self._replay is not None
         self.instructions: int = self._replay.instructions if self._replay else len(program.line.steps)
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
@@ -87,11 +91,12 @@ class _Foreign(Exception):  # noqa: N818 (it is an answer)
     """A step that the extension has no kernel for."""
 
 
-def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> Any:
-    """The line as a native program, or None where a step has no native kernel."""
-    if native is None:
+def _build(line: StraightLine, reuse_memory: bool, poison: bool, level: str) -> Any:
+    """The line as a native program of a level, or None where a step has no native kernel."""
+    extension = kernels.load(level)
+    if extension is None:
         return None
-    builder = native.Builder()
+    builder = extension.Builder()
     constants: dict[int, int] = {}  # by identity
 
     def number(x: Any) -> int:
@@ -108,7 +113,7 @@ def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> Any:
             return operands[0][params["place"]]
         if primitive in (ALIAS, STOP_GRADIENT):
             return operands[0]
-        if primitive.kernel is not getattr(native, primitive.name, None):
+        if primitive.kernel is not getattr(kernels.native, primitive.name, None):
             raise _Foreign
         return builder.add_step(primitive.name, tuple(map(number, operands)), params)
 
