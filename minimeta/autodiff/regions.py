@@ -84,7 +84,7 @@ def rematerialize(function: Function) -> Function:
 
     @functools.wraps(function)
     def transformed(*arguments: Any) -> Any:
-        return _region(_REMATERIALIZE, function, arguments)
+        return _region(REMATERIALIZE, function, arguments)
 
     return transformed
 
@@ -104,7 +104,7 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     node = Array(
         value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
     )
-    results = [apply(_PROJECT, node, place=i) for i in range(len(outputs))]
+    results = [apply(PROJECT, node, place=i) for i in range(len(outputs))]
     for result, y in zip(results, outputs, strict=True):
         result.weak = y.weak if type(y) is Array else type(y) in (float, int, bool)
     return tree.unflatten(output_structure, results)
@@ -130,7 +130,7 @@ def _custom_rule(
     output: tree.Structure,
 ) -> list[Any]:
     count = _count_leaves(arguments)
-    outputs = [apply(_PROJECT, node, place=i) for i in range(len(line.outputs))]
+    outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     trees = tree.unflatten(arguments, operands[:count])
     answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
@@ -187,8 +187,8 @@ def _count_leaves(structure: tree.Structure) -> int:
 
 
 # Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
-_REMATERIALIZE = Primitive(
+REMATERIALIZE = Primitive(
     "rematerialize", _forms, _running(by_reference), _rematerialize_rule, _no_sample, _running(by_kernel)
 )
 _CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, _no_sample, _running(by_kernel))
-_PROJECT = Primitive("project", _pick, _pick, (_project_rule,), _no_sample, _pick)
+PROJECT = Primitive("project", _pick, _pick, (_project_rule,), _no_sample, _pick)
