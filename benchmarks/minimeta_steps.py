@@ -30,18 +30,18 @@ class MinimetaStep:
         self._gradient = make_step(learner, Optimiser(lambda p: p, lambda gradient, _, p: (p, gradient)))
         self._step = make_step(learner, optimiser)
         self._batch = batch_of(tasks)
-        self._parameters, self._state = parameters, optimiser.init(parameters)
+        self.parameters, self._state = parameters, optimiser.init(parameters)
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
         _, gradient, report = self._gradient(parameters, parameters, batch_of(tasks))
         return float(report.losses.mean()), gradient
 
     def step(self) -> None:
-        self._parameters, self._state, _ = self._step(self._parameters, self._state, self._batch)
+        self.parameters, self._state, _ = self._step(self.parameters, self._state, self._batch)
 
     def profile(self) -> str:
         """Where the time of a step goes."""
-        return str(self._step.profile(self._parameters, self._state, self._batch))  # type: ignore[attr-defined]
+        return str(self._step.profile(self.parameters, self._state, self._batch))  # type: ignore[attr-defined]
 
 
 def learner_of(workload: Workload) -> MetaLearner:
