@@ -160,10 +160,23 @@ Owned conv2d_weight(const Parameters& p) {
 
 Pooling pooling(const Parameters& p) { return {p.shape("window"), p.shape("strides"), p.shape("padding")}; }
 
-Owned max_positions(const Parameters& p) {
+Owned max_cell(const Parameters& p) {
   const Pooling w = pooling(p);
-  return kernel([=](View* x, Index, View& y) { check_max_positions(*x, w, y); },
-                [=](const View* x, Index, const View& y) { run_max_positions(*x, w, y); });
+  return kernel([=](View* x, Index, View& y) { check_max_cell(*x, w, y); },
+                [=](const View* x, Index, const View& y) { run_max_cell(*x, w, y); });
+}
+
+Owned pool_take(const Parameters& p) {
+  const Pooling w = pooling(p);
+  return kernel([=](View* x, Index, View& y) { check_pool_take(x[0], x[1], w, y); },
+                [=](const View* x, Index, const View& y) { run_pool_take(x[0], x[1], w, y); });
+}
+
+Owned pool_put(const Parameters& p) {
+  const Pooling w = pooling(p);
+  const Shape size = p.shape("size");
+  return kernel([=](View* x, Index, View& y) { check_pool_put(x[0], x[1], w, size, y); },
+                [=](const View* x, Index, const View& y) { run_pool_put(x[0], x[1], w, y); });
 }
 
 Owned sum_pool(const Parameters& p) {
@@ -249,7 +262,9 @@ const std::unordered_map<std::string, Row>& rows() {
       {"conv2d", {2, conv2d}},
       {"conv2d_input", {2, conv2d_input}},
       {"conv2d_weight", {2, conv2d_weight}},
-      {"max_positions", {1, max_positions}},
+      {"max_cell", {1, max_cell}},
+      {"pool_take", {2, pool_take}},
+      {"pool_put", {2, pool_put}},
       {"sum_pool", {1, sum_pool}},
       {"sum_pool_input", {1, sum_pool_input}},
       {"copy", {1, copies}},

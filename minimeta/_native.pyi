@@ -172,8 +172,14 @@ def gather(x: _Array, *indices: _Int) -> _Array:
 def scatter_add(updates: _Array, *indices: _Int, shape: _Shape) -> _Array:
     """Zeros of a shape with updates added at indices, in order."""
 
-def max_positions(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Int:
-    """Where, in C order, the first maximum (or NaN) of each window of images (N, H, W, C) is."""
+def max_cell(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
+    """Which cell, counted row by row, of each window of images (N, H, W, C) is the first maximum (or NaN)."""
+
+def pool_take(x: _Array, cell: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
+    """The element at the chosen cell of each window of images (N, H, W, C); 0 on the padding."""
+
+def pool_put(g: _Array, cell: _Array, window: _Shape, strides: _Shape, padding: _Shape, size: _Shape) -> _Array:
+    """The transpose of pool_take: images of a size, each cell the sum over the windows that hold it and chose it."""
 
 def sum_pool(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
     """The sum of each window of images (N, H, W, C)."""

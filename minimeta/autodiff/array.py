@@ -65,14 +65,17 @@ class Abstract:
         As in numpy.
     line
         The user's line that computed it, for the messages of a compiled program.
+    backward
+        Whether it was computed in the backward pass of that line.
     """
 
-    __slots__ = ("dtype", "line", "shape")
+    __slots__ = ("backward", "dtype", "line", "shape")
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike, line: str = "") -> None:
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, line: str = "", backward: bool = False) -> None:
         self.shape: Shape = tuple(shape)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.line = line
+        self.backward = backward
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}{list(self.shape)}"

@@ -21,7 +21,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, moments
 from minimeta.autodiff.derivatives import Function
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
-from minimeta.autodiff.primitive import Primitive, apply, constant, lasting, outermost
+from minimeta.autodiff.primitive import Primitive, apply, constant, context, lasting, outermost
 from minimeta.errors import ShapeError, TracingError
 
 
@@ -134,7 +134,11 @@ def _custom_rule(
     outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     trees = tree.unflatten(arguments, operands[:count])
-    answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+    origin, context.origin = context.origin, None  # The lines of the rule are the user's own.
+    try:
+        answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+    finally:
+        context.origin = origin
     if not isinstance(answer, tuple) or len(answer) != len(trees):
         raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
     found: list[Any] = []

@@ -6,11 +6,16 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta info [flags]                  say what is installed and which data is found
        minimeta --help | --version
 
-LEARNER   maml      model-agnostic meta-learning, second order
-          fomaml    its first-order approximation
-TASK      sinusoid  regression on sinusoids
-          strokes   few-shot classification of made-up characters
-          omniglot  few-shot classification of handwritten characters (after: minimeta data omniglot)
+LEARNER   maml         model-agnostic meta-learning, second order
+          fomaml       its first-order approximation
+          reptile      Reptile
+          lstm         the LSTM meta-learner
+          pretraining  baseline: one model for all tasks, then fine-tuned (sinusoid alone)
+          finetuning   baseline: each task from random parameters, at the best fixed rate
+          nearest      baseline: the nearest neighbour
+TASK      sinusoid     regression on sinusoids
+          strokes      few-shot classification of made-up characters
+          omniglot     few-shot classification of handwritten characters (after: minimeta data omniglot)
 
 Each command explains its flags: minimeta train maml sinusoid --help
 

@@ -57,6 +57,8 @@ class EvaluateOptions:
     """Up to how many adaptation steps."""
     tasks: int | None = None
     """How many test tasks."""
+    transductive: bool | None = None
+    """Whether all queries of a task are predicted at once, or each alone with the support set."""
     seed: int | None = None
     """Decides the test tasks."""
     data: Path | None = None
@@ -122,7 +124,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         If a file holds unknown settings or is for another learner or task, a value is out of range, or there is
         nothing to resume.
     """
-    preset = PRESETS[task]
+    preset = PRESETS[learner, task]
     # One flat list of flags: no prefix tells the options from the preset's settings.
     flat = tyro.conf.arg(name="")
     kind = dataclasses.make_dataclass(

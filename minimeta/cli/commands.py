@@ -13,15 +13,15 @@ from minimeta.cli.info import info
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
 from minimeta.training.configuration import suggestion
-from minimeta.training.presets import ORDER, PRESETS, LearnerName
+from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
     match _choose("command", command, ["train", "evaluate", "data", "info"]), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
-            learner = _choose("learner", learner, list(ORDER))
-            task = _choose("task", task, list(PRESETS))
+            learner = _choose("learner", learner, list(LEARNERS))
+            task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
             return train(parse_training(cast(LearnerName, learner), task, flags))
         case "evaluate", flags:
             return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
@@ -41,7 +41,7 @@ def run(command: str, words: list[str]) -> int:
     raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")
 
 
-def _choose(kind: str, word: str, names: list[str]) -> str:
+def _choose(kind: str, word: str, names: list[str], where: str = "") -> str:
     if word not in names:
-        raise ConfigurationError(f"there is no {kind} {word!r}.{suggestion(word, names)}")
+        raise ConfigurationError(f"there is no {kind} {word!r}{where}.{suggestion(word, names)}")
     return word

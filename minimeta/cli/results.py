@@ -44,6 +44,7 @@ class Result:
         return (
             f"{self.learner} {self.preset.task}, seed {self.preset.seed}, {self.step} training steps: "
             f"{measured.tasks} test tasks, {measured.shots}-shot"
+            + ("" if measured.transductive else ", each query predicted alone")
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:

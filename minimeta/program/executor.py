@@ -37,11 +37,22 @@ class Instruction(NamedTuple):
         The user's line that it came from.
     body
         The instructions that run inside of it, for every index.
+    backward
+        Whether it belongs to the backward pass of that line.
+    form
+        Of its result; None of a copy that nobody wrote down.
     """
 
     name: str
     line: str
     body: tuple[Instruction, ...] = ()
+    backward: bool = False
+    form: Any = None
+
+    @classmethod
+    def of(cls, step: Step, body: tuple[Instruction, ...] = ()) -> Instruction:
+        """The instruction of a step."""
+        return cls(step.primitive.name, step.line, body, step.backward, step.shape)
 
 
 class Executable:
@@ -58,6 +69,8 @@ class Executable:
 
     Attributes
     ----------
+    line
+        As given.
     native
         Whether it runs without Python.
     instructions
@@ -67,7 +80,7 @@ class Executable:
     """
 
     def __init__(self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False) -> None:
-        self._line = line
+        self.line = line
         self._replay, self.instructions = _build(line, reuse_memory, poison)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
@@ -94,7 +107,7 @@ class Executable:
             if self._replay:
                 outputs: Values = self._replay.run(list(leaves))
                 return outputs
-            return [np.array(y, order="C") for y in self._line.run(leaves, by_kernel)]
+            return [np.array(y, order="C") for y in self.line.run(leaves, by_kernel)]
         except IndexError as error:
             raise IndexingError(str(error)) from None
 
@@ -133,7 +146,7 @@ def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> tuple[Any, t
         else:
             replay = writer.builder.build(outputs)
             return replay, writer.instructions(replay.instructions)
-    return None, tuple(Instruction(step.primitive.name, step.line) for step in line.steps)
+    return None, tuple(map(Instruction.of, line.steps))
 
 
 class _Writer:
@@ -176,7 +189,7 @@ class _Writer:
         if primitive.kernel is not getattr(native, primitive.name, None):
             raise _Foreign
         result = self.builder.add_step(primitive.name, self._numbers(operands), params)
-        self._label(Instruction(primitive.name, step.line))
+        self._label(Instruction.of(step))
         return result
 
     def _fused(self, step: Step, operands: list[Any]) -> Any:
@@ -200,7 +213,7 @@ class _Writer:
         outputs = body.whole(params["line"])
         numbers, ways = self._numbers(operands), (params["mapped"], params["summed"])
         results, steps = self.builder.add_map(body.builder, outputs, numbers, *ways, count, group_size(count))
-        self._label(Instruction(step.primitive.name, step.line, body.instructions(steps)))
+        self._label(Instruction.of(step, body.instructions(steps)))
         return results
 
     def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:

@@ -55,8 +55,12 @@ class Profile:
 
 def summarised(instructions: Sequence[Instruction], times: Sequence[Any], runs: int) -> Profile:
     """The profile of so many runs, whose nanoseconds :meth:`Executable.watch` has counted."""
-    kinds, lines, nanoseconds = zip(*_flat(instructions, times), strict=True)
-    return Profile(_shares(kinds, nanoseconds, runs), _shares(lines, nanoseconds, runs), sum(nanoseconds) / runs / 1e9)
+    rows = list(_flat(instructions, times))
+    return Profile(
+        _shares([(kind, spent) for kind, _, spent in rows], runs),
+        _shares([(line, spent) for _, line, spent in rows], runs),
+        sum(spent for _, _, spent in rows) / runs / 1e9,
+    )
 
 
 def _flat(instructions: Sequence[Instruction], times: Sequence[Any]) -> Iterator[tuple[str, str, int]]:
@@ -68,9 +72,9 @@ def _flat(instructions: Sequence[Instruction], times: Sequence[Any]) -> Iterator
             yield from _flat(instruction.body, body)
 
 
-def _shares(names: Sequence[str], nanoseconds: Sequence[int], runs: int) -> tuple[Share, ...]:
+def _shares(spent_on: Sequence[tuple[str, int]], runs: int) -> tuple[Share, ...]:
     found: dict[str, tuple[int, int]] = {}
-    for name, spent in zip(names, nanoseconds, strict=True):
+    for name, spent in spent_on:
         count, total = found.get(name, (0, 0))
         found[name] = count + 1, total + spent
     shares = [Share(name, count, total / runs / 1e9) for name, (count, total) in found.items()]

@@ -219,16 +219,29 @@ def _cells(x, window, strides, rows, columns):
 def _results(x, window, strides):
     return tuple((x.shape[1 + i] - window[i]) // strides[i] + 1 for i in range(2))
 """,
-    "max_positions": """\
-def _max_positions(x, window, strides, padding):
+    "max_cell": """\
+def _max_cell(x, window, strides, padding):
     def under(values, outside):
         padded = _margins(values, padding, outside)
         return np.stack([cell for _, cell in _cells(padded, window, strides, *_results(padded, window, strides))])
 
-    positions, values = under(np.arange(x.size).reshape(x.shape), -1), under(x, -inf)
+    values, on_image = under(x, -inf), under(np.ones(x.shape, bool), False)
     largest = (values == values.max(0)) | np.isnan(values)
-    first = np.argmax(largest & (positions >= 0), axis=0)
-    return np.take_along_axis(positions, first[None], 0)[0]
+    return np.argmax(largest & on_image, axis=0).astype(np.uint8 if len(values) <= 256 else np.uint32)
+""",
+    "pool_take": """\
+def _pool_take(x, cell, window, strides, padding):
+    y = np.zeros(cell.shape, x.dtype)
+    for number, (_, under) in enumerate(_cells(_margins(x, padding), window, strides, *cell.shape[1:3])):
+        np.copyto(y, under, where=cell == number)
+    return y
+""",
+    "pool_put": """\
+def _pool_put(g, cell, window, strides, padding, size):
+    padded = _margins(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
+    for number, (_, under) in enumerate(_cells(padded, window, strides, *g.shape[1:3])):
+        np.add(under, g, out=under, where=cell == number)
+    return padded[:, padding[0] : padding[0] + size[0], padding[2] : padding[2] + size[1]]
 """,
     "sum_pool": """\
 def _sum_pool(x, window, strides, padding):

@@ -29,7 +29,7 @@ import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, Trace, moments
-from minimeta.autodiff.derivatives import Function, settle
+from minimeta.autodiff.derivatives import Function, settle, transformation
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant
@@ -38,6 +38,7 @@ from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, group_size
 
 
+@transformation
 def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, *, enabled: bool = True) -> Function:
     """A function of one task, turned into a function of a batch of them.
 

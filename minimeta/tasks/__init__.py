@@ -3,12 +3,14 @@
 from minimeta.tasks import image_files, omniglot, strokes
 from minimeta.tasks.image_lists import load_split
 from minimeta.tasks.images import FewShot, Split, with_rotations
+from minimeta.tasks.shuffled import Shuffled
 from minimeta.tasks.sinusoid import Sinusoid
 from minimeta.tasks.task import Examples, Task, TaskDistribution, unstack
 
 __all__ = [
     "Examples",
     "FewShot",
+    "Shuffled",
     "Sinusoid",
     "Split",
     "Task",

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from minimeta.cli import figures
 from minimeta.cli.figures import adaptation_figure
 from minimeta.nn import accuracy
-from minimeta.tasks import FewShot
+from minimeta.tasks import FewShot, Shuffled
 from minimeta.training.presets import Experiment
 
 
@@ -32,3 +33,16 @@ def test_images_of_any_kind_are_drawn(tmp_path: Path, shape: tuple[int, ...], fl
     adaptation_figure(tmp_path / "figure.png", experiment, None, steps=1, seed=0)
 
     assert np.ptp(imread(tmp_path / "figure.png")) == 1  # black and white are both there
+
+
+def test_many_steps_are_drawn_in_few_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "TASKS", 1)
+    images = np.repeat(np.arange(5, dtype=np.uint8)[:, None, None, None] * 40, 4, 1).repeat(6, 2).repeat(6, 3)
+    plain = FewShot(images, ways=3, shots=2, rotations=False, full_scale=255)
+    learner: Any = Undecided()
+    sides = []
+    for steps, tasks in ((2, plain), (5, plain), (60, Shuffled(plain))):
+        experiment = Experiment(learner, learner, plain, tasks, accuracy, "accuracy")
+        adaptation_figure(tmp_path / "figure.png", experiment, None, steps, 0)
+        sides.append(imread(tmp_path / "figure.png").shape[:2])
+    assert sides[0] < sides[1] == sides[2]
