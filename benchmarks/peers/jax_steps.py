@@ -268,9 +268,9 @@ def lstm(workload: Workload, loss: Loss, unrolled: bool = False, axis: int = 0) 
             axes = (0, axis, axis, axis)
             return jax.vmap(of_coordinate, (*axes, 0), axes)(*state, gradient), None
 
-        sizes = ((), (HIDDEN,), (HIDDEN,), (2,))
-        state = [jnp.zeros((theta.size, *size) if axis == 0 else (*size, theta.size)) for size in sizes]
-        state = (theta, *state[1:])
+        sizes: tuple[tuple[int, ...], ...] = ((), (HIDDEN,), (HIDDEN,), (2,))
+        start = [jnp.zeros((theta.size, *size) if axis == 0 else (*size, theta.size)) for size in sizes]
+        state: Any = (theta, *start[1:])
         if unrolled:
             for _ in range(workload.inner_steps):
                 state, _ = update(state, None)

@@ -65,7 +65,7 @@ _COUNTS: dict[str, Callable[..., int]] = {
     "conv2d_weight": lambda w, x, g, **_: 2 * _size(g) * _window_of(w),
     "sum_pool": lambda y, x, window, **_: _size(y) * math.prod(window),
     "sum_pool_input": lambda x, y, window, **_: _size(y) * math.prod(window),
-    "max_positions": lambda y, x, window, **_: _size(y) * math.prod(window),
+    "max_cell": lambda y, x, window, **_: _size(y) * math.prod(window),
     **dict.fromkeys(
         ("sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax", "argmax"), _read
     ),
