@@ -70,7 +70,7 @@ class Specimen:
 
     def __repr__(self) -> str:
         values = enumerate((*self.operands, *self.program.line.constants))
-        return "\n".join([*_rows(self.program.line), *(f"  %{number} = {x!r}" for number, x in values)])
+        return "\n".join([str(self.program), *(f"  %{number} = {x!r}" for number, x in values)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(f"\n{self!r}\n")  # as hypothesis shows an example
@@ -375,16 +375,6 @@ def _reaches(x: NDArray[Any], shape: Shape) -> bool:
 def _broadcasts(one: Shape, other: Shape) -> bool:
     lead = len(other) - len(one)
     return lead >= 0 and all(side in (1, wanted) for side, wanted in zip(one, other[lead:], strict=True))
-
-
-def _rows(line: StraightLine) -> list[str]:
-    """A program as it is printed, and the bodies of its regions."""
-    rows = str(_of_rows(line)).splitlines()
-    first = len(line.operands) + len(line.constants)
-    for number, step in enumerate(line.steps, first):
-        if "line" in step.params:
-            rows += [f"  in %{number}:", *(f"    {row}" for row in _rows(step.params["line"]))]
-    return rows
 
 
 def _of_rows(line: StraightLine) -> Program:

@@ -144,12 +144,11 @@ def test_an_example_is_printed_with_its_regions_and_values() -> None:
     assert repr(Specimen(program, (x,))).splitlines() == [
         "program(%0: float64[2]) -> %2",
         "  %1 = rematerialize(%0) line=<2 steps>  : (float64[2],)",
-        "  %2 = project(%1) place=0  : float64[2]",
-        "  in %1:",
-        "    program(%0: float64[2]) -> %3",
+        "    body(%0: float64[2]) -> %3",
         "      %1 = [constant float64[2]]",
         "      %2 = sin(%0)  : float64[2]",
         "      %3 = multiply(%2, %1)  : float64[2]",
+        "  %2 = project(%1) place=0  : float64[2]",
         "  %0 = array([0.5 , 0.25])",
     ]
 
