@@ -234,6 +234,15 @@ def test_copy(dtype: str, shape: tuple[int, ...], seed: int, layout: str) -> Non
     assert_array_equal(result, x, strict=True)
 
 
+# Whole blocks of every width of vectors, and what is left of them.
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@given(sides=st.tuples(st.integers(1, 3), st.integers(1, 140), st.integers(1, 140)), seed=seeds)
+def test_copy_of_turned_planes(dtype: str, sides: tuple[int, int, int], seed: int) -> None:
+    x = random_values(np.random.default_rng(seed), sides, dtype)
+    assert_array_equal(_native.copy(x.transpose(0, 2, 1)), x.transpose(0, 2, 1), strict=True)
+    assert_array_equal(_native.copy(x[:, ::-1].T), x[:, ::-1].T, strict=True)
+
+
 @st.composite
 def arrays_and_axes(draw: st.DrawFn, special: bool = False) -> tuple[Array, tuple[int, ...]]:
     x = draw(float_arrays(special))
@@ -347,30 +356,34 @@ def test_the_order_of_a_sum_depends_on_the_sequence_alone(pair: tuple[Array, tup
             assert_same_bits(kernel(lay_out(x, layout), axes, False, *arguments), expected)
 
 
-@pytest.mark.parametrize("length", [7, 8, 1024, 1025, 5 * 1024 + 3])
-def test_the_order_of_a_sum_is_the_stated_one(length: int) -> None:
-    def tree(values: list[np.float32]) -> np.float32:
+# A few sequences and many, which fill vectors of outputs or not; short ones, and several blocks.
+@pytest.mark.parametrize("length", [7, 8, 33, 1024, 1025, 5 * 1024 + 3])
+@pytest.mark.parametrize("width", [1, 4, 17, 40, 300])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_order_of_a_sum_is_the_stated_one(length: int, width: int, dtype: str) -> None:
+    def tree(values: list[Array]) -> Array:
         while len(values) > 1:  # lanes: l and l + half
             half = len(values) // 2
             values = [values[i] + values[i + half] for i in range(half)]
         return values[0]
 
-    def pairwise(blocks: list[np.float32]) -> np.float32:
+    def pairwise(blocks: list[Array]) -> Array:
         if len(blocks) == 1:
             return blocks[0]
         left = 2 ** ((len(blocks) - 1).bit_length() - 1)
         return pairwise(blocks[:left]) + pairwise(blocks[left:])
 
-    x = np.random.default_rng(length).normal(size=length).astype("float32")
+    x = np.random.default_rng(length).normal(size=(length, width)).astype(dtype)
     blocks = []
     for start in range(0, length, 1024):
-        lanes = [np.float32(-0.0)] * 8
-        for k, value in enumerate(x[start : start + 1024]):
-            lanes[k % 8] = lanes[k % 8] + value
+        lanes = [np.full(width, -0.0, dtype)] * 8
+        for k, row in enumerate(x[start : start + 1024]):
+            lanes[k % 8] = lanes[k % 8] + row
         blocks.append(tree(lanes))
-    assert _native.sum(x, (0,), False) == pairwise(blocks)
-    beside = np.stack([x, x, x, x], axis=1)
-    assert_array_equal(_native.sum(beside, (0,), False), np.full(4, pairwise(blocks), "float32"))
+    expected = pairwise(blocks)
+    assert_array_equal(_native.sum(x, (0,), False), expected, strict=True)
+    assert_array_equal(_native.sum(np.ascontiguousarray(x.T), (1,), False), expected, strict=True)
+    assert_array_equal(_native.sum(x[:, 0].copy(), (0,), False), expected[0])
 
 
 def exact_chain(x: Array, y: Array) -> Array:
