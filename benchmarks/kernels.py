@@ -2,7 +2,7 @@
 
     python benchmarks/kernels.py [name ...]
 
-Names choose groups: products, convolutions, functions, reductions, movements; all of them where none is given.
+Names choose groups: products, convolutions, poolings, functions, reductions, movements; all where none is given.
 
 - The *peak* is measured here: multiply-adds in registers and nothing else, on one core, at each level of instructions
   that this processor runs.
@@ -10,6 +10,8 @@ Names choose groups: products, convolutions, functions, reductions, movements; a
   so that not the call is measured; numpy and torch compute the same batch. ``call`` rows are single calls from Python.
 - A *convolution* is 3 x 3 with padding, on a batch of 5 images: forward, the kernel's gradient, the images' gradient.
   torch takes the better of its two memory layouts.
+- A *pooling* is 2 x 2 in steps of 2: which cell is the largest, that element, and the way back. torch finds cell and
+  element at once, in the better of its two memory layouts.
 - *Functions* are applied to 16,384 numbers, reductions to the shapes that are printed.
 
 Times are the processor's time of the calling thread, so that what a neighbour takes of the machine is not counted, and
@@ -184,6 +186,37 @@ def torch_convolutions(
     return [{"torch": way} for way in ways]
 
 
+def poolings(torch: Any) -> list[Case]:
+    window: dict[str, Any] = {"window": (2, 2), "strides": (2, 2), "padding": (0, 0, 0, 0)}
+    cases = []
+    for shape in ((5, 28, 28, 64), (5, 84, 84, 32), (75, 84, 84, 32)):
+        images, side, _, channels = shape
+        places = (images, side // 2, side // 2, channels)
+        x, g, cell = numbers(*shape), numbers(*places), np.random.default_rng(1).integers(0, 4, places).astype(np.uint8)
+        under = x.reshape(images, side // 2, 2, side // 2, 2, channels)
+        to_maxima, from_maxima = torch_poolings(torch, x, g) if torch else ({}, {})
+        forms: list[tuple[str, tuple[NDArray[Any], ...], dict[str, Any], dict[str, list[Run]]]] = [
+            ("max_cell", (x,), {}, to_maxima),
+            ("pool_take", (x, cell), {}, {"numpy": [partial(np.max, under, (2, 4))]}),
+            ("pool_put", (g, cell), {"size": (side, side)}, from_maxima),
+        ]
+        for kernel, operands, size, peers in forms:
+            cases.append(Case(f"{kernel} {shape}", x.size, kernel, operands, window | size, peers))
+    return cases
+
+
+def torch_poolings(torch: Any, x: NDArray[Any], g: NDArray[Any]) -> list[dict[str, list[Run]]]:
+    """There and back, in both of its layouts."""
+    ways: list[list[Run]] = [[], []]
+    for layout in (torch.contiguous_format, torch.channels_last):
+        t, h = (torch.from_numpy(np.moveaxis(z, 3, 1).copy()).contiguous(memory_format=layout) for z in (x, g))
+        forward = partial(torch.ops.aten.max_pool2d_with_indices, t, [2, 2])
+        backward = torch.ops.aten.max_pool2d_with_indices_backward
+        ways[0].append(forward)
+        ways[1].append(partial(backward, h, t, [2, 2], [2, 2], [0, 0], [1, 1], False, forward()[1]))
+    return [{"torch": way} for way in ways]
+
+
 def functions(torch: Any) -> list[Case]:
     x = numbers(16_384)
     positive = np.abs(x) + np.float32(0.1)
@@ -277,6 +310,7 @@ def movements(torch: Any) -> list[Case]:
 GROUPS: dict[str, Callable[[Any], list[Case]]] = {
     "products": products,
     "convolutions": convolutions,
+    "poolings": poolings,
     "functions": functions,
     "reductions": reductions,
     "movements": movements,

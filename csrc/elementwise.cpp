@@ -130,6 +130,7 @@ const std::vector<Function>& elementwise_functions() {
       binary<Multiply>("multiply", "x * y."),
       binary<Divide>("divide", "x / y."),
       binary<Power>("power", "x to the power of y."),
+      binary<Gate>("gate", "y where x is positive, 0 elsewhere."),
       binary<Maximum>("maximum", "The larger of x and y; NaN where either is."),
       binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."),
       comparison<Equal>("equal", "Whether x == y."),

@@ -10,7 +10,7 @@
 // rounding error growing with log K. Three paths give these bits:
 //
 //   along     reading along the sequences of one output, or a few; vector lanes are the eight lanes
-//   across    a panel of neighbouring outputs; vector lanes are outputs, and memory is read in its own order
+//   across    a panel of neighbouring outputs; vector lanes are outputs, and the eight lanes are eight vectors
 //   gathered  short sequences, wherever they lie: a panel of them is copied to where `across` can read it
 //
 // A fold is made of a Map, applied to each element together with a parameter of its output, and of a Join, whose
@@ -19,7 +19,9 @@
 
 #include <memory>
 
+#include "functions.hpp"
 #include "loop.hpp"
+#include "transpose.hpp"
 
 namespace minimeta {
 
@@ -30,10 +32,16 @@ struct Reduction {
   Index outputs, length;
 };
 
+struct Itself { template <class V> V operator()(V x, V) const { return x; } };
+struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
+  template <class T> static T identity() { return T(-0.0); }
+};
+
 constexpr Index kBlock = 1024;
 constexpr int kLanes = 8;
 constexpr int kChains = 4;     // blocks that `along` folds at once: one chain of additions leaves the adder waiting
-constexpr int kPanel = 256;    // outputs that `across` folds at once: memory streams, and lanes stay in cache
+constexpr int kPanel = 256;    // outputs that `across` folds at once,
+constexpr int kRows = 32;      // and rows that it reads for one vector of them before it turns to the next
 constexpr int kShort = 32;     // the longest sequences that are gathered,
 constexpr int kGathered = 64;  // and how many of them at once
 
@@ -109,18 +117,20 @@ template <class T, class Join> class Tree {
   Index blocks_ = 0;
 };
 
-// Lane l is joined with lane l + half, then half as many are left.
-template <class Join, class V> simd::Element<V> join_halves(V x) {
+// Lane l is joined with lane l + half, then half as many are left: of vectors that hold a lane, or several, and of the
+// lanes of one vector.
+template <class Join, int step = 1, class V, std::size_t n> V join_vectors(const V (&x)[n], int l = 0) {
+  if constexpr (step == n)
+    return x[l];
+  else
+    return Join{}(join_vectors<Join, 2 * step>(x, l), join_vectors<Join, 2 * step>(x, l + step));
+}
+template <class Join, class V> simd::Element<V> join_lanes(V x) {
   const auto [low, high] = simd::halves(x);
   if constexpr (simd::kLanesOf<V> == 2)
     return Join{}(x[0], x[1]);
   else
-    return join_halves<Join>(Join{}(low, high));
-}
-template <class T, class Join> T join_lanes(Part<T> (&lanes)[kParts<T>]) {
-  MINIMETA_UNROLL for (int half = kParts<T> / 2; half > 0; half /= 2)
-    for (int p = 0; p < half; ++p) lanes[p] = Join{}(lanes[p], lanes[p + half]);
-  return join_halves<Join>(lanes[0]);
+    return join_lanes<Join>(Join{}(low, high));
 }
 
 // Contiguous blocks of one size, `step` bytes apart, each with its parameter.
@@ -148,7 +158,7 @@ void fold_blocks(const char* data, Index step, Index size, const T* parameters, 
       lanes[c][p] = simd::load<V>(kOrdinals + p * kPart<T>) < static_cast<T>(size - i) ? joined : lanes[c][p];
     }
   }
-  for (int c = 0; c < Chains; ++c) folded[c] = join_lanes<T, Join>(lanes[c]);
+  for (int c = 0; c < Chains; ++c) folded[c] = join_lanes<Join>(join_vectors<Join>(lanes[c]));
 }
 
 // The next `size` elements as contiguous ones: where they are, or copied to `scratch`.
@@ -188,52 +198,81 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   return *tree.finish();
 }
 
-// Folds rows, each holding one element of every output.
+// Folds rows, each holding one element of every output, a vector of outputs after the other: its lanes are registers.
+// The last vector may overlap the one before. A row is read for one vector at least; what lies beyond its outputs is
+// folded too, and nobody looks at it.
 template <class T, class Map, class Join> class Panel {
   using V = simd::Vec<T>;
   static constexpr int kStep = simd::kLanes<T>;
-  static_assert(kPanel % kStep == 0 && kGathered % kStep == 0);
+  static_assert(kPanel % kStep == 0);
 
  public:
-  Panel(int width, const T* parameters) : width_(width), padded_((width + kStep - 1) / kStep * kStep) {
-    std::fill_n(std::copy_n(parameters, width, parameters_), padded_ - width, T(0));
-    clear();
+  Panel(int width, const T* parameters) : width_(width), padded_(std::max(width, kStep)), parameters_(parameters) {
+    if (width == padded_) return;
+    std::fill_n(std::copy_n(parameters, width, parameter_), kStep - width, T(0));
+    parameters_ = parameter_;
   }
 
-  void add(const T* x) {
-    T* const lane = lanes_[next_];
-    used_ = std::max(used_, ++next_);
-    next_ %= kLanes;
-    int w = 0;
-    for (; w + kStep <= width_; w += kStep) join(lane, w, simd::load<V>(x + w));
-    if (w == width_) return;
-    T rest[kStep] = {};  // what pads the last vector is folded too, and nobody looks at it
-    std::copy_n(x + w, width_ - w, rest);
-    join(lane, w, simd::load<V>(rest));
-  }
-
-  // The fold of the rows since the last clear; lanes that received nothing would change nothing.
-  T* block() {
-    for (int half = kLanes / 2; half > 0; half /= 2)
-      for (int l = 0; l < half && l + half < used_; ++l)
-        for (int w = 0; w < padded_; w += kStep)
-          simd::store(lanes_[l] + w, Join{}(simd::load<V>(lanes_[l] + w), simd::load<V>(lanes_[l + half] + w)));
-    return lanes_[0];
-  }
-
-  void clear() {
-    next_ = used_ = 0;
-    for (auto& lane : lanes_) std::fill_n(lane, padded_, Join::template identity<T>());
+  // The next rows; where `folded` is given, the fold of all rows since it was last given.
+  void add(const T* const* rows, int n, T* folded = nullptr) {
+    T vector[kStep];
+    T* const to = width_ < kStep ? vector : folded;
+    T* kept = kept_;
+    for (int w = 0; w < padded_; w += kStep, kept += kLanes * kStep) {
+      const int column = std::min(w, padded_ - kStep);
+      const V parameter = simd::load<V>(parameters_ + column);
+      V lanes[kLanes];
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes; ++l)
+        lanes[l] = empty_ ? simd::broadcast<V>(Join::template identity<T>()) : simd::load<V>(kept + l * kStep);
+      const auto join = [&](int l, const T* row) {
+        lanes[l] = Join{}(lanes[l], Map{}(simd::load<V>(row + column), parameter));
+      };
+      for (int i = -next_; i < n; i += kLanes)
+        if (i >= 0 && i + kLanes <= n) {
+          MINIMETA_UNROLL
+          for (int l = 0; l < kLanes; ++l) join(l, rows[i + l]);
+        } else {
+          MINIMETA_UNROLL
+          for (int l = 0; l < kLanes; ++l)
+            if (i + l >= 0 && i + l < n) join(l, rows[i + l]);
+        }
+      if (folded) {
+        simd::store(to + column, join_vectors<Join>(lanes));
+        continue;
+      }
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes; ++l) simd::store(kept + l * kStep, lanes[l]);
+    }
+    if (folded && to != folded) std::copy_n(to, width_, folded);
+    empty_ = folded;
+    next_ = folded ? 0 : (next_ + n) % kLanes;
   }
 
  private:
-  void join(T* lane, int w, V x) {
-    simd::store(lane + w, Join{}(simd::load<V>(lane + w), Map{}(x, simd::load<V>(parameters_ + w))));
+  const int width_, padded_;
+  const T* parameters_;
+  bool empty_ = true;
+  int next_ = 0;  // the lane of the next row
+  T parameter_[kStep], kept_[kLanes * kPanel];
+};
+
+// Rows that are shorter than a vector, copied to where they are not.
+template <class T> class Widened {
+  static constexpr int kStep = simd::kLanes<T>;
+
+ public:
+  void copy(const T** rows, int n, int width) {
+    if (width >= kStep) return;
+    for (int k = 0; k < n; ++k) {
+      std::fill_n(copies_[k], kStep, T(0));
+      std::copy_n(rows[k], width, copies_[k]);
+      rows[k] = copies_[k];
+    }
   }
 
-  const int width_, padded_;
-  int next_, used_;
-  T parameters_[kPanel], lanes_[kLanes][kPanel];
+ private:
+  T copies_[kRows][kStep];
 };
 
 // `width` neighbouring outputs, contiguous in x.
@@ -241,51 +280,66 @@ template <class T, class Map, class Join>
 void fold_across(const Reduction& r, const char* data, int width, const T* parameters, T* result) {
   using Blocks = Tree<T, Join>;
   Panel<T, Map, Join> panel(width, parameters);
+  Widened<T> widened;
   Cursor cursor(r.reduced, data);
-  const auto block = [&](Index size) {
-    cursor.next(size, [&](const char* piece, Index stride, Index n) {
-      for (Index i = 0; i < n; ++i) panel.add(reinterpret_cast<const T*>(piece + i * stride));
-    });
-    return panel.block();
+  const auto fold_block = [&](Index size, T* folded) {
+    for (Index left = size; left > 0; left -= kRows) {
+      const T* rows[kRows];
+      int n = 0;
+      cursor.next(std::min<Index>(kRows, left), [&](const char* piece, Index stride, Index length) {
+        for (Index i = 0; i < length; ++i) rows[n++] = reinterpret_cast<const T*>(piece + i * stride);
+      });
+      widened.copy(rows, n, width);
+      panel.add(rows, n, left <= kRows ? folded : nullptr);
+    }
   };
-  if (r.length <= kBlock) {
-    std::copy_n(block(r.length), width, result);
-    return;
-  }
+  if (r.length <= kBlock) return fold_block(r.length, result);
+  T folded[kPanel];
   const std::unique_ptr<T[]> levels(new T[Blocks::levels(r.length / kBlock + 1) * width]);
   Blocks tree(width, levels.get());
   for (Index done = 0; done < r.length; done += kBlock) {
-    tree.push(block(std::min(kBlock, r.length - done)));
-    panel.clear();
+    fold_block(std::min(kBlock, r.length - done), folded);
+    tree.push(folded);
   }
   std::copy_n(tree.finish(), width, result);
 }
 
 // Outputs wherever they are, of short sequences at the same offsets from each.
 template <class T> struct Gathered {
+  const bool matrix;  // the sequences are its rows
+  const Index row;
   Index length = 0, offsets[kShort];
   int width = 0;
   const char* outputs[kGathered];
 
-  explicit Gathered(const Reduction& r) {
+  explicit Gathered(const Reduction& r)
+      : matrix(r.kept.ndim == 1 && r.reduced.ndim == 1 && r.reduced.strides[0][0] == Index{sizeof(T)}),
+        row(r.kept.strides[0][0] / Index{sizeof(T)}) {
     Cursor(r.reduced, r.data).next(r.length, [&](const char* piece, Index stride, Index n) {
       for (Index i = 0; i < n; ++i) offsets[length++] = (piece - r.data) + i * stride;
     });
   }
 
   template <class Map, class Join> void fold(const T* parameters, T* result) const {
-    T rows[kShort][kGathered];
-    for (int w = 0; w < width; ++w)
-      for (Index k = 0; k < length; ++k) rows[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
-    Panel<T, Map, Join> panel(width, parameters);
-    for (Index k = 0; k < length; ++k) panel.add(rows[k]);
-    std::copy_n(panel.block(), width, result);
+    T copies[kShort][kGathered];
+    const T* rows[kShort];
+    for (Index k = 0; k < length; ++k) {
+      rows[k] = copies[k];
+      std::fill_n(copies[k], simd::kLanes<T>, T(0));
+    }
+    if (matrix)
+      transpose(reinterpret_cast<const T*>(outputs[0]), row, width, length, copies[0], kGathered);
+    else
+      for (int w = 0; w < width; ++w)
+        for (Index k = 0; k < length; ++k) copies[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
+    Panel<T, Map, Join>(width, parameters).add(rows, static_cast<int>(length), result);
   }
 };
 
 // The outputs [first, last), by one of the three paths. `step` is 1, or 0 where the same parameters serve all outputs.
+// It is static, so that a file's only call becomes part of the caller.
 template <class T, class Map, class Join>
-void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
+static void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
   const Index element = sizeof(T);
   const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;

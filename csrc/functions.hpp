@@ -30,6 +30,8 @@ struct Multiply { template <class T> T operator()(T x, T y) const { return x * y
 struct Divide { template <class T> T operator()(T x, T y) const { return x / y; } };
 struct Power { template <class T> T operator()(T x, T y) const { return std::pow(x, y); } };
 
+struct Gate { template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); } };
+
 // x != x: a NaN on the left wins; one on the right does because the comparison is false. For vectors, too: | is not ||.
 struct Maximum {
   template <class T> T operator()(T x, T y) const { return ((x >= y) | (x != x)) ? x : y; }

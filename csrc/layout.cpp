@@ -8,6 +8,7 @@
 
 #include "loop.hpp"
 #include "parallel.hpp"
+#include "transpose.hpp"
 
 namespace minimeta {
 namespace {
@@ -44,9 +45,12 @@ bool bring_neighbours_second(Loop<2>& loop) {
 // Two axes, a tile at a time, so that what a line of cache brings of x is used before the line is lost: eight lines,
 // which is what a cache can hold of lines that are a power of two apart.
 template <class T> void copy_plane(const Loop<2>& loop, char* const* data) {
-  constexpr Index kLines = 8, kAlong = 32;
+  constexpr Index kLines = 8, kAlong = 32, element = sizeof(T);
   const Index* inner = loop.strides[0];
   const Index* outer = loop.strides[1];
+  if (outer[0] == element && inner[1] == element)
+    return transpose(reinterpret_cast<const T*>(data[0]), inner[0] / element, loop.shape[0], loop.shape[1],
+                     reinterpret_cast<T*>(data[1]), outer[1] / element);
   for (Index j = 0; j < loop.shape[1]; j += kAlong) {
     const Index end = std::min(j + kAlong, loop.shape[1]);
     for (Index i = 0; i < loop.shape[0]; i += kLines) {

@@ -34,18 +34,19 @@ template <class T> struct Factors {
   Index m, k, n;
   Matrix<const T> a, b;
   Matrix<T> c;
+  Factors traded() const { return {n, k, m, b.transposed(), a.transposed(), c.transposed()}; }
 };
 
 template <class T> void product(const Factors<T>& f) {
   const bool large = f.k * f.n * Index{sizeof(T)} > kLarge, copy = f.b.column != 1 || (large && f.m >= kOften);
   const Index columns = large ? kColumns : f.n, terms = large ? kTerms : std::max<Index>(f.k, 1);
 
-  Index few[64];  // a small product takes less time than an allocation
-  std::unique_ptr<Index[]> many(f.m > 32 ? new Index[static_cast<std::size_t>(2 * f.m)] : nullptr);
+  Index few[256];  // a small product takes less time than an allocation
+  std::unique_ptr<Index[]> many(f.m > 128 ? new Index[static_cast<std::size_t>(2 * f.m)] : nullptr);
   Index *a_rows = many ? many.get() : few, *c_rows = a_rows + f.m;
-  for (Index i = 0; i < f.m; ++i) {
-    a_rows[i] = i * f.a.row;
-    c_rows[i] = i * f.c.row;
+  for (Index i = 0, a = 0, c = 0; i < f.m; ++i, a += f.a.row, c += f.c.row) {
+    a_rows[i] = a;
+    c_rows[i] = c;
   }
   Scratch<T> scratch;
   for (Index j = 0; j < f.n; j += columns)
@@ -60,6 +61,7 @@ template <class T> void product(const Factors<T>& f) {
 template <class T> void shared_product(const Factors<T>& f) {
   constexpr Index panel = 2 * simd::kLanes<T>;
   const Index steps = work({f.m, f.n, f.k}) / kAtOnce;
+  if (deserved_threads(std::max(f.m, f.n), steps) == 1) return product(f);
   if (f.m >= f.n)
     parallel_for(f.m, steps, [&](Index first, Index last) {
       product<T>({last - first, f.k, f.n, f.a.at(first, 0), f.b, f.c.at(first, 0)});
@@ -71,34 +73,39 @@ template <class T> void shared_product(const Factors<T>& f) {
     });
 }
 
-// A rough count of cycles: vectors multiplied, elements copied.
-template <class T> Index cost(Index m, Index n, Index b_column) {
-  constexpr Index lanes = simd::kLanes<T>;
-  return m * ((n + lanes - 1) / lanes) + 2 * (b_column != 1 ? n : n % lanes);
+// A rough count of what there is to do for each term, in multiply-adds of vectors: those, b copied where its columns do
+// not lie side by side, and c written element by element where its own do not.
+template <class T> Index cost(const Factors<T>& f) {
+  const Index vectors = (f.n + simd::kLanes<T> - 1) / simd::kLanes<T>;
+  return (f.m + (f.b.column != 1 ? 5 : 0)) * vectors + (f.c.column != 1 ? 2 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
 }
 
 template <class T> void matmul(const View& x, const View& y, const View& result) {
   const int d = x.ndim - 2;
-  const Index element = sizeof(T);
-  Factors<T> f{x.shape[d], x.shape[d + 1], y.shape[d + 1], {}, {}, {nullptr, y.shape[d + 1], 1}};
   // A stride along an axis of size 1 is never taken; 1 says that it is as good as contiguous.
-  const auto step = [=](const View& v, int axis) { return v.shape[axis] == 1 ? 1 : v.strides[axis] / element; };
-  f.a = {nullptr, step(x, d), step(x, d + 1)};
-  f.b = {nullptr, step(y, d), step(y, d + 1)};
-  const bool trade = cost<T>(f.n, f.m, f.a.row) < cost<T>(f.m, f.n, f.b.column);
+  const auto step = [=](const View& v, int axis) { return v.shape[axis] == 1 ? 1 : v.strides[axis] / Index{sizeof(T)}; };
+  Factors<T> f{x.shape[d], x.shape[d + 1], y.shape[d + 1],
+               {reinterpret_cast<const T*>(x.data), step(x, d), step(x, d + 1)},
+               {reinterpret_cast<const T*>(y.data), step(y, d), step(y, d + 1)},
+               {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
+  const bool trade = cost(f.traded()) < cost(f);
+  if (trade) f = f.traded();
+  if (d == 0) return shared_product(f);
 
   Loop<3> batch;
-  plan<3>(batch, {&x, &y, &result}, 0, d);
+  const View& left = trade ? y : x;
+  const View& right = trade ? x : y;
+  plan<3>(batch, {&left, &right, &result}, 0, d);
   const Index products = count(d, x.shape);
   parallel_for(products, work({count(result), f.k}) / kAtOnce, [&](Index first, Index last) {
     Factors<T> g = f;
     for (Index i = first; i < last; ++i) {
-      char* data[3] = {x.data, y.data, result.data};
+      char* data[3] = {left.data, right.data, result.data};
       move_to(batch, i, data);
       g.a.data = reinterpret_cast<const T*>(data[0]);
       g.b.data = reinterpret_cast<const T*>(data[1]);
       g.c.data = reinterpret_cast<T*>(data[2]);
-      shared_product<T>(trade ? Factors<T>{g.n, g.k, g.m, g.b.transposed(), g.a.transposed(), g.c.transposed()} : g);
+      shared_product(g);
     }
   });
 }

@@ -250,8 +250,8 @@ void define_pooling(py::module_& m) {
     const char* doc;
   };
   for (const Row& row : {
-           Row{"max_positions", check_max_positions, run_max_positions,
-               "Where, in C order, the first maximum (or NaN) of each window of images (N, H, W, C) is."},
+           Row{"max_cell", check_max_cell, run_max_cell,
+               "Which cell, counted row by row, of each window of images (N, H, W, C) is the first maximum (or NaN)."},
            Row{"sum_pool", check_sum_pool, run_sum_pool, "The sum of each window of images (N, H, W, C)."},
        })
     m.def(
@@ -265,6 +265,34 @@ void define_pooling(py::module_& m) {
           return compute(result, count(x), [&] { row.run(x, pooling, result); });
         },
         arg("x"), arg("window"), arg("strides"), arg("padding"), row.doc);
+  m.def(
+      "pool_take",
+      [](handle images, handle chosen, handle window, handle strides, handle padding) {
+        View x, cell, result;
+        Pooling pooling;
+        read(x, "pool_take", "x", images);
+        read(cell, "pool_take", "cell", chosen);
+        read(pooling, "pool_take", window, strides, padding);
+        check_pool_take(x, cell, pooling, result);
+        return compute(result, count(x), [&] { run_pool_take(x, cell, pooling, result); });
+      },
+      arg("x"), arg("cell"), arg("window"), arg("strides"), arg("padding"),
+      "The element at the chosen cell of each window of images (N, H, W, C); 0 on the padding.");
+  m.def(
+      "pool_put",
+      [](handle elements, handle chosen, handle window, handle strides, handle padding, handle images) {
+        View g, cell, result;
+        Pooling pooling;
+        Shape size;
+        read(g, "pool_put", "g", elements);
+        read(cell, "pool_put", "cell", chosen);
+        read(pooling, "pool_put", window, strides, padding);
+        read(size, "pool_put", "size", images);
+        check_pool_put(g, cell, pooling, size, result);
+        return compute(result, count(result), [&] { run_pool_put(g, cell, pooling, result); });
+      },
+      arg("g"), arg("cell"), arg("window"), arg("strides"), arg("padding"), arg("size"),
+      "The transpose of pool_take: images of a size, each cell the sum over the windows that hold it and chose it.");
   m.def(
       "sum_pool_input",
       [](handle sums, handle window, handle strides, handle padding, handle images) {

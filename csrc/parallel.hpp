@@ -1,11 +1,14 @@
-// One loop over independent pieces of work, on several threads: the only file that names OpenMP.
+// One loop over independent pieces of work, on several threads (team.hpp).
 //
-//   parallel_for(n, work, body)   body(first, last) for ranges that cover [0, n) once
+//   parallel_for(n, work, body)           body(first, last) for ranges that cover [0, n) once
+//   for_each_in_parallel(n, work, body)   body(i) for each i of [0, n)
 //
 // `work` is what the whole loop costs, in elements moved; little work stays on the calling thread, since waking another
-// takes a microsecond or two. A body writes outputs of its own range and must give the same bits for any split, so the
-// number of threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions,
-// that of the lowest range, which is the one that a single thread would have met.
+// takes some microseconds. A body writes outputs of its own and must give the same bits for any split, so the number of
+// threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions, that of the
+// lowest range or index, which is the one that a single thread would have met.
+//
+// OpenMP, where there is one, is only asked how many threads there may be: OMP_NUM_THREADS and threadpoolctl set that.
 #pragma once
 
 #include <pthread.h>
@@ -21,25 +24,26 @@
 #endif
 
 #include "array.hpp"
+#include "team.hpp"
 
 namespace minimeta {
 
-// What a thread must at least have to do: some microseconds, so that waking it (one or two) is repaid.
+// What a thread must at least have to do: some microseconds, so that waking it is repaid.
 constexpr Index kWorthWaking = 65536;
 
 constexpr Index kAtOnce = 8;  // multiply-adds that take as long as moving one element
 
 struct Threads {
-  std::atomic<int> most{INT_MAX};    // for the whole process, where OpenMP's own limit is one for each thread
-  std::atomic<bool> forked{false};  // a child has none of its parent's threads, and would wait for them
+  std::atomic<int> most{INT_MAX};   // for the whole process, where OpenMP's own limit is one for each thread
+  std::atomic<bool> forked{false};  // a child has none of its parent's threads, and computes alone
 };
 inline Threads threads;
 
 // How many threads a loop that begins here may use: inside another parallel loop, the calling one alone.
 inline int max_threads() {
 #if defined(_OPENMP)
-  // Asked for at every loop, since others (threadpoolctl) set OpenMP's limit too; the smaller limit wins.
-  if (!threads.forked && !omp_in_parallel()) return std::min<int>(threads.most, omp_get_max_threads());
+  // Asked for at every loop, since others set OpenMP's limit too; the smaller limit wins.
+  if (!threads.forked && !team::is_inside()) return std::min<int>(threads.most, omp_get_max_threads());
 #endif
   return 1;
 }
@@ -53,29 +57,54 @@ inline void set_max_threads(int n) {
 
 // Once, when the extension is loaded.
 inline void watch_for_forks() {
-  pthread_atfork(nullptr, nullptr, [] { threads.forked = true; });
+  pthread_atfork(nullptr, nullptr, [] {
+    threads.forked = true;
+    team::forget_helpers();
+  });
+}
+
+// How many threads so much work deserves, if it has n parts.
+inline int deserved_threads(Index n, Index work) {
+  const Index useful = work < 2 * kWorthWaking ? 1 : std::min(n, work / kWorthWaking);
+  return useful <= 1 ? 1 : static_cast<int>(std::min<Index>(useful, max_threads()));
+}
+
+// body(i) for each i of [0, n), on so many threads.
+template <class Body> void for_each_on(int threads, Index n, const Body& body) {
+  if (threads == 1 || n > team::kMostItems) {
+    for (Index i = 0; i < n; ++i) body(i);
+    return;
+  }
+  struct Loop {
+    const Body& body;
+    std::vector<std::exception_ptr> thrown;
+  } loop{body, std::vector<std::exception_ptr>(static_cast<std::size_t>(n))};
+  team::run(
+      n, threads - 1,
+      [](const void* context, Index i) {
+        Loop& loop = *const_cast<Loop*>(static_cast<const Loop*>(context));
+        try {
+          loop.body(i);
+        } catch (...) {
+          loop.thrown[static_cast<std::size_t>(i)] = std::current_exception();
+        }
+      },
+      &loop);
+  for (const std::exception_ptr& exception : loop.thrown)
+    if (exception) std::rethrow_exception(exception);
+}
+
+template <class Body> void for_each_in_parallel(Index n, Index work, const Body& body) {
+  for_each_on(n <= 0 ? 1 : deserved_threads(n, work), n, body);
 }
 
 template <class Body> void parallel_for(Index n, Index work, const Body& body) {
   if (n <= 0) return;
-  const Index useful = work < 2 * kWorthWaking ? 1 : std::min(n, work / kWorthWaking);
-  const int wanted = useful == 1 ? 1 : static_cast<int>(std::min<Index>(useful, max_threads()));
-  if (wanted == 1) return body(Index{0}, n);
-#if defined(_OPENMP)
-  std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(wanted));
-#pragma omp parallel num_threads(wanted)
-  {
-    const Index thread = omp_get_thread_num(), team = omp_get_num_threads();  // perhaps fewer than wanted
-    const auto start = [=](Index t) { return n / team * t + std::min(t, n % team); };
-    try {
-      body(start(thread), start(thread + 1));
-    } catch (...) {
-      thrown[static_cast<std::size_t>(thread)] = std::current_exception();
-    }
-  }
-  for (const std::exception_ptr& exception : thrown)
-    if (exception) std::rethrow_exception(exception);
-#endif
+  const int threads = deserved_threads(n, work);
+  if (threads == 1) return body(Index{0}, n);
+  const Index ranges = threads;
+  const auto start = [=](Index t) { return n / ranges * t + std::min(t, n % ranges); };
+  for_each_on(threads, ranges, [&](Index range) { body(start(range), start(range + 1)); });
 }
 
 }  // namespace minimeta

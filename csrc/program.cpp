@@ -2,9 +2,11 @@
 #include "program.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 
+#include "elementwise.hpp"
 #include "layout.hpp"
 
 namespace minimeta {
@@ -19,11 +21,11 @@ constexpr Index kMostBytes = Index{1} << 46;  // more than a machine has; sums o
 char* const origin = reinterpret_cast<char*>(kAlignment);
 
 class Copy final : public Kernel {
-  bool check(View* x, Index, View& result) const override {
-    describe(result, "copy", x->dtype, *x);
+  bool check(View* x, Index, std::vector<View>& results) override {
+    describe(results.emplace_back(), "copy", x->dtype, *x);
     return false;
   }
-  void run(const View* x, Index, const View& result) const override { copy(*x, result); }
+  void run(const View* x, Index, const View* results, Watch*) const override { copy(*x, *results); }
 };
 
 // Offsets for temporaries, the largest first, each into the smallest gap that it fits between those already placed that
@@ -105,23 +107,34 @@ Index Builder::add_constant(const View& constant) {
   return add_value(view, add_buffer(Buffer::Kind::constant, view, constant.data), false);
 }
 
-Index Builder::add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands) {
+std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands) {
   const Index n = static_cast<Index>(operands.size()), now = static_cast<Index>(steps_.size());
-  std::vector<View> views;
+  std::vector<View> views, results;
   for (const Index i : operands) views.push_back(values_.at(i).view);
-  View result;
-  if (kernel->check(views.data(), n, result)) return add_value(result, values_[operands[0]].buffer, false);
+  if (kernel->check(views.data(), n, results)) return {add_value(results[0], values_[operands[0]].buffer, false)};
 
-  result.data = origin;
-  const Index buffer = add_buffer(Buffer::Kind::temporary, result);
-  steps_.push_back({kernel.get(), n, static_cast<Index>(places_.size())});
+  std::vector<Index> values;
+  for (View& result : results) {
+    result.data = origin;
+    values.push_back(add_value(result, add_buffer(Buffer::Kind::temporary, result), true));
+  }
+  steps_.push_back({kernel.get(), n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
   kernels_.push_back(std::move(kernel));
   for (Index i = 0; i < n; ++i) {
     add_place(views[i], values_[operands[i]].buffer);
     buffer_of(operands[i]).last = now;
   }
-  add_place(result, buffer);
-  return add_value(result, buffer, true);
+  for (const Index value : values) add_place(values_[value].view, values_[value].buffer);
+  return values;
+}
+
+Index Builder::with_contiguous_parts(Index value) {
+  const View& x = values_.at(value).view;
+  View plain;
+  describe(plain, "copy", x.dtype, x);
+  const int leading = std::min(x.ndim, 1);
+  if (count(x) == 0 || std::equal(x.strides + leading, x.strides + x.ndim, plain.strides + leading)) return value;
+  return add_step(std::make_unique<Copy>(), {value})[0];
 }
 
 // What one run needs for itself.
@@ -134,13 +147,27 @@ struct Program::Workspace {
   std::unique_ptr<View[]> views;  // of the step that runs
 };
 
-Program::Program(Builder builder, const std::vector<Index>& outputs, const Options& options) : poison_(options.poison) {
-  for (Index value : outputs) {
-    if (!builder.values_.at(value).whole || builder.buffer_of(value).kind != Buffer::Kind::temporary)
-      value = builder.add_step(std::make_unique<Copy>(), {value});
-    builder.buffer_of(value).kind = Buffer::Kind::output;
+Program::Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept,
+                 const Options& options)
+    : poison_(options.poison) {
+  if (kept.size() != outputs.size()) throw std::invalid_argument("program: each output is kept or it is not");
+  for (std::size_t j = 0; j < outputs.size(); ++j) {
+    Index value = outputs[j];
+    const auto is_fresh = [&] {
+      const Index buffer = builder.values_.at(value).buffer;
+      return builder.values_[value].whole && builder.buffers_[buffer].kind == Buffer::Kind::temporary &&
+             std::find(output_buffers_.begin(), output_buffers_.end(), buffer) == output_buffers_.end();
+    };
+    if (!is_fresh()) value = builder.add_step(std::make_unique<Copy>(), {value})[0];
     outputs_.push_back(builder.values_[value].view);
     output_buffers_.push_back(builder.values_[value].buffer);
+  }
+  for (std::size_t j = 0; j < outputs.size(); ++j) {
+    Buffer& buffer = builder.buffers_[output_buffers_[j]];
+    if (kept[j])
+      buffer.last = PTRDIFF_MAX;
+    else
+      buffer.kind = Buffer::Kind::output;
   }
   operands_ = std::move(builder.operands_);
   buffers_ = std::move(builder.buffers_);
@@ -149,7 +176,7 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const Optio
   places_ = std::move(builder.places_);
   table_ = std::move(builder.table_);
   arena_bytes_ = plan(buffers_, options.reuse_memory);
-  for (const Step& step : steps_) most_views_ = std::max(most_views_, step.operands + 1);
+  for (const Step& step : steps_) most_views_ = std::max(most_views_, step.operands + step.results);
   for (Index i = 0; i < static_cast<Index>(buffers_.size()); ++i) {
     if (buffers_[i].kind == Buffer::Kind::operand) operand_buffers_.push_back(i);
     if (buffers_[i].kind == Buffer::Kind::temporary && poison_) dying_.push_back(i);
@@ -157,47 +184,78 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const Optio
   std::stable_sort(dying_.begin(), dying_.end(), [&](Index a, Index b) { return buffers_[a].last < buffers_[b].last; });
 }
 
+Watch::Watch(const Program& program, bool check)
+    : check_finite(check), nanoseconds(program.steps().size()), bodies(program.steps().size()) {
+  for (std::size_t i = 0; i < bodies.size(); ++i)
+    if (const Program* const body = program.steps()[i].kernel->body()) bodies[i] = std::make_unique<Watch>(*body, check);
+}
+
 Program::~Program() = default;
 
-std::unique_ptr<Program::Workspace> Program::borrow() const {
+Program::Run::Run(const Program& program) : program_(program) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!idle_.empty()) {
-      std::unique_ptr<Workspace> workspace = std::move(idle_.back());
-      idle_.pop_back();
-      return workspace;
+    const std::lock_guard<std::mutex> lock(program.mutex_);
+    if (!program.idle_.empty()) {
+      workspace_ = std::move(program.idle_.back());
+      program.idle_.pop_back();
+      return;
     }
   }
-  auto workspace = std::make_unique<Workspace>();
-  workspace->arena.reset(static_cast<char*>(
-      ::operator new(static_cast<std::size_t>(arena_bytes_), std::align_val_t{kAlignment})));
-  for (const Buffer& buffer : buffers_)
-    workspace->buffers.push_back(buffer.kind == Buffer::Kind::temporary ? workspace->arena.get() + buffer.offset
-                                                                        : buffer.data);
-  workspace->views.reset(new View[static_cast<std::size_t>(most_views_)]);
-  return workspace;
+  workspace_ = std::make_unique<Workspace>();
+  workspace_->arena.reset(static_cast<char*>(
+      ::operator new(static_cast<std::size_t>(program.arena_bytes_), std::align_val_t{kAlignment})));
+  for (const Buffer& buffer : program.buffers_)
+    workspace_->buffers.push_back(buffer.kind == Buffer::Kind::temporary ? workspace_->arena.get() + buffer.offset
+                                                                         : buffer.data);
+  workspace_->views.reset(new View[static_cast<std::size_t>(program.most_views_)]);
 }
 
-void Program::run(const std::vector<char*>& operands, const std::vector<char*>& outputs) const {
-  std::unique_ptr<Workspace> workspace = borrow();  // lost where a kernel throws
-  for (std::size_t i = 0; i < operands.size(); ++i) workspace->buffers[operand_buffers_[i]] = operands[i];
-  for (std::size_t i = 0; i < outputs.size(); ++i) workspace->buffers[output_buffers_[i]] = outputs[i];
-  replay(*workspace);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  idle_.push_back(std::move(workspace));
+Program::Run::~Run() {
+  const std::lock_guard<std::mutex> lock(program_.mutex_);
+  program_.idle_.push_back(std::move(workspace_));
 }
 
-void Program::replay(Workspace& workspace) const {
-  View* const views = workspace.views.get();
-  char* const* const buffers = workspace.buffers.data();
-  if (poison_) std::memset(workspace.arena.get(), kPoison, static_cast<std::size_t>(arena_bytes_));
-  auto dying = dying_.begin();
+void Program::Run::set_operand(std::size_t i, char* data) const {
+  workspace_->buffers[program_.operand_buffers_[i]] = data;
+}
+
+void Program::Run::set_output(std::size_t j, char* data) const {
+  workspace_->buffers[program_.output_buffers_[j]] = data;
+}
+
+const char* Program::Run::output(std::size_t j) const { return workspace_->buffers[program_.output_buffers_[j]]; }
+
+void Program::Run::replay(Watch* watch) const { watch ? replay_steps<true>(watch) : replay_steps<false>(nullptr); }
+
+template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
+  using Clock = std::chrono::steady_clock;
+  View* const views = workspace_->views.get();
+  char* const* const buffers = workspace_->buffers.data();
+  const std::vector<Index>& dying = program_.dying_;
+  if (program_.poison_) std::memset(workspace_->arena.get(), kPoison, static_cast<std::size_t>(program_.arena_bytes_));
+  auto next = dying.begin();
   Index now = 0;
-  for (const Step& step : steps_) {
-    for (Index i = 0; i <= step.operands; ++i) place(views[i], places_[step.first + i], table_.data(), buffers);
-    step.kernel->run(views, step.operands, views[step.operands]);
-    for (; dying != dying_.end() && buffers_[*dying].last == now; ++dying)
-      std::memset(buffers[*dying], kPoison, static_cast<std::size_t>(buffers_[*dying].bytes));
+  for (const Step& step : program_.steps_) {
+    for (Index i = 0; i < step.operands + step.results; ++i)
+      place(views[i], program_.places_[step.first + i], program_.table_.data(), buffers);
+    const View* const results = views + step.operands;
+    if constexpr (!watched) {
+      step.kernel->run(views, step.operands, results, nullptr);
+    } else {
+      Watch* const body = watch->bodies[static_cast<std::size_t>(now)].get();
+      const Clock::time_point began = Clock::now();
+      try {
+        step.kernel->run(views, step.operands, results, body);
+      } catch (NonFinite& found) {
+        found.path.insert(found.path.begin(), now);
+        throw;
+      }
+      watch->nanoseconds[static_cast<std::size_t>(now)] += std::chrono::nanoseconds(Clock::now() - began).count();
+      for (Index i = 0; watch->check_finite && !body && i < step.results; ++i)
+        if (is_float(results[i].dtype) && !all_finite(results[i])) throw NonFinite(now);
+    }
+    for (; next != dying.end() && program_.buffers_[*next].last == now; ++next)
+      std::memset(buffers[*next], kPoison, static_cast<std::size_t>(program_.buffers_[*next].bytes));
     ++now;
   }
 }

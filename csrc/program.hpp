@@ -10,6 +10,7 @@
 // that is under way has an arena of its own, so one program runs on several threads at once.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -18,15 +19,21 @@
 
 namespace minimeta {
 
+class Program;
+struct Watch;
+
 // A kernel whose parameters are known.
 class Kernel {
  public:
   virtual ~Kernel() = default;
 
-  // Describes the result; it may change the strides that the operands are read with. True where the result is a view of
-  // the first operand, at an address of its memory: then there is nothing to run.
-  virtual bool check(View* operands, Index n, View& result) const = 0;
-  virtual void run(const View* operands, Index n, const View& result) const = 0;
+  // Describes the results; it may change the strides that the operands are read with. True where the only result is a
+  // view of the first operand, at an address of its memory: then there is nothing to run.
+  virtual bool check(View* operands, Index n, std::vector<View>& results) = 0;
+  virtual void run(const View* operands, Index n, const View* results, Watch* watch) const = 0;
+
+  // The program that runs inside, if there is one.
+  virtual const Program* body() const { return nullptr; }
 };
 
 struct Buffer {
@@ -46,7 +53,21 @@ struct Place {
 
 struct Step {
   const Kernel* kernel;
-  Index operands, first;  // places[first] and so on; the result's follows the operands'
+  Index operands, results, first;  // places[first] and so on; the results' follow the operands'
+};
+
+// What is watched while a program runs: how long each step takes, on all threads together, and whether results are finite.
+struct Watch {
+  Watch(const Program& program, bool check_finite);
+  const bool check_finite;
+  std::vector<std::atomic<Index>> nanoseconds;
+  std::vector<std::unique_ptr<Watch>> bodies;  // of those steps that run a program
+};
+
+// A result is not finite. The path is its step; or a step that runs a program, the index, and the step inside.
+struct NonFinite : std::exception {
+  explicit NonFinite(Index step) : path{step} {}
+  std::vector<Index> path;
 };
 
 struct Options {
@@ -59,7 +80,10 @@ class Builder {
  public:
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // of memory that outlives the program
-  Index add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+  std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+  // The same value, or a copy of it, whose axes after the first are contiguous.
+  Index with_contiguous_parts(Index value);
+  Index steps() const { return static_cast<Index>(steps_.size()); }
 
  private:
   friend class Program;
@@ -84,9 +108,12 @@ class Builder {
 };
 
 class Program {
+  struct Workspace;
+
  public:
-  // An output that is no step's own result (an operand, a constant, a view), or is one twice, is copied at the end.
-  Program(Builder builder, const std::vector<Index>& outputs, const Options& options);
+  // An output that is no step's own result (an operand, a constant, a view), or is one twice, is copied at the end. An
+  // output that is `kept` stays in the arena, for whoever runs the program to read.
+  Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept, const Options& options);
   ~Program();
 
   // Contiguous arrays, in order.
@@ -95,13 +122,25 @@ class Program {
   Index instructions() const { return static_cast<Index>(steps_.size()); }
   Index arena_bytes() const { return arena_bytes_; }
 
-  void run(const std::vector<char*>& operands, const std::vector<char*>& outputs) const;
+  const std::vector<Step>& steps() const { return steps_; }
+
+  // One run under way: its arena, and where the caller's arrays are.
+  class Run {
+   public:
+    explicit Run(const Program& program);
+    ~Run();
+    void set_operand(std::size_t i, char* data) const;
+    void set_output(std::size_t j, char* data) const;
+    const char* output(std::size_t j) const;
+    void replay(Watch* watch = nullptr) const;
+
+   private:
+    template <bool watched> void replay_steps(Watch* watch) const;
+    const Program& program_;
+    std::unique_ptr<Workspace> workspace_;
+  };
 
  private:
-  struct Workspace;
-  std::unique_ptr<Workspace> borrow() const;
-  void replay(Workspace& workspace) const;
-
   std::vector<View> operands_, outputs_;
   std::vector<Index> operand_buffers_, output_buffers_;
   std::vector<Buffer> buffers_;

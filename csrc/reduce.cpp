@@ -18,9 +18,6 @@
 namespace minimeta {
 namespace {
 
-struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
-  template <class T> static T identity() { return T(-0.0); }
-};
 struct Largest : functions::Maximum {
   template <class T> static T identity() { return -std::numeric_limits<T>::infinity(); }
 };
@@ -28,7 +25,6 @@ struct Smallest : functions::Minimum {
   template <class T> static T identity() { return std::numeric_limits<T>::infinity(); }
 };
 
-struct Itself { template <class V> V operator()(V x, V) const { return x; } };
 struct Magnitude { template <class V> V operator()(V x, V) const { return functions::absolute(x); } };
 struct SquaredDifference { template <class V> V operator()(V x, V mean) const { return (x - mean) * (x - mean); } };
 struct ScaledSquare { template <class V> V operator()(V x, V scale) const { return (x * scale) * (x * scale); } };

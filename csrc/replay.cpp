@@ -2,14 +2,19 @@
 //
 // Where a function of module.cpp reads its parameters, checks and runs at every call, here parameters are read once, and
 // check and run are kept.
+#include <pybind11/stl.h>
+
 #include <algorithm>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
 #include "convolution.hpp"
 #include "elementwise.hpp"
+#include "fused.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
+#include "map.hpp"
 #include "matmul.hpp"
 #include "pooling.hpp"
 #include "program.hpp"
@@ -23,8 +28,8 @@ namespace {
 template <class Check, class Run> class Bound final : public Kernel {
  public:
   Bound(Check check, Run run) : check_(std::move(check)), run_(std::move(run)) {}
-  bool check(View* x, Index n, View& result) const override { return check_(x, n, result); }
-  void run(const View* x, Index n, const View& result) const override { run_(x, n, result); }
+  bool check(View* x, Index n, std::vector<View>& results) override { return check_(x, n, results.emplace_back()); }
+  void run(const View* x, Index n, const View* results, Watch*) const override { run_(x, n, *results); }
 
  private:
   Check check_;
@@ -155,10 +160,23 @@ Owned conv2d_weight(const Parameters& p) {
 
 Pooling pooling(const Parameters& p) { return {p.shape("window"), p.shape("strides"), p.shape("padding")}; }
 
-Owned max_positions(const Parameters& p) {
+Owned max_cell(const Parameters& p) {
   const Pooling w = pooling(p);
-  return kernel([=](View* x, Index, View& y) { check_max_positions(*x, w, y); },
-                [=](const View* x, Index, const View& y) { run_max_positions(*x, w, y); });
+  return kernel([=](View* x, Index, View& y) { check_max_cell(*x, w, y); },
+                [=](const View* x, Index, const View& y) { run_max_cell(*x, w, y); });
+}
+
+Owned pool_take(const Parameters& p) {
+  const Pooling w = pooling(p);
+  return kernel([=](View* x, Index, View& y) { check_pool_take(x[0], x[1], w, y); },
+                [=](const View* x, Index, const View& y) { run_pool_take(x[0], x[1], w, y); });
+}
+
+Owned pool_put(const Parameters& p) {
+  const Pooling w = pooling(p);
+  const Shape size = p.shape("size");
+  return kernel([=](View* x, Index, View& y) { check_pool_put(x[0], x[1], w, size, y); },
+                [=](const View* x, Index, const View& y) { run_pool_put(x[0], x[1], w, y); });
 }
 
 Owned sum_pool(const Parameters& p) {
@@ -244,7 +262,9 @@ const std::unordered_map<std::string, Row>& rows() {
       {"conv2d", {2, conv2d}},
       {"conv2d_input", {2, conv2d_input}},
       {"conv2d_weight", {2, conv2d_weight}},
-      {"max_positions", {1, max_positions}},
+      {"max_cell", {1, max_cell}},
+      {"pool_take", {2, pool_take}},
+      {"pool_put", {2, pool_put}},
       {"sum_pool", {1, sum_pool}},
       {"sum_pool_input", {1, sum_pool_input}},
       {"copy", {1, copies}},
@@ -264,13 +284,23 @@ void require_operands(const std::string& name, Index wanted, std::size_t given) 
     throw std::invalid_argument("program: " + name + " of " + std::to_string(given) + " operands");
 }
 
+const Function* find_elementwise(const std::string& name) {
+  const std::vector<Function>& functions = elementwise_functions();
+  const auto found = std::find_if(functions.begin(), functions.end(), [&](const Function& f) { return f.name == name; });
+  return found == functions.end() ? nullptr : &*found;
+}
+
+const Function& elementwise_function(const std::string& name) {
+  if (const Function* const f = find_elementwise(name)) return *f;
+  throw std::invalid_argument("program: there is no elementwise kernel named " + name);
+}
+
 Owned bind(const std::string& name, std::size_t operands, const py::dict& parameters) {
-  for (const Function& f : elementwise_functions())
-    if (f.name == name) {
-      require_operands(name, f.operands, operands);
-      return kernel([&f](View* x, Index, View& y) { check_elementwise(f, x, y); },
-                    [&f](const View* x, Index, const View& y) { run_elementwise(f, x, y); });
-    }
+  if (const Function* const f = find_elementwise(name)) {
+    require_operands(name, f->operands, operands);
+    return kernel([f](View* x, Index, View& y) { check_elementwise(*f, x, y); },
+                  [f](const View* x, Index, const View& y) { run_elementwise(*f, x, y); });
+  }
   const auto row = rows().find(name);
   if (row == rows().end()) throw std::invalid_argument("program: there is no kernel named " + name);
   require_operands(name, row->second.operands, operands);
@@ -281,17 +311,42 @@ Owned bind(const std::string& name, std::size_t operands, const py::dict& parame
 class PyProgram {
  public:
   PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs, const Options& options)
-      : constants_(std::move(constants)), program_(std::move(builder), outputs, options) {}
+      : constants_(std::move(constants)),
+        program_(std::move(builder), outputs, std::vector<bool>(outputs.size()), options) {}
 
   Index instructions() const { return program_.instructions(); }
   Index arena_bytes() const { return program_.arena_bytes(); }
 
-  py::list run(const py::list& arrays) const {
+  py::list run(const py::list& arrays) const { return run(arrays, nullptr); }
+
+  // The outputs, how long each step took, and the path to the first result that is not finite, if that is asked for.
+  py::tuple watch(const py::list& arrays, bool check_finite) const {
+    Watch watch(program_, check_finite);
+    try {
+      const py::list outputs = run(arrays, &watch);
+      return py::make_tuple(outputs, times(watch), py::list());
+    } catch (const NonFinite& found) {
+      py::list path;
+      for (const Index i : found.path) path.append(i);
+      return py::make_tuple(py::list(), times(watch), path);
+    }
+  }
+
+ private:
+  static py::list times(const Watch& watch) {
+    py::list rows;
+    for (std::size_t i = 0; i < watch.bodies.size(); ++i)
+      rows.append(py::make_tuple(watch.nanoseconds[i].load(),
+                                 watch.bodies[i] ? py::object(times(*watch.bodies[i])) : py::object(py::none())));
+    return rows;
+  }
+
+  py::list run(const py::list& arrays, Watch* watch) const {
     const std::vector<View>& wanted = program_.operands();
     if (arrays.size() != wanted.size())
       throw std::invalid_argument("program: " + std::to_string(wanted.size()) + " operands, not " +
                                   std::to_string(arrays.size()));
-    std::vector<char*> operands, outputs;
+    const Program::Run run(program_);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       View x;
       read(x, "program", "an operand", arrays[i]);
@@ -299,25 +354,31 @@ class PyProgram {
       require_same_shape("program", x, wanted[i]);
       if (count(x) > 0 && !std::equal(x.strides, x.strides + x.ndim, wanted[i].strides))
         throw std::invalid_argument("program: operands must be contiguous");
-      operands.push_back(x.data);
+      run.set_operand(i, x.data);
     }
     py::list results;
-    for (View result : program_.outputs()) {
+    for (std::size_t j = 0; j < program_.outputs().size(); ++j) {
+      View result = program_.outputs()[j];
       results.append(allocate(result));
-      outputs.push_back(result.data);
+      run.set_output(j, result.data);
     }
     const py::gil_scoped_release release;
-    program_.run(operands, outputs);
+    run.replay(watch);
     return results;
   }
 
- private:
   std::vector<py::object> constants_;
   Program program_;
 };
 
 class PyBuilder {
  public:
+  PyBuilder(bool reuse_memory, bool poison) : options_{reuse_memory, poison} {}
+
+  bool reuse_memory() const { return options_.reuse_memory; }
+  bool poison() const { return options_.poison; }
+  Index steps() const { return builder_.steps(); }
+
   Index add_operand(const std::string& dtype, py::handle sides) {
     Shape shape;
     read(shape, "program", "shape", sides);
@@ -332,13 +393,44 @@ class PyBuilder {
   }
 
   Index add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
-    return builder_.add_step(bind(name, operands.size(), parameters), numbers(operands));
+    return builder_.add_step(bind(name, operands.size(), parameters), numbers(operands))[0];
+  }
+
+  // Operations are (name, numbers of values), sums (value, axes, whether it is a mean, whether they are kept).
+  py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
+                      const py::tuple& sums) {
+    const auto ints = [](const py::handle numbers) { return py::cast<std::vector<int>>(numbers); };
+    std::vector<FusedOperation> functions;
+    for (const py::handle row : operations) {
+      const auto [name, inputs] = py::cast<std::pair<std::string, std::vector<int>>>(row);
+      functions.push_back({&elementwise_function(name), inputs});
+    }
+    std::vector<FusedSum> folds;
+    for (const py::handle row : sums) {
+      const auto [value, axes, mean, keepdims] = py::cast<std::tuple<int, int, bool, bool>>(row);
+      folds.push_back({value, axes, mean, keepdims});
+    }
+    auto fused = std::make_unique<Fused>(std::move(functions), ints(values), std::move(folds));
+    return first_of(builder_.add_step(std::move(fused), numbers(operands)), values.size() + sums.size());
+  }
+
+  // The numbers of the results, and how many steps the body has. It is empty afterwards.
+  py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
+                    const py::tuple& summed, Index count, Index group) {
+    constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
+    const std::vector<bool> sums = truths(summed);
+    auto program = std::make_unique<Program>(std::exchange(body.builder_, {}), numbers(outputs), sums, options_);
+    const Index steps = program->instructions();
+    std::vector<Index> parts;
+    for (const Index operand : numbers(operands)) parts.push_back(builder_.with_contiguous_parts(operand));
+    auto map = std::make_unique<Map>(std::move(program), truths(mapped), sums, count, group);
+    return py::make_tuple(first_of(builder_.add_step(std::move(map), parts), sums.size()), steps);
   }
 
   // The builder is empty afterwards.
-  std::unique_ptr<PyProgram> build(const py::tuple& outputs, bool reuse_memory, bool poison) {
+  std::unique_ptr<PyProgram> build(const py::tuple& outputs) {
     return std::make_unique<PyProgram>(std::exchange(builder_, {}), std::exchange(constants_, {}), numbers(outputs),
-                                       Options{reuse_memory, poison});
+                                       options_);
   }
 
  private:
@@ -347,7 +439,18 @@ class PyBuilder {
     for (const py::handle value : values) numbers.push_back(py::cast<Index>(value));
     return numbers;
   }
+  static py::tuple first_of(const std::vector<Index>& values, std::size_t size) {
+    py::tuple first(size);
+    for (std::size_t i = 0; i < size; ++i) first[i] = values[i];
+    return first;
+  }
+  static std::vector<bool> truths(const py::tuple& values) {
+    std::vector<bool> truths;
+    for (const py::handle value : values) truths.push_back(py::cast<bool>(value));
+    return truths;
+  }
 
+  Options options_;
   Builder builder_;
   std::vector<py::object> constants_;
 };
@@ -360,13 +463,23 @@ void define_programs(py::module_& m) {
   py::class_<PyProgram>(m, "Program", py::module_local(), "Kernels in a row, replayed.")
       .def_property_readonly("instructions", &PyProgram::instructions)
       .def_property_readonly("arena_bytes", &PyProgram::arena_bytes)
-      .def("run", &PyProgram::run, arg("operands"), "Fresh outputs for contiguous operands.");
+      .def("run", py::overload_cast<const py::list&>(&PyProgram::run, py::const_), arg("operands"),
+           "Fresh outputs for contiguous operands.")
+      .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
+           "Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite.");
   py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
-      .def(py::init<>())
+      .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
+      .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)
+      .def_property_readonly("poison", &PyBuilder::poison)
+      .def_property_readonly("steps", &PyBuilder::steps)
       .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
       .def("add_constant", &PyBuilder::add_constant, arg("array"), "An array that nobody writes to.")
       .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"))
-      .def("build", &PyBuilder::build, arg("outputs"), arg("reuse_memory"), arg("poison"));
+      .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
+           "Elementwise operations in one pass: their results that are named, and sums over leading axes.")
+      .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
+           arg("count"), arg("group"), "A program for every index of the operands that are mapped: its results, the number of its steps.")
+      .def("build", &PyBuilder::build, arg("outputs"));
 }
 
 }  // namespace minimeta

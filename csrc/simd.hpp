@@ -44,9 +44,13 @@ template <class T, int Lanes = kLanes<T>> using Vec = typename VectorOf<T, Lanes
 template <class V> using Element = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
 template <class V> constexpr int kLanesOf = sizeof(V) / sizeof(Element<V>);
 
+template <std::size_t Bytes>
+using Unsigned = std::conditional_t<Bytes == 1, std::uint8_t,
+                                    std::conditional_t<Bytes == 2, std::uint16_t,
+                                                       std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>>>;
+
 // The type of the bits of each lane.
-template <class V>
-using Bits = Vec<std::conditional_t<sizeof(Element<V>) == 4, std::uint32_t, std::uint64_t>, kLanesOf<V>>;
+template <class V> using Bits = Vec<Unsigned<sizeof(Element<V>)>, kLanesOf<V>>;
 
 // Memory need not be aligned to more than its elements.
 template <class V, class T> V load(const T* from) {
@@ -109,6 +113,20 @@ template <class To, class From> To bits(From x) {
   return y;
 }
 
+// Unsigned integers, or one, in another width. Vectors in steps of twice or half of it: more at once GCC takes apart and
+// converts lane by lane.
+template <class To, class V> auto resize(V x) {
+  if constexpr (std::is_arithmetic_v<V>) {
+    return static_cast<To>(x);
+  } else {
+    constexpr std::size_t from = sizeof(Element<V>), to = sizeof(To);
+    if constexpr (from == to)
+      return x;
+    else
+      return resize<To>(__builtin_convertvector(x, Vec<Unsigned<(from < to ? 2 * from : from / 2)>, kLanesOf<V>>));
+  }
+}
+
 // Whether a comparison holds in some lane.
 template <class Mask> bool any(Mask mask) {
 #if defined(__AVX512F__)
@@ -143,6 +161,17 @@ template <class V, int... I> auto joined(V low, V high, std::integer_sequence<in
   return __builtin_shufflevector(low, high, I...);
 }
 template <class V> auto joined(V low, V high) {
+  // Left to itself, GCC shuffles two registers; these take the upper half from memory where it comes from there.
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 32)
+    return bits<Vec<Element<V>, 2 * kLanesOf<V>>>(
+        _mm512_maskz_insertf64x4(-1, _mm512_castpd256_pd512(bits<__m256d>(low)), bits<__m256d>(high), 1));
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 16)
+    return bits<Vec<Element<V>, 2 * kLanesOf<V>>>(
+        _mm256_insertf128_ps(_mm256_castps128_ps256(bits<__m128>(low)), bits<__m128>(high), 1));
+#endif
   return joined(low, high, std::make_integer_sequence<int, 2 * kLanesOf<V>>{});
 }
 

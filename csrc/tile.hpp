@@ -7,7 +7,8 @@
 // only ever broadcast, one element at a time, so its rows may begin anywhere (a table says where) and its steps may be
 // any; the rows of b are contiguous vectors. So no operand is ever unfolded into a matrix for the sake of the product.
 //
-// Fewer columns than a vector has are computed by the same tile with narrower vectors.
+// The last vector of a panel ends with its last column, so that it may overlap the one before: those columns are
+// computed twice. Fewer columns than a vector has are computed by the same tile with narrower vectors.
 //
 // Each element of c is one chain of fused multiply-adds in the order of the loops, starting from 0, or from c where the
 // product continues an earlier part of the same chain: a long reduction may be cut anywhere without changing a bit.
@@ -20,6 +21,7 @@
 
 #include "array.hpp"
 #include "simd.hpp"
+#include "transpose.hpp"
 
 namespace minimeta {
 
@@ -43,8 +45,9 @@ constexpr int tile_rows(int vectors) { return std::min(8, (simd::kRegisters - ve
 namespace detail {
 
 // The loops are of the kind that runs at least once: a way around them would cost a copy of the sums.
-template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& q, Index first) {
+template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& q, Index first, Index columns) {
   using Vec = simd::Vec<T, Lanes>;
+  const auto at = [=](int j) { return j + 1 < Vectors || Vectors == 1 ? Index{j} * Lanes : columns - Lanes; };
   const T* a_row[Rows];
   T* c_row[Rows];
   MINIMETA_UNROLL
@@ -62,7 +65,7 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
     MINIMETA_UNROLL
     for (int i = 0; i < Rows; ++i) {
       MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c_row[i] + j * Lanes);
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c_row[i] + at(j));
     }
   }
   Index s = 0;
@@ -74,7 +77,7 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
       do {
         Vec row[Vectors];
         MINIMETA_UNROLL
-        for (int j = 0; j < Vectors; ++j) row[j] = simd::load<Vec>(b + j * Lanes);
+        for (int j = 0; j < Vectors; ++j) row[j] = simd::load<Vec>(b + at(j));
         MINIMETA_UNROLL
         for (int i = 0; i < Rows; ++i) {
           const Vec scale = simd::broadcast<Vec>(a_row[i][a]);
@@ -89,11 +92,11 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     MINIMETA_UNROLL
-    for (int j = 0; j < Vectors; ++j) simd::store(c_row[i] + j * Lanes, sum[i][j]);
+    for (int j = 0; j < Vectors; ++j) simd::store(c_row[i] + at(j), sum[i][j]);
   }
 }
 
-template <class T> using Tile = void (*)(const Product<T>&, Index);
+template <class T> using Tile = void (*)(const Product<T>&, Index, Index);
 
 template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(std::integer_sequence<int, Rows...>) {
   return std::array<Tile<T>, sizeof...(Rows)>{tile<T, Rows + 1, Vectors, Lanes>...};
@@ -101,19 +104,19 @@ template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(
 template <class T, int Vectors, int Lanes>
 constexpr auto tiles = tiles_of<T, Vectors, Lanes>(std::make_integer_sequence<int, tile_rows(Vectors)>{});
 
-// Rows are dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1. A tile that does not fit c as it lies (its last
-// columns do not exist, or they lie apart) is computed beside it.
-template <class T, int Vectors, int Lanes = simd::kLanes<T>>
+// Rows are dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1. A tile that does not fit c as it lies (some of
+// its columns do not exist, or they lie apart) is computed beside it.
+template <class T, int Vectors, int Lanes>
 void panel(const Product<T>& q, Index first, Index last, Index columns) {
   constexpr Index most = tile_rows(Vectors), width = Vectors * Lanes;
   const Index blocks = (last - first + most - 1) / most;
   if (blocks == 0) return;
   const Index rows = (last - first) / blocks, larger = (last - first) % blocks;  // so many blocks take a row more
   const auto row_tile = [](Index n) { return tiles<T, Vectors, Lanes>[static_cast<std::size_t>(n - 1)]; };
-  if (columns == width && q.c_column == 1) {
+  if (columns >= Lanes && q.c_column == 1) {
     Index i = first;
-    for (const Index end = first + larger * (rows + 1); i < end; i += rows + 1) row_tile(rows + 1)(q, i);
-    for (; i < last; i += rows) row_tile(rows)(q, i);
+    for (const Index end = first + larger * (rows + 1); i < end; i += rows + 1) row_tile(rows + 1)(q, i, columns);
+    for (; i < last; i += rows) row_tile(rows)(q, i, columns);
     return;
   }
   T beside[most * width] = {};
@@ -128,7 +131,7 @@ void panel(const Product<T>& q, Index first, Index last, Index columns) {
     if (q.accumulate)
       for (Index k = 0; k < n; ++k)
         for (Index j = 0; j < columns; ++j) beside[k * width + j] = q.c[q.c_rows[i + k] + j * q.c_column];
-    row_tile(n)(r, 0);
+    row_tile(n)(r, 0, std::max<Index>(columns, Lanes));
     for (Index k = 0; k < n; ++k)
       for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i + k] + j * q.c_column] = beside[k * width + j];
   }
@@ -137,75 +140,75 @@ void panel(const Product<T>& q, Index first, Index last, Index columns) {
 // The next narrower vector: a half, down to the smallest register, then single elements.
 template <class T> constexpr int narrower(int lanes) { return lanes * int{sizeof(T)} > 16 ? lanes / 2 : 1; }
 
-template <class T, int Lanes> void narrow_panel(const Product<T>& q, Index first, Index last, Index width) {
-  if (width == Lanes)
-    panel<T, 1, Lanes>(q, first, last, width);
-  else if constexpr (Lanes > 1)
-    narrow_panel<T, narrower<T>(Lanes)>(q, first, last, width);
+// At most three vectors of columns; in narrower ones if they do not fill one, unless there is memory to fill it.
+template <class T, int Lanes = simd::kLanes<T>>
+void multiply_panel(const Product<T>& q, Index first, Index last, Index columns, bool padded) {
+  if constexpr (Lanes > 1)
+    if (columns < Lanes && !padded)
+      return multiply_panel<T, narrower<T>(Lanes)>(q, first, last, columns, padded);
+  if (columns <= Lanes)
+    panel<T, 1, Lanes>(q, first, last, columns);
+  else if (columns <= 2 * Lanes)
+    panel<T, 2, Lanes>(q, first, last, columns);
+  else
+    panel<T, 3, Lanes>(q, first, last, columns);
 }
 
 }  // namespace detail
 
-// Memory that grows to what the largest product so far has asked for.
+// Aligned memory that grows to what the largest product so far has asked for; a little of it takes no allocation.
 template <class T> class Scratch {
  public:
   T* take(Index size) {
+    if (size <= kFew) return few_;
     if (size > size_) {
-      memory_.reset(new T[static_cast<std::size_t>(size)]);
+      many_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), kAlignment)));
       size_ = size;
     }
-    return memory_.get();
+    return many_.get();
   }
 
  private:
-  std::unique_ptr<T[]> memory_;
+  static constexpr std::align_val_t kAlignment{64};
+  static constexpr Index kFew = 16 * 1024 / sizeof(T);
+  struct Free {
+    void operator()(T* memory) const { ::operator delete(memory, kAlignment); }
+  };
+  alignas(64) T few_[kFew];
+  std::unique_ptr<T, Free> many_;
   Index size_ = 0;
 };
 
+constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all read
+
 namespace detail {
 
-// The width of the panel to take next, where so many columns are left. Vectors go in pairs, in a trio where their number
-// is odd, and alone, too few sums to keep the multipliers busy, only where there is no other. The columns that do not
-// fill a vector go in narrower ones; or, where `padded`, as one vector of which some columns do not exist.
-template <class T> Index panel_width(Index left, bool padded) {
+// How many columns to take next, where so many are left. Vectors go in pairs, in a trio where their number is odd, and
+// alone, too few sums to keep the multipliers busy, only where there is no other.
+template <class T> Index panel_columns(Index left) {
   constexpr Index lanes = simd::kLanes<T>;
-  const Index vectors = padded ? (left + lanes - 1) / lanes : left / lanes;
-  if (vectors > 0) return lanes * (vectors == 1 ? 1 : vectors % 2 ? 3 : 2);
-  int width = lanes;
-  while (width > left) width = narrower<T>(width);
-  return width;
+  return std::min(left, (left + lanes - 1) / lanes % 2 ? 3 * lanes : 2 * lanes);
 }
 
 // The panel's rows of b one after another, filled up with zeros.
 template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, T* panel) {
+  if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
   for (Index s = 0; s < q.counts[0]; ++s)
-    for (Index t = 0; t < q.counts[1]; ++t)
-      for (Index p = 0; p < q.counts[2]; ++p, panel += width) {
-        const T* row = q.b + s * q.b_steps[0] + t * q.b_steps[1] + p * q.b_steps[2];
-        for (Index j = 0; j < columns; ++j) panel[j] = row[j * b_column];
-        for (Index j = columns; j < width; ++j) panel[j] = 0;
+    for (Index t = 0; t < q.counts[1]; ++t, panel += q.counts[2] * width) {
+      const T* const b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
+      if (q.b_steps[2] == 1 && b_column != 1) {
+        transpose(b, b_column, columns, q.counts[2], panel, width);
+      } else {
+        for (Index p = 0; p < q.counts[2]; ++p)
+          for (Index j = 0; j < columns; ++j) panel[p * width + j] = b[p * q.b_steps[2] + j * b_column];
       }
-}
-
-// The rows [first, last) of a panel of such a width.
-template <class T> void multiply_panel(const Product<T>& q, Index first, Index last, Index width, Index columns) {
-  constexpr int lanes = simd::kLanes<T>;
-  if (width == 2 * lanes)
-    panel<T, 2>(q, first, last, columns);
-  else if (width == 3 * lanes)
-    panel<T, 3>(q, first, last, columns);
-  else if (width == lanes)
-    panel<T, 1>(q, first, last, columns);
-  else
-    narrow_panel<T, narrower<T>(lanes)>(q, first, last, width);
+    }
 }
 
 }  // namespace detail
 
-constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all read
-
 // c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
-// columns do not lie side by side; so are in any case the last columns of many rows, to fill a vector.
+// columns do not lie side by side; so are in any case the few columns of many rows, to fill a vector.
 template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
   constexpr Index lanes = simd::kLanes<T>, rows = 96;  // of a that stay in the second cache
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
@@ -213,32 +216,31 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
     for (Index i = 0; i < m; ++i)
       for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
   if (terms == 0) return;
-  const bool padded = copy || m >= kOften;
-  const Index vectors = copy ? (n + lanes - 1) / lanes : padded && n % lanes != 0 ? 3 : 0;
-  T* const packed = vectors > 0 ? scratch.take(vectors * lanes * terms) : nullptr;
+  const bool padded = n < lanes && std::min(m, terms) >= kOften;
+  copy = copy || padded;
+  // Panels that several blocks of rows read are all kept.
+  T* const packed = copy ? scratch.take(std::max(lanes, m > rows ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
   // One q is changed for every panel: a copy of it would wait for the memory that it was just written to.
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
-  for (Index i = 0; i < m; i += rows) {
-    T* target = packed;
-    for (Index j = 0, width; j < n; j += width) {
-      width = detail::panel_width<T>(n - j, padded);
-      const Index columns = std::min(width, n - j);
+  for (Index i = 0; i < m; i += rows)
+    for (Index j = 0, columns; j < n; j += columns) {
+      columns = detail::panel_columns<T>(n - j);
       q.b = b + j * b_column;
       q.c = c + j * q.c_column;
       for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
-      if (copy || columns < width) {
+      if (copy) {
+        const Index width = padded ? lanes : columns;
+        T* const target = packed + (m > rows ? j * terms : 0);
         if (i == 0) detail::pack(q, b_column, columns, width, target);
         q.b = target;
         q.b_steps[2] = width;
         q.b_steps[1] = width * q.counts[2];
         q.b_steps[0] = q.b_steps[1] * q.counts[1];
-        target += terms * width;
       }
-      detail::multiply_panel(q, i, std::min(m, i + rows), width, columns);
+      detail::multiply_panel(q, i, std::min(m, i + rows), columns, padded);
     }
-  }
 }
 
 }  // namespace minimeta

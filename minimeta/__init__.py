@@ -25,7 +25,7 @@ from minimeta.autodiff import (
     vjp,
 )
 from minimeta.autodiff.operations import *  # noqa: F403 (all of them, by their own list)
-from minimeta.program import compile
+from minimeta.program import compile, vmap
 from minimeta.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -47,5 +47,6 @@ __all__ = [
     "tree",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 __all__ += operations.__all__

@@ -64,6 +64,9 @@ def softplus(x: _Array) -> _Array:
 def relu(x: _Array) -> _Array:
     """max(x, 0)."""
 
+def gate(x: _Array, y: _Array) -> _Array:
+    """Return y where x is positive, 0 elsewhere."""
+
 def add(x: _Array, y: _Array) -> _Array:
     """x + y."""
 
@@ -169,8 +172,14 @@ def gather(x: _Array, *indices: _Int) -> _Array:
 def scatter_add(updates: _Array, *indices: _Int, shape: _Shape) -> _Array:
     """Zeros of a shape with updates added at indices, in order."""
 
-def max_positions(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Int:
-    """Where, in C order, the first maximum (or NaN) of each window of images (N, H, W, C) is."""
+def max_cell(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
+    """Which cell, counted row by row, of each window of images (N, H, W, C) is the first maximum (or NaN)."""
+
+def pool_take(x: _Array, cell: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
+    """The element at the chosen cell of each window of images (N, H, W, C); 0 on the padding."""
+
+def pool_put(g: _Array, cell: _Array, window: _Shape, strides: _Shape, padding: _Shape, size: _Shape) -> _Array:
+    """The transpose of pool_take: images of a size, each cell the sum over the windows that hold it and chose it."""
 
 def sum_pool(x: _Array, window: _Shape, strides: _Shape, padding: _Shape) -> _Array:
     """The sum of each window of images (N, H, W, C)."""
@@ -221,13 +230,43 @@ class Program:
     def run(self, operands: list[_Array]) -> list[_Array]:
         """Fresh outputs for contiguous operands."""
 
+    def watch(self, operands: list[_Array], check_finite: bool) -> tuple[list[_Array], list[Any], list[int]]:
+        """Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite."""
+
 class Builder:
     """Values and steps of a program to be, numbered as they are added."""
 
-    def __init__(self) -> None: ...
+    def __init__(self, reuse_memory: bool, poison: bool) -> None: ...
+    @property
+    def reuse_memory(self) -> bool: ...
+    @property
+    def poison(self) -> bool: ...
+    @property
+    def steps(self) -> int: ...
     def add_operand(self, dtype: str, shape: _Shape) -> int: ...
     def add_constant(self, array: _Array) -> int:
         """An array that nobody writes to."""
 
     def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> int: ...
-    def build(self, outputs: tuple[int, ...], reuse_memory: bool, poison: bool) -> Program: ...
+    def add_fused(
+        self,
+        operands: tuple[int, ...],
+        operations: tuple[tuple[str, tuple[int, ...]], ...],
+        values: tuple[int, ...],
+        sums: tuple[tuple[int, int, bool, bool], ...],
+    ) -> tuple[int, ...]:
+        """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
+
+    def add_map(
+        self,
+        body: Builder,
+        outputs: tuple[int, ...],
+        operands: tuple[int, ...],
+        mapped: tuple[bool, ...],
+        summed: tuple[bool, ...],
+        count: int,
+        group: int,
+    ) -> tuple[tuple[int, ...], int]:
+        """A program for every index of the operands that are mapped: its results, the number of its steps."""
+
+    def build(self, outputs: tuple[int, ...]) -> Program: ...

@@ -8,6 +8,12 @@
 ``init(parameters)`` makes the state, a tree of arrays; ``update(gradient, state, parameters)`` returns new parameters
 and a new state. The number of steps ``t`` is part of the state, and an array like the rest, so that an update can be
 traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape ().
+
+Three more are made of others:
+
+    clip_global_norm   g <- g min(1, c / |g|), |g| over all parameters together; then any optimiser
+    linear_decay       p <- p + s (p' - p), p' being any optimiser's, s falling from 1 on a straight line
+    by_part            an optimiser of its own for each part of the parameters
 """
 
 from __future__ import annotations
@@ -18,8 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.operations import add, astype, power, sqrt, square, subtract
-from minimeta.errors import ConfigurationError
+from minimeta.autodiff.operations import add, astype, maximum, minimum, norm, power, sqrt, square, stack, subtract
+from minimeta.errors import ConfigurationError, ShapeError
 
 
 class Optimiser(NamedTuple):
@@ -75,6 +81,9 @@ def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
 def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
     """Adam (Kingma and Ba 2015, arXiv:1412.6980).
 
+    An update may be differentiated, as a learner does whose inner optimiser is Adam. Where gradients have been 0 so far
+    the step is ``a m / epsilon``, to first order, and that is its derivative there.
+
     Parameters
     ----------
     learning_rate
@@ -98,13 +107,100 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
         size, shift = learning_rate * root / (1.0 - power(beta1, step)), epsilon * root
 
         def moved(p: Any, m: Any, v: Any) -> Any:
-            return subtract(p, astype(size, p.dtype) * m / (sqrt(v) + astype(shift, p.dtype)))
+            # The derivative of sqrt is infinite at 0. The smallest normal number in place of 0 makes it finite, times
+            # dv/dg = 0, and leaves no trace in a sum with epsilon.
+            root_mean_square = sqrt(maximum(v, float(np.finfo(v.dtype).tiny)))
+            return subtract(p, astype(size, p.dtype) * m / (root_mean_square + astype(shift, p.dtype)))
 
         return tree.map(moved, parameters, first, second), {
             "step": step,
             "first_moment": first,
             "second_moment": second,
         }
+
+    return Optimiser(init, update)
+
+
+def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
+    """Shorten gradients that are too long, keeping their direction (Pascanu et al. 2013, arXiv:1211.5063).
+
+    Parameters
+    ----------
+    optimiser
+        What gets the shortened gradient.
+    largest
+        ``c``, the norm over all parameters together that is not exceeded, positive.
+    """
+    _check("clip_global_norm", largest=largest)
+
+    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+        leaves, _ = tree.flatten(gradient)
+        length = norm(stack([norm(leaf) for leaf in leaves])) if leaves else np.zeros(())
+        factor = largest / maximum(length, largest)
+        return optimiser.update(tree.map(lambda g: astype(factor, g.dtype) * g, gradient), state, parameters)
+
+    return Optimiser(optimiser.init, update)
+
+
+def linear_decay(optimiser: Optimiser, iterations: int, final: float = 0.0) -> Optimiser:
+    """Scale the steps of an optimiser by a factor that falls on a straight line.
+
+        p <- p + s_t (p' - p),    s_t = 1 + (final - 1) min(t / iterations, 1),    t = 0, 1, ...
+
+    Parameters
+    ----------
+    optimiser
+        Whose update ``p'`` is scaled; for ``sgd`` that is the same as scaling its learning rate.
+    iterations
+        After how many updates the factor is `final`, at least 1.
+    final
+        The factor at the end and from then on, in [0, 1].
+    """
+    if iterations < 1 or not 0 <= final <= 1:
+        raise ConfigurationError(
+            f"linear_decay: iterations={iterations} must be at least 1, and final={final} in [0, 1]"
+        )
+
+    def init(parameters: Any) -> Any:
+        return {"step": np.zeros(()), "optimiser": optimiser.init(parameters)}
+
+    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+        proposed, inner = optimiser.update(gradient, state["optimiser"], parameters)
+        factor = 1.0 + (final - 1.0) * minimum(state["step"] / iterations, 1.0)
+        moved = tree.map(lambda p, q: add(p, astype(factor, p.dtype) * (q - p)), parameters, proposed)
+        return moved, {"step": add(state["step"], 1.0), "optimiser": inner}
+
+    return Optimiser(init, update)
+
+
+def by_part(**optimisers: Optimiser) -> Optimiser:
+    """An optimiser for each entry of a dict of parameters, as in ``by_part(initial=adam(), rates=sgd(0.1))``.
+
+    Parameters
+    ----------
+    **optimisers
+        One for each key.
+
+    Raises
+    ------
+    ShapeError
+        (By ``init`` and ``update``.) The parameters are not a dict with these keys.
+    """
+
+    def each(parameters: Any) -> Any:
+        if not isinstance(parameters, dict) or parameters.keys() != optimisers.keys():
+            found = list(parameters) if isinstance(parameters, dict) else f"a {type(parameters).__name__}"
+            raise ShapeError(f"by_part: there are optimisers for {list(optimisers)}, but the parameters are {found}")
+        return optimisers.items()
+
+    def init(parameters: Any) -> Any:
+        return {key: optimiser.init(parameters[key]) for key, optimiser in each(parameters)}
+
+    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+        updated = {
+            key: optimiser.update(gradient[key], state[key], parameters[key]) for key, optimiser in each(parameters)
+        }
+        return {key: new for key, (new, _) in updated.items()}, {key: after for key, (_, after) in updated.items()}
 
     return Optimiser(init, update)
 

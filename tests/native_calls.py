@@ -80,21 +80,29 @@ def _convolution(form: str) -> Draw:
     return draw
 
 
-def _pooling(transposed: bool = False) -> Draw:
+def _pooling(form: str) -> Draw:
+    """A call of a function of windows, on images whose sides are those of the last two axes."""
+
     def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
         height, width = (max(side, 1) for side in (4, 3, *shape)[-2:])
         window = (int(rng.integers(1, min(height, 3) + 1)), int(rng.integers(1, min(width, 3) + 1)))
         strides = tuple(map(int, rng.integers(1, 4, 2)))
         padding = tuple(int(rng.integers(window[axis])) for axis in (0, 0, 1, 1))
-        windows: dict[str, Any] = {"window": window, "strides": strides, "padding": padding}
-        images, channels = (int(n) for n in rng.integers(1, 5, 2))
-        if not transposed:
-            return (_floats(rng, (images, height, width, channels), dtype),), windows
         places = (
             (height + padding[0] + padding[1] - window[0]) // strides[0] + 1,
             (width + padding[2] + padding[3] - window[1]) // strides[1] + 1,
         )
-        return (_floats(rng, (images, *places, channels), dtype),), {**windows, "size": (height, width)}
+        images, channels = (int(n) for n in rng.integers(1, 5, 2))
+        x, g = (_floats(rng, (images, *sides, channels), dtype) for sides in ((height, width), places))
+        cell = np.asarray(rng.integers(0, window[0] * window[1], g.shape)).astype(np.uint8)
+        windows: dict[str, Any] = {"window": window, "strides": strides, "padding": padding}
+        return {
+            "max_cell": ((x,), windows),
+            "pool_take": ((x, cell), windows),
+            "pool_put": ((g, cell), {**windows, "size": (height, width)}),
+            "sum_pool": ((x,), windows),
+            "sum_pool_input": ((g,), {**windows, "size": (height, width)}),
+        }[form]
 
     return draw
 
@@ -147,7 +155,7 @@ def _with(arguments: Callable[[np.random.Generator, Shape], dict[str, Any]]) -> 
 
 
 _UNARY = "negative exp log log1p expm1 sqrt square reciprocal absolute sign sin cos tan tanh sigmoid softplus relu"
-_BINARY = "add subtract multiply divide power maximum minimum"
+_BINARY = "add subtract multiply divide power maximum minimum gate"
 _COMPARISONS = "equal not_equal less less_equal greater greater_equal"
 _REDUCTIONS = "sum mean max min norm logsumexp"
 
@@ -165,8 +173,7 @@ CALLS: dict[str, Draw] = {
     "isfinite_all": _elementwise(1),
     "matmul": _matmul,
     **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},
-    **dict.fromkeys(("max_positions", "sum_pool"), _pooling()),
-    "sum_pool_input": _pooling(transposed=True),
+    **{name: _pooling(name) for name in ("max_cell", "pool_take", "pool_put", "sum_pool", "sum_pool_input")},
     "gather": _gather,
     "scatter_add": _scatter_add,
     "copy": _elementwise(1),

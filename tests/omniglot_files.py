@@ -1,4 +1,4 @@
-"""Where Omniglot is, and a stand-in of the same format for machines without it."""
+"""Where Omniglot is, a stand-in of the same format for machines without it, and a small edition of the archives."""
 
 import os
 import zipfile
@@ -6,14 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
-
-def stand_in_character(number: int) -> NDArray[np.bool_]:
-    """One character of the stand-in, as 20 people draw it: coarse random strokes, never quite in the same place."""
-    rng = np.random.default_rng([1623, number])
-    strokes = np.pad((rng.random((7, 7)) < 0.3).repeat(15, axis=0).repeat(15, axis=1), 5)
-    return ~np.stack([strokes[y : y + 105, x : x + 105] for y, x in rng.integers(0, 11, (20, 2))])
+from omniglot_drawings import SmallOmniglot, make_edition, stand_in_character
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +28,15 @@ def stand_in_omniglot(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 file.write(stand_in_character(number).tobytes())
                 number += 1
     return folder
+
+
+@pytest.fixture
+def small_omniglot(tmp_path: Path) -> SmallOmniglot:
+    """Five characters of the stand-in in archives."""
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    paper = np.stack([stand_in_character(number) for number in range(5)])
+    return SmallOmniglot(folder, make_edition(folder, paper, 3), paper)
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,7 @@ def test_binary(x: Array, seed: int, layout: str) -> None:
             assert_array_equal(result, expected, strict=True)
     for name in COMPARISONS:
         assert_array_equal(getattr(_native, name)(x, y), getattr(np, name)(x, y), strict=True)
+    assert_array_equal(_native.gate(x, y), np.where(x > 0, y, 0).astype(y.dtype), strict=True)
     condition = np.asarray(np.signbit(x))
     assert_array_equal(_native.where(condition, x, y), np.where(condition, x, y), strict=True)
     low, high = np.asarray(np.minimum(x, y)), np.full(x.shape, 2, x.dtype)
@@ -487,14 +488,17 @@ def test_pooling(
     x[rng.random(x.shape) < 0.05] = np.nan
     x[rng.random(x.shape) < 0.2] = -np.inf
     x = lay_out(x, layout)
-    positions = _native.max_positions(x, **params)
+    maximal = _native.max_cell(x, **params)
+    taken = _native.pool_take(x, maximal, **params)
     sums = _native.sum_pool(x, **params)
+    assert_fresh(maximal, x)
+    assert_fresh(taken, x, maximal)
     assert_fresh(sums, x)
     places = ((height + above + below - kh) // sy + 1, (width + left + right - kw) // sx + 1)
-    assert positions.shape == sums.shape == (images, *places, channels)
+    assert maximal.shape == taken.shape == sums.shape == (images, *places, channels)
     g = lay_out(random_values(rng, sums.shape, dtype), layout)
-    spread = np.zeros((images, height, width, channels), dtype)
-    numbers = np.arange(x.size).reshape(x.shape)
+    chosen = lay_out(np.asarray(rng.integers(0, kh * kw, sums.shape)).astype(np.uint8), layout)
+    spread, put, expected = (np.zeros(shape, dtype) for shape in (x.shape, x.shape, sums.shape))
     for u, v in np.ndindex(*places):
         rows = range(max(u * sy - above, 0), min(u * sy - above + kh, height))
         columns = range(max(v * sx - left, 0), min(v * sx - left + kw, width))
@@ -506,8 +510,15 @@ def test_pooling(
         assert_same_bits(sums[:, u, v], total)
         # numpy's argmax is the first of a tie, and the first NaN.
         first = np.argmax([x[cell] for cell in cells], axis=0)
-        expected = np.take_along_axis(np.array([numbers[cell] for cell in cells]), first[None], 0)[0]
-        assert_array_equal(positions[:, u, v], expected)
+        assert_same_bits(taken[:, u, v], np.take_along_axis(np.array([x[cell] for cell in cells]), first[None], 0)[0])
+        numbers = [(row - u * sy + above) * kw + column - v * sx + left for _, row, column in cells]
+        assert_array_equal(maximal[:, u, v], np.array(numbers, np.uint8)[first], strict=True)
+        for number, cell in zip(numbers, cells, strict=True):
+            holds = chosen[:, u, v] == number
+            expected[:, u, v][holds] = x[cell][holds]
+            put[cell][holds] += g[:, u, v][holds]
+    assert_same_bits(_native.pool_take(x, chosen, **params), expected)
+    assert_same_bits(_native.pool_put(g, chosen, **params, size=(height, width)), put)
     assert_same_bits(_native.sum_pool_input(g, **params, size=(height, width)), spread)
 
 
@@ -717,7 +728,7 @@ NONE = (0, 0, 0, 0)
         ),
         (lambda native: native.conv2d_weight(IMAGES, IMAGES, (1, 1), NONE, (1,)), ValueError, r"must be \(kh, kw\)"),
         (
-            lambda native: native.max_positions(D, (1, 1), (1, 1), NONE),
+            lambda native: native.max_cell(D, (1, 1), (1, 1), NONE),
             ValueError,
             r"shape \(N, H, W, C\), not \(2, 3\)",
         ),
@@ -740,17 +751,17 @@ NONE = (0, 0, 0, 0)
         (lambda native: native.sum_pool(IMAGES, (0, 1), (1, 1), NONE), ValueError, "sum_pool: a window of"),
         (lambda native: native.sum_pool(IMAGES, (1, 1), (1, 0), NONE), ValueError, "sum_pool: .*in steps of"),
         (
-            lambda native: native.max_positions(IMAGES, (2, 2), (1, 1), (0, 2, 0, 0)),
+            lambda native: native.max_cell(IMAGES, (2, 2), (1, 1), (0, 2, 0, 0)),
             ValueError,
             "needs a cell on the image",
         ),
         (
-            lambda native: native.max_positions(IMAGES, (2, 2), (1, 1), (0, 0, -1, 0)),
+            lambda native: native.max_cell(IMAGES, (2, 2), (1, 1), (0, 0, -1, 0)),
             ValueError,
             "needs a cell on the image",
         ),
         (
-            lambda native: native.max_positions(IMAGES[:, :0], (2, 2), (1, 1), (1, 1, 1, 1)),
+            lambda native: native.max_cell(IMAGES[:, :0], (2, 2), (1, 1), (1, 1, 1, 1)),
             ValueError,
             "not fit a side of 0",
         ),
@@ -758,6 +769,36 @@ NONE = (0, 0, 0, 0)
             lambda native: native.sum_pool(IMAGES, (HUGE, 1), (1, 1), (HUGE - 1, 0, 0, 0)),
             ValueError,
             "sum_pool: a window of",
+        ),
+        (
+            lambda native: native.max_cell(IMAGES, (2**16, 2**17), (1, 1), (2**16 - 1, 0, 2**17 - 1, 0)),
+            ValueError,
+            "max_cell: .* more than 2\\^32 cells",
+        ),
+        (
+            lambda native: native.pool_take(IMAGES, IMAGES.astype(np.uint8), (1, 2), (1, 1), NONE),
+            ValueError,
+            r"pool_take: .* equal shapes, not \(1, 4, 3, 2\) and \(1, 4, 4, 2\)",
+        ),
+        (
+            lambda native: native.pool_take(IMAGES, IMAGES.astype(np.int64), (1, 1), (1, 1), NONE),
+            TypeError,
+            "pool_take: cell must be uint8, not int64",
+        ),
+        (
+            lambda native: native.pool_put(IMAGES, IMAGES.astype(np.uint8)[:0], (1, 1), (1, 1), NONE, (4, 4)),
+            ValueError,
+            "pool_put: .* equal shapes",
+        ),
+        (
+            lambda native: native.pool_put(IMAGES, IMAGES.astype(np.uint8), (17, 17), (1, 1), NONE, (20, 20)),
+            TypeError,
+            "pool_put: cell must be uint32, not uint8",
+        ),
+        (
+            lambda native: native.pool_put(IMAGES, IMAGES.astype(np.uint8), (1, 1), (1, 1), NONE, (4, 5)),
+            ValueError,
+            "pool_put: images of .* 4 x 5 windows, which shape",
         ),
         (
             lambda native: native.sum_pool_input(IMAGES, (1, 1), (1, 1), NONE, (4, 5)),

@@ -103,6 +103,8 @@ OPTIMISERS: dict[str, Callable[[], optim.Optimiser]] = {
     "sgd": lambda: optim.sgd(0.1),
     "momentum": lambda: optim.momentum(0.1),
     "adam": lambda: optim.adam(0.1),
+    "clipped": lambda: optim.clip_global_norm(optim.momentum(0.1), 0.5),
+    "decaying": lambda: optim.linear_decay(optim.adam(0.1), 5, 0.1),
 }
 each = pytest.mark.parametrize("make", list(OPTIMISERS.values()), ids=list(OPTIMISERS))
 
@@ -170,6 +172,117 @@ def test_gradients_of_another_form_are_refused(make: Callable[[], optim.Optimise
         optimiser.update({"a": np.ones(2)}, optimiser.init(parameters), parameters)
 
 
+# Adam where gradients are 0
+
+
+@share(0.2)
+@given(beta1=st.sampled_from([0.0, 0.9]), rate=st.floats(1e-4, 1.0), steps=st.integers(1, 3))
+def test_the_derivative_of_adam_at_zero_gradients(beta1: float, rate: float, steps: int) -> None:
+    # g / (|g| + epsilon) has the derivative 1 / epsilon at 0. A first step, then steps with gradients of 0, which the
+    # first moment outlasts: in all a / epsilon (1 - b1) (c_1 + b1 c_2 + ...), c_t = sqrt(1 - b2^t) / (1 - b1^t) with
+    # an epsilon that is corrected like the rest.
+    optimiser = optim.adam(rate, beta1, 0.99, epsilon=1e-3)
+
+    def after(gradient: Any) -> Any:
+        parameters, state = np.zeros(2), optimiser.init(np.zeros(2))
+        for step in range(steps):
+            parameters, state = optimiser.update(gradient if step == 0 else np.zeros(2), state, parameters)
+        return mm.sum(parameters)
+
+    moment = (1 - beta1) * sum(beta1**step / (1 - beta1 ** (step + 1)) for step in range(steps))
+    assert_allclose(mm.grad(after)(np.zeros(2)), [-rate * moment / 1e-3] * 2, rtol=1e-10)
+    difference = (after(np.array([1e-9, 0.0])) - after(np.array([-1e-9, 0.0]))) / 2e-9
+    assert_allclose(difference, -rate * moment / 1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_keeps_the_derivative_of_adam_finite_changes_no_bit(dtype: Any) -> None:
+    # A transcription in the same order of operations, with the root itself.
+    optimiser = optim.adam(0.1, 0.0, 0.5)
+    rng = np.random.default_rng(0)
+    parameters: Any = np.ones(200, dtype)
+    state, second = optimiser.init(parameters), np.zeros(200, dtype)
+    expected = parameters
+    for step in range(1, 6):
+        gradient = (rng.normal(size=200) * 10.0 ** rng.integers(-25, 10, 200)).astype(dtype)
+        gradient[:50] = 0
+        parameters, state = optimiser.update(gradient, state, parameters)
+        second = dtype(0.5) * second + dtype(0.5) * np.square(gradient)
+        root = np.sqrt(1.0 - np.power(0.5, float(step)))
+        size, shift = dtype(0.1 * root), dtype(1e-8 * root)
+        expected = expected - size * gradient / (np.sqrt(second) + shift)
+        assert_array_equal(parameters, expected)
+
+
+# Optimisers of optimisers
+
+
+@given(largest=st.sampled_from([1e-3, 0.25, 1.0, 1e9]), seed=st.integers(0, 1000), dtype=st.sampled_from(["f4", "f8"]))
+@share(0.3)
+def test_gradients_are_clipped_to_a_global_norm(largest: float, seed: int, dtype: str) -> None:
+    parameters = mm.tree.map(lambda p: np.asarray(p, dtype), PARAMETERS)
+    (gradient,) = (mm.tree.map(lambda g: np.asarray(g, dtype), g) for g in gradients(1, seed))
+    found, _ = optim.clip_global_norm(optim.sgd(1.0), largest).update(gradient, (), parameters)
+    length = np.sqrt(sum(np.square(g, dtype="f8").sum() for g in mm.tree.flatten(gradient)[0]))
+    expected = mm.tree.map(lambda p, g: p - g * min(1, largest / length), parameters, gradient)
+    tolerance = 1e-6 if dtype == "f4" else 1e-13
+    for a, b, p in zip(*(mm.tree.flatten(x)[0] for x in (found, expected, parameters)), strict=True):
+        assert_allclose(a - p, b - p, rtol=tolerance, atol=tolerance * max(1, np.abs(b).max()))
+
+
+def test_short_gradients_and_none_at_all_are_left_alone() -> None:
+    optimiser = optim.clip_global_norm(optim.sgd(1.0), 5.0)
+    gradient = {"a": np.array([3.0]), "b": np.array(-4.0)}
+    found, _ = optimiser.update(gradient, (), {"a": np.zeros(1), "b": np.zeros(())})
+    assert found["a"][0] == -3.0 and found["b"] == 4.0
+    assert optimiser.update((), (), ()) == ((), ())
+    still = optimiser.update(np.zeros(2), (), np.ones(2))[0]
+    assert_array_equal(still, np.ones(2))
+
+
+@share(0.2)
+@given(iterations=st.integers(1, 7), final=st.sampled_from([0.0, 0.1, 1.0]))
+def test_steps_decay_linearly(iterations: int, final: float) -> None:
+    optimiser = optim.linear_decay(optim.sgd(0.5), iterations, final)
+    parameters: Any = np.array([1.0, -2.0])
+    state = optimiser.init(parameters)
+    for t in range(iterations + 2):
+        before = parameters
+        parameters, state = optimiser.update(np.array([3.0, 1.0]), state, parameters)
+        done = min(t / iterations, 1.0)
+        size = 0.5 * (done * final + (1 - done))
+        assert_allclose(before - parameters, size * np.array([3.0, 1.0]), rtol=1e-13, atol=1e-15)
+
+
+def test_a_decaying_adam_is_adam_with_a_decaying_rate() -> None:
+    sequence = gradients(4)
+    found, _ = run(optim.linear_decay(optim.adam(0.1), 4), PARAMETERS, sequence)
+    parameters: Any = PARAMETERS
+    state = optim.adam(0.1).init(parameters)
+    for rate, gradient in zip([0.1, 0.075, 0.05, 0.025], sequence, strict=True):
+        parameters, state = optim.adam(rate).update(gradient, state, parameters)
+    assert_close(found, parameters, 1e-12)
+
+
+def test_parts_have_optimisers_of_their_own() -> None:
+    sequence = gradients(3)
+    optimiser = optim.by_part(weight=optim.adam(0.1), bias=optim.sgd(0.5))
+    found, state = run(optimiser, PARAMETERS, sequence)
+    for key, alone in {"weight": optim.adam(0.1), "bias": optim.sgd(0.5)}.items():
+        expected, expected_state = run(alone, PARAMETERS[key], [gradient[key] for gradient in sequence])
+        assert_close(found[key], expected, 0)
+        assert_close(state[key], expected_state, 0)
+
+
+@pytest.mark.parametrize("parameters", [{"weight": np.ones(2)}, (np.ones(2), np.ones(2))])
+def test_parts_that_are_not_there_are_named(parameters: Any) -> None:
+    optimiser = optim.by_part(weight=optim.sgd(0.1), bias=optim.sgd(0.1))
+    with pytest.raises(ShapeError, match=r"optimisers for \['weight', 'bias'\], but the parameters are"):
+        optimiser.init(parameters)
+    with pytest.raises(ShapeError, match=r"optimisers for \['weight', 'bias'\], but the parameters are"):
+        optimiser.update(parameters, {}, parameters)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -181,6 +294,9 @@ def test_gradients_of_another_form_are_refused(make: Callable[[], optim.Optimise
         (lambda: optim.adam(0.1, -0.1), r"adam: beta1=-0.1 must be in \[0, 1\)"),
         (lambda: optim.adam(0.1, 0.9, 1.0), r"adam: beta2=1.0 must be in \[0, 1\)"),
         (lambda: optim.adam(epsilon=0.0), "adam: epsilon=0.0"),
+        (lambda: optim.clip_global_norm(optim.sgd(1.0), 0.0), "clip_global_norm: largest=0.0 must be positive"),
+        (lambda: optim.linear_decay(optim.sgd(1.0), 0), "linear_decay: iterations=0 must be at least 1"),
+        (lambda: optim.linear_decay(optim.sgd(1.0), 5, 1.5), r"final=1.5 in \[0, 1\]"),
     ],
 )
 def test_settings_are_checked(make: Callable[[], Any], message: str) -> None:
@@ -188,10 +304,9 @@ def test_settings_are_checked(make: Callable[[], Any], message: str) -> None:
         make()
 
 
-@pytest.mark.parametrize(
-    "optimiser", [optim.sgd(0.1), optim.momentum(0.1), optim.adam()], ids=["sgd", "momentum", "adam"]
-)
-def test_parameters_without_axes_stay_arrays(optimiser: optim.Optimiser) -> None:
+@each
+def test_parameters_without_axes_stay_arrays(make: Callable[[], optim.Optimiser]) -> None:
+    optimiser = make()
     parameters: Any = {"scale": np.array(2.0), "shift": np.array(1.0, np.float32)}
     state = optimiser.init(parameters)
     for _ in range(2):

@@ -65,14 +65,17 @@ class Abstract:
         As in numpy.
     line
         The user's line that computed it, for the messages of a compiled program.
+    backward
+        Whether it was computed in the backward pass of that line.
     """
 
-    __slots__ = ("dtype", "line", "shape")
+    __slots__ = ("backward", "dtype", "line", "shape")
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike, line: str = "") -> None:
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, line: str = "", backward: bool = False) -> None:
         self.shape: Shape = tuple(shape)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.line = line
+        self.backward = backward
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}{list(self.shape)}"
@@ -202,10 +205,18 @@ class Array:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.trace is None and type(self.value) is np.ndarray:
             return np.array(self.value, dtype)  # Detached, as after stop_gradient: nothing is lost.
-        raise TracingError(
+        conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
-            "calls them), which would lose its derivative. Use minimeta's function of the same name, return the value "
-            "from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
+            "calls them)"
+        )
+        if type(self.value) is Abstract:
+            raise TracingError(
+                f"{conversion} while tracing: its value is not known. Use minimeta's function of the same name, or "
+                "compute with numpy outside and pass the result in"
+            )
+        raise TracingError(
+            f"{conversion}, which would lose its derivative. Use minimeta's function of the same name, return the "
+            "value from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
 
     # numpy's protocols: np.exp(x), np.sum(x) and the like find their answer (protocols.py)

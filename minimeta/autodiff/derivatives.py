@@ -12,24 +12,56 @@ Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)``
 The walk's rules are operations like all others, so each of these can be applied to the result of another, in any
 order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with float32 or float64 leaves. Results
 are numpy arrays that are writable, contiguous and share no memory; inside another transformation they are Arrays.
+
+A function may also transform itself (:func:`transformation`): the gradient of a compiled function is compiled.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.graph import Recording, backward, record
-from minimeta.autodiff.operations import reshape, stack
+from minimeta.autodiff.operations import astype, reshape, stack
 from minimeta.autodiff.primitive import constant
 from minimeta.errors import DtypeError, ShapeError
 
 Function = Callable[..., Any]
+Transform = TypeVar("Transform", bound=Callable[..., Any])
+
+_NAMES = ("__module__", "__name__", "__qualname__")  # what a transformed function takes over
+
+
+def transformation(transform: Transform) -> Transform:
+    """Let a function answer for itself when it is transformed.
+
+    Parameters
+    ----------
+    transform
+        From a function and options to another function, which takes the same arguments in the same places, and perhaps
+        some more by keyword.
+
+    Returns
+    -------
+    callable
+        The same, but that a function with a method ``transformed_by`` is asked for the result:
+        ``function.transformed_by(function, transform, *options, **named_options)``. Its bound methods ask it too, and
+        are then what it is given first.
+    """
+
+    @functools.wraps(transform)
+    def asked(function: Function, *options: Any, **named: Any) -> Any:
+        answer = getattr(function, "transformed_by", None)
+        if answer is None:
+            return transform(function, *options, **named)
+        return answer(function, transform, *options, **named)
+
+    return cast(Transform, asked)
 
 
 def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -50,7 +82,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
         The function's value.
     pullback
         From a tree of cotangents like the output to a tuple of cotangents like the arguments. It may be called any
-        number of times.
+        number of times. That of a compiled function is a program which computes the value again.
     aux
         Only with ``has_aux``.
 
@@ -60,6 +92,8 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
         A leaf of the arguments is not a float.
     """
     leaves, structure = tree.flatten(arguments)
+    if hasattr(function, "transformed_by") and Array not in map(type, leaves):
+        return _vjp_without_recording(function, arguments, has_aux)
     _check_differentiable(leaves, arguments, "vjp")
     recording, outputs, output_structure, aux = _run(function, leaves, structure, has_aux)
 
@@ -73,6 +107,45 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
     return (output, pullback, aux) if has_aux else (output, pullback)
 
 
+def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
+    """The same of a function that transforms itself: its pullback computes everything again, from a copied point."""
+    output, *aux = _forward(function, has_aux)(*arguments)
+    outputs, structure = tree.flatten(output)
+    point = tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, arguments)
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        given = _cotangents_like(outputs, tree.leaves_like(structure, cotangent))
+        cotangents = tree.unflatten(structure, [None if g is None else settle(g) for g in given])
+        gradients: tuple[Any, ...] = _pullback(function, has_aux)(*point, cotangents=cotangents)
+        return gradients
+
+    return (output, pullback, *aux)
+
+
+@transformation
+def _forward(function: Function, has_aux: bool) -> Function:
+    """What :func:`vjp` returns beside the pullback."""
+
+    @functools.wraps(function, assigned=_NAMES, updated=())
+    def transformed(*arguments: Any) -> tuple[Any, ...]:
+        output, _, *aux = vjp(function, *arguments, has_aux=has_aux)
+        return (output, *aux)
+
+    return transformed
+
+
+@transformation
+def _pullback(function: Function, has_aux: bool) -> Function:
+    """The pullback, as a function of the arguments too."""
+
+    @functools.wraps(function, assigned=_NAMES, updated=())
+    def transformed(*arguments: Any, cotangents: Any) -> Any:
+        return vjp(function, *arguments, has_aux=has_aux)[1](cotangents)
+
+    return transformed
+
+
+@transformation
 def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """A function that computes the value and the gradient of a scalar function.
 
@@ -99,7 +172,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
         The function's value is not a scalar, or ``argnums`` names an argument that is not there.
     """
 
-    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
         named = (argnums,) if isinstance(argnums, int) else tuple(argnums)
         numbers = tuple(_place_of(number, arguments, "grad") for number in named)
@@ -125,6 +198,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
     return transformed
 
 
+@transformation
 def grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """A function that computes the gradient of a scalar function.
 
@@ -144,7 +218,7 @@ def grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = F
     """
     both = value_and_grad(function, argnums, has_aux)
 
-    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, **keywords: Any) -> Any:
         value, gradient = both(*arguments, **keywords)
         return (gradient, value[1]) if has_aux else gradient
@@ -174,14 +248,24 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     DtypeError, ShapeError
         Primals that are not floats, or tangents of another form or shape.
     """
-    output, pullback = vjp(function, *primals)
-    for y in tree.flatten(output)[0]:
-        if y.dtype.kind != "f":
-            raise DtypeError(f"jvp of a function that returns dtype {y.dtype.name}: all its results must be floats")
-    zeros = tree.map(lambda y: np.zeros(y.shape, y.dtype), output)
-    _, transpose = vjp(pullback, zeros)
-    (tangent,) = transpose(tuple(tangents))
-    return output, tangent
+    found: tuple[Any, Any] = _jvp(function)(*primals, tangents=tuple(tangents))
+    return found
+
+
+@transformation
+def _jvp(function: Function) -> Function:
+    @functools.wraps(function, assigned=_NAMES, updated=())
+    def transformed(*primals: Any, tangents: Any) -> tuple[Any, Any]:
+        output, pullback = vjp(function, *primals)
+        for y in tree.flatten(output)[0]:
+            if y.dtype.kind != "f":
+                raise DtypeError(f"jvp of a function that returns dtype {y.dtype.name}: all its results must be floats")
+        zeros = tree.map(lambda y: np.zeros(y.shape, y.dtype), output)
+        _, transpose = vjp(pullback, zeros)
+        (tangent,) = transpose(tangents)
+        return output, tangent
+
+    return transformed
 
 
 def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
@@ -199,11 +283,19 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     tuple
         ``H u``, a tree like each primal.
     """
-    numbers = tuple(range(len(primals)))
-    product: tuple[Any, ...] = jvp(grad(function, numbers), primals, tangents)[1]
-    return product
+    return _hvp(function)(*primals, tangents=tuple(tangents))
 
 
+@transformation
+def _hvp(function: Function) -> Function:
+    @functools.wraps(function, assigned=_NAMES, updated=())
+    def transformed(*primals: Any, tangents: Any) -> Any:
+        return jvp(grad(function, tuple(range(len(primals)))), primals, tangents)[1]
+
+    return transformed
+
+
+@transformation
 def jacobian(function: Function, argnum: int = 0) -> Function:
     """A function that computes the Jacobian matrix, one walk for each element of the output.
 
@@ -221,7 +313,7 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
         the shape of the output's leaf followed by that of the argument's.
     """
 
-    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, **keywords: Any) -> Any:
         number = _place_of(argnum, arguments, "jacobian")
 
@@ -250,6 +342,7 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
     return transformed
 
 
+@transformation
 def hessian(function: Function, argnum: int = 0) -> Function:
     """A function that computes the Hessian of a scalar function: the Jacobian of its gradient.
 
@@ -348,6 +441,8 @@ def _cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[
             given.append(None)
             continue
         array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype), private=True)
+        if array.dtype != value.dtype:
+            array = astype(array, value.dtype)
         if array.shape != value.shape:
             raise ShapeError(f"pullback: output {i} has shape {value.shape}, but its cotangent has shape {array.shape}")
         given.append(array)

@@ -83,16 +83,19 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if cotangent is not None and type(output) is Array and output.id in active:
             _accumulate(total, output, cotangent)
-    before = context.walking
+    before, origin = context.walking, context.origin
     context.walking = (*before, recording.trace)
     try:
         while line:
             array = line.pop()
             cotangent = total.pop(array.id, None)
             if cotangent is not None:
+                form = array.value
+                if type(form) is Abstract and form.line:  # A region, of several values, follows its projections.
+                    context.origin = form.line, True
                 _hand_on(array, cotangent, active, total)
     finally:
-        context.walking = before
+        context.walking, context.origin = before, origin
     return [total.get(array.id) for array in aliases]
 
 
@@ -145,13 +148,24 @@ def _sum(total: Any, contribution: Any) -> Any:
 
 
 class Step(NamedTuple):
-    """One instruction: ``values[result] = primitive(*values[operands], **params)``; results count up."""
+    """One instruction: ``values[result] = primitive(*values[operands], **params)``; results count up.
+
+    Attributes
+    ----------
+    primitive, operands, params
+        What is computed of which values.
+    shape
+        The form of the result; a tuple of forms if there are several.
+    line, backward
+        The user's line that it was traced for, and whether it belongs to the backward pass of that line.
+    """
 
     primitive: Primitive
     operands: tuple[int, ...]
     params: dict[str, Any]
     shape: Any
     line: str
+    backward: bool = False
 
 
 class StraightLine(NamedTuple):
@@ -171,12 +185,17 @@ class StraightLine(NamedTuple):
     def run(self, operands: Sequence[Any], evaluate: Callable[..., Any] = apply) -> list[Any]:
         """Outputs for these operands; ``evaluate(primitive, *operands, **params)`` computes each step."""
         values = [*operands, *self.constants]
-        for step in self.steps:
-            inputs = [values[i] for i in step.operands]
-            if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
-                values.append(inputs[0][step.params["place"]])
-            else:
-                values.append(evaluate(step.primitive, *inputs, **step.params))
+        origin = context.origin
+        try:
+            for step in self.steps:
+                context.origin = (step.line, step.backward) if step.line else origin
+                inputs = [values[i] for i in step.operands]
+                if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
+                    values.append(inputs[0][step.params["place"]])
+                else:
+                    values.append(evaluate(step.primitive, *inputs, **step.params))
+        finally:
+            context.origin = origin
         return [values[i] for i in self.outputs]
 
 
@@ -235,7 +254,7 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine
     for array, row in places:
         assert array.primitive is not None and array.params is not None
         numbers = tuple(place[key] if known else key for known, key in row)
-        steps.append(Step(array.primitive, numbers, array.params, _form(array.value), getattr(array.value, "line", "")))
+        steps.append(Step(array.primitive, numbers, array.params, _form(array.value), *_origin(array.value)))
     return StraightLine(
         tuple(_form(x.value) for x in operands),
         tuple(constants),
@@ -246,6 +265,11 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine
 
 def _value(x: Any) -> Any:
     return x.value if type(x) is Array else constant(x, private=True).value
+
+
+def _origin(value: Any) -> tuple[str, bool]:
+    form = value[0] if isinstance(value, tuple) and value else value
+    return (form.line, form.backward) if type(form) is Abstract else ("", False)
 
 
 def _form(value: Any) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
+import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -141,9 +142,19 @@ def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Cal
 
 
 class Context(threading.local):
-    """Per thread: the traces whose graphs are being walked."""
+    """Per thread: the traces whose graphs are being walked, and what for.
+
+    Attributes
+    ----------
+    walking
+        The traces.
+    origin
+        The user's line that operations are traced for, where it is not the one that is running, and whether they belong
+        to the backward pass of it.
+    """
 
     walking: tuple[Trace, ...] = ()
+    origin: tuple[str, bool] | None = None
 
 
 context = Context()
@@ -217,8 +228,8 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         value = primitive.shape(*values, **params)
         if Abstract not in map(type, values):
             raise IndexingError(str(error)) if isinstance(error, IndexError) else error from None
-        if type(value) is Abstract:
-            value.line = user_line()
+        for form in value if type(value) is tuple else (value,):
+            form.line, form.backward = context.origin or (user_line(), False)
     if trace is None and Array not in map(type, operands):
         return np.array(value, order="C") if primitive.view else value
 
@@ -270,26 +281,35 @@ def fixed(x: Any, private: bool) -> NDArray[Any]:
         x = np.asarray(x)
     flags = x.flags
     value: NDArray[Any] = x
-    if x.dtype not in _COMPUTABLE or not flags.aligned:
-        value = np.array(x, dtype=_native(x.dtype), order="C")
+    if x.dtype not in COMPUTABLE or not flags.aligned:
+        value = np.array(x, dtype=_native(x), order="C")
     elif private and (flags.writeable or x.base is not None):
         value = x.copy(order="K")
     return value
 
 
-# The dtypes that kernels read, in the machine's byte order.
-_COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
+#: The dtypes that kernels read, in the machine's byte order.
+COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
 
 
-def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The same dtype in the machine's byte order."""
-    native = dtype.newbyteorder("=")
-    if native not in _COMPUTABLE:
+#: What draws random numbers, and is no array.
+GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+
+
+def _native(x: NDArray[Any]) -> np.dtype[Any]:
+    """The dtype of an array in the machine's byte order."""
+    native = x.dtype.newbyteorder("=")
+    if native in COMPUTABLE:
+        return native
+    if x.dtype == object and isinstance(x.flat[0] if x.size else None, GENERATORS):
         raise DtypeError(
-            f"an array of dtype {dtype.name}: float32 and float64 compute, integers and bool index and select; "
-            "convert with astype"
+            "a random generator where an array is expected. Draw from it, outside of a compiled function, and pass the "
+            "arrays in: what is drawn while tracing is a constant ever after"
         )
-    return native
+    raise DtypeError(
+        f"an array of dtype {native.name}: float32 and float64 compute, integers and bool index and select; "
+        "convert with astype"
+    )
 
 
 def _contains_array(x: Any) -> bool:

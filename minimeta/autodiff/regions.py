@@ -21,7 +21,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, moments
 from minimeta.autodiff.derivatives import Function
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
-from minimeta.autodiff.primitive import Primitive, apply, constant, lasting, outermost
+from minimeta.autodiff.primitive import Primitive, apply, constant, context, lasting, outermost
 from minimeta.errors import ShapeError, TracingError
 
 
@@ -116,7 +116,8 @@ def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[An
     return backward(recording, recording.output, cotangents)
 
 
-def _rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+    """The ordinary derivative of a region's body, which is computed again."""
     return _replay(line, operands, cotangents)
 
 
@@ -129,11 +130,15 @@ def _custom_rule(
     arguments: tree.Structure,
     output: tree.Structure,
 ) -> list[Any]:
-    count = _count_leaves(arguments)
+    count = tree.count(arguments)
     outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     trees = tree.unflatten(arguments, operands[:count])
-    answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+    origin, context.origin = context.origin, None  # The lines of the rule are the user's own.
+    try:
+        answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+    finally:
+        context.origin = origin
     if not isinstance(answer, tuple) or len(answer) != len(trees):
         raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
     found: list[Any] = []
@@ -178,17 +183,14 @@ def _pick(values: Any, place: int) -> Any:
     return values[place]
 
 
-def _no_sample(draw: Any) -> Any:
+def no_sample(draw: Any) -> Any:
+    """Refuse to draw operands of a region."""
     raise TracingError("a region has no operands of its own: its meaning is another computation")
-
-
-def _count_leaves(structure: tree.Structure) -> int:
-    return 1 if structure.kind == "leaf" else sum(_count_leaves(child) for child in structure.children)
 
 
 # Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
 REMATERIALIZE = Primitive(
-    "rematerialize", _forms, _running(by_reference), _rematerialize_rule, _no_sample, _running(by_kernel)
+    "rematerialize", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel)
 )
-_CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, _no_sample, _running(by_kernel))
-PROJECT = Primitive("project", _pick, _pick, (_project_rule,), _no_sample, _pick)
+_CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, no_sample, _running(by_kernel))
+PROJECT = Primitive("project", _pick, _pick, (_project_rule,), no_sample, _pick)

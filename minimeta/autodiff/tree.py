@@ -14,7 +14,7 @@ field declared with ``metadata={"static": True}`` is part of the structure.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from minimeta.errors import ShapeError
@@ -32,7 +32,7 @@ class Structure(NamedTuple):
     children
         Their structures.
     static
-        Names and values of the static fields of a dataclass.
+        Of each static field of a dataclass the name, the value and its exact type.
     """
 
     kind: Any
@@ -45,29 +45,42 @@ LEAF = Structure("leaf")
 _EMPTY = Structure(None)
 
 
-_Parts = Callable[[Any], tuple[tuple[Any, ...], Sequence[Any], tuple[Any, ...]]]
+_Parts = tuple[Any, tuple[Any, ...], Collection[Any], tuple[Any, ...]]
 
 
-def _parts(kind: Any) -> _Parts | None:
-    """How to take a container of this class apart into keys, children and static values; None for leaves."""
-    if issubclass(kind, dict):
-        return lambda tree: (tuple(tree), list(tree.values()), ())
+def _parts(kind: Any) -> Callable[[Any], _Parts] | None:
+    """How to take a container of this class apart into kind, keys, children and static values; None for leaves."""
+    if issubclass(kind, dict):  # One of dict's special kinds cannot be made from its entries alone.
+        return lambda tree: (dict, tuple(tree), tree.values(), ())
     if issubclass(kind, (tuple, list)):
         fields = getattr(kind, "_fields", None)
-        return lambda tree: (fields or tuple(range(len(tree))), tree, ())
+        return lambda tree: (kind, fields or _positions(len(tree)), tree, ())
     if not dataclasses.is_dataclass(kind):
         return None
     declared = dataclasses.fields(kind)
     names = tuple(field.name for field in declared if not field.metadata.get("static"))
     static = tuple(field.name for field in declared if field.metadata.get("static"))
     return lambda tree: (
+        kind,
         names,
         [getattr(tree, name) for name in names],
-        tuple((name, getattr(tree, name)) for name in static),
+        tuple((name, value, exact_type(value)) for name, value in ((name, getattr(tree, name)) for name in static)),
     )
 
 
-_parts_of: Callable[[Any], _Parts | None] = functools.cache(_parts)
+_parts_of: Callable[[Any], Callable[[Any], _Parts] | None] = functools.cache(_parts)
+
+
+@functools.cache
+def _positions(length: int) -> tuple[int, ...]:
+    return tuple(range(length))
+
+
+def exact_type(x: Any) -> Any:
+    """What tells apart values that Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
+    if type(x) is tuple:
+        return tuple(exact_type(part) for part in x)
+    return (float, x.hex()) if type(x) is float else type(x)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -89,29 +102,32 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
                 break
         else:
             return list(tree), _row(len(tree))
+    take_apart = _parts_of(type(tree))
+    if take_apart is None:
+        return ([], _EMPTY) if tree is None else ([tree], LEAF)
     leaves: list[Any] = []
-    return leaves, _flatten(tree, leaves)
+    return leaves, _flatten(take_apart(tree), leaves)
 
 
 @functools.cache
 def _row(length: int) -> Structure:
-    return Structure(tuple, tuple(range(length)), (LEAF,) * length)
+    return Structure(tuple, _positions(length), (LEAF,) * length)
 
 
-def _flatten(tree: Any, leaves: list[Any]) -> Structure:
-    parts = _parts_of(type(tree))
-    if parts is None:
-        if tree is None:
-            return _EMPTY
-        leaves.append(tree)
-        return LEAF
-    keys, children, static = parts(tree)
-    return Structure(_kind_of(tree), keys, tuple([_flatten(child, leaves) for child in children]), static)
-
-
-def _kind_of(tree: Any) -> type:
-    """The container's class; a plain dict for one of dict's special kinds, which cannot be made from entries alone."""
-    return dict if isinstance(tree, dict) else type(tree)
+def _flatten(parts: _Parts, leaves: list[Any]) -> Structure:
+    kind, keys, children, static = parts
+    structures = []
+    for child in children:  # Most are leaves, for which a call would be most of the time.
+        take_apart = _parts_of(type(child))
+        if take_apart is not None:
+            structures.append(_flatten(take_apart(child), leaves))
+        elif child is None:
+            structures.append(_EMPTY)
+        else:
+            leaves.append(child)
+            structures.append(LEAF)
+    # Flattening is a good part of a compiled call, and a named tuple's own constructor a good part of flattening.
+    return tuple.__new__(Structure, (kind, keys, tuple(structures), static))
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
@@ -138,19 +154,20 @@ def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
 
 
 def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
-    kind = structure.kind
+    kind, keys, structures, static = structure
     if kind == "leaf":
         return next(leaves)
     if kind is None:
         return None
-    children = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in structure.children]
+    if kind is dict:
+        pairs = zip(keys, structures, strict=True)
+        return {key: next(leaves) if child is LEAF else _unflatten(child, leaves) for key, child in pairs}
+    children = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in structures]
     if kind is tuple:
         return tuple(children)
-    if kind is dict:
-        return dict(zip(structure.keys, children, strict=True))
     if issubclass(kind, (tuple, list)):
         return kind(*children) if hasattr(kind, "_fields") else kind(children)
-    return kind(**dict(zip(structure.keys, children, strict=True)), **dict(structure.static))
+    return kind(**dict(zip(keys, children, strict=True)), **{name: value for name, value, _ in static})
 
 
 def leaves_like(structure: Structure, tree: Any) -> list[Any]:
@@ -176,8 +193,8 @@ def _leaves_like(structure: Structure, tree: Any, leaves: list[Any], path: str) 
             raise ShapeError(f"trees differ at {path or 'the root'}: None against {type(tree).__name__}")
         return
     parts = _parts_of(type(tree))
-    found, children, _ = parts(tree) if parts else ((), (), ())
-    if _kind_of(tree) is not kind or set(found) != set(keys):
+    found_kind, found, children, _ = parts(tree) if parts else (None, (), (), ())
+    if found_kind is not kind or set(found) != set(keys):
         expected, actual = f"{kind.__name__}{list(keys)}", f"{type(tree).__name__}{list(found) if parts else ''}"
         raise ShapeError(f"trees differ at {path or 'the root'}: expected {expected}, got {actual}")
     by_key = dict(zip(found, children, strict=True))
@@ -209,4 +226,50 @@ def paths(tree: Any) -> list[str]:
             visit(child, f"{path}/{key}" if path else str(key))
 
     visit(flatten(tree)[1], "")
+    return found
+
+
+def count(structure: Structure) -> int:
+    """How many leaves a structure has."""
+    return 1 if structure.kind == "leaf" else sum(count(child) for child in structure.children)
+
+
+def spread(prefix: Any, structure: Structure) -> list[Any]:
+    """What a prefix of a tree says for each leaf of the tree.
+
+    Parameters
+    ----------
+    prefix
+        A tree like that of the structure, but that a number, a string or None may stand for all that is below.
+    structure
+        Of the tree.
+
+    Raises
+    ------
+    ShapeError
+        The prefix has another form; the message names the place.
+
+    Examples
+    --------
+    >>> spread((0, {"a": None, "b": 1}), flatten(([1.0, 2.0], {"a": 3.0, "b": 4.0}))[1])
+    [0, 0, None, 1]
+    """
+    found: list[Any] = []
+
+    def visit(prefix: Any, structure: Structure, path: str) -> None:
+        parts = _parts_of(type(prefix))
+        if parts is None:
+            found.extend([prefix] * count(structure))
+            return
+        _, keys, children, _ = parts(prefix)
+        if set(keys) != set(structure.keys):
+            raise ShapeError(
+                f"a prefix of a tree differs from it at {path or 'the root'}: it has {list(keys)}, and not "
+                f"{list(structure.keys)}"
+            )
+        by_key = dict(zip(keys, children, strict=True))
+        for key, child in zip(structure.keys, structure.children, strict=True):
+            visit(by_key[key], child, f"{path}/{key}" if path else str(key))
+
+    visit(prefix, structure, "")
     return found

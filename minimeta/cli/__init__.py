@@ -2,13 +2,21 @@
 
 usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
+       minimeta compare RUN...                print one table over finished runs
+       minimeta data omniglot [flags]         get a data set, by download or from files
        minimeta info [flags]                  say what is installed and which data is found
        minimeta --help | --version
 
-LEARNER   maml      model-agnostic meta-learning, second order
-          fomaml    its first-order approximation
-TASK      sinusoid  regression on sinusoids
-          omniglot  few-shot classification of handwritten characters (needs data, see --data)
+LEARNER   maml         model-agnostic meta-learning, second order
+          fomaml       its first-order approximation
+          reptile      Reptile
+          lstm         the LSTM meta-learner
+          pretraining  baseline: one model for all tasks, then fine-tuned (sinusoid alone)
+          finetuning   baseline: each task from random parameters, at the best fixed rate
+          nearest      baseline: the nearest neighbour
+TASK      sinusoid     regression on sinusoids
+          strokes      few-shot classification of made-up characters
+          omniglot     few-shot classification of handwritten characters (after: minimeta data omniglot)
 
 Each command explains its flags: minimeta train maml sinusoid --help
 
@@ -18,7 +26,8 @@ exit codes: 0    done
             3    a loss or a parameter became NaN or infinite; the last good checkpoint is kept
             130  interrupted by Ctrl-C or SIGTERM; saved, with the command that goes on
 
-MINIMETA_DATA names the folder of the data where --data does not; MINIMETA_TRACEBACK=1 shows the traceback of an error.
+MINIMETA_DATA names the folder of the data where --data does not (without both it is minimeta in the user's cache);
+MINIMETA_TRACEBACK=1 shows the traceback of an error.
 """
 
 import json

@@ -36,9 +36,9 @@ class TrainOptions:
     config: Path | None = None
     """TOML file of settings; flags override it. A run's configuration.toml is one."""
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA)."""
-    checkpoint_every: int = 100
-    """Steps from one checkpoint to the next."""
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
+    checkpoint_every: int | None = None
+    """Steps from one checkpoint to the next (default: as many as take ten seconds)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -57,10 +57,34 @@ class EvaluateOptions:
     """Up to how many adaptation steps."""
     tasks: int | None = None
     """How many test tasks."""
+    transductive: bool | None = None
+    """Whether all queries of a task are predicted at once, or each alone with the support set."""
     seed: int | None = None
     """Decides the test tasks."""
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA)."""
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Print one table over finished runs."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Their folders."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Get Omniglot, 16 MB, from where it is published or from files at hand, and keep it at 28 x 28."""
+
+    source: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    """A folder with images_background and images_evaluation (.zip, as published, or .npz), or these two files."""
+    data: Path | None = None
+    """Folder to keep it in (default: $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -70,7 +94,7 @@ class InfoOptions:
     """Say what is installed and which data is found."""
 
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA)."""
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -110,7 +134,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         If a file holds unknown settings or is for another learner or task, a value is out of range, or there is
         nothing to resume.
     """
-    preset = PRESETS[task]
+    preset = PRESETS[learner, task]
     # One flat list of flags: no prefix tells the options from the preset's settings.
     flat = tyro.conf.arg(name="")
     kind = dataclasses.make_dataclass(
@@ -135,7 +159,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
 
     options, _ = over(preset)
     options, settings = over(layered(preset, options.config))
-    if options.checkpoint_every < 1:
+    if options.checkpoint_every is not None and options.checkpoint_every < 1:
         raise ConfigurationError(f"--checkpoint-every must be at least 1, not {options.checkpoint_every}")
     folder = RunFolder(options.out or Path("runs") / f"{learner}-{settings.run_name}-seed{settings.seed}")
     if options.resume:

@@ -6,34 +6,52 @@ import sys
 from typing import cast
 
 from minimeta import cli
-from minimeta.cli.arguments import EvaluateOptions, InfoOptions, parse, parse_training
+from minimeta.cli.arguments import (
+    CompareOptions,
+    DataOptions,
+    EvaluateOptions,
+    InfoOptions,
+    parse,
+    parse_training,
+)
+from minimeta.cli.compare import compare
+from minimeta.cli.data import data_omniglot
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.info import info
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
 from minimeta.training.configuration import suggestion
-from minimeta.training.presets import ORDER, PRESETS, LearnerName
+from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
-    match _choose("command", command, ["train", "evaluate", "info"]), words:
+    match _choose("command", command, ["train", "evaluate", "compare", "data", "info"]), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
-            learner = _choose("learner", learner, list(ORDER))
-            task = _choose("task", task, list(PRESETS))
+            learner = _choose("learner", learner, list(LEARNERS))
+            task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
             return train(parse_training(cast(LearnerName, learner), task, flags))
         case "evaluate", flags:
             return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
+        case "compare", flags:
+            return compare(parse(CompareOptions, "minimeta compare", flags))
+        case "data", [name, *flags] if not name.startswith("-"):
+            _choose("data set", name, ["omniglot"])
+            return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
         case "info", flags:
             return info(parse(InfoOptions, "minimeta info", flags))
     if {"-h", "--help"} & set(words):
         print(cli.__doc__)
         return cli.DONE
     print(cli.__doc__, file=sys.stderr)
-    raise ConfigurationError("train needs a learner and a task before the flags, as in: minimeta train maml sinusoid")
+    needs, example = {
+        "train": ("a learner and a task", "minimeta train maml sinusoid"),
+        "data": ("the name of a data set", "minimeta data omniglot"),
+    }[command]
+    raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")
 
 
-def _choose(kind: str, word: str, names: list[str]) -> str:
+def _choose(kind: str, word: str, names: list[str], where: str = "") -> str:
     if word not in names:
-        raise ConfigurationError(f"there is no {kind} {word!r}.{suggestion(word, names)}")
+        raise ConfigurationError(f"there is no {kind} {word!r}{where}.{suggestion(word, names)}")
     return word

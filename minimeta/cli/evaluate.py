@@ -27,7 +27,7 @@ def evaluate(options: EvaluateOptions) -> int:
     """
     folder = RunFolder(options.run)
     learner, preset = folder.settings()
-    names = ("shots", "queries", "steps", "tasks", "seed")
+    names = ("shots", "queries", "steps", "tasks", "transductive", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     preset = replace(preset, {"evaluation": given}, "minimeta evaluate")
     with Interruption() as interruption:
@@ -67,6 +67,7 @@ def measure(
             steps=settings.steps,
             count=settings.tasks,
             seed=settings.seed,
+            transductive=settings.transductive,
             callback=callback,
         )
     return Result(learner, preset, state.step, experiment.metric_name, evaluation)

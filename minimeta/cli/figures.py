@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.operations import softmax
 from minimeta.errors import MissingExtraError
+from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
-from minimeta.tasks import FewShot, Sinusoid, Task
-from minimeta.training.files import write_atomically
+from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
 from minimeta.training.presets import Experiment
 from minimeta.training.randomness import evaluation_generator
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 TASKS = 3
 """How many test tasks the adaptation figure shows."""
+PANELS = 6
+"""How many numbers of steps it shows of images, at most."""
 
 
 def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> None:
@@ -39,7 +41,7 @@ def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, 
     MissingExtraError
         If the plot extra is not installed.
     """
-    draw = _draw_waves if isinstance(experiment.evaluation_tasks, Sinusoid) else _draw_images
+    draw = _draw_waves if isinstance(_ordered(experiment.evaluation_tasks), Sinusoid) else _draw_images
     _save(path, draw(experiment, meta_parameters, steps, seed))
 
 
@@ -72,8 +74,9 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
 def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
     """One panel per task; many query points, in order, are the wave itself."""
     figure = _figure(5 * TASKS, 4)
-    assert isinstance(experiment.evaluation_tasks, Sinusoid)
-    tasks = dataclasses.replace(experiment.evaluation_tasks, queries=500)
+    tasks = _ordered(experiment.evaluation_tasks)
+    assert isinstance(tasks, Sinusoid)
+    tasks = dataclasses.replace(tasks, queries=500)
     limit = 1.3 * tasks.amplitude[1]
     for index in range(TASKS):
         task = tasks.sample(evaluation_generator(seed, index), 1)[0]
@@ -94,22 +97,27 @@ def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: 
 
 def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
     """One row of panels per task, one panel per number of steps; a panel is one picture put together from tiles."""
-    tasks = experiment.evaluation_tasks
+    tasks = _ordered(experiment.evaluation_tasks)
     assert isinstance(tasks, FewShot)
-    height, width = tasks.images.shape[2:]
-    figure = _figure(2.6 * (steps + 1), 2.9 * TASKS)
+    height, width, channels = tasks.image_shape
+    shown = sorted({round(step) for step in np.linspace(0, steps, PANELS)})
+    figure = _figure(2.6 * len(shown), 2.9 * TASKS)
     for index in range(TASKS):
-        task = tasks.sample(evaluation_generator(seed, index), 1)[0]
+        task = experiment.evaluation_tasks.sample(evaluation_generator(seed, index), 1)[0]
         outputs = _trajectory(experiment.learner, meta_parameters, task, task.query.inputs, steps)
-        support = task.support.inputs.reshape(tasks.ways, tasks.shots, height, width)[:, 0]
-        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width)[:, 0]
-        for step, logits in enumerate(outputs):
+        # Colour is drawn as grey, and the first image of a class stands for it.
+        by_class = np.argsort(task.support.targets, kind="stable")
+        support = task.support.inputs[by_class].reshape(tasks.ways, tasks.shots, height, width, channels)
+        query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width, channels)
+        support, query = (images[:, 0].mean(axis=-1) for images in (support, query))
+        for panel, step in enumerate(shown, start=1):
+            logits = outputs[step]
             probability = softmax(logits.reshape(tasks.ways, tasks.queries, tasks.ways)[:, 0], -1)
             picture = np.zeros((tasks.ways + 1, tasks.ways + 1, height, width))
             picture[0, 1:], picture[1:, 0] = support, query
             picture[1:, 1:] = probability[:, :, np.newaxis, np.newaxis]
             accuracy = float(np.mean(logits.argmax(-1) == task.query.targets))
-            axes = figure.add_subplot(TASKS, steps + 1, index * (steps + 1) + step + 1)
+            axes = figure.add_subplot(TASKS, len(shown), index * len(shown) + panel)
             axes.imshow(picture.swapaxes(1, 2).reshape(picture.shape[0] * height, -1), cmap="Greys", vmin=0, vmax=1)
             for line in (height - 0.5, width - 0.5):
                 axes.axhline(line, color="C0", linewidth=0.8)
@@ -118,6 +126,11 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
             axes.set_xlabel("class" if index == TASKS - 1 else "")
             axes.set_ylabel(f"task {index}: queries" if step == 0 else "")
     return figure
+
+
+def _ordered(tasks: TaskDistribution) -> TaskDistribution:
+    """The distribution itself, of one that shuffles another."""
+    return tasks.tasks if isinstance(tasks, Shuffled) else tasks
 
 
 def _trajectory(

@@ -11,19 +11,19 @@ import numpy as np
 
 from minimeta import __version__, kernels
 from minimeta.errors import MissingDataError
+from minimeta.files import data_folder
 from minimeta.tasks import omniglot
 
 if TYPE_CHECKING:
     from minimeta.cli.arguments import InfoOptions
 
-EXTRAS = {"cli": ("tyro", "rich"), "plot": ("matplotlib",)}
+EXTRAS = {"cli": ("tyro", "rich"), "data": ("pooch", "pillow"), "plot": ("matplotlib",)}
 
 
 def info(options: InfoOptions) -> int:
     """Print a report of the installation."""
     try:
-        data = {"omniglot": str(omniglot.find(options.data)[0].parent)}
-        missing = ""
+        data, missing = {"omniglot": [str(path) for path in omniglot.find(options.data)]}, ""
     except MissingDataError as error:
         data, missing = {}, str(error)
     report = {
@@ -32,6 +32,7 @@ def info(options: InfoOptions) -> int:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "extras": {extra: {package: _installed(package) for package in packages} for extra, packages in EXTRAS.items()},
+        "data_folder": str(data_folder(options.data)),
         "data": data,
     }
     if options.json:
@@ -44,7 +45,10 @@ def info(options: InfoOptions) -> int:
         absent = None in versions.values()
         listed = ", ".join(f"{package} {found or 'missing'}" for package, found in versions.items())
         print(f"extra {extra}: {listed}" + (f" (pip install 'minimeta[{extra}]')" if absent else ""))
-    print(f"data omniglot: {data['omniglot']}" if data else missing)
+    print(f"data folder: {report['data_folder']}")
+    for name, paths in data.items():
+        print(f"data {name}: {', '.join(paths)}")
+    print("data strokes: needs no files" + (f"\n{missing}" if missing else ""))
     return 0
 
 

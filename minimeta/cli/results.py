@@ -44,6 +44,7 @@ class Result:
         return (
             f"{self.learner} {self.preset.task}, seed {self.preset.seed}, {self.step} training steps: "
             f"{measured.tasks} test tasks, {measured.shots}-shot"
+            + ("" if measured.transductive else ", each query predicted alone")
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -100,12 +101,13 @@ class Result:
             for field in dataclasses.fields(part)
             if not dataclasses.is_dataclass(getattr(part, field.name))
         ]
-        return f"# {self.title}\n\n{_markdown(*self.table())}\n{self.preset.published}\n\n" + _markdown(
+        return f"# {self.title}\n\n{markdown(*self.table())}\n{self.preset.published}\n\n" + markdown(
             ["setting", "here", "elsewhere"], settings
         )
 
 
-def _markdown(head: list[str], body: list[list[str]]) -> str:
+def markdown(head: list[str], body: list[list[str]]) -> str:
+    """Return a table in Markdown."""
     return "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *body])
 
 

@@ -26,9 +26,9 @@ import numpy as np
 
 from minimeta import __version__, kernels
 from minimeta.errors import ConfigurationError
+from minimeta.files import write_atomically
 from minimeta.training.configuration import read_toml, replace, to_toml
-from minimeta.training.files import write_atomically
-from minimeta.training.presets import ORDER, PRESETS, LearnerName, Preset
+from minimeta.training.presets import PRESETS, LearnerName, Preset
 
 
 class RunFolder:
@@ -87,9 +87,9 @@ class RunFolder:
         self.require_run()
         values = read_toml(self.configuration)
         learner, task = values.pop("learner", None), values.pop("task", None)
-        if learner not in ORDER or task not in PRESETS:
+        if (learner, task) not in PRESETS:
             raise ConfigurationError(f"{self.configuration} is for {learner} {task}, which minimeta does not have")
-        return learner, replace(PRESETS[task], values, str(self.configuration))
+        return learner, replace(PRESETS[learner, task], values, str(self.configuration))
 
     def begin(self, learner: LearnerName, preset: Preset, step: int) -> None:
         """Write down the settings, and the environment of a session that begins after `step` steps."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from minimeta import cli
@@ -22,9 +23,11 @@ from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
 from minimeta.errors import ConfigurationError, MissingExtraError, NonFiniteError
+from minimeta.files import write_atomically
 from minimeta.training import MetricsLog, Report, TrainingState, checkpoint, fit, initial_state, read_metrics
-from minimeta.training.files import write_atomically
 from minimeta.training.presets import Experiment, fingerprint
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 
 def train(run: Training) -> int:
@@ -40,11 +43,13 @@ def train(run: Training) -> int:
         experiment = preset.experiment(run.learner, run.options.data)
         state = _begin(run, experiment)
         try:
+            began = time.monotonic()
             state = _fit(run, experiment, state, interruption)
+            seconds = time.monotonic() - began
             result = measure(run.learner, preset, experiment, state, interruption)
         except Interrupted:
             return _stopped(run)
-        _show(run, experiment, state, result)
+        _show(run, experiment, state, result, seconds)
     print(f"run folder: {folder.path}", file=sys.stderr)
     return cli.DONE
 
@@ -69,18 +74,21 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
     """Train to the end, leaving a checkpoint of the last good step however it ends."""
     preset, folder = run.preset, run.folder
     marks = fingerprint(run.learner, preset)
-    latest = state
+    latest, saved = state, time.monotonic()
 
     with MetricsLog(folder.metrics, state.step) as log, TrainingBar("training", state.step, preset.iterations) as bar:
 
         def save() -> None:
+            nonlocal saved
             log.flush()
             checkpoint.save(folder.checkpoint, latest, marks)
+            saved = time.monotonic()
 
         def keep(state: TrainingState, report: Report) -> None:
             nonlocal latest
             latest = state
-            if state.step % run.options.checkpoint_every == 0:
+            every = run.options.checkpoint_every
+            if state.step % every == 0 if every else time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
                 save()
 
         try:
@@ -102,10 +110,18 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
             save()
 
 
-def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result) -> None:
-    """Write results and figures to the folder and the result to standard output."""
+def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result, seconds: float) -> None:
+    """Write results and figures to the folder and the result to standard output.
+
+    The seconds are those that this session has trained for.
+    """
     folder, settings = run.folder, run.preset.evaluation
-    report: dict[str, Any] = {"status": "complete", "run": str(folder.path), **result.to_json()}
+    report: dict[str, Any] = {
+        "status": "complete",
+        "run": str(folder.path),
+        "seconds": round(seconds, 3),
+        **result.to_json(),
+    }
     write_atomically(folder.results, json.dumps(report, indent=2) + "\n")
     write_atomically(folder.table, result.to_markdown())
     try:

@@ -15,11 +15,20 @@ ordinary computation, and differentiating it once more gives these products with
 
 First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is ``grad L_Q(theta_K)``. That
 is the same code with the inner gradients held constant, ``order=1``.
+
+Four variations, each an option:
+
+    step_weights       the objective w_1 L_Q(theta_1) + ... + w_K L_Q(theta_K): Antoniou et al. 2019 (arXiv:1810.09502)
+    learned_rates      a is a vector and is learned with theta, one rate for each parameter: Meta-SGD, Li et al. 2017
+                       (arXiv:1707.09835)
+    adapts             only these parameters move in adaptation; the others are meta-learned as they are. The last layer
+                       alone is ANIL, Raghu et al. 2020 (arXiv:1909.09157)
+    inner_optimiser    any optimiser takes the steps of adaptation, its state new for each task
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +37,9 @@ import numpy as np
 from minimeta.autodiff import grad, tree, value_and_grad
 from minimeta.autodiff.operations import stop_gradient, subtract
 from minimeta.errors import ConfigurationError
-from minimeta.learners.learner import MetaGradient
+from minimeta.learners.learner import Judgement, MetaGradient, judge
 from minimeta.nn.models import Model
+from minimeta.optim import Optimiser, sgd
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples, Task
@@ -39,7 +49,8 @@ if TYPE_CHECKING:
 class MAML:
     """Model-agnostic meta-learning, second order or first.
 
-    The meta-parameters are the model's parameters, and so are the adapted ones.
+    The meta-parameters are the model's parameters, and so are the adapted ones; with ``learned_rates`` the
+    meta-parameters are a dict of ``initial``, the model's parameters, and ``rates``.
 
     Parameters
     ----------
@@ -48,49 +59,75 @@ class MAML:
     loss
         ``loss(outputs, targets)``, a scalar.
     inner_learning_rate
-        ``a``; it is meaningful only beside the loss's reduction.
+        ``a``; it is meaningful only beside the loss's reduction. With ``learned_rates``, what the rates begin with.
     inner_steps
         ``K``, the steps of adaptation during meta-training.
     order
         2 for MAML; 1 for first-order MAML.
     metrics
         Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+    step_weights
+        ``w_1, ..., w_K``, the weights of the query losses after each step in the meta-objective; None is 0, ..., 0, 1.
+        The reported loss is that after the last step.
+    learned_rates
+        Whether the inner learning rate is a meta-parameter, one for each parameter that adapts.
+    adapts
+        Which parameters adapt, by their paths (:func:`minimeta.tree.paths`): the beginnings of paths, as in ``("4",)``
+        for the last of five layers or ``("4/bias",)`` for its bias; or a function from path to truth value. None is
+        all.
+    inner_optimiser
+        In place of ``inner_learning_rate``: what takes the steps of adaptation.
 
     Raises
     ------
     ConfigurationError
-        A setting is out of range.
+        A setting is out of range, or two contradict each other.
     """
 
     model: Model
-    loss: Callable[[Any, Any], Any]
-    inner_learning_rate: float
+    loss: Judgement
+    inner_learning_rate: float | None = None
     inner_steps: int = 1
     order: int = 2
-    metrics: Mapping[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Judgement] = field(default_factory=dict)
+    step_weights: Sequence[float] | None = None
+    learned_rates: bool = False
+    adapts: Sequence[str] | Callable[[str], bool] | None = None
+    inner_optimiser: Optimiser | None = None
 
     def __post_init__(self) -> None:
+        rate = self.inner_learning_rate
         if self.order not in (1, 2):
             raise ConfigurationError(f"MAML: order={self.order} must be 2 (MAML) or 1 (first-order MAML)")
         if self.inner_steps < 0:
             raise ConfigurationError(f"MAML: inner_steps={self.inner_steps} must not be negative")
-        if not 0 < self.inner_learning_rate < float("inf"):
+        if (rate is None) == (self.inner_optimiser is None):
+            raise ConfigurationError("MAML: give inner_learning_rate or inner_optimiser, and not both")
+        if rate is not None and not 0 < rate < float("inf"):
+            raise ConfigurationError(f"MAML: inner_learning_rate={rate} must be positive and finite")
+        if self.learned_rates and rate is None:
+            raise ConfigurationError("MAML: learned_rates begin with inner_learning_rate, not with an inner_optimiser")
+        if self.step_weights is not None and len(self.step_weights) != self.inner_steps:
             raise ConfigurationError(
-                f"MAML: inner_learning_rate={self.inner_learning_rate} must be positive and finite"
+                f"MAML: step_weights={tuple(self.step_weights)} must be one for each of {self.inner_steps} inner_steps"
             )
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the initial parameters to learn from."""
-        return self.model.init(rng)
+        initial = self.model.init(rng)
+        return {"initial": initial, "rates": self._start(initial)[1]} if self.learned_rates else initial
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
         """Parameters after 0, 1, ..., ``steps`` gradient steps on the support set."""
-        trajectory = [meta_parameters]
+        initial = meta_parameters["initial"] if self.learned_rates else meta_parameters
+        moving, state = self._start(initial)
+        if self.learned_rates:
+            state = meta_parameters["rates"]
+        trajectory = [initial]
         for _ in range(steps):
             # theta_{k+1} = theta_k - a grad L_S(theta_k)
-            parameters = trajectory[-1]
-            gradient = grad(self._loss)(stop_gradient(parameters) if self.order == 1 else parameters, support)
-            trajectory.append(tree.map(lambda p, g: subtract(p, self.inner_learning_rate * g), parameters, gradient))
+            moving, state = self._optimiser.update(self._gradient(moving, initial, support), state, moving)
+            trajectory.append(_replaced(initial, moving))
         return tuple(trajectory)
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
@@ -98,16 +135,62 @@ class MAML:
         return self.model.apply(adapted, inputs)
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """Value and gradient of ``L_Q(theta_K)`` with respect to ``theta``."""
+        """Value of ``L_Q(theta_K)``, and gradient of the meta-objective with respect to the meta-parameters."""
 
-        def query_loss(parameters: Any) -> tuple[Any, dict[str, Any]]:
-            adapted = self.adapt(parameters, task.support, self.inner_steps)[-1]
-            outputs = self.predict(adapted, task.query.inputs)
-            metrics = {name: metric(outputs, task.query.targets) for name, metric in self.metrics.items()}
-            return self.loss(outputs, task.query.targets), metrics
+        def objective(meta_parameters: Any) -> tuple[Any, Any]:
+            *before, last = self.adapt(meta_parameters, task.support, self.inner_steps)
+            loss, metrics = judge(self.loss, self.metrics, self.predict(last, task.query.inputs), task.query.targets)
+            if self.step_weights is None:
+                return loss, (loss, metrics)
+            *weights, final = self.step_weights
+            # w_1 L_Q(theta_1) + ... + w_K L_Q(theta_K)
+            losses = [self._loss(parameters, task.query) for parameters in before[1:]]
+            return sum((w * each for w, each in zip(weights, losses, strict=True)), final * loss), (loss, metrics)
 
-        (loss, metrics), gradient = value_and_grad(query_loss, has_aux=True)(meta_parameters)
+        (_, (loss, metrics)), gradient = value_and_grad(objective, has_aux=True)(meta_parameters)
         return MetaGradient(loss, metrics, gradient)
+
+    def _gradient(self, moving: Any, initial: Any, support: Examples) -> Any:
+        """``grad L_S`` with respect to what moves; for first-order MAML, a constant."""
+        if self.order == 1:
+            moving, initial = stop_gradient((moving, initial))
+        return grad(lambda some: self._loss(_replaced(initial, some), support))(moving)
 
     def _loss(self, parameters: Any, examples: Examples) -> Any:
         return self.loss(self.predict(parameters, examples.inputs), examples.targets)
+
+    @property
+    def _optimiser(self) -> Optimiser:
+        if self.inner_optimiser is not None:
+            return self.inner_optimiser
+        assert self.inner_learning_rate is not None
+        return (_meta_sgd if self.learned_rates else sgd)(self.inner_learning_rate)
+
+    def _start(self, initial: Any) -> tuple[dict[str, Any], Any]:
+        """The parameters that adapt, by their paths, and the state of the optimiser that moves them."""
+        paths, (leaves, _) = tree.paths(initial), tree.flatten(initial)
+        moving = {path: leaf for path, leaf in zip(paths, leaves, strict=True) if self._adapts(path)}
+        if not moving:
+            raise ConfigurationError(f"MAML: adapts={self.adapts!r} chooses none of the parameters {', '.join(paths)}")
+        return moving, self._optimiser.init(moving)
+
+    def _adapts(self, path: str) -> bool:
+        if self.adapts is None or callable(self.adapts):
+            return self.adapts is None or self.adapts(path)
+        return any(f"{path}/".startswith(f"{part}/") for part in self.adapts)
+
+
+def _replaced(parameters: Any, some: Mapping[str, Any]) -> Any:
+    """The parameters, some of them replaced, by path."""
+    leaves, structure = tree.flatten(parameters)
+    pairs = zip(tree.paths(parameters), leaves, strict=True)
+    return tree.unflatten(structure, [some.get(path, leaf) for path, leaf in pairs])
+
+
+def _meta_sgd(rate: float) -> Optimiser:
+    """``theta <- theta - a * g``: the state is ``a``, a tree like theta, and stays as it is."""
+
+    def update(gradient: Any, rates: Any, parameters: Any) -> tuple[Any, Any]:
+        return tree.map(lambda p, g, a: subtract(p, a * g), parameters, gradient, rates), rates
+
+    return Optimiser(lambda parameters: tree.map(lambda p: np.full(p.shape, rate, p.dtype), parameters), update)

@@ -11,11 +11,15 @@ The first axis is the examples, the last the features: images are (N, H, W, C).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from minimeta.autodiff.array import ArrayLike, Value
-from minimeta.autodiff.operations import conv2d, mean, sqrt, square
+from minimeta.autodiff.operations import conv2d, mean, reciprocal, sqrt, square
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.autodiff.operations.windows import Padding
+
+Statistics: TypeAlias = tuple[ArrayLike, ArrayLike]
+"""Mean and (biased) variance of each feature, with axes of length 1 where they were averaged over."""
 
 
 def dense(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Value:
@@ -70,12 +74,18 @@ def conv(
 
 
 def batch_norm(
-    x: ArrayLike, *, offset: ArrayLike | None = None, scale: ArrayLike | None = None, epsilon: float = 1e-3
+    x: ArrayLike,
+    *,
+    offset: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
+    epsilon: float = 1e-3,
+    statistics: Statistics | None = None,
 ) -> Value:
     """Normalise each feature by the statistics of the current batch (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
-    No running averages exist: the batch at hand decides, in training and in testing. When the query set is the batch,
-    predictions therefore depend on the other queries (the transductive setting of MAML's released code).
+    No running averages are kept: the batch at hand decides, in training and in testing, unless statistics are given.
+    When the query set is the batch, predictions therefore depend on the other queries (the transductive setting of
+    MAML's released code).
 
     Parameters
     ----------
@@ -85,8 +95,22 @@ def batch_norm(
         Of shape ``(features,)``, or None for 0 and 1.
     epsilon
         Added to the (biased) variance; 1e-3 as in the released code.
+    statistics
+        Mean and variance to use in place of the batch's.
     """
-    return _normalise(x, tuple(range(len(shape_of(x)) - 1)), offset, scale, epsilon)
+    return batch_norm_and_statistics(x, offset=offset, scale=scale, epsilon=epsilon, statistics=statistics)[0]
+
+
+def batch_norm_and_statistics(
+    x: ArrayLike,
+    *,
+    offset: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
+    epsilon: float = 1e-3,
+    statistics: Statistics | None = None,
+) -> tuple[Value, Statistics]:
+    """:func:`batch_norm`, and the statistics it used: for a caller that averages them over batches."""
+    return _normalise(x, tuple(range(len(shape_of(x)) - 1)), offset, scale, epsilon, statistics)
 
 
 def layer_norm(
@@ -117,14 +141,21 @@ def layer_norm(
     ShapeError
         An axis is out of range, or named twice.
     """
-    return _normalise(x, axes, offset, scale, epsilon)
+    return _normalise(x, axes, offset, scale, epsilon, None)[0]
 
 
 def _normalise(
-    x: ArrayLike, axes: int | Sequence[int], offset: ArrayLike | None, scale: ArrayLike | None, epsilon: float
-) -> Value:
-    deviation = x - mean(x, axes, keepdims=True)
-    y = deviation / sqrt(mean(square(deviation), axes, keepdims=True) + epsilon)
-    if scale is not None:
-        y = y * scale
-    return y if offset is None else y + offset
+    x: ArrayLike,
+    axes: int | Sequence[int],
+    offset: ArrayLike | None,
+    scale: ArrayLike | None,
+    epsilon: float,
+    statistics: Statistics | None,
+) -> tuple[Value, Statistics]:
+    centre = mean(x, axes, keepdims=True) if statistics is None else statistics[0]
+    deviation = x - centre  # type: ignore[operator]
+    spread = mean(square(deviation), axes, keepdims=True) if statistics is None else statistics[1]
+    # One division for each feature, and none for each element: in no order of derivative does one come back.
+    factor = reciprocal(sqrt(spread + epsilon))  # type: ignore[operator]
+    y = deviation * (factor if scale is None else factor * scale)
+    return y if offset is None else y + offset, (centre, spread)

@@ -2,6 +2,9 @@
 
 ``init(rng)`` draws parameters, a tree of arrays; ``apply(parameters, inputs)`` computes outputs. A model holds no
 state, so that a meta-learner may run it with any parameters: the initial ones, or those it computed from them.
+
+Where batch normalisation should not use the statistics of the batch at hand, ``apply_with_statistics`` takes others and
+hands out the batch's own; what becomes of them is the caller's affair.
 """
 
 from __future__ import annotations
@@ -18,14 +21,13 @@ from minimeta.autodiff.operations import max_pool, mean, relu, reshape, sigmoid,
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.nn.initialisers import Initialiser, initialiser_of
-from minimeta.nn.layers import batch_norm as normalise
-from minimeta.nn.layers import conv, dense, layer_norm
+from minimeta.nn.layers import Statistics, batch_norm_and_statistics, conv, dense, layer_norm
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
 
 
 class Model(NamedTuple):
-    """A pair of pure functions.
+    """A pair of pure functions, and an optional third.
 
     Attributes
     ----------
@@ -33,10 +35,23 @@ class Model(NamedTuple):
         ``init(rng) -> parameters``.
     apply
         ``apply(parameters, inputs) -> outputs``.
+    apply_with_statistics
+        ``apply_with_statistics(parameters, inputs, statistics) -> (outputs, statistics)``, with the mean and variance
+        of each batch normalisation, a tree: those to use, or None for the batch's own, and those that were used.
     """
 
     init: Callable[[np.random.Generator], Any]
     apply: Callable[[Any, Any], Any]
+    apply_with_statistics: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
+
+
+def _model(
+    init: Callable[[np.random.Generator], Any],
+    apply_with_statistics: Callable[[Any, Any, Sequence[Statistics] | None], tuple[Any, tuple[Statistics, ...]]],
+) -> Model:
+    return Model(
+        init, lambda parameters, inputs: apply_with_statistics(parameters, inputs, None)[0], apply_with_statistics
+    )
 
 
 def mlp(
@@ -96,18 +111,23 @@ def mlp(
             layers.append({"weight": weight, shift: np.zeros(outputs, dtype)})
         return tuple(layers)
 
-    def apply(parameters: Any, inputs: Any) -> Value:
+    def apply(parameters: Any, inputs: Any, given: Sequence[Statistics] | None) -> tuple[Value, tuple[Statistics, ...]]:
         shape = shape_of(inputs)
         if not shape or shape[-1] != sizes[0]:
             raise ShapeError(f"mlp of sizes {tuple(sizes)}: inputs have shape {shape}, expected (..., {sizes[0]})")
         *hidden, last = parameters
-        h = inputs
-        for layer in hidden:
+        h, used = inputs, []
+        for number, layer in enumerate(hidden):
             h = dense(h, layer["weight"], layer.get("bias"))
-            h = function(normalise(h, offset=layer["offset"]) if batch_norm else h)
-        return dense(h, last["weight"], last["bias"])
+            if batch_norm:
+                h, statistics = batch_norm_and_statistics(
+                    h, offset=layer["offset"], statistics=None if given is None else given[number]
+                )
+                used.append(statistics)
+            h = function(h)
+        return dense(h, last["weight"], last["bias"]), tuple(used)
 
-    return Model(init, apply)
+    return _model(init, apply)
 
 
 Downsampling = Literal["stride", "max_pool"]
@@ -126,6 +146,7 @@ def conv4(
     pool_padding: Literal["SAME", "VALID"] = "VALID",
     readout: Readout = "mean",
     normalisation: Normalisation | None = "batch",
+    scale: bool = False,
     initialiser: str | Initialiser = "he",
     dtype: DTypeLike = np.float32,
 ) -> Model:
@@ -133,15 +154,15 @@ def conv4(
 
     Vinyals et al. 2016 (arXiv:1606.04080) introduced it, with pooling; each paper has a variant:
 
-    ==========================  ================  ==============  ===========  =========
-    network                     downsampling      pool_padding    readout      filters
-    ==========================  ================  ==============  ===========  =========
-    MAML, Omniglot              stride                            mean         64
-    Reptile, Omniglot           stride                            flatten      64
-    MAML, miniImageNet          max_pool          VALID           flatten      32
-    Reptile, miniImageNet       max_pool          SAME            flatten      32
-    LSTM, miniImageNet          max_pool          VALID           flatten      32
-    ==========================  ================  ==============  ===========  =========
+    ==========================  ================  ==============  ===========  =========  =======
+    network                     downsampling      pool_padding    readout      filters    scale
+    ==========================  ================  ==============  ===========  =========  =======
+    MAML, Omniglot              stride                            mean         64         False
+    Reptile, Omniglot           stride                            flatten      64         True
+    MAML, miniImageNet          max_pool          VALID           flatten      32         False
+    Reptile, miniImageNet       max_pool          SAME            flatten      32         True
+    LSTM, miniImageNet          max_pool          VALID           flatten      32         True
+    ==========================  ================  ==============  ===========  =========  =======
 
     MAML is Finn et al. 2017 (arXiv:1703.03400), Reptile Nichol et al. 2018 (arXiv:1803.02999), LSTM Ravi and Larochelle
     2017; where a paper is silent (the readout, the padding), the row is the code its authors released.
@@ -164,7 +185,9 @@ def conv4(
     normalisation
         ``"batch"`` for the statistics of the current batch, as in MAML and Reptile; ``"layer"`` for those of one
         example, over all its pixels and filters; None. As in :func:`mlp` an offset follows the normalisation, in place
-        of a bias before it, and no scale. (Reptile's released code has a scale too.)
+        of a bias before it.
+    scale
+        Whether a factor for each filter follows the normalisation too, before the offset; it begins at 1.
     initialiser
         Of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and offsets begin at 0.
     dtype
@@ -173,8 +196,9 @@ def conv4(
     Returns
     -------
     Model
-        Its parameters are a tuple with one dict a layer: ``weight`` and ``offset`` (or ``bias``) of each block, and
-        ``weight`` and ``bias`` of the last layer. Inputs have shape ``(N, *input_shape)``, outputs ``(N, classes)``.
+        Its parameters are a tuple with one dict a layer: ``weight`` and ``offset`` (or ``bias``) of each block, with
+        ``scale`` if there is one, and ``weight`` and ``bias`` of the last layer. Inputs have shape
+        ``(N, *input_shape)``, outputs ``(N, classes)``.
 
     Raises
     ------
@@ -195,6 +219,8 @@ def conv4(
         if value not in known:
             raise ConfigurationError(f"conv4: {name}={value!r} must be one of {', '.join(map(repr, known))}")
     pools = downsampling == "max_pool"
+    if scale and normalisation is None:
+        raise ConfigurationError("conv4: scale=True needs a normalisation to follow")
     up = 0 if pools and pool_padding == "VALID" else 1
     for _ in range(_BLOCKS):
         height, width = (height + up) // 2, (width + up) // 2
@@ -208,26 +234,31 @@ def conv4(
         layers = []
         for number in range(_BLOCKS):
             shape = (3, 3, filters if number else channels, filters)
-            layers.append({"weight": draw(rng, shape, dtype, 0.5 if number else 1.0), shift: np.zeros(filters, dtype)})
+            block = {"weight": draw(rng, shape, dtype, 0.5 if number else 1.0), shift: np.zeros(filters, dtype)}
+            layers.append({**block, "scale": np.ones(filters, dtype)} if scale else block)
         last = {"weight": draw(rng, (features, classes), dtype, 0.5), "bias": np.zeros(classes, dtype)}
         return (*layers, last)
 
-    def apply(parameters: Any, inputs: Any) -> Value:
+    def apply(parameters: Any, inputs: Any, given: Sequence[Statistics] | None) -> tuple[Value, tuple[Statistics, ...]]:
         shape = shape_of(inputs)
         if shape[1:] != tuple(input_shape):
             raise ShapeError(f"conv4: inputs have shape {shape}, expected (N, {', '.join(map(str, input_shape))})")
         *blocks, last = parameters
-        h = inputs
-        for block in blocks:
+        h, used = inputs, []
+        for number, block in enumerate(blocks):
             h = conv(h, block["weight"], block.get("bias"), strides=1 if pools else 2)
+            affine = {"offset": block.get("offset"), "scale": block.get("scale")}
             if normalisation == "batch":
-                h = normalise(h, offset=block["offset"])
+                h, statistics = batch_norm_and_statistics(
+                    h, **affine, statistics=None if given is None else given[number]
+                )
+                used.append(statistics)
             elif normalisation == "layer":
-                h = layer_norm(h, offset=block["offset"], axes=(1, 2, 3))
+                h = layer_norm(h, **affine, axes=(1, 2, 3))
             h = relu(h)
             if pools:
                 h = max_pool(h, 2, padding=pool_padding)
         h = mean(h, (1, 2)) if readout == "mean" else reshape(h, (shape[0], features))
-        return dense(h, last["weight"], last["bias"])
+        return dense(h, last["weight"], last["bias"]), tuple(used)
 
-    return Model(init, apply)
+    return _model(init, apply)

@@ -4,5 +4,6 @@ from minimeta.program.compile import Compiled, compile
 from minimeta.program.passes import PASSES, optimise
 from minimeta.program.program import Program, trace
 from minimeta.program.reference import interpret
+from minimeta.program.vmap import vmap
 
-__all__ = ["PASSES", "Compiled", "Program", "compile", "interpret", "optimise", "trace"]
+__all__ = ["PASSES", "Compiled", "Program", "compile", "interpret", "optimise", "trace", "vmap"]

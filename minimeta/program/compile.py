@@ -14,7 +14,8 @@ A Python scalar has a place in the signature by its type, so its value may chang
 of what it meets, as it does in an eager run.
 
 Inside another transformation (an argument is an Array, or the function takes one by closure) there is nothing to
-replay: the function itself runs, and its operations belong to the outer trace.
+replay: the function itself runs, and its operations belong to the outer trace. Around it a transformation gives another
+compiled function, ``grad(compile(f)) = compile(grad(f))``.
 """
 
 from __future__ import annotations
@@ -37,11 +38,24 @@ from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
 from minimeta.errors import TracingError, user_line
+from minimeta.program.arithmetic import operations
 from minimeta.program.executor import Executable
+from minimeta.program.finite import run_finite
 from minimeta.program.passes import PASSES, known, optimise
+from minimeta.program.profile import Profile, summarised
 from minimeta.program.program import Program, attempt
 from minimeta.program.purity import first_difference
-from minimeta.program.signature import SCALARS, Arguments, Signature, Static, difference, static_places
+from minimeta.program.signature import (
+    SCALARS,
+    Arguments,
+    Signature,
+    Static,
+    chosen_places,
+    difference,
+    static_places,
+    with_static,
+    without,
+)
 
 #: A function that was traced this often is probably given something that should not be part of its signature.
 _MANY_TRACES = 8
@@ -49,7 +63,13 @@ _MANY_TRACES = 8
 
 @overload
 def compile(
-    function: Function, *, static: Static = ..., enabled: bool = ..., check: bool = ..., passes: Collection[str] = ...
+    function: Function,
+    *,
+    static: Static = ...,
+    enabled: bool = ...,
+    check: bool = ...,
+    check_finite: bool = ...,
+    passes: Collection[str] = ...,
 ) -> Compiled: ...
 
 
@@ -60,6 +80,7 @@ def compile(
     static: Static = ...,
     enabled: bool = ...,
     check: bool = ...,
+    check_finite: bool = ...,
     passes: Collection[str] = ...,
 ) -> Callable[[Function], Compiled]: ...
 
@@ -70,6 +91,7 @@ def compile(
     static: Static = (),
     enabled: bool = True,
     check: bool = False,
+    check_finite: bool = False,
     passes: Collection[str] = PASSES,
 ) -> Compiled | Callable[[Function], Compiled]:
     """A function that is traced at its first call with a signature, and replayed afterwards.
@@ -86,12 +108,17 @@ def compile(
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
         Whether to trace twice, and refuse a function whose two programs differ.
+    check_finite
+        Whether everything that a program reads and computes must be finite: the first NaN or infinity is a
+        NonFiniteError that names the operation and the user's line. To find one, not to train with: it takes longer.
     passes
         What makes the program shorter, by name (:mod:`minimeta.program.passes`). None of them changes a bit.
 
     Returns
     -------
     Compiled
+        Of the same arguments. A transformation of it (``grad``, ``vjp``, ``vmap``, ...) is compiled too, once for each
+        set of options, with the same settings.
 
     Raises
     ------
@@ -109,9 +136,10 @@ def compile(
     >>> print(step.lower(np.ones(2, np.float32), 0.25))  # doctest: +ELLIPSIS
     program(%0: float32[2], %1: float64[]) -> ...
     """
-    if function is None:
-        return functools.partial(Compiled, static=static, enabled=enabled, check=check, passes=passes)
-    return Compiled(function, static=static, enabled=enabled, check=check, passes=passes)
+    made = functools.partial(
+        Compiled, static=static, enabled=enabled, check=check, check_finite=check_finite, passes=passes
+    )
+    return made if function is None else made(function)
 
 
 @dataclass(frozen=True)
@@ -126,6 +154,8 @@ class Stats:
         How many kernels run; views are none.
     arena_bytes
         Memory for intermediate values.
+    arithmetic_operations
+        Floating-point operations of one run, as :mod:`minimeta.program.arithmetic` counts them.
     """
 
     trace_seconds: float
@@ -133,6 +163,7 @@ class Stats:
     build_seconds: float
     instructions: int
     arena_bytes: int
+    arithmetic_operations: int
 
 
 class _Replayable(NamedTuple):
@@ -157,15 +188,23 @@ class Compiled:
         static: Static = (),
         enabled: bool = True,
         check: bool = False,
+        check_finite: bool = False,
         passes: Collection[str] = PASSES,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
+        self._name = str(getattr(function, "__qualname__", repr(function)))
+        self._like = functools.partial(
+            Compiled, static=static, enabled=enabled, check=check, check_finite=check_finite, passes=passes
+        )
         self._static = static_places(function, static)
         self._enabled = enabled
         self._check = check
-        self._passes = known(passes)
+        self._check_finite = check_finite
+        # What is fused has no result of its own to look at.
+        self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
         self._replayables: dict[Signature, _Replayable] = {}
+        self._transformed: dict[Any, Compiled] = {}
         self._lock = threading.RLock()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -178,6 +217,8 @@ class Compiled:
             random generator or a static argument that is not hashable.
         DtypeError
             A leaf that is no array of numbers.
+        NonFiniteError
+            With ``check_finite=True``: a leaf or a result is NaN or infinite.
         """
         taken = Arguments.of(arguments, keywords, self._static)
         if Array in map(type, taken.leaves):
@@ -188,7 +229,54 @@ class Compiled:
         replayable = self._replayable(signature)
         if replayable is None:
             return self._function(*arguments, **keywords)
-        return tree.unflatten(replayable.program.output, replayable.executable.run(values))
+        executable = replayable.executable
+        if self._check_finite:
+            outputs = run_finite(executable, values, self._name, signature.leaf_names())
+        else:
+            outputs = executable.run(values)
+        return tree.unflatten(replayable.program.output, outputs)
+
+    def transformed_by(self, function: Any, transform: Callable[..., Function], *options: Any, **named: Any) -> Any:
+        """Transform this function, or a method that it is, into a compiled one.
+
+        Parameters
+        ----------
+        function
+            This function, or one of its bound methods.
+        transform, *options, **named
+            As in :func:`minimeta.autodiff.derivatives.transformation`.
+
+        Returns
+        -------
+        Compiled, or a bound method of one
+            The same for equal options.
+        """
+        is_method = function is not self
+        leaves, structure = tree.flatten((options, named))
+        key = (transform, is_method, tuple(leaves), structure)
+        with self._lock:
+            if key not in self._transformed:
+                self._transformed[key] = self._newly_transformed(transform, is_method, options, named)
+        transformed = self._transformed[key]
+        return types.MethodType(transformed, function.__self__) if is_method else transformed
+
+    def _newly_transformed(
+        self, transform: Callable[..., Function], is_method: bool, options: tuple[Any, ...], named: dict[str, Any]
+    ) -> Compiled:
+        function, places = self._function, self._static
+
+        @functools.wraps(function, updated=())
+        def transformed(*arguments: Any, **keywords: Any) -> Any:
+            static = chosen_places(arguments, keywords, places)
+            arguments, keywords = without(arguments, keywords, static)
+            chosen = with_static(function, static)
+            if is_method:
+                chosen, arguments = functools.partial(chosen, arguments[0]), arguments[1:]
+            return transform(chosen, *options, **named)(*arguments, **keywords)
+
+        compiled = self._like(transformed)
+        compiled._name = f"{transform.__name__.lstrip('_')}({self._name})"
+        return compiled
 
     def lower(self, *arguments: Any, **keywords: Any) -> Program:
         """The program for these arguments, whose values are not used, without running it.
@@ -209,24 +297,46 @@ class Compiled:
         """What it took to compile for these arguments, which are those of :meth:`lower`."""
         return self._ahead_of_time(arguments, keywords).stats
 
+    def profile(self, *arguments: Any, runs: int = 10, **keywords: Any) -> Profile:
+        """Where the time goes, by kind of instruction and by the user's line.
+
+        Parameters
+        ----------
+        *arguments, **keywords
+            As in a call.
+        runs
+            Over how many runs the time is averaged, after one that is not counted.
+
+        Raises
+        ------
+        TracingError
+            There are no native kernels to watch.
+        """
+        values, signature = Arguments.of(arguments, keywords, self._static).read()
+        executable = self._found(signature).executable
+        if not executable.native:
+            raise TracingError(f"profile: {self._name} runs in Python here, step by step")
+        times = [executable.watch(values, check_finite=False)[1] for _ in range(runs + 1)][1:]
+        return summarised(executable.instructions, functools.reduce(_added, times), runs)
+
     def __repr__(self) -> str:
         count = len(self._replayables)
-        return f"<compiled {_name(self._function)}, {count} signature{'s' * (count != 1)}>"
+        return f"<compiled {self._name}, {count} signature{'s' * (count != 1)}>"
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> str:
-        place = f"{self.__module__}.{_name(self)}"
+        name = self._name
         found: Any = sys.modules.get(self.__module__)
-        for name in _name(self).split("."):
-            found = getattr(found, name, None)
+        for part in name.split("."):
+            found = getattr(found, part, None)
         if found is not self:
             raise TracingError(
-                f"pickle of {self!r}: a compiled function pickles by its name, and {place} is something else. "
-                "Decorate a function at the top of a module"
+                f"pickle of {self!r}: a compiled function pickles by its name, and {self.__module__}.{name} is "
+                "something else. Decorate a function at the top of a module"
             )
-        return _name(self)
+        return name
 
     def _replayable(self, signature: Signature) -> _Replayable | None:
         """What replays this signature, made if need be; None if the function takes an outer Array by closure."""
@@ -234,8 +344,7 @@ class Compiled:
             found = self._replayables.get(signature)
         except TypeError as error:
             raise TracingError(
-                f"{_name(self._function)}: {error}. Static fields of dataclasses are part of the signature, and must "
-                "be hashable"
+                f"{self._name}: {error}. Static fields of dataclasses are part of the signature, and must be hashable"
             ) from None
         if found is None:
             with self._lock:
@@ -258,28 +367,35 @@ class Compiled:
             again = attempt(function, arguments)
             if isinstance(again, Program) and (impurity := first_difference(program, again)):
                 raise TracingError(
-                    f"compile(check=True): {_name(self._function)} is not pure, since traced twice on the same shapes "
+                    f"compile(check=True): {self._name} is not pure, since traced twice on the same shapes "
                     f"it did two things: {impurity}. Draw random numbers and read what changes outside, and pass "
                     "them in as arguments"
                 )
         checked = time.perf_counter()
         program = optimise(program, self._passes)
         shortened = time.perf_counter()
-        executable = Executable(program)
+        executable = Executable(program.line)
         built = time.perf_counter()
         stats = Stats(
-            traced - began, shortened - checked, built - shortened, executable.instructions, executable.arena_bytes
+            traced - began,
+            shortened - checked,
+            built - shortened,
+            len(executable.instructions),
+            executable.arena_bytes,
+            operations(program.line).total(),
         )
         return _Replayable(program, executable, stats)
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
         taken = Arguments.of(arguments, keywords, self._static)
         leaves = [np.empty(x.shape, x.dtype) if isinstance(x, (Abstract, Array)) else x for x in taken.leaves]
-        _, signature = taken._replace(leaves=leaves).read()
+        return self._found(taken._replace(leaves=leaves).read()[1])
+
+    def _found(self, signature: Signature) -> _Replayable:
         replayable = self._replayable(signature)
         if replayable is None:
             raise TracingError(
-                f"{_name(self._function)} uses an Array of an outer transformation by closure, so it has no program of "
+                f"{self._name} uses an Array of an outer transformation by closure, so it has no program of "
                 "its own; pass the Array in as an argument"
             )
         return replayable
@@ -287,7 +403,7 @@ class Compiled:
     def _explain_retraces(self) -> None:
         before, last = list(self._replayables)[-2:]
         warnings.warn(
-            f"{_name(self._function)} has been traced for {_MANY_TRACES} signatures. The last two differ in "
+            f"{self._name} has been traced for {_MANY_TRACES} signatures. The last two differ in "
             f"{difference(before, last)}. Each costs a trace and is kept: give arrays a common shape, and pass numbers "
             f"that change as arguments that are not static\n  at {user_line()}",
             RuntimeWarning,
@@ -302,5 +418,7 @@ def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[
     return tree.map(lambda y: settle(y if type(y) is Array else constant(y)), output)
 
 
-def _name(function: Any) -> str:
-    return str(getattr(function, "__qualname__", repr(function)))
+def _added(times: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The sums of two rows of times, and of those inside."""
+    pairs = zip(times, others, strict=True)
+    return [(a + b, None if inside is None else _added(inside, also)) for (a, inside), (b, also) in pairs]

@@ -1,8 +1,7 @@
 """Replaying a program: its kernels in a row, with no Python in between.
 
-A straight line is run by handing each step to some ``evaluate(primitive, *operands, **params)``. Run on the *numbers*
-of values, with an evaluation that writes the step down and answers with its result's number, it tells a builder the
-whole program; regions open up into their steps on the way. What comes out is a list of kernels, checked once, whose
+A builder is told the steps of a line one by one, and numbers their results; regions open up into their steps on the
+way, and the body of a vmap becomes a program of its own. What comes out is a list of kernels, checked once, whose
 values share the memory of one arena (``csrc/program.hpp``), and replaying it is one loop in C++.
 
 Where there are no kernels, or a step's primitive has one of its own, the steps are replayed one by one in Python.
@@ -11,20 +10,49 @@ Where there are no kernels, or a step's primitive has one of its own, the steps 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minimeta import kernels
-from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
-from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.operations.reductions import MEAN
+from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError
-from minimeta.program.program import Program
+from minimeta.program.fuse import FUSED
 
 Values = list[NDArray[Any]]
+
+
+class Instruction(NamedTuple):
+    """What a native step is.
+
+    Attributes
+    ----------
+    name
+        The primitive's.
+    line
+        The user's line that it came from.
+    body
+        The instructions that run inside of it, for every index.
+    backward
+        Whether it belongs to the backward pass of that line.
+    form
+        Of its result; None of a copy that nobody wrote down.
+    """
+
+    name: str
+    line: str
+    body: tuple[Instruction, ...] = ()
+    backward: bool = False
+    form: Any = None
+
+    @classmethod
+    def of(cls, step: Step, body: tuple[Instruction, ...] = ()) -> Instruction:
+        """The instruction of a step."""
+        return cls(step.primitive.name, step.line, body, step.backward, step.shape)
 
 
 class Executable:
@@ -32,7 +60,7 @@ class Executable:
 
     Parameters
     ----------
-    program
+    line
         What to run.
     reuse_memory
         Whether values that are never needed at the same time share memory.
@@ -43,21 +71,22 @@ class Executable:
 
     Attributes
     ----------
+    line
+        As given.
     native
         Whether it runs without Python.
     instructions
-        How many kernels it runs; views are none.
+        The kernels it runs, in order; views are none. Where it is not native, its steps.
     arena_bytes
         Memory for what is neither operand nor constant nor output, for each run under way.
     """
 
     def __init__(
-        self, program: Program, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
+        self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
     ) -> None:
-        self._line = program.line
-        self._replay = _build(program.line, reuse_memory, poison, level)
+        self.line = line
+        self._replay, self.instructions = _build(line, reuse_memory, poison, level)
         self.native = self._replay is not None
-        self.instructions: int = self._replay.instructions if self._replay else len(program.line.steps)
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
     def run(self, leaves: Sequence[NDArray[Any]]) -> Values:
@@ -82,7 +111,26 @@ class Executable:
             if self._replay:
                 outputs: Values = self._replay.run(list(leaves))
                 return outputs
-            return [np.array(y, order="C") for y in self._line.run(leaves, by_kernel)]
+            return [np.array(y, order="C") for y in self.line.run(leaves, by_kernel)]
+        except IndexError as error:
+            raise IndexingError(str(error)) from None
+
+    def watch(self, leaves: Sequence[NDArray[Any]], check_finite: bool) -> tuple[Values, list[Any], list[int]]:
+        """Compute the outputs as :meth:`run` does, and watch each instruction.
+
+        Returns
+        -------
+        outputs
+            As of :meth:`run`; none, where a result was not finite.
+        times
+            For each instruction its nanoseconds, on all threads together, and the times of its body, if it has one.
+        path
+            With ``check_finite``, where the first result is that is not finite: the number of the instruction; for an
+            instruction with a body the index it ran for, and the path inside. Empty if there is none.
+        """
+        try:
+            found: tuple[Values, list[Any], list[int]] = self._replay.watch(list(leaves), check_finite)
+            return found
         except IndexError as error:
             raise IndexingError(str(error)) from None
 
@@ -91,38 +139,102 @@ class _Foreign(Exception):  # noqa: N818 (it is an answer)
     """A step that the extension has no kernel for."""
 
 
-def _build(line: StraightLine, reuse_memory: bool, poison: bool, level: str) -> Any:
-    """The line as a native program of a level, or None where a step has no native kernel."""
-    extension = kernels.load(level)
-    if extension is None:
-        return None
-    builder = extension.Builder()
-    constants: dict[int, int] = {}  # by identity
+def _build(line: StraightLine, reuse_memory: bool, poison: bool, level: str) -> tuple[Any, tuple[Instruction, ...]]:
+    """The line as a native program of a level, or None where a step has no native kernel, and its instructions."""
+    if (extension := kernels.load(level)) is not None:
+        writer = _Writer(extension.Builder(reuse_memory, poison))
+        try:
+            outputs = writer.whole(line)
+        except _Foreign:
+            pass
+        else:
+            replay = writer.builder.build(outputs)
+            return replay, writer.instructions(replay.instructions)
+    return None, tuple(map(Instruction.of, line.steps))
 
-    def number(x: Any) -> int:
-        if isinstance(x, int):
-            return x
-        if id(x) not in constants:
-            constants[id(x)] = builder.add_constant(_compact(x))
-        return constants[id(x)]
 
-    def write_down(primitive: Primitive, *operands: Any, **params: Any) -> Any:
-        if isinstance(params.get("line"), StraightLine):
-            return tuple(params["line"].run(operands, write_down))
-        if operands and isinstance(operands[0], tuple):  # a region's results, of which one is picked
+class _Writer:
+    """Tells a builder the steps of a line."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+        self._constants: dict[int, int] = {}  # by identity
+        self._instructions: list[Instruction] = []
+
+    def whole(self, line: StraightLine) -> tuple[int, ...]:
+        """Write down a program, and return the numbers of its outputs."""
+        operands = [self.builder.add_operand(form.dtype.name, form.shape) for form in line.operands]
+        outputs = self._written(line, operands)
+        return self._numbers(outputs)
+
+    def instructions(self, count: int) -> tuple[Instruction, ...]:
+        """All there are; those that nobody wrote down are copies, of outputs that have no memory of their own."""
+        return (*self._instructions, *[Instruction("copy", "")] * (count - len(self._instructions)))
+
+    def _written(self, line: StraightLine, operands: Sequence[Any]) -> list[Any]:
+        values = [*operands, *line.constants]
+        for step in line.steps:
+            values.append(self._result(step, [values[i] for i in step.operands]))
+        return [values[i] for i in line.outputs]
+
+    def _result(self, step: Step, operands: list[Any]) -> Any:
+        """What stands for a step's result: its number, or a tuple of those of a region."""
+        primitive, params = step.primitive, step.params
+        if "mapped" in params:
+            return self._map(step, operands)
+        if primitive is FUSED:
+            return self._fused(step, operands)
+        if "line" in params:
+            return tuple(self._written(params["line"], operands))
+        if primitive is PROJECT:
             return operands[0][params["place"]]
         if primitive in (ALIAS, STOP_GRADIENT):
             return operands[0]
         if primitive.kernel is not getattr(kernels.native, primitive.name, None):
             raise _Foreign
-        return builder.add_step(primitive.name, tuple(map(number, operands)), params)
+        result = self.builder.add_step(primitive.name, self._numbers(operands), params)
+        self._label(Instruction.of(step))
+        return result
 
-    operands = [builder.add_operand(form.dtype.name, form.shape) for form in line.operands]
-    try:
-        outputs = line.run(operands, write_down)
-    except _Foreign:
-        return None
-    return builder.build(tuple(map(number, outputs)), reuse_memory, poison)
+    def _fused(self, step: Step, operands: list[Any]) -> Any:
+        line: StraightLine = step.params["line"]
+        operations = tuple(
+            (inner.primitive.name, inner.operands) for inner in line.steps if inner.primitive.elementwise
+        )
+        first_sum = len(line.operands) + len(operations)
+        sums = tuple(
+            (inner.operands[0], len(inner.params["axes"]), inner.primitive is MEAN, inner.params["keepdims"])
+            for inner in line.steps[len(operations) :]
+        )
+        values = tuple(i for i in line.outputs if i < first_sum)
+        results = self.builder.add_fused(self._numbers(operands), operations, values, sums)
+        self._label(Instruction(step.primitive.name, step.line))
+        return results
+
+    def _map(self, step: Step, operands: list[Any]) -> Any:
+        params, count = step.params, step.params["count"]
+        body = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
+        outputs = body.whole(params["line"])
+        numbers, ways = self._numbers(operands), (params["mapped"], params["summed"])
+        results, steps = self.builder.add_map(body.builder, outputs, numbers, *ways, count, group_size(count))
+        self._label(Instruction.of(step, body.instructions(steps)))
+        return results
+
+    def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:
+        for x in values:
+            if not isinstance(x, int) and id(x) not in self._constants:
+                self._constants[id(x)] = self.builder.add_constant(_compact(x))
+        return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
+
+    def _label(self, instruction: Instruction) -> None:
+        """Name the builder's last step, if one was added since the one before; those in between are copies."""
+        added = self.builder.steps - len(self._instructions)
+        self._instructions += [*[Instruction("copy", "")] * (added - 1), instruction][-added:] if added else []
+
+
+def group_size(count: int) -> int:
+    """How many neighbouring tasks of so many are added up before their sum is: sixteen groups at most."""
+    return max(1, -(-count // 16))
 
 
 def _compact(x: NDArray[Any]) -> NDArray[Any]:

@@ -5,13 +5,16 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
     eliminate     drop what no output needs
     fold          compute now what is made of constants alone
     deduplicate   give equal definitions one name
-    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice
+    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice;
+                  and write one operation for two:  a + (-b)  as  a - b
+
+and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
 
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
 
-A region (``rematerialize``, ``custom_vjp``) is one instruction here and stays as it is: to compute again is what it is
-for, so two equal ones are two.
+A region (``rematerialize``, ``custom_vjp``, ``vmap``) is one instruction, and its body a line that is shortened by
+itself. To compute again is what a region is for, so two equal ones are two; what nobody takes of it is not computed.
 
 With an alias or a copy replaced by its operand, two outputs may be one value, or an operand: whoever runs a program
 returns outputs in memory of their own.
@@ -27,8 +30,10 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
+from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
+from minimeta.program.fuse import FUSED, fuse
 from minimeta.program.program import Program
 
 #: Bytes of a result that is kept as a constant even where its operands are smaller.
@@ -42,10 +47,45 @@ def eliminate(line: StraightLine) -> StraightLine:
     for name in reversed(steps):
         if name in needed:
             needed.update(steps[name].operands)
-    return _numbered(
-        line,
-        {name: value for name, value in constants.items() if name in needed},
-        {name: step for name, step in steps.items() if name in needed},
+    kept = {name: step for name, step in steps.items() if name in needed}
+    taken: dict[int, set[int]] = {}
+    for step in kept.values():
+        if step.primitive is PROJECT:
+            taken.setdefault(step.operands[0], set()).add(step.params["place"])
+    order = {name: sorted(places) for name, places in taken.items() if "rule" not in kept[name].params}
+    for name, places in order.items():
+        kept[name] = _narrowed(kept[name], places)
+    for name, step in kept.items():
+        if step.primitive is PROJECT and step.operands[0] in order:
+            place = order[step.operands[0]].index(step.params["place"])
+            kept[name] = step if place == step.params["place"] else step._replace(params={"place": place})
+    return _numbered(line, {name: value for name, value in constants.items() if name in needed}, kept)
+
+
+def _narrowed(region: Step, places: list[int]) -> Step:
+    """A region of these results alone, without the operands that its body does not use."""
+    body: StraightLine = region.params["line"]
+    used = {i for step in body.steps for i in step.operands} | {body.outputs[place] for place in places}
+    operands = [i for i in range(len(body.operands)) if i in used]
+    if len(places) == len(body.outputs) and len(operands) == len(body.operands):
+        return region
+    first = len(body.operands)
+    values = range(first, first + len(body.constants) + len(body.steps))
+    number = {old: new for new, old in enumerate((*operands, *values))}
+    body = StraightLine(
+        tuple(body.operands[i] for i in operands),
+        body.constants,
+        tuple(_renamed(step, number) for step in body.steps),
+        tuple(number[body.outputs[place]] for place in places),
+    )
+    params = {**region.params, "line": body}
+    if "mapped" in params:
+        params["mapped"] = tuple(params["mapped"][i] for i in operands)
+        params["summed"] = tuple(params["summed"][place] for place in places)
+    return region._replace(
+        operands=tuple(region.operands[i] for i in operands),
+        params=params,
+        shape=tuple(region.shape[place] for place in places),
     )
 
 
@@ -108,6 +148,7 @@ _BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
     "fold": fold,
     "deduplicate": deduplicate,
     "simplify": simplify,
+    "fuse": fuse,
 }
 
 #: The names of all passes.
@@ -140,8 +181,25 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     while line is not before:
         before = line
         for name in wanted:
-            line = _BY_NAME[name](line)
+            if name != "fuse":
+                line = _everywhere(_BY_NAME[name], line)
+    if "fuse" in wanted:  # Last, and once: the others do not look inside a group.
+        line = _everywhere(fuse, line)
     return dataclasses.replace(program, line=line)
+
+
+def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightLine) -> StraightLine:
+    """The line rewritten, and before it the bodies of its regions."""
+    steps = []
+    for step in line.steps:
+        if _is_region(step) and step.primitive is not FUSED:
+            body = _everywhere(rewrite, step.params["line"])
+            if body is not step.params["line"]:
+                step = step._replace(params={**step.params, "line": body})  # noqa: PLW2901 (the same step)
+        steps.append(step)
+    if list(map(id, steps)) != list(map(id, line.steps)):
+        line = line._replace(steps=tuple(steps))
+    return rewrite(line)
 
 
 def known(passes: Collection[str]) -> tuple[str, ...]:
@@ -208,8 +266,12 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """A reshape of a reshape as one, and so for transposes and broadcasts."""
+    """A reshape of a reshape as one, and so for transposes and broadcasts; a sum with a negative as a difference."""
     name = step.primitive.name
+    if name == "add":
+        for x, y in (step.operands, step.operands[::-1]):
+            if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
+                return step._replace(primitive=SUBTRACT, operands=(x, *opposite.operands))
     inner = steps.get(step.operands[0]) if name in ("reshape", "transpose", "broadcast_to") else None
     if inner is None or inner.primitive is not step.primitive:
         return step

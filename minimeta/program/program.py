@@ -14,7 +14,7 @@ are part of the function, so the program of a meta-gradient holds forward, backw
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,17 +88,23 @@ class Program:
         return source(self.line)
 
     def __str__(self) -> str:
-        line = self.line
-        operands = ", ".join(f"%{i}: {form!r}" for i, form in enumerate(line.operands))
-        rows = [f"program({operands}) -> {', '.join(f'%{i}' for i in line.outputs)}"]
-        first = len(line.operands)
-        rows += [f"  %{first + i} = [constant {_form(value)!r}]" for i, value in enumerate(line.constants)]
-        first += len(line.constants)
-        for i, step in enumerate(line.steps):
-            params = "".join(f" {name}={value}" for name, value in step.params.items())
-            inputs = ", ".join(f"%{j}" for j in step.operands)
-            rows.append(f"  %{first + i} = {step.primitive.name}({inputs}){params}  : {step.shape!r}")
-        return "\n".join(rows)
+        return "\n".join(_rows("program", self.line, ""))
+
+
+def _rows(name: str, line: StraightLine, indent: str) -> Iterator[str]:
+    """A line in print; the body of a region stands below it, with values of its own."""
+    operands = ", ".join(f"%{i}: {form!r}" for i, form in enumerate(line.operands))
+    yield f"{indent}{name}({operands}) -> {', '.join(f'%{i}' for i in line.outputs)}"
+    first = len(line.operands)
+    for i, value in enumerate(line.constants, first):
+        yield f"{indent}  %{i} = [constant {_form(value)!r}]"
+    first += len(line.constants)
+    for i, step in enumerate(line.steps, first):
+        params = "".join(f" {key}={value}" for key, value in step.params.items())
+        inputs = ", ".join(f"%{j}" for j in step.operands)
+        yield f"{indent}  %{i} = {step.primitive.name}({inputs}){params}  : {step.shape!r}"
+        if isinstance(step.params.get("line"), StraightLine):
+            yield from _rows("body", step.params["line"], f"{indent}    ")
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> Program:

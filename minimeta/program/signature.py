@@ -7,8 +7,7 @@ which it depends on the form alone. Two calls of equal signatures run the same p
 from __future__ import annotations
 
 import inspect
-import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.derivatives import Function
-from minimeta.autodiff.primitive import fixed
+from minimeta.autodiff.primitive import COMPUTABLE, GENERATORS, fixed
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
 Place: TypeAlias = int | str
@@ -25,7 +24,6 @@ Static: TypeAlias = Place | Sequence[Place]
 
 SCALARS = (float, int, bool)
 
-_GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -56,11 +54,9 @@ class Arguments(NamedTuple):
         """
         static: tuple[tuple[Place, Any, Any], ...] = ()
         if static_places:
-            everything = [*enumerate(positional), *keywords.items()]
-            chosen = [(place, x) for place, x in everything if place in static_places]
-            static = tuple([(place, _exact_type(_hashable(place, x)), x) for place, x in chosen])
-            positional = tuple([None if i in static_places else x for i, x in enumerate(positional)])
-            keywords = {name: None if name in static_places else x for name, x in keywords.items()}
+            chosen = chosen_places(positional, keywords, static_places)
+            static = tuple([(place, tree.exact_type(_hashable(place, x)), x) for place, x in chosen.items()])
+            positional, keywords = without(positional, keywords, chosen)
         leaves, structure = tree.flatten((*positional, keywords) if keywords else positional)
         return cls(leaves, structure, bool(keywords), static)
 
@@ -76,17 +72,20 @@ class Arguments(NamedTuple):
         """
         values, forms = [], []
         for number, x in enumerate(self.leaves):
-            try:
-                value = np.asarray(fixed(x, False), order="C")
-            except DtypeError as error:
-                raise self._explained(number, error) from None
+            if type(x) is np.ndarray and x.dtype in COMPUTABLE and x.flags.carray:  # Nearly always: nothing to do.
+                value = x
+            else:
+                try:
+                    value = np.asarray(fixed(x, False), order="C")
+                except DtypeError as error:
+                    raise self._explained(number, error) from None
             values.append(value)
             forms.append(type(x) if type(x) in SCALARS else (value.shape, value.dtype))
         return values, Signature(self.structure, self.keyworded, self.static, tuple(forms))
 
     def _explained(self, number: int, error: DtypeError) -> Exception:
         place = _leaf_names(self.structure, self.keyworded, len(self.leaves))[number]
-        if isinstance(self.leaves[number], _GENERATORS):
+        if isinstance(self.leaves[number], GENERATORS):
             return TracingError(_generator_in(place))
         reason = str(error).partition("\n")[0]
         return DtypeError(
@@ -115,6 +114,10 @@ class Signature(NamedTuple):
     static: tuple[tuple[Place, Any, Any], ...]
     forms: tuple[Any, ...]
 
+    def leaf_names(self) -> list[str]:
+        """What a user calls the leaves."""
+        return _leaf_names(self.structure, self.keyworded, len(self.forms))
+
     def trees(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments that are not static, with other leaves."""
         arguments: tuple[Any, ...] = tree.unflatten(self.structure, leaves)
@@ -126,16 +129,36 @@ class Signature(NamedTuple):
 
     def function_of_trees(self, function: Function) -> Function:
         """A function of :meth:`trees`, its static arguments filled in."""
-        static = {place: value for place, _, value in self.static}
+        filled = with_static(function, {place: value for place, _, value in self.static})
+        return (lambda *arguments: filled(*arguments[:-1], **arguments[-1])) if self.keyworded else filled
 
-        def filled(*arguments: Any) -> Any:
-            positional, keywords = (arguments[:-1], arguments[-1]) if self.keyworded else (arguments, {})
-            return function(
-                *(static.get(i, x) for i, x in enumerate(positional)),
-                **{name: static.get(name, x) for name, x in keywords.items()},
-            )
 
-        return filled
+def chosen_places(positional: Sequence[Any], keywords: dict[str, Any], places: Collection[Place]) -> dict[Place, Any]:
+    """The arguments in these places."""
+    everything: list[tuple[Place, Any]] = [*enumerate(positional), *keywords.items()]
+    return {place: x for place, x in everything if place in places}
+
+
+def without(
+    positional: Sequence[Any], keywords: dict[str, Any], places: Collection[Place]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The same arguments with ``None``, a tree without leaves, in these places."""
+    return (
+        tuple([None if i in places else x for i, x in enumerate(positional)]),
+        {name: None if name in places else x for name, x in keywords.items()},
+    )
+
+
+def with_static(function: Function, static: dict[Place, Any]) -> Function:
+    """A function of the arguments of :func:`without`: static ones are filled in."""
+
+    def filled(*positional: Any, **keywords: Any) -> Any:
+        return function(
+            *(static.get(i, x) for i, x in enumerate(positional)),
+            **{name: static.get(name, x) for name, x in keywords.items()},
+        )
+
+    return filled
 
 
 def static_places(function: Function, static: Static) -> frozenset[Place]:
@@ -162,7 +185,7 @@ def static_places(function: Function, static: Static) -> frozenset[Place]:
 
 
 def _hashable(place: Place, x: Any) -> Any:
-    if isinstance(x, _GENERATORS):
+    if isinstance(x, GENERATORS):
         raise TracingError(_generator_in(place))
     try:
         hash(x)
@@ -172,13 +195,6 @@ def _hashable(place: Place, x: Any) -> Any:
             "which program to replay. Pass a tuple, a number or a frozen dataclass; arrays are not static"
         ) from None
     return x
-
-
-def _exact_type(x: Any) -> Any:
-    """What tells apart values that Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
-    if type(x) is tuple:
-        return tuple(map(_exact_type, x))
-    return (float, x.hex()) if type(x) is float else type(x)
 
 
 # Messages

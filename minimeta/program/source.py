@@ -12,7 +12,7 @@ from typing import Any
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.errors import TracingError
 
-_HEADER = "import numpy as np\nfrom numpy import inf, nan\n"
+_HEADER = "import functools\n\nimport numpy as np\nfrom numpy import inf, nan\n"
 
 
 def source(line: StraightLine) -> str:
@@ -42,7 +42,11 @@ def _functions(name: str, line: StraightLine) -> Iterator[str]:
         if "line" in step.params:
             region = f"{name}_{step.primitive.name}_{len(names)}"
             yield from _functions(region, step.params["line"])
-            expression = f"{region}({', '.join(names[i] for i in step.operands)})"
+            operands = ", ".join(names[i] for i in step.operands)
+            expression = f"{region}({operands})"
+            if "mapped" in step.params:
+                ways = ", ".join(f"{key}={step.params[key]}" for key in ("count", "mapped", "summed"))
+                expression = f"_vmap({region}, [{operands}], {ways})"
         else:
             expression = _expression(step, [names[i] for i in step.operands])
         rows.append(f"    {target} = {expression}" + (f"  # {step.line}" if step.line else ""))
@@ -87,6 +91,7 @@ _EXPRESSIONS = {
     "broadcast_to": "np.broadcast_to({0}, {shape})",
     "concatenate": "np.concatenate([{operands}], {axis})",
     "copy": "{0}.copy()",
+    "gate": "np.where({0} > 0, {1}, 0)",
     "gather": "{0}[({rest},)]",
     "logical_not": "~{0}",
     "negative": "-{0}",
@@ -99,6 +104,19 @@ _EXPRESSIONS = {
 }
 
 _DEFINITIONS = {
+    "vmap": """\
+def _vmap(body, operands, count, mapped, summed):
+    tasks = [body(*(x[i] if each else x for x, each in zip(operands, mapped))) for i in range(count)]
+    size = max(1, -(-count // 16))
+
+    def total(values):
+        return functools.reduce(np.add, values)
+
+    def groups(values):
+        return [total(values[i : i + size]) for i in range(0, count, size)]
+
+    return [total(groups(values)) if add else np.stack(values) for values, add in zip(zip(*tasks), summed)]
+""",
     "maximum": """\
 def _maximum(x, y):
     return np.where((x >= y) | np.isnan(x), x, y)
@@ -201,16 +219,29 @@ def _cells(x, window, strides, rows, columns):
 def _results(x, window, strides):
     return tuple((x.shape[1 + i] - window[i]) // strides[i] + 1 for i in range(2))
 """,
-    "max_positions": """\
-def _max_positions(x, window, strides, padding):
+    "max_cell": """\
+def _max_cell(x, window, strides, padding):
     def under(values, outside):
         padded = _margins(values, padding, outside)
         return np.stack([cell for _, cell in _cells(padded, window, strides, *_results(padded, window, strides))])
 
-    positions, values = under(np.arange(x.size).reshape(x.shape), -1), under(x, -inf)
+    values, on_image = under(x, -inf), under(np.ones(x.shape, bool), False)
     largest = (values == values.max(0)) | np.isnan(values)
-    first = np.argmax(largest & (positions >= 0), axis=0)
-    return np.take_along_axis(positions, first[None], 0)[0]
+    return np.argmax(largest & on_image, axis=0).astype(np.uint8 if len(values) <= 256 else np.uint32)
+""",
+    "pool_take": """\
+def _pool_take(x, cell, window, strides, padding):
+    y = np.zeros(cell.shape, x.dtype)
+    for number, (_, under) in enumerate(_cells(_margins(x, padding), window, strides, *cell.shape[1:3])):
+        np.copyto(y, under, where=cell == number)
+    return y
+""",
+    "pool_put": """\
+def _pool_put(g, cell, window, strides, padding, size):
+    padded = _margins(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
+    for number, (_, under) in enumerate(_cells(padded, window, strides, *g.shape[1:3])):
+        np.add(under, g, out=under, where=cell == number)
+    return padded[:, padding[0] : padding[0] + size[0], padding[2] : padding[2] + size[1]]
 """,
     "sum_pool": """\
 def _sum_pool(x, window, strides, padding):

@@ -1,8 +1,24 @@
-"""Tasks to learn to learn from: sinusoids, and few-shot classification of images such as Omniglot's characters."""
+"""Tasks to learn to learn from: sinusoids, and few-shot classification of images, drawn, read or made up."""
 
-from minimeta.tasks import omniglot
-from minimeta.tasks.images import FewShot
+from minimeta.tasks import image_files, omniglot, strokes
+from minimeta.tasks.image_lists import load_split
+from minimeta.tasks.images import FewShot, Split, with_rotations
+from minimeta.tasks.shuffled import Shuffled
 from minimeta.tasks.sinusoid import Sinusoid
 from minimeta.tasks.task import Examples, Task, TaskDistribution, unstack
 
-__all__ = ["Examples", "FewShot", "Sinusoid", "Task", "TaskDistribution", "omniglot", "unstack"]
+__all__ = [
+    "Examples",
+    "FewShot",
+    "Shuffled",
+    "Sinusoid",
+    "Split",
+    "Task",
+    "TaskDistribution",
+    "image_files",
+    "load_split",
+    "omniglot",
+    "strokes",
+    "unstack",
+    "with_rotations",
+]

@@ -6,22 +6,32 @@ judged by (Vinyals et al. 2016):
     support = {(x_ni, n) : n < N, i < K},    query = {(x'_nj, n) : n < N, j < Q}
 
 Labels 0, ..., N - 1 name the classes in the random order they were drawn in, so a label means nothing beyond its task.
-The images of one class are told apart by their *drawer*: support and query never share one.
+Support and query never share an image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minimeta.errors import ConfigurationError
+from minimeta.tasks.area import FULL_INK
 from minimeta.tasks.task import Examples, Task
 
-FULL_INK = 225
-"""The value of a wholly inked pixel: 15 x 15 quarter pixels, see :mod:`minimeta.tasks.omniglot`."""
+Classes = TypeVar("Classes")
+
+
+class Split(NamedTuple, Generic[Classes]):
+    """Classes to meta-train on, to choose a model by, and to test on; no class is in two of them."""
+
+    training: Classes
+    validation: Classes
+    testing: Classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +41,9 @@ class FewShot:
     Attributes
     ----------
     images
-        Shape ``(classes, drawers, height, width)``, uint8, 0 for paper to 225 for ink.
+        One array for each class, in a sequence or by name: shape ``(images, height, width)`` for grey, ``(images,
+        height, width, channels)`` for colour, uint8. Classes may have different numbers of images. An array of shape
+        ``(classes, images, height, width)`` is such a sequence, and the fastest.
     ways
         Classes per task, N.
     shots
@@ -44,43 +56,80 @@ class FewShot:
         and task, for training and testing alike, and two turns of one character never meet in a task. It needs square
         images.
     flat
-        Whether an input is a vector ``(height * width,)`` or an image ``(height, width, 1)``.
+        Whether an input is a vector ``(height * width * channels,)`` or an image ``(height, width, channels)``.
     dtype
         The floating dtype of the inputs.
+    full_scale
+        The value that becomes 1: 225 for the ink of Omniglot and of strokes (:mod:`minimeta.tasks.area`), 255 for
+        ordinary images.
 
     Raises
     ------
     ConfigurationError
-        If there are too few classes or drawers, a count is below 1, or `rotations` meets images that are not square.
+        If there are too few classes or images of a class, a count is below 1, images are not all of one shape or hold
+        more than `full_scale`, or `rotations` meets images that are not square.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]
     ways: int = 5
     shots: int = 1
     queries: int = 1
     rotations: bool = True
     flat: bool = True
     dtype: DTypeLike = np.float32
+    full_scale: int = FULL_INK
 
     def __post_init__(self) -> None:
-        for name in ("ways", "shots", "queries"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"FewShot: {name} must be at least 1, not {getattr(self, name)}")
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+        for setting in ("ways", "shots", "queries", "full_scale"):
+            if getattr(self, setting) < 1:
+                raise ConfigurationError(f"FewShot: {setting} must be at least 1, not {getattr(self, setting)}")
+        if self.ways > len(self.images):
             raise ConfigurationError(
-                "FewShot: images must be uint8 of shape (classes, drawers, height, width), "
-                f"not {self.images.dtype} of shape {self.images.shape}"
+                f"FewShot: {self.ways} ways need {self.ways} classes, but there are {len(self.images)}"
             )
-        classes, drawers, height, width = self.images.shape
-        if self.ways > classes:
-            raise ConfigurationError(f"FewShot: {self.ways} ways need {self.ways} classes, but there are {classes}")
-        if self.shots + self.queries > drawers:
-            raise ConfigurationError(
-                f"FewShot: {self.shots} shots and {self.queries} queries need {self.shots + self.queries} different "
-                f"drawers of each class, but there are {drawers}"
-            )
+        names = self.images if isinstance(self.images, Mapping) else map(str, range(len(self.images)))
+        for name, images in zip(names, self._classes, strict=True):
+            self._check_class(name, images)
+        height, width, _ = self.image_shape
         if self.rotations and height != width:
             raise ConfigurationError(f"FewShot: rotations need square images, not {height} x {width}")
+
+    def _check_class(self, name: str, images: NDArray[np.uint8]) -> None:
+        if images.dtype != np.uint8 or images.ndim not in (3, 4):
+            raise ConfigurationError(
+                f"FewShot: the images of class {name} must be uint8 of shape (images, height, width) or "
+                f"(images, height, width, channels), not {images.dtype} of shape {images.shape}"
+            )
+        first = self._classes[0]
+        if images.shape[1:] != first.shape[1:]:
+            raise ConfigurationError(
+                f"FewShot: all images must have one shape, but class {name} has {images.shape[1:]} "
+                f"where the first class has {first.shape[1:]}"
+            )
+        if self.shots + self.queries > len(images):
+            raise ConfigurationError(
+                f"FewShot: {self.shots} shots and {self.queries} queries need {self.shots + self.queries} different "
+                f"images of each class, but class {name} has {len(images)}"
+            )
+        if images.max() > self.full_scale:
+            raise ConfigurationError(
+                f"FewShot: class {name} holds the value {images.max()}, which is more than full_scale "
+                f"{self.full_scale}; ordinary images need full_scale=255"
+            )
+
+    @cached_property
+    def _classes(self) -> Sequence[NDArray[np.uint8]]:
+        return list(self.images.values() if isinstance(self.images, Mapping) else self.images)
+
+    @cached_property
+    def _counts(self) -> NDArray[np.intp]:
+        return np.array([len(images) for images in self._classes])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an input that is not `flat`."""
+        height, width, *channels = self._classes[0].shape[1:]
+        return height, width, channels[0] if channels else 1
 
     def sample(self, rng: np.random.Generator, count: int) -> Task:
         """Draw `count` tasks.
@@ -95,31 +144,61 @@ class FewShot:
         Returns
         -------
         Task
-            Support inputs ``(count, ways * shots, height * width)``, or ``(count, ways * shots, height, width, 1)`` if
-            not `flat`, scaled so that paper is 0 and ink 1; int64 labels ``(count, ways * shots)``, each class's
-            examples together; the query likewise with ``ways * queries``.
+            Support inputs ``(count, ways * shots, height * width * channels)``, or ``(count, ways * shots, height,
+            width, channels)`` if not `flat`, from 0 to 1; int64 labels ``(count, ways * shots)``, each class's examples
+            together; the query likewise with ``ways * queries``.
         """
-        classes, drawers = self.images.shape[:2]
-        drawn = _without_replacement(rng, (count,), classes, self.ways)
-        hands = _without_replacement(rng, (count, self.ways), drawers, self.shots + self.queries)
-        images = self.images[drawn[..., np.newaxis], hands]
+        drawn = _without_replacement(rng, np.full(count, len(self._counts)), self.ways)
+        chosen = _without_replacement(rng, self._counts[drawn], self.shots + self.queries)
+        images = self._gather(drawn, chosen)
         if self.rotations:
             turns = rng.integers(4, size=(count, self.ways))
             for quarter in (1, 2, 3):
                 turned = turns == quarter
-                images[turned] = np.rot90(images[turned], quarter, axes=(-2, -1))
+                images[turned] = np.rot90(images[turned], quarter, axes=(2, 3))
         return Task(self._examples(images[:, :, : self.shots]), self._examples(images[:, :, self.shots :]))
 
+    def _gather(self, drawn: NDArray[np.intp], chosen: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the chosen images (count, ways, each, height, width[, channels]) of the classes drawn."""
+        if isinstance(self.images, np.ndarray):
+            return self.images[drawn[..., np.newaxis], chosen]
+        pairs = zip(drawn.ravel(), chosen.reshape(drawn.size, -1), strict=True)
+        images = np.stack([self._classes[int(kind)][numbers] for kind, numbers in pairs])
+        return images.reshape(*chosen.shape, *images.shape[2:])
+
     def _examples(self, images: NDArray[np.uint8]) -> Examples:
-        """Turn images (count, ways, each, height, width) into labelled inputs."""
-        count, ways, each, height, width = images.shape
-        shape = (count, ways * each, height * width) if self.flat else (count, ways * each, height, width, 1)
-        inputs = images.astype(self.dtype).reshape(shape)
-        inputs /= FULL_INK
-        labels: NDArray[Any] = np.repeat(np.arange(ways, dtype=np.int64), each)
+        """Turn images (count, ways, each, height, width[, channels]) into labelled inputs."""
+        count, ways, each = images.shape[:3]
+        shape = (-1,) if self.flat else self.image_shape
+        inputs = np.divide(images, self.full_scale, dtype=self.dtype).reshape(count, ways * each, *shape)
+        labels = np.repeat(np.arange(ways, dtype=np.int64), each)
         return Examples(inputs, np.tile(labels, (count, 1)))
 
 
-def _without_replacement(rng: np.random.Generator, shape: tuple[int, ...], among: int, chosen: int) -> NDArray[np.intp]:
-    """Return, for each index of shape, `chosen` different numbers below `among`, uniform in value and in order."""
-    return rng.permuted(np.broadcast_to(np.arange(among), (*shape, among)), axis=-1)[..., :chosen]
+def with_rotations(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make four classes of each, once and for all: the class itself and its turns by 90, 180 and 270 degrees.
+
+    So does the code released with Nichol et al. 2018 to its training classes (1200 become 4800), where, unlike with
+    :attr:`FewShot.rotations`, two turns of one character may meet in a task.
+
+    Parameters
+    ----------
+    images
+        Shape ``(classes, images, side, side)``.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(4 * classes, images, side, side)``: all classes upright, then all of them turned once, and so on.
+    """
+    return np.concatenate([np.rot90(images, quarter, axes=(2, 3)) for quarter in range(4)])
+
+
+def _without_replacement(rng: np.random.Generator, among: NDArray[np.intp], chosen: int) -> NDArray[np.intp]:
+    """Return, for each number in among, `chosen` different numbers below it, uniform in value and in order."""
+    most = among.max()
+    order = rng.permuted(np.broadcast_to(np.arange(most), (*among.shape, most)), axis=-1)
+    if among.min() < most:  # of a random order, the numbers that are allowed are in a random order too
+        allowed_first = np.argsort(order >= among[..., np.newaxis], axis=-1, kind="stable")
+        order = np.take_along_axis(order, allowed_first, axis=-1)
+    return order[..., :chosen]

@@ -42,13 +42,17 @@ class Sinusoid:
         points and uses the second half.
     amplitude, phase, interval
         Lower and upper end of the uniform distributions of ``A``, of the phase (radians) and of ``x``.
+    grid
+        Where it is a number, the support inputs are different points of so many that divide the interval evenly, ends
+        included, in random order (all of them, in random order, if there are as many as `shots`): the released code of
+        Nichol et al. has 50. None is for inputs of the uniform distribution, which query inputs always have.
     dtype
         The floating dtype of the arrays; waves are always computed in float64 and rounded once.
 
     Raises
     ------
     ConfigurationError
-        If `shots` or `queries` is below 1, or a range is not increasing.
+        If `shots` or `queries` is below 1, a range is not increasing, or the grid has fewer points than `shots`.
     """
 
     shots: int = 10
@@ -56,6 +60,7 @@ class Sinusoid:
     amplitude: tuple[float, float] = (0.1, 5.0)
     phase: tuple[float, float] = (0.0, math.pi)
     interval: tuple[float, float] = (-5.0, 5.0)
+    grid: int | None = None
     dtype: DTypeLike = np.float32
 
     def __post_init__(self) -> None:
@@ -66,6 +71,8 @@ class Sinusoid:
             low, high = getattr(self, name)
             if not low < high:
                 raise ConfigurationError(f"Sinusoid: {name} must be (low, high) with low < high, not {(low, high)}")
+        if self.grid is not None and self.grid < self.shots:
+            raise ConfigurationError(f"Sinusoid: {self.shots} shots need a grid of as many points, not of {self.grid}")
 
     @classmethod
     def maml(cls, shots: int = 10, queries: int = 10) -> Sinusoid:
@@ -73,12 +80,12 @@ class Sinusoid:
         return cls(shots=shots, queries=queries)
 
     @classmethod
-    def reptile(cls, shots: int = 10, queries: int = 10) -> Sinusoid:
+    def reptile(cls, shots: int = 10, queries: int = 10, grid: int | None = None) -> Sinusoid:
         """Return the distribution of Nichol et al. 2018: phases of the whole circle.
 
         They write ``a sin(x + b)``; with ``b`` uniform on the circle that is the same distribution.
         """
-        return cls(shots=shots, queries=queries, phase=(0.0, 2 * math.pi))
+        return cls(shots=shots, queries=queries, phase=(0.0, 2 * math.pi), grid=grid)
 
     def sample(self, rng: np.random.Generator, count: int) -> Task:
         """Draw `count` waves and the points they are known and judged by.
@@ -97,8 +104,12 @@ class Sinusoid:
         """
         amplitude = rng.uniform(*self.amplitude, size=(count, 1, 1))
         phase = rng.uniform(*self.phase, size=(count, 1, 1))
+        inputs = rng.uniform(*self.interval, size=(count, self.shots + self.queries, 1))
+        if self.grid is not None:
+            points = rng.permuted(np.tile(np.linspace(*self.interval, self.grid), (count, 1)), axis=1)
+            inputs[:, : self.shots, 0] = points[:, : self.shots]
         # Rounded before the wave is computed, so that a target is the wave at the input the learner really sees.
-        inputs = rng.uniform(*self.interval, size=(count, self.shots + self.queries, 1)).astype(self.dtype)
+        inputs = inputs.astype(self.dtype)
         targets = (amplitude * np.sin(inputs.astype(np.float64) - phase)).astype(self.dtype)
         support, query = np.s_[:, : self.shots], np.s_[:, self.shots :]
         return Task(

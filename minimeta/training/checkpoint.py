@@ -20,9 +20,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,24 +30,10 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.errors import CheckpointError
-from minimeta.training.files import write_atomically
+from minimeta.files import DAMAGE, write_atomically
 from minimeta.training.fit import TrainingState
 
 FORMAT = 1
-
-# All that zipfile and numpy raise for damaged bytes; the tests damage every byte.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    OSError,
-    OverflowError,
-    RuntimeError,  # with its NotImplementedError
-)
 
 
 def save(path: str | os.PathLike[str], state: TrainingState, fingerprint: Mapping[str, Any]) -> None:
@@ -167,7 +151,7 @@ def _read(path: Path) -> tuple[int, dict[str, Any], dict[str, NDArray[Any]]]:
             if version == FORMAT:
                 entries = {name: file[name] for name in header["entries"]}
                 return int(header["step"]), dict(header["fingerprint"]), entries
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{path} is not a checkpoint of minimeta, or is truncated or damaged ({type(error).__name__}: {error})"
         ) from error

@@ -129,7 +129,13 @@ def provenance(field: dataclasses.Field[Any]) -> str:
 
 
 def require(
-    configuration: Any, *, names: str, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+    configuration: Any,
+    *,
+    names: str,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
 ) -> None:
     """Refuse settings that are out of range.
 
@@ -139,7 +145,7 @@ def require(
         The dataclass, in its ``__post_init__``.
     names
         The fields, separated by spaces; of a tuple, every element is checked.
-    at_least, above, below
+    at_least, above, at_most, below
         The bounds. NaN is always refused, and so is an infinity.
 
     Raises
@@ -147,12 +153,12 @@ def require(
     ConfigurationError
         Naming the field, its value and the bounds.
     """
-    bounds = {"at least": at_least, "above": above, "below": below}
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
     for name in names.split():
         value = getattr(configuration, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if not (math.isfinite(number) and at_least <= number and above < number < below):
+            if not (math.isfinite(number) and at_least <= number <= at_most and above < number < below):
                 raise ConfigurationError(f"{name} must be {said}, not {number}")
 
 
@@ -165,7 +171,7 @@ def _checked(value: Any, kind: Any, what: str) -> Any:
     if get_origin(kind) is Literal:
         if value in get_args(kind):
             return value
-        raise ConfigurationError(f"{what} should be one of {', '.join(get_args(kind))}, not {value!r}")
+        raise ConfigurationError(f"{what} should be one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

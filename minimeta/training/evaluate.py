@@ -12,6 +12,7 @@ is left out of all means, so that these are over the same tasks, and is counted.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff import tree
+from minimeta.autodiff.operations import concatenate, expand_dims
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
-from minimeta.program import compile
+from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
 from minimeta.training.randomness import evaluation_generator
+
+#: Tasks that are judged together, in parallel; the values do not depend on it.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +79,7 @@ def evaluate(
     steps: int,
     count: int = 600,
     seed: int = 0,
+    transductive: bool = True,
     callback: Callable[[int], None] | None = None,
     compiled: bool = True,
 ) -> Evaluation:
@@ -87,16 +94,19 @@ def evaluate(
     tasks
         Where the test tasks come from.
     metric
-        ``metric(outputs, targets)`` is a scalar, judged on a whole query set. All queries of a task are predicted at
-        once, so a model that normalises by the statistics of its batch sees them together (it is *transductive*).
+        ``metric(outputs, targets)`` is a scalar, judged on a whole query set.
     steps
         Up to how many adaptation steps.
     count
         How many tasks. Task `i` depends on `seed` and `i` alone: 100 tasks are the first 100 of 600.
     seed
         Decides the tasks, from 0 to 2**32 - 1. Equal seeds of training and evaluation give different tasks.
+    transductive
+        Whether all queries of a task are predicted at once, so that a model that normalises by the statistics of its
+        batch sees them together; otherwise each is predicted alone, together with the support set (Nichol et al. 2018,
+        section 6.1). For other models the two are the same.
     callback
-        Called as ``callback(done)`` after every task. If it raises, so does the evaluation.
+        Called as ``callback(done)`` for every task. If it raises, so does the evaluation.
     compiled
         Whether adaptation is traced once and replayed for every task (:func:`minimeta.compile`), with the same bits. A
         learner or metric that needs values, to branch on them or to call numpy, is run eagerly with False.
@@ -115,16 +125,28 @@ def evaluate(
         raise ConfigurationError(f"evaluate: steps must be at least 0 and count at least 1, not {steps} and {count}")
 
     def judged(meta_parameters: Any, task: Task) -> list[Any]:
-        adapted = learner.adapt(meta_parameters, task.support, steps)
-        return [metric(learner.predict(parameters, task.query.inputs), task.query.targets) for parameters in adapted]
+        def predict(adapted: Any) -> Any:
+            if transductive:
+                return learner.predict(adapted, task.query.inputs)
+            return vmap(functools.partial(with_support, adapted), enabled=compiled)(task.query.inputs)
 
-    judge = compile(judged, enabled=compiled)
+        def with_support(adapted: Any, query: Any) -> Any:
+            return learner.predict(adapted, concatenate([task.support.inputs, expand_dims(query, 0)]))[-1]
+
+        trajectory = learner.adapt(meta_parameters, task.support, steps)
+        return [metric(predict(adapted), task.query.targets) for adapted in trajectory]
+
+    judge = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled)
     values = np.empty((count, steps + 1))
-    for index in range(count):
-        task = tasks.sample(evaluation_generator(seed, index), 1)[0]
+    for first in range(0, count, _AT_ONCE):
+        indices = range(first, min(first + _AT_ONCE, count))
+        drawn = [tasks.sample(evaluation_generator(seed, index), 1) for index in indices]
+        drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
+        batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            values[index] = judge(meta_parameters, task)
+            values[indices] = np.transpose(judge(meta_parameters, batch))[: len(indices)]
         if callback is not None:
-            callback(index + 1)
+            for index in indices:
+                callback(index + 1)
     return Evaluation(values)

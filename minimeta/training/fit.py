@@ -6,15 +6,13 @@ Whatever the learner, one step of training is
 
 where ``g`` is the learner's meta-gradient for one task. :func:`make_step` writes it as a pure function of
 meta-parameters, optimiser state and a batch of tasks, the unit that can be traced, compiled and replayed; :func:`fit`
-is the loop around it. The tasks of step s are drawn from ``default_rng([seed, s])`` and their gradients are
-summed in task order, so a run is decided by its seed alone, and going on from any state it passed through gives
-the same bits.
+is the loop around it. The tasks of step s are drawn from ``default_rng([seed, s])`` and their gradients are summed
+in one order, whatever the number of threads, so a run is decided by its seed alone, and going on from any state it
+passed through gives the same bits.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.operations import divide
 from minimeta.errors import NonFiniteError
 from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
-from minimeta.program import compile
+from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
 from minimeta.training.randomness import initialisation_generator, training_generator
 
@@ -79,7 +78,7 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
     optimiser
         Turns the mean meta-gradient into an update.
     compiled
-        Whether the meta-gradient is traced once and replayed for every task, with the same bits.
+        Whether the step is traced once and replayed ever after, its tasks on threads. The bits are the same.
 
     Returns
     -------
@@ -88,22 +87,16 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
         :class:`Report`. It changes none of its arguments and remembers nothing.
     """
 
-    meta_gradient = compile(learner.meta_gradient, enabled=compiled)
+    # The gradients of all tasks are added up in an order that depends on their number alone, and never stacked.
+    of_tasks = vmap(learner.meta_gradient, (None, 0), {"loss": 0, "metrics": 0, "gradient": "sum"}, enabled=compiled)
 
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
-        results = [meta_gradient(meta_parameters, task) for task in unstack(batch)]
-        gradient = tree.map(_mean, *[result.gradient for result in results])
+        losses, metrics, gradient = of_tasks(meta_parameters, batch)
+        gradient = tree.map(lambda g: divide(g, float(losses.shape[0])), gradient)
         meta_parameters, optimiser_state = optimiser.update(gradient, optimiser_state, meta_parameters)
-        losses = np.stack([result.loss for result in results])
-        metrics = {name: np.stack([result.metrics[name] for result in results]) for name in results[0].metrics}
-        return meta_parameters, optimiser_state, Report(losses, metrics)
+        return meta_parameters, optimiser_state, Report(losses, dict(metrics))
 
-    return step
-
-
-def _mean(*leaves: Any) -> Any:
-    """Sum from left to right, then divide: the order is part of the result's bits."""
-    return functools.reduce(operator.add, leaves) / len(leaves)
+    return compile(step, enabled=compiled)
 
 
 def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
@@ -142,8 +135,8 @@ def fit(
         Each is called as ``callback(state, report)`` after every step, with the new state and the report of the step
         that led to it. A callback that raises ends the training; the state it was given is complete.
     compiled
-        Whether the meta-gradient is traced once and replayed for every task (:func:`minimeta.compile`), with the same
-        bits. A learner that needs values, to branch on them or to call numpy, is run eagerly with False.
+        Whether a step is traced once and replayed (:func:`minimeta.compile`), its tasks in parallel, the bits the same.
+        A learner that needs values, to branch on them or to call numpy, is run eagerly with False.
 
     Returns
     -------
@@ -194,7 +187,7 @@ def _refuse_non_finite(
 def _first_non_finite(parameters: Any) -> str | None:
     """Return the path of the first leaf with a NaN or an infinity."""
     leaves, _ = tree.flatten(parameters)
-    for path, leaf in zip(tree.paths(parameters), leaves, strict=True):
+    for place, leaf in enumerate(leaves):
         if not np.isfinite(leaf).all():
-            return path
+            return tree.paths(parameters)[place]
     return None

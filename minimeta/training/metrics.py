@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from minimeta.training.files import write_atomically
+from minimeta.files import write_atomically
 from minimeta.training.fit import Report, TrainingState
 
 

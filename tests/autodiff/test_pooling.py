@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.autodiff.operations import windows
+from minimeta.autodiff.primitive import apply, registry
 from minimeta.errors import DtypeError, ShapeError
 
 Floats = NDArray[Any]
@@ -115,6 +116,20 @@ def test_padding_is_not_the_maximum_even_of_minus_infinity() -> None:
     assert_array_equal(pullback(np.ones_like(y))[0][0, ..., 0], expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("window", [(16, 16), (16, 17), (20, 21)])
+def test_windows_of_many_cells(dtype: str, window: tuple[int, int]) -> None:
+    """Numbers above 255 are no bytes; the last cell of the last window is its maximum here."""
+    x = np.random.default_rng(0).normal(size=(2, 20, 21, 19)).astype(dtype)
+    x[:, -1, -1] = 10.0
+    y, pullback = mm.vjp(lambda x: mm.max_pool(x, window, 1), x)
+    assert_array_equal(y, np.lib.stride_tricks.sliding_window_view(x, window, (1, 2)).max((4, 5)))
+    (gradient,) = pullback(np.ones_like(y))
+    assert_array_equal(gradient[:, -1, -1], np.ones((2, 19)))
+    assert_array_equal(gradient.sum((1, 2)), np.full((2, 19), y.shape[1] * y.shape[2]))
+    assert_allclose((gradient * x).sum((1, 2)), y.sum((1, 2)), rtol=1e-5)
+
+
 X = np.ones((2, 4, 4, 3))
 untyped: Any = mm
 
@@ -146,9 +161,22 @@ def test_dtypes(pool: Callable[..., Any]) -> None:
         pool(X.astype(np.int64))
 
 
-def test_the_transposed_sum_needs_sums_of_the_right_shape() -> None:
-    from minimeta.autodiff.primitive import apply, registry  # noqa: PLC0415
+GEOMETRY = {"window": (2, 2), "strides": (2, 2), "padding": (0, 0, 0, 0)}
+CELL = np.zeros((2, 2, 2, 3), np.uint8)
 
-    geometry = {"window": (2, 2), "strides": (2, 2), "padding": (0, 0, 0, 0)}
-    with pytest.raises(ShapeError, match=r"images of \(6, 4\) have \(3, 2\) windows"):
-        apply(registry["sum_pool_input"], np.ones((1, 2, 2, 1)), **geometry, size=(6, 4))
+
+@pytest.mark.parametrize(
+    ("name", "operands", "params", "error", "message"),
+    [
+        ("sum_pool_input", (CELL + 1.0,), {"size": (6, 4)}, ShapeError, r"images of \(6, 4\) have \(3, 2\) windows"),
+        ("pool_put", (CELL + 1.0, CELL), {"size": (6, 4)}, ShapeError, r"pool_put .* have \(3, 2\) windows"),
+        ("pool_put", (CELL + 1.0, CELL[:1]), {"size": (4, 4)}, ShapeError, r"pool_put: .*\(2, 2, 2, 3\), not \(1, 2"),
+        ("pool_take", (X, CELL[..., :1]), {}, ShapeError, r"pool_take: .*\(2, 2, 2, 3\), not \(2, 2, 2, 1\)"),
+        ("pool_take", (X, CELL.astype(int)), {}, DtypeError, r"pool_take: .*\(2, 2\) are uint8, not int64"),
+    ],
+)
+def test_what_the_primitives_refuse(
+    name: str, operands: Any, params: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        apply(registry[name], *operands, **GEOMETRY, **params)

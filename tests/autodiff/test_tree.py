@@ -121,6 +121,12 @@ def test_static_fields_belong_to_the_structure() -> None:
     assert structure == tree.flatten(Node(5, 6, "name"))[1]
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0.0, -0.0), ((2, 0), (2.0, 0))])
+def test_static_fields_of_equal_values_and_other_types_are_told_apart(one: Any, other: Any) -> None:
+    structures = [tree.flatten(Node(1, 2, static))[1] for static in (one, other, one)]
+    assert structures[0] != structures[1] and structures[0] == structures[2]
+
+
 def test_special_dicts_come_back_as_dicts() -> None:
     for special in (OrderedDict(b=1, a=2), defaultdict(int, b=1, a=2)):
         found, structure = tree.flatten(special)

@@ -20,14 +20,24 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
     assert main(words) == 0
 
     printed, errors = capsys.readouterr()
-    for word in ("minimeta train LEARNER TASK", "minimeta evaluate RUN", "minimeta info", "fomaml", "omniglot"):
+    for word in (
+        "minimeta train LEARNER TASK",
+        "minimeta evaluate RUN",
+        "minimeta compare",
+        "minimeta data omniglot",
+        "minimeta info",
+    ):
+        assert word in printed
+    for word in ("fomaml", "strokes"):
         assert word in printed
     for code in (cli.DONE, cli.ERROR, cli.USAGE, cli.NON_FINITE, cli.INTERRUPTED):
         assert f" {code} " in printed
     assert errors == ""
 
 
-@pytest.mark.parametrize("words", [["train", "maml", "sinusoid"], ["evaluate"], ["info"]])
+@pytest.mark.parametrize(
+    "words", [["train", "maml", "sinusoid"], ["evaluate"], ["compare"], ["data", "omniglot"], ["info"]]
+)
 def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*words, "--help"])
@@ -48,10 +58,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["trian", "maml", "sinusoid"], "there is no command 'trian'. Did you mean 'train'?"),
         (["train", "mamml", "sinusoid"], "there is no learner 'mamml'. Did you mean 'maml'?"),
-        (["train", "maml", "sinusiod"], "there is no task 'sinusiod'. Did you mean 'sinusoid'?"),
-        (["train", "maml", "zzz"], "there is no task 'zzz'. There are sinusoid, omniglot."),
+        (["train", "maml", "sinusiod"], "there is no task 'sinusiod' for maml. Did you mean 'sinusoid'?"),
+        (["train", "maml", "zzz"], "there is no task 'zzz' for maml. There are sinusoid, omniglot, strokes."),
         (["train", "maml"], "train needs a learner and a task"),
         (["train", "--seed", "3", "maml", "sinusoid"], "train needs a learner and a task before the flags"),
+        (["data", "omnigolt"], "there is no data set 'omnigolt'. Did you mean 'omniglot'?"),
+        (
+            ["data", "--from", "omniglot"],
+            "data needs the name of a data set before the flags",
+        ),
     ],
 )
 def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +143,7 @@ def test_errors_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     printed, errors = capsys.readouterr()
     report = json.loads(printed)
     assert code == report["exit_code"] == 1 and report["status"] == "error"
-    assert str(tmp_path / "images_background.npz") in report["error"] and report["error"] in errors
+    assert str(tmp_path) in report["error"] and report["error"] in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -136,8 +151,13 @@ def test_info(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["info", "--data", str(stand_in_omniglot), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["minimeta"] == minimeta.__version__ and report["kernels"] == kernels.level
-    assert set(report["extras"]) == {"cli", "plot"} and report["extras"]["cli"]["tyro"]
-    assert report["data"] == {"omniglot": str(stand_in_omniglot)}
+    assert set(report["extras"]) == {"cli", "data", "plot"} and report["extras"]["cli"]["tyro"]
+    files = [str(stand_in_omniglot / name) for name in ("images_background.npz", "images_evaluation.npz")]
+    assert report["data"] == {"omniglot": files}
+
+    assert main(["info", "--data", str(stand_in_omniglot)]) == 0
+    printed = capsys.readouterr().out
+    assert f"data folder: {stand_in_omniglot}" in printed and f"data omniglot: {', '.join(files)}" in printed
 
     assert main(["info", "--data", str(tmp_path)]) == 0
     printed = capsys.readouterr().out

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from omniglot_drawings import SmallOmniglot
+
+pytest_plugins = ["omniglot_files"]
 
 WITHOUT = """
 import sys
@@ -54,6 +57,22 @@ def test_help_needs_no_extra() -> None:
     done = run_without(["tyro", "rich", "matplotlib"], ["--help"])
 
     assert done.returncode == 0 and "usage: minimeta" in done.stdout
+
+
+def test_without_the_data_extra_what_needs_it_names_it(small_omniglot: SmallOmniglot, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    for absent, words, purpose in (
+        ("pooch", ["data", "omniglot", "--data", home], "downloading needs pooch"),
+        (
+            "PIL",
+            ["data", "omniglot", "--data", home, "--from", str(small_omniglot.folder)],
+            "reading images needs Pillow",
+        ),
+    ):
+        done = run_without([absent], words)
+
+        assert done.returncode == 1 and done.stdout == ""
+        assert done.stderr == f"minimeta: {purpose}, which is not installed: pip install 'minimeta[data]'\n"
 
 
 def test_without_the_plot_extra_a_run_says_which_extra_draws(tmp_path: Path) -> None:

@@ -34,9 +34,10 @@ def test_defaults_are_the_preset() -> None:
 def test_every_setting_is_a_flag() -> None:
     flags = (
         "--ways 4 --shots 2 --queries 3 --no-rotations --network conv4 --hidden 16 8 --filters 7 --initialiser he "
+        "--fixed-turns --readout flatten --scale --learned-rates --adapts last_layer "
         "--inner-learning-rate 0.1 --inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 "
         "--evaluation.shots 2 --evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
-        "--evaluation.no-rotations"
+        "--evaluation.no-rotations --evaluation.no-transductive"
     )
 
     preset = parsed(*flags.split(), task="omniglot").preset
@@ -44,7 +45,7 @@ def test_every_setting_is_a_flag() -> None:
     default = dataclasses.asdict(OmniglotPreset())
     changed = dataclasses.asdict(preset)
     assert changed["evaluation"] == {
-        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False,
+        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False, "transductive": False,
     }  # fmt: skip
     assert changed["hidden"] == (16, 8) and changed["ways"] == 4 and changed["rotations"] is False
     assert all(changed[name] != default[name] for name in default)
@@ -56,6 +57,7 @@ def test_flags_override_the_file_and_the_file_the_preset() -> None:
     training = parsed("--config", "mine.toml", "--iterations", "9", "--evaluation.shots=4")
 
     preset = training.preset
+    assert isinstance(preset, SinusoidPreset)
     assert (preset.iterations, preset.seed, preset.hidden, preset.shots) == (9, 3, (5,), 10)
     assert (preset.evaluation.steps, preset.evaluation.shots, preset.evaluation.tasks) == (2, 4, 600)
     assert training.folder.path == Path("runs/maml-sinusoid-seed3")

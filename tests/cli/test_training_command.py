@@ -91,6 +91,64 @@ def test_sinusoid(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "training 6/6" in errors and "evaluation 4/4" in errors and str(folder) in errors
 
 
+# Flags that make a run of each learner small, beside those of its task.
+SMALL = {
+    "reptile": ["--inner-steps", "2", "--shots", "3", "--inner-batch", "2"],
+    "lstm": ["--inner-steps", "2", "--lstm-hidden", "3"],
+    "finetuning": ["--inner-steps", "2", "--rates", "0.01", "0.1"],
+    "pretraining": ["--rates", "0.01", "0.1"],
+}
+IMAGES = ["--ways", "3", "--network", "mlp", "--hidden", "8", "8", "--queries", "2", "--meta-batch", "2"]
+
+
+@pytest.mark.parametrize("learner", ["reptile", "lstm", "pretraining", "finetuning", "nearest"])
+def test_every_learner_on_sinusoids(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    flags = [*SINUSOID, *SMALL.get(learner, []), "--iterations", "4"]
+
+    assert main(["train", learner, "sinusoid", "--out", str(folder), *flags, "--json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert report["learner"] == learner and len(report["mean"]) == 3 and steps_recorded(folder) == [0, 1, 2, 3]
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"] == report["mean"]
+
+
+@pytest.mark.parametrize("learner", ["reptile", "lstm", "finetuning", "nearest"])
+def test_every_learner_on_images(
+    learner: str, stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    words = ["train", learner, "omniglot", "--out", str(folder), "--data", str(stand_in_omniglot), *IMAGES]
+    length = ["--iterations", "2", "--evaluation.tasks", "2", "--evaluation.steps", "7", "--evaluation.queries", "1"]
+
+    assert main([*words, *SMALL.get(learner, []), *length, "--json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert report["metric"] == "accuracy" and len(report["mean"]) == 8
+    assert all(0 <= mean <= 1 for mean in report["mean"])
+
+
+def test_a_run_of_reptile_is_resumed_to_the_length_it_was_begun_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    flags = [*SINUSOID, *SMALL["reptile"]]
+    assert main(["train", "reptile", "sinusoid", "--out", str(folder), *flags]) == 0
+
+    # Its outer step falls to 0 at the end: a longer run is another one from its first step on.
+    assert main(["train", "reptile", "sinusoid", "--out", str(folder), "--resume", "--iterations", "9"]) == 1
+    assert "iterations is 6 there and 9 here" in capsys.readouterr().err
+    assert main(["train", "reptile", "sinusoid", "--out", str(folder), "--resume"]) == 0
+
+
+def test_a_learner_is_not_asked_for_what_it_has_no_preset_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "pretraining", "omniglot"]) == 2
+    assert "there is no task 'omniglot' for pretraining. There are sinusoid." in capsys.readouterr().err
+
+
 def test_omniglot(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     words = ["train", "maml", "omniglot", "--out", str(folder), "--data", str(stand_in_omniglot), *OMNIGLOT]
@@ -105,6 +163,17 @@ def test_omniglot(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.Captur
     assert all(abs(9 * mean - round(9 * mean)) < 1e-5 and 0 <= mean <= 1 for mean in report["mean"])
     first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
     assert set(first) == {"step", "loss", "accuracy"}
+
+
+def test_strokes_need_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MINIMETA_DATA", str(tmp_path / "absent"))
+
+    assert main(["train", "fomaml", "strokes", "--out", str(tmp_path / "run"), *OMNIGLOT]) == 0
+
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    assert "no paper" in capsys.readouterr().out
 
 
 def test_omniglot_with_convolutions(
@@ -223,10 +292,25 @@ def test_evaluate_repeats_and_varies_the_evaluation(run: Path, capsys: pytest.Ca
     assert main(["evaluate", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == trained
 
-    flags = ["--shots", "20", "--queries", "7", "--steps", "4", "--tasks", "3", "--seed", "8", "--json"]
-    assert main(["evaluate", str(run), *flags]) == 0
+    flags = [
+        "--shots",
+        "20",
+        "--queries",
+        "7",
+        "--steps",
+        "4",
+        "--tasks",
+        "3",
+        "--seed",
+        "8",
+        "--transductive",
+        "False",
+    ]
+    assert main(["evaluate", str(run), *flags, "--json"]) == 0
     varied = json.loads(capsys.readouterr().out)
-    assert varied["evaluation"] == {"shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8}
+    assert varied["evaluation"] == {
+        "shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8, "transductive": False,
+    }  # fmt: skip
     assert len(varied["mean"]) == 5 and varied["mean"][0] != trained["mean"][0]
 
     assert main(["evaluate", str(run)]) == 0

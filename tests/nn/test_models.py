@@ -130,13 +130,17 @@ VARIANTS: list[tuple[dict[str, Any], tuple[int, int], int]] = [
 
 
 @pytest.mark.parametrize(("variant", "sides", "features"), VARIANTS, ids=str)
-@pytest.mark.parametrize("normalisation", ["batch", "layer", None])
-def test_conv4(variant: dict[str, Any], sides: tuple[int, int], features: int, normalisation: Any) -> None:
+@pytest.mark.parametrize(
+    ("normalisation", "scale"), [("batch", False), ("batch", True), ("layer", False), ("layer", True), (None, False)]
+)
+def test_conv4(variant: dict[str, Any], sides: tuple[int, int], features: int, normalisation: Any, scale: bool) -> None:
     rng = np.random.default_rng(0)
-    model = conv4((*sides, 2), 4, filters=3, normalisation=normalisation, dtype=np.float64, **variant)
+    model = conv4((*sides, 2), 4, filters=3, normalisation=normalisation, scale=scale, dtype=np.float64, **variant)
     parameters = model.init(rng)
     shift = "offset" if normalisation else "bias"
-    assert [sorted(layer) for layer in parameters] == [sorted([shift, "weight"])] * 4 + [["bias", "weight"]]
+    block = sorted([shift, "weight", *(["scale"] if scale else [])])
+    assert [sorted(layer) for layer in parameters] == [block] * 4 + [["bias", "weight"]]
+    assert all(np.all(p.get("scale", 1) == 1) for p in parameters)
     assert [p["weight"].shape for p in parameters] == [(3, 3, 2, 3), *[(3, 3, 3, 3)] * 3, (features, 4)]
     assert all(np.all(p.get("offset", 0) == 0) and np.all(p.get("bias", 0) == 0) for p in parameters)
     parameters = mm.tree.map(lambda p: p + 0.1, parameters)
@@ -148,12 +152,62 @@ def test_conv4(variant: dict[str, Any], sides: tuple[int, int], features: int, n
             h = (h - h.mean((0, 1, 2))) / np.sqrt(h.var((0, 1, 2)) + 1e-3)
         elif normalisation == "layer":
             h = (h - h.mean((1, 2, 3), keepdims=True)) / np.sqrt(h.var((1, 2, 3), keepdims=True) + 1e-5)
-        h = np.maximum(h + block[shift], 0)
+        h = np.maximum(h * block.get("scale", 1) + block[shift], 0)
         if variant["downsampling"] == "max_pool":
             h = pooled(h, variant.get("pool_padding", "VALID"))
     h = h.mean((1, 2)) if variant["readout"] == "mean" else h.reshape(5, -1)
     expected = h @ parameters[-1]["weight"] + parameters[-1]["bias"]
     assert_allclose(model.apply(parameters, x), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "layers"),
+    [
+        (mlp((3, 5, 4, 2), batch_norm=True, dtype=np.float64), (3,), 2),
+        (conv4((16, 16, 1), 2, filters=3, dtype=np.float64), (16, 16, 1), 4),
+        (conv4((16, 16, 1), 2, filters=3, scale=True, dtype=np.float64), (16, 16, 1), 4),
+    ],
+    ids=["mlp", "conv4", "conv4 with scale"],
+)
+def test_statistics_are_handed_out_and_taken(model: Model, shape: tuple[int, ...], layers: int) -> None:
+    rng = np.random.default_rng(0)
+    parameters, support, query = model.init(rng), rng.normal(size=(8, *shape)), rng.normal(size=(4, *shape))
+    assert model.apply_with_statistics is not None
+    outputs, statistics = model.apply_with_statistics(parameters, support, None)
+    assert_array_equal(outputs, model.apply(parameters, support))
+    assert len(statistics) == layers
+    # A batch's own statistics give what it gives.
+    given, used = model.apply_with_statistics(parameters, support, statistics)
+    assert_array_equal(given, outputs)
+    for one, other in zip(mm.tree.flatten(used)[0], mm.tree.flatten(statistics)[0], strict=True):
+        assert_array_equal(one, other)
+    # By those of another batch, an example does not see the others; by its own batch's, it does.
+    together = model.apply_with_statistics(parameters, query, statistics)[0]
+    alone = [model.apply_with_statistics(parameters, query[i : i + 1], statistics)[0][0] for i in range(4)]
+    assert_allclose(alone, together, rtol=1e-12)
+    assert not np.allclose(together, model.apply(parameters, query), rtol=1e-3)
+
+
+def test_the_statistics_of_the_first_layer_are_mean_and_variance() -> None:
+    model = mlp((3, 5, 2), batch_norm=True, dtype=np.float64)
+    parameters, x = model.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(8, 3))
+    assert model.apply_with_statistics is not None
+    ((centre, spread),) = model.apply_with_statistics(parameters, x, None)[1]
+    h = x @ parameters[0]["weight"]
+    assert_allclose(centre, h.mean(0, keepdims=True), rtol=1e-12)
+    assert_allclose(spread, h.var(0, keepdims=True), rtol=1e-12)
+
+
+def test_without_batch_normalisation_there_are_no_statistics() -> None:
+    for model, x in (
+        (mlp((3, 2)), np.ones((4, 3))),
+        (conv4((16, 16, 1), normalisation="layer"), np.ones((4, 16, 16, 1))),
+    ):
+        parameters = model.init(np.random.default_rng(0))
+        assert model.apply_with_statistics is not None
+        outputs, statistics = model.apply_with_statistics(parameters, x, ())
+        assert statistics == ()
+        assert_array_equal(outputs, model.apply(parameters, x))
 
 
 def size(model: Model) -> int:
@@ -166,7 +220,7 @@ def test_conv4_has_the_sizes_of_the_released_code() -> None:
     mini = {"filters": 32, "downsampling": "max_pool", "readout": "flatten"}
     assert size(conv4((84, 84, 3), **mini)) == 32_645  # type: ignore[arg-type]
     # Reptile flattens 2 x 2 x 64 = 256 and, pooling with SAME, 6 x 6 x 32 = 1152 features.
-    assert size(conv4(readout="flatten")) == 111_749 + 5 * (256 - 64)
+    assert size(conv4(readout="flatten", scale=True)) == 111_749 + 5 * (256 - 64) + 4 * 64
     assert size(conv4((84, 84, 3), pool_padding="SAME", **mini)) == 32_645 + 5 * (1152 - 800)  # type: ignore[arg-type]
 
 
@@ -189,6 +243,7 @@ def test_conv4_draws_like_the_initialisers() -> None:
         ({"pool_padding": 1}, "pool_padding=1 must be one of"),
         ({"normalisation": "group"}, "normalisation='group' must be one of 'batch', 'layer', None"),
         ({"initialiser": "zero"}, "no initialiser is named 'zero'"),
+        ({"normalisation": None, "scale": True}, "scale=True needs a normalisation"),
     ],
 )
 def test_settings_of_conv4_are_checked(settings: Any, message: str) -> None:

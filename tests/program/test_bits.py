@@ -52,7 +52,7 @@ def one_by_one(specimen: Specimen) -> list[tuple[Any, ...]]:
 def test_replayed_whatever_memory_values_share(specimen: Specimen) -> None:
     expected = one_by_one(specimen)
     for reuse_memory, poison in product((True, False), repeat=2):
-        executable = Executable(specimen.program, reuse_memory=reuse_memory, poison=poison)
+        executable = Executable(specimen.program.line, reuse_memory=reuse_memory, poison=poison)
         assert executable.native == (kernels.native is not None)
         assert bits(executable.run(specimen.operands)) == expected
 
@@ -65,7 +65,7 @@ def test_made_shorter_by_any_passes(specimen: Specimen, subset: tuple[str, ...])
         shorter = optimise(specimen.program, passes)
         shorter.check()
         assert len(shorter.line.steps) <= len(specimen.program.line.steps)
-        assert bits(Executable(shorter, poison=True).run(specimen.operands)) == expected
+        assert bits(Executable(shorter.line, poison=True).run(specimen.operands)) == expected
 
 
 @share(0.5)
@@ -86,7 +86,7 @@ def set_threads() -> Iterator[Callable[[int], None]]:
 @share(0.2)
 @given(specimen=programs(stretch=2**14) | programs(stretch=2**14, order=1))
 def test_on_any_number_of_threads(set_threads: Callable[[int], None], specimen: Specimen) -> None:
-    executable = Executable(optimise(specimen.program))
+    executable = Executable(optimise(specimen.program).line)
     found = []
     for count in (1, 2, 7):
         set_threads(count)
@@ -98,7 +98,7 @@ def test_on_any_number_of_threads(set_threads: Callable[[int], None], specimen: 
 @share(0.5)
 @given(specimen=specimens)
 def test_on_any_level(level: str, specimen: Specimen) -> None:
-    executable = Executable(optimise(specimen.program), level=level)
+    executable = Executable(optimise(specimen.program).line, level=level)
     assert executable.native
     assert bits(executable.run(specimen.operands)) == one_by_one(specimen)
 

@@ -3,10 +3,13 @@
 import copy
 import dataclasses
 import functools
+import gc
 import pickle
+import random
 import subprocess
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import pytest
 from drawing import share, spread
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from random_programs import programs
 
 import minimeta as mm
@@ -25,7 +28,7 @@ from minimeta import nn, optim
 from minimeta.autodiff.array import Abstract
 from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError, TracingError
 from minimeta.learners import MAML
-from minimeta.program import interpret
+from minimeta.program import Compiled, interpret
 from minimeta.tasks.task import Examples, Task
 from minimeta.training import make_step
 
@@ -74,8 +77,8 @@ def test_passes_are_switches() -> None:
     shortened, whole = mm.compile(function), mm.compile(function, passes=())
     assert len(shortened.lower(x).line.steps) < len(whole.lower(x).line.steps)
     assert_same_bits(shortened(x), whole(x))
-    with pytest.raises(ConfigurationError, match="unknown passes fuse"):
-        mm.compile(function, passes=["fuse"])
+    with pytest.raises(ConfigurationError, match="unknown passes melt"):
+        mm.compile(function, passes=["melt"])
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -206,8 +209,6 @@ def test_static_arguments_are_values() -> None:
     runs = counted.runs
     assert_same_bits(function(2 * x, 2), mm.tanh(2 * x) * 2)
     assert counted.runs == runs
-    # For a grad the compiled function is an ordinary one.
-    assert_same_bits(mm.grad(lambda x: mm.sum(function(x, 2, mm.sin)))(x), 2 * mm.cos(x))
 
 
 def test_equal_static_values_of_different_kinds_are_told_apart() -> None:
@@ -218,6 +219,9 @@ def test_equal_static_values_of_different_kinds_are_told_apart() -> None:
     assert_array_equal(function(x, (1,)), -x)
     assert_array_equal(signs(x, 0.0), x)
     assert_array_equal(signs(x, -0.0), -x)
+    kinds = mm.compile(lambda line: line.slope if type(line.power) is int else line.offset)
+    assert kinds(Line(1.0, 2.0, power=1)) == 1.0
+    assert kinds(Line(1.0, 2.0, power=True)) == 2.0
 
 
 def test_what_cannot_be_static_is_refused() -> None:
@@ -301,19 +305,170 @@ def test_what_is_not_an_argument_is_a_constant() -> None:
 # Transformations
 
 
-def test_transformations_of_a_compiled_function() -> None:
-    def function(x: Any, y: Any) -> Any:
-        return mm.sum(mm.tanh(x) * mm.softmax(y))
+def smooth(x: Any, y: Any) -> Any:
+    return mm.sum(mm.tanh(x) * mm.softmax(y))
 
+
+POINT = np.array([0.3, -0.2, 1.0]), np.array([1.0, 0.0, 2.0])
+
+TRANSFORMED: dict[str, Function] = {
+    "grad": lambda f, x, y: mm.grad(f, [1, 0])(x, y),
+    "value_and_grad": lambda f, x, y: mm.value_and_grad(f, argnums=1)(x, y),
+    "jacobian": lambda f, x, y: mm.jacobian(f, 1)(x, y),
+    "hessian": lambda f, x, y: mm.hessian(f)(x, y),
+    "vjp": lambda f, x, y: mm.vjp(f, x, y)[1](2.0),
+    "jvp": lambda f, x, y: mm.jvp(f, (x, y), (y, x)),
+    "hvp": lambda f, x, y: mm.hvp(f, [x, y], [y, x]),
+    "vmap": lambda f, x, y: mm.vmap(f, (0, None), out_axes="sum")(np.stack([x, y]), y),
+    "vmap of grad": lambda f, x, y: mm.vmap(mm.grad(f), (0, None))(np.stack([x, y]), y),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMED)
+def test_a_transformation_of_a_compiled_function_is_compiled(name: str) -> None:
+    counted, (x, y), transformed = Counted(smooth), POINT, TRANSFORMED[name]
+    compiled = mm.compile(counted, check=True)
+    assert_same_bits(transformed(compiled, x, y), transformed(smooth, x, y))
+    runs = counted.runs
+    assert_same_bits(transformed(compiled, -x, 2 * y), transformed(smooth, -x, 2 * y))
+    assert counted.runs == runs > 0
+    assert_same_bits(mm.compile(lambda x, y: transformed(compiled, x, y))(x, y), transformed(smooth, x, y))
+    assert_same_bits(transformed(mm.compile(compiled), x, y), transformed(smooth, x, y))
+    assert_same_bits(transformed(mm.compile(smooth, enabled=False), x, y), transformed(smooth, x, y))
+
+
+@share(0.1)
+@given(function=programs())
+def test_transformations_of_compiled_functions_equal_eager_ones_bit_for_bit(function: Function) -> None:
+    x, u = (spread(np.random.default_rng(seed), (2, 3), "unit") for seed in (5, 6))
     compiled = mm.compile(function)
-    x, y = np.array([0.3, -0.2, 1.0]), np.array([1.0, 0.0, 2.0])
-    assert_same_bits(mm.grad(compiled, (0, 1))(x, y), mm.grad(function, (0, 1))(x, y))
-    assert_same_bits(mm.hessian(compiled)(x, y), mm.hessian(function)(x, y))
-    assert_same_bits(mm.jvp(compiled, (x, y), (y, x)), mm.jvp(function, (x, y), (y, x)))
-    assert_same_bits(mm.compile(mm.grad(compiled))(x, y), mm.grad(function)(x, y))
-    assert_same_bits(mm.compile(mm.hessian(mm.compile(compiled)))(x, y), mm.hessian(function)(x, y))
-    remade = mm.compile(mm.grad(mm.rematerialize(compiled)))
-    assert_same_bits(remade(x, y), mm.grad(function)(x, y))
+    assert_same_bits(mm.grad(compiled)(x), mm.grad(function)(x))
+    assert_same_bits(mm.hvp(compiled, (x,), (u,)), mm.hvp(function, (x,), (u,)))
+    assert_same_bits(mm.grad(mm.rematerialize(compiled))(x), mm.grad(mm.rematerialize(function))(x))
+
+
+def test_equal_transformations_are_one_compiled_function() -> None:
+    f = mm.compile(smooth)
+    assert repr(mm.grad(f)) == "<compiled grad(smooth), 0 signatures>"
+    assert mm.grad(f) is mm.grad(f) and mm.grad(f, [0, 1]) is mm.grad(f, [0, 1])
+    assert mm.vmap(f, ({"w": 0}, None)) is mm.vmap(f, ({"w": 0}, None))
+    different = [
+        mm.grad(f),
+        mm.grad(f, 1),
+        mm.grad(f, (0,)),
+        mm.value_and_grad(f),
+        mm.hessian(f),
+        mm.vmap(f),
+        mm.vmap(f, 1),
+    ]
+    assert len(set(map(id, different))) == len(different)
+    assert mm.grad(mm.compile(smooth)) is not mm.grad(f)
+    with pytest.raises(TracingError, match="pickles by its name"):
+        pickle.dumps(mm.grad(module_level))
+
+
+def test_transformed_functions_are_freed_with_their_function() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        compiled = mm.compile(lambda x: mm.sum(x**2))
+        mm.grad(compiled)(np.ones(2))
+        mm.vjp(compiled, np.ones(2))[1](1.0)
+        remembered: list[weakref.ref[Any]] = [weakref.ref(compiled), weakref.ref(mm.grad(compiled))]
+        del compiled
+        assert all(reference() is None for reference in remembered)
+    finally:
+        gc.enable()
+
+
+def test_transformations_keep_the_settings() -> None:
+    x = np.ones(3)
+    with pytest.raises(TracingError, match=r"grad\(.*\) is not pure"):
+        mm.grad(mm.compile(lambda x: mm.sum(_draws(np.random.default_rng())(x)), check=True))(x)
+    eager = mm.compile(lambda x: mm.sum(x) if mm.sum(x) > 0 else -mm.sum(x), enabled=False)
+    assert_array_equal(mm.grad(eager)(-x), -x)
+    whole = mm.grad(mm.compile(lambda x: mm.sum(mm.sin(x)), passes=()))
+    assert isinstance(whole, Compiled) and "alias" in str(whole.lower(x))
+
+
+def test_static_arguments_stay_static_where_a_function_is_transformed() -> None:
+    def repeated(x: Any, n: int, activation: Function = mm.tanh) -> Any:
+        for _ in range(n):
+            x = activation(x)
+        return mm.sum(x)
+
+    def twice(x: Any) -> Any:
+        return repeated(x, 2)
+
+    function = mm.compile(repeated, static=("n", "activation"))
+    x, u = POINT
+    assert_same_bits(mm.grad(function)(x, 2), mm.grad(twice)(x))
+    assert_same_bits(mm.grad(function, (0,))(x, n=2, activation=mm.tanh), mm.grad(twice, (0,))(x))
+    assert_same_bits(mm.grad(function)(x, 1, mm.sin), mm.cos(x))
+    assert_same_bits(mm.hessian(function)(x, n=2), mm.hessian(twice)(x))
+    assert_same_bits(mm.vmap(function, (0, None))(x, 2), mm.vmap(twice)(x))
+    assert_same_bits(mm.jvp(function, (x, 2), (u, None)), mm.jvp(twice, (x,), (u,)))
+    assert_same_bits(mm.vjp(function, x, 2)[1](1.0), (mm.grad(twice)(x), None))
+    assert_same_bits(mm.compile(lambda x: mm.grad(function)(x, 2))(x), mm.grad(twice)(x))
+
+
+def test_transformations_of_methods() -> None:
+    line = Line(2.0, 0.5, power=3)
+    assert mm.grad(line.at)(2.0) == 3 * 4.5**2 * 2.0
+    assert mm.grad(line.at) == mm.grad(line.at)
+    assert mm.vjp(line.at, 2.0)[1](1.0) == (3 * 4.5**2 * 2.0,)
+    assert mm.hvp(line.at, (2.0,), (1.0,)) == (6 * 4.5 * 4.0,)
+    assert_array_equal(mm.vmap(line.at)(np.array([0.0, 0.5])), [0.125, 3.375])
+    assert mm.grad(Line.at, 1)(line, 2.0) == 3 * 4.5**2 * 2.0
+    for factor in (2.0, 3.0):
+        assert mm.grad(Scaling(factor).apply)(1.0) == factor
+
+
+def test_the_pullback_of_a_compiled_function() -> None:
+    def function(x: Any, w: Any) -> Any:
+        return {"product": mm.tanh(x) @ w, "first": mm.argmax(x, 0)}, x[0]
+
+    x, w = (spread(np.random.default_rng(seed), (3, 3)).astype(np.float32) for seed in (1, 2))
+    value, pullback, aux = mm.vjp(mm.compile(function), x, w, has_aux=True)
+    expected_value, expected, expected_aux = mm.vjp(function, x, w, has_aux=True)
+    assert_same_bits((value, aux), (expected_value, expected_aux))
+    for product in (np.eye(3), np.float32(2.0) * w):
+        cotangent = {"first": 0, "product": product}
+        assert_same_bits(pullback(cotangent), expected(cotangent))
+    before = pullback(cotangent)
+    x[...] = np.nan  # A buffer that is filled again changes no gradient.
+    assert_same_bits(pullback(cotangent), before)
+
+    def of_cotangent(pullback: Function) -> Function:
+        return mm.grad(lambda g: mm.sum(mm.sin(pullback({"first": 0, "product": g})[0])))
+
+    assert_same_bits(of_cotangent(pullback)(w), of_cotangent(expected)(w))
+    with pytest.raises(ShapeError, match=r"output 0 has shape \(3, 3\), but its cotangent has shape \(2,\)"):
+        pullback({"first": 0, "product": np.ones(2)})
+    with pytest.raises(DtypeError, match="vjp with respect to argument 0, of dtype int64"):
+        mm.vjp(mm.compile(function), np.ones((3, 3), int), w)
+
+
+def test_directions_take_the_dtype_of_the_point() -> None:
+    x, u = (part.astype(np.float32) for part in POINT)
+    for direction in (u, u.astype(np.float64), [0.5, 1.0, 2.0]):
+        found = [mm.jvp(f, (x,), (np.asarray(direction),)) for f in (mm.sin, mm.compile(mm.sin))] + [
+            mm.compile(lambda u: mm.jvp(mm.sin, (x,), (u,)))(np.asarray(direction))
+        ]
+        for value, tangent in found:
+            assert_same_bits((value, tangent), (mm.sin(x), np.asarray(direction, np.float32) * mm.cos(x)))
+            assert tangent.dtype == np.float32
+
+
+def test_transformations_of_closures_over_outer_arrays() -> None:
+    x = POINT[0]
+
+    def outer(s: Any, kind: Function) -> Any:
+        inner = kind(lambda x: mm.sum(mm.sin(s * x)))
+        value, pullback = mm.vjp(inner, x)
+        return value + mm.sum(pullback(2.0)[0]) + mm.sum(mm.grad(inner)(x)) + mm.jvp(inner, (x,), (x,))[1]
+
+    assert_allclose(mm.grad(outer)(2.0, mm.compile), mm.grad(outer)(2.0, lambda function: function), rtol=1e-14)
 
 
 def test_a_compiled_function_inside_another_belongs_to_its_program() -> None:
@@ -363,6 +518,45 @@ def test_what_is_no_array_is_named() -> None:
         mm.compile(lambda x: x)(np.ones(3, complex))
     with pytest.raises(DtypeError, match="dtype str"):
         mm.compile(lambda x: (x, "aux"))(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, rng: x * rng,
+        lambda x, rng: rng + x,
+        lambda x, rng: np.add(x, rng),  # noqa: PLW0108 (its keyword is not a ufunc's)
+        lambda x, rng: mm.where(x > 0.0, x, rng),
+        lambda x, rng: (x, rng),
+    ],
+)
+def test_a_generator_that_enters_by_closure_is_refused_where_it_is_used(use: Function) -> None:
+    for rng in (np.random.default_rng(0), np.random.PCG64(0), random.Random(0)):
+        with pytest.raises(TypeError, match=r"a random generator where an array is expected.*outside") as caught:
+            mm.compile(functools.partial(use, rng=rng))(np.ones(3))
+        assert __file__ in str(caught.value)
+
+
+CONTROL_FLOW: dict[str, tuple[Function, str]] = {
+    "if": (lambda x: x if mm.sum(x) > 0 else -x, "the truth value"),
+    "while": (lambda x: next(iter(lambda: bool(mm.sum(x) > 0), True)), "the truth value"),
+    "sorted": (sorted, "the truth value"),
+    "float": (lambda x: mm.sin(float(x[0])), r"float\(\)"),
+    "range": (lambda x: [x for _ in range(mm.argmax(x))], r"int\(\)"),
+    "slice": (lambda x: x[: mm.argmax(x)], r"int\(\)"),
+    "mask": (lambda x: x[x > 0], "the shape of the result would depend on values"),
+    "numpy": (lambda x: np.asarray(x) + 1.0, "about to become a numpy array .* while tracing"),
+}
+
+
+@pytest.mark.parametrize("name", CONTROL_FLOW)
+def test_control_flow_on_values_names_the_users_line(name: str) -> None:
+    function, message = CONTROL_FLOW[name]
+    with pytest.raises((TracingError, IndexingError), match=message) as caught:
+        mm.compile(lambda x: function(x))(np.ones(3))  # noqa: PLW0108 (sorted is not the user's line)
+    assert f"\n  at {__file__}:" in str(caught.value)
+    with pytest.raises((TracingError, IndexingError), match=message):
+        mm.grad(mm.compile(lambda x: mm.sum(function(x))))(np.ones(3))
 
 
 def test_control_flow_on_values_is_an_error_but_for_eager_runs() -> None:

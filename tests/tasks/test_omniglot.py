@@ -1,22 +1,20 @@
 import hashlib
-import shutil
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from omniglot_drawings import SmallOmniglot, area_average
 
-from minimeta.errors import DataError, MissingDataError
+from minimeta.errors import ConfigurationError, DataError, MissingDataError
+from minimeta.files import read_npz
 from minimeta.tasks import omniglot
+from minimeta.tasks.omniglot_archives import OFFICIAL
+from minimeta.tasks.omniglot_files import PACKED
 
 pytest_plugins = ["omniglot_files"]
-
-
-def area_average(paper: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The definition: cut each pixel in 4 x 4, count the inked pieces in squares of 15 x 15."""
-    pieces = np.repeat(np.repeat(~paper, 4, axis=-2), 4, axis=-1)
-    return np.asarray(pieces.reshape(*paper.shape[:-2], 28, 15, 28, 15).sum(axis=(-3, -1)))
 
 
 def first_characters(path: Path, count: int) -> NDArray[np.bool_]:
@@ -38,36 +36,61 @@ def test_load_averages_areas(stand_in_omniglot: Path) -> None:
 
 def test_real_omniglot_is_pinned(real_omniglot: Path) -> None:
     ink = omniglot.load(real_omniglot)
-    training, testing = omniglot.split(ink)
+    training, validation, testing = omniglot.split(ink)
 
     # Any change of a pixel or of the split changes every published result.
     assert (
-        hashlib.sha256(ink.tobytes()).hexdigest() == "90fd13d13be792b8c4b10ba0f49fc8eefea0053b017d977afda14a9be1fced1d"
+        hashlib.sha256(ink.tobytes()).hexdigest()
+        == OFFICIAL.ink_sha256
+        == "90fd13d13be792b8c4b10ba0f49fc8eefea0053b017d977afda14a9be1fced1d"
     )
     assert (
         hashlib.sha256(training.tobytes()).hexdigest()
         == "2d715698a03273831caad03c2411367dbe3691cdc003bcb58c58f223ace887b6"
     )
-    assert len(testing) == 423
+    assert (len(validation), len(testing)) == (0, 423)
     expected = area_average(first_characters(real_omniglot / "images_evaluation.npz", 20))
     np.testing.assert_array_equal(ink[964:984], expected)
 
 
-def test_split_is_a_partition() -> None:
+def numbers_of(part: NDArray[np.uint8]) -> list[int]:
+    return list(part[:, 0, 0, 0].astype(int) * 226 + part[:, 0, 0, 1])
+
+
+@pytest.fixture(scope="module")
+def numbered() -> NDArray[np.uint8]:
+    """Characters that say their number."""
     characters = np.zeros((1623, 20, 28, 28), np.uint8)
     characters[:, 0, 0, 0], characters[:, 0, 0, 1] = np.divmod(np.arange(1623), 226)
-
-    training, testing = omniglot.split(characters)
-
-    numbers = [part[:, 0, 0, 0].astype(int) * 226 + part[:, 0, 0, 1] for part in (training, testing)]
-    assert [len(part) for part in numbers] == [1200, 423]
-    assert sorted(np.concatenate(numbers)) == list(range(1623))
-    assert (numbers[0] >= 964).any() and (numbers[1] < 964).any()  # irrespective of alphabet
+    return characters
 
 
-def test_split_of_other_characters_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("reptile", [1200, 0, 423]), ("maml", [1100, 100, 423]), ("background", [964, 0, 659])]
+)
+def test_a_split_is_a_partition(
+    numbered: NDArray[np.uint8], name: Literal["reptile", "maml", "background"], sizes: list[int]
+) -> None:
+    parts = [numbers_of(part) for part in omniglot.split(numbered, name)]
+
+    assert [len(part) for part in parts] == sizes
+    assert sorted([*parts[0], *parts[1], *parts[2]]) == list(range(1623))
+    by_alphabet = max(parts[0]) < 964 <= min(parts[2])
+    assert by_alphabet == (name == "background")
+
+
+def test_splits_irrespective_of_alphabet_test_on_the_same_characters(numbered: NDArray[np.uint8]) -> None:
+    reptile, maml = omniglot.split(numbered), omniglot.split(numbered, "maml")
+
+    np.testing.assert_array_equal(reptile.testing, maml.testing)
+    np.testing.assert_array_equal(reptile.training, np.concatenate([maml.training, maml.validation]))
+
+
+def test_other_splits_are_refused(numbered: NDArray[np.uint8]) -> None:
     with pytest.raises(DataError, match="of 1623 characters, but there are 30"):
-        omniglot.split(np.zeros((30, 20, 28, 28), np.uint8))
+        omniglot.split(numbered[:30])
+    with pytest.raises(ConfigurationError, match="no split 'mmal'; there are reptile, maml, background"):
+        omniglot.split(numbered, "mmal")  # type: ignore[arg-type]
 
 
 def test_both_the_folder_and_its_parent_are_found(
@@ -83,80 +106,78 @@ def test_both_the_folder_and_its_parent_are_found(
         omniglot.find(tmp_path / "elsewhere")
 
 
-def test_missing_files_say_where_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_packed_file_is_found_first_and_the_archives_last(tmp_path: Path) -> None:
+    for names in reversed(omniglot.FORMS):
+        for name in names:
+            (tmp_path / name).touch()
+        assert omniglot.find(tmp_path) == [tmp_path / name for name in names]
+
+
+def test_without_a_folder_the_cache_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINIMETA_DATA", raising=False)
-    with pytest.raises(MissingDataError, match=r"MINIMETA_DATA is not set.*\n.*github.com/brendenlake/omniglot"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(MissingDataError, match=str(tmp_path / "minimeta" / "omniglot")):
         omniglot.load()
 
+    (tmp_path / "minimeta").mkdir()
+    (tmp_path / "minimeta" / PACKED).touch()
+    assert omniglot.find() == [tmp_path / "minimeta" / PACKED]
+
+
+def test_missing_files_say_where_and_how(tmp_path: Path) -> None:
     (tmp_path / "images_background.npz").touch()
     with pytest.raises(MissingDataError) as caught:
         omniglot.load(tmp_path)
+
     message = str(caught.value)
-    assert f"{tmp_path / 'images_evaluation.npz'}\n" in message
-    assert f"{tmp_path / 'omniglot' / 'images_background.npz'}\n" in message
-    assert f"{tmp_path / 'images_background.npz'}\n" not in message  # this one is there
+    assert f"  {tmp_path}\n  {tmp_path / 'omniglot'}\n" in message
+    assert f"{tmp_path / 'images_background.npz'} alone is not enough" in message
+    for word in (PACKED, "images_evaluation.npz", "images_evaluation.zip", "minimeta data omniglot", "MINIMETA_DATA"):
+        assert word in message
     assert "--data" in message and "brendenlake/omniglot" in message
 
 
-@pytest.fixture
-def folder(stand_in_omniglot: Path, tmp_path: Path) -> Path:
-    """A folder whose second file is good and whose first a test spoils."""
-    for name in omniglot.FILES:
-        shutil.copy(stand_in_omniglot / name, tmp_path / name)
-    return tmp_path
+def test_fetch_packs_what_is_at_hand(small_omniglot: SmallOmniglot, tmp_path: Path) -> None:
+    folder, edition, paper = small_omniglot
+    home = tmp_path / "data"
+    archives = [folder / "images_evaluation.zip", folder / "images_background.zip"]  # in any order
+
+    for source in ([folder], archives):
+        packed = omniglot.fetch(home, source, edition)
+        assert packed == home / "omniglot" / PACKED
+        np.testing.assert_array_equal(read_npz(packed)["ink"], area_average(paper))
+        assert omniglot.load(home, edition).tobytes() == area_average(paper).astype(np.uint8).tobytes()
+        assert list(home.rglob("*.*")) == [packed]
+        packed.unlink()
+
+    (home / "omniglot" / "images_background.zip").write_bytes(archives[1].read_bytes())
+    (home / "omniglot" / "images_evaluation.zip").write_bytes(archives[0].read_bytes())
+    assert omniglot.fetch(home, edition=edition) == packed  # without a download: the address is of no use
+    modified = packed.stat().st_mtime_ns
+    assert omniglot.fetch(home, edition=edition) == packed and packed.stat().st_mtime_ns == modified
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
-def test_truncated_files_are_named(folder: Path, kept: float) -> None:
-    path = folder / "images_background.npz"
-    content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
+def test_fetch_refuses_other_drawings(small_omniglot: SmallOmniglot, tmp_path: Path) -> None:
+    _, edition, paper = small_omniglot
+    paper[4, 19, 50] ^= True
+    np.savez(tmp_path / "images_background.npz", images=paper[:3])
+    np.savez(tmp_path / "images_evaluation.npz", images=paper[3:])
 
-    with pytest.raises(DataError, match=f"{path} is not the Omniglot file it should be, or is damaged"):
-        omniglot.load(folder)
-
-
-@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
-def test_damaged_files_are_named(folder: Path, place: float) -> None:
-    path = folder / "images_background.npz"
-    content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 0xFF
-    path.write_bytes(content)
-
-    with pytest.raises(DataError, match=str(path)):
-        omniglot.load(folder)
+    with pytest.raises(DataError, match=f"images_evaluation.npz: .*expected SHA-256 {edition.ink_sha256}, found"):
+        omniglot.fetch(tmp_path / "data", [tmp_path], edition)
+    assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (np.zeros((964, 20, 5, 5), bool), r"should be bool of shape \(964, 20, 105, 105\), but is bool of shape"),
-        (np.zeros((2, 20, 105, 105), np.uint8), r"but is uint8 of shape \(2, 20, 105, 105\)"),
-        (np.array([{}]), "images_background.npz"),
-    ],
-    ids=["shape", "dtype", "objects"],
-)
-def test_other_arrays_are_refused(folder: Path, images: NDArray[np.generic], message: str) -> None:
-    np.savez(folder / "images_background.npz", images=images)
+def test_fetch_needs_both_files(small_omniglot: SmallOmniglot, tmp_path: Path) -> None:
+    folder, edition, _ = small_omniglot
 
-    with pytest.raises(DataError, match=message):
-        omniglot.load(folder)
+    with pytest.raises(MissingDataError, match=r"cannot be made of .*images_background\.zip; it takes a folder, or"):
+        omniglot.fetch(tmp_path, [folder / "images_background.zip"], edition)
+    with pytest.raises(MissingDataError, match="Omniglot is missing"):
+        omniglot.fetch(tmp_path, [tmp_path], edition)
 
 
-def test_other_archives_are_refused(folder: Path) -> None:
-    np.savez(folder / "images_background.npz", pictures=np.zeros(3))
+def test_the_real_omniglot_is_packed_without_a_change(real_omniglot: Path, tmp_path: Path) -> None:
+    packed = omniglot.fetch(tmp_path, [real_omniglot])
 
-    with pytest.raises(DataError, match=r"images_background\.npz is not .*images\.npy"):
-        omniglot.load(folder)
-
-
-def test_an_array_shorter_than_its_header_is_refused(folder: Path) -> None:
-    path = folder / "images_background.npz"
-    with zipfile.ZipFile(path, "w") as archive, archive.open("images.npy", "w") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "|b1", "fortran_order": False, "shape": (964, 20, 105, 105)}
-        )
-        file.write(bytes(20 * 105 * 105 * 9))
-
-    with pytest.raises(DataError, match="truncated in the drawings of character 9 of 964"):
-        omniglot.load(folder)
+    np.testing.assert_array_equal(omniglot.load(packed.parent), omniglot.load(real_omniglot))

@@ -106,6 +106,18 @@ def test_the_mean_wave_of_the_half_circle() -> None:
     assert slope == pytest.approx(-1.6234, abs=0.03)
 
 
+def test_a_grid_has_different_points_in_random_order() -> None:
+    points = np.linspace(-5, 5, 20).astype(np.float32)
+    batch = Sinusoid(shots=20, queries=7, grid=20).sample(np.random.default_rng(0), 50)
+    np.testing.assert_array_equal(np.sort(batch.support.inputs[..., 0], axis=1), np.tile(points, (50, 1)))
+    assert len({tuple(row) for row in batch.support.inputs[..., 0]}) == 50
+    assert not np.isin(batch.query.inputs, points).any()
+
+    some = Sinusoid(shots=5, grid=20).sample(np.random.default_rng(0), 200).support.inputs[..., 0]
+    assert np.isin(some, points).all() and all(len(set(row)) == 5 for row in some)
+    assert np.bincount(np.searchsorted(points, some.ravel())).min() > 20  # 50 each, expected
+
+
 def test_dtype() -> None:
     single, double = (Sinusoid(dtype=dtype).sample(np.random.default_rng(0), 2) for dtype in (np.float32, np.float64))
 
@@ -120,6 +132,7 @@ def test_dtype() -> None:
         ({"queries": -1}, "queries must be at least 1, not -1"),
         ({"phase": (1.0, 1.0)}, "phase must be"),
         ({"amplitude": (5.0, 0.1)}, "amplitude must be"),
+        ({"shots": 6, "grid": 5}, "6 shots need a grid of as many points, not of 5"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

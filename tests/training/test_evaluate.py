@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minimeta.errors import ConfigurationError, TracingError
 from minimeta.learners import MAML
-from minimeta.nn import Model, mean_squared_error, mlp
+from minimeta.nn import Model, cross_entropy, mean_squared_error, mlp
 from minimeta.tasks import Examples, Sinusoid, Task
 from minimeta.training import Evaluation, evaluate
 
@@ -40,6 +40,49 @@ def test_values_are_those_of_gradient_descent_by_hand() -> None:
     deviation = np.sqrt(np.square(expected - expected.mean(axis=0)).sum(axis=0) / 6)
     np.testing.assert_allclose(result.interval, 1.96 * deviation / math.sqrt(7), rtol=1e-12)
     assert result.diverged == 0
+
+
+class Blobs:
+    """Three classes of the plane, two support and three query examples of each."""
+
+    def sample(self, rng: np.random.Generator, count: int) -> Task:
+        centres = rng.normal(size=(count, 3, 1, 2))
+        inputs = (centres + 0.3 * rng.normal(size=(count, 3, 5, 2))).astype(np.float32)
+        labels = np.tile(np.arange(3), (count, 1))
+        return Task(
+            Examples(inputs[:, :, :2].reshape(count, 6, 2), labels.repeat(2, axis=1)),
+            Examples(inputs[:, :, 2:].reshape(count, 9, 2), labels.repeat(3, axis=1)),
+        )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_each_query_may_be_predicted_alone_with_the_support_set(compiled: bool) -> None:
+    learner = MAML(mlp((2, 8, 3), batch_norm=True), cross_entropy, inner_learning_rate=0.5)
+    parameters = learner.init(np.random.default_rng(0))
+
+    found, together = (
+        evaluate(
+            learner, parameters, Blobs(), metric=cross_entropy, steps=1, count=4, transductive=on, compiled=compiled
+        ).values
+        for on in (False, True)
+    )
+
+    task = Blobs().sample(np.random.default_rng([0, 2, 2]), 1)[0]
+    for step, adapted in enumerate(learner.adapt(parameters, task.support, 1)):
+        batches = [np.concatenate([task.support.inputs, task.query.inputs[i : i + 1]]) for i in range(9)]
+        outputs = np.stack([learner.predict(adapted, batch)[-1] for batch in batches])
+        np.testing.assert_allclose(found[2, step], cross_entropy(outputs, task.query.targets), rtol=1e-5)
+    assert not np.isclose(found, together, rtol=1e-3).any()
+
+
+def test_without_batch_normalisation_it_makes_no_difference_with_whom_a_query_is_predicted() -> None:
+    learner = MAML(mlp((2, 8, 3)), cross_entropy, inner_learning_rate=0.5)
+    parameters = learner.init(np.random.default_rng(0))
+    one, other = (
+        evaluate(learner, parameters, Blobs(), metric=cross_entropy, steps=1, count=4, transductive=on).values
+        for on in (False, True)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_fewer_tasks_are_the_first_of_more() -> None:

@@ -327,7 +327,7 @@ def _sample(*domains: str) -> Sample:
 
 
 def _function(
-    name: str, reference: Callable[..., Any], *rules: Rule, domains: tuple[str, ...] | None = None
+    name: str, reference: Callable[..., Any], *rules: Rule | None, domains: tuple[str, ...] | None = None
 ) -> Primitive:
     return register(
         name,
@@ -409,8 +409,10 @@ SOFTPLUS = _function(
     lambda g, y, x: g * sigmoid(x),
 )
 ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x))
-RELU = _function(
-    "relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: where(x > 0.0, g, 0.0)
+RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: apply(GATE, x, g))
+# Lets g through where x > 0. It is linear in g, so that of relu no other derivative ever comes.
+GATE: Primitive = _function(
+    "gate", lambda x, g: np.where(np.real(x) > 0, g, 0), None, lambda h, y, x, g: apply(GATE, x, h)
 )
 MAXIMUM = _function(
     "maximum",

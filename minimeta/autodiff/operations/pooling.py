@@ -1,13 +1,14 @@
 """Pooling: one number for each window of an image, channel by channel.
 
-The maximum of a window is the element at one of its positions. Which one is piecewise constant in the image, so
+The maximum of a window w is the element at one of its cells, c(w). Which one is piecewise constant in the image, and
+what is left is linear: with x(w, k) for what lies under the cell of number k, and [] for 1 if it holds and 0 if not,
 
-    y = x[positions]        dL/dx[positions] += dL/dy
+    y(w) = sum_k [k = c(w)] x(w, k)        dL/dx(w, k) += [k = c(w)] dL/dy(w)
 
-with the gather and scatter-add of indexing, and every order of derivative is theirs. A sum over windows is linear, and
-its transpose gives every cell the sum over the windows that hold it: ``sum_pool`` and ``sum_pool_input`` close a
-family. The average divides by the number of cells on the image. Padding only makes room for windows: it is never the
-maximum, and is not counted.
+which ``max_cell`` (that is c), ``pool_take`` and ``pool_put`` compute. The two sums are each other's transpose, so
+every order of derivative is one of them. A sum over windows is linear too, and its transpose gives every cell the sum
+over the windows that hold it: ``sum_pool`` and ``sum_pool_input`` close a family of their own. The average divides by
+the number of cells on the image. Padding only makes room for windows: it is never the maximum, and is not counted.
 
 Images are NHWC, shape (N, H, W, C).
 """
@@ -20,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, ArrayLike, Value
-from minimeta.autodiff.operations import indexing, shaping, windows
+from minimeta.autodiff.array import Abstract, ArrayLike, Shape, Value
+from minimeta.autodiff.operations import shaping, windows
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
 from minimeta.autodiff.primitive import Draw, Primitive, apply, register
 from minimeta.errors import DtypeError, ShapeError
@@ -58,7 +59,8 @@ def max_pool(
     ShapeError
         Not four axes, or a window that lies on padding alone.
     """
-    return indexing.take(x, apply(MAX_POSITIONS, x, **_geometry("max_pool", x, window, strides, padding)))
+    geometry = _geometry("max_pool", x, window, strides, padding)
+    return apply(POOL_TAKE, x, apply(MAX_CELL, x, **geometry), **geometry)
 
 
 def average_pool(
@@ -104,37 +106,80 @@ def _places(name: str, x: Any, sides: Pair, window: Pair, strides: Pair, padding
     return windows.places(name, sides, window, strides, padding)
 
 
-def _pooled(name: str, dtype: str | None = None) -> Callable[..., Abstract]:
+def _pooled(name: str) -> Callable[..., Abstract]:
     def shape(x: Any, window: Pair, strides: Pair, padding: Margins) -> Abstract:
         results = _places(name, x, _sides(name, x.shape), window, strides, padding)
-        return Abstract((x.shape[0], *results, x.shape[3]), dtype or x.dtype)
+        return Abstract((x.shape[0], *results, x.shape[3]), x.dtype)
 
     return shape
 
 
-def _spread(g: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Abstract:
-    expected = _places("sum_pool_input", g, size, window, strides, padding)
-    if _sides("sum_pool_input", g.shape) != expected:
-        raise ShapeError(f"sum_pool_input of shape {g.shape}: images of {size} have {expected} windows")
-    return Abstract((g.shape[0], *size, g.shape[3]), g.dtype)
+def _spread(name: str) -> Callable[..., Abstract]:
+    def shape(g: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Abstract:
+        expected = _places(name, g, size, window, strides, padding)
+        if _sides(name, g.shape) != expected:
+            raise ShapeError(f"{name} of shape {g.shape}: images of {size} have {expected} windows")
+        return Abstract((g.shape[0], *size, g.shape[3]), g.dtype)
+
+    return shape
+
+
+def _number(window: Pair) -> np.dtype[Any]:
+    """The dtype of the number of a cell: it counts row by row, and also what lies on the padding."""
+    return np.dtype(np.uint8 if window[0] * window[1] <= 256 else np.uint32)
+
+
+def _maximal(x: Any, window: Pair, strides: Pair, padding: Margins) -> Abstract:
+    return Abstract(_pooled("max_pool")(x, window, strides, padding).shape, _number(window))
+
+
+def _taken(x: Any, cell: Any, window: Pair, strides: Pair, padding: Margins) -> Abstract:
+    result = _pooled("pool_take")(x, window, strides, padding)
+    _check_cell("pool_take", cell, result.shape, window)
+    return result
+
+
+def _put(g: Any, cell: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Abstract:
+    _check_cell("pool_put", cell, g.shape, window)
+    return _spread("pool_put")(g, window, strides, padding, size)
+
+
+def _check_cell(name: str, cell: Any, shape: Shape, window: Pair) -> None:
+    if cell.shape != shape:
+        raise ShapeError(f"{name}: one cell for each window is of shape {shape}, not {cell.shape}")
+    if cell.dtype != _number(window):
+        raise DtypeError(f"{name}: the cells of a window of {window} are {_number(window)}, not {cell.dtype.name}")
 
 
 # References
 
 
-def _max_positions(x: Any, window: Pair, strides: Pair, padding: Margins) -> NDArray[np.int64]:
-    """Where in the flattened images the first maximum (of real parts) of each window is."""
+def _max_cell(x: Any, window: Pair, strides: Pair, padding: Margins) -> NDArray[Any]:
+    """The first maximum (of real parts), or the first NaN."""
+    results = windows.places("max_pool", x.shape[1:3], window, strides, padding)
 
     def under(values: Any, outside: float) -> Any:
         padded = windows.pad(values, padding, outside)
         return np.stack([view for _, view in windows.cells(padded, window, strides, results)])
 
-    results = windows.places("max_pool", x.shape[1:3], window, strides, padding)
-    positions = under(np.arange(x.size, dtype=np.int64).reshape(x.shape), -1)
-    values = under(np.real(x), -np.inf)
+    values, on_image = under(np.real(x), -np.inf), under(np.ones(x.shape, bool), False)
     largest = (values == values.max(0)) | np.isnan(values)
-    first = np.argmax(largest & (positions >= 0), axis=0)
-    return np.asarray(np.take_along_axis(positions, first[None], 0)[0])
+    return np.asarray(np.argmax(largest & on_image, axis=0), _number(window))
+
+
+def _pool_take(x: Any, cell: Any, window: Pair, strides: Pair, padding: Margins) -> Any:
+    y = np.zeros(cell.shape, x.dtype)
+    for number, (_, under) in enumerate(windows.cells(windows.pad(x, padding), window, strides, cell.shape[1:3])):
+        np.copyto(y, under, where=cell == number)
+    return y
+
+
+def _pool_put(g: Any, cell: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Any:
+    above, _, left, _ = padding
+    padded = windows.pad(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
+    for number, (_, under) in enumerate(windows.cells(padded, window, strides, g.shape[1:3])):
+        np.add(under, g, out=under, where=cell == number)
+    return padded[:, above : above + size[0], left : left + size[1]]
 
 
 def _sum_pool(x: Any, window: Pair, strides: Pair, padding: Margins) -> Any:
@@ -156,21 +201,40 @@ def _sum_pool_input(g: Any, window: Pair, strides: Pair, padding: Margins, size:
 # The primitives
 
 
-def _sample(draw: Draw, transposed: bool = False) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+def _sample(
+    draw: Draw, transposed: bool = False, chosen: bool = False
+) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     sides, results, params = windows.sample(draw, on_image=True)
     count, channels = draw.integer(0, 2), draw.integer(0, 3)
+    places, window = (count, *results, channels), params["window"]
+    cells = (draw.indices(places, window[0] * window[1]) % (window[0] * window[1])).astype(_number(window))
     if transposed:
-        return (draw.array((count, *results, channels)),), params | {"size": sides}
-    return (draw.array((count, *sides, channels)),), params
+        params |= {"size": sides}
+    floats = draw.array(places if transposed else (count, *sides, channels))
+    return ((floats, cells) if chosen else (floats,)), params
 
 
-MAX_POSITIONS: Primitive = register(
-    "max_positions",
-    shape=_pooled("max_pool", "int64"),
-    reference=_max_positions,
+MAX_CELL: Primitive = register(
+    "max_cell",
+    shape=_maximal,
+    reference=_max_cell,
     rules=(),
     sample=_sample,
     differentiable=False,
+)
+POOL_TAKE: Primitive = register(
+    "pool_take",
+    shape=_taken,
+    reference=_pool_take,
+    rules=(lambda g, y, x, cell, **geometry: apply(POOL_PUT, g, cell, **geometry, size=x.shape[1:3]), None),
+    sample=lambda draw: _sample(draw, chosen=True),
+)
+POOL_PUT: Primitive = register(
+    "pool_put",
+    shape=_put,
+    reference=_pool_put,
+    rules=(lambda h, x, g, cell, size, **geometry: apply(POOL_TAKE, h, cell, **geometry), None),
+    sample=lambda draw: _sample(draw, transposed=True, chosen=True),
 )
 SUM_POOL: Primitive = register(
     "sum_pool",
@@ -181,7 +245,7 @@ SUM_POOL: Primitive = register(
 )
 SUM_POOL_INPUT: Primitive = register(
     "sum_pool_input",
-    shape=_spread,
+    shape=_spread("sum_pool_input"),
     reference=_sum_pool_input,
     rules=(lambda h, x, g, size, **geometry: apply(SUM_POOL, h, **geometry),),
     sample=lambda draw: _sample(draw, transposed=True),

@@ -1,0 +1,179 @@
+"""All contenders for a workload: each in a process of its own, their gradients compared, their steps timed in turns."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from contender import THREADS, UnavailableError
+from numpy.typing import NDArray
+from workloads import Workload, draw, leaves
+
+LIBRARIES = {
+    "minimeta": "minimeta_steps",
+    "jax": "peers.jax_steps",
+    "torch": "peers.torch_steps",
+    "autograd": "peers.autograd_steps",
+}
+TOLERANCE = 1e-4
+PROBES = 12
+"""Of which one must agree (:func:`workloads.probe` says why not all)."""
+PATIENCE = 600
+"""Seconds to wait for a first step."""
+PAUSE = 0.02
+"""Between turns, in seconds: threads that have nothing to do wait for a while before they sleep."""
+HOPELESS, TRIAL = 5, 3
+"""Who takes more than so many times the fastest step is timed in so many rounds, and no more."""
+
+
+@dataclass
+class Row:
+    """What is found of one contender."""
+
+    name: str
+    first_seconds: float
+    times: list[float] = field(default_factory=list)
+    memory: int = 0
+    difference: float | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.times)
+
+    @property
+    def fastest(self) -> float:
+        return min(self.times)
+
+    @property
+    def agrees(self) -> bool:
+        return self.difference is not None and self.difference <= TOLERANCE
+
+
+class Process:
+    """A worker and its pipes."""
+
+    def __init__(self, python: str, *arguments: str, verbose: bool) -> None:
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(THREADS))
+        self._process = subprocess.Popen(
+            [python, str(Path(__file__).with_name("worker.py")), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if verbose else subprocess.DEVNULL,
+            text=True,
+            # What an earlier run compiled would make the first call of this one look short.
+            env=os.environ | threads | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+        )
+
+    def answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        found: dict[str, Any] = json.loads(line) if line else {"error": f"ended with code {self._process.wait()}"}
+        if "error" in found:
+            raise UnavailableError(found["error"])
+        return found
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        assert self._process.stdin
+        print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
+        return self.answer()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def worker(python: str, *arguments: str, verbose: bool) -> Iterator[Process]:
+    process = Process(python, *arguments, verbose=verbose)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+class Contest:
+    """All contenders, and what they are asked."""
+
+    def __init__(self, peers: str | None, rounds: int, seconds: float, verbose: bool) -> None:
+        self._pythons = {name: sys.executable if name == "minimeta" else peers for name in LIBRARIES}
+        self._rounds, self._seconds = rounds, seconds
+        self._worker = functools.partial(worker, verbose=verbose)
+        self._names = {library: self._contenders(library) for library in LIBRARIES}
+
+    def _contenders(self, library: str) -> dict[str, list[str]]:
+        python = self._pythons[library]
+        if python is None:
+            print(f"{library} is skipped: --peers names the interpreter that has it")
+            return {}
+        with self._worker(python, LIBRARIES[library]) as process:
+            try:
+                return process.answer()
+            except UnavailableError as error:
+                print(f"{library} is skipped: {error}")
+                return {}
+
+    def run(self, workload: Workload) -> list[Row]:
+        with ExitStack() as stack:
+            running = []
+            for library, names in self._names.items():
+                for name in names.get(workload.name, ()):
+                    python = self._pythons[library] or ""
+                    process = stack.enter_context(self._worker(python, LIBRARIES[library], name, workload.name))
+                    try:
+                        row = Row(name, process.ask("first", patience=PATIENCE)["seconds"])
+                        process.ask("steps", seconds=self._seconds)
+                        running.append((row, process))
+                    except UnavailableError as error:
+                        print(f"  {name} is skipped: {error}", flush=True)
+            compare_gradients(workload, running)
+            self._take_turns(running)
+            return [row for row, _ in running]
+
+    def _take_turns(self, running: list[tuple[Row, Process]]) -> None:
+        for number in range(self._rounds):
+            best = min((row.median for row, _ in running if row.times), default=0.0)
+            for row, process in running:
+                if number >= TRIAL and row.median > HOPELESS * best:
+                    continue
+                time.sleep(PAUSE)
+                found = process.ask("steps", seconds=self._seconds)
+                row.times += found["times"]
+                row.memory = found["memory"]
+
+
+def compare_gradients(workload: Workload, running: list[tuple[Row, Process]]) -> None:
+    """The least difference of each contender to the first one, over as many probes as it takes to agree."""
+    (reference, first), *others = running
+    reference.difference = 0.0
+    for number in range(PROBES):
+        doubtful = [(row, process) for row, process in others if not row.agrees]
+        if not doubtful:
+            break
+        expected = meta_gradient(workload, first, number)
+        for row, process in doubtful:
+            found = difference(meta_gradient(workload, process, number), expected)
+            row.difference = min(found, np.inf if row.difference is None else row.difference)
+
+
+def meta_gradient(workload: Workload, process: Process, number: int) -> list[NDArray[np.float32]]:
+    flat = np.frombuffer(base64.b64decode(process.ask("gradient", number=number)["leaves"]), np.float32)
+    ends = np.cumsum([leaf.size for leaf in leaves(draw(workload)[0])])
+    return np.split(flat, ends[:-1])
+
+
+def difference(found: list[NDArray[np.float32]], expected: list[NDArray[np.float32]]) -> float:
+    """The norm of the difference over the norm, of the worst leaf."""
+    norm = np.linalg.norm
+    return max(float(norm(one - other) / norm(other)) for one, other in zip(found, expected, strict=True))

@@ -1,0 +1,315 @@
+// Running elementwise operations together: see fused.hpp.
+#include "fused.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "fold.hpp"
+#include "parallel.hpp"
+#include "tile.hpp"
+
+namespace minimeta {
+namespace {
+
+constexpr Index kElements = 512;                // of a block
+constexpr Index kBuffer = 8 * kElements + 256;  // bytes; not a power of two, so that buffers do not share lines of cache
+constexpr Index kAlignment = 64;
+constexpr std::size_t kMostValues = 128;
+
+// The length of the part that repeats along leading axes and is contiguous; 0 if x does not lie like that.
+Index period(const View& x) {
+  Index size = 1;
+  int d = x.ndim - 1;
+  for (; d >= 0 && (x.shape[d] == 1 || x.strides[d] == size * itemsize(x.dtype)); --d) size *= x.shape[d];
+  for (; d >= 0; --d)
+    if (x.shape[d] != 1 && x.strides[d] != 0) return 0;
+  return size;
+}
+
+// The sums of the terms of one chunk, 1024 for each output.
+class Terms {
+ public:
+  virtual ~Terms() = default;
+  virtual void add(const char* block, Index elements) = 0;
+  virtual void finish(char* sums) = 0;  // and begin anew
+};
+
+// Several outputs: each row of a block holds a term of each.
+template <class T> class Rows final : public Terms {
+ public:
+  explicit Rows(Index width) : width_(width), panel_(static_cast<int>(width), kZeros) {}
+  void add(const char* block, Index elements) override {
+    for (const T* x = reinterpret_cast<const T*>(block), *end = x + elements; x != end;) {
+      const T* rows[kRows];
+      int n = 0;
+      for (; n < kRows && x != end; x += width_) rows[n++] = x;
+      widened_.copy(rows, n, static_cast<int>(width_));
+      panel_.add(rows, n);
+    }
+  }
+  void finish(char* sums) override { panel_.add(nullptr, 0, reinterpret_cast<T*>(sums)); }
+
+ private:
+  static constexpr T kZeros[kPanel] = {};
+  const Index width_;
+  Panel<T, Itself, Sum> panel_;
+  Widened<T> widened_;
+};
+
+// One output: terms lie side by side.
+template <class T> class Along final : public Terms {
+ public:
+  void add(const char* block, Index elements) override {
+    std::copy_n(reinterpret_cast<const T*>(block), elements, terms_ + size_);
+    size_ += elements;
+  }
+  void finish(char* sums) override {
+    const T parameter = 0;
+    fold_blocks<1, T, Itself, Sum>(reinterpret_cast<const char*>(terms_), 0, std::exchange(size_, 0), &parameter,
+                                   reinterpret_cast<T*>(sums));
+  }
+
+ private:
+  Index size_ = 0;
+  T terms_[kBlock];
+};
+
+template <class T> std::unique_ptr<Terms> terms(Index width) {
+  if (width == 1) return std::make_unique<Along<T>>();
+  return std::make_unique<Rows<T>>(width);
+}
+
+// The chunks' sums, joined in the order of every sum.
+template <class T> void join(char* chunks, Index n, Index width, Index terms, bool mean, char* result) {
+  T* const y = reinterpret_cast<T*>(result);
+  T* const x = reinterpret_cast<T*>(chunks);
+  if (n == 1) {
+    std::copy_n(x, width, y);
+  } else {
+    const std::unique_ptr<T[]> levels(new T[static_cast<std::size_t>(Tree<T, Sum>::levels(n) * width)]);
+    Tree<T, Sum> tree(static_cast<int>(width), levels.get());
+    for (Index i = 0; i < n; ++i) tree.push(x + i * width);
+    std::copy_n(tree.finish(), width, y);
+  }
+  if (mean)
+    for (Index i = 0; i < width; ++i) y[i] /= static_cast<T>(terms);
+}
+
+}  // namespace
+
+Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums)
+    : operations_(std::move(operations)), values_(std::move(values)), sums_(std::move(sums)) {}
+
+bool Fused::check(View* operands, Index n, std::vector<View>& results) {
+  if (n < 1) throw std::invalid_argument("fused: at least one operand is needed");
+  std::vector<View> values(operands, operands + n);
+  for (const View& x : values) require_same_shape("fused", x, values[0]);
+  for (const FusedOperation& operation : operations_) {
+    View x[3], y;
+    if (operation.operands.size() != static_cast<std::size_t>(operation.function->operands))
+      throw std::invalid_argument("fused: another number of operands");
+    for (std::size_t i = 0; i < operation.operands.size(); ++i)
+      x[i] = values.at(static_cast<std::size_t>(operation.operands[i]));
+    check_elementwise(*operation.function, x, y);
+    values.push_back(y);
+  }
+  if (values.size() > kMostValues) throw std::invalid_argument("fused: too many values");
+  for (const int value : values_) {
+    if (value < n) throw std::invalid_argument("fused: an operand is no result");
+    results.push_back(values.at(static_cast<std::size_t>(value)));
+  }
+
+  count_ = minimeta::count(values[0]);
+  Index width = 0;
+  for (const FusedSum& sum : sums_) {
+    const View& x = values.at(static_cast<std::size_t>(sum.value));
+    require_float("fused", "a sum", x);
+    if (sum.axes < 0 || sum.axes > x.ndim) throw std::invalid_argument("fused: axes of a sum");
+    Index shape[kMaxDims];
+    const int added = sum.keepdims ? sum.axes : 0;
+    std::fill_n(shape, added, 1);
+    std::copy_n(x.shape + sum.axes, x.ndim - sum.axes, shape + added);
+    describe(results.emplace_back(), "fused", x.dtype, x.ndim - sum.axes + added, shape);
+    const Index left = minimeta::count(results.back());
+    if (left < 1 || left > kPanel || (width > 0 && left != width))
+      throw std::invalid_argument("fused: sums must leave the same axes, of " + std::to_string(kPanel) + " elements at most");
+    width = left;
+  }
+  // A block holds whole rows of a sum, and whole repetitions of as many operands as can be.
+  Index unit = std::max<Index>(width, 1);
+  for (Index i = 0; i < n; ++i) {
+    const Index repeats = period(operands[i]), both = repeats > 0 ? std::lcm(unit, repeats) : 0;
+    if (repeats > 0 && repeats <= kElements && both <= kElements && (width == 0 || kBlock * width % both == 0)) unit = both;
+  }
+  block_ = kElements / unit * unit;
+  chunk_ = width > 0 ? kBlock * width : block_;
+  for (Index i = 0; i < n; ++i) place_operand(operands[i]);
+  place_results(n);
+  // For each sum, memory for those of the chunks.
+  const Index chunks = (count_ + chunk_ - 1) / chunk_;
+  const std::size_t visible = results.size();
+  for (std::size_t j = values_.size(); j < visible; ++j) {
+    const Index shape[] = {chunks, minimeta::count(results[j])};
+    describe(results.emplace_back(), "fused", results[j].dtype, 2, shape);
+  }
+  return false;
+}
+
+void Fused::place_operand(const View& x) {
+  const Index element = itemsize(x.dtype), repeats = period(x);
+  Place place{Place::Kind::memory, element, element, repeats, -1, x.dtype, nullptr};
+  if (repeats == 1) {
+    place.advance = place.stride = 0;
+  } else if (repeats != count_) {
+    const bool fits = repeats > 0 && block_ % repeats == 0 && chunk_ % repeats == 0;
+    place.kind = fits ? Place::Kind::tiled : Place::Kind::copied;
+  }
+  if (place.kind == Place::Kind::copied) {
+    place.loop = std::make_unique<Loop<1>>();
+    plan<1>(*place.loop, {&x}, 0, x.ndim);
+  }
+  if (place.kind != Place::Kind::memory) {
+    place.advance = 0;
+    place.buffer = buffers_++;
+  }
+  if (place.kind == Place::Kind::copied) copied_.push_back(static_cast<int>(places_.size()));
+  places_.push_back(std::move(place));
+}
+
+// Results that nobody needs outside share buffers: one is free again after the last operation that reads it.
+void Fused::place_results(Index operands) {
+  std::vector<std::size_t> last(static_cast<std::size_t>(operands) + operations_.size(), 0);
+  for (std::size_t k = 0; k < operations_.size(); ++k)
+    for (const int i : operations_[k].operands) last[static_cast<std::size_t>(i)] = k;
+  for (const FusedSum& sum : sums_) last[static_cast<std::size_t>(sum.value)] = operations_.size();
+  std::vector<int> idle;
+  for (std::size_t k = 0; k < operations_.size(); ++k) {
+    const std::size_t value = static_cast<std::size_t>(operands) + k;
+    View x[3], y;
+    for (std::size_t i = 0; i < operations_[k].operands.size(); ++i) {
+      x[i].dtype = places_[static_cast<std::size_t>(operations_[k].operands[i])].dtype;
+      x[i].ndim = 0;
+    }
+    check_elementwise(*operations_[k].function, x, y);
+    const Index element = itemsize(y.dtype);
+    const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
+    if (result != values_.end()) {
+      places_.push_back({Place::Kind::memory, element, element, 0, static_cast<int>(result - values_.begin()), y.dtype, nullptr});
+    } else {
+      const int buffer = idle.empty() ? buffers_++ : idle.back();
+      if (!idle.empty()) idle.pop_back();
+      places_.push_back({Place::Kind::computed, 0, element, 0, buffer, y.dtype, nullptr});
+    }
+    Row row{operations_[k].function->row[static_cast<int>(x[operations_[k].operands.size() - 1].dtype)], 0, {}, {}};
+    for (const int i : operations_[k].operands) {
+      row.strides[row.operands] = places_[static_cast<std::size_t>(i)].stride;
+      row.places[row.operands++] = i;
+    }
+    row.places[row.operands] = static_cast<int>(value);
+    rows_.push_back(row);
+    std::vector<int> read = operations_[k].operands;
+    std::sort(read.begin(), read.end());
+    read.erase(std::unique(read.begin(), read.end()), read.end());
+    for (const int i : read) {
+      const Place& place = places_[static_cast<std::size_t>(i)];
+      if (place.kind == Place::Kind::computed && last[static_cast<std::size_t>(i)] == k) idle.push_back(place.buffer);
+    }
+  }
+}
+
+// What one thread runs with.
+class Fused::Worker {
+ public:
+  Worker(const Fused& fused, const View* operands, Index n, const View* results) : fused_(fused), operands_(operands) {
+    static thread_local Scratch<char> scratch;
+    char* const memory = scratch.take(fused.buffers_ * kBuffer + kAlignment);
+    char* const aligned = memory + (kAlignment - reinterpret_cast<std::uintptr_t>(memory) % kAlignment) % kAlignment;
+    for (std::size_t v = 0; v < fused.places_.size(); ++v) {
+      const Place& place = fused.places_[v];
+      base_[v] = place.kind != Place::Kind::memory   ? aligned + place.buffer * kBuffer
+                 : v < static_cast<std::size_t>(n) ? operands[v].data
+                                                   : results[place.buffer].data;
+      if (place.kind == Place::Kind::tiled) tile(place, operands[v].data, base_[v]);
+    }
+    for (const FusedSum& sum : fused.sums_)
+      with_float(fused.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
+        terms_.push_back(terms<typename decltype(tag)::type>(fused.chunk_ / kBlock));
+      });
+    chunks_ = results + fused.values_.size() + fused.sums_.size();
+  }
+
+  void run(Index chunk) {
+    const Index end = std::min(fused_.count_, (chunk + 1) * fused_.chunk_);
+    for (Index first = chunk * fused_.chunk_; first < end; first += fused_.block_)
+      run_block(first, std::min(fused_.block_, end - first));
+    for (std::size_t j = 0; j < terms_.size(); ++j) terms_[j]->finish(chunks_[j].data + chunk * chunks_[j].strides[0]);
+  }
+
+ private:
+  // Once, and then what is there as often again.
+  void tile(const Place& place, const char* from, char* to) const {
+    const Index all = std::min(fused_.block_, fused_.count_) * place.stride;
+    Index done = place.period * place.stride;
+    std::memcpy(to, from, static_cast<std::size_t>(done));
+    for (Index more; done < all; done += more) {
+      more = std::min(done, all - done);
+      std::memcpy(to + done, to, static_cast<std::size_t>(more));
+    }
+  }
+
+  char* at(int v, Index first) const {
+    return base_[v] + first * fused_.places_[static_cast<std::size_t>(v)].advance;
+  }
+
+  void run_block(Index first, Index size) {
+    for (const int v : fused_.copied_) copy_block(v, first, size);
+    for (const Row& row : fused_.rows_) {
+      char* data[4];
+      for (int i = 0; i <= row.operands; ++i) data[i] = at(row.places[i], first);
+      row.kernel(data, row.strides, size);
+    }
+    for (std::size_t j = 0; j < terms_.size(); ++j) terms_[j]->add(at(fused_.sums_[j].value, first), size);
+  }
+
+  void copy_block(int v, Index first, Index size) {
+    const Place& place = fused_.places_[static_cast<std::size_t>(v)];
+    char* to = base_[v];
+    char* const data[1] = {operands_[v].data};
+    for_each_row<1>(*place.loop, data, first, first + size, [&](char* const* row, const Index* strides, Index n) {
+      char* const pair[2] = {row[0], to};
+      const Index steps[2] = {strides[0], place.stride};
+      with_size(place.stride, [&](auto tag) { copy_row<typename decltype(tag)::type>(pair, steps, n); });
+      to += n * place.stride;
+    });
+  }
+
+  const Fused& fused_;
+  const View* operands_;
+  const View* chunks_;
+  char* base_[kMostValues];
+  std::vector<std::unique_ptr<Terms>> terms_;
+};
+
+void Fused::run(const View* operands, Index n, const View* results, Watch*) const {
+  const Index chunks = (count_ + chunk_ - 1) / chunk_;
+  parallel_for(chunks, count_ * static_cast<Index>(operations_.size()), [&](Index first, Index last) {
+    Worker worker(*this, operands, n, results);
+    for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
+  });
+  for (std::size_t j = 0; j < sums_.size(); ++j) {
+    const View &y = results[values_.size() + j], &x = results[values_.size() + sums_.size() + j];
+    const Index width = minimeta::count(y);
+    if (count_ == 0) {
+      std::memset(y.data, 0, static_cast<std::size_t>(width * itemsize(y.dtype)));
+      continue;
+    }
+    with_float(y.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      join<T>(x.data, chunks, width, count_ / width, sums_[j].mean, y.data);
+    });
+  }
+}
+
+}  // namespace minimeta

@@ -1,0 +1,77 @@
+// Elementwise operations of one shape, run together.
+//
+//   for each block of some hundred elements:  v_k = f_k(operands, v_1 ... v_{k-1})  for each operation
+//
+// Run one after another, each operation reads and writes its arrays whole, and long arrays come from memory every time.
+// Here a block goes through all operations while it is in the first cache; only what somebody needs outside is
+// written out. Operations are the rows of the table (elementwise.hpp), so nothing is compiled at run time, and as an
+// elementwise result does not depend on its place, no bit changes.
+//
+// An operand that repeats along leading axes (a bias, the statistics of a batch) is laid out once as often as it fits
+// a block. What lies in memory in any other way is copied block by block.
+//
+// A sum over leading axes may end it: its terms go from the block into the lanes of their outputs, in the order that
+// fold.hpp gives to every sum. Threads share blocks; a sum's terms are shared by the 1024, as whole subtrees of that
+// order, which are joined afterwards.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "elementwise.hpp"
+#include "loop.hpp"
+#include "program.hpp"
+
+namespace minimeta {
+
+// Values are numbered: the operands, then the result of each operation.
+struct FusedOperation {
+  const Function* function;
+  std::vector<int> operands;
+};
+
+struct FusedSum {
+  int value, axes;  // how many leading axes go
+  bool mean, keepdims;
+};
+
+class Fused final : public Kernel {
+ public:
+  // The results are values, then sums.
+  Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums);
+
+  bool check(View* operands, Index n, std::vector<View>& results) override;
+  void run(const View* operands, Index n, const View* results, Watch* watch) const override;
+
+ private:
+  // Where the elements of a block are found: in an operand or a result, `advance` bytes further for each element that
+  // went before; or in a buffer of its own. They are `stride` bytes apart.
+  struct Place {
+    enum class Kind { memory, tiled, copied, computed } kind;
+    Index advance, stride, period;
+    int buffer;  // its number, or that of the result that it is
+    Dtype dtype;
+    std::unique_ptr<Loop<1>> loop;  // over an operand that is copied
+  };
+  // An operation, its operands and result by their places.
+  struct Row {
+    RowKernel kernel;
+    int operands, places[4];
+    Index strides[3];
+  };
+  class Worker;
+
+  void place_operand(const View& x);
+  void place_results(Index operands);
+
+  std::vector<FusedOperation> operations_;
+  std::vector<int> values_;
+  std::vector<FusedSum> sums_;
+  std::vector<Place> places_;
+  std::vector<Row> rows_;
+  std::vector<int> copied_;
+  Index count_ = 0, block_ = 0, chunk_ = 0;
+  int buffers_ = 0;
+};
+
+}  // namespace minimeta

@@ -1,0 +1,119 @@
+// Running a program for every index: see map.hpp.
+#include "map.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "parallel.hpp"
+
+namespace minimeta {
+namespace {
+
+constexpr Index kInstruction = 64;  // about as long as so many elements take
+
+Index bytes(const View& x) { return count(x) * itemsize(x.dtype); }
+
+template <class T> void add(const char* from, char* to, Index n) {
+  const T* x = reinterpret_cast<const T*>(from);
+  T* __restrict sum = reinterpret_cast<T*>(to);
+  for (Index i = 0; i < n; ++i) sum[i] += x[i];
+}
+
+// The sum of the groups' sums, of which the first is in `result` already.
+template <class T> void add_groups(const char* others, Index groups, Index n, char* result) {
+  constexpr Index block = 2048;  // elements that stay in the first cache while all groups are added
+  parallel_for((n + block - 1) / block, n * groups, [&](Index first, Index last) {
+    for (Index b = first; b < last; ++b)
+      for (Index g = 0; g < groups; ++g)
+        add<T>(others + (g * n + b * block) * Index{sizeof(T)}, result + b * block * Index{sizeof(T)},
+               std::min(block, n - b * block));
+  });
+}
+
+}  // namespace
+
+Map::Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index group)
+    : body_(std::move(body)), mapped_(std::move(mapped)), summed_(std::move(summed)), count_(count), group_(group) {
+  const std::vector<View>& outputs = body_->outputs();
+  if (mapped_.size() != body_->operands().size() || summed_.size() != outputs.size() || count < 0 || group < 1)
+    throw std::invalid_argument("vmap: the body has other operands or outputs");
+  for (std::size_t j = 0; j < outputs.size(); ++j)
+    if (summed_[j]) require_float("vmap", "a sum", outputs[j]);
+}
+
+bool Map::check(View* operands, Index n, std::vector<View>& results) {
+  if (n != static_cast<Index>(mapped_.size())) throw std::invalid_argument("vmap: the body has other operands");
+  for (std::size_t i = 0; i < mapped_.size(); ++i) {
+    View x = operands[i];
+    if (mapped_[i]) {
+      if (x.ndim == 0 || x.shape[0] != count_)
+        throw std::invalid_argument("vmap: an operand has shape " + to_string(x) + ", not a leading axis of " +
+                                    std::to_string(count_));
+      --x.ndim;
+      std::copy_n(operands[i].shape + 1, x.ndim, x.shape);
+    }
+    require_same_dtype("vmap", x, body_->operands()[i]);
+    require_same_shape("vmap", x, body_->operands()[i]);
+  }
+  const std::vector<View>& outputs = body_->outputs();
+  const auto with_leading = [&](const View& y, Index size) {
+    if (y.ndim == kMaxDims) throw std::invalid_argument("vmap: a result has too many dimensions");
+    Index shape[kMaxDims];
+    shape[0] = size;
+    std::copy_n(y.shape, y.ndim, shape + 1);
+    View stacked;
+    describe(stacked, "vmap", y.dtype, y.ndim + 1, shape);
+    return stacked;
+  };
+  for (std::size_t j = 0; j < outputs.size(); ++j)
+    results.push_back(summed_[j] ? outputs[j] : with_leading(outputs[j], count_));
+  for (std::size_t j = 0; j < outputs.size(); ++j)
+    if (summed_[j]) results.push_back(with_leading(outputs[j], std::max<Index>(groups() - 1, 0)));
+  return false;
+}
+
+void Map::run_group(Index group, const View* operands, const View* results, Watch* watch) const {
+  const Program::Run run(*body_);
+  const Index first = group * group_, last = std::min(count_, first + group_);
+  for (Index task = first; task < last; ++task) {
+    for (std::size_t i = 0; i < mapped_.size(); ++i)
+      run.set_operand(i, operands[i].data + (mapped_[i] ? task * operands[i].strides[0] : 0));
+    for (std::size_t j = 0; j < summed_.size(); ++j)
+      if (!summed_[j]) run.set_output(j, results[j].data + task * bytes(body_->outputs()[j]));
+    try {
+      run.replay(watch);
+    } catch (NonFinite& found) {
+      found.path.insert(found.path.begin(), task);
+      throw;
+    }
+    std::size_t others = summed_.size();
+    for (std::size_t j = 0; j < summed_.size(); ++j) {
+      if (!summed_[j]) continue;
+      const View &y = body_->outputs()[j], &rest = results[others++];
+      char* const sum = group == 0 ? results[j].data : rest.data + (group - 1) * bytes(y);
+      if (task == first)
+        std::memcpy(sum, run.output(j), static_cast<std::size_t>(bytes(y)));
+      else
+        with_float(y.dtype, [&](auto tag) { add<typename decltype(tag)::type>(run.output(j), sum, minimeta::count(y)); });
+    }
+  }
+}
+
+void Map::run(const View* operands, Index, const View* results, Watch* watch) const {
+  Index work = body_->instructions() * kInstruction + body_->arena_bytes() / 4;
+  work = work > PTRDIFF_MAX / std::max<Index>(count_, 1) ? PTRDIFF_MAX : work * count_;
+  for_each_in_parallel(groups(), work, [&](Index group) { run_group(group, operands, results, watch); });
+  std::size_t others = summed_.size();
+  for (std::size_t j = 0; j < summed_.size(); ++j) {
+    if (!summed_[j]) continue;
+    const View &y = results[j], &rest = results[others++];
+    if (count_ == 0) std::memset(y.data, 0, static_cast<std::size_t>(bytes(y)));
+    if (groups() > 1)
+      with_float(y.dtype, [&](auto tag) {
+        add_groups<typename decltype(tag)::type>(rest.data, groups() - 1, minimeta::count(y), y.data);
+      });
+  }
+}
+
+}  // namespace minimeta

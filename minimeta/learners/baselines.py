@@ -1,0 +1,177 @@
+"""What meta-learning is compared with: learners that learn nothing of how to learn.
+
+    joint pre-training      one model for all tasks together, then fine-tuned: what the tasks have in common
+    fine-tuning             no training before a task: gradient descent from random parameters
+    nearest neighbour       no parameters at all: what the most similar example of the support set says
+
+The first two descend at a fixed rate, which is what they learn of learning: the one that is best on average.
+
+They keep the contract of :mod:`minimeta.learners.learner`, so they are trained, evaluated and saved like the others, on
+the same tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minimeta.autodiff import grad, tree
+from minimeta.autodiff.operations import (
+    argmax,
+    astype,
+    equal,
+    negative,
+    reshape,
+    square,
+    stack,
+    subtract,
+    sum,
+    take,
+    where,
+)
+from minimeta.errors import ConfigurationError
+from minimeta.learners.learner import Judgement, MetaGradient, judge
+from minimeta.nn.models import Model
+
+if TYPE_CHECKING:
+    from minimeta.tasks.task import Examples, Task
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Gradient descent from parameters that are the same for all tasks, at the fixed rate that is best on average.
+
+    The meta-parameters are a dict of
+
+    ``initial``
+        The parameters. They are random and stay so or, with ``pretrain``, are trained on all tasks together, without
+        adaptation: the gradient is that of ``L_Q(theta)`` (*pretrained* in Finn et al. 2017, figures 2 and 3).
+    ``losses``
+        For each rate the running mean of the query loss it leads to. With ``found`` that of a task the gradient is
+        ``losses - found``, of ``(losses - found)**2 / 2``, to be followed by ``sgd``. In evaluation the rate with the
+        smallest mean is used.
+
+    Parameters
+    ----------
+    model
+        ``init(rng)`` and ``apply(parameters, inputs)``.
+    loss
+        ``loss(outputs, targets)``, a scalar.
+    rates
+        The rates to choose from.
+    inner_steps
+        After how many steps rates are compared.
+    pretrain
+        Whether the parameters are trained.
+    diverged
+        What a loss that is larger, or NaN, is counted as.
+    metrics
+        Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+
+    Raises
+    ------
+    ConfigurationError
+        A setting is out of range.
+    """
+
+    model: Model
+    loss: Judgement
+    rates: Sequence[float]
+    inner_steps: int
+    pretrain: bool = False
+    diverged: float = 1e6
+    metrics: Mapping[str, Judgement] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
+            raise ConfigurationError(f"FineTuning: rates={tuple(self.rates)} must be positive and finite, at least one")
+        if self.inner_steps < 1:
+            raise ConfigurationError(f"FineTuning: inner_steps={self.inner_steps} must be at least 1")
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Draw the parameters that every task begins with."""
+        return {"initial": self.model.init(rng), "losses": np.zeros(len(self.rates))}
+
+    def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
+        """Parameters after 0, 1, ..., ``steps`` gradient steps at the best rate."""
+        best = equal(np.arange(len(self.rates)), argmax(negative(meta_parameters["losses"])))
+        return self._descent(meta_parameters["initial"], support, steps, sum(where(best, np.array(self.rates), 0.0)))
+
+    def predict(self, adapted: Any, inputs: Any) -> Any:
+        """The model's outputs."""
+        return self.model.apply(adapted, inputs)
+
+    def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+        """What the task says of the parameters and of each rate."""
+        initial, losses = meta_parameters["initial"], meta_parameters["losses"]
+        found = []
+        for rate in self.rates:
+            loss = self._loss(self._descent(initial, task.support, self.inner_steps, rate)[-1], task.query)
+            # Not minimum(loss, diverged): the smaller of NaN and a number is NaN.
+            found.append(where(loss < self.diverged, loss, self.diverged))
+        trained = grad(self._loss)(initial, task.query) if self.pretrain else tree.map(_zeros, initial)
+        outputs = self.predict(self.adapt(meta_parameters, task.support, self.inner_steps)[-1], task.query.inputs)
+        judged = judge(self.loss, self.metrics, outputs, task.query.targets)
+        return MetaGradient(*judged, {"initial": trained, "losses": losses - stack(found)})
+
+    def _loss(self, parameters: Any, examples: Examples) -> Any:
+        return self.loss(self.predict(parameters, examples.inputs), examples.targets)
+
+    def _descent(self, parameters: Any, support: Examples, steps: int, rate: Any) -> tuple[Any, ...]:
+        trajectory = [parameters]
+        for _ in range(steps):
+            gradient = grad(self._loss)(parameters, support)
+            parameters = tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), parameters, gradient)
+            trajectory.append(parameters)
+        return tuple(trajectory)
+
+
+def _zeros(x: Any) -> Any:
+    return np.zeros(x.shape, x.dtype)
+
+
+@dataclass(frozen=True)
+class NearestNeighbour:
+    """Answer with the target of the nearest support example, by the Euclidean distance of inputs.
+
+    For images that is the distance of pixels. There are no meta-parameters, and all steps of adaptation are the same:
+    remembering the support set.
+
+    Parameters
+    ----------
+    loss
+        ``loss(outputs, targets)``, to be reported.
+    ways
+        The number of classes, for labels: an output is then 1 for the class and 0 for the others. None for targets that
+        are numbers, which are the outputs themselves.
+    metrics
+        Other scalar functions of outputs and targets, by name.
+    """
+
+    loss: Judgement
+    ways: int | None = None
+    metrics: Mapping[str, Judgement] = field(default_factory=dict)
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Nothing."""
+        return ()
+
+    def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
+        """The support set, ``steps + 1`` times."""
+        return (support,) * (steps + 1)
+
+    def predict(self, adapted: Any, inputs: Any) -> Any:
+        """The targets of the nearest examples; the first of several that are equally near."""
+        known = reshape(adapted.inputs, (1, adapted.inputs.shape[0], -1))
+        distances = sum(square(reshape(inputs, (inputs.shape[0], 1, -1)) - known), -1)
+        nearest = take(adapted.targets, argmax(negative(distances), 1), 0)
+        return nearest if self.ways is None else take(np.eye(self.ways, dtype=adapted.inputs.dtype), nearest, 0)
+
+    def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+        """The loss; there is nothing to learn."""
+        outputs = self.predict(task.support, task.query.inputs)
+        return MetaGradient(*judge(self.loss, self.metrics, outputs, task.query.targets), ())

@@ -1,0 +1,159 @@
+"""Reptile: move towards what each task makes of the parameters.
+
+Nichol, Achiam and Schulman 2018 (arXiv:1803.02999), algorithms 1 and 2. A task turns the parameters ``theta`` into
+``phi`` by k steps of an ordinary optimiser ``U`` on mini-batches of its examples, and
+
+    phi_i = U^k(theta; task i),    theta <- theta + epsilon (phi_1 + ... + phi_n - n theta) / n.
+
+One task at a time is the paper's serial version, n tasks its batched one. As a gradient for the caller to average,
+
+    g = theta - phi,    which for plain descent with step size a is    a (g_1 + ... + g_k),
+
+the sum of the mini-batches' gradients along the way. With one step it is the gradient of the joint loss; from two on
+its expectation has a second term, and that is what learns to learn (section 5.1): with ``g_i`` and Hessians ``H_i``
+of the mini-batch losses at ``theta``,
+
+    g / a = sum_i g_i - a sum_i sum_{j<i} H_i g_j + O(a^2),
+
+and ``-H_i g_j``, averaged over the order of mini-batches, is half the negative gradient of ``g_i . g_j``: a step makes
+mini-batches of the same task agree.
+
+**The state of the inner optimiser.** The paper uses Adam without momentum (beta1 = 0) and, as its released code has it,
+*one* such optimiser: tasks begin with the parameters ``theta``, but with the second moments and the step count that the
+tasks before have left, in evaluation too. Here that state ``s`` is part of the meta-parameters, and moves by
+
+    s <- (s_1 + ... + s_n) / n,    s_i what task i makes of s.
+
+In the serial version this is the released code. In the batched one that code hands the state from task to task of the
+batch; here the tasks begin with the same state, and may run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minimeta.autodiff import grad, tree
+from minimeta.autodiff.operations import subtract
+from minimeta.errors import ConfigurationError
+from minimeta.learners.learner import Judgement, MetaGradient, judge
+from minimeta.learners.mini_batches import mini_batches
+from minimeta.nn.models import Model
+from minimeta.optim import Optimiser, by_part, linear_decay, sgd
+
+if TYPE_CHECKING:
+    from minimeta.tasks.task import Examples, Task
+
+
+@dataclass(frozen=True)
+class Reptile:
+    """Reptile with any inner optimiser.
+
+    The meta-parameters are a dict of ``initial``, the model's parameters, and ``inner_state``, the state of the inner
+    optimiser (``()`` if each task begins with a new one); :func:`outer_step` moves both. The adapted parameters are the
+    model's.
+
+    A task's support set is the pool that mini-batches come from, in meta-training mostly larger (``train-shots`` in the
+    released code) than in evaluation; its query set is for the reported loss alone.
+
+    Parameters
+    ----------
+    model
+        ``init(rng)`` and ``apply(parameters, inputs)``.
+    loss
+        ``loss(outputs, targets)``, a scalar.
+    inner_optimiser
+        ``U``, as ``sgd(0.02)``, or ``adam(0.001, beta1=0.0)`` as in the paper.
+    inner_steps
+        ``k``, steps of adaptation in meta-training.
+    batch_size
+        Examples of a mini-batch in meta-training (:mod:`minimeta.learners.mini_batches`); None for the whole pool.
+    evaluation_batch_size
+        The same where ``adapt`` is called, in evaluation.
+    shared_state
+        Whether the inner optimiser's state lasts from task to task. Without it a task begins with a new state.
+    metrics
+        Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+
+    Raises
+    ------
+    ConfigurationError
+        A setting is out of range.
+    """
+
+    model: Model
+    loss: Judgement
+    inner_optimiser: Optimiser
+    inner_steps: int
+    batch_size: int | None = None
+    evaluation_batch_size: int | None = None
+    shared_state: bool = True
+    metrics: Mapping[str, Judgement] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.inner_steps < 1:
+            raise ConfigurationError(f"Reptile: inner_steps={self.inner_steps} must be at least 1")
+        for name in ("batch_size", "evaluation_batch_size"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ConfigurationError(f"Reptile: {name}={size} must be at least 1, or None for all examples")
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Draw the initial parameters, with a new state of the inner optimiser."""
+        initial = self.model.init(rng)
+        return {"initial": initial, "inner_state": self.inner_optimiser.init(initial) if self.shared_state else ()}
+
+    def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
+        """Parameters after 0, 1, ..., ``steps`` steps on mini-batches of the support set."""
+        return tuple(p for p, _ in self._descent(meta_parameters, support, steps, self.evaluation_batch_size))
+
+    def predict(self, adapted: Any, inputs: Any) -> Any:
+        """The model's outputs."""
+        return self.model.apply(adapted, inputs)
+
+    def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+        """What the task made of the meta-parameters, subtracted from them."""
+        # phi = U^k(theta)
+        phi, state = self._descent(meta_parameters, task.support, self.inner_steps, self.batch_size)[-1]
+        outputs = self.predict(phi, task.query.inputs)
+        reached = {"initial": phi, "inner_state": state if self.shared_state else ()}
+        gradient = tree.map(subtract, meta_parameters, reached)
+        return MetaGradient(*judge(self.loss, self.metrics, outputs, task.query.targets), gradient)
+
+    def _descent(
+        self, meta_parameters: Any, support: Examples, steps: int, batch_size: int | None
+    ) -> list[tuple[Any, Any]]:
+        """Parameters and optimiser states after 0, 1, ..., ``steps`` steps."""
+
+        def loss(parameters: Any, batch: Examples) -> Any:
+            return self.loss(self.predict(parameters, batch.inputs), batch.targets)
+
+        parameters, state = meta_parameters["initial"], meta_parameters["inner_state"]
+        places = [(parameters, state if self.shared_state else self.inner_optimiser.init(parameters))]
+        for batch in mini_batches(support, batch_size, steps):
+            parameters, state = places[-1]
+            places.append(self.inner_optimiser.update(grad(loss)(parameters, batch), state, parameters))
+        return places
+
+
+def outer_step(step_size: float, iterations: int, final: float = 0.0) -> Optimiser:
+    """The outer step of :class:`Reptile`, ``theta <- theta + epsilon (mean of phi - theta)``, with linear decay.
+
+    Parameters
+    ----------
+    step_size
+        ``epsilon`` in the beginning.
+    iterations
+        Over how many steps it falls.
+    final
+        What it falls to, as a fraction of ``step_size``.
+
+    Returns
+    -------
+    Optimiser
+        Of ``initial``; and of ``inner_state``, which becomes the mean of what the tasks make of it.
+    """
+    return by_part(initial=linear_decay(sgd(step_size), iterations, final), inner_state=sgd(1.0))

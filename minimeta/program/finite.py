@@ -1,0 +1,115 @@
+"""The first result that is not finite, and the user's line that it belongs to.
+
+One NaN makes NaN of nearly everything after it, so the first result that is not finite is the one to look at. A program
+knows the user's line of each of its instructions; those of a backward pass have the line of the forward operation whose
+derivative they compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.regions import PROJECT, by_kernel
+from minimeta.errors import IndexingError, NonFiniteError
+from minimeta.program.executor import Executable, Instruction, Values
+
+
+def run_finite(executable: Executable, leaves: Sequence[NDArray[Any]], function: str, names: Sequence[str]) -> Values:
+    """Compute the outputs of a program whose operands and results must all be finite.
+
+    Parameters
+    ----------
+    executable, leaves
+        What to run, and its operands.
+    function, names
+        What a user calls the function and the operands.
+
+    Raises
+    ------
+    NonFiniteError
+        Something is NaN or infinite. The message names the first: the operand; or the primitive, the form of its
+        result, the user's line, and the task of a vmap in which it ran.
+    """
+    for name, leaf in zip(names, leaves, strict=True):
+        if not _is_finite(leaf):
+            place = tuple(map(int, np.argwhere(~np.isfinite(leaf))[0]))
+            raise NonFiniteError(f"{function}: argument {name!r} is {leaf[place]}" + (f" at {place}" if place else ""))
+    try:
+        outputs = _watched(executable, leaves) if executable.native else _one_by_one(executable.line, leaves)
+    except _Found as found:
+        raise NonFiniteError(f"{function}: {found}") from None
+    for y in outputs:
+        if not _is_finite(y):
+            raise NonFiniteError(
+                f"{function}: an output of shape {y.shape} is NaN or infinite, and no operation's result: it is a "
+                "constant, or the sum over the tasks of a vmap"
+            )
+    return outputs
+
+
+class _Found(Exception):  # noqa: N818 (it is an answer)
+    """The first result that is not finite."""
+
+    def __init__(self, instruction: Instruction, tasks: tuple[int, ...]) -> None:
+        self.instruction = instruction
+        self.tasks = tasks
+
+    def __str__(self) -> str:
+        name, line, _, backward, form = self.instruction
+        what = f"that of {name}, {form!r}" if form else "a constant"
+        task = f", in task {', '.join(map(str, self.tasks))} of vmap" if self.tasks else ""
+        where = f"\n  {'in the backward pass of' if backward else 'at'} {line}" if line else ""
+        return f"the first result that is NaN or infinite is {what}{task}{where}"
+
+
+def _is_finite(x: Any) -> bool:
+    return x.dtype.kind != "f" or bool(np.isfinite(x).all())
+
+
+def _watched(executable: Executable, leaves: Sequence[NDArray[Any]]) -> Values:
+    outputs, _, path = executable.watch(leaves, check_finite=True)
+    if path:
+        *around, last = path
+        instructions = executable.instructions
+        for number in around[::2]:
+            instructions = instructions[number].body
+        raise _Found(instructions[last], tuple(around[1::2]))
+    return outputs
+
+
+def _one_by_one(line: StraightLine, leaves: Sequence[NDArray[Any]]) -> Values:
+    """The same where there is nothing to watch: every step by itself."""
+    try:
+        return [np.array(y, order="C") for y in _steps(line, leaves)]
+    except IndexError as error:
+        raise IndexingError(str(error)) from None
+
+
+def _steps(line: StraightLine, operands: Sequence[Any]) -> list[Any]:
+    values = [*operands, *line.constants]
+    for step in line.steps:
+        values.append(_result(step, [values[i] for i in step.operands]))
+    return [values[i] for i in line.outputs]
+
+
+def _result(step: Step, operands: Sequence[Any]) -> Any:
+    params = step.params
+    if "mapped" in params:
+        for task in range(params["count"]):  # Each is run to look inside of it; afterwards they are run together.
+            given = [x[task] if is_mapped else x for x, is_mapped in zip(operands, params["mapped"], strict=True)]
+            try:
+                _steps(params["line"], given)
+            except _Found as found:
+                raise _Found(found.instruction, (task, *found.tasks)) from None
+    elif "line" in params:
+        return tuple(_steps(params["line"], operands))
+    value = by_kernel(step.primitive, *operands, **params)
+    is_new = not (isinstance(value, tuple) or step.primitive.view or step.primitive is PROJECT)
+    if is_new and not _is_finite(value):
+        raise _Found(Instruction.of(step), ())
+    return value

@@ -1,0 +1,279 @@
+"""fuse: elementwise instructions of one shape, run together a block at a time.
+
+One after another, instructions read and write long arrays whole. Run together, a block of some hundred elements goes
+through all of them while it is next to the processor, and only what others need is written (``csrc/fused.hpp``). What
+there is to decide is what to write. A value that several others need may be *stored*, and read by each of them, or
+*computed again* by each from the long arrays that it was computed from, its sources. With
+
+    |sources of v that its reader does not read anyway| <= 2
+
+computing again moves no more memory than storing, and arithmetic on a block in cache is nearly free: a normalised
+activation is one multiplication away from what was normalised. So such a value is not stored, unless somebody needs it
+as an array, or it took a function that is worth keeping (an exponential, a division).
+
+Stored values, and sums over leading axes of values that are not, are the results of *groups*. A result joins an earlier
+group if they share a source and if all that it needs is there when that group runs; it is then read once for both.
+
+Elements are computed by the same functions and sums are taken in the same order, so no bit changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.operations.reductions import MEAN, SUM
+from minimeta.autodiff.operations.shaping import BROADCAST_TO
+from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample, rematerialize_rule
+
+_MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
+
+_AGAIN = 12  # operations that are cheap to repeat
+_MOST_SOURCES = 4
+
+#: Sums of fewer elements stay instructions of their own, and so do those that leave more numbers.
+_LONG, _WIDE = 4096, 256
+
+#: Functions that take much longer than moving an element.
+_SLOW = frozenset(
+    "divide power reciprocal sqrt exp expm1 log log1p sin cos tan tanh sigmoid softplus".split()  # noqa: SIM905
+)
+
+
+def _running(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values, line: tuple(line.run(values, evaluate))
+
+
+def _forms(*values: Any, line: StraightLine) -> tuple[Abstract, ...]:
+    known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+    return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
+
+
+#: A group: elementwise steps, then sums over leading axes; its results are some of the former and all of the latter.
+FUSED = Primitive("fused", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel))
+
+
+def fuse(line: StraightLine) -> StraightLine:
+    """Run elementwise steps of one shape together, and sums over their leading axes with them."""
+    return _Grouping(line).fused()
+
+
+@dataclass
+class _Group:
+    """Steps to run together, by their numbers."""
+
+    anchor: int
+    results: list[int] = field(default_factory=list)
+    steps: set[int] = field(default_factory=set)
+    operands: set[int] = field(default_factory=set)
+
+
+class _Grouping:
+    """The decisions for one line; values are numbered as in it."""
+
+    def __init__(self, line: StraightLine) -> None:
+        self.line = line
+        self.first = len(line.operands) + len(line.constants)
+        self.steps = dict(enumerate(line.steps, self.first))
+        self.readers: dict[int, list[int]] = {}
+        for number, step in self.steps.items():
+            for i in dict.fromkeys(step.operands):
+                self.readers.setdefault(i, []).append(number)
+        self.sums: set[int] = {number for number, step in self.steps.items() if self._is_sum(step)}
+        self.stored = {number for number in self.steps if self._is_elementwise(number) and self._is_needed(number)}
+        self.sources: dict[int, frozenset[int]] = {}
+        self.weight: dict[int, int] = {}
+        for number in self.steps:
+            if self._is_elementwise(number) or number in self.sums:
+                self._decide(number)
+        self.group: dict[int, _Group] = {}
+        for number in self.steps:
+            if number in self.stored or number in self.sums:
+                self._join(number)
+
+    # What a value is
+
+    def _is_elementwise(self, number: int) -> bool:
+        return number in self.steps and self.steps[number].primitive.elementwise
+
+    def _is_sum(self, step: Step) -> bool:
+        """Whether a step is a sum, or mean, over leading axes of a long elementwise value."""
+        if step.primitive not in (SUM, MEAN) or not self._is_elementwise(step.operands[0]):
+            return False
+        shape, axes = self.steps[step.operands[0]].shape.shape, step.params["axes"]
+        left = math.prod(shape[len(axes) :])
+        return bool(axes == tuple(range(len(axes))) and math.prod(shape) >= _LONG and 0 < left <= _WIDE)
+
+    def _is_needed(self, number: int) -> bool:
+        """Whether a value is needed as an array."""
+        return number in self.line.outputs or any(
+            not self._is_elementwise(reader) and reader not in self.sums for reader in self.readers.get(number, ())
+        )
+
+    def _is_repeated(self, number: int) -> bool:
+        """Whether a value is a smaller one, repeated by broadcasting: nothing long is read for it."""
+        if number in self.steps:
+            return self.steps[number].primitive is BROADCAST_TO
+        place = number - len(self.line.operands)
+        return place >= 0 and 0 in self.line.constants[place].strides
+
+    # What to store
+
+    def _decide(self, number: int) -> None:
+        """Which operands a value is computed from by reading them, and which are computed again."""
+        operands = [i for i in dict.fromkeys(self.steps[number].operands) if not self._is_repeated(i)]
+        shared = [i for i in operands if self._is_elementwise(i) and len(self.readers[i]) > 1]
+        sources = {i for i in operands if not self._is_elementwise(i)}
+        for i in operands:
+            if self._is_elementwise(i) and i not in shared:
+                sources |= {i} if i in self.stored else self.sources[i]
+        for i in shared:
+            extra = self.sources[i] - sources
+            cheap = self.weight[i] <= _AGAIN and len(extra) <= (0 if i in self.stored else 2)
+            if not cheap:
+                self.stored.add(i)
+            sources |= {i} if i in self.stored else self.sources[i]
+        weight = 1 + sum(self.weight[i] for i in operands if self._is_elementwise(i) and i not in self.stored)
+        if len(sources) > _MOST_SOURCES or weight > _MOST_OPERATIONS // 2:
+            # Too much for one pass: begin anew from the operands.
+            self.stored.update(i for i in operands if self._is_elementwise(i))
+            sources, weight = set(operands), 1
+        self.sources[number] = frozenset(sources)
+        self.weight[number] = weight + (_AGAIN if self.steps[number].primitive.name in _SLOW else 0)
+
+    # What to run together
+
+    def _needs(self, number: int) -> tuple[set[int], set[int]]:
+        """The steps that compute a result from what is stored, and the operands they take."""
+        steps, operands, open_ = set[int](), set[int](), [number]
+        while open_:
+            step = open_.pop()
+            if step in steps:
+                continue
+            steps.add(step)
+            for i in self.steps[step].operands:
+                if self._is_elementwise(i) and i not in self.stored:
+                    open_.append(i)
+                else:
+                    operands.add(i)
+        return steps, operands
+
+    def _moment(self, number: int) -> int:
+        """When a value is there: the step that computes it, or the first of its group; at the start is -1."""
+        while number in self.steps and self.steps[number].primitive is BROADCAST_TO:
+            number = self.steps[number].operands[0]
+        if number in self.group:
+            return self.group[number].anchor
+        return number if number in self.steps else -1
+
+    def _shape(self, number: int) -> Any:
+        """The shape of the elements that a result is computed from, and how many of its axes a sum leaves."""
+        step = self.steps[number]
+        return self.steps[step.operands[0]].shape.shape if number in self.sums else step.shape.shape
+
+    def _join(self, number: int) -> None:
+        """Put a result into an earlier group, or into one of its own."""
+        steps, operands = self._needs(number)
+        for group in reversed(list({id(group): group for group in self.group.values()}.values())[-8:]):
+            if self._fits(number, steps, operands, group):
+                group.steps |= steps
+                group.operands = (group.operands | operands) - set(group.results)
+                group.results.append(number)
+                self.group[number] = group
+                return
+        self.group[number] = _Group(number, [number], steps, operands)
+
+    def _fits(self, number: int, steps: set[int], operands: set[int], group: _Group) -> bool:
+        if self._shape(number) != self._shape(group.results[0]):
+            return False
+        sums = [result for result in (*group.results, number) if result in self.sums]
+        if len({len(self.steps[result].params["axes"]) for result in sums}) > 1:
+            return False
+        results = set(group.results)
+        if not any(i in results or (i in group.operands and not self._is_repeated(i)) for i in operands):
+            return False
+        if (
+            len(group.steps | steps) > _MOST_OPERATIONS
+            or len(group.operands | operands) > _MOST_OPERANDS
+            or len(group.results) == _MOST_RESULTS
+        ):
+            return False
+        return all(i in results or self._moment(i) < group.anchor for i in operands)
+
+    # The line of groups
+
+    def fused(self) -> StraightLine:
+        """The line with a step for each group, and in front of it what it needs."""
+        number = {i: i for i in range(self.first)}
+        steps: list[Step] = []
+
+        def emit(step: Step) -> int:
+            steps.append(step)
+            return self.first + len(steps) - 1
+
+        def place(value: int) -> None:
+            """Write down what computes a value, after what computes its operands."""
+            waiting = [value]
+            while waiting:
+                value = waiting[-1]
+                if value in number:
+                    waiting.pop()
+                    continue
+                group = self.group.get(value)
+                operands = self.steps[value].operands if group is None else sorted(group.operands)
+                missing = [i for i in operands if i not in number]
+                if missing:
+                    waiting += missing
+                    continue
+                if group is None:
+                    number[value] = emit(self.steps[value]._replace(operands=tuple(number[i] for i in operands)))
+                else:
+                    number.update(self._written(group, number, emit))
+
+        if all(len(group.steps) == 1 for group in self.group.values()):
+            return self.line
+        for value, step in self.steps.items():
+            if not step.primitive.elementwise or value in self.group:
+                place(value)
+        return StraightLine(
+            self.line.operands, self.line.constants, tuple(steps), tuple(number[i] for i in self.line.outputs)
+        )
+
+    def _written(self, group: _Group, number: dict[int, int], emit: Callable[[Step], int]) -> Iterable[tuple[int, int]]:
+        """A group's step, and the numbers of its results; a single operation stays what it is."""
+        if len(group.steps) == 1:
+            (value,) = group.results
+            step = self.steps[value]
+            return [(value, emit(step._replace(operands=tuple(number[i] for i in step.operands))))]
+        operands = sorted(group.operands)
+        # Sums last, as the kernel has them; in the order of the line each step comes after those it needs.
+        inside = sorted(group.steps, key=lambda i: (i in self.sums, i))
+        results = sorted(group.results, key=lambda i: (i in self.sums, i))
+        local = {value: i for i, value in enumerate((*operands, *inside))}
+        body = StraightLine(
+            tuple(self._form(i) for i in operands),
+            (),
+            tuple(self.steps[i]._replace(operands=tuple(local[j] for j in self.steps[i].operands)) for i in inside),
+            tuple(local[i] for i in results),
+        )
+        forms = tuple(self.steps[i].shape for i in results)
+        line = next((self.steps[i].line for i in results if self.steps[i].line), "")
+        node = emit(Step(FUSED, tuple(number[i] for i in operands), {"line": body}, forms, line))
+        return [
+            (value, emit(Step(PROJECT, (node,), {"place": i}, self.steps[value].shape, self.steps[value].line)))
+            for i, value in enumerate(results)
+        ]
+
+    @functools.cached_property
+    def _known(self) -> list[Any]:
+        constants = [Abstract(value.shape, value.dtype) for value in self.line.constants]
+        return [*self.line.operands, *constants, *(step.shape for step in self.line.steps)]
+
+    def _form(self, number: int) -> Any:
+        return self._known[number]

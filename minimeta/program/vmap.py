@@ -1,0 +1,284 @@
+"""vmap: a function of one task, run for every task of a batch.
+
+For ``x = (x_1, ..., x_n)`` along a leading axis and ``w`` that all tasks share,
+
+    stacked output    y = (f(x_1, w), ..., f(x_n, w))
+    summed output     y =  f(x_1, w) + ... + f(x_n, w)
+
+The function is written for one task, and traced for one; the program of its body then runs once for each index, on
+threads, with no Python there, each task with memory of its own that stays in the cache. Nothing in the body knows of
+the batch: weights that differ from task to task are plain matrices and not batches of them.
+
+One primitive holds both forms, and is closed under differentiation. For cotangents ``g`` of the outputs the body is run
+again, backwards, for each index:
+
+    cotangent of what is mapped    x_i:   J_x(x_i, w)^T g_i                         stacked
+    cotangent of what is shared    w:     J_w(x_1, w)^T g_1 + J_w(x_2, w)^T g_2 + ...   summed
+
+A sum is taken over groups of neighbouring tasks, inside each in order and then over the groups in order: sixteen of
+them at most, whatever the number of threads, so that threads have work, nothing is stacked, and no bit changes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.derivatives import Function, settle, transformation
+from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
+from minimeta.autodiff.operations import add, moveaxis, stack
+from minimeta.autodiff.primitive import Primitive, apply, constant
+from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
+from minimeta.errors import ConfigurationError, DtypeError, ShapeError
+from minimeta.program.executor import Executable, group_size
+
+
+@transformation
+def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, *, enabled: bool = True) -> Function:
+    """A function of one task, turned into a function of a batch of them.
+
+    Parameters
+    ----------
+    function
+        A pure function of trees of arrays to a tree of arrays. What it takes by closure is shared by all tasks. It is
+        traced at every call, for one task, on shapes alone; :func:`minimeta.compile` the result to trace it once.
+    in_axes
+        The axis of the tasks in each argument: 0, another axis, or None where all tasks share the argument. One for all
+        arguments, or a tuple with one for each, which may be a tree of them like the argument.
+    out_axes
+        0 where the results are stacked along a new leading axis; ``"sum"`` where they are added up, in a fixed order
+        and without being stacked. One for all outputs, or a tree of them like the output.
+    enabled
+        With False the function itself runs, once for each task, one after another: to look inside it, or where it needs
+        values. The bits are the same.
+
+    Returns
+    -------
+    callable
+        Of the batched arguments, to the stacked or summed outputs. It can be differentiated to any order, nested, and
+        called inside any other transformation. The tasks run in parallel (:func:`minimeta.set_num_threads`), and the
+        number of threads changes no bit.
+
+    Raises
+    ------
+    ShapeError
+        Nothing is mapped, an argument lacks the axis, or two have axes of different lengths.
+    TracingError
+        The function needs a value (a truth value, a float, a numpy array).
+    DtypeError
+        A sum over outputs that are not floats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w, x = np.ones(2), np.arange(6.0).reshape(3, 2)
+    >>> vmap(lambda w, x: sum(w * x), in_axes=(None, 0))(w, x)
+    array([1., 5., 9.])
+    >>> vmap(lambda w, x: w * x, in_axes=(None, 0), out_axes="sum")(w, x)
+    array([6., 9.])
+    """
+
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def transformed(*arguments: Any) -> Any:
+        leaves, structure = tree.flatten(arguments)
+        axes = tree.spread(in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments), structure)
+        names = tree.paths(arguments)
+        operands = [_leading(*given) for given in zip(leaves, axes, names, strict=True)]
+        mapped = tuple(axis is not None for axis in axes)
+        count = _count(operands, mapped, names)
+
+        def body(*values: Any) -> tuple[list[Any], tree.Structure]:
+            return tree.flatten(function(*tree.unflatten(structure, values)))
+
+        if enabled or count == 0:
+            line, free, form = _traced(body, operands, mapped)
+            results = _mapped(line, (*operands, *free), mapped, _summed(out_axes, form), count)
+        else:
+            tasks = [body(*_task(leaves, operands, mapped, task)) for task in range(count)]
+            form = tasks[0][1]
+            columns = zip(*(outputs for outputs, _ in tasks), strict=True)
+            results = [
+                _sum_of_groups(column, add) if is_sum else stack(column)
+                for column, is_sum in zip(columns, _summed(out_axes, form), strict=True)
+            ]
+        return tree.unflatten(form, [settle(y) for y in results])
+
+    return transformed
+
+
+def _leading(x: Any, axis: Any, name: str) -> Any:
+    """An operand whose tasks lie along the first axis."""
+    x = x if type(x) is Array else constant(x, private=True)
+    if axis is None:
+        return x
+    if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"vmap: in_axes has {axis!r} for argument {name!r} of shape {x.shape}, which has no such axis")
+    return x if axis % x.ndim == 0 else moveaxis(x, axis, 0)
+
+
+def _count(operands: Sequence[Any], mapped: Sequence[bool], names: Sequence[str]) -> int:
+    """How many tasks there are."""
+    counts = {name: x.shape[0] for x, name, is_mapped in zip(operands, names, mapped, strict=True) if is_mapped}
+    if not counts:
+        raise ShapeError("vmap: in_axes maps no array, so there is no number of tasks; give an argument an axis")
+    if len(set(counts.values())) > 1:
+        first, *others = counts
+        other = next(name for name in others if counts[name] != counts[first])
+        raise ShapeError(
+            f"vmap: argument {first!r} has {counts[first]} tasks, and {other!r} {counts[other]}; where all tasks share "
+            "an argument its in_axes is None"
+        )
+    return int(next(iter(counts.values())))
+
+
+def _summed(out_axes: Any, form: tree.Structure) -> tuple[bool, ...]:
+    """Which leaves of the output are sums."""
+    ways = tree.spread(out_axes, form)
+    if unknown := [way for way in ways if way not in (0, "sum")]:
+        raise ConfigurationError(f"vmap: out_axes={unknown[0]!r} is neither 0 nor 'sum'")
+    return tuple(way == "sum" for way in ways)
+
+
+def _task(leaves: Sequence[Any], operands: Sequence[Any], mapped: Sequence[bool], task: int) -> list[Any]:
+    """What one task is given, where the function itself runs: parts of numpy arrays are numpy arrays."""
+    return [
+        leaf if not is_mapped else x[task] if type(leaf) is Array else x.value[task]
+        for leaf, x, is_mapped in zip(leaves, operands, mapped, strict=True)
+    ]
+
+
+def _traced(
+    body: Callable[..., tuple[list[Any], Any]], operands: Sequence[Array], mapped: Sequence[bool]
+) -> tuple[StraightLine, list[Array], Any]:
+    """A body's straight line for one task; the Arrays it takes by closure, its last operands; what else it returned."""
+    trace = Trace()
+    forms = [
+        Array(Abstract(x.shape[1:] if is_mapped else x.shape, x.dtype), x.weak, trace, next(moments))
+        for x, is_mapped in zip(operands, mapped, strict=True)
+    ]
+    try:
+        outputs, other = body(*forms)
+    finally:
+        trace.open = False
+    free = free_variables(forms, outputs)
+    return linearise([*forms, *free], outputs), free, other
+
+
+def _mapped(
+    line: StraightLine, operands: Sequence[Any], mapped: tuple[bool, ...], summed: tuple[bool, ...], count: int
+) -> list[Any]:
+    """A body run for every task; operands beyond those of ``mapped`` are shared."""
+    mapped += (False,) * (len(operands) - len(mapped))
+    node = apply(VMAP, *operands, line=line, mapped=mapped, summed=summed, count=count)
+    return [apply(PROJECT, node, place=i) for i in range(len(summed))] if type(node) is Array else list(node)
+
+
+def _rule(
+    cotangents: Sequence[Any],
+    node: Array,
+    *operands: Array,
+    line: StraightLine,
+    mapped: tuple[bool, ...],
+    summed: tuple[bool, ...],
+    count: int,
+) -> list[Any]:
+    """The body computed again, and walked backwards, for every task."""
+    wanted = [i for i, x in enumerate(operands) if x.dtype.kind == "f" and x.trace is not None]
+    given = [j for j, g in enumerate(cotangents) if g is not None]
+
+    def body(*values: Any) -> tuple[list[Any], list[int]]:
+        inputs, cotangents_here = values[: len(operands)], dict(zip(given, values[len(operands) :], strict=True))
+
+        def forward(*chosen: Any) -> list[Any]:
+            replaced = dict(zip(wanted, chosen, strict=True))
+            return line.run([replaced.get(i, x) for i, x in enumerate(inputs)])
+
+        chosen = [inputs[i] for i in wanted]
+        recording = record(forward, chosen, tree.flatten(tuple(chosen))[1])
+        found = backward(recording, recording.output, [cotangents_here.get(j) for j in range(len(summed))])
+        return [g for g in found if g is not None], [i for i, g in zip(wanted, found, strict=True) if g is not None]
+
+    everything = [*operands, *(cotangents[j] for j in given)]
+    mapped += tuple(not summed[j] for j in given)
+    backwards, free, reached = _traced(body, everything, mapped)
+    answers = _mapped(backwards, (*everything, *free), mapped, tuple(not mapped[i] for i in reached), count)
+    found = dict(zip(reached, answers, strict=True))
+    return [found.get(i) for i in range(len(operands))]
+
+
+# What the primitive is
+
+
+def _forms(
+    *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int
+) -> tuple[Abstract, ...]:
+    for x, form, is_mapped in zip(values, line.operands, mapped, strict=True):
+        if (x.shape, x.dtype) != ((count, *form.shape) if is_mapped else form.shape, form.dtype):
+            raise ShapeError(f"vmap: a body of {form!r} for each of {count} tasks does not take {x!r}")
+    results = _results(line, summed, count)
+    for form, is_sum in zip(results, summed, strict=True):
+        if is_sum and form.dtype.kind != "f":
+            raise DtypeError(f"vmap: out_axes='sum' of an output of dtype {form.dtype.name}; only floats are added up")
+    return results
+
+
+def _results(line: StraightLine, summed: Sequence[bool], count: int) -> tuple[Abstract, ...]:
+    known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+    return tuple(
+        Abstract(known[i].shape if is_sum else (count, *known[i].shape), known[i].dtype)
+        for i, is_sum in zip(line.outputs, summed, strict=True)
+    )
+
+
+def _one_by_one(
+    evaluate: Callable[..., Any],
+    *values: Any,
+    line: StraightLine,
+    mapped: Sequence[bool],
+    summed: Sequence[bool],
+    count: int,
+) -> tuple[Any, ...]:
+    """The tasks one after another, and their sums by groups: the specification."""
+    tasks = [
+        line.run([x[task] if is_mapped else x for x, is_mapped in zip(values, mapped, strict=True)], evaluate)
+        for task in range(count)
+    ]
+    results = []
+    for j, form in enumerate(_results(line, summed, count)):
+        column = [np.asarray(task[j]) for task in tasks]
+        if not column:
+            results.append(np.zeros(form.shape, form.dtype))
+        elif summed[j]:
+            results.append(_sum_of_groups(column, np.add))
+        else:
+            results.append(np.stack(column))
+    return tuple(results)
+
+
+def _sum_of_groups(values: Sequence[Any], add: Callable[..., Any]) -> Any:
+    size = group_size(len(values))
+    groups = [functools.reduce(add, values[first : first + size]) for first in range(0, len(values), size)]
+    return functools.reduce(add, groups)
+
+
+def _kernel(*values: Any, **params: Any) -> tuple[Any, ...]:
+    if Abstract in map(type, values):
+        raise TypeError("a kernel computes with values")
+    forms = _forms(*values, **params)
+    operands = tuple(Abstract(x.shape, x.dtype) for x in values)
+    first = len(operands) + 1
+    picks = [Step(PROJECT, (len(operands),), {"place": j}, form, "") for j, form in enumerate(forms)]
+    steps = (Step(VMAP, tuple(range(len(operands))), params, forms, ""), *picks)
+    executable = Executable(StraightLine(operands, (), steps, tuple(range(first, first + len(forms)))))
+    if not executable.native:
+        return _one_by_one(by_kernel, *values, **params)
+    return tuple(executable.run([np.asarray(x, order="C") for x in values]))
+
+
+# Not in the registry, as the other regions: what it computes is made of registered primitives.
+VMAP = Primitive("vmap", _forms, functools.partial(_one_by_one, by_reference), _rule, no_sample, _kernel)

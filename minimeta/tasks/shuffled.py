@@ -1,0 +1,34 @@
+"""Tasks whose support examples come in random order.
+
+A few-shot task lists its support set class by class. A learner that takes it whole does not mind; one that cuts it into
+mini-batches (:class:`minimeta.learners.Reptile`) would see one class at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minimeta.tasks.task import Examples, Task, TaskDistribution
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """The tasks of another distribution, the examples of each support set in a random order of its own.
+
+    Attributes
+    ----------
+    tasks
+        Where they come from.
+    """
+
+    tasks: TaskDistribution
+
+    def sample(self, rng: np.random.Generator, count: int) -> Task:
+        """Draw the tasks that `tasks` would draw, and then the orders."""
+        batch = self.tasks.sample(rng, count)
+        inputs, targets = batch.support.inputs, batch.support.targets
+        order = rng.permuted(np.tile(np.arange(inputs.shape[1]), (count, 1)), axis=1)
+        each = np.arange(count)[:, np.newaxis]
+        return Task(Examples(inputs[each, order], targets[each, order]), batch.query)

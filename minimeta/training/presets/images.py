@@ -1,0 +1,110 @@
+"""Few-shot classification of small images: the settings that Omniglot and strokes share."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.nn import Model, accuracy, conv4, cross_entropy, mlp
+from minimeta.tasks import FewShot, Split, with_rotations
+from minimeta.training.configuration import require, setting
+from minimeta.training.presets.experiment import EvaluationSettings, Preset, Problem
+
+
+@dataclass(frozen=True)
+class ImageEvaluationSettings(EvaluationSettings):
+    """How the result is measured on images.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is out of range.
+    """
+
+    rotations: bool = setting(True, code="MAML: test classes are turned too; Reptile: they are not")
+    """Whether test classes are turned by random multiples of 90 degrees."""
+
+
+@dataclass(frozen=True)
+class ImageSettings(Preset):
+    """Tasks of images, and the network of either kind that learns them."""
+
+    evaluation: ImageEvaluationSettings
+    """How the result is measured."""
+    ways: int = setting(5, paper="5", code="5")
+    """Classes per task."""
+    shots: int = setting(1, paper="1", code="1")
+    """Support images per class of a training task."""
+    queries: int = setting(1, code="as many as shots")
+    """Query images per class of a training task."""
+    rotations: bool = setting(True, paper="multiples of 90 degrees", code="drawn per class and task")
+    """Whether training classes are turned by multiples of 90 degrees."""
+    fixed_turns: bool = setting(False, code="False")
+    """Whether a turn makes a class of its own, once and for all, or is drawn anew for each class of each task."""
+    network: Literal["mlp", "conv4"] = setting("mlp", paper="both", code="conv4; mlp with --conv=False")
+    """Dense layers on pixels, or four convolutions of stride 2."""
+    hidden: tuple[int, ...] = setting((256, 128, 64, 64), paper="256 128 64 64", code="256 128 64 64")
+    """Widths of the hidden layers of mlp, each followed by batch normalisation on current statistics and ReLU."""
+    filters: int = setting(64, paper="64", code="64")
+    """Filters of each convolution of conv4, followed by the same."""
+    readout: Literal["mean", "flatten"] = setting("mean", code="mean")
+    """What the last layer of conv4 sees of the pixels left: their mean, or all of them."""
+    scale: bool = setting(False, code="False")
+    """Whether batch normalisation in conv4 has a factor beside the offset."""
+    initialiser: Literal["released", "he", "glorot", "truncated_normal"] = setting(
+        "released", code="mlp: truncated normal, standard deviation 0.01; conv4: Glorot, normal in the last layer"
+    )
+    """Distribution of the initial weights; `released` is truncated_normal for mlp and glorot for conv4."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, names="ways", at_least=2)
+        require(self, names="shots queries hidden filters", at_least=1)
+
+    @property
+    def run_name(self) -> str:
+        """Names the default run folder."""
+        return self.task if self.network == "mlp" else f"{self.task}-{self.network}"
+
+    def model(self) -> Model:
+        """Build the network."""
+        drawn: dict[str, str] = {"mlp": "truncated_normal", "conv4": "glorot"}
+        initialiser = drawn[self.network] if self.initialiser == "released" else self.initialiser
+        if self.network == "mlp":
+            return mlp((28 * 28, *self.hidden, self.ways), initialiser=initialiser, batch_norm=True)
+        return conv4(
+            (28, 28, 1),
+            self.ways,
+            filters=self.filters,
+            readout=self.readout,
+            scale=self.scale,
+            initialiser=initialiser,
+        )
+
+    @abstractmethod
+    def images(self, data: str | os.PathLike[str] | None) -> Split[NDArray[np.uint8]]:
+        """Read or draw the characters."""
+
+    def problem(self, data: str | os.PathLike[str] | None) -> Problem:
+        """Build tasks of the characters, and the network."""
+        training, _, testing = self.images(data)
+        if self.rotations and self.fixed_turns:
+            training = with_rotations(training)
+        turned = self.rotations and not self.fixed_turns
+        flat, measured = self.network == "mlp", self.evaluation
+        return Problem(
+            self.model(),
+            last_layer=str(len(self.hidden)) if flat else "4",
+            loss=cross_entropy,
+            metrics={"accuracy": accuracy},
+            training_tasks=FewShot(training, self.ways, self.shots, self.queries, turned, flat),
+            evaluation_tasks=FewShot(testing, self.ways, measured.shots, measured.queries, measured.rotations, flat),
+            metric=accuracy,
+            metric_name="accuracy",
+            ways=self.ways,
+        )

@@ -1,0 +1,69 @@
+"""minimeta compare: what runs have reached, in one table; and what is no finished run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from minimeta.cli import main
+
+RUN = [
+    "--hidden",
+    "4",
+    "--meta-batch",
+    "2",
+    "--iterations",
+    "2",
+    "--evaluation.tasks",
+    "4",
+    "--evaluation.queries",
+    "3",
+]
+
+
+def test_one_row_for_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(tmp_path / learner) for learner in ("maml", "fomaml")]
+    for learner, folder in zip(("maml", "fomaml"), folders, strict=True):
+        assert main(["train", learner, "sinusoid", "--out", folder, *RUN]) == 0
+    capsys.readouterr()
+
+    assert main(["compare", *folders]) == 0
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert "iterations" in head and len(rows) == 2
+    for row, learner, folder in zip(rows, ("maml", "fomaml"), folders, strict=True):
+        results = json.loads((Path(folder) / "results.json").read_text())
+        assert row.startswith(f"| `{learner} sinusoid`, seed 0, 5-shot | 2 | ")
+        for step in (0, 1, 3, 5, 10):
+            assert f"{step}: {results['mean'][step]:.3f} ± {results['interval'][step]:.3f}" in row
+
+    assert main(["compare", *folders, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [run["learner"] for run in found["runs"]] == ["maml", "fomaml"]
+    assert all(run["seconds"] > 0 for run in found["runs"])
+
+
+def test_diverged_tasks_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    assert main(["train", "maml", "sinusoid", "--out", str(folder), *RUN]) == 0
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps({**results, "diverged": 3}))
+    capsys.readouterr()
+    assert main(["compare", str(folder)]) == 0
+    assert "3 of 4 tasks diverged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"), [([], "there is no run in"), (["configuration.toml"], "is not finished")]
+)
+def test_what_is_no_finished_run_is_named(
+    files: list[str], problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    assert main(["compare", str(tmp_path)]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_no_runs_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare"]) == 2
+    assert "minimeta compare runs/*" in capsys.readouterr().err

@@ -1,0 +1,171 @@
+"""fuse: the bits of the instructions one by one, whatever the layout of operands; and few stored values."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+from traced_functions import images
+
+import minimeta as mm
+from minimeta.kernels import native
+from minimeta.program import PASSES, Program, interpret, optimise, trace
+from minimeta.program.executor import Executable
+from minimeta.program.fuse import fuse
+
+Function = Callable[..., Any]
+
+SHAPES = [(3,), (7, 40), (1030,), (33, 5, 40), (2, 70, 64), (5, 14, 14, 64), (2100, 3), (70, 1, 65)]
+UNFUSED = tuple(name for name in PASSES if name != "fuse")
+
+ONE: list[Function] = [mm.relu, mm.square, mm.negative, mm.exp, mm.tanh, mm.sqrt, mm.reciprocal, mm.absolute]
+TWO: list[Function] = [
+    lambda a, b: a + b,
+    lambda a, b: a - b,
+    lambda a, b: a * b,
+    lambda a, b: a / b,
+    lambda a, b: mm.where(a > b, a, b),
+    lambda a, b: mm.where((a <= b) | (a == b), 0.5, b),
+    mm.maximum,
+]
+
+
+def fused_steps(program: Program) -> list[Any]:
+    return [step for step in program.line.steps if step.primitive.name == "fused"]
+
+
+def run(program: Program, leaves: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
+    before = mm.get_num_threads()
+    try:
+        mm.set_num_threads(threads)
+        return [y.tobytes() for y in Executable(program.line, poison=True).run(leaves)]
+    finally:
+        mm.set_num_threads(before)
+
+
+@st.composite
+def elementwise(draw: st.DrawFn) -> tuple[Function, list[NDArray[Any]]]:
+    """Random operations on arrays of one shape and on smaller ones that are broadcast, with sums along the way."""
+    shape = draw(
+        st.sampled_from([(3,), (7, 40), (1030,), (33, 5, 40), (2, 70, 64), (5, 14, 14, 64), (2100, 3), (70, 1, 65)])
+    )
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    arrays = [rng.normal(size=shape).astype(dtype) for _ in range(2)]
+    for _ in range(draw(st.integers(0, 3))):
+        keep = draw(st.lists(st.booleans(), min_size=len(shape), max_size=len(shape)))
+        small = tuple(side if kept else 1 for side, kept in zip(shape, keep, strict=True))
+        arrays.append(rng.normal(size=small[draw(st.integers(0, len(small))) :]).astype(dtype))
+    steps = draw(
+        st.lists(
+            st.tuples(st.integers(0, len(ONE) + len(TWO) - 1), st.integers(0, 30), st.integers(0, 30)),
+            min_size=1,
+            max_size=14,
+        )
+    )
+    transposed = draw(st.booleans())
+    axes = draw(st.integers(1, len(shape)))
+
+    def function(*arguments: Any) -> list[Any]:
+        values = list(arguments)
+        if transposed:
+            values[1] = mm.transpose(mm.transpose(values[1]) * 1.5)
+        long = [values[0]]
+        for which, i, j in steps:
+            a, b = long[i % len(long)], (long + values)[j % (len(long) + len(values))]
+            long.append(ONE[which](a) if which < len(ONE) else TWO[which - len(ONE)](a, b))
+        last = long[-1]
+        total = mm.sum(last * long[len(long) // 2], tuple(range(axes)))
+        return [last, total, mm.mean(mm.square(last - total), tuple(range(axes)), keepdims=True), long[len(long) // 2]]
+
+    return function, arrays
+
+
+@given(elementwise())
+def test_the_bits_are_those_of_single_instructions(drawn: tuple[Function, list[NDArray[Any]]]) -> None:
+    function, arrays = drawn
+    traced = trace(function, *arrays)
+    program = optimise(traced)
+    program.check()
+    expected = run(optimise(traced, UNFUSED), arrays)
+    assert run(program, arrays) == expected
+    assert run(program, arrays, threads=7) == expected
+
+
+@given(elementwise())
+@share(0.2)
+def test_fused_programs_interpret_and_print_as_numpy(drawn: tuple[Function, list[NDArray[Any]]]) -> None:
+    function, arrays = drawn
+    traced = trace(function, *arrays)
+    program = optimise(traced)
+    scope: dict[str, Any] = {}
+    exec(program.to_python(), scope)
+    with np.errstate(all="ignore"):
+        written = scope["program"](*arrays)
+        for y, other, wanted in zip(interpret(program, *arrays), written, interpret(traced, *arrays), strict=True):
+            assert_array_equal(y, wanted)
+            assert_array_equal(other, wanted)
+
+
+def normalised(x: Any, offset: Any) -> Any:
+    deviation = x - mm.mean(x, (0, 1, 2), keepdims=True)
+    return mm.relu(deviation / mm.sqrt(mm.mean(mm.square(deviation), (0, 1, 2), keepdims=True) + 1e-3) + offset)
+
+
+def test_what_is_cheap_is_computed_again_and_not_stored() -> None:
+    """The deviation serves the variance and the result: neither a mean of squares nor a second array is written."""
+    x, offset = np.zeros((5, 14, 14, 64), np.float32), np.zeros(64, np.float32)
+    program = optimise(trace(normalised, x, offset))
+    long = [step for step in fused_steps(program) if step.params["line"].operands[0].shape == x.shape]
+    assert [[form.shape for form in step.shape] for step in long] == [[(1, 1, 1, 64)], [x.shape]]
+
+
+def test_a_meta_gradient_stores_fewer_long_values() -> None:
+    traced = images()
+    program = trace(traced.function, *traced.arguments)
+
+    def stored(program: Program) -> int:
+        forms = [form for step in program.line.steps for form in (step.shape if type(step.shape) is tuple else [])]
+        singles = [step.shape for step in program.line.steps if step.primitive.elementwise]
+        return sum(form.shape == (2, 8, 8, 3) for form in forms + singles)
+
+    assert stored(optimise(program)) < stored(optimise(program, UNFUSED)) / 2
+
+
+def test_one_operation_stays_an_instruction() -> None:
+    line = trace(lambda x: mm.sum(mm.exp(x)), np.ones(3)).line
+    assert fuse(line) is line
+
+
+def test_a_result_may_be_an_operand_of_its_group() -> None:
+    x = np.linspace(-1, 1, 9000).reshape(-1, 9).astype(np.float32)
+
+    def function(x: Any) -> Any:
+        y = mm.exp(x)
+        return [y, y * 2.0 + x, mm.sum(y * x, 0), mm.transpose(y)]
+
+    program = optimise(trace(function, x))
+    assert len(fused_steps(program)) == 1
+    assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels")
+def test_wrong_groups_are_refused() -> None:
+    assert native
+    builder = native.Builder(True, False)
+    x, y = builder.add_operand("float32", (4, 300)), builder.add_operand("float32", (4, 3))
+    with pytest.raises(ValueError, match="must have equal shapes"):
+        builder.add_fused((x, y), (("add", (0, 1)),), (2,), ())
+    with pytest.raises(ValueError, match="no elementwise kernel named sum"):
+        builder.add_fused((x,), (("sum", (0,)),), (1,), ())
+    with pytest.raises(ValueError, match="number of operands"):
+        builder.add_fused((x,), (("add", (0,)),), (1,), ())
+    with pytest.raises(ValueError, match="256 elements at most"):
+        builder.add_fused((x,), (("exp", (0,)),), (), ((1, 1, False, False),))
+    with pytest.raises(ValueError, match="at least one operand"):
+        builder.add_fused((), (), (), ())
