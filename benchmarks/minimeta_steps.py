@@ -27,42 +27,38 @@ class MinimetaStep:
 
     def __init__(self, workload: Workload, parameters: Any, tasks: Tasks) -> None:
         mm.set_num_threads(THREADS)
-        self._workload, learner = workload, learner_of(workload)
-        optimiser = (
-            sgd(REPTILE_RATE) if workload.learner == "reptile" else adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON)
-        )
+        self._workload = workload
+        self._batch = batch_of(workload, tasks)
+        learner = learner_of(workload)
+        adaptive = workload.learner != "reptile"
+        optimiser = adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON) if adaptive else sgd(REPTILE_RATE)
+        self._step = make_step(learner, optimiser)
         # An optimiser that moves nothing and remembers the gradient.
         self._gradient = make_step(learner, Optimiser(lambda p: p, lambda gradient, _, p: (p, gradient)))
-        self._step = make_step(learner, optimiser)
-        self._batch = batch_of(workload, tasks)
-        self._parameters = meta_parameters_of(workload, parameters)
-        self._state = optimiser.init(self._parameters)
+        self.parameters = meta_parameters(workload, parameters)
+        self._state = optimiser.init(self.parameters)
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
-        given = meta_parameters_of(self._workload, parameters)
-        _, gradient, report = self._gradient(given, given, batch_of(self._workload, tasks))
-        return float(report.losses.mean()), gradient["initial"] if self._workload.learner == "reptile" else gradient
+        start = meta_parameters(self._workload, parameters)
+        _, gradient, report = self._gradient(start, start, batch_of(self._workload, tasks))
+        return float(report.losses.mean()), gradient
 
     def step(self) -> None:
-        self._parameters, self._state, _ = self._step(self._parameters, self._state, self._batch)
+        self.parameters, self._state, _ = self._step(self.parameters, self._state, self._batch)
 
     def profile(self) -> str:
         """Where the time of a step goes."""
-        return str(self._step.profile(self._parameters, self._state, self._batch))  # type: ignore[attr-defined]
+        return str(self._step.profile(self.parameters, self._state, self._batch))  # type: ignore[attr-defined]
 
 
 def learner_of(workload: Workload) -> MetaLearner:
     model, loss = model_of(workload), nn.cross_entropy if workload.classifies else nn.mean_squared_error
+    steps, rate = workload.inner_steps, workload.inner_learning_rate
     if workload.learner == "reptile":
-        batch_size = workload.support // workload.inner_steps
-        return Reptile(model, loss, sgd(workload.inner_learning_rate), workload.inner_steps, batch_size)
+        return Reptile(model, loss, sgd(rate), steps, batch_size=workload.support // steps, shared_state=False)
     if workload.learner == "lstm":
-        return MetaLSTM(model, loss, workload.inner_steps, workload.order, HIDDEN)
-    return MAML(model, loss, workload.inner_learning_rate, workload.inner_steps, workload.order)
-
-
-def meta_parameters_of(workload: Workload, parameters: Any) -> Any:
-    return {"initial": parameters, "inner_state": ()} if workload.learner == "reptile" else parameters
+        return MetaLSTM(model, loss, steps, workload.order, HIDDEN)
+    return MAML(model, loss, rate, steps, workload.order)
 
 
 def model_of(workload: Workload) -> nn.Model:
@@ -74,10 +70,15 @@ def model_of(workload: Workload) -> nn.Model:
     )
 
 
+def meta_parameters(workload: Workload, parameters: Any) -> Any:
+    """The learner's; those of Reptile have a place for what its inner optimiser remembers, here nothing."""
+    return {"initial": parameters, "inner_state": ()} if workload.learner == "reptile" else parameters
+
+
 def batch_of(workload: Workload, tasks: Tasks) -> Task:
-    support = tasks.support_inputs, tasks.support_targets
+    support = Examples(tasks.support_inputs, tasks.support_targets)
     if workload.learner == "reptile":
-        # Examples where Reptile's own order puts them back into that of the other libraries.
+        # Mini-batches are cut from an order of the learner's own, in which the workload's examples are to be found.
         places = np.argsort(order(workload.support, workload.support))
-        support = tasks.support_inputs[:, places], tasks.support_targets[:, places]
-    return Task(Examples(*support), Examples(tasks.query_inputs, tasks.query_targets))
+        support = Examples(support.inputs[:, places], support.targets[:, places])
+    return Task(support, Examples(tasks.query_inputs, tasks.query_targets))
