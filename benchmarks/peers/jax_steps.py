@@ -240,8 +240,8 @@ def reptile(workload: Workload, loss: Loss) -> Gradient:
     return displacement
 
 
-def lstm(workload: Workload, loss: Loss, unrolled: bool = True) -> Gradient:
-    """Coordinates are columns, so that gates are whole rows."""
+def lstm(workload: Workload, loss: Loss, unrolled: bool = False, axis: int = 0) -> Gradient:
+    """The update is written for one coordinate; in the state of all of them, coordinates are along `axis`."""
 
     def query_loss(parameters: Any, task: Tasks) -> Any:
         theta, unravel = ravel_pytree(parameters["initial"])
@@ -252,21 +252,25 @@ def lstm(workload: Workload, loss: Loss, unrolled: bool = True) -> Gradient:
             return loss(unravel(theta), task.support_inputs, task.support_targets)
 
         def update(state: Any, _: None) -> Any:
-            theta, hidden, cell, before = state
-            value, gradient = jax.value_and_grad(support_loss)(lax.stop_gradient(theta))
+            value, gradient = jax.value_and_grad(support_loss)(lax.stop_gradient(state[0]))
             shared = of_loss @ preprocessed(value) + layer["bias"]
-            seen = of_gradient @ preprocessed(gradient) + of_hidden @ hidden + shared[:, None]
-            enter, keep, leave, candidate = jnp.split(seen, 4)
-            cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
-            hidden = jax.nn.sigmoid(leave) * jnp.tanh(cell)
-            weight = gates["weight"]
-            before = weight[:, :HIDDEN] @ hidden + weight[:, -2:-1] * theta + weight[:, -1:] * before
-            before = before + gates["bias"][:, None]
-            forget, write = jax.nn.sigmoid(before)
-            return (forget * theta - write * gradient, hidden, cell, before), None
 
-        nothing = jnp.zeros((HIDDEN, theta.size))
-        state = (theta, nothing, nothing, jnp.zeros((2, theta.size)))
+            def of_coordinate(theta: Any, hidden: Any, cell: Any, before: Any, gradient: Any) -> Any:
+                seen = of_gradient @ preprocessed(gradient) + of_hidden @ hidden + shared
+                enter, keep, leave, candidate = jnp.split(seen, 4)
+                cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
+                hidden = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+                of_h, of_theta, of_before = jnp.split(gates["weight"], (HIDDEN, HIDDEN + 1), 1)
+                before = of_h @ hidden + of_theta[:, 0] * theta + of_before[:, 0] * before + gates["bias"]
+                forget, write = jax.nn.sigmoid(before)
+                return forget * theta - write * gradient, hidden, cell, before
+
+            axes = (0, axis, axis, axis)
+            return jax.vmap(of_coordinate, (*axes, 0), axes)(*state, gradient), None
+
+        sizes: tuple[tuple[int, ...], ...] = ((), (HIDDEN,), (HIDDEN,), (2,))
+        start = [jnp.zeros((theta.size, *size) if axis == 0 else (*size, theta.size)) for size in sizes]
+        state: Any = (theta, *start[1:])
         if unrolled:
             for _ in range(workload.inner_steps):
                 state, _ = update(state, None)

@@ -189,7 +189,11 @@ class StraightLine(NamedTuple):
         try:
             for step in self.steps:
                 context.origin = (step.line, step.backward) if step.line else origin
-                values.append(evaluate(step.primitive, *[values[i] for i in step.operands], **step.params))
+                inputs = [values[i] for i in step.operands]
+                if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
+                    values.append(inputs[0][step.params["place"]])
+                else:
+                    values.append(evaluate(step.primitive, *inputs, **step.params))
         finally:
             context.origin = origin
         return [values[i] for i in self.outputs]

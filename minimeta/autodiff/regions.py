@@ -84,7 +84,7 @@ def rematerialize(function: Function) -> Function:
 
     @functools.wraps(function)
     def transformed(*arguments: Any) -> Any:
-        return _region(_REMATERIALIZE, function, arguments)
+        return _region(REMATERIALIZE, function, arguments)
 
     return transformed
 
@@ -189,7 +189,7 @@ def no_sample(draw: Any) -> Any:
 
 
 # Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
-_REMATERIALIZE = Primitive(
+REMATERIALIZE = Primitive(
     "rematerialize", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel)
 )
 _CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, no_sample, _running(by_kernel))

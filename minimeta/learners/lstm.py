@@ -242,14 +242,15 @@ class MetaLSTM:
         if count <= BLOCK:
             return self._cell(meta_parameters, theta, loss, gradient, state)
         blocks = -(-count // BLOCK)
+        size = -(-count // blocks)
 
         def cut(row: Any) -> Any:
-            return reshape(pad(row, ((0, 0), (0, blocks * BLOCK - count))), (blocks, 1, BLOCK))
+            return reshape(pad(row, ((0, 0), (0, blocks * size - count))), (blocks, 1, size))
 
         weights = {name: meta_parameters[name] for name in ("layer", "gates")}
         axes = (None, 0, None, 0, None if state is None else 0)
         theta, state = vmap(self._cell, axes)(weights, cut(theta), loss, cut(gradient), state)
-        return reshape(theta, (1, blocks * BLOCK))[:, :count], state
+        return reshape(theta, (1, blocks * size))[:, :count], state
 
     def _cell(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
         h, c = self._layer(meta_parameters["layer"], loss, gradient, state)

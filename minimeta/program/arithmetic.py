@@ -4,7 +4,7 @@
     convolution, and its transposes       2 for each image, place, tap of the window, channel read and channel written
     elementwise function                  1 for each element of the result
     reduction, softmax, scattered sum     1 for each element that is read
-    maximum or sum of windows             1 for each cell of each window
+    pooling                               1 for each cell of each window
     movement, conversion                  0
 
 A fused multiply-add is two operations, and a function counts as one whatever it takes to compute: the usual way to
@@ -66,6 +66,8 @@ _COUNTS: dict[str, Callable[..., int]] = {
     "sum_pool": lambda y, x, window, **_: _size(y) * math.prod(window),
     "sum_pool_input": lambda x, y, window, **_: _size(y) * math.prod(window),
     "max_cell": lambda y, x, window, **_: _size(y) * math.prod(window),
-    **dict.fromkeys(("sum", "mean", "max", "min", "argmax", "variance", "norm"), _read),
-    **dict.fromkeys(("logsumexp", "softmax", "log_softmax", "scatter_add", "pool_put"), _read),
+    **dict.fromkeys(
+        ("sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax", "argmax"), _read
+    ),
+    "scatter_add": _read,
 }

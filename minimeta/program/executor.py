@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta import kernels
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError
-from minimeta.kernels import native
 from minimeta.program.fuse import FUSED
 
 Values = list[NDArray[Any]]
@@ -66,6 +66,8 @@ class Executable:
         Whether values that are never needed at the same time share memory.
     poison
         Whether memory holds NaN before it is written and after its last use: a test of the sharing.
+    level
+        Whose kernels run, of :mod:`minimeta.kernels`.
 
     Attributes
     ----------
@@ -79,9 +81,11 @@ class Executable:
         Memory for what is neither operand nor constant nor output, for each run under way.
     """
 
-    def __init__(self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False) -> None:
+    def __init__(
+        self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
+    ) -> None:
         self.line = line
-        self._replay, self.instructions = _build(line, reuse_memory, poison)
+        self._replay, self.instructions = _build(line, reuse_memory, poison, level)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
@@ -135,10 +139,10 @@ class _Foreign(Exception):  # noqa: N818 (it is an answer)
     """A step that the extension has no kernel for."""
 
 
-def _build(line: StraightLine, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
-    """The line as a native program, or None where a step has no native kernel, and its instructions."""
-    if native is not None:
-        writer = _Writer(native.Builder(reuse_memory, poison))
+def _build(line: StraightLine, reuse_memory: bool, poison: bool, level: str) -> tuple[Any, tuple[Instruction, ...]]:
+    """The line as a native program of a level, or None where a step has no native kernel, and its instructions."""
+    if (extension := kernels.load(level)) is not None:
+        writer = _Writer(extension.Builder(reuse_memory, poison))
         try:
             outputs = writer.whole(line)
         except _Foreign:
@@ -186,7 +190,7 @@ class _Writer:
             return operands[0][params["place"]]
         if primitive in (ALIAS, STOP_GRADIENT):
             return operands[0]
-        if primitive.kernel is not getattr(native, primitive.name, None):
+        if primitive.kernel is not getattr(kernels.native, primitive.name, None):
             raise _Foreign
         result = self.builder.add_step(primitive.name, self._numbers(operands), params)
         self._label(Instruction.of(step))

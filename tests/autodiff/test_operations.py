@@ -193,6 +193,17 @@ def test_astype_to_what_does_not_compute(target: str) -> None:
         mm.astype(np.zeros(2), target)
 
 
+def test_the_complex_step_sees_a_conversion_between_floats_alone() -> None:
+    x = np.array([0.5, 2.5])
+    for target, derivative in (("float32", 1.0), ("int64", 0.0), ("bool", 0.0)):
+        program = trace(lambda x, target=target: mm.astype(mm.astype(x, target), np.float64), x)
+        stepped = interpret(program, x + 1e-30j)
+        assert_array_equal(np.real(stepped), x.astype(target).astype(float))
+        assert_array_equal(np.imag(stepped), 1e-30 * derivative)
+    lookup = trace(lambda x: mm.take(np.arange(3.0) ** 2, mm.astype(x, np.int64), 0), x)
+    assert_array_equal(interpret(lookup, x + 1e-30j), [0.0, 4.0])
+
+
 # Reductions
 
 
@@ -284,6 +295,14 @@ def test_axes_that_are_not_there(function: Function) -> None:
 def test_reductions_of_integers_say_how_to_convert(function: Function, dtype: str) -> None:
     with pytest.raises(DtypeError, match=f"of dtype {dtype}: it needs float32 or float64; convert with astype"):
         function(np.ones(2, dtype))
+
+
+def test_argmax_of_small_integers_says_how_to_convert_also_while_tracing() -> None:
+    x = np.array([0, 2, 1], np.int32)
+    for function in (mm.argmax, lambda x: trace(mm.argmax, x)):
+        with pytest.raises(DtypeError, match="argmax of dtype int32: it needs floats, int64 or bool; convert"):
+            function(x)
+    assert mm.argmax(x.astype(np.int64)) == mm.argmax(x == 2) == 1
 
 
 def test_numpy_norms_of_another_order_are_refused() -> None:

@@ -70,7 +70,7 @@ def test_functions_reductions_and_movements() -> None:
 
 
 MOVING = {"alias", "astype", "broadcast_to", "concatenate", "copy", "gather", "pad", "reshape", "slice"}
-MOVING |= {"pool_take", "stop_gradient", "transpose"}
+MOVING |= {"pool_put", "pool_take", "stop_gradient", "transpose"}
 
 
 @pytest.mark.parametrize("name", sorted(registry))

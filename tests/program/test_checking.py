@@ -45,3 +45,12 @@ def test_the_body_of_a_region_is_checked_too() -> None:
     line = program.line._replace(steps=(region._replace(params={"line": wrong}), project))
     with pytest.raises(TracingError, match=r"rematerialize does not take .*which is not computed yet"):
         Program(line, program.arguments, program.output).check()
+
+
+def test_a_product_of_integers_is_not_well_typed() -> None:
+    line = trace(lambda x: x @ x, np.ones((2, 2))).line
+    whole = Abstract((2, 2), np.int64)
+    wrong = line._replace(operands=(whole,), steps=(line.steps[0]._replace(shape=whole),))
+    structure = mm.tree.flatten((0.0,))[1]
+    with pytest.raises(TracingError, match="matmul of int64: it needs float32 or float64"):
+        Program(wrong, structure, structure).check()

@@ -193,6 +193,13 @@ def test_a_program_is_differentiated_like_the_function() -> None:
     assert_allclose(mm.jacobian(lambda x: slope.run(apply, x))(x), mm.hessian(function)(x), rtol=1e-12)
 
 
+def test_a_region_of_plain_numbers_is_run_too() -> None:
+    x = np.array([0.3, -1.2, 0.7])
+    program = trace(mm.rematerialize(lambda x: (mm.sin(x), mm.sum(x))), x)
+    for found, expected in zip(program.run(apply, x), (mm.sin(x), mm.sum(x)), strict=True):
+        assert_array_equal(found, expected)
+
+
 def test_shapes_are_checked_while_tracing() -> None:
     def function(x: Any) -> Any:
         return x @ np.ones((4, 2))

@@ -466,7 +466,9 @@ LOGICAL_NOT = _comparison("logical_not", np.logical_not, ("bool",), "b")
 
 
 def _convert(x: Any, dtype: str) -> Any:
-    return x.astype(np.result_type(dtype, x.dtype) if np.iscomplexobj(x) else dtype)
+    if not np.iscomplexobj(x):
+        return x.astype(dtype)
+    return x.astype(np.result_type(dtype, x.dtype)) if np.dtype(dtype).kind == "f" else np.real(x).astype(dtype)
 
 
 def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:

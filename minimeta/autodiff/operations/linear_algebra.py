@@ -119,6 +119,8 @@ def _product(x: Any, y: Any, transpose_x: bool, transpose_y: bool) -> Abstract:
         raise ShapeError(
             f"matmul of {x.dtype.name}{x.shape} and {y.dtype.name}{y.shape}: the inner sides must be equal"
         )
+    if x.dtype.kind != "f":
+        raise DtypeError(f"matmul of {x.dtype.name}: it needs float32 or float64; convert with astype")
     return Abstract((*x.shape[:-2], m, n), x.dtype)
 
 

@@ -9,7 +9,8 @@ with respect to each element:
 
 ``axis`` is one axis, a sequence of axes, or None for all; with ``keepdims`` the reduced axes stay with length 1. The
 order in which elements are added depends on the shape and the axes alone, never on the memory layout. All take float32
-or float64 and raise a DtypeError for anything else, and a ShapeError for axes out of range.
+or float64 (``argmax`` also int64 and bool) and raise a DtypeError for anything else, and a ShapeError for axes out of
+range.
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ def _normalised(name: str) -> Callable[..., Abstract]:
 
 
 def _position(x: Any, axis: int, keepdims: bool) -> Abstract:
+    if x.dtype.kind in "iu" and x.dtype != np.int64:
+        raise DtypeError(f"argmax of dtype {x.dtype.name}: it needs floats, int64 or bool; convert with astype")
     _check_elements("argmax", x, (axis,))
     return Abstract(_kept(x.shape, (axis,)) if keepdims else x.shape[:axis] + x.shape[axis + 1 :], np.int64)
 

@@ -1,0 +1,181 @@
+"""The bits contract, over random programs: however one is run, its results are the same.
+
+NaN is one number here, and the two zeros are two.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta import kernels
+from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.regions import by_kernel
+from minimeta.errors import TracingError
+from minimeta.program import PASSES, interpret, optimise
+from minimeta.program.executor import Executable
+from minimeta.testing import Specimen, programs
+
+Values = Sequence[NDArray[Any]]
+
+SUBSETS = [subset for count in range(len(PASSES) + 1) for subset in combinations(PASSES, count)]
+
+specimens = programs() | programs(order=1) | programs(order=2)
+"""Programs, and those of their first and second derivatives."""
+
+
+def bits(values: Values) -> list[tuple[Any, ...]]:
+    return [(y.shape, y.dtype, (np.where(np.isnan(y), np.nan, y) if is_float(y) else y).tobytes()) for y in values]
+
+
+def is_float(x: NDArray[Any]) -> bool:
+    return bool(x.dtype.kind == "f")
+
+
+def one_by_one(specimen: Specimen) -> list[tuple[Any, ...]]:
+    """The bits that a program's kernels give when each runs by itself."""
+    return bits(specimen.program.run(by_kernel, *specimen.operands))
+
+
+# However it is run
+
+
+@share(0.5)
+@given(specimen=specimens)
+def test_replayed_whatever_memory_values_share(specimen: Specimen) -> None:
+    expected = one_by_one(specimen)
+    for reuse_memory, poison in product((True, False), repeat=2):
+        executable = Executable(specimen.program.line, reuse_memory=reuse_memory, poison=poison)
+        assert executable.native == (kernels.native is not None)
+        assert bits(executable.run(specimen.operands)) == expected
+
+
+@share(8)
+@given(specimen=specimens, subset=st.sampled_from(SUBSETS))
+def test_made_shorter_by_any_passes(specimen: Specimen, subset: tuple[str, ...]) -> None:
+    expected = one_by_one(specimen)
+    for passes in (subset, PASSES):
+        shorter = optimise(specimen.program, passes)
+        shorter.check()
+        assert len(shorter.line.steps) <= len(specimen.program.line.steps)
+        assert bits(Executable(shorter.line, poison=True).run(specimen.operands)) == expected
+
+
+@share(0.5)
+@given(specimen=specimens)
+def test_compiled_or_run_eagerly(specimen: Specimen) -> None:
+    expected = one_by_one(specimen)
+    for enabled in (True, False):
+        assert bits(mm.compile(specimen.function, enabled=enabled)(*specimen.operands)) == expected
+
+
+@pytest.fixture(scope="module")
+def set_threads() -> Iterator[Callable[[int], None]]:
+    before = mm.get_num_threads()
+    yield mm.set_num_threads
+    mm.set_num_threads(before)
+
+
+@share(0.2)
+@given(specimen=programs(stretch=2**14) | programs(stretch=2**14, order=1))
+def test_on_any_number_of_threads(set_threads: Callable[[int], None], specimen: Specimen) -> None:
+    executable = Executable(optimise(specimen.program).line)
+    found = []
+    for count in (1, 2, 7):
+        set_threads(count)
+        found.append(bits(executable.run(specimen.operands)))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("level", [level for level in kernels.able() if level != kernels.level])
+@share(0.5)
+@given(specimen=specimens)
+def test_on_any_level(level: str, specimen: Specimen) -> None:
+    executable = Executable(optimise(specimen.program).line, level=level)
+    assert executable.native
+    assert bits(executable.run(specimen.operands)) == one_by_one(specimen)
+
+
+# What it is
+
+
+@share(0.3)
+@given(specimen=specimens)
+def test_it_is_well_typed_and_can_be_printed(specimen: Specimen) -> None:
+    program = specimen.program
+    program.check()
+    values = [*program.line.operands, *program.line.constants, *program.line.steps]
+    assert len(str(program).splitlines()) == 1 + len(values) - len(specimen.operands)
+    assert program.to_dot().count("[label=") == len(values)
+
+
+@share(0.3)
+@given(specimen=specimens)
+def test_it_is_its_source(specimen: Specimen) -> None:
+    namespace: dict[str, Any] = {}
+    try:
+        exec(specimen.program.to_python(), namespace)
+    except TracingError:
+        assume(False)  # A primitive may have no expression in numpy.
+    found = [np.asarray(y) for y in namespace["program"](*specimen.operands)]
+    assert bits(found) == bits([np.asarray(y) for y in interpret(specimen.program, *specimen.operands)])
+
+
+class Perturbed:
+    """Evaluates each step by its reference, and moves every float of the result by many times its rounding.
+
+    What comes out differently is sensitive to rounding (Parker's Monte Carlo arithmetic), and so are the kernels.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
+        y = primitive.reference(*values, **params)
+        return tuple(map(self.moved, y)) if isinstance(y, tuple) else self.moved(np.asarray(y))
+
+    def moved(self, y: NDArray[Any]) -> NDArray[Any]:
+        if not is_float(y):
+            return y
+        noise = 2**10 * np.finfo(y.dtype).eps * self.rng.uniform(-1, 1, y.shape)
+        return np.asarray(y * (1 + noise.astype(y.dtype)))
+
+
+@share(0.3)
+@given(specimen=specimens)
+@np.errstate(all="ignore")
+def test_it_is_its_references_to_rounding(specimen: Specimen) -> None:
+    try:
+        wanted = interpret(specimen.program, *specimen.operands)
+        moved = [specimen.program.run(Perturbed(seed), *specimen.operands) for seed in range(6)]
+    except IndexError:
+        assume(False)  # An index was computed from what is sensitive to rounding.
+    for y, reference, *others in zip(specimen.program.run(by_kernel, *specimen.operands), wanted, *moved, strict=True):
+        assert (y.shape, y.dtype) == (reference.shape, reference.dtype)
+        found, expected, around = (np.asarray(x, np.float64) for x in (y, reference, others))
+        distance = np.max(np.where(same(around, expected), 0.0, np.abs(around - expected)), axis=0)
+        insensitive = distance <= 0.01 * np.abs(expected)
+        tolerance = 4 * distance + float(np.finfo(np.float32).tiny)
+        assert np.all(same(found, expected) | (np.abs(found - expected) <= tolerance) | ~insensitive)
+
+
+def same(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """Where two arrays are equal, NaN being equal to NaN."""
+    return (x == y) | (np.isnan(x) & np.isnan(y))
+
+
+@share(0.3)
+@given(specimen=specimens)
+def test_its_references_take_complex_numbers(specimen: Specimen) -> None:
+    complexes = [x.astype(np.complex128) if is_float(x) else x for x in specimen.operands]
+    expected, found = (interpret(specimen.program, *operands) for operands in (specimen.operands, complexes))
+    for one, other in zip(expected, found, strict=True):
+        assert one.shape == other.shape
+        assert one.dtype == other.dtype or is_float(one)
