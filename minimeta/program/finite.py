@@ -101,7 +101,7 @@ def _result(step: Step, operands: Sequence[Any]) -> Any:
     params = step.params
     if "mapped" in params:
         for task in range(params["count"]):  # Each is run to look inside of it; afterwards they are run together.
-            given = [x[task] if is_mapped else x for x, is_mapped in zip(operands, params["mapped"], strict=True)]
+            given = [x[task, ...] if is_mapped else x for x, is_mapped in zip(operands, params["mapped"], strict=True)]
             try:
                 _steps(params["line"], given)
             except _Found as found:

@@ -245,7 +245,7 @@ def _one_by_one(
 ) -> tuple[Any, ...]:
     """The tasks one after another, and their sums by groups: the specification."""
     tasks = [
-        line.run([x[task] if is_mapped else x for x, is_mapped in zip(values, mapped, strict=True)], evaluate)
+        line.run([x[task, ...] if is_mapped else x for x, is_mapped in zip(values, mapped, strict=True)], evaluate)
         for task in range(count)
     ]
     results = []

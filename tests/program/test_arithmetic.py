@@ -66,6 +66,7 @@ def test_functions_reductions_and_movements() -> None:
     assert not counted(lambda x: mm.astype(x, np.float32), x)
     assert counted(lambda x: mm.scatter_add(np.zeros((4, 6)), i, x[:3]), x) == {"add": 24, "scatter_add": 18}
     assert counted(lambda x: mm.average_pool(x, 2), np.ones((1, 4, 6, 2))) == {"sum_pool": 48, "divide": 12}
+    assert counted(lambda x: mm.max_pool(x, 2), np.ones((1, 4, 6, 2))) == {"max_cell": 48}
 
 
 MOVING = {"alias", "astype", "broadcast_to", "concatenate", "copy", "gather", "pad", "reshape", "slice"}

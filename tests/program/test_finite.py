@@ -23,7 +23,7 @@ from minimeta.tasks.task import Examples, Task
 Function = Callable[..., Any]
 
 _EXP = registry["exp"]
-OWN = Primitive("own_exp", _EXP.shape, np.exp, _EXP.rules, _EXP.sample, np.exp)
+OWN = Primitive("own_exp", _EXP.shape, np.exp, _EXP.rules, _EXP.sample, lambda x: np.asarray(np.exp(x)))
 """A primitive that has no native kernel, so that a program with it runs step by step in Python."""
 
 
@@ -132,6 +132,9 @@ def test_the_task_of_a_vmap_is_named(exp: Function) -> None:
     x[1, 7, 0] = 0.0
     gradient = mm.compile(mm.grad(lambda w, x: mm.sum(one(w, x))), check_finite=True)
     assert message(gradient, w, x[1]).endswith(f", in task 7 of vmap\n  in the backward pass of {where}")
+
+    numbers = mm.compile(mm.vmap(lambda x: mm.log(mm.sin(x) * exp(x))), check_finite=True)
+    assert ", float64[], in task 2 of vmap" in message(numbers, np.array([1.0, 2.0, 0.0]))
 
 
 @both
