@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from contender import THREADS, Build, UnavailableError
-from workloads import BETA1, BETA2, EPSILON, META_LEARNING_RATE, Perceptron, Tasks, Workload
+import numpy as np
+from contender import THREADS, Build
+from workloads import BETA1, BETA2, EPSILON, HIDDEN, META_LEARNING_RATE, REPTILE_RATE, Perceptron, Tasks, Workload
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.learners import MAML, MetaLearner
-from minimeta.optim import Optimiser, adam
+from minimeta.learners import MAML, MetaLearner, MetaLSTM, Reptile
+from minimeta.learners.mini_batches import order
+from minimeta.optim import Optimiser, adam, sgd
 from minimeta.tasks.task import Examples, Task
 from minimeta.training.fit import make_step
 
@@ -25,15 +27,20 @@ class MinimetaStep:
 
     def __init__(self, workload: Workload, parameters: Any, tasks: Tasks) -> None:
         mm.set_num_threads(THREADS)
-        learner, optimiser = learner_of(workload), adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON)
+        self._workload = workload
+        self._batch = batch_of(workload, tasks)
+        learner = learner_of(workload)
+        adaptive = workload.learner != "reptile"
+        optimiser = adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON) if adaptive else sgd(REPTILE_RATE)
+        self._step = make_step(learner, optimiser)
         # An optimiser that moves nothing and remembers the gradient.
         self._gradient = make_step(learner, Optimiser(lambda p: p, lambda gradient, _, p: (p, gradient)))
-        self._step = make_step(learner, optimiser)
-        self._batch = batch_of(tasks)
-        self.parameters, self._state = parameters, optimiser.init(parameters)
+        self.parameters = meta_parameters(workload, parameters)
+        self._state = optimiser.init(self.parameters)
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
-        _, gradient, report = self._gradient(parameters, parameters, batch_of(tasks))
+        start = meta_parameters(self._workload, parameters)
+        _, gradient, report = self._gradient(start, start, batch_of(self._workload, tasks))
         return float(report.losses.mean()), gradient
 
     def step(self) -> None:
@@ -45,10 +52,13 @@ class MinimetaStep:
 
 
 def learner_of(workload: Workload) -> MetaLearner:
-    if workload.learner != "maml":
-        raise UnavailableError(f"minimeta's contender for the learner {workload.learner} is not there yet")
     model, loss = model_of(workload), nn.cross_entropy if workload.classifies else nn.mean_squared_error
-    return MAML(model, loss, workload.inner_learning_rate, workload.inner_steps, workload.order)
+    steps, rate = workload.inner_steps, workload.inner_learning_rate
+    if workload.learner == "reptile":
+        return Reptile(model, loss, sgd(rate), steps, batch_size=workload.support // steps, shared_state=False)
+    if workload.learner == "lstm":
+        return MetaLSTM(model, loss, steps, workload.order, HIDDEN)
+    return MAML(model, loss, rate, steps, workload.order)
 
 
 def model_of(workload: Workload) -> nn.Model:
@@ -60,7 +70,15 @@ def model_of(workload: Workload) -> nn.Model:
     )
 
 
-def batch_of(tasks: Tasks) -> Task:
-    return Task(
-        Examples(tasks.support_inputs, tasks.support_targets), Examples(tasks.query_inputs, tasks.query_targets)
-    )
+def meta_parameters(workload: Workload, parameters: Any) -> Any:
+    """The learner's; those of Reptile have a place for what its inner optimiser remembers, here nothing."""
+    return {"initial": parameters, "inner_state": ()} if workload.learner == "reptile" else parameters
+
+
+def batch_of(workload: Workload, tasks: Tasks) -> Task:
+    support = Examples(tasks.support_inputs, tasks.support_targets)
+    if workload.learner == "reptile":
+        # Mini-batches are cut from an order of the learner's own, in which the workload's examples are to be found.
+        places = np.argsort(order(workload.support, workload.support))
+        support = Examples(support.inputs[:, places], support.targets[:, places])
+    return Task(support, Examples(tasks.query_inputs, tasks.query_targets))

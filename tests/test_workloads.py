@@ -95,7 +95,7 @@ def test_operations_counted_by_hand() -> None:
 def test_operations_are_the_multiply_adds_of_the_traced_meta_gradient(name: str) -> None:
     workload = small(WORKLOADS[name])
     parameters, tasks = draw(workload)
-    task = batch_of(tasks)[0]
+    task = batch_of(workload, tasks)[0]
     program = mm.compile(learner_of(workload).meta_gradient).lower(parameters, task)
     multiply_adds = 0
 
@@ -121,7 +121,7 @@ def test_our_contender_computes_the_mean_over_tasks_and_moves(name: str) -> None
     parameters, tasks = draw(workload)
     contender = MinimetaStep(workload, parameters, tasks)
     loss, gradient = contender.meta_gradient(parameters, tasks)
-    alone = [learner_of(workload).meta_gradient(parameters, batch_of(tasks)[task]) for task in range(3)]
+    alone = [learner_of(workload).meta_gradient(parameters, batch_of(workload, tasks)[task]) for task in range(3)]
     assert_allclose(loss, np.mean([result.loss for result in alone]), rtol=1e-6)
     for found, *parts in zip(*(leaves(tree) for tree in (gradient, *(r.gradient for r in alone))), strict=True):
         assert_allclose(found, np.mean(parts, 0), rtol=1e-4, atol=1e-6)
