@@ -57,8 +57,9 @@ def contenders(workload: Workload) -> dict[str, Build]:
         return {"jax scan": partial(JaxStep, learner=reptile)}
     if workload.learner == "lstm":
         return {
-            "jax unrolled": partial(JaxStep, learner=lstm),
-            "jax scan": partial(JaxStep, learner=partial(lstm, unrolled=False)),
+            "jax unrolled": partial(JaxStep, learner=partial(lstm, unrolled=True)),
+            "jax scan": partial(JaxStep, learner=lstm),
+            "jax scan, columns": partial(JaxStep, learner=partial(lstm, columns=True)),
         }
     ways: dict[str, Build] = {
         "jax vmap": partial(JaxStep, learner=maml),
@@ -240,50 +241,56 @@ def reptile(workload: Workload, loss: Loss) -> Gradient:
     return displacement
 
 
-def lstm(workload: Workload, loss: Loss, unrolled: bool = False, axis: int = 0) -> Gradient:
-    """The update is written for one coordinate; in the state of all of them, coordinates are along `axis`."""
+def lstm(workload: Workload, loss: Loss, unrolled: bool = False, columns: bool = False) -> Gradient:
+    """Coordinates are the rows of all states, or their columns; which is faster depends on how many there are."""
+    features = 0 if columns else 1
+
+    def product(weight: Any, x: Any) -> Any:
+        return weight @ x if columns else x @ weight.T
+
+    def for_all(vector: Any) -> Any:
+        return vector[:, None] if columns else vector
 
     def query_loss(parameters: Any, task: Tasks) -> Any:
-        theta, unravel = ravel_pytree(parameters["initial"])
+        start, unravel = ravel_pytree(parameters["initial"])
         layer, gates = parameters["layer"], parameters["gates"]
         of_loss, of_gradient, of_hidden = jnp.split(layer["weight"], (2, 4), 1)
+        of_output, of_theta, of_before = jnp.split(gates["weight"], (HIDDEN, HIDDEN + 1), 1)
 
         def support_loss(theta: Any) -> Any:
-            return loss(unravel(theta), task.support_inputs, task.support_targets)
+            return loss(unravel(theta.ravel()), task.support_inputs, task.support_targets)
 
         def update(state: Any, _: None) -> Any:
-            value, gradient = jax.value_and_grad(support_loss)(lax.stop_gradient(state[0]))
-            shared = of_loss @ preprocessed(value) + layer["bias"]
+            theta, hidden, cell, before = state
+            value, gradient = jax.value_and_grad(support_loss)(lax.stop_gradient(theta))
+            seen = product(of_gradient, preprocessed(gradient, features)) + product(of_hidden, hidden)
+            seen = seen + for_all(of_loss @ preprocessed(value[None], 0) + layer["bias"])
+            enter, keep, leave, candidate = jnp.split(seen, 4, features)
+            cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
+            hidden = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+            before = product(of_output, hidden) + for_all(of_theta[:, 0]) * theta + for_all(of_before[:, 0]) * before
+            before = before + for_all(gates["bias"])
+            forget, write = jnp.split(jax.nn.sigmoid(before), 2, features)
+            return (forget * theta - write * gradient, hidden, cell, before), None
 
-            def of_coordinate(theta: Any, hidden: Any, cell: Any, before: Any, gradient: Any) -> Any:
-                seen = of_gradient @ preprocessed(gradient) + of_hidden @ hidden + shared
-                enter, keep, leave, candidate = jnp.split(seen, 4)
-                cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
-                hidden = jax.nn.sigmoid(leave) * jnp.tanh(cell)
-                of_h, of_theta, of_before = jnp.split(gates["weight"], (HIDDEN, HIDDEN + 1), 1)
-                before = of_h @ hidden + of_theta[:, 0] * theta + of_before[:, 0] * before + gates["bias"]
-                forget, write = jax.nn.sigmoid(before)
-                return forget * theta - write * gradient, hidden, cell, before
+        def zeros(size: int) -> Any:
+            return jnp.zeros((size, start.size) if columns else (start.size, size))
 
-            axes = (0, axis, axis, axis)
-            return jax.vmap(of_coordinate, (*axes, 0), axes)(*state, gradient), None
-
-        sizes: tuple[tuple[int, ...], ...] = ((), (HIDDEN,), (HIDDEN,), (2,))
-        start = [jnp.zeros((theta.size, *size) if axis == 0 else (*size, theta.size)) for size in sizes]
-        state: Any = (theta, *start[1:])
+        state = (jnp.expand_dims(start, features), zeros(HIDDEN), zeros(HIDDEN), zeros(2))
         if unrolled:
             for _ in range(workload.inner_steps):
                 state, _ = update(state, None)
         else:
             state, _ = lax.scan(jax.checkpoint(update), state, length=workload.inner_steps)
-        return loss(unravel(state[0]), task.query_inputs, task.query_targets)
+        return loss(unravel(state[0].ravel()), task.query_inputs, task.query_targets)
 
     gradient: Gradient = jax.value_and_grad(query_loss)
     return gradient
 
 
-def preprocessed(x: Any) -> Any:
-    """Two rows: the magnitude's logarithm and the sign, or -1 and the number enlarged where it is tiny."""
+def preprocessed(x: Any, axis: int) -> Any:
+    """Two in place of one: the magnitude's logarithm and the sign, or -1 and the number enlarged where it is tiny."""
     large = jnp.abs(x) >= np.exp(-PREPROCESSING)
     magnitude = jnp.log(jnp.where(large, jnp.abs(x), 1.0)) / PREPROCESSING
-    return jnp.stack([jnp.where(large, magnitude, -1.0), jnp.where(large, jnp.sign(x), np.exp(PREPROCESSING) * x)])
+    signs = jnp.where(large, jnp.sign(x), np.exp(PREPROCESSING) * x)
+    return jnp.concatenate([jnp.where(large, magnitude, -1.0), signs], axis)
