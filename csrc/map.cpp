@@ -10,7 +10,7 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kInstruction = 64;  // about as long as so many elements take
+constexpr Index kInstruction = 512;  // about as long as so many elements take
 
 Index bytes(const View& x) { return count(x) * itemsize(x.dtype); }
 

@@ -87,7 +87,7 @@ class Executable:
         self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
     ) -> None:
         self.line = line
-        self._extension = kernels.load(level)
+        self._extension: Any = kernels.load(level)
         self._replay, self.instructions = _build(line, self._extension, reuse_memory, poison)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
@@ -167,9 +167,7 @@ class _Foreign(Exception):  # noqa: N818 (it is an answer)
     """A step that the extension has no kernel for."""
 
 
-def _build(
-    line: StraightLine, extension: Any, reuse_memory: bool, poison: bool
-) -> tuple[Any, tuple[Instruction, ...]]:
+def _build(line: StraightLine, extension: Any, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
     """The line as a native program, or None where a step has no native kernel, and its instructions."""
     if extension is not None:
         writer = _Writer(extension.Builder(reuse_memory, poison))

@@ -37,8 +37,8 @@ _MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
 _AGAIN = 12  # operations that are cheap to repeat
 _MOST_SOURCES = 4
 
-#: Sums that leave more numbers stay instructions of their own, and so do those of more elements than a block has, and of
-#: fewer than it takes to repay what several blocks cost.
+#: Sums that leave more numbers stay instructions of their own, and so do those that need more than a block, but not so
+#: many that it pays.
 _WIDE, _BLOCK, _LONG = 256, 480, 4096
 
 #: Functions that take much longer than moving an element.
@@ -110,7 +110,7 @@ class _Grouping:
         shape, axes = self.steps[step.operands[0]].shape.shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])
         size = math.prod(shape)
-        return axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG) and 0 < left <= _WIDE
+        return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG) and 0 < left <= _WIDE)
 
     def _is_needed(self, number: int) -> bool:
         """Whether a value is needed as an array."""

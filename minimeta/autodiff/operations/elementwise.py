@@ -410,7 +410,8 @@ SOFTPLUS = _function(
 )
 ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x))
 RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: apply(GATE, y, g))
-# Lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear in g, so that of relu no other derivative ever comes.
+# Lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear in g, so that of relu no
+# other derivative ever comes.
 GATE: Primitive = _function(
     "gate", lambda x, g: np.where(np.real(x) > 0, g, 0), None, lambda h, y, x, g: apply(GATE, x, h)
 )
