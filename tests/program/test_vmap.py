@@ -36,7 +36,7 @@ def in_groups(values: list[Numbers]) -> Numbers:
         for value in group[1:]:
             total += value
         groups.append(total)
-    result = groups[0].copy()
+    result: Numbers = groups[0].copy()
     for group in groups[1:]:
         result += group
     return result
