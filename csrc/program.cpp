@@ -269,8 +269,10 @@ template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
         throw;
       }
       watch->nanoseconds[static_cast<std::size_t>(now)] += std::chrono::nanoseconds(Clock::now() - began).count();
+      // Of a step that runs a program, its outputs: what else it has is memory for their parts.
+      const Index seen = body ? static_cast<Index>(step.kernel->body()->outputs().size()) : step.results;
       for (Index i = 0; i < step.results; ++i, ++result) {
-        if (!watch->check_finite || body) continue;
+        if (!watch->check_finite || i >= seen) continue;
         View y;
         program_.results_.place(result, data[step.operands + i], y);
         if (is_float(y.dtype) && !all_finite(y)) throw NonFinite(now);

@@ -838,3 +838,10 @@ def test_it_pickles_by_name(tmp_path: Path) -> None:
             pickle.dumps(function)
         with pytest.raises(TracingError, match="Decorate a function at the top of a module"):
             copy.copy(function)
+
+
+def test_there_is_no_derivative_by_a_static_argument() -> None:
+    scaled = mm.compile(lambda x, n: mm.sum(x * n), static="n")
+    assert_array_equal(mm.grad(scaled)(np.ones(2), 3), [3.0, 3.0])
+    with pytest.raises(DtypeError, match="argument 1 is None or, of a compiled function, static"):
+        mm.grad(scaled, argnums=1)(np.ones(2), 3)
