@@ -43,6 +43,7 @@ def is_float(x: NDArray[Any]) -> bool:
     return bool(x.dtype.kind == "f")
 
 
+@np.errstate(all="ignore")
 def one_by_one(specimen: Specimen) -> list[tuple[Any, ...]]:
     """The bits that a program's kernels give when each runs by itself."""
     return bits(specimen.program.run(alone, *specimen.operands))
@@ -68,8 +69,8 @@ def alone(primitive: Primitive, *values: Any, **params: Any) -> Any:
 def in_groups(values: Values) -> NDArray[Any]:
     """A sum over neighbours, in sixteen groups at most, and then over the groups."""
     size = -(-len(values) // 16)
-    groups = [values[first : first + size] for first in range(0, len(values), size)]
-    return functools.reduce(np.add, [functools.reduce(np.add, group) for group in groups])
+    groups = [functools.reduce(np.add, values[first : first + size]) for first in range(0, len(values), size)]
+    return np.asarray(functools.reduce(np.add, groups))
 
 
 # However it is run
