@@ -11,6 +11,7 @@ The flags can only be read over some default, and what the default is depends on
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,6 +20,7 @@ import tyro
 
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.training import Cell
 from minimeta.training.configuration import read_toml, replace
 from minimeta.training.presets import PRESETS, LearnerName, Preset
 
@@ -68,6 +70,30 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class ReproduceOptions:
+    """Train a cell of a paper's table, or go on with it, evaluate, and print our number beside the paper's."""
+
+    iterations: int | None = None
+    """Training steps (default: the paper's); fewer are sooner there."""
+    seed: int | None = None
+    """Decides initialisation and training tasks."""
+    out: Path | None = None
+    """Run folder (default: runs/CELL-seedSEED). Where it holds this run already, the run goes on."""
+    data: Path | None = None
+    """Folder of the data, or the images (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class PresetsOptions:
+    """List the cells of the papers' tables that can be reproduced."""
+
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
 class CompareOptions:
     """Print one table over finished runs."""
 
@@ -111,12 +137,22 @@ class Training:
         Where to.
     options
         The rest.
+    cell
+        The cell of a table that it reproduces, if it does.
     """
 
     learner: LearnerName
     preset: Preset
     folder: RunFolder
     options: TrainOptions
+    cell: Cell | None = None
+
+    @property
+    def command(self) -> str:
+        """The command that goes on with it."""
+        which = ["reproduce", self.cell.name] if self.cell else ["train", self.learner, self.preset.task, "--resume"]
+        words = ["minimeta", *which, "--out", str(self.folder.path)]
+        return shlex.join([*words, "--data", str(self.options.data)] if self.options.data else words)
 
 
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
@@ -168,3 +204,29 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
     else:
         folder.require_empty()
     return Training(learner, settings, folder, options)
+
+
+def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
+    """Read the flags of ``minimeta reproduce CELL``: a training of the cell, or the rest of one that is there.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is out of range, or the folder holds something else.
+    """
+    options = parse(ReproduceOptions, f"minimeta reproduce {cell.name}", flags)
+    given = {name: getattr(options, name) for name in ("iterations", "seed") if getattr(options, name) is not None}
+    preset = dataclasses.replace(cell.preset, **given)
+    folder = RunFolder(options.out or Path("runs") / f"{cell.name}-seed{preset.seed}")
+    there = folder.configuration.exists()
+    if there:
+        learner, found = folder.settings()
+        free = {name: getattr(found, name) for name in ("iterations", "seed", "evaluation")}
+        if (learner, found) != (cell.learner, dataclasses.replace(cell.preset, **free)):
+            raise ConfigurationError(f"{folder.path} holds another run than {cell.name}; choose another with --out")
+        preset = dataclasses.replace(found, **given)
+    else:
+        folder.require_empty()
+    return Training(
+        cell.learner, preset, folder, TrainOptions(resume=there, data=options.data, json=options.json), cell
+    )

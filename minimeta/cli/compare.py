@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from minimeta import cli
@@ -26,22 +25,13 @@ def compare(options: CompareOptions) -> int:
     """
     if not options.runs:
         raise ConfigurationError("compare needs the folders of runs, as in: minimeta compare runs/*")
-    results = [_results(path) for path in options.runs]
+    results = [RunFolder(path).read_results() for path in options.runs]
     if options.json:
         print(json.dumps({"status": "complete", "runs": results}))
     else:
         head = ["run", "iterations", "training", "before adaptation; after n steps", "published"]
         print(markdown(head, [_row(each) for each in results]), end="")
     return cli.DONE
-
-
-def _results(path: Path) -> dict[str, Any]:
-    folder = RunFolder(path)
-    folder.require_run()
-    if not folder.results.is_file():
-        raise ConfigurationError(f"the run in {path} is not finished: minimeta train ... --out {path} --resume ends it")
-    results: dict[str, Any] = json.loads(folder.results.read_text("utf-8"))
-    return results
 
 
 def _row(results: dict[str, Any]) -> list[str]:

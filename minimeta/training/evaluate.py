@@ -80,6 +80,7 @@ def evaluate(
     count: int = 600,
     seed: int = 0,
     transductive: bool = True,
+    generator: Callable[[int, int], np.random.Generator] = evaluation_generator,
     callback: Callable[[int], None] | None = None,
     compiled: bool = True,
 ) -> Evaluation:
@@ -105,6 +106,8 @@ def evaluate(
         Whether all queries of a task are predicted at once, so that a model that normalises by the statistics of its
         batch sees them together; otherwise each is predicted alone, together with the support set (Nichol et al. 2018,
         section 6.1). For other models the two are the same.
+    generator
+        ``generator(seed, i)`` draws task `i`; that of validation tasks is ``validation_generator``.
     callback
         Called as ``callback(done)`` for every task. If it raises, so does the evaluation.
     compiled
@@ -140,7 +143,7 @@ def evaluate(
     values = np.empty((count, steps + 1))
     for first in range(0, count, _AT_ONCE):
         indices = range(first, min(first + _AT_ONCE, count))
-        drawn = [tasks.sample(evaluation_generator(seed, index), 1) for index in indices]
+        drawn = [tasks.sample(generator(seed, index), 1) for index in indices]
         drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
         batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.

@@ -114,9 +114,9 @@ def test_settings_reach_what_they_set(stand_in_omniglot: Path) -> None:
 
 
 def test_all_learners_have_presets_for_all_tasks() -> None:
-    learned = {(learner, task) for learner in LEARNERS for task in ("sinusoid", "omniglot", "strokes")}
+    learned = {(learner, task) for learner in LEARNERS for task in ("sinusoid", "omniglot", "strokes", "images")}
     # Whose classes have other labels in every task, there is nothing to pre-train on jointly.
-    assert set(PRESETS) == learned - {("pretraining", "omniglot"), ("pretraining", "strokes")}
+    assert set(PRESETS) == learned - {("pretraining", task) for task in ("omniglot", "strokes", "images")}
     assert LEARNERS == ("maml", "fomaml", "reptile", "lstm", "pretraining", "finetuning", "nearest")
     for (learner, task), preset in PRESETS.items():
         assert preset.task == task and learner in preset.learners and preset.published
@@ -231,7 +231,7 @@ def another(name: str, value: Any, kind: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, tuple):
-        return (*value[:-1], value[-1] + 1)
+        return (*value[:-1], value[-1] + 1) if value else (1.0,)
     if isinstance(value, float):
         return value / 2 or 0.5
     return value - 1 if name == "shots" and value > 1 else value + 1  # no more than there are points
@@ -263,6 +263,9 @@ WRONG: dict[str, list[Any]] = {
     "ways": [1],
     "grid": [49],
     "final_step": [-0.1, 1.5],
+    "largest_element": [-1.0],
+    "step_weights": [(0.5, -0.5)],
+    "size": [15],
     "statistics_weight": [0.0, 1.5],
 }
 

@@ -49,15 +49,17 @@ class SinusoidSettings(Preset):
             initialiser=self.initialiser,
             input_second_moment=tasks.input_second_moment(),
         )
+        judged = dataclasses.replace(tasks, shots=self.evaluation.shots, queries=self.evaluation.queries)
         return Problem(
             model,
             last_layer=str(len(self.hidden)),
             loss=mean_squared_error,
             metrics={},
             training_tasks=tasks,
-            evaluation_tasks=dataclasses.replace(tasks, shots=self.evaluation.shots, queries=self.evaluation.queries),
+            evaluation_tasks=judged,
             metric=mean_squared_error,
             metric_name="squared error",
+            validation_tasks=judged,
         )
 
 
