@@ -5,6 +5,8 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta presets                       list these cells, and what is published
        minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
        minimeta compare RUN...                print one table over finished runs
+       minimeta plot RUN... [flags]           draw them in one figure
+       minimeta results [RUN...] [flags]      keep results of cells, and write the page of all that are kept
        minimeta data omniglot [flags]         get a data set, by download or from files
        minimeta info [flags]                  say what is installed and which data is found
        minimeta --help | --version

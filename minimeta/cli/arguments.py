@@ -104,6 +104,32 @@ class CompareOptions:
 
 
 @dataclass(frozen=True)
+class PlotOptions:
+    """Draw runs in one figure, learning curves and values against adaptation steps, and each run's adaptation anew."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Their folders."""
+    out: Path = Path("curves.png")
+    """The file to write."""
+    data: Path | None = None
+    """Folder of the data, or the images (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class ResultsOptions:
+    """Take the results of reproduced cells into a folder of small files, and write the page made of all there."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Folders of runs of minimeta reproduce; none to write the page again."""
+    folder: Path = Path("docs/results")
+    """The folder; the page is beside it, as in docs/results.md."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """Get Omniglot, 16 MB, from where it is published or from files at hand, and keep it at 28 x 28."""
 
@@ -150,9 +176,10 @@ class Training:
     @property
     def command(self) -> str:
         """The command that goes on with it."""
-        which = ["reproduce", self.cell.name] if self.cell else ["train", self.learner, self.preset.task, "--resume"]
+        which = ["reproduce", self.cell.name] if self.cell else ["train", self.learner, self.preset.task]
         words = ["minimeta", *which, "--out", str(self.folder.path)]
-        return shlex.join([*words, "--data", str(self.options.data)] if self.options.data else words)
+        resume = [] if self.cell else ["--resume"]
+        return shlex.join(words + resume + (["--data", str(self.options.data)] if self.options.data else []))
 
 
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:

@@ -84,6 +84,6 @@ def _verdict(metric: str, theirs: Published, mean: float | None, half: float | N
     short = theirs.value - mean if metric == "accuracy" else mean - theirs.value
     if short <= 0:
         return "as good or better"
-    if half > theirs.value:
-        return "too uncertain to tell"
-    return "within the intervals" if short <= half + theirs.interval else f"short by {number(metric, short)}"
+    if short > half + theirs.interval:
+        return f"short by {number(metric, short)}"
+    return "within the intervals" if half < theirs.value else "too uncertain to tell"

@@ -10,6 +10,7 @@ A run folder can be resumed from any moment at which its program ends, however i
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import sys
@@ -40,6 +41,7 @@ from minimeta.training import (
     validation_generator,
 )
 from minimeta.training.fit import Callback
+from minimeta.training.metrics import thinned
 from minimeta.training.presets import Experiment, fingerprint
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -170,6 +172,8 @@ def _show(run: Training, experiment: Experiment, state: TrainingState, result: R
         "run": str(folder.path),
         "seconds": round(folder.seconds, 3),
         **result.to_json(),
+        "settings": dataclasses.asdict(run.preset),
+        "curve": thinned(read_metrics(folder.metrics)),
         "validation": [found._asdict() for found in history],
         "environment": folder.sessions()[-1],
         "cell": run.cell and run.cell.name,
