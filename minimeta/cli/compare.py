@@ -7,7 +7,7 @@ from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import CompareOptions
-from minimeta.cli.results import markdown
+from minimeta.cli.results import markdown, way_of_predicting
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
 
@@ -43,6 +43,9 @@ def _row(results: dict[str, Any]) -> list[str]:
         return "not finite" if value is None else f"{scale * value:.{digits}f}"
 
     reached = [f"{step}: {number(means[step])} ± {number(halves[step])}{unit}" for step in steps]
+    if other := results["other"]:
+        last = f"{steps[-1]}: {number(other['mean'][-1])} ± {number(other['interval'][-1])}{unit}"
+        reached.append(f"{way_of_predicting(other['transductive'])}: {last}")
     if results["diverged"]:
         reached.append(f"{results['diverged']} of {results['evaluation']['tasks']} tasks diverged")
     seconds = results.get("seconds")
