@@ -11,7 +11,6 @@ The flags can only be read over some default, and what the default is depends on
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -20,7 +19,7 @@ import tyro
 
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
-from minimeta.training import Cell
+from minimeta.training import Cell, cell_of
 from minimeta.training.configuration import read_toml, replace
 from minimeta.training.presets import PRESETS, LearnerName, Preset
 
@@ -163,23 +162,12 @@ class Training:
         Where to.
     options
         The rest.
-    cell
-        The cell of a table that it reproduces, if it does.
     """
 
     learner: LearnerName
     preset: Preset
     folder: RunFolder
     options: TrainOptions
-    cell: Cell | None = None
-
-    @property
-    def command(self) -> str:
-        """The command that goes on with it."""
-        which = ["reproduce", self.cell.name] if self.cell else ["train", self.learner, self.preset.task]
-        words = ["minimeta", *which, "--out", str(self.folder.path)]
-        resume = [] if self.cell else ["--resume"]
-        return shlex.join(words + resume + (["--data", str(self.options.data)] if self.options.data else []))
 
 
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
@@ -248,12 +236,9 @@ def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
     there = folder.configuration.exists()
     if there:
         learner, found = folder.settings()
-        free = {name: getattr(found, name) for name in ("iterations", "seed", "evaluation")}
-        if (learner, found) != (cell.learner, dataclasses.replace(cell.preset, **free)):
+        if cell_of(learner, found) is not cell:
             raise ConfigurationError(f"{folder.path} holds another run than {cell.name}; choose another with --out")
         preset = dataclasses.replace(found, **given)
     else:
         folder.require_empty()
-    return Training(
-        cell.learner, preset, folder, TrainOptions(resume=there, data=options.data, json=options.json), cell
-    )
+    return Training(cell.learner, preset, folder, TrainOptions(resume=there, data=options.data, json=options.json))

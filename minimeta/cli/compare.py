@@ -7,9 +7,11 @@ from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import CompareOptions
+from minimeta.cli.beside import published
 from minimeta.cli.results import markdown, way_of_predicting
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.training import CELLS
 
 STEPS = (0, 1, 3, 5, 10)
 """The numbers of adaptation steps that papers report; the last one of a run is shown, too."""
@@ -48,11 +50,11 @@ def _row(results: dict[str, Any]) -> list[str]:
         reached.append(f"{way_of_predicting(other['transductive'])}: {last}")
     if results["diverged"]:
         reached.append(f"{results['diverged']} of {results['evaluation']['tasks']} tasks diverged")
-    seconds = results.get("seconds")
+    seconds, cell = results.get("seconds"), CELLS[results["cell"]] if results["cell"] else None
     return [
         f"`{results['learner']} {results['task']}`, seed {results['seed']}, {results['evaluation']['shots']}-shot",
         f"{results['step']:,}",
         "" if seconds is None else f"{seconds:.0f} s",
         "; ".join(reached),
-        results["published"],
+        "; ".join(f"{each.steps}: {published(results['metric'], each)}" for each in cell.published) if cell else "",
     ]

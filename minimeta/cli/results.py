@@ -68,7 +68,7 @@ class Result:
         count, diverged = len(self.evaluation.values), self.evaluation.diverged
         left_out = [f"{diverged} of {count} tasks diverged and are left out"] if diverged else []
         chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.iterations else []
-        return [*left_out, *chosen, self.preset.published]
+        return [*left_out, *chosen]
 
     def _cells(self, evaluation: Evaluation, steps: int) -> list[str]:
         mean, half = (number(self.metric, values[steps]) for values in (evaluation.mean, evaluation.interval))
@@ -97,20 +97,17 @@ class Result:
                 "mean": _finite_or_none(self.other.mean.tolist()),
                 "interval": _finite_or_none(self.other.interval.tolist()),
             },
-            "published": self.preset.published,
         }
 
     def to_markdown(self) -> str:
-        """Return the table, what was published, and every setting with its source."""
+        """Return the table, and every setting with its source."""
         settings = [
             [prefix + field.name, str(getattr(part, field.name)), provenance(field, self.preset.sources)]
             for prefix, part in (("", self.preset), ("evaluation.", self.preset.evaluation))
             for field in dataclasses.fields(part)
             if not dataclasses.is_dataclass(getattr(part, field.name))
         ]
-        return f"# {self.title}\n\n{markdown(*self.table())}\n{self.preset.published}\n\n" + markdown(
-            ["setting", "here", "elsewhere"], settings
-        )
+        return f"# {self.title}\n\n{markdown(*self.table())}\n" + markdown(["setting", "here", "elsewhere"], settings)
 
 
 def number(metric: str, value: float, printed: bool = False) -> str:

@@ -147,6 +147,11 @@ class RunFolder:
         """Write down all validations so far."""
         write_atomically(self.validation, "".join(json.dumps(found._asdict()) + "\n" for found in history))
 
+    def resume_command(self, learner: LearnerName, preset: Preset, data: Path | None) -> str:
+        """Return the command that goes on with the run."""
+        words = ["minimeta", "train", learner, preset.task, "--out", str(self.path), "--resume"]
+        return shlex.join([*words, "--data", str(data)] if data else words)
+
 
 def environment() -> dict[str, Any]:
     """Return what a result may depend on besides its settings."""

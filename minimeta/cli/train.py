@@ -33,6 +33,7 @@ from minimeta.training import (
     Report,
     Stopwatch,
     TrainingState,
+    cell_of,
     checkpoint,
     evaluate,
     fit,
@@ -167,6 +168,7 @@ def _show(run: Training, experiment: Experiment, state: TrainingState, result: R
     """Write results and figures to the folder and the result to standard output."""
     folder, settings = run.folder, run.preset.evaluation
     history = folder.validations(run.preset.iterations)
+    cell = cell_of(run.learner, run.preset)
     report: dict[str, Any] = {
         "status": "complete",
         "run": str(folder.path),
@@ -176,7 +178,7 @@ def _show(run: Training, experiment: Experiment, state: TrainingState, result: R
         "curve": thinned(read_metrics(folder.metrics)),
         "validation": [found._asdict() for found in history],
         "environment": folder.sessions()[-1],
-        "cell": run.cell and run.cell.name,
+        "cell": cell and cell.name,
     }
     write_atomically(folder.results, json.dumps(report, indent=2) + "\n")
     write_atomically(folder.table, result.to_markdown())
@@ -189,13 +191,13 @@ def _show(run: Training, experiment: Experiment, state: TrainingState, result: R
         print(json.dumps(report))
         return
     result.show()
-    if run.cell:
-        show_beside(run.cell, report)
+    if cell:
+        show_beside(cell, report)
 
 
 def _stopped(run: Training) -> int:
     """Say how to go on."""
-    command = run.command
+    command = run.folder.resume_command(run.learner, run.preset, run.options.data)
     print(f"interrupted and saved; this goes on:\n  {command}", file=sys.stderr)
     if run.options.json:
         report = {"status": "interrupted", "run": str(run.folder.path), "resume": command}

@@ -1,7 +1,7 @@
 """Meta-training and its surroundings: the loop, the evaluation, checkpoints, records and whole experiments."""
 
 from minimeta.training import checkpoint
-from minimeta.training.cells import CELLS, Cell
+from minimeta.training.cells import CELLS, Cell, cell_of
 from minimeta.training.evaluate import Evaluation, evaluate
 from minimeta.training.fit import Report, TrainingState, fit, initial_state, make_step
 from minimeta.training.metrics import MetricsLog, read_metrics
@@ -25,6 +25,7 @@ __all__ = [
     "StrokesPreset",
     "TrainingState",
     "Validated",
+    "cell_of",
     "checkpoint",
     "evaluate",
     "fit",

@@ -297,3 +297,17 @@ def _mini_imagenet() -> list[Cell]:
 
 CELLS: dict[str, Cell] = {cell.name: cell for cell in [*_sinusoid(), *_omniglot(), *_mini_imagenet()]}
 """All cells, by name."""
+
+
+def cell_of(learner: LearnerName, preset: Preset) -> Cell | None:
+    """Return the cell that a training is of, whatever its length, its seed and how it is measured; None if of none."""
+    for cell in CELLS.values():
+        free = {name: getattr(preset, name) for name in ("iterations", "seed", "evaluation")}
+        if (
+            learner == cell.learner
+            and type(preset) is type(cell.preset)
+            and preset == dataclasses.replace(cell.preset, **free)
+            and preset.evaluation.shots == cell.preset.evaluation.shots
+        ):
+            return cell
+    return None

@@ -83,7 +83,6 @@ def test_sinusoid(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert results["status"] == "complete" and results["step"] == 6 and len(results["mean"]) == 3
     for text in (printed, (folder / "results.md").read_text()):
         assert f"{learner} sinusoid, seed 0, 6 training steps" in text
-        assert "0.67 after 1 step" in text  # what the paper reports
         for mean in results["mean"]:
             assert (f"{mean:.4f}" if mean < 1000 else f"{mean:.3g}") in text
     assert "| inner_learning_rate | 0.01 | paper: 0.01; released code: 0.001" in (folder / "results.md").read_text()
@@ -174,7 +173,7 @@ def test_strokes_need_no_data(
     assert main(["train", "fomaml", "strokes", "--out", str(tmp_path / "run"), *OMNIGLOT]) == 0
 
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
-    assert "no paper" in capsys.readouterr().out
+    assert "fomaml strokes, seed 0" in capsys.readouterr().out
 
 
 def test_omniglot_with_convolutions(
@@ -183,7 +182,7 @@ def test_omniglot_with_convolutions(
     folder, data = tmp_path / "run", ["--data", str(stand_in_omniglot)]
     network = ["--network", "conv4", "--filters", "4"]
     assert main(["train", "maml", "omniglot", "--out", str(folder), *data, *OMNIGLOT, *network]) == 0
-    assert "98.7 ± 0.4 % (5-way 1-shot)" in capsys.readouterr().out
+    capsys.readouterr()
     assert tomllib.loads((folder / "configuration.toml").read_text())["network"] == "conv4"
 
     # The run folder says which network the checkpoint is of.

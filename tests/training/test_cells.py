@@ -13,7 +13,7 @@ from minimeta.cli.beside import beside
 from minimeta.cli.run_folder import RunFolder
 from minimeta.cli.train import train
 from minimeta.tasks import omniglot
-from minimeta.training import CELLS, Cell
+from minimeta.training import CELLS, Cell, cell_of
 from minimeta.training.presets.images import ImageSettings
 from minimeta.training.presets.learners import MAMLSettings, ReptileSettings
 
@@ -81,13 +81,21 @@ def test_every_cell_runs(
     cell, folder = small(CELLS[name]), RunFolder(tmp_path / "run")
     data = own_images if cell.preset.task == "images" else None
 
-    assert train(Training(cell.learner, cell.preset, folder, TrainOptions(data=data), cell)) == 0
+    assert train(Training(cell.learner, cell.preset, folder, TrainOptions(data=data))) == 0
 
     printed = capsys.readouterr().out
-    assert f"{name}: seed 0, 2 iterations in " in printed
     for row in beside(cell, folder.read_results()):
         assert row[3] != "not measured" and row[3].split()[0] in printed
     assert folder.best.exists() == bool(cell.preset.evaluation.validate_every)
+
+
+def test_a_training_is_of_the_cell_whose_settings_it_has() -> None:
+    assert [cell_of(cell.learner, cell.preset) for cell in CELLS.values()] == list(CELLS.values())
+    cell = CELLS["sinusoid-maml"]
+    assert cell_of("maml", dataclasses.replace(cell.preset, seed=3, iterations=7)) is cell
+    assert cell_of("maml", dataclasses.replace(cell.preset, meta_batch=7)) is None
+    ten = dataclasses.replace(cell.preset.evaluation, shots=10)
+    assert cell_of("maml", dataclasses.replace(cell.preset, evaluation=ten)) is None
 
 
 def test_the_names_are_the_tables() -> None:

@@ -1,4 +1,4 @@
-"""Whole experiments: a paper's benchmark, a learner, their settings, and what the paper reports.
+"""Whole experiments: a paper's benchmark, a learner, and their settings.
 
 Each preset is a frozen dataclass whose defaults are the experiment and whose every setting says where it comes from,
 the paper or the code released with it; where the two differ a preset says which it follows, and the other value is a

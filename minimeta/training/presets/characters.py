@@ -33,18 +33,6 @@ class MAMLCharacters(MAMLSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=3)
     """The paper adapts by 3 steps in testing."""
 
-    @property
-    def published(self) -> str:
-        """Table 1, for the network."""
-        network, one, five = {
-            "mlp": ("without", "89.7 ± 1.1", "97.5 ± 0.6"),
-            "conv4": ("with", "98.7 ± 0.4", "99.9 ± 0.1"),
-        }[self.network]
-        return (
-            f"Finn et al. 2017, table 1, MAML {network} convolutions, 60,000 iterations, 3 steps: "
-            f"{one} % (5-way 1-shot), {five} % (5-way 5-shot)"
-        )
-
 
 @dataclass(frozen=True)
 class ReptileCharacters(ReptileSettings, ImageSettings):
@@ -89,14 +77,6 @@ class ReptileCharacters(ReptileSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=50, rotations=False)
     """50 steps, on characters that are not turned; the released code has 10,000 tasks."""
 
-    @property
-    def published(self) -> str:
-        """Table 2, transductive."""
-        return (
-            "Nichol et al. 2018, table 2, Reptile + transduction, 100,000 iterations, 50 steps: "
-            "97.68 ± 0.04 % (5-way 1-shot), 99.48 ± 0.06 % (5-way 5-shot)"
-        )
-
 
 @dataclass(frozen=True)
 class LSTMCharacters(LSTMSettings, ImageSettings):
@@ -121,11 +101,6 @@ class LSTMCharacters(LSTMSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=15, steps=8, side_by_side=False)
     """As many steps as in training, and the paper's 15 queries a class; running statistics are of the support set."""
 
-    @property
-    def published(self) -> str:
-        """There is no table."""
-        return "Ravi and Larochelle 2017 report miniImageNet alone: 43.44 ± 0.77 % (1-shot), 60.60 ± 0.71 % (5-shot)"
-
 
 @dataclass(frozen=True)
 class FineTuningCharacters(FineTuningSettings, ImageSettings):
@@ -138,11 +113,6 @@ class FineTuningCharacters(FineTuningSettings, ImageSettings):
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=10)
     """As many steps as rates are compared after."""
 
-    @property
-    def published(self) -> str:
-        """There is no table."""
-        return "no number is published"
-
 
 @dataclass(frozen=True)
 class NearestCharacters(NearestSettings, ImageSettings):
@@ -154,8 +124,3 @@ class NearestCharacters(NearestSettings, ImageSettings):
     """Training steps; there is nothing to train."""
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=0, side_by_side=False)
     """As for the other learners; it has no steps."""
-
-    @property
-    def published(self) -> str:
-        """There is no table."""
-        return "no number is published for this protocol"

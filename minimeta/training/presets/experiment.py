@@ -151,11 +151,6 @@ class Preset(ABC):
         """Names the default run folder."""
         return self.task
 
-    @property
-    @abstractmethod
-    def published(self) -> str:
-        """What there is to compare with."""
-
     @abstractmethod
     def problem(self, data: str | os.PathLike[str] | None) -> Problem:
         """Build what is to be learned."""

@@ -53,11 +53,6 @@ class OwnImages(ImageSettings):
         """Height, width and channels."""
         return self.size, self.size, self.channels
 
-    @property
-    def published(self) -> str:
-        """What there is to compare with."""
-        return "minimeta presets lists what is published of miniImageNet"
-
     def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
         """Read the images on the lists."""
         if data is None:

@@ -23,11 +23,6 @@ class Strokes:
     task: ClassVar[str] = "strokes"
     sources: ClassVar[str] = "Omniglot"
 
-    @property
-    def published(self) -> str:
-        """What there is to compare with."""
-        return "no paper: the characters are made up. The nearest neighbour on pixels reaches 56 % (5-way 1-shot)"
-
     def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
         """Draw the characters; no data are needed."""
         return Split(*strokes.split(strokes.draw()))
