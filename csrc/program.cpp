@@ -141,11 +141,11 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   return values;
 }
 
-Index Builder::with_contiguous_parts(Index value) {
+Index Builder::with_contiguous_parts(Index value, bool whole) {
   const View& x = values_.at(value).view;
   View plain;
   describe(plain, "copy", x.dtype, x);
-  const int leading = std::min(x.ndim, 1);
+  const int leading = whole ? 0 : std::min(x.ndim, 1);
   if (count(x) == 0 || std::equal(x.strides + leading, x.strides + x.ndim, plain.strides + leading)) return value;
   return add_step(std::make_unique<Copy>(), {value})[0];
 }

@@ -97,8 +97,8 @@ class Builder {
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // of memory that outlives the program
   std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
-  // The same value, or a copy of it, whose axes after the first are contiguous.
-  Index with_contiguous_parts(Index value);
+  // The same value, or a copy of it, that is contiguous: as a whole, or in its parts along the first axis.
+  Index with_contiguous_parts(Index value, bool whole);
   Index steps() const { return static_cast<Index>(steps_.size()); }
 
  private:

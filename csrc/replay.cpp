@@ -526,12 +526,13 @@ class PyBuilder {
   py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
                     const py::tuple& summed, Index count, Index groups) {
     constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
-    const std::vector<bool> sums = truths(summed);
+    const std::vector<bool> sums = truths(summed), maps = truths(mapped);
     auto program = std::make_unique<Program>(std::exchange(body.builder_, {}), numbers(outputs), sums, options_);
     const Index steps = program->instructions();
-    std::vector<Index> parts;
-    for (const Index operand : numbers(operands)) parts.push_back(builder_.with_contiguous_parts(operand));
-    auto map = std::make_unique<Map>(std::move(program), truths(mapped), sums, count, groups);
+    auto map = std::make_unique<Map>(std::move(program), maps, sums, count, groups);
+    std::vector<Index> parts = numbers(operands);
+    for (std::size_t i = 0; i < std::min(parts.size(), maps.size()); ++i)
+      parts[i] = builder_.with_contiguous_parts(parts[i], !maps[i]);
     return py::make_tuple(first_of(builder_.add_step(std::move(map), parts), sums.size()), steps);
   }
 

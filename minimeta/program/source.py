@@ -39,7 +39,10 @@ def _functions(name: str, line: StraightLine) -> Iterator[str]:
         rows.append(f"    {names[-1]} = {_literal(value)}")
     for step in line.steps:
         target = f"v{len(names)}"
-        if "line" in step.params:
+        if step.params.get("count") == 0:  # A vmap of no tasks has nothing to stack.
+            zeros = [f"np.zeros({form.shape}, {form.dtype.name!r})" for form in step.shape]
+            expression = f"[{', '.join(zeros)}]"
+        elif "line" in step.params:
             region = f"{name}_{step.primitive.name}_{len(names)}"
             yield from _functions(region, step.params["line"])
             operands = ", ".join(names[i] for i in step.operands)

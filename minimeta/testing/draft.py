@@ -2,7 +2,7 @@
 
 A primitive draws parameters and operands that it takes, and each of these is then replaced: by a value that the line
 has already, of the same form or brought into it by a conversion and a few views; or by a new operand or constant of the
-line. An instruction may also be a region, whose body is a small line, or an earlier one again.
+line. An instruction may also be a region or a vmap, whose body is a small line, or an earlier one again.
 
 Each value is computed as soon as it is written down, since an index that was computed has to be in range.
 
@@ -28,6 +28,7 @@ from minimeta.autodiff.operations.elementwise import CONVERTIBLE
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.autodiff.regions import PROJECT, REMATERIALIZE
 from minimeta.errors import DtypeError
+from minimeta.program.vmap import VMAP
 from minimeta.testing.operands import Drawing
 
 Operands = tuple[NDArray[Any], ...]
@@ -49,9 +50,9 @@ class Draft(Drawing):
     primitives
         What instructions are drawn from, beside regions.
     stretch
-        A factor for the last side of new shapes.
+        A factor for one side of new shapes.
     depth
-        How many regions it is inside of.
+        How many bodies it is inside of.
     """
 
     def __init__(self, draw: st.DrawFn, primitives: Sequence[Primitive], stretch: int, depth: int = 0) -> None:
@@ -73,7 +74,7 @@ class Draft(Drawing):
         return self._draw(_sides(high)) if low == 0 and high > 1 else super().integer(low, high)
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
-        """A shape of sides 0 to 4, the last one stretched; or one that the program has already, mostly."""
+        """A shape of sides 0 to 4, one of them stretched; or one that the program has already, mostly."""
         shapes = [x.shape for _, x in self._arrays() if low <= x.ndim <= high and 0 < x.size < self._most]
         known = list(dict.fromkeys(shapes))
         # Two, since of one alone nothing is drawn: an instruction draws as much if those before it are left out.
@@ -81,41 +82,39 @@ class Draft(Drawing):
         if chosen is not None:
             return chosen
         sides = self._draw(st.lists(_sides(4), min_size=low, max_size=high))
-        return (*sides[:-1], *(side * self._stretch for side in sides[-1:]))
+        if sides and self._stretch > 1:
+            sides[self._draw(st.integers(0, len(sides) - 1))] *= self._stretch
+        return tuple(sides)
 
     def array(self, shape: Shape, domain: str = "real") -> NDArray[Any]:
         """Floats of a domain, repeated where there are many."""
-        if _size(shape) > self._most:
-            raise _TooLarge
+        self._limit(shape)
         return super().array(shape, domain) if _size(shape) < 1000 else np.resize(super().array((997,), domain), shape)
 
     # Growing
 
     def grow(self, most: int) -> None:
         """Write down one instruction or more; often several of a kind in a row."""
-        regions = [REMATERIALIZE] if self._depth < 2 else []
-        kinds = ["nothing", *self._primitives, *self._primitives, *regions, "again"]
+        bodies = [REMATERIALIZE, VMAP] if self._depth < 2 else []
+        kinds = ["nothing", *self._primitives, *self._primitives, *bodies, "again"]
         previous: list[Any] = []
         for _ in range(most):
             previous = [self._draw(_instructions(self, kinds + previous * 3))]
         assume(self._steps)
 
     def instruct(self, primitive: Primitive) -> None:
-        """Write down an instruction, if its values are not too large."""
+        """Write down an instruction, unless its values are too large or a computed index is out of range."""
+        draws = {REMATERIALIZE: self._region, VMAP: self._map}.get(primitive, lambda: self._sampled(primitive))
         try:
-            sampled, params = self._region() if primitive is REMATERIALIZE else self._sampled(primitive)
-        except _TooLarge:
-            return
-        form = primitive.shape(*sampled, **params)
-        results = form if isinstance(form, tuple) else (form,)
-        if any(_size(x.shape) > self._most for x in results):
-            return
-        try:
+            sampled, params = draws()
+            form = primitive.shape(*sampled, **params)
+            for x in (*sampled, *(form if isinstance(form, tuple) else (form,))):
+                self._limit(x.shape)
             name = self._compute(primitive, [self._replaced(x) for x in sampled], params)
-        except IndexError:  # A computed index is out of range.
-            name = self._compute(primitive, [self._give(x) for x in sampled], params)
-        if results is form:
-            for place in range(len(results)):
+        except (_TooLarge, IndexError):
+            return
+        if isinstance(form, tuple):
+            for place in range(len(form)):
                 self._compute(PROJECT, [name], {"place": place})
 
     def repeat(self) -> None:
@@ -138,12 +137,27 @@ class Draft(Drawing):
     def _arrays(self) -> list[tuple[int, NDArray[Any]]]:
         return [(name, value) for name, value in enumerate(self._values) if type(value) is not tuple]
 
+    def _limit(self, shape: Shape) -> None:
+        if _size(shape) > self._most:
+            raise _TooLarge
+
     def _region(self) -> tuple[Operands, dict[str, Any]]:
-        """Operands for a region, and a small program as its body."""
+        """Operands for a region, and a small line as its body."""
         body = Draft(self._draw, self._primitives, self._stretch, self._depth + 1)
         body.grow(3)
         line, operands = body.line(body.outputs())
         return operands, {"line": line}
+
+    def _map(self) -> tuple[Operands, dict[str, Any]]:
+        """Operands for a vmap, mapped and shared ones, and a small line as its body."""
+        operands, params = self._region()
+        line: StraightLine = params["line"]
+        count = self._draw(st.sampled_from([1, 2, 3, 20, 0]))
+        mapped = tuple(self._draw(st.booleans()) for _ in operands)
+        forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+        summed = tuple(is_float(forms[i]) and self._draw(st.booleans()) for i in line.outputs)
+        batch = [_batch(x, count) if is_mapped else x for x, is_mapped in zip(operands, mapped, strict=True)]
+        return tuple(batch), {"line": line, "mapped": mapped, "summed": summed, "count": count}
 
     # Operands
 
@@ -217,7 +231,7 @@ class Draft(Drawing):
 
 
 class _TooLarge(Exception):  # noqa: N818 (it is an answer)
-    """An instruction whose operands would take too much memory."""
+    """An instruction whose values would take too much memory."""
 
 
 @st.composite
@@ -245,6 +259,12 @@ def _sources(kind: str) -> list[tuple[Any, bool]]:
 @functools.cache
 def _sides(high: int) -> st.SearchStrategy[int]:
     return st.sampled_from([*range(1, high + 1)] * (1 if high == 2 else 2) + [0])
+
+
+def _batch(x: NDArray[Any], count: int) -> NDArray[Any]:
+    """An operand for each of so many tasks: floats differ."""
+    tasks = [x * x.dtype.type(1 + task) if is_float(x) else x for task in range(count)]
+    return np.stack(tasks) if tasks else np.zeros((0, *x.shape), x.dtype)
 
 
 # Forms

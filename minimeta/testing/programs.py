@@ -78,9 +78,9 @@ def programs(
     instructions
         The most that are drawn. Views that make values fit, and derivatives, come on top of that.
     primitives
-        What instructions are drawn from, beside regions; all of the registry if None.
+        What instructions are drawn from, beside regions and vmap; all of the registry if None.
     stretch
-        A factor for the last side of shapes, where arrays are to be large.
+        A factor for one side of shapes, where arrays are to be large.
 
     Returns
     -------
@@ -130,9 +130,6 @@ def _differentiated(draw: st.DrawFn, specimen: Specimen) -> Specimen:
 
     program = trace(derivative, operands, cotangents)
     return Specimen(_of_rows(program.line), (*operands, *cotangents))
-
-
-# Printing
 
 
 def _of_rows(line: StraightLine) -> Program:

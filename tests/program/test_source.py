@@ -69,6 +69,14 @@ def test_whole_meta_gradients_run_as_source(traced: Traced) -> None:
         assert_array_equal(one, other)
 
 
+def test_a_vmap_of_no_tasks_runs_as_source() -> None:
+    function = mm.vmap(lambda x, w: (mm.sin(x), x @ w), (0, None), (0, "sum"))
+    arguments = np.zeros((0, 3)), np.zeros((3, 2), np.float32)
+    for found, expected in zip(written(trace(function, *arguments))(*arguments), function(*arguments), strict=True):
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert_array_equal(found, expected)
+
+
 def test_lines_name_where_they_come_from() -> None:
     def function(x: Any) -> Any:
         return mm.sum(mm.sin(x))

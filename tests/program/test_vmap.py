@@ -52,6 +52,21 @@ def test_stacked_results_are_those_of_the_tasks(function: Function, count: int) 
     assert_array_equal(gradients, [slope for _, slope in expected])
 
 
+@pytest.mark.parametrize(
+    "view",
+    [lambda w: w[::-1], lambda w: w[1::-1], lambda w: mm.broadcast_to(w[0], (2, 3)), mm.transpose, lambda w: w[:, 1]],
+)
+def test_a_shared_operand_may_be_any_view(view: Function) -> None:
+    w, x = spread(np.random.default_rng(3), (2, 3)), np.arange(4.0).reshape(2, 1, 2)
+
+    def function(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: (x, w * mm.sum(x)), (None, 0))(view(w), x)
+
+    outputs = mm.compile(function)(w, x)
+    assert_array_equal(outputs[0], x)
+    assert_array_equal(outputs[1], np.stack([np.asarray(view(w)) * task.sum() for task in x]))
+
+
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 32, 33, 50])
 def test_a_sum_is_taken_by_groups(count: int) -> None:
     x = batch(count).astype(np.float32)
