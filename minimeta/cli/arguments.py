@@ -56,6 +56,8 @@ class EvaluateOptions:
     """Query examples per task (per class in classification)."""
     steps: int | None = None
     """Up to how many adaptation steps."""
+    every: int | None = None
+    """After how many of them, each time, it is measured."""
     tasks: int | None = None
     """How many test tasks."""
     transductive: bool | None = None

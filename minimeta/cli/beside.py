@@ -27,7 +27,7 @@ def beside(cell: Cell, report: Mapping[str, Any]) -> list[list[str]]:
     """
     metric = report["metric"]
     if not cell.published:
-        last = len(report["mean"]) - 1
+        last = report["steps"][-1]
         mean, half = _ours(report, last, report["evaluation"]["transductive"])
         return [[str(last), "", "none", _with_interval(metric, mean, half), ""]]
     rows = []
@@ -68,7 +68,10 @@ def _ours(report: Mapping[str, Any], steps: int, transductive: bool) -> tuple[fl
     found = report if report["evaluation"]["transductive"] == transductive else report["other"]
     # Where the network does not normalise by its batch, both ways of predicting are one.
     found = found or report
-    return (found["mean"][steps], found["interval"][steps]) if steps < len(found["mean"]) else (None, None)
+    if steps not in report["steps"]:
+        return None, None
+    place = report["steps"].index(steps)
+    return found["mean"][place], found["interval"][place]
 
 
 def _with_interval(metric: str, mean: float | None, half: float | None) -> str:

@@ -37,8 +37,8 @@ def compare(options: CompareOptions) -> int:
 
 
 def _row(results: dict[str, Any]) -> list[str]:
-    means, halves = results["mean"], results["interval"]
-    steps = [step for step in sorted({*STEPS, len(means) - 1}) if step < len(means)]
+    steps = [step for step in results["steps"] if step in (*STEPS, results["steps"][-1])]
+    means, halves = (dict(zip(results["steps"], results[name], strict=True)) for name in ("mean", "interval"))
     scale, unit, digits = (100, " %", 1) if results["metric"] == "accuracy" else (1, "", 3)
 
     def number(value: float | None) -> str:

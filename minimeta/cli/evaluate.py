@@ -27,7 +27,7 @@ def evaluate(options: EvaluateOptions) -> int:
     """
     folder = RunFolder(options.run)
     learner, preset = folder.settings()
-    names = ("shots", "queries", "steps", "tasks", "transductive", "seed")
+    names = ("shots", "queries", "steps", "every", "tasks", "transductive", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     preset = replace(preset, {"evaluation": given}, "minimeta evaluate")
     with Interruption() as interruption:
@@ -79,6 +79,7 @@ def measure(
                 experiment.evaluation_tasks,
                 metric=experiment.metric,
                 steps=settings.steps,
+                every=settings.every,
                 count=settings.tasks,
                 seed=settings.seed,
                 transductive=transductive,

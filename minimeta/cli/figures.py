@@ -92,10 +92,10 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
         learning.plot(steps, values, color=colour, label=f"{name}: {'validation' if validated else 'training'}")
         # What is not finite is null in the file.
         mean, half = (np.array(found[key], np.float64) for key in ("mean", "interval"))
-        adapting.errorbar(np.arange(len(mean)), mean, half, color=colour, capsize=2, label=name)
-        for each in CELLS[found["cell"]].published if found["cell"] else ():
-            adapting.plot(each.steps, each.value, "x", color=colour)
-    learning.set(xlabel="training step", ylabel="after adaptation")
+        adapting.errorbar(found["steps"], mean, half, color=colour, capsize=2, label=name)
+        printed = CELLS[found["cell"]].published if found["cell"] else ()
+        adapting.plot([each.steps for each in printed], [each.value for each in printed], "kx", zorder=3)
+    learning.set(xlabel="training step", ylabel=f"{results[0]['metric']} after adaptation")
     adapting.set(xlabel="adaptation steps", ylabel=results[0]["metric"])
     for axes in (learning, adapting):
         axes.legend(frameon=False, fontsize="small")

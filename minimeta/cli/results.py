@@ -55,11 +55,11 @@ class Result:
         """Return the head and the rows of the table: one row per number of adaptation steps."""
         name = self.metric + (" (%)" if self.metric == "accuracy" else "")
         head = ["adaptation steps", name, "95 % interval"]
-        rows = [[str(steps), *self._cells(self.evaluation, steps)] for steps in range(len(self.evaluation.mean))]
+        rows = [[str(steps), *self._cells(self.evaluation, place)] for place, steps in enumerate(self.evaluation.steps)]
         if self.other is not None:
             way = self.preset.evaluation.transductive
             head = [head[0], f"{name}, {way_of_predicting(way)}", head[2], way_of_predicting(not way), head[2]]
-            rows = [[*row, *self._cells(self.other, steps)] for steps, row in enumerate(rows)]
+            rows = [[*row, *self._cells(self.other, place)] for place, row in enumerate(rows)]
         return head, rows
 
     @property
@@ -70,8 +70,8 @@ class Result:
         chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.iterations else []
         return [*left_out, *chosen]
 
-    def _cells(self, evaluation: Evaluation, steps: int) -> list[str]:
-        mean, half = (number(self.metric, values[steps]) for values in (evaluation.mean, evaluation.interval))
+    def _cells(self, evaluation: Evaluation, place: int) -> list[str]:
+        mean, half = (number(self.metric, values[place]) for values in (evaluation.mean, evaluation.interval))
         return [mean, f"± {half}"]
 
     def show(self) -> None:
@@ -88,6 +88,7 @@ class Result:
             "iterations": self.preset.iterations,
             "metric": self.metric,
             "evaluation": dataclasses.asdict(self.preset.evaluation),
+            "steps": self.evaluation.steps,
             "mean": _finite_or_none(self.evaluation.mean.tolist()),
             "interval": _finite_or_none(self.evaluation.interval.tolist()),
             "diverged": self.evaluation.diverged,

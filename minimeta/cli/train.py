@@ -143,6 +143,7 @@ def _selection(run: Training, experiment: Experiment, state: TrainingState, stop
         tasks=experiment.validation_tasks,
         metric=experiment.metric,
         steps=settings.steps,
+        every=max(1, settings.steps),
         count=settings.validation_tasks,
         seed=settings.seed,
         transductive=settings.transductive,

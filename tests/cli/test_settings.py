@@ -39,7 +39,7 @@ def test_every_setting_is_a_flag() -> None:
         "--inner-learning-rate 0.1 --inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 "
         "--evaluation.shots 2 --evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
         "--evaluation.no-rotations --evaluation.no-transductive --evaluation.no-side-by-side "
-        "--evaluation.validate-every 4 --evaluation.validation-tasks 7"
+        "--evaluation.validate-every 4 --evaluation.validation-tasks 7 --evaluation.every 2"
     )
 
     preset = parsed(*flags.split(), task="omniglot").preset
@@ -48,7 +48,7 @@ def test_every_setting_is_a_flag() -> None:
     changed = dataclasses.asdict(preset)
     assert changed["evaluation"] == {
         "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False, "transductive": False,
-        "side_by_side": False, "validate_every": 4, "validation_tasks": 7,
+        "side_by_side": False, "validate_every": 4, "validation_tasks": 7, "every": 2,
     }  # fmt: skip
     assert changed["hidden"] == (16, 8) and changed["ways"] == 4 and changed["rotations"] is False
     assert all(changed[name] != default[name] for name in default)

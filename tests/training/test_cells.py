@@ -58,6 +58,7 @@ def small(cell: Cell) -> Cell:
     evaluation = dataclasses.replace(
         preset.evaluation,
         steps=steps,
+        every=1,
         tasks=2,
         validation_tasks=2,
         validate_every=min(preset.evaluation.validate_every, 1),

@@ -74,7 +74,9 @@ class ReptileCharacters(ReptileSettings, ImageSettings):
     """Tasks per training step."""
     iterations: int = setting(2_000, paper="100,000", code="100,000; 200,000 for 20 ways")
     """Training steps."""
-    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=50, rotations=False)
+    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(
+        shots=1, queries=1, steps=50, every=10, rotations=False
+    )
     """50 steps, on characters that are not turned; the released code has 10,000 tasks."""
 
 

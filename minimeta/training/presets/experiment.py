@@ -91,6 +91,8 @@ class EvaluationSettings:
     """Query examples per task (per class in classification)."""
     steps: int
     """Up to how many adaptation steps."""
+    every: int = 1
+    """After how many of them, each time, it is measured."""
     tasks: int = 600
     """How many test tasks."""
     transductive: bool = setting(True, code="MAML: True; Reptile: both are reported")
@@ -105,9 +107,11 @@ class EvaluationSettings:
     """Decides the test tasks; no training step draws one of them, whatever the seeds."""
 
     def __post_init__(self) -> None:
-        require(self, names="shots queries tasks validation_tasks", at_least=1)
+        require(self, names="shots queries every tasks validation_tasks", at_least=1)
         require(self, names="steps validate_every", at_least=0)
         require(self, names="seed", at_least=0, below=2**32)
+        if self.steps % self.every:
+            raise ConfigurationError(f"every={self.every} must divide steps={self.steps}: the last one is measured")
 
 
 @dataclass(frozen=True)

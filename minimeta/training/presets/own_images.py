@@ -100,7 +100,7 @@ class ReptileImagesPreset(ReptileSettings, OwnImages):
     iterations: int = setting(100_000, paper="100,000", code="100,000")
     """Training steps."""
     evaluation: ImageEvaluationSettings = ImageEvaluationSettings(
-        shots=1, queries=1, steps=50, transductive=False, rotations=False
+        shots=1, queries=1, steps=50, every=10, transductive=False, rotations=False
     )
     """50 steps; the released code has 10,000 tasks."""
 
