@@ -65,10 +65,11 @@ def show_beside(cell: Cell, report: Mapping[str, Any]) -> None:
 
 def _ours(report: Mapping[str, Any], steps: int, transductive: bool) -> tuple[float | None, float | None]:
     """Our mean and interval after so many steps, None where it was not measured or is not finite."""
-    found = report if report["evaluation"]["transductive"] == transductive else report["other"]
-    # Where the network does not normalise by its batch, both ways of predicting are one.
-    found = found or report
-    if steps not in report["steps"]:
+    found: Mapping[str, Any] | None = report
+    if report["evaluation"]["transductive"] != transductive:
+        # Where both were to be measured and there is one, they are one: the network does not normalise by its batch.
+        found = report["other"] or (report if report["evaluation"]["side_by_side"] else None)
+    if found is None or steps not in report["steps"]:
         return None, None
     place = report["steps"].index(steps)
     return found["mean"][place], found["interval"][place]

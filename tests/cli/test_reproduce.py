@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from minimeta.cli import main
 from minimeta.cli.arguments import parse_reproduction
+from minimeta.cli.beside import beside, times
 from minimeta.cli.page import page
 from minimeta.training import CELLS
 
@@ -32,6 +34,34 @@ def test_ours_stands_beside_the_papers(reproduced: Path, capsys: pytest.CaptureF
         assert f"{found['mean'][steps]:.4f} ± {found['interval'][steps]:.4f}" in row
         assert f"short by {found['mean'][steps] - float(theirs):.4f}" in row
     assert "table 2" in printed and found["cell"] == "sinusoid-maml" and found["settings"]["seed"] == 5
+
+
+def test_a_number_stands_beside_the_one_that_was_predicted_likewise() -> None:
+    cell = CELLS["omniglot-5w1s-reptile"]
+    other = {"mean": [0.2, 0.98], "interval": [0.01, 0.01]}
+    report: dict[str, Any] = {
+        "metric": "accuracy",
+        "steps": [0, 50],
+        "mean": [0.2, 0.95],
+        "interval": [0.01, 0.004],
+        "evaluation": {"transductive": False, "side_by_side": True},
+        "other": other,
+    }
+    alone, together = beside(cell, report)
+    assert alone == ["50", "each query alone", "95.39 ± 0.09", "95.00 ± 0.40", "within the intervals"]
+    assert together == ["50", "all queries at once", "97.68 ± 0.04", "98.00 ± 1.00", "as good or better"]
+    report |= {"other": None, "evaluation": {"transductive": False, "side_by_side": False}}
+    assert [row[3] for row in beside(cell, report)] == ["95.00 ± 0.40", "not measured"]
+    assert beside(cell, report | {"mean": [0.2, 0.9]})[0][4] == "short by 5.39"
+
+
+def test_the_time_to_an_accuracy_is_told() -> None:
+    history = [
+        {"step": 10 * n, "seconds": 2.0 * n, "mean": mean, "interval": 0.01} for n, mean in ((1, 0.9), (2, 0.96))
+    ]
+    said = times({"metric": "accuracy", "validation": history})
+    assert said == "validation accuracy: 90 % in 2 s, step 10; 95 % in 4 s, step 20; 98 % not reached"
+    assert times({"metric": "squared error", "validation": history}) == ""
 
 
 def test_a_run_goes_on_further(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
