@@ -100,9 +100,9 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
         def save() -> None:
             nonlocal saved
             with stopwatch.paused():
+                folder.spent(stopwatch.seconds)
                 log.flush()
                 checkpoint.save(folder.checkpoint, latest, marks)
-                folder.spent(stopwatch.seconds)
                 saved = time.monotonic()
 
         def keep(state: TrainingState, report: Report) -> None:
