@@ -1,18 +1,23 @@
-"""Random operands and random programs for property tests, drawn and shrunk by hypothesis.
+"""Gradient checking, for the library and for its users.
 
-Needs the extra ``test``; ``import minimeta`` does not load it.
+``check_gradients`` checks the derivatives of any function at a point and says why it fails; ``gradients`` makes a
+property-based test of one; ``check_primitive``, ``check_meta_gradient`` and ``check_vjp`` check an operation, a
+meta-learner, and derivatives that were made elsewhere. Random arrays, constrained points and random programs are drawn
+and shrunk by hypothesis, which is loaded when it is first needed and comes with the extra ``test``.
 """
 
-from minimeta.errors import MissingExtraError
+from minimeta.errors import GradientCheckError, GradientMismatch, Inconclusive, Nondifferentiable, VacuousCheck
+from minimeta.testing.checker import check_gradients
+from minimeta.testing.constrained import Constrained
+from minimeta.testing.report import Report
 
-try:
-    import hypothesis as hypothesis
-except ModuleNotFoundError:
-    raise MissingExtraError(
-        "minimeta.testing needs hypothesis, which is not installed: pip install 'minimeta[test]'"
-    ) from None
-
-from minimeta.testing.operands import Drawing, arrays, samples, spread
-from minimeta.testing.programs import Specimen, programs
-
-__all__ = ["Drawing", "Specimen", "arrays", "programs", "samples", "spread"]
+__all__ = [
+    "Constrained",
+    "GradientCheckError",
+    "GradientMismatch",
+    "Inconclusive",
+    "Nondifferentiable",
+    "Report",
+    "VacuousCheck",
+    "check_gradients",
+]

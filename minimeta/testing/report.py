@@ -1,0 +1,79 @@
+"""Report: what a gradient check that passed has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was found for one order.
+
+    Attributes
+    ----------
+    order, oracle
+        Which, and what it was compared with.
+    directions
+        How many.
+    error
+        The largest difference, relative to the sum of the magnitudes of what is added up.
+    bounds
+        The largest difference, in bounds.
+    arbitrated
+        How many directions Taylor's remainder decided.
+    """
+
+    order: int
+    oracle: str
+    directions: int
+    error: float
+    bounds: float
+    arbitrated: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check that passed has seen.
+
+    Attributes
+    ----------
+    orders
+        One entry for each order.
+    identities
+        The names of those that hold.
+    constant
+        Arguments that the output does not depend on.
+    held
+        How many ``stop_gradient`` of the function were respected.
+    reason
+        Why the function could not be traced, if it could not.
+    kind
+        Of a meta-gradient: ``"second order"``, ``"first order"`` or ``"direction"``.
+    """
+
+    orders: tuple[Order, ...]
+    identities: tuple[str, ...]
+    constant: tuple[str, ...] = ()
+    held: int = 0
+    reason: str = ""
+    kind: str = ""
+
+    @property
+    def oracle(self) -> str:
+        """What the first order was compared with."""
+        return self.orders[0].oracle if self.orders else "none"
+
+    def __str__(self) -> str:
+        rows = [
+            f"order {row.order}: {row.oracle}, {row.directions} directions, relative error {row.error:.1e} "
+            f"({row.bounds:.2g} bounds){f', {row.arbitrated} by Taylor remainder' if row.arbitrated else ''}"
+            for row in self.orders
+        ]
+        rows.append(f"identities: {', '.join(self.identities)}")
+        if self.constant:
+            rows.append(f"the output does not depend on {', '.join(self.constant)}")
+        if self.held:
+            rows.append(f"{self.held} stop_gradient held constant")
+        if self.reason:
+            rows.append(f"not traced: {self.reason}")
+        return "\n".join([self.kind, *rows] if self.kind else rows)
