@@ -116,10 +116,23 @@ class GradientCheckError(MinimetaError, AssertionError):
         The name of the primitive at fault where one is, and else the empty string.
     line
         The user's line that it belongs to, if there is one.
+    program
+        The smallest program that is wrong, as Python, where one was found.
+    reproduce
+        The statements that make the same check again, where they are known.
     """
 
     def __init__(
-        self, message: str, *, fault: str = "", order: int = 0, oracle: str = "", culprit: str = "", line: str = ""
+        self,
+        message: str,
+        *,
+        fault: str = "",
+        order: int = 0,
+        oracle: str = "",
+        culprit: str = "",
+        line: str = "",
+        program: str = "",
+        reproduce: str = "",
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -127,6 +140,8 @@ class GradientCheckError(MinimetaError, AssertionError):
         self.oracle = oracle
         self.culprit = culprit
         self.line = line
+        self.program = program
+        self.reproduce = reproduce
 
 
 class GradientMismatch(GradientCheckError):  # noqa: N818 (a verdict)

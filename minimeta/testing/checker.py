@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.derivatives import vjp
 from minimeta.errors import ConfigurationError, GradientMismatch, Nondifferentiable, VacuousCheck
-from minimeta.testing.comparison import Compared, Comparison, Tolerance, magnitude, spread_of
+from minimeta.testing.comparison import Comparison, Tolerance, magnitude, spread_of
 from minimeta.testing.directions import cotangents, directions
 from minimeta.testing.explanation import explained
 from minimeta.testing.identities import check, of_second_order
 from minimeta.testing.replay import HELD, steps_of
-from minimeta.testing.report import Order, Report
+from minimeta.testing.report import Order, Report, summary
 from minimeta.testing.rounding import precision, spread
 from minimeta.testing.subject import Subject
 
@@ -156,7 +156,7 @@ def _level(subject: Subject, order: int, setting: _Setting) -> _Level:
         raise explained(worst, subject, order, setting.called, setting.arguments, setting.seed)
     moving = {i for row in rows if row.weight for i, x in enumerate(row.direction) if np.any(x)}
     constant = tuple(name for i, name in enumerate(subject.names) if i not in moving)
-    return _Level(given, gradient, noise, derivative, constant, _summary(order, subject.oracle, rows))
+    return _Level(given, gradient, noise, derivative, constant, summary(order, subject.oracle, rows))
 
 
 def _values(subject: Subject, setting: _Setting) -> list[Floats]:
@@ -167,12 +167,6 @@ def _values(subject: Subject, setting: _Setting) -> list[Floats]:
     if not all(np.isfinite(y).all() for y in outputs):
         raise Nondifferentiable(f"{setting.called} is infinite or NaN at this point", fault="not finite")
     return outputs
-
-
-def _summary(order: int, oracle: str, rows: Sequence[Compared]) -> Order:
-    error = max((row.error for row in rows), default=0.0)
-    bounds = max((row.bounds for row in rows), default=0.0)
-    return Order(order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows))
 
 
 def _pulled_back(subject: Subject, given: Sequence[Floats], order: int, setting: _Setting) -> list[Floats]:

@@ -76,11 +76,6 @@ class Compared(NamedTuple):
         return distance if np.isfinite(distance) else np.inf
 
     @property
-    def error(self) -> float:
-        """The distance, relative to the weight."""
-        return self.difference / self.weight if self.weight else self.difference
-
-    @property
     def bounds(self) -> float:
         """The distance, in bounds."""
         return self.difference / self.bound

@@ -18,6 +18,9 @@ from minimeta.testing.subject import Subject
 _MOST = 8
 """How many elements of a value are shown."""
 
+_LONGEST = 4000
+"""How many characters of code are shown."""
+
 
 def explained(
     row: Compared, subject: Subject, order: int, called: str, arguments: tuple[Any, ...], seed: int
@@ -33,7 +36,9 @@ def explained(
     found = None if subject.line is None else culprit(subject.line, subject.point)
     if found is not None:
         lines += _culprit(found)
-    lines += ["  reproduce", *(f"    {text}" for text in call(called, arguments, order, seed).splitlines())]
+    program, reproduce = _program(found) if found else "", call(called, arguments, order, seed)
+    lines += _section("smallest failing program", program, "program")
+    lines += _section("reproduce", reproduce, "reproduce")
     step = found.step if found else None
     return GradientMismatch(
         "\n".join(lines),
@@ -42,7 +47,17 @@ def explained(
         oracle=subject.oracle,
         culprit=step.primitive.name if step else "",
         line=step.line if step else "",
+        program=program,
+        reproduce=reproduce,
     )
+
+
+def _section(title: str, text: str, attribute: str) -> list[str]:
+    if not text:
+        return []
+    if len(text) > _LONGEST:
+        return [f"  {title}: {len(text)} characters, in the error's attribute {attribute!r}"]
+    return [f"  {title}", *(f"    {row}" for row in text.splitlines())]
 
 
 def _direction(direction: Sequence[Any], names: Sequence[str]) -> str:
@@ -68,7 +83,6 @@ def _culprit(found: Culprit) -> list[str]:
         lines.append(f"             {'in the backward pass of' if step.backward else 'at'} {step.line}")
     lines.append(f"             its derivative is {found.found!r}, and should be {found.expected!r}")
     lines += [f"             operand {i} = {_shown(x)}" for i, x in enumerate(found.operands)]
-    lines += ["  smallest failing program", *(f"    {text}" for text in _program(found).splitlines())]
     return lines
 
 
@@ -76,7 +90,7 @@ def _shown(x: Any) -> str:
     x = np.asarray(x)
     if x.size <= _MOST:
         return " ".join(repr(x).split())
-    return f"{x.dtype}{list(x.shape)}, {float(np.min(x)):.3g} to {float(np.max(x)):.3g}"
+    return f"{x.dtype}{list(x.shape)}, from {float(np.min(x)):.3g} to {float(np.max(x)):.3g}"
 
 
 def _program(found: Culprit) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from minimeta.testing.comparison import Compared
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Order:
     directions
         How many.
     error
-        The largest difference, relative to the sum of the magnitudes of what is added up.
+        The largest difference, relative to the largest sum of the magnitudes that were added up.
     bounds
         The largest difference, in bounds.
     arbitrated
@@ -77,3 +80,11 @@ class Report:
         if self.reason:
             rows.append(f"not traced: {self.reason}")
         return "\n".join([self.kind, *rows] if self.kind else rows)
+
+
+def summary(order: int, oracle: str, rows: Sequence[Compared]) -> Order:
+    """What was found for one order, along all directions."""
+    weight = max((row.weight for row in rows), default=0.0)
+    error = max((row.difference for row in rows), default=0.0) / (weight or 1.0)
+    bounds = max((row.bounds for row in rows), default=0.0)
+    return Order(order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows))
