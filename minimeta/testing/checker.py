@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.derivatives import vjp
-from minimeta.errors import ConfigurationError, GradientMismatch, Nondifferentiable, VacuousCheck
+from minimeta.errors import ConfigurationError, GradientMismatch, Nondifferentiable, ShapeError, VacuousCheck
 from minimeta.testing.comparison import Comparison, Tolerance, magnitude, spread_of
 from minimeta.testing.directions import cotangents, directions
 from minimeta.testing.explanation import explained
@@ -150,7 +150,7 @@ def _level(subject: Subject, order: int, setting: _Setting) -> _Level:
     derivative = subject.derivative(given)
     noise = [] if derivative.line is None else spread(derivative.line, derivative.values, setting.eps)
     comparison = Comparison(subject, given, gradient, noise, order, setting.called, setting.eps, setting.tolerance)
-    rows = [comparison.along(u, found) for u, found in zip(chosen, seen, strict=True)]
+    rows = comparison.rows(chosen, seen)
     if wrong := [row for row in rows if row.wrong]:
         worst = max(wrong, key=lambda row: row.bounds)
         raise explained(worst, subject, order, setting.called, setting.arguments, setting.seed)
@@ -171,8 +171,11 @@ def _values(subject: Subject, setting: _Setting) -> list[Floats]:
 
 def _pulled_back(subject: Subject, given: Sequence[Floats], order: int, setting: _Setting) -> list[Floats]:
     """``J^T v`` as the library has it, which is in the shapes and dtypes of the point."""
-    with np.errstate(all="ignore"):
-        gradient = vjp(subject.function, *subject.point)[1](list(given))
+    try:
+        with np.errstate(all="ignore"):
+            gradient = vjp(subject.function, *subject.point)[1](list(given))
+    except ShapeError as error:  # A rule of the user's own whose cotangent does not fit.
+        raise GradientMismatch(str(error), fault="form", order=order) from error
     for name, x, g in zip(subject.names, map(np.asarray, subject.point), gradient, strict=True):
         if (g.shape, g.dtype) != (x.shape, x.dtype):
             raise GradientMismatch(

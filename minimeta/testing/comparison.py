@@ -51,23 +51,25 @@ class Compared(NamedTuple):
         ``u``.
     found, expected
         ``<g, u>`` and ``<v, J u>``.
-    bound
-        How far apart they may be.
+    derived, bound
+        How far apart they may be by the errors of both, and as the user loosened it.
     weight
         The sum of the magnitudes of what was added up.
     wrong
         The verdict.
-    arbitrated
-        Whether Taylor's remainder gave it.
+    arbitrated, undecided
+        Whether Taylor's remainder gave it, and whether there is none.
     """
 
     direction: Sequence[Floats]
     found: float
     expected: float
+    derived: float
     bound: float
     weight: float
-    wrong: bool
-    arbitrated: bool
+    wrong: bool = False
+    arbitrated: bool = False
+    undecided: bool = False
 
     @property
     def difference(self) -> float:
@@ -78,7 +80,7 @@ class Compared(NamedTuple):
     @property
     def bounds(self) -> float:
         """The distance, in bounds."""
-        return self.difference / self.bound
+        return self.difference / self.bound if np.isfinite(self.difference) else np.inf
 
 
 @dataclass
@@ -104,33 +106,46 @@ class Comparison:
     eps: float
     tolerance: Tolerance
 
-    def along(self, direction: Sequence[Floats], seen: Along) -> Compared:
-        """Compare along one direction.
+    def rows(self, directions: Sequence[Sequence[Floats]], seen: Sequence[Along]) -> list[Compared]:
+        """Compare along all directions.
 
         Raises
         ------
         Nondifferentiable
             The function bends here.
         Inconclusive
-            There is no telling.
+            There is no telling, along any of them.
         """
-        given = [np.asarray(v, np.float64) for v in self.given]
-        found, expected = product(self.gradient, direction), product(given, seen.derivatives)
-        to_round = magnitude(self.gradient, direction)
-        weight = magnitude(given, seen.derivatives) + (to_round if np.isfinite(to_round) else 0.0)
-        error = magnitude(given, seen.errors)
-        derived = _FACTOR * (error + self.eps * weight + spread_of(self.noise, direction)) + _TINY
-        bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(expected))
-        row = Compared(direction, found, expected, bound, weight, False, False)
-        if derived == bound and np.isfinite(found) and (row.bounds > 1 or bound > _UNDECIDED * weight > _TINY):
-            return self._arbitrated(row)
-        return row._replace(wrong=row.bounds > 1)
+        rows = [self._decided(self._along(*pair)) for pair in zip(directions, seen, strict=True)]
+        lost = [row for row in rows if row.undecided]
+        if lost and len(lost) == sum(row.weight > 0 for row in rows):
+            worst = max(lost, key=lambda row: row.bound)
+            raise Inconclusive(
+                f"{self.called}, order {self.order}: the library says {worst.found!r} and the {self.subject.oracle} "
+                f"{worst.expected!r}, but rounding and the oracle's error alone may make a difference of "
+                f"{worst.bound:.1e}; choose a point where less is lost by cancellation",
+                fault="precision",
+                order=self.order,
+                oracle=self.subject.oracle,
+            )
+        return rows
 
-    def _arbitrated(self, row: Compared) -> Compared:
-        """The verdict on a number that the bound alone does not decide, or calls wrong."""
-        clearly_wrong = row.bounds > _BAND and np.isfinite(row.bound)
-        if clearly_wrong and self.subject.line is not None:
+    def _decided(self, row: Compared) -> Compared:
+        """A row with its verdict."""
+        if not np.isfinite(row.found) or row.bound > row.derived:
+            return row._replace(wrong=row.bounds > 1)
+        wide = row.bound > max(_UNDECIDED * row.weight, _TINY)
+        if row.bounds <= 1 and not wide:
+            return row
+        slope = self._slope(row)
+        if row.bounds <= 1:
+            return row._replace(arbitrated=slope >= 1.7, undecided=not slope >= 1.7)
+        if row.bounds > _BAND or slope <= 1.3:
             return row._replace(wrong=True)
+        return row._replace(arbitrated=slope >= 1.7, undecided=not slope >= 1.7)
+
+    def _slope(self, row: Compared) -> float:
+        """The slope of Taylor's remainder for what the library says."""
 
         def path(t: float) -> float:
             with np.errstate(all="ignore"):
@@ -143,19 +158,17 @@ class Comparison:
                 order=self.order,
                 oracle="central difference",
             )
-        if clearly_wrong:
-            return row._replace(wrong=True)
-        slope = taylor_slope(path, row.found, self.eps)
-        if np.isnan(slope) or 1.3 < slope < 1.7:
-            raise Inconclusive(
-                f"{self.called}, order {self.order}: the library says {row.found!r} and the {self.subject.oracle} "
-                f"{row.expected!r}, but rounding and the oracle's error alone may make a difference of {row.bound:.1e}; "
-                "choose a point where less is lost by cancellation",
-                fault="precision",
-                order=self.order,
-                oracle=self.subject.oracle,
-            )
-        return row._replace(wrong=slope <= 1.3, arbitrated=True)
+        return taylor_slope(path, row.found)
+
+    def _along(self, direction: Sequence[Floats], seen: Along) -> Compared:
+        given = [np.asarray(v, np.float64) for v in self.given]
+        found, expected = product(self.gradient, direction), product(given, seen.derivatives)
+        to_round = magnitude(self.gradient, direction)
+        weight = magnitude(given, seen.derivatives) + (to_round if np.isfinite(to_round) else 0.0)
+        error = magnitude(given, seen.errors)
+        derived = _FACTOR * (error + self.eps * weight + spread_of(self.noise, direction)) + _TINY
+        bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(expected))
+        return Compared(direction, found, expected, derived, bound, weight)
 
 
 def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) -> float:

@@ -91,7 +91,7 @@ def _extrapolated(differences: list[tuple[Floats, Floats]]) -> tuple[Floats, Flo
         return best, smallest
 
 
-def taylor_slope(path: Callable[[float], float], derivative: float, eps: float = 2.0**-52) -> float:
+def taylor_slope(path: Callable[[float], float], derivative: float) -> float:
     """The order to which ``p(t) = p(0) + t d`` holds: 2 where ``d`` is the derivative, 1 where it is not.
 
     Parameters
@@ -100,20 +100,20 @@ def taylor_slope(path: Callable[[float], float], derivative: float, eps: float =
         ``p``, to a scalar.
     derivative
         ``d``.
-    eps
-        The unit in the last place that ``p`` is computed in.
 
     Returns
     -------
     float
         The median slope between halvings of the step, the last six that rounding leaves to be seen; infinite if
-        ``p`` is linear to rounding; NaN if there are too few to say.
+        ``p`` is linear to rounding; NaN if there are too few to say. What rounding does is what ``p`` does from one
+        number to the next.
     """
     start = path(0.0)
     steps = 2.0 ** -np.arange(4, 24)
     values = np.array([path(t) for t in steps])
     remainders = np.abs(values - start - steps * derivative)
-    floor = 64 * eps * (np.abs(values) + abs(start) + np.abs(steps * derivative))
+    jitter = max(abs(path(i * 2.0**-50) - start) for i in (1, 2, 3, 5))
+    floor = 16 * jitter + 64 * 2.0**-52 * (np.abs(values) + abs(start) + np.abs(steps * derivative))
     seen = remainders > floor
     if not seen.any():
         return np.inf

@@ -4,7 +4,7 @@ A Jacobian ``J`` is seen through numbers ``<v, J u>``. A wrong entry ``J_ij`` sh
 near 0, no two entries may cancel by their signs, and no row or column may be drowned by another's scale. Therefore
 
 - along all coordinates, one by one, where there are few; else along dense directions, array by array;
-- components are of random sign and of magnitude 1/2 to 3/2, in steps of 1/64: exact in every dtype, seldom equal;
+- components are of random sign and of magnitude 1/2 to 3/2, with all their digits, so that rounding them shows;
 - a component of ``u`` has the scale of the element that it moves, and one of ``v`` the inverse scale of the row of ``J``
   that it weighs: powers of two.
 """
@@ -78,8 +78,8 @@ def cotangents(
 
 
 def component(rng: np.random.Generator, shape: Shape) -> Floats:
-    """Numbers of random sign, of magnitude 1/2 to 3/2 in steps of 1/64."""
-    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.integers(32, 97, shape) / 64)
+    """Numbers of random sign, of magnitude 1/2 to 3/2."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
 
 
 def power_of_two(x: Floats, widest: int = 100) -> Floats:

@@ -22,8 +22,8 @@ class Order:
         The largest difference, relative to the largest sum of the magnitudes that were added up.
     bounds
         The largest difference, in bounds.
-    arbitrated
-        How many directions Taylor's remainder decided.
+    arbitrated, undecided
+        How many directions Taylor's remainder decided, and how many nothing did, being lost in rounding.
     """
 
     order: int
@@ -32,6 +32,7 @@ class Order:
     error: float
     bounds: float
     arbitrated: int
+    undecided: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Report:
     def __str__(self) -> str:
         rows = [
             f"order {row.order}: {row.oracle}, {row.directions} directions, relative error {row.error:.1e} "
-            f"({row.bounds:.2g} bounds){f', {row.arbitrated} by Taylor remainder' if row.arbitrated else ''}"
+            f"({row.bounds:.2g} bounds)"
+            + (f", {row.arbitrated} by Taylor's remainder" if row.arbitrated else "")
+            + (f", {row.undecided} lost in rounding" if row.undecided else "")
             for row in self.orders
         ]
         rows.append(f"identities: {', '.join(self.identities)}")
@@ -87,4 +90,4 @@ def summary(order: int, oracle: str, rows: Sequence[Compared]) -> Order:
     weight = max((row.weight for row in rows), default=0.0)
     error = max((row.difference for row in rows), default=0.0) / (weight or 1.0)
     bounds = max((row.bounds for row in rows), default=0.0)
-    return Order(order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows))
+    return Order(order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows), sum(row.undecided for row in rows))

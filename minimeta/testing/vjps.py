@@ -87,7 +87,7 @@ def check_vjp(
         derivative = subject.derivative(given)
         noise = [] if derivative.line is None else spread(derivative.line, derivative.values, eps)
     comparison = Comparison(subject, given, gradient, noise, 1, called, eps, Tolerance(rtol, atol))
-    rows = [comparison.along(u, found) for u, found in zip(chosen, seen, strict=True)]
+    rows = comparison.rows(chosen, seen)
     names = of_pullback(pullback, given, subject.point)
     if wrong := [row for row in rows if row.wrong]:
         raise explained(max(wrong, key=lambda row: row.bounds), subject, 1, called, arguments, seed)

@@ -1,0 +1,62 @@
+"""The mutation test of the checker: every planted fault is caught and blamed rightly, and nothing sound is accused."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from gradient_cases import FAULTS, SOUND, Case
+
+import minimeta as mm
+from minimeta.testing import GradientMismatch, Inconclusive, Nondifferentiable, VacuousCheck, check_gradients, check_vjp
+
+LIBRARY = SimpleNamespace(
+    **{name: getattr(mm, name) for name in mm.operations.__all__},
+    custom=mm.custom_vjp,
+    hold=mm.stop_gradient,
+    constant=np.asarray,
+    single=lambda x: mm.astype(x, np.float32),
+    double=lambda x: mm.astype(x, np.float64),
+    known=lambda x: float(mm.stop_gradient(x)),
+    backwards=slice(None, None, -1),
+)
+
+
+def check(case: Case, **options: Any) -> Any:
+    built = case.build(LIBRARY)
+    arguments = tuple(x.copy() if case.pair else x for x in case.arguments)
+    return check_vjp(*built, *arguments, **options) if case.pair else check_gradients(built, *arguments, **options)
+
+
+def test_there_are_enough() -> None:
+    assert len(FAULTS) >= 40 and len(SOUND) >= 40
+    for cases in (FAULTS, SOUND):
+        assert len({case.name for case in cases}) == len(cases)
+
+
+@pytest.mark.parametrize("case", FAULTS, ids=lambda case: case.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fault_is_caught(case: Case, seed: int) -> None:
+    with pytest.raises(GradientMismatch) as caught:
+        check(case, seed=seed)
+    assert (caught.value.fault, caught.value.order) == (case.fault, case.order)
+    assert caught.value.culprit == (case.culprit if case.fault == "value" else "")
+
+
+@pytest.mark.parametrize("case", SOUND, ids=lambda case: case.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_sound_is_not_accused(case: Case, seed: int) -> None:
+    if case.verdict == "kink":
+        with pytest.raises(Nondifferentiable) as caught:
+            check(case, seed=seed)
+        assert caught.value.fault == "kink"
+        return
+    if case.verdict == "inconclusive":
+        with pytest.raises(Inconclusive):
+            check(case, seed=seed)
+        return
+    if case.verdict == "constant":
+        with pytest.raises(VacuousCheck):
+            check(case, seed=seed)
+    report = check(case, seed=seed, may_be_constant=case.verdict == "constant")
+    assert [row.order for row in report.orders] == [1, 2]
