@@ -164,8 +164,8 @@ def _values(subject: Subject, setting: _Setting) -> list[Floats]:
         outputs = [np.asarray(y) for y in subject.function(*subject.point)]
     if not outputs:
         raise VacuousCheck(f"{setting.called} returns no floats, so there is nothing to test", fault="no floats")
-    if not all(np.isfinite(y).all() for y in outputs):
-        raise Nondifferentiable(f"{setting.called} is infinite or NaN at this point", fault="not finite")
+    if not all(np.isfinite(y).all() for y in (*subject.point, *outputs)):
+        raise Nondifferentiable(f"{setting.called} or its point is infinite or NaN", fault="not finite")
     return outputs
 
 

@@ -181,7 +181,7 @@ def _shifted(point: Sequence[Floats], direction: Sequence[Floats], step: float) 
 
 def _outputs(line: StraightLine, operands: Sequence[Any], evaluate: Replay) -> list[Floats]:
     with np.errstate(all="ignore"):
-        return [np.asarray(y) for y in line.run(operands, evaluate)]
+        return [np.asarray(y, np.complex128) for y in line.run(operands, evaluate)]
 
 
 def _smooth(*sides: Any) -> bool:

@@ -26,7 +26,7 @@ from minimeta.autodiff.graph import StraightLine
 from minimeta.program import trace
 from minimeta.testing.constrained import realised
 from minimeta.testing.differences import central_difference
-from minimeta.testing.replay import Along, along, held
+from minimeta.testing.replay import Along, Replay, along, held
 
 Floats = NDArray[Any]
 Row = Sequence[Any]
@@ -103,13 +103,14 @@ class Subject:
         """
         if self.line is not None:
             return along(self.line, self.values, direction, order=order)
-        with np.errstate(all="ignore"):
-            return Along(*central_difference(lambda t: self.outputs(t, direction)))
+        return Along(*central_difference(lambda t: self.outputs(t, direction)))
 
     def outputs(self, t: float, direction: Sequence[Floats]) -> list[Floats]:
         """The function's values at a distance ``t`` along a direction, in float64."""
         moved = [x + t * u for x, u in zip(self.values, direction, strict=True)]
-        return [np.asarray(y) for y in self.function(*moved)]
+        with np.errstate(all="ignore"):
+            outputs = self.function(*moved) if self.line is None else self.line.run(moved, Replay())
+        return [np.asarray(y) for y in outputs]
 
 
 def _transposed(function: Function, count: int) -> Function:

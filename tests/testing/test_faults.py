@@ -1,25 +1,14 @@
 """The mutation test of the checker: every planted fault is caught and blamed rightly, and nothing sound is accused."""
 
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
+from checkers import minimeta_operations
 from gradient_cases import FAULTS, SOUND, Case
 
-import minimeta as mm
 from minimeta.testing import GradientMismatch, Inconclusive, Nondifferentiable, VacuousCheck, check_gradients, check_vjp
 
-LIBRARY = SimpleNamespace(
-    **{name: getattr(mm, name) for name in mm.operations.__all__},
-    custom=mm.custom_vjp,
-    hold=mm.stop_gradient,
-    constant=np.asarray,
-    single=lambda x: mm.astype(x, np.float32),
-    double=lambda x: mm.astype(x, np.float64),
-    known=lambda x: float(mm.stop_gradient(x)),
-    backwards=slice(None, None, -1),
-)
+LIBRARY = minimeta_operations()
 
 
 def check(case: Case, **options: Any) -> Any:
