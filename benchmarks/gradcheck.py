@@ -34,12 +34,12 @@ def of_peer(python: str, library: str) -> dict[str, str] | None:
 
 
 def is_right(case: Case, verdict: str) -> bool:
-    """Whether a checker did right by a case: faults are accused, and nothing else is."""
-    return (verdict == "accuses") == (case in FAULTS) and verdict in SIGNS
+    """Whether a checker did right by a case: a fault does not pass, in whatever way; what is sound is not accused."""
+    return verdict != "passes" if case in FAULTS else verdict in SIGNS and verdict != "accuses"
 
 
 def table(found: dict[str, dict[str, str]], everything: bool) -> str:
-    """The counts, and the cases that some checker gets wrong (or all of them), in Markdown."""
+    """The counts, and the cases that some checker gets wrong (in italics), or all of them, in Markdown."""
     rows = [["", *found], ["---"] * (len(found) + 1)]
     for title, cases in (("faults caught", FAULTS), ("right gradients not accused", SOUND)):
         counts = [sum(is_right(case, said[case.name]) for case in cases) for said in found.values()]
@@ -48,10 +48,10 @@ def table(found: dict[str, dict[str, str]], everything: bool) -> str:
         said = [each[case.name] for each in found.values()]
         if everything or not all(is_right(case, verdict) for verdict in said):
             cells = [
-                SIGNS.get(verdict, "cannot") if is_right(case, verdict) else f"*{SIGNS.get(verdict, 'cannot')}*"
+                SIGNS.get(verdict, "error") if is_right(case, verdict) else f"*{SIGNS.get(verdict, 'error')}*"
                 for verdict in said
             ]
-            rows.append([case.name, *cells])
+            rows.append([case.name.replace("|", r"\|"), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

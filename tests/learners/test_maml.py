@@ -1,4 +1,4 @@
-"""MAML against closed forms, complex steps and central differences."""
+"""MAML against closed forms, and its meta-gradients against the oracles of ``minimeta.testing``."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,8 +15,8 @@ import minimeta as mm
 from minimeta import nn, optim
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, MetaLearner
-from minimeta.program import interpret, trace
 from minimeta.tasks.task import Examples, Task
+from minimeta.testing import check_meta_gradient
 
 
 def leaves(x: Any) -> list[Any]:
@@ -134,24 +134,21 @@ each_problem = pytest.mark.parametrize("kind", ["sinusoid", "characters", "image
 
 
 @each_problem
-@pytest.mark.parametrize("steps", [1, 3])
-def test_the_second_order_meta_gradient_is_the_gradient_of_the_meta_loss(kind: str, steps: int) -> None:
-    learner, parameters, task = problem(kind, 2, steps)
-    gradient = leaves(learner.meta_gradient(parameters, task).gradient)
+@pytest.mark.parametrize(("order", "steps"), [(2, 1), (2, 3), (1, 2)])
+def test_the_meta_gradient_is_that_of_the_meta_loss(kind: str, order: int, steps: int) -> None:
+    learner, parameters, task = problem(kind, order, steps)
+    expected = {1: "first order", 2: "second order"}[order]
+    highest = 1 if kind == "images" else 2
+    report = check_meta_gradient(learner, task, meta_parameters=parameters, kind=expected, order=highest)
+    assert (report.oracle, report.kind) == ("complex step", expected)
 
-    def loss(parameters: Any) -> Any:
-        return learner.meta_gradient(parameters, task).loss
 
-    program = trace(loss, parameters)
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        direction = mm.tree.map(lambda p: rng.normal(size=p.shape), parameters)
-        expected = np.imag(interpret(program, mm.tree.map(lambda p, u: p + 1e-30j * u, parameters, direction))) / 1e-30
-        actual = sum(float(np.sum(g * u)) for g, u in zip(gradient, leaves(direction), strict=True))
-        assert_allclose(actual, expected, rtol=1e-11)
-    step = 1e-6
-    above, below = (loss(mm.tree.map(lambda p, u, s=s: p + s * u, parameters, direction)) for s in (step, -step))
-    assert_allclose(actual, (above - below) / (2 * step), rtol=1e-5)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("settings", [{"learned_rates": True}, {"adapts": ("2",)}], ids=str)
+def test_variations_have_the_gradients_of_their_meta_losses(settings: dict[str, Any], order: int) -> None:
+    learner, _, task = problem("sinusoid", order, 2)
+    kind = {1: "first order", 2: "second order"}[order]
+    check_meta_gradient(dataclasses.replace(learner, **settings), task, kind=kind)
 
 
 def test_the_meta_gradient_of_the_papers_network_on_omniglot() -> None:
@@ -415,13 +412,8 @@ def test_any_optimiser_takes_the_inner_steps(inner: optim.Optimiser, order: int)
             assert_allclose(a, b, rtol=1e-12, atol=1e-15)
         place, state = inner.update(mm.grad(support_loss)(place), state, place)
 
-    program = trace(lambda parameters: learner.meta_gradient(parameters, task).loss, parameters)
-    direction = mm.tree.map(lambda p: np.random.default_rng(0).normal(size=p.shape), parameters)
-    slope = np.imag(interpret(program, mm.tree.map(lambda p, u: p + 1e-30j * u, parameters, direction))) / 1e-30
-    gradient = learner.meta_gradient(parameters, task).gradient
-    # For order 1 the complex step, too, takes the inner gradients as constants.
-    found = sum(float(np.sum(g * u)) for g, u in zip(leaves(gradient), leaves(direction), strict=True))
-    assert_allclose(found, slope, rtol=1e-9)
+    kind = {1: "first order", 2: "second order"}[order]
+    check_meta_gradient(learner, task, meta_parameters=parameters, kind=kind)
 
 
 def test_the_meta_gradient_through_adam_is_finite_where_units_are_dead() -> None:
