@@ -88,7 +88,8 @@ def torch() -> Check:
 
     def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Callable[..., Any]:
         return custom(
-            lambda x: torch.from_numpy(function(x.numpy())), lambda g, y, x: (torch.from_numpy(vjp(g.numpy(), x.numpy())),)
+            lambda x: torch.from_numpy(function(x.numpy())),
+            lambda g, y, x: (torch.from_numpy(vjp(g.numpy(), x.numpy())),),
         )
 
     library = SimpleNamespace(
@@ -103,7 +104,10 @@ def torch() -> Check:
         transpose=lambda x: x.T,
         norm=lambda x: torch.linalg.vector_norm(x),
         max=lambda x: x.max(),
-        **{name: getattr(torch, name) for name in ("sin", "cos", "exp", "log", "sqrt", "abs", "tanh", "where", "maximum", "reshape")},
+        **{
+            name: getattr(torch, name)
+            for name in ("sin", "cos", "exp", "log", "sqrt", "abs", "tanh", "where", "maximum", "reshape")
+        },
     )
 
     def check(case: Case) -> str:
@@ -130,9 +134,7 @@ def jax() -> Check:
 
     def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
         own = jax.custom_vjp(function)
-        own.defvjp(
-            lambda *xs: (function(*xs), (function(*xs), xs)), lambda kept, g: rule(g, kept[0], *kept[1])
-        )
+        own.defvjp(lambda *xs: (function(*xs), (function(*xs), xs)), lambda kept, g: rule(g, kept[0], *kept[1]))
         return own
 
     def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,7 +144,21 @@ def jax() -> Check:
 
         return custom(lambda x: called(function, x), lambda g, y, x: (called(vjp, g, x),))
 
-    names = ("sin", "cos", "exp", "log", "sqrt", "abs", "tanh", "where", "maximum", "reshape", "sum", "transpose", "max")
+    names = (
+        "sin",
+        "cos",
+        "exp",
+        "log",
+        "sqrt",
+        "abs",
+        "tanh",
+        "where",
+        "maximum",
+        "reshape",
+        "sum",
+        "transpose",
+        "max",
+    )
     library = SimpleNamespace(
         custom=custom,
         constant=jnp.asarray,
@@ -188,7 +204,21 @@ def autograd() -> Check:
     def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Callable[..., Any]:
         return custom(lambda x: function(x), lambda g, y, x: (vjp(g, x),))
 
-    names = ("sin", "cos", "exp", "log", "sqrt", "abs", "tanh", "where", "maximum", "reshape", "sum", "transpose", "max")
+    names = (
+        "sin",
+        "cos",
+        "exp",
+        "log",
+        "sqrt",
+        "abs",
+        "tanh",
+        "where",
+        "maximum",
+        "reshape",
+        "sum",
+        "transpose",
+        "max",
+    )
     library = SimpleNamespace(
         custom=custom,
         constant=np.asarray,

@@ -210,6 +210,4 @@ def _second_order(subject: Subject, first: Subject, level: _Level, setting: _Set
     def allowed(factors: Sequence[Floats]) -> float:
         return 32 * (spread_of(level.noise, factors) + 16 * setting.eps * magnitude(level.gradient, factors))
 
-    return of_second_order(
-        (subject.values[count:], gradient), [(level.given, level.gradient), (other, again)], allowed
-    )
+    return of_second_order((subject.values[count:], gradient), [(level.given, level.gradient), (other, again)], allowed)

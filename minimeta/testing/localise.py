@@ -189,4 +189,3 @@ def _stretch(line: StraightLine, values: Sequence[Any], start: int, end: int) ->
 
 def _is_float(form: Any) -> bool:
     return not isinstance(form, tuple) and form.dtype.kind == "f"
-

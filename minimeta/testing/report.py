@@ -90,4 +90,6 @@ def summary(order: int, oracle: str, rows: Sequence[Compared]) -> Order:
     weight = max((row.weight for row in rows), default=0.0)
     error = max((row.difference for row in rows), default=0.0) / (weight or 1.0)
     bounds = max((row.bounds for row in rows), default=0.0)
-    return Order(order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows), sum(row.undecided for row in rows))
+    return Order(
+        order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows), sum(row.undecided for row in rows)
+    )
