@@ -71,8 +71,8 @@ def torch() -> Check:
 
     torch.set_num_threads(1)
 
-    def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
-        class Custom(torch.autograd.Function):
+    def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Any:
+        class Custom(torch.autograd.Function):  # type: ignore[misc]
             @staticmethod
             def forward(ctx: Any, *xs: Any) -> Any:
                 y = function(*xs)
@@ -86,7 +86,7 @@ def torch() -> Check:
 
         return Custom.apply
 
-    def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Callable[..., Any]:
+    def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
         return custom(
             lambda x: torch.from_numpy(function(x.numpy())),
             lambda g, y, x: (torch.from_numpy(vjp(g.numpy(), x.numpy())),),
@@ -102,7 +102,7 @@ def torch() -> Check:
         backwards=[3, 2, 1, 0],
         sum=lambda x, axis=None: x.sum() if axis is None else x.sum(axis),
         transpose=lambda x: x.T,
-        norm=lambda x: torch.linalg.vector_norm(x),
+        norm=torch.linalg.vector_norm,
         max=lambda x: x.max(),
         **{
             name: getattr(torch, name)
@@ -132,12 +132,12 @@ def jax() -> Check:
 
     jax.config.update("jax_enable_x64", True)
 
-    def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+    def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Any:
         own = jax.custom_vjp(function)
         own.defvjp(lambda *xs: (function(*xs), (function(*xs), xs)), lambda kept, g: rule(g, kept[0], *kept[1]))
         return own
 
-    def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Callable[..., Any]:
+    def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
         def called(f: Callable[..., Any], *xs: Any) -> Any:
             form = jax.ShapeDtypeStruct(xs[0].shape, xs[0].dtype)
             return jax.pure_callback(lambda *values: f(*map(np.array, values)), form, *xs)
@@ -192,17 +192,17 @@ def autograd() -> Check:
     from autograd.test_util import check_grads  # noqa: PLC0415
     from autograd.tracer import getval  # noqa: PLC0415
 
-    def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+    def custom(function: Callable[..., Any], rule: Callable[..., Any]) -> Any:
         own = primitive(function)
 
         def backward(place: int) -> Callable[..., Any]:
             return lambda y, *xs: lambda g: rule(g, y, *xs)[place]
 
-        defvjp(own, *map(backward, range(len(inspect.signature(function).parameters))))
+        defvjp(own, *map(backward, range(len(inspect.signature(rule).parameters) - 2)))
         return own
 
-    def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Callable[..., Any]:
-        return custom(lambda x: function(x), lambda g, y, x: (vjp(g, x),))
+    def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
+        return custom(function, lambda g, y, x: (vjp(g, x),))
 
     names = (
         "sin",
@@ -222,7 +222,7 @@ def autograd() -> Check:
     library = SimpleNamespace(
         custom=custom,
         constant=np.asarray,
-        hold=lambda x: getval(x),
+        hold=getval,
         single=lambda x: x.astype(np.float32),
         double=lambda x: x.astype(np.float64),
         known=lambda x: float(getval(x)),

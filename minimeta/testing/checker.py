@@ -164,7 +164,7 @@ def _level(subject: Subject, order: int, setting: _Setting) -> _Level:
 
 
 def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> None:
-    """Look for a kink that no axis shows, as that of ``max(x, y)`` where ``y`` is ``-x``, before anything is accused."""
+    """Look for a kink that no axis shows, as that of ``min(max(x, y), 0)`` at 0, before anything is accused."""
     for _ in range(_LOOKS):
         subject.along([component(rng, x.shape) * power_of_two(x) for x in subject.values], order)
 

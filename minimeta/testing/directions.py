@@ -5,8 +5,8 @@ near 0, no two entries may cancel by their signs, and no row or column may be dr
 
 - along all coordinates, one by one, where there are few; else along dense directions, array by array;
 - components are of random sign and of magnitude 1/2 to 3/2, with all their digits, so that rounding them shows;
-- a component of ``u`` has the scale of the element that it moves, and one of ``v`` the inverse scale of the row of ``J``
-  that it weighs: powers of two.
+- a component of ``u`` has the scale of the element that it moves, and one of ``v`` the inverse scale of the row of
+  ``J`` that it weighs: powers of two.
 """
 
 from __future__ import annotations

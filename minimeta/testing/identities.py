@@ -47,7 +47,7 @@ def check(subject: Subject, cotangents: Sequence[Floats]) -> tuple[str, ...]:
         One does not hold; ``fault`` is its name.
     """
     with np.errstate(all="ignore"):
-        names = of_pullback(lambda v: vjp(subject.function, *subject.point)[1](v), cotangents, subject.point)
+        names = of_pullback(vjp(subject.function, *subject.point)[1], cotangents, subject.point)
         if subject.line is None:
             return names
         return (*names, *_of_bits(subject, cotangents))

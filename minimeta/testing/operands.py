@@ -95,7 +95,8 @@ class Drawing:
         return self._integer(low, high)
 
     def _integer(self, low: int, high: int) -> int:
-        return self._draw(_strategies().integers(low, high))
+        found: int = self._draw(_strategies().integers(low, high))
+        return found
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
         """A shape of low to high axes with sides 0 to 4."""

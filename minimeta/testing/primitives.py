@@ -146,7 +146,7 @@ def check_values(primitive: Primitive, operands: Operands, params: dict[str, Any
     special = same_bits(np.where(finite, 0.0, result), np.where(finite, 0.0, expected))
     _require(primitive, "value", special, "the kernel is NaN or infinite elsewhere than the reference")
     distances = np.abs(result[finite].astype(np.float64) - expected[finite])
-    unit = np.finfo(result.dtype).eps * max(1.0, float(np.max(np.abs(expected[finite]), initial=0)))
+    unit = float(np.finfo(result.dtype).eps) * max(1.0, float(np.max(np.abs(expected[finite]), initial=0)))
     ulps = float(np.max(distances, initial=0)) / unit
     _require(primitive, "value", ulps <= _ULPS, f"the kernel is {ulps:.0f} ulps from the reference")
     return ulps

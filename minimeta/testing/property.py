@@ -118,8 +118,8 @@ class _Tally:
             raise self.vacuous
         if self.rejected > self.tested:
             raise VacuousCheck(
-                f"{name}: {self.rejected} of {self.rejected + self.tested} points have no derivative; draw from another "
-                'domain, or with ties="forbid"',
+                f"{name}: {self.rejected} of {self.rejected + self.tested} points have no derivative; draw from "
+                'another domain, or with ties="forbid"',
                 fault="rejected",
             )
 

@@ -244,7 +244,7 @@ def _kink(
 
 def _logarithm_of_1_plus(x: Floats) -> Floats:
     # numpy's own takes the modulus of 1 + x, in which a small x is lost.
-    return np.log1p(np.real(x)) + 1j * np.arctan2(np.imag(x), 1 + np.real(x))
+    return np.asarray(np.log1p(np.real(x)) + 1j * np.arctan2(np.imag(x), 1 + np.real(x)))
 
 
 def _absolute(x: Floats) -> Floats:
@@ -265,7 +265,7 @@ def _power(x: Floats, y: Floats) -> Floats:
     to_base = np.where(np.imag(x) != 0, b * np.power(a, np.where(b == 0, 1.0, b - 1)) * np.imag(x), 0)
     to_exponent = np.where(np.imag(y) != 0, np.power(a, b) * np.log(np.where(a == 0, 1.0, a)) * np.imag(y), 0)
     singular = _leaves_zero(x) & (b != np.round(b))
-    return np.power(a, b) + 1j * np.where(singular, np.nan, to_base + to_exponent)
+    return np.asarray(np.power(a, b) + 1j * np.where(singular, np.nan, to_base + to_exponent))
 
 
 def _leaves_zero(x: Floats) -> Any:

@@ -30,8 +30,11 @@ _ULPS = 4.0
 
 #: What moves elements or chooses among them, and does not round.
 _EXACT = frozenset(
-    "absolute alias broadcast_to clip concatenate copy gate gather held max maximum min minimum negative pad pool_take "
-    "relu reshape slice stop_gradient transpose where".split()
+    {
+        *("alias", "broadcast_to", "concatenate", "copy", "gather", "held", "pad", "reshape", "slice", "stop_gradient"),
+        *("absolute", "clip", "gate", "max", "maximum", "min", "minimum", "negative", "pool_take", "relu", "transpose"),
+        "where",
+    }
 )
 
 
