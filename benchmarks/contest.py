@@ -10,11 +10,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from contender import THREADS, UnavailableError
@@ -43,7 +43,7 @@ class Row:
     """What is found of one contender."""
 
     name: str
-    first_seconds: float
+    first_seconds: float = 0.0
     times: list[float] = field(default_factory=list)
     memory: int = 0
     difference: float | None = None
@@ -86,12 +86,16 @@ class Process:
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin
-        print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # it has ended: its answer says so
+            print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
         return self.answer()
 
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+Running: TypeAlias = list[tuple[Row, Process]]
 
 
 @contextmanager
@@ -126,45 +130,62 @@ class Contest:
 
     def run(self, workload: Workload) -> list[Row]:
         with ExitStack() as stack:
-            running = []
+            running: Running = []
             for library, names in self._names.items():
                 for name in names.get(workload.name, ()):
                     python = self._pythons[library] or ""
                     process = stack.enter_context(self._worker(python, LIBRARIES[library], name, workload.name))
-                    try:
-                        row = Row(name, process.ask("first", patience=PATIENCE)["seconds"])
-                        process.ask("steps", seconds=self._seconds)
-                        running.append((row, process))
-                    except UnavailableError as error:
-                        print(f"  {name} is skipped: {error}", flush=True)
+                    entry = (Row(name), process)
+                    running.append(entry)
+                    ask_each(running, [entry], self._begin)
             compare_gradients(workload, running)
             self._take_turns(running)
-            return [row for row, _ in running]
+            return [row for row, _ in running if row.times]
 
-    def _take_turns(self, running: list[tuple[Row, Process]]) -> None:
+    def _begin(self, row: Row, process: Process) -> None:
+        row.first_seconds = process.ask("first", patience=PATIENCE)["seconds"]
+        process.ask("steps", seconds=self._seconds)
+
+    def _take_turns(self, running: Running) -> None:
         for number in range(self._rounds):
             best = min((row.median for row, _ in running if row.times), default=0.0)
-            for row, process in running:
-                if number >= TRIAL and row.median > HOPELESS * best:
-                    continue
-                time.sleep(PAUSE)
-                found = process.ask("steps", seconds=self._seconds)
-                row.times += found["times"]
-                row.memory = found["memory"]
+            hopeful = [entry for entry in running if number < TRIAL or entry[0].median <= HOPELESS * best]
+            ask_each(running, hopeful, self._take_turn)
+
+    def _take_turn(self, row: Row, process: Process) -> None:
+        time.sleep(PAUSE)
+        found = process.ask("steps", seconds=self._seconds)
+        row.times += found["times"]
+        row.memory = found["memory"]
 
 
-def compare_gradients(workload: Workload, running: list[tuple[Row, Process]]) -> None:
+def ask_each(running: Running, asked: Running, question: Callable[[Row, Process], None]) -> None:
+    """Who fails is named, and runs no more; the contest goes on."""
+    for row, process in asked:
+        try:
+            question(row, process)
+        except UnavailableError as error:
+            print(f"  {row.name} is skipped: {error}", flush=True)
+            running.remove((row, process))
+
+
+def compare_gradients(workload: Workload, running: Running) -> None:
     """The least difference of each contender to the first one, over as many probes as it takes to agree."""
+    if not running:
+        return
     (reference, first), *others = running
     reference.difference = 0.0
     for number in range(PROBES):
-        doubtful = [(row, process) for row, process in others if not row.agrees]
+        doubtful = [entry for entry in others if not entry[0].agrees and entry in running]
         if not doubtful:
             break
         expected = meta_gradient(workload, first, number)
-        for row, process in doubtful:
+
+        def compare(row: Row, process: Process, number: int = number, expected: Any = expected) -> None:
             found = difference(meta_gradient(workload, process, number), expected)
             row.difference = min(found, np.inf if row.difference is None else row.difference)
+
+        ask_each(running, doubtful, compare)
 
 
 def meta_gradient(workload: Workload, process: Process, number: int) -> list[NDArray[np.float32]]:
@@ -174,6 +195,7 @@ def meta_gradient(workload: Workload, process: Process, number: int) -> list[NDA
 
 
 def difference(found: list[NDArray[np.float32]], expected: list[NDArray[np.float32]]) -> float:
-    """The norm of the difference over the norm, of the worst leaf."""
+    """The norm of the difference over the norm, of the worst leaf; infinite for what is no number."""
     norm = np.linalg.norm
-    return max(float(norm(one - other) / norm(other)) for one, other in zip(found, expected, strict=True))
+    relative = [norm(one - other) / norm(other) for one, other in zip(found, expected, strict=True)]
+    return float(np.nan_to_num(relative, nan=np.inf).max())

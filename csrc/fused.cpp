@@ -76,6 +76,20 @@ template <class T> class Along final : public Terms {
   T terms_[kBlock];
 };
 
+// All terms at once, where they are one block.
+template <class T> void sum_block(const char* block, Index elements, Index width, bool mean, char* sums) {
+  T* const y = reinterpret_cast<T*>(sums);
+  if (width == 1) {
+    const T parameter = 0;
+    fold_blocks<1, T, Itself, Sum>(block, 0, elements, &parameter, y);
+  } else {
+    Rows<T> rows(width);
+    rows.add(block, elements);
+    rows.finish(sums);
+  }
+  for (Index i = 0; mean && i < width; ++i) y[i] /= static_cast<T>(elements / width);
+}
+
 template <class T> std::unique_ptr<Terms> terms(Index width) {
   if (width == 1) return std::make_unique<Along<T>>();
   return std::make_unique<Rows<T>>(width);
@@ -148,10 +162,10 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   for (Index i = 0; i < n; ++i) place_operand(operands[i]);
   place_results(n);
   // For each sum, memory for those of the chunks.
-  const Index chunks = (count_ + chunk_ - 1) / chunk_;
+  chunks_ = (count_ + chunk_ - 1) / chunk_;
   const std::size_t visible = results.size();
   for (std::size_t j = values_.size(); j < visible; ++j) {
-    const Index shape[] = {chunks, minimeta::count(results[j])};
+    const Index shape[] = {chunks_, width};
     describe(results.emplace_back(), "fused", results[j].dtype, 2, shape);
   }
   return false;
@@ -159,7 +173,7 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
 
 void Fused::place_operand(const View& x) {
   const Index element = itemsize(x.dtype), repeats = period(x);
-  Place place{Place::Kind::memory, element, element, repeats, -1, x.dtype, nullptr};
+  Place place{Place::Kind::memory, element, element, repeats, static_cast<int>(places_.size()), x.dtype, nullptr};
   if (repeats == 1) {
     place.advance = place.stride = 0;
   } else if (repeats != count_) {
@@ -196,7 +210,8 @@ void Fused::place_results(Index operands) {
     const Index element = itemsize(y.dtype);
     const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
     if (result != values_.end()) {
-      places_.push_back({Place::Kind::memory, element, element, 0, static_cast<int>(result - values_.begin()), y.dtype, nullptr});
+      const int address = static_cast<int>(operands + (result - values_.begin()));
+      places_.push_back({Place::Kind::memory, element, element, 0, address, y.dtype, nullptr});
     } else {
       const int buffer = idle.empty() ? buffers_++ : idle.back();
       if (!idle.empty()) idle.pop_back();
@@ -222,29 +237,48 @@ void Fused::place_results(Index operands) {
 // What one thread runs with.
 class Fused::Worker {
  public:
-  Worker(const Fused& fused, const View* operands, Index n, const View* results) : fused_(fused), operands_(operands) {
-    static thread_local Scratch<char> scratch;
-    char* const memory = scratch.take(fused.buffers_ * kBuffer + kAlignment);
-    char* const aligned = memory + (kAlignment - reinterpret_cast<std::uintptr_t>(memory) % kAlignment) % kAlignment;
+  Worker(const Fused& fused, char* const* data)
+      : fused_(fused),
+        data_(data),
+        sums_(data + fused.places_.size() - fused.operations_.size() + fused.values_.size()) {
+    char* memory = few_;
+    if (fused.buffers_ > kFew) {
+      static thread_local Scratch<char> scratch;
+      memory = scratch.take(fused.buffers_ * kBuffer + kAlignment);
+      memory += (kAlignment - reinterpret_cast<std::uintptr_t>(memory) % kAlignment) % kAlignment;
+    }
     for (std::size_t v = 0; v < fused.places_.size(); ++v) {
       const Place& place = fused.places_[v];
-      base_[v] = place.kind != Place::Kind::memory   ? aligned + place.buffer * kBuffer
-                 : v < static_cast<std::size_t>(n) ? operands[v].data
-                                                   : results[place.buffer].data;
-      if (place.kind == Place::Kind::tiled) tile(place, operands[v].data, base_[v]);
+      base_[v] = place.kind == Place::Kind::memory ? data[place.buffer] : memory + place.buffer * kBuffer;
+      if (place.kind == Place::Kind::tiled) tile(place, data[v], base_[v]);
     }
+    if (fused.count_ <= fused.block_) return;
     for (const FusedSum& sum : fused.sums_)
       with_float(fused.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
         terms_.push_back(terms<typename decltype(tag)::type>(fused.chunk_ / kBlock));
       });
-    chunks_ = results + fused.values_.size() + fused.sums_.size();
+  }
+
+  // A single block: there is nothing to share, and nothing to join.
+  void run_all() {
+    run_block(0, fused_.count_);
+    for (std::size_t j = 0; j < fused_.sums_.size(); ++j) {
+      const FusedSum& sum = fused_.sums_[j];
+      with_float(fused_.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
+        sum_block<typename decltype(tag)::type>(at(sum.value, 0), fused_.count_, fused_.chunk_ / kBlock, sum.mean,
+                                                    sums_[j]);
+      });
+    }
   }
 
   void run(Index chunk) {
     const Index end = std::min(fused_.count_, (chunk + 1) * fused_.chunk_);
     for (Index first = chunk * fused_.chunk_; first < end; first += fused_.block_)
       run_block(first, std::min(fused_.block_, end - first));
-    for (std::size_t j = 0; j < terms_.size(); ++j) terms_[j]->finish(chunks_[j].data + chunk * chunks_[j].strides[0]);
+    for (std::size_t j = 0; j < terms_.size(); ++j) {
+      const Place& place = fused_.places_[static_cast<std::size_t>(fused_.sums_[j].value)];
+      terms_[j]->finish(sums_[terms_.size() + j] + chunk * (fused_.chunk_ / kBlock) * itemsize(place.dtype));
+    }
   }
 
  private:
@@ -276,7 +310,7 @@ class Fused::Worker {
   void copy_block(int v, Index first, Index size) {
     const Place& place = fused_.places_[static_cast<std::size_t>(v)];
     char* to = base_[v];
-    char* const data[1] = {operands_[v].data};
+    char* const data[1] = {data_[v]};
     for_each_row<1>(*place.loop, data, first, first + size, [&](char* const* row, const Index* strides, Index n) {
       char* const pair[2] = {row[0], to};
       const Index steps[2] = {strides[0], place.stride};
@@ -286,28 +320,29 @@ class Fused::Worker {
   }
 
   const Fused& fused_;
-  const View* operands_;
-  const View* chunks_;
+  char* const* data_;
+  char* const* sums_;  // where they go, and then those of the chunks
+  static constexpr int kFew = 4;
+  alignas(kAlignment) char few_[kFew * kBuffer];
   char* base_[kMostValues];
   std::vector<std::unique_ptr<Terms>> terms_;
 };
 
-void Fused::run(const View* operands, Index n, const View* results, Watch*) const {
-  const Index chunks = (count_ + chunk_ - 1) / chunk_;
-  parallel_for(chunks, count_ * static_cast<Index>(operations_.size()), [&](Index first, Index last) {
-    Worker worker(*this, operands, n, results);
+void Fused::run(char* const* data, Watch*) const {
+  if (count_ > 0 && count_ <= block_) return Worker(*this, data).run_all();
+  parallel_for(chunks_, count_ * static_cast<Index>(operations_.size()), [&](Index first, Index last) {
+    Worker worker(*this, data);
     for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
   });
+  char* const* const results = data + places_.size() - operations_.size() + values_.size();
+  const Index width = chunk_ / kBlock;
   for (std::size_t j = 0; j < sums_.size(); ++j) {
-    const View &y = results[values_.size() + j], &x = results[values_.size() + sums_.size() + j];
-    const Index width = minimeta::count(y);
-    if (count_ == 0) {
-      std::memset(y.data, 0, static_cast<std::size_t>(width * itemsize(y.dtype)));
-      continue;
-    }
-    with_float(y.dtype, [&](auto tag) {
+    with_float(places_[static_cast<std::size_t>(sums_[j].value)].dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      join<T>(x.data, chunks, width, count_ / width, sums_[j].mean, y.data);
+      if (count_ == 0)
+        std::memset(results[j], 0, static_cast<std::size_t>(width) * sizeof(T));
+      else
+        join<T>(results[sums_.size() + j], chunks_, width, count_ / width, sums_[j].mean, results[j]);
     });
   }
 }

@@ -41,7 +41,7 @@ class Fused final : public Kernel {
   Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums);
 
   bool check(View* operands, Index n, std::vector<View>& results) override;
-  void run(const View* operands, Index n, const View* results, Watch* watch) const override;
+  void run(char* const* data, Watch* watch) const override;
 
  private:
   // Where the elements of a block are found: in an operand or a result, `advance` bytes further for each element that
@@ -49,7 +49,7 @@ class Fused final : public Kernel {
   struct Place {
     enum class Kind { memory, tiled, copied, computed } kind;
     Index advance, stride, period;
-    int buffer;  // its number, or that of the result that it is
+    int buffer;  // its number, or that of the address of the operand or result that it is
     Dtype dtype;
     std::unique_ptr<Loop<1>> loop;  // over an operand that is copied
   };
@@ -70,7 +70,7 @@ class Fused final : public Kernel {
   std::vector<Place> places_;
   std::vector<Row> rows_;
   std::vector<int> copied_;
-  Index count_ = 0, block_ = 0, chunk_ = 0;
+  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;
   int buffers_ = 0;
 };
 

@@ -10,7 +10,7 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kInstruction = 64;  // about as long as so many elements take
+constexpr Index kInstruction = 512;  // about as long as so many elements take
 
 Index bytes(const View& x) { return count(x) * itemsize(x.dtype); }
 
@@ -33,10 +33,10 @@ template <class T> void add_groups(const char* others, Index groups, Index n, ch
 
 }  // namespace
 
-Map::Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index group)
-    : body_(std::move(body)), mapped_(std::move(mapped)), summed_(std::move(summed)), count_(count), group_(group) {
+Map::Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index groups)
+    : body_(std::move(body)), mapped_(std::move(mapped)), summed_(std::move(summed)), count_(count), groups_(groups) {
   const std::vector<View>& outputs = body_->outputs();
-  if (mapped_.size() != body_->operands().size() || summed_.size() != outputs.size() || count < 0 || group < 1)
+  if (mapped_.size() != body_->operands().size() || summed_.size() != outputs.size() || count < 0 || groups < 0 || groups > count)
     throw std::invalid_argument("vmap: the body has other operands or outputs");
   for (std::size_t j = 0; j < outputs.size(); ++j)
     if (summed_[j]) require_float("vmap", "a sum", outputs[j]);
@@ -66,21 +66,27 @@ bool Map::check(View* operands, Index n, std::vector<View>& results) {
     describe(stacked, "vmap", y.dtype, y.ndim + 1, shape);
     return stacked;
   };
+  steps_.clear();
+  for (std::size_t i = 0; i < mapped_.size(); ++i) steps_.push_back(mapped_[i] ? operands[i].strides[0] : 0);
+  for (const View& y : outputs) steps_.push_back(bytes(y));
   for (std::size_t j = 0; j < outputs.size(); ++j)
     results.push_back(summed_[j] ? outputs[j] : with_leading(outputs[j], count_));
   for (std::size_t j = 0; j < outputs.size(); ++j)
-    if (summed_[j]) results.push_back(with_leading(outputs[j], std::max<Index>(groups() - 1, 0)));
+    if (summed_[j]) results.push_back(with_leading(outputs[j], std::max<Index>(groups_ - 1, 0)));
   return false;
 }
 
-void Map::run_group(Index group, const View* operands, const View* results, Watch* watch) const {
+void Map::run_group(Index group, char* const* data, Watch* watch) const {
   const Program::Run run(*body_);
-  const Index first = group * group_, last = std::min(count_, first + group_);
+  const Index size = count_ / groups_, larger = count_ % groups_;  // so many groups have an index more
+  const Index first = group * size + std::min(group, larger), last = first + size + (group < larger);
+  const Index* const output_bytes = steps_.data() + mapped_.size();
+  char* const* const results = data + mapped_.size();
   for (Index task = first; task < last; ++task) {
     for (std::size_t i = 0; i < mapped_.size(); ++i)
-      run.set_operand(i, operands[i].data + (mapped_[i] ? task * operands[i].strides[0] : 0));
+      if (mapped_[i] || task == first) run.set_operand(i, data[i] + task * steps_[i]);
     for (std::size_t j = 0; j < summed_.size(); ++j)
-      if (!summed_[j]) run.set_output(j, results[j].data + task * bytes(body_->outputs()[j]));
+      if (!summed_[j]) run.set_output(j, results[j] + task * output_bytes[j]);
     try {
       run.replay(watch);
     } catch (NonFinite& found) {
@@ -90,28 +96,32 @@ void Map::run_group(Index group, const View* operands, const View* results, Watc
     std::size_t others = summed_.size();
     for (std::size_t j = 0; j < summed_.size(); ++j) {
       if (!summed_[j]) continue;
-      const View &y = body_->outputs()[j], &rest = results[others++];
-      char* const sum = group == 0 ? results[j].data : rest.data + (group - 1) * bytes(y);
+      const Dtype dtype = body_->outputs()[j].dtype;
+      const Index bytes = output_bytes[j];
+      char* const rest = results[others++];
+      char* const sum = group == 0 ? results[j] : rest + (group - 1) * bytes;
       if (task == first)
-        std::memcpy(sum, run.output(j), static_cast<std::size_t>(bytes(y)));
+        std::memcpy(sum, run.output(j), static_cast<std::size_t>(bytes));
       else
-        with_float(y.dtype, [&](auto tag) { add<typename decltype(tag)::type>(run.output(j), sum, minimeta::count(y)); });
+        with_float(dtype, [&](auto tag) { add<typename decltype(tag)::type>(run.output(j), sum, bytes / itemsize(dtype)); });
     }
   }
 }
 
-void Map::run(const View* operands, Index, const View* results, Watch* watch) const {
+void Map::run(char* const* data, Watch* watch) const {
   Index work = body_->instructions() * kInstruction + body_->arena_bytes() / 4;
   work = work > PTRDIFF_MAX / std::max<Index>(count_, 1) ? PTRDIFF_MAX : work * count_;
-  for_each_in_parallel(groups(), work, [&](Index group) { run_group(group, operands, results, watch); });
+  for_each_in_parallel(groups_, work, [&](Index group) { run_group(group, data, watch); });
+  char* const* const results = data + mapped_.size();
   std::size_t others = summed_.size();
   for (std::size_t j = 0; j < summed_.size(); ++j) {
     if (!summed_[j]) continue;
-    const View &y = results[j], &rest = results[others++];
-    if (count_ == 0) std::memset(y.data, 0, static_cast<std::size_t>(bytes(y)));
-    if (groups() > 1)
+    const View& y = body_->outputs()[j];
+    const char* const rest = results[others++];
+    if (count_ == 0) std::memset(results[j], 0, static_cast<std::size_t>(bytes(y)));
+    if (groups_ > 1)
       with_float(y.dtype, [&](auto tag) {
-        add_groups<typename decltype(tag)::type>(rest.data, groups() - 1, minimeta::count(y), y.data);
+        add_groups<typename decltype(tag)::type>(rest, groups_ - 1, minimeta::count(y), results[j]);
       });
   }
 }

@@ -80,14 +80,20 @@ template <class T> Index cost(const Factors<T>& f) {
   return (f.m + (f.b.column != 1 ? 5 : 0)) * vectors + (f.c.column != 1 ? 2 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
 }
 
-template <class T> void matmul(const View& x, const View& y, const View& result) {
+// The last two axes.
+template <class T> Factors<T> factors(const View& x, const View& y, const View& result) {
   const int d = x.ndim - 2;
   // A stride along an axis of size 1 is never taken; 1 says that it is as good as contiguous.
   const auto step = [=](const View& v, int axis) { return v.shape[axis] == 1 ? 1 : v.strides[axis] / Index{sizeof(T)}; };
-  Factors<T> f{x.shape[d], x.shape[d + 1], y.shape[d + 1],
-               {reinterpret_cast<const T*>(x.data), step(x, d), step(x, d + 1)},
-               {reinterpret_cast<const T*>(y.data), step(y, d), step(y, d + 1)},
-               {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
+  return {x.shape[d], x.shape[d + 1], y.shape[d + 1],
+          {reinterpret_cast<const T*>(x.data), step(x, d), step(x, d + 1)},
+          {reinterpret_cast<const T*>(y.data), step(y, d), step(y, d + 1)},
+          {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
+}
+
+template <class T> void matmul(const View& x, const View& y, const View& result) {
+  const int d = x.ndim - 2;
+  Factors<T> f = factors<T>(x, y, result);
   const bool trade = cost(f.traded()) < cost(f);
   if (trade) f = f.traded();
   if (d == 0) return shared_product(f);
@@ -110,7 +116,39 @@ template <class T> void matmul(const View& x, const View& y, const View& result)
   });
 }
 
+template <class T> class Prepared final : public PreparedMatmul {
+ public:
+  Prepared(const Factors<T>& f, bool traded)
+      : traded_(traded), product_(f.m, f.k, f.n, {f.a.row, f.a.column}, {f.b.row, f.b.column}, f.c.row) {}
+
+  void run(const char* x, const char* y, char* result) const override {
+    static thread_local Scratch<T> scratch;
+    if (traded_) std::swap(x, y);
+    product_.run(reinterpret_cast<const T*>(x), reinterpret_cast<const T*>(y), reinterpret_cast<T*>(result), scratch);
+  }
+
+ private:
+  bool traded_;
+  TiledProduct<T> product_;
+};
+
+template <class T> std::unique_ptr<PreparedMatmul> prepare(const View& x, const View& y, const View& result) {
+  Factors<T> f = factors<T>(x, y, result);
+  const bool trade = cost(f.traded()) < cost(f);
+  if (trade) f = f.traded();
+  const bool small = work({f.m, f.n, f.k}) / kAtOnce < 2 * kWorthWaking && f.k * f.n * Index{sizeof(T)} <= kLarge;
+  if (!small || !TiledProduct<T>::fits(f.m, f.k, f.n, f.c.column)) return nullptr;
+  return std::make_unique<Prepared<T>>(f, trade);
+}
+
 }  // namespace
+
+std::unique_ptr<PreparedMatmul> prepare_matmul(const View& x, const View& y, const View& result) {
+  std::unique_ptr<PreparedMatmul> prepared;
+  if (x.ndim == 2 && count(result) > 0)
+    with_float(x.dtype, [&](auto tag) { prepared = prepare<typename decltype(tag)::type>(x, y, result); });
+  return prepared;
+}
 
 void swap_last_axes(View& matrix) {
   if (matrix.ndim < 2) return;

@@ -1,6 +1,8 @@
 // Batched matrix product: result[..., i, j] = sum_p x[..., i, p] y[..., p, j].
 #pragma once
 
+#include <memory>
+
 #include "array.hpp"
 
 namespace minimeta {
@@ -10,5 +12,15 @@ void swap_last_axes(View& matrix);
 
 void check_matmul(const View& x, const View& y, View& result);
 void run_matmul(const View& x, const View& y, const View& result);
+
+// A product of matrices whose shapes and strides are known, wherever they will lie.
+class PreparedMatmul {
+ public:
+  virtual ~PreparedMatmul() = default;
+  virtual void run(const char* x, const char* y, char* result) const = 0;
+};
+
+// Nothing for a product that takes so long that there is nothing to gain.
+std::unique_ptr<PreparedMatmul> prepare_matmul(const View& x, const View& y, const View& result);
 
 }  // namespace minimeta

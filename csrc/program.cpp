@@ -23,9 +23,18 @@ char* const origin = reinterpret_cast<char*>(kAlignment);
 class Copy final : public Kernel {
   bool check(View* x, Index, std::vector<View>& results) override {
     describe(results.emplace_back(), "copy", x->dtype, *x);
+    forms_.add(*x);
+    forms_.add(results[0]);
     return false;
   }
-  void run(const View* x, Index, const View* results, Watch*) const override { copy(*x, *results); }
+  void run(char* const* data, Watch*) const override {
+    View from, to;
+    forms_.place(0, data[0], from);
+    forms_.place(1, data[1], to);
+    copy(from, to);
+  }
+
+  Forms forms_;
 };
 
 // Offsets for temporaries, the largest first, each into the smallest gap that it fits between those already placed that
@@ -59,17 +68,23 @@ Index plan(std::vector<Buffer>& buffers, bool reuse_memory) {
   return size;
 }
 
-void place(View& view, const Place& place, const Index* table, char* const* buffers) {
-  view.data = buffers[place.buffer] + place.offset;
-  view.dtype = place.dtype;
-  view.ndim = place.ndim;
-  for (int d = 0; d < place.ndim; ++d) {
-    view.shape[d] = table[place.table + d];
-    view.strides[d] = table[place.table + place.ndim + d];
-  }
+}  // namespace
+
+void Forms::add(const View& view) {
+  forms_.push_back({table_.size(), view.dtype, view.ndim});
+  table_.insert(table_.end(), view.shape, view.shape + view.ndim);
+  table_.insert(table_.end(), view.strides, view.strides + view.ndim);
 }
 
-}  // namespace
+void Forms::place(std::size_t i, char* data, View& view) const {
+  const Form& form = forms_[i];
+  const Index* const table = table_.data() + form.table;
+  view.data = data;
+  view.dtype = form.dtype;
+  view.ndim = form.ndim;
+  std::copy_n(table, form.ndim, view.shape);
+  std::copy_n(table + form.ndim, form.ndim, view.strides);
+}
 
 Index Builder::add_value(const View& view, Index buffer, bool whole) {
   values_.push_back({view, buffer, whole});
@@ -85,12 +100,6 @@ Index Builder::add_buffer(Buffer::Kind kind, const View& view, char* data) {
   }
   buffers_.push_back({kind, bytes, now, now, data, 0});
   return static_cast<Index>(buffers_.size()) - 1;
-}
-
-void Builder::add_place(const View& view, Index buffer) {
-  places_.push_back({buffer, view.data - origin, static_cast<Index>(table_.size()), view.dtype, view.ndim});
-  table_.insert(table_.end(), view.shape, view.shape + view.ndim);
-  table_.insert(table_.end(), view.strides, view.strides + view.ndim);
 }
 
 Index Builder::add_operand(Dtype dtype, const Shape& shape) {
@@ -120,11 +129,15 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   }
   steps_.push_back({kernel.get(), n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
   kernels_.push_back(std::move(kernel));
-  for (Index i = 0; i < n; ++i) {
-    add_place(views[i], values_[operands[i]].buffer);
-    buffer_of(operands[i]).last = now;
+  const auto add_place = [&](const Value& value) { places_.push_back({value.buffer, value.view.data - origin}); };
+  for (const Index operand : operands) {
+    add_place(values_[operand]);
+    buffer_of(operand).last = now;
   }
-  for (const Index value : values) add_place(values_[value].view, values_[value].buffer);
+  for (const Index value : values) {
+    add_place(values_[value]);
+    results_.add(values_[value].view);
+  }
   return values;
 }
 
@@ -144,7 +157,7 @@ struct Program::Workspace {
   };
   std::unique_ptr<char, Free> arena;
   std::vector<char*> buffers;
-  std::unique_ptr<View[]> views;  // of the step that runs
+  std::vector<char*> addresses;  // of the places
 };
 
 Program::Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept,
@@ -174,9 +187,14 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   kernels_ = std::move(builder.kernels_);
   steps_ = std::move(builder.steps_);
   places_ = std::move(builder.places_);
-  table_ = std::move(builder.table_);
+  results_ = std::move(builder.results_);
   arena_bytes_ = plan(buffers_, options.reuse_memory);
-  for (const Step& step : steps_) most_views_ = std::max(most_views_, step.operands + step.results);
+  places_of_.resize(buffers_.size());
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const Buffer::Kind kind = buffers_[places_[i].buffer].kind;
+    if (kind == Buffer::Kind::operand || kind == Buffer::Kind::output)
+      places_of_[places_[i].buffer].push_back(static_cast<Index>(i));
+  }
   for (Index i = 0; i < static_cast<Index>(buffers_.size()); ++i) {
     if (buffers_[i].kind == Buffer::Kind::operand) operand_buffers_.push_back(i);
     if (buffers_[i].kind == Buffer::Kind::temporary && poison_) dying_.push_back(i);
@@ -207,7 +225,8 @@ Program::Run::Run(const Program& program) : program_(program) {
   for (const Buffer& buffer : program.buffers_)
     workspace_->buffers.push_back(buffer.kind == Buffer::Kind::temporary ? workspace_->arena.get() + buffer.offset
                                                                          : buffer.data);
-  workspace_->views.reset(new View[static_cast<std::size_t>(program.most_views_)]);
+  for (const Place& place : program.places_)
+    workspace_->addresses.push_back(workspace_->buffers[place.buffer] + place.offset);
 }
 
 Program::Run::~Run() {
@@ -215,13 +234,14 @@ Program::Run::~Run() {
   program_.idle_.push_back(std::move(workspace_));
 }
 
-void Program::Run::set_operand(std::size_t i, char* data) const {
-  workspace_->buffers[program_.operand_buffers_[i]] = data;
+void Program::Run::set(Index buffer, char* data) const {
+  workspace_->buffers[buffer] = data;
+  for (const Index i : program_.places_of_[buffer]) workspace_->addresses[i] = data + program_.places_[i].offset;
 }
 
-void Program::Run::set_output(std::size_t j, char* data) const {
-  workspace_->buffers[program_.output_buffers_[j]] = data;
-}
+void Program::Run::set_operand(std::size_t i, char* data) const { set(program_.operand_buffers_[i], data); }
+
+void Program::Run::set_output(std::size_t j, char* data) const { set(program_.output_buffers_[j], data); }
 
 const char* Program::Run::output(std::size_t j) const { return workspace_->buffers[program_.output_buffers_[j]]; }
 
@@ -229,33 +249,37 @@ void Program::Run::replay(Watch* watch) const { watch ? replay_steps<true>(watch
 
 template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
   using Clock = std::chrono::steady_clock;
-  View* const views = workspace_->views.get();
-  char* const* const buffers = workspace_->buffers.data();
+  char* const* const addresses = workspace_->addresses.data();
   const std::vector<Index>& dying = program_.dying_;
   if (program_.poison_) std::memset(workspace_->arena.get(), kPoison, static_cast<std::size_t>(program_.arena_bytes_));
   auto next = dying.begin();
   Index now = 0;
+  std::size_t result = 0;
   for (const Step& step : program_.steps_) {
-    for (Index i = 0; i < step.operands + step.results; ++i)
-      place(views[i], program_.places_[step.first + i], program_.table_.data(), buffers);
-    const View* const results = views + step.operands;
+    char* const* const data = addresses + step.first;
     if constexpr (!watched) {
-      step.kernel->run(views, step.operands, results, nullptr);
+      step.kernel->run(data, nullptr);
     } else {
       Watch* const body = watch->bodies[static_cast<std::size_t>(now)].get();
       const Clock::time_point began = Clock::now();
       try {
-        step.kernel->run(views, step.operands, results, body);
+        step.kernel->run(data, body);
       } catch (NonFinite& found) {
         found.path.insert(found.path.begin(), now);
         throw;
       }
       watch->nanoseconds[static_cast<std::size_t>(now)] += std::chrono::nanoseconds(Clock::now() - began).count();
-      for (Index i = 0; watch->check_finite && !body && i < step.results; ++i)
-        if (is_float(results[i].dtype) && !all_finite(results[i])) throw NonFinite(now);
+      // Of a step that runs a program, its outputs: what else it has is memory for their parts.
+      const Index seen = body ? static_cast<Index>(step.kernel->body()->outputs().size()) : step.results;
+      for (Index i = 0; i < step.results; ++i, ++result) {
+        if (!watch->check_finite || i >= seen) continue;
+        View y;
+        program_.results_.place(result, data[step.operands + i], y);
+        if (is_float(y.dtype) && !all_finite(y)) throw NonFinite(now);
+      }
     }
     for (; next != dying.end() && program_.buffers_[*next].last == now; ++next)
-      std::memset(buffers[*next], kPoison, static_cast<std::size_t>(program_.buffers_[*next].bytes));
+      std::memset(workspace_->buffers[*next], kPoison, static_cast<std::size_t>(program_.buffers_[*next].bytes));
     ++now;
   }
 }

@@ -2,9 +2,10 @@
 //
 //   for each step:  kernel(operands) -> result
 //
-// Whatever does not change from run to run is known once the program is built. Every kernel has been checked; every View
-// is known but for its address, which is a buffer's plus an offset; views of other values cost nothing, they are Views
-// of the same buffer; and values that are never needed at the same time share memory, in one arena.
+// Whatever does not change from run to run is known once the program is built. Every kernel has been checked, and has
+// made all its decisions; what is left to tell it are addresses, each a buffer's plus an offset. Views of other values
+// cost nothing, they are addresses in the same buffer; and values that are never needed at the same time share memory,
+// in one arena.
 //
 // A buffer is an operand's memory or an output's (the caller's), a constant's, or a temporary's, in the arena. Each run
 // that is under way has an arena of its own, so one program runs on several threads at once.
@@ -27,10 +28,11 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
 
-  // Describes the results; it may change the strides that the operands are read with. True where the only result is a
-  // view of the first operand, at an address of its memory: then there is nothing to run.
+  // Describes the results, and keeps what it needs to know of them and of the operands but for their addresses. True
+  // where the only result is a view of the first operand, at an address of its memory: then there is nothing to run.
   virtual bool check(View* operands, Index n, std::vector<View>& results) = 0;
-  virtual void run(const View* operands, Index n, const View* results, Watch* watch) const = 0;
+  // Given where the operands lie, and then the results.
+  virtual void run(char* const* data, Watch* watch) const = 0;
 
   // The program that runs inside, if there is one.
   virtual const Program* body() const { return nullptr; }
@@ -44,11 +46,25 @@ struct Buffer {
   Index offset;       // of a temporary, in the arena
 };
 
-// A View but for its address. Shape and strides are `ndim` numbers each, in a table of all.
+// Views but for their addresses, in little space.
+class Forms {
+ public:
+  void add(const View& view);
+  std::size_t size() const { return forms_.size(); }
+  void place(std::size_t i, char* data, View& view) const;
+
+ private:
+  struct Form {
+    std::size_t table;  // where its shape and its strides begin
+    Dtype dtype;
+    int ndim;
+  };
+  std::vector<Form> forms_;
+  std::vector<Index> table_;
+};
+
 struct Place {
-  Index buffer, offset, table;
-  Dtype dtype;
-  int ndim;
+  Index buffer, offset;
 };
 
 struct Step {
@@ -95,7 +111,6 @@ class Builder {
 
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
-  void add_place(const View& view, Index buffer);
   Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
 
   std::vector<Value> values_;
@@ -104,7 +119,7 @@ class Builder {
   std::vector<std::unique_ptr<Kernel>> kernels_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
-  std::vector<Index> table_;
+  Forms results_;  // of the steps
 };
 
 class Program {
@@ -135,6 +150,7 @@ class Program {
     void replay(Watch* watch = nullptr) const;
 
    private:
+    void set(Index buffer, char* data) const;
     template <bool watched> void replay_steps(Watch* watch) const;
     const Program& program_;
     std::unique_ptr<Workspace> workspace_;
@@ -147,8 +163,9 @@ class Program {
   std::vector<std::unique_ptr<Kernel>> kernels_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
-  std::vector<Index> table_;
-  Index arena_bytes_, most_views_ = 0;
+  std::vector<std::vector<Index>> places_of_;  // each buffer that changes from run to run
+  Forms results_;
+  Index arena_bytes_;
   bool poison_;
   std::vector<Index> dying_;  // where memory is poisoned: temporaries in the order of their last use
 

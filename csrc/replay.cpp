@@ -20,6 +20,7 @@
 #include "program.hpp"
 #include "python.hpp"
 #include "reduce.hpp"
+#include "tree.hpp"
 
 namespace minimeta {
 namespace {
@@ -28,12 +29,25 @@ namespace {
 template <class Check, class Run> class Bound final : public Kernel {
  public:
   Bound(Check check, Run run) : check_(std::move(check)), run_(std::move(run)) {}
-  bool check(View* x, Index n, std::vector<View>& results) override { return check_(x, n, results.emplace_back()); }
-  void run(const View* x, Index n, const View* results, Watch*) const override { run_(x, n, *results); }
+  bool check(View* x, Index n, std::vector<View>& results) override {
+    const bool is_view = check_(x, n, results.emplace_back());
+    for (Index i = 0; i < n; ++i) forms_.add(x[i]);
+    forms_.add(results[0]);
+    return is_view;
+  }
+  void run(char* const* data, Watch*) const override {
+    constexpr std::size_t most = 4;
+    View few[most];
+    const std::unique_ptr<View[]> many(forms_.size() > most ? new View[forms_.size()] : nullptr);
+    View* const views = many ? many.get() : few;
+    for (std::size_t i = 0; i < forms_.size(); ++i) forms_.place(i, data[i], views[i]);
+    run_(views, static_cast<Index>(forms_.size()) - 1, views[forms_.size() - 1]);
+  }
 
  private:
   Check check_;
   Run run_;
+  Forms forms_;
 };
 
 using Owned = std::unique_ptr<Kernel>;
@@ -114,15 +128,32 @@ Owned argmax(const Parameters& p) {
                 [=](const View* x, Index, const View& y) { run_argmax(*x, axis, y); });
 }
 
+class Matmul final : public Kernel {
+ public:
+  Matmul(bool transpose_x, bool transpose_y) : transpose_x_(transpose_x), transpose_y_(transpose_y) {}
+  bool check(View* x, Index, std::vector<View>& results) override {
+    if (transpose_x_) swap_last_axes(x[0]);
+    if (transpose_y_) swap_last_axes(x[1]);
+    check_matmul(x[0], x[1], results.emplace_back());
+    prepared_ = prepare_matmul(x[0], x[1], results[0]);
+    for (const View* view : {&x[0], &x[1], &results[0]}) forms_.add(*view);
+    return false;
+  }
+  void run(char* const* data, Watch*) const override {
+    if (prepared_) return prepared_->run(data[0], data[1], data[2]);
+    View views[3];
+    for (std::size_t i = 0; i < 3; ++i) forms_.place(i, data[i], views[i]);
+    run_matmul(views[0], views[1], views[2]);
+  }
+
+ private:
+  bool transpose_x_, transpose_y_;
+  Forms forms_;
+  std::unique_ptr<PreparedMatmul> prepared_;
+};
+
 Owned matmul(const Parameters& p) {
-  const bool transpose_x = p.get<bool>("transpose_x"), transpose_y = p.get<bool>("transpose_y");
-  return kernel(
-      [=](View* x, Index, View& y) {
-        if (transpose_x) swap_last_axes(x[0]);
-        if (transpose_y) swap_last_axes(x[1]);
-        check_matmul(x[0], x[1], y);
-      },
-      [](const View* x, Index, const View& y) { run_matmul(x[0], x[1], y); });
+  return std::make_unique<Matmul>(p.get<bool>("transpose_x"), p.get<bool>("transpose_y"));
 }
 
 Owned gather(const Parameters&) {
@@ -316,6 +347,22 @@ class PyProgram {
 
   Index instructions() const { return program_.instructions(); }
   Index arena_bytes() const { return program_.arena_bytes(); }
+  const std::vector<View>& operands() const { return program_.operands(); }
+
+  // Fresh outputs; the operands are where `data` says.
+  std::vector<py::object> run(const std::vector<char*>& data, Watch* watch = nullptr) const {
+    const Program::Run run(program_);
+    for (std::size_t i = 0; i < data.size(); ++i) run.set_operand(i, data[i]);
+    std::vector<py::object> results;
+    for (std::size_t j = 0; j < program_.outputs().size(); ++j) {
+      View result = program_.outputs()[j];
+      results.push_back(allocate(result));
+      run.set_output(j, result.data);
+    }
+    const py::gil_scoped_release release;
+    run.replay(watch);
+    return results;
+  }
 
   py::list run(const py::list& arrays) const { return run(arrays, nullptr); }
 
@@ -346,7 +393,7 @@ class PyProgram {
     if (arrays.size() != wanted.size())
       throw std::invalid_argument("program: " + std::to_string(wanted.size()) + " operands, not " +
                                   std::to_string(arrays.size()));
-    const Program::Run run(program_);
+    std::vector<char*> data;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       View x;
       read(x, "program", "an operand", arrays[i]);
@@ -354,21 +401,82 @@ class PyProgram {
       require_same_shape("program", x, wanted[i]);
       if (count(x) > 0 && !std::equal(x.strides, x.strides + x.ndim, wanted[i].strides))
         throw std::invalid_argument("program: operands must be contiguous");
-      run.set_operand(i, x.data);
+      data.push_back(x.data);
     }
     py::list results;
-    for (std::size_t j = 0; j < program_.outputs().size(); ++j) {
-      View result = program_.outputs()[j];
-      results.append(allocate(result));
-      run.set_output(j, result.data);
-    }
-    const py::gil_scoped_release release;
-    run.replay(watch);
+    for (const py::object& y : run(data, watch)) results.append(y);
     return results;
   }
 
   std::vector<py::object> constants_;
   Program program_;
+};
+
+// A compiled call whole: the arguments are taken apart, the program runs, its outputs are put together.
+class PyCall {
+ public:
+  // A leaf is an array of an operand's shape and dtype, or a Python number of the class that is given for it.
+  PyCall(py::object program, const py::object& arguments, const py::tuple& classes, const py::object& output)
+      : owner_(std::move(program)), program_(owner_.cast<const PyProgram&>()), arguments_(arguments), output_(output) {
+    for (const py::handle type : classes) classes_.push_back(type.is_none() ? nullptr : type.ptr());
+    if (classes_.size() != program_.operands().size()) throw std::invalid_argument("call: another number of leaves");
+  }
+
+  bool is_native() const { return arguments_.is_native() && output_.is_native(); }
+
+  // NotImplemented for arguments of another form, and for arrays that are not contiguous.
+  py::object run(const py::tuple& arguments) const {
+    std::vector<PyObject*> leaves;
+    if (!arguments_.take_apart(arguments.ptr(), leaves)) return not_implemented();
+    std::vector<Number> numbers(leaves.size());
+    std::vector<char*> data(leaves.size());
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      data[i] = classes_[i] ? read_number(leaves[i], classes_[i], numbers[i]) : read_array(leaves[i], program_.operands()[i]);
+      if (!data[i]) return not_implemented();
+    }
+    const std::vector<py::object> outputs = program_.run(data);
+    const py::object* next = outputs.data();
+    return output_.put_together(next);
+  }
+
+ private:
+  union Number {
+    bool truth;
+    std::int64_t integer;
+    double real;
+  };
+
+  static py::object not_implemented() { return py::reinterpret_borrow<py::object>(Py_NotImplemented); }
+
+  static char* read_number(PyObject* leaf, PyObject* type, Number& number) {
+    if (reinterpret_cast<PyObject*>(Py_TYPE(leaf)) != type) return nullptr;
+    if (PyFloat_CheckExact(leaf)) {
+      number.real = PyFloat_AS_DOUBLE(leaf);
+    } else if (PyBool_Check(leaf)) {
+      number.truth = leaf == Py_True;
+    } else {
+      int overflow = 0;
+      number.integer = PyLong_AsLongLongAndOverflow(leaf, &overflow);
+      if (overflow) return nullptr;
+    }
+    return reinterpret_cast<char*>(&number);
+  }
+
+  static char* read_array(PyObject* leaf, const View& wanted) {
+    if (Py_TYPE(leaf) != reinterpret_cast<PyTypeObject*>(api().PyArray_Type_)) return nullptr;
+    const auto* array = py::detail::array_proxy(leaf);
+    const auto* descr = py::detail::array_descriptor_proxy(array->descr);
+    constexpr int plain = Api::NPY_ARRAY_C_CONTIGUOUS_ | Api::NPY_ARRAY_ALIGNED_;
+    const bool fits = (array->flags & plain) == plain && descr->byteorder != '>' && descr->byteorder != '<' &&
+                      dtype_of(descr->type_num) == static_cast<int>(wanted.dtype) && array->nd == wanted.ndim &&
+                      std::equal(array->dimensions, array->dimensions + array->nd, wanted.shape);
+    return fits ? array->data : nullptr;
+  }
+
+  py::object owner_;
+  const PyProgram& program_;
+  Tree arguments_, output_;
+  std::vector<PyObject*> classes_;  // of Python's own
 };
 
 class PyBuilder {
@@ -416,12 +524,12 @@ class PyBuilder {
 
   // The numbers of the results, and how many steps the body has. It is empty afterwards.
   py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
-                    const py::tuple& summed, Index count, Index group) {
+                    const py::tuple& summed, Index count, Index groups) {
     constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
     const std::vector<bool> sums = truths(summed), maps = truths(mapped);
     auto program = std::make_unique<Program>(std::exchange(body.builder_, {}), numbers(outputs), sums, options_);
     const Index steps = program->instructions();
-    auto map = std::make_unique<Map>(std::move(program), maps, sums, count, group);
+    auto map = std::make_unique<Map>(std::move(program), maps, sums, count, groups);
     std::vector<Index> parts = numbers(operands);
     for (std::size_t i = 0; i < std::min(parts.size(), maps.size()); ++i)
       parts[i] = builder_.with_contiguous_parts(parts[i], !maps[i]);
@@ -468,6 +576,12 @@ void define_programs(py::module_& m) {
            "Fresh outputs for contiguous operands.")
       .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
            "Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite.");
+  py::class_<PyCall>(m, "Call", py::module_local(), "A program with the structures of its arguments and its output.")
+      .def(py::init<py::object, const py::object&, const py::tuple&, const py::object&>(), arg("program"),
+           arg("arguments"), arg("classes"), arg("output"))
+      .def_property_readonly("is_native", &PyCall::is_native, "Whether it can be run: Python need not be asked what a tree is.")
+      .def("__call__", &PyCall::run, arg("arguments"),
+           "The output, or NotImplemented for a tuple of arguments of another form.");
   py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
       .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
       .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)
@@ -479,7 +593,7 @@ void define_programs(py::module_& m) {
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
            "Elementwise operations in one pass: their results that are named, and sums over leading axes.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
-           arg("count"), arg("group"), "A program for every index of the operands that are mapped: its results, the number of its steps.")
+           arg("count"), arg("groups"), "A program for every index of the operands that are mapped: its results, the number of its steps.")
       .def("build", &PyBuilder::build, arg("outputs"));
 }
 

@@ -75,7 +75,7 @@ void help(State& s, int helper) {
   for (;;) {
     const auto began = std::chrono::steady_clock::now();
     while (!is_wanted()) {
-      for (int i = 0; i < 64; ++i) pause();
+      for (int i = 0; i < 64 && !is_wanted(); ++i) pause();
       if (std::chrono::steady_clock::now() - began < kLookout) continue;
       std::unique_lock<std::mutex> lock(s.sleep);
       ++s.sleeping;

@@ -17,7 +17,9 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "array.hpp"
 #include "simd.hpp"
@@ -104,54 +106,56 @@ template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(
 template <class T, int Vectors, int Lanes>
 constexpr auto tiles = tiles_of<T, Vectors, Lanes>(std::make_integer_sequence<int, tile_rows(Vectors)>{});
 
-// Rows are dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1. A tile that does not fit c as it lies (some of
-// its columns do not exist, or they lie apart) is computed beside it.
-template <class T, int Vectors, int Lanes>
-void panel(const Product<T>& q, Index first, Index last, Index columns) {
-  constexpr Index most = tile_rows(Vectors), width = Vectors * Lanes;
+// go(tile, i, n) for blocks of n rows, dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1.
+template <class T, int Vectors, int Lanes, class Go> void deal_rows(Index first, Index last, Go go) {
+  constexpr Index most = tile_rows(Vectors);
   const Index blocks = (last - first + most - 1) / most;
   if (blocks == 0) return;
   const Index rows = (last - first) / blocks, larger = (last - first) % blocks;  // so many blocks take a row more
   const auto row_tile = [](Index n) { return tiles<T, Vectors, Lanes>[static_cast<std::size_t>(n - 1)]; };
-  if (columns >= Lanes && q.c_column == 1) {
-    Index i = first;
-    for (const Index end = first + larger * (rows + 1); i < end; i += rows + 1) row_tile(rows + 1)(q, i, columns);
-    for (; i < last; i += rows) row_tile(rows)(q, i, columns);
-    return;
-  }
+  Index i = first;
+  for (const Index end = first + larger * (rows + 1); i < end; i += rows + 1) go(row_tile(rows + 1), i, rows + 1);
+  for (; i < last; i += rows) go(row_tile(rows), i, rows);
+}
+
+// A tile that does not fit c as it lies (some of its columns do not exist, or they lie apart) is computed beside it.
+template <class T, int Vectors, int Lanes>
+void panel(const Product<T>& q, Index first, Index last, Index columns) {
+  if (columns >= Lanes && q.c_column == 1)
+    return deal_rows<T, Vectors, Lanes>(first, last, [&](Tile<T> tile, Index i, Index) { tile(q, i, columns); });
+  constexpr Index most = tile_rows(Vectors), width = Vectors * Lanes;
   T beside[most * width] = {};
   Index beside_rows[most];
   for (Index i = 0; i < most; ++i) beside_rows[i] = i * width;
   Product<T> r = q;
   r.c = beside;
   r.c_rows = beside_rows;
-  for (Index i = first, block = 0, n; i < last; i += n, ++block) {
-    n = rows + (block < larger);
+  deal_rows<T, Vectors, Lanes>(first, last, [&](Tile<T> tile, Index i, Index n) {
     r.a_rows = q.a_rows + i;
     if (q.accumulate)
       for (Index k = 0; k < n; ++k)
         for (Index j = 0; j < columns; ++j) beside[k * width + j] = q.c[q.c_rows[i + k] + j * q.c_column];
-    row_tile(n)(r, 0, std::max<Index>(columns, Lanes));
+    tile(r, 0, std::max<Index>(columns, Lanes));
     for (Index k = 0; k < n; ++k)
       for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i + k] + j * q.c_column] = beside[k * width + j];
-  }
+  });
 }
 
 // The next narrower vector: a half, down to the smallest register, then single elements.
 template <class T> constexpr int narrower(int lanes) { return lanes * int{sizeof(T)} > 16 ? lanes / 2 : 1; }
 
-// At most three vectors of columns; in narrower ones if they do not fill one, unless there is memory to fill it.
-template <class T, int Lanes = simd::kLanes<T>>
-void multiply_panel(const Product<T>& q, Index first, Index last, Index columns, bool padded) {
+// go(vectors, lanes), both as types, for at most three vectors of columns; narrower ones if they do not fill one, unless
+// there is memory to fill it.
+template <class T, int Lanes = simd::kLanes<T>, class Go> void with_tiles(Index columns, bool padded, Go go) {
   if constexpr (Lanes > 1)
-    if (columns < Lanes && !padded)
-      return multiply_panel<T, narrower<T>(Lanes)>(q, first, last, columns, padded);
+    if (columns < Lanes && !padded) return with_tiles<T, narrower<T>(Lanes)>(columns, padded, go);
+  constexpr std::integral_constant<int, Lanes> lanes;
   if (columns <= Lanes)
-    panel<T, 1, Lanes>(q, first, last, columns);
+    go(std::integral_constant<int, 1>{}, lanes);
   else if (columns <= 2 * Lanes)
-    panel<T, 2, Lanes>(q, first, last, columns);
+    go(std::integral_constant<int, 2>{}, lanes);
   else
-    panel<T, 3, Lanes>(q, first, last, columns);
+    go(std::integral_constant<int, 3>{}, lanes);
 }
 
 }  // namespace detail
@@ -239,8 +243,67 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
         q.b_steps[1] = width * q.counts[2];
         q.b_steps[0] = q.b_steps[1] * q.counts[1];
       }
-      detail::multiply_panel(q, i, std::min(m, i + rows), columns, padded);
+      detail::with_tiles<T>(columns, padded, [&](auto vectors, auto lanes) {
+        detail::panel<T, vectors.value, lanes.value>(q, i, std::min(m, i + rows), columns);
+      });
     }
 }
+
+// A small matrix product that is taken again and again: which tile computes which part of c is decided once. The columns
+// of c lie side by side, as do those of b, or else b's rows do, and b is turned first.
+template <class T> class TiledProduct {
+ public:
+  static bool fits(Index m, Index k, Index n, Index c_column) {
+    const bool padded = n < simd::kLanes<T> && std::min(m, k) >= kOften;
+    return k > 0 && c_column == 1 && m <= 96 && !padded;
+  }
+
+  TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row) : b_column_(b[1]) {
+    for (Index i = 0; i < m; ++i) rows_.push_back(i * a[0]);
+    for (Index i = 0; i < m; ++i) rows_.push_back(i * c_row);
+    product_ = {{1, 1, k}, nullptr, nullptr, {0, 0, a[1]}, nullptr, {0, 0, b[0]}, nullptr, nullptr, 1, false};
+    for (Index j = 0, columns; j < n; j += columns) {
+      columns = detail::panel_columns<T>(n - j);
+      detail::with_tiles<T>(columns, false, [&](auto vectors, auto lanes) {
+        detail::deal_rows<T, vectors.value, lanes.value>(0, m, [&](detail::Tile<T> tile, Index i, Index) {
+          parts_.push_back({tile, i, j, columns});
+        });
+      });
+    }
+  }
+
+  void run(const T* a, const T* b, T* c, Scratch<T>& scratch) const {
+    Product<T> q = product_;
+    q.a = a;
+    q.a_rows = rows_.data();
+    q.c_rows = q.a_rows + rows_.size() / 2;
+    Index panel = -1;
+    for (const Part& part : parts_) {
+      if (part.column != panel) {
+        panel = part.column;
+        q.b = b + panel * b_column_;
+        q.c = c + panel;
+        if (b_column_ != 1) {
+          T* const turned = scratch.take(part.columns * q.counts[2]);
+          q.b_steps[2] = product_.b_steps[2];
+          detail::pack(q, b_column_, part.columns, part.columns, turned);
+          q.b = turned;
+          q.b_steps[2] = part.columns;
+        }
+      }
+      part.tile(q, part.row, part.columns);
+    }
+  }
+
+ private:
+  struct Part {
+    detail::Tile<T> tile;
+    Index row, column, columns;
+  };
+  Product<T> product_;
+  Index b_column_;
+  std::vector<Index> rows_;  // of a, then of c
+  std::vector<Part> parts_;
+};
 
 }  // namespace minimeta

@@ -233,6 +233,17 @@ class Program:
     def watch(self, operands: list[_Array], check_finite: bool) -> tuple[list[_Array], list[Any], list[int]]:
         """Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite."""
 
+class Call:
+    """A program with the structures of its arguments and its output."""
+
+    def __init__(self, program: Program, arguments: Any, classes: tuple[Any, ...], output: Any) -> None: ...
+    @property
+    def is_native(self) -> bool:
+        """Whether it can be run: Python need not be asked what a tree is."""
+
+    def __call__(self, arguments: tuple[Any, ...]) -> Any:
+        """The output, or NotImplemented for a tuple of arguments of another form."""
+
 class Builder:
     """Values and steps of a program to be, numbered as they are added."""
 
@@ -265,7 +276,7 @@ class Builder:
         mapped: tuple[bool, ...],
         summed: tuple[bool, ...],
         count: int,
-        group: int,
+        groups: int,
     ) -> tuple[tuple[int, ...], int]:
         """A program for every index of the operands that are mapped: its results, the number of its steps."""
 

@@ -179,6 +179,12 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
         if len(set(numbers)) != len(numbers):
             raise ShapeError(f"grad: argnums={argnums} names an argument twice")
         chosen = tuple(arguments[number] for number in numbers)
+        for number, argument in zip(numbers, chosen, strict=True):
+            if argument is None:
+                raise DtypeError(
+                    f"grad: argument {number} is None or, of a compiled function, static: it holds no numbers to "
+                    "differentiate with respect to. Leave it out of argnums"
+                )
         leaves, structure = tree.flatten(chosen)
         _check_differentiable(leaves, chosen, "grad", numbers)
 

@@ -37,9 +37,9 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
-from minimeta.errors import TracingError, user_line
+from minimeta.errors import IndexingError, TracingError, user_line
 from minimeta.program.arithmetic import operations
-from minimeta.program.executor import Executable
+from minimeta.program.executor import Call, Executable
 from minimeta.program.finite import run_finite
 from minimeta.program.passes import PASSES, known, optimise
 from minimeta.program.profile import Profile, summarised
@@ -171,6 +171,7 @@ class _Replayable(NamedTuple):
 
     program: Program
     executable: Executable
+    call: Call | None
     stats: Stats
 
 
@@ -204,6 +205,7 @@ class Compiled:
         # What is fused has no result of its own to look at.
         self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
         self._replayables: dict[Signature, _Replayable] = {}
+        self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}
         self._lock = threading.RLock()
 
@@ -220,6 +222,15 @@ class Compiled:
         NonFiniteError
             With ``check_finite=True``: a leaf or a result is NaN or infinite.
         """
+        # Nearly always a call is like the one before it, and that is seen without taking it apart in Python.
+        latest = self._latest
+        if latest is not None and not keywords:
+            try:
+                output = latest(arguments)
+            except IndexError as error:
+                raise IndexingError(str(error)) from None
+            if output is not NotImplemented:
+                return output
         taken = Arguments.of(arguments, keywords, self._static)
         if Array in map(type, taken.leaves):
             return self._function(*arguments, **keywords)
@@ -234,6 +245,7 @@ class Compiled:
             outputs = run_finite(executable, values, self._name, signature.leaf_names())
         else:
             outputs = executable.run(values)
+            self._latest = None if signature.static or signature.keyworded else replayable.call
         return tree.unflatten(replayable.program.output, outputs)
 
     def transformed_by(self, function: Any, transform: Callable[..., Function], *options: Any, **named: Any) -> Any:
@@ -384,7 +396,8 @@ class Compiled:
             executable.arena_bytes,
             operations(program.line).total(),
         )
-        return _Replayable(program, executable, stats)
+        call = executable.call(signature.structure, signature.forms, program.output)
+        return _Replayable(program, executable, call, stats)
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
         taken = Arguments.of(arguments, keywords, self._static)

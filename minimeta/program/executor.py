@@ -9,13 +9,14 @@ Where there are no kernels, or a step's primitive has one of its own, the steps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minimeta import kernels
+from minimeta.autodiff import tree
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
@@ -24,6 +25,7 @@ from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
 
 Values = list[NDArray[Any]]
+Call = Callable[[tuple[Any, ...]], Any]
 
 
 class Instruction(NamedTuple):
@@ -85,7 +87,8 @@ class Executable:
         self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
     ) -> None:
         self.line = line
-        self._replay, self.instructions = _build(line, reuse_memory, poison, level)
+        self._extension: Any = kernels.load(level)
+        self._replay, self.instructions = _build(line, self._extension, reuse_memory, poison)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
@@ -115,6 +118,31 @@ class Executable:
         except IndexError as error:
             raise IndexingError(str(error)) from None
 
+    def call(self, arguments: tree.Structure, forms: Sequence[Any], output: tree.Structure) -> Call | None:
+        """A compiled call without Python: the arguments are taken apart, the kernels run, the output is put together.
+
+        Parameters
+        ----------
+        arguments
+            The structure of the tuple of arguments; its leaves are the operands.
+        forms
+            For each leaf the class of a Python scalar, or anything else for an array.
+        output
+            The structure whose leaves are the outputs.
+
+        Returns
+        -------
+        callable or None
+            Of a tuple of arguments: their output, or ``NotImplemented`` if they are not what was given here, or have to
+            be converted first. None where there are no native kernels, or a tree is not of Python's own containers,
+            named tuples and dataclasses.
+        """
+        if self._replay is None:
+            return None
+        classes = tuple(form if type(form) is type else None for form in forms)
+        call = self._extension.Call(self._replay, arguments, classes, output)
+        return call if call.is_native else None
+
     def watch(self, leaves: Sequence[NDArray[Any]], check_finite: bool) -> tuple[Values, list[Any], list[int]]:
         """Compute the outputs as :meth:`run` does, and watch each instruction.
 
@@ -139,9 +167,9 @@ class _Foreign(Exception):  # noqa: N818 (it is an answer)
     """A step that the extension has no kernel for."""
 
 
-def _build(line: StraightLine, reuse_memory: bool, poison: bool, level: str) -> tuple[Any, tuple[Instruction, ...]]:
-    """The line as a native program of a level, or None where a step has no native kernel, and its instructions."""
-    if (extension := kernels.load(level)) is not None:
+def _build(line: StraightLine, extension: Any, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
+    """The line as a native program, or None where a step has no native kernel, and its instructions."""
+    if extension is not None:
         writer = _Writer(extension.Builder(reuse_memory, poison))
         try:
             outputs = writer.whole(line)
@@ -216,7 +244,7 @@ class _Writer:
         body = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
         outputs = body.whole(params["line"])
         numbers, ways = self._numbers(operands), (params["mapped"], params["summed"])
-        results, steps = self.builder.add_map(body.builder, outputs, numbers, *ways, count, group_size(count))
+        results, steps = self.builder.add_map(body.builder, outputs, numbers, *ways, count, group_count(count))
         self._label(Instruction.of(step, body.instructions(steps)))
         return results
 
@@ -232,9 +260,9 @@ class _Writer:
         self._instructions += [*[Instruction("copy", "")] * (added - 1), instruction][-added:] if added else []
 
 
-def group_size(count: int) -> int:
-    """How many neighbouring tasks of so many are added up before their sum is: sixteen groups at most."""
-    return max(1, -(-count // 16))
+def group_count(count: int) -> int:
+    """Into how many groups so many neighbouring tasks are dealt; each is added up before their sums are."""
+    return min(count, 16)
 
 
 def _compact(x: NDArray[Any]) -> NDArray[Any]:

@@ -45,10 +45,7 @@ def run_finite(executable: Executable, leaves: Sequence[NDArray[Any]], function:
         raise NonFiniteError(f"{function}: {found}") from None
     for y in outputs:
         if not _is_finite(y):
-            raise NonFiniteError(
-                f"{function}: an output of shape {y.shape} is NaN or infinite, and no operation's result: it is a "
-                "constant, or the sum over the tasks of a vmap"
-            )
+            raise NonFiniteError(f"{function}: an output of shape {y.shape} is NaN or infinite: it is a constant")
     return outputs
 
 
@@ -61,7 +58,9 @@ class _Found(Exception):  # noqa: N818 (it is an answer)
 
     def __str__(self) -> str:
         name, line, _, backward, form = self.instruction
-        what = f"that of {name}, {form!r}" if form else "a constant"
+        # What a vmap stacks was seen inside of it.
+        sums = "the sum over its tasks, of "
+        what = f"{sums if name == 'vmap' else 'that of '}{name}, {form!r}" if form else "a constant"
         task = f", in task {', '.join(map(str, self.tasks))} of vmap" if self.tasks else ""
         where = f"\n  {'in the backward pass of' if backward else 'at'} {line}" if line else ""
         return f"the first result that is NaN or infinite is {what}{task}{where}"
@@ -109,7 +108,7 @@ def _result(step: Step, operands: Sequence[Any]) -> Any:
     elif "line" in params:
         return tuple(_steps(params["line"], operands))
     value = by_kernel(step.primitive, *operands, **params)
-    is_new = not (isinstance(value, tuple) or step.primitive.view or step.primitive is PROJECT)
-    if is_new and not _is_finite(value):
+    is_old = step.primitive.view or step.primitive is PROJECT
+    if not is_old and not all(map(_is_finite, value if isinstance(value, tuple) else (value,))):
         raise _Found(Instruction.of(step), ())
     return value

@@ -37,8 +37,9 @@ _MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
 _AGAIN = 12  # operations that are cheap to repeat
 _MOST_SOURCES = 4
 
-#: Sums of fewer elements stay instructions of their own, and so do those that leave more numbers.
-_LONG, _WIDE = 4096, 256
+#: Sums that leave more numbers stay instructions of their own, and so do those that need more than a block, but not so
+#: many that it pays.
+_WIDE, _BLOCK, _LONG = 256, 480, 4096
 
 #: Functions that take much longer than moving an element.
 _SLOW = frozenset(
@@ -103,12 +104,13 @@ class _Grouping:
         return number in self.steps and self.steps[number].primitive.elementwise
 
     def _is_sum(self, step: Step) -> bool:
-        """Whether a step is a sum, or mean, over leading axes of a long elementwise value."""
+        """Whether a step is a sum, or mean, over leading axes of an elementwise value, that is worth taking along."""
         if step.primitive not in (SUM, MEAN) or not self._is_elementwise(step.operands[0]):
             return False
         shape, axes = self.steps[step.operands[0]].shape.shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])
-        return bool(axes == tuple(range(len(axes))) and math.prod(shape) >= _LONG and 0 < left <= _WIDE)
+        size = math.prod(shape)
+        return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG) and 0 < left <= _WIDE)
 
     def _is_needed(self, number: int) -> bool:
         """Whether a value is needed as an array."""

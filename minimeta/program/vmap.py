@@ -22,6 +22,7 @@ them at most, whatever the number of threads, so that threads have work, nothing
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
-from minimeta.program.executor import Executable, group_size
+from minimeta.program.executor import Executable, group_count
 
 
 @transformation
@@ -261,8 +262,9 @@ def _one_by_one(
 
 
 def _sum_of_groups(values: Sequence[Any], add: Callable[..., Any]) -> Any:
-    size = group_size(len(values))
-    groups = [functools.reduce(add, values[first : first + size]) for first in range(0, len(values), size)]
+    size, larger = divmod(len(values), group_count(len(values)))
+    firsts = [group * size + min(group, larger) for group in range(group_count(len(values)) + 1)]
+    groups = [functools.reduce(add, values[first:last]) for first, last in itertools.pairwise(firsts)]
     return functools.reduce(add, groups)
 
 

@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fresh_python
 import numpy as np
@@ -52,6 +52,79 @@ class Counted:
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         self.runs += 1
         return self.function(*arguments, **keywords)
+
+
+# Calls like the one before
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    value: Any
+    rest: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    value: Any
+    label: str = dataclasses.field(default="", metadata={"static": True})
+
+
+LEAVES = st.sampled_from(
+    [
+        np.arange(6.0).reshape(2, 3),
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.arange(6.0).reshape(3, 2).T,
+        np.arange(6.0).reshape(2, 3).astype(">f8"),
+        np.broadcast_to(np.float64(2.0), (2, 3)),
+        np.arange(3),
+        np.array([True, False]),
+        np.float32(1.5),
+        np.zeros((0, 3)),
+        2.5,
+        7,
+        True,
+        -(2**63),
+        2**31,
+    ]
+)
+TREES = st.recursive(
+    LEAVES | st.none(),
+    lambda trees: st.one_of(
+        st.lists(trees, max_size=3),
+        st.lists(trees, max_size=3).map(tuple),
+        st.dictionaries(st.sampled_from(["w", "b", 1]), trees, max_size=3),
+        st.builds(Pair, trees, trees),
+        st.builds(Held, trees, trees),
+        st.builds(Labelled, trees, st.sampled_from(["a", "b"])),
+    ),
+    max_leaves=8,
+)
+
+
+@given(calls=st.lists(st.lists(TREES, min_size=1, max_size=3), min_size=2, max_size=4), repeat=st.booleans())
+def test_a_call_may_be_like_the_one_before_or_not(calls: list[list[Any]], repeat: bool) -> None:
+    def same(*trees: Any) -> Any:
+        return trees
+
+    compiled, eager = mm.compile(same), mm.compile(same, enabled=False)
+    for call in [call for call in calls for _ in range(1 + repeat)]:
+        assert_same_bits(compiled(*call), eager(*call))
+
+
+def test_what_is_not_like_the_call_before_is_explained_as_ever() -> None:
+    function = mm.compile(lambda x, i: x[i])
+    x = np.arange(3.0)
+    assert function(x, np.array([1])) == function(x, np.array([1])) == 1.0
+    with pytest.raises(IndexingError):
+        function(x, np.array([3]))
+    with pytest.raises(DtypeError, match="argument '0'"):
+        function("x", np.array([1]))
+    assert function(x, np.array([2])) == 2.0
 
 
 # The same bits
@@ -765,3 +838,10 @@ def test_it_pickles_by_name(tmp_path: Path) -> None:
             pickle.dumps(function)
         with pytest.raises(TracingError, match="Decorate a function at the top of a module"):
             copy.copy(function)
+
+
+def test_there_is_no_derivative_by_a_static_argument() -> None:
+    scaled = mm.compile(lambda x, n: mm.sum(x * n), static="n")
+    assert_array_equal(mm.grad(scaled)(np.ones(2), 3), [3.0, 3.0])
+    with pytest.raises(DtypeError, match="argument 1 is None or, of a compiled function, static"):
+        mm.grad(scaled, argnums=1)(np.ones(2), 3)

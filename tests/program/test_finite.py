@@ -142,7 +142,10 @@ def test_constants_and_sums_over_tasks_are_results_too(exp: Function) -> None:
     constant = mm.compile(lambda x: (exp(x), np.array([1.0, np.nan])), check_finite=True)
     assert "constant" in message(constant, 0.0)
     total = mm.compile(mm.vmap(lambda x: exp(x * 0.0) * x, out_axes="sum"), check_finite=True)
-    assert "the sum over the tasks of a vmap" in message(total, np.full((2, 1), np.finfo(np.float64).max))
+    big = np.full((2, 1), np.finfo(np.float64).max)
+    assert "is the sum over its tasks, of vmap" in message(total, big)
+    read = mm.compile(lambda x: exp(-mm.vmap(lambda x: exp(x * 0.0) * x, out_axes="sum")(x)), check_finite=True)
+    assert "is the sum over its tasks, of vmap" in message(read, big)
 
 
 @both

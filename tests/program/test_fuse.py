@@ -138,8 +138,20 @@ def test_a_meta_gradient_stores_fewer_long_values() -> None:
 
 
 def test_one_operation_stays_an_instruction() -> None:
-    line = trace(lambda x: mm.sum(mm.exp(x)), np.ones(3)).line
+    line = trace(lambda x: mm.sum(mm.exp(x)), np.ones(1000)).line  # more than a block, and too few for several
     assert fuse(line) is line
+
+
+def test_a_short_sum_joins_what_it_adds_up() -> None:
+    x = np.linspace(-1, 1, 12).reshape(4, 3)
+
+    def function(x: Any) -> Any:
+        y = mm.exp(x)
+        return [y, mm.mean(y, 0, keepdims=True), mm.sum(y)]
+
+    program = optimise(trace(function, x))
+    assert [len(step.params["line"].steps) for step in fused_steps(program)] == [2]  # exp, and the mean
+    assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
 
 
 def test_a_result_may_be_an_operand_of_its_group() -> None:

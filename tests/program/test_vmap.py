@@ -29,15 +29,14 @@ def batch(count: int, seed: int = 0) -> Numbers:
 
 
 def in_groups(values: list[Numbers]) -> Numbers:
-    """The sum as it is promised: neighbours first, sixteen groups at most, then the groups in order."""
-    size = -(-len(values) // 16)
+    """The sum as it is promised: neighbours first, in sixteen groups at most, larger ones in front, then the groups."""
     groups = []
-    for first in range(0, len(values), size):
-        total = values[first].copy()
-        for value in values[first + 1 : first + size]:
+    for group in np.array_split(np.stack(values), min(len(values), 16)):
+        total = group[0].copy()
+        for value in group[1:]:
             total += value
         groups.append(total)
-    result = groups[0].copy()
+    result: Numbers = groups[0].copy()
     for group in groups[1:]:
         result += group
     return result

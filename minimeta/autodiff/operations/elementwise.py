@@ -409,8 +409,9 @@ SOFTPLUS = _function(
     lambda g, y, x: g * sigmoid(x),
 )
 ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x))
-RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: apply(GATE, x, g))
-# Lets g through where x > 0. It is linear in g, so that of relu no other derivative ever comes.
+RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: apply(GATE, y, g))
+# Lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear in g, so that of relu no
+# other derivative ever comes.
 GATE: Primitive = _function(
     "gate", lambda x, g: np.where(np.real(x) > 0, g, 0), None, lambda h, y, x, g: apply(GATE, x, h)
 )

@@ -1,0 +1,112 @@
+// Walking through trees of Python objects: see tree.hpp.
+#include "tree.hpp"
+
+#include <algorithm>
+
+namespace minimeta {
+namespace {
+
+bool equal(PyObject* a, PyObject* b) {
+  if (a == b) return true;
+  if (Py_TYPE(a) != Py_TYPE(b)) return false;
+  const int truth = PyObject_RichCompareBool(a, b, Py_EQ);
+  if (truth < 0) throw py::error_already_set();
+  return truth == 1;
+}
+
+}  // namespace
+
+Tree::Tree(const py::handle& structure) {
+  const py::object kind = structure.attr("kind");
+  keys_ = structure.attr("keys");
+  type_ = kind;
+  const auto is = [&](PyTypeObject& type) { return kind.ptr() == reinterpret_cast<PyObject*>(&type); };
+  const auto is_subclass = [&](PyTypeObject& type) {
+    return PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(kind.ptr()), &type) != 0;
+  };
+  if (py::len(structure.attr("static")) > 0)
+    kind_ = Kind::foreign;
+  else if (kind.is_none())
+    kind_ = Kind::empty;
+  else if (!PyType_Check(kind.ptr()))
+    kind_ = Kind::leaf;
+  else if (is(PyTuple_Type))
+    kind_ = Kind::tuple;
+  else if (is(PyList_Type))
+    kind_ = Kind::list;
+  else if (is(PyDict_Type))
+    kind_ = Kind::dict;
+  else if (is_subclass(PyTuple_Type) && py::hasattr(kind, "_fields"))
+    kind_ = Kind::named_tuple;
+  else if (is_subclass(PyTuple_Type) || is_subclass(PyList_Type))
+    kind_ = Kind::foreign;
+  else
+    kind_ = Kind::dataclass;
+  for (const py::handle child : structure.attr("children")) children_.emplace_back(child);
+}
+
+bool Tree::is_native() const {
+  return kind_ != Kind::foreign &&
+         std::all_of(children_.begin(), children_.end(), [](const Tree& child) { return child.is_native(); });
+}
+
+bool Tree::take_apart(PyObject* tree, std::vector<PyObject*>& leaves) const {
+  if (kind_ == Kind::leaf) {  // what it may be is for the caller to judge
+    leaves.push_back(tree);
+    return true;
+  }
+  if (kind_ == Kind::empty) return tree == Py_None;
+  if (reinterpret_cast<PyObject*>(Py_TYPE(tree)) != type_.ptr()) return false;
+  const Py_ssize_t size = static_cast<Py_ssize_t>(children_.size());
+  switch (kind_) {
+    case Kind::tuple:
+    case Kind::named_tuple:
+      if (PyTuple_GET_SIZE(tree) != size) return false;
+      for (Py_ssize_t i = 0; i < size; ++i)
+        if (!children_[static_cast<std::size_t>(i)].take_apart(PyTuple_GET_ITEM(tree, i), leaves)) return false;
+      return true;
+    case Kind::list:
+      if (PyList_GET_SIZE(tree) != size) return false;
+      for (Py_ssize_t i = 0; i < size; ++i)
+        if (!children_[static_cast<std::size_t>(i)].take_apart(PyList_GET_ITEM(tree, i), leaves)) return false;
+      return true;
+    case Kind::dict: {
+      if (PyDict_GET_SIZE(tree) != size) return false;
+      PyObject *key, *value;
+      Py_ssize_t position = 0;
+      for (Py_ssize_t i = 0; PyDict_Next(tree, &position, &key, &value); ++i)
+        if (!equal(key, PyTuple_GET_ITEM(keys_.ptr(), i)) ||
+            !children_[static_cast<std::size_t>(i)].take_apart(value, leaves))
+          return false;
+      return true;
+    }
+    case Kind::dataclass:
+      for (Py_ssize_t i = 0; i < size; ++i) {
+        const py::object child = py::reinterpret_steal<py::object>(PyObject_GetAttr(tree, PyTuple_GET_ITEM(keys_.ptr(), i)));
+        if (!child) throw py::error_already_set();
+        // A field holds its value; what is made anew at every look would not outlive this function.
+        if (Py_REFCNT(child.ptr()) < 2 || !children_[static_cast<std::size_t>(i)].take_apart(child.ptr(), leaves))
+          return false;
+      }
+      return true;
+    default: return false;
+  }
+}
+
+py::object Tree::put_together(const py::object*& leaves) const {
+  if (kind_ == Kind::leaf) return *leaves++;
+  if (kind_ == Kind::empty) return py::none();
+  if (kind_ == Kind::dict || kind_ == Kind::dataclass) {
+    py::dict entries;
+    for (std::size_t i = 0; i < children_.size(); ++i)
+      entries[py::handle(PyTuple_GET_ITEM(keys_.ptr(), static_cast<Py_ssize_t>(i)))] = children_[i].put_together(leaves);
+    return kind_ == Kind::dict ? py::object(std::move(entries)) : type_(**entries);
+  }
+  py::tuple items(children_.size());
+  for (std::size_t i = 0; i < children_.size(); ++i)
+    PyTuple_SET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i), children_[i].put_together(leaves).release().ptr());
+  if (kind_ == Kind::tuple) return std::move(items);
+  return kind_ == Kind::named_tuple ? type_(*items) : type_(items);
+}
+
+}  // namespace minimeta

@@ -1,0 +1,32 @@
+// Trees of Python objects, taken apart and put together without Python.
+//
+// A compiled call on a few small arrays takes no longer than walking through its arguments does, where that is done in
+// Python. A Tree is a structure that is known already (minimeta.autodiff.tree.Structure, which says what a tree is): it
+// finds the leaves of another tree of the same structure, or says that it has a different one, and makes new trees.
+#pragma once
+
+#include <vector>
+
+#include "python.hpp"
+
+namespace minimeta {
+
+class Tree {
+ public:
+  explicit Tree(const py::handle& structure);
+
+  // Whether it has no part that only Python knows to handle: static fields, classes of other kinds.
+  bool is_native() const;
+
+  // Appends the leaves, borrowed from the tree, and returns true; false where the structure is another one.
+  bool take_apart(PyObject* tree, std::vector<PyObject*>& leaves) const;
+  // The leaves are taken one after another.
+  py::object put_together(const py::object*& leaves) const;
+
+ private:
+  enum class Kind { leaf, empty, tuple, list, dict, named_tuple, dataclass, foreign } kind_;
+  py::object type_, keys_;
+  std::vector<Tree> children_;
+};
+
+}  // namespace minimeta
