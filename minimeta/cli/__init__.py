@@ -5,6 +5,7 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta compare RUN...                print one table over finished runs
        minimeta data omniglot [flags]         get a data set, by download or from files
        minimeta info [flags]                  say what is installed and which data is found
+       minimeta gradcheck [NAME...] [flags]   check the derivatives of operations
        minimeta --help | --version
 
 LEARNER   maml         model-agnostic meta-learning, second order

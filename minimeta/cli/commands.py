@@ -10,6 +10,7 @@ from minimeta.cli.arguments import (
     CompareOptions,
     DataOptions,
     EvaluateOptions,
+    GradcheckOptions,
     InfoOptions,
     parse,
     parse_training,
@@ -17,6 +18,7 @@ from minimeta.cli.arguments import (
 from minimeta.cli.compare import compare
 from minimeta.cli.data import data_omniglot
 from minimeta.cli.evaluate import evaluate
+from minimeta.cli.gradcheck import gradcheck
 from minimeta.cli.info import info
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
@@ -26,7 +28,7 @@ from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
-    match _choose("command", command, ["train", "evaluate", "compare", "data", "info"]), words:
+    match _choose("command", command, ["train", "evaluate", "compare", "data", "info", "gradcheck"]), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
             learner = _choose("learner", learner, list(LEARNERS))
             task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
@@ -40,6 +42,8 @@ def run(command: str, words: list[str]) -> int:
             return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
         case "info", flags:
             return info(parse(InfoOptions, "minimeta info", flags))
+        case "gradcheck", flags:
+            return gradcheck(parse(GradcheckOptions, "minimeta gradcheck", flags))
     if {"-h", "--help"} & set(words):
         print(cli.__doc__)
         return cli.DONE

@@ -16,7 +16,7 @@ from minimeta.testing.checker import check_gradients
 from minimeta.testing.constrained import Constrained
 from minimeta.testing.learners import check_meta_gradient
 from minimeta.testing.operands import Drawing, Seeded, spread
-from minimeta.testing.primitives import check_primitive
+from minimeta.testing.primitives import PrimitiveReport, check_primitive
 from minimeta.testing.property import gradients
 from minimeta.testing.report import Report
 from minimeta.testing.strategies import (
@@ -42,6 +42,7 @@ __all__ = [
     "GradientMismatch",
     "Inconclusive",
     "Nondifferentiable",
+    "PrimitiveReport",
     "Report",
     "Seeded",
     "Specimen",

@@ -132,32 +132,24 @@ class Comparison:
 
     def _decided(self, row: Compared) -> Compared:
         """A row with its verdict."""
-        if not np.isfinite(row.found) or row.bound > row.derived:
-            return row._replace(wrong=row.bounds > 1)
-        wide = row.bound > max(_UNDECIDED * row.weight, _TINY)
-        if row.bounds <= 1 and not wide:
-            return row
-        slope = self._slope(row)
-        if row.bounds <= 1:
-            return row._replace(arbitrated=slope >= 1.7, undecided=not slope >= 1.7)
-        if row.bounds > _BAND or slope <= 1.3:
-            return row._replace(wrong=True)
-        return row._replace(arbitrated=slope >= 1.7, undecided=not slope >= 1.7)
-
-    def _slope(self, row: Compared) -> float:
-        """The slope of Taylor's remainder for what the library says."""
 
         def path(t: float) -> float:
             return product(self.given, self.subject.outputs(t, row.direction))
 
-        if self.subject.line is None and has_kink(path):
+        if self.subject.line is None and has_kink(path):  # The complex step has found kinks already.
             raise Nondifferentiable(
                 f"there is no derivative of order {self.order} at this point: {self.called} bends here",
                 fault="kink",
                 order=self.order,
                 oracle="central difference",
             )
-        return taylor_slope(path, row.found)
+        decides = row.bound <= max(_UNDECIDED * row.weight, _TINY)
+        if row.bound > row.derived or (row.bounds <= 1 and decides) or not row.bounds <= _BAND:
+            return row._replace(wrong=row.bounds > 1)
+        slope = taylor_slope(path, row.found)
+        if slope >= 1.7:
+            return row._replace(arbitrated=True)
+        return row._replace(wrong=row.bounds > 1 and slope <= 1.3, undecided=row.bounds <= 1 or not slope <= 1.3)
 
     def _along(self, direction: Sequence[Floats], seen: Along) -> Compared:
         given = [np.asarray(v, np.float64) for v in self.given]

@@ -71,8 +71,11 @@ def _inside(found: Culprit) -> Culprit | None:
     if "line" not in step.params or "rule" in step.params:
         return None
     mapped = step.params.get("mapped", (False,) * len(found.operands))
-    task = [x[0] if is_mapped else x for x, is_mapped in zip(found.operands, mapped, strict=True)]
-    return culprit(step.params["line"], task)
+    for task in range(step.params.get("count", 1)):
+        mine = [x[task] if is_mapped else x for x, is_mapped in zip(found.operands, mapped, strict=True)]
+        if inner := culprit(step.params["line"], mine):
+            return inner
+    return None
 
 
 class _Gap(NamedTuple):

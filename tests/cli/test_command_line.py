@@ -26,6 +26,7 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
         "minimeta compare",
         "minimeta data omniglot",
         "minimeta info",
+        "minimeta gradcheck",
     ):
         assert word in printed
     for word in ("fomaml", "strokes"):
@@ -36,7 +37,7 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
 
 
 @pytest.mark.parametrize(
-    "words", [["train", "maml", "sinusoid"], ["evaluate"], ["compare"], ["data", "omniglot"], ["info"]]
+    "words", [["train", "maml", "sinusoid"], ["evaluate"], ["compare"], ["data", "omniglot"], ["info"], ["gradcheck"]]
 )
 def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -56,6 +56,9 @@ def test_a_kink_is_found_without_a_trace_too() -> None:
         return mm.sum(mm.absolute(x))
 
     check_gradients(untraceable, POINT)
+    check_gradients(lambda x: untraceable(x) + mm.sum(x), POINT)
+    with pytest.raises(Nondifferentiable):  # The central difference, and the library, say 1 here.
+        check_gradients(lambda x: untraceable(x) + mm.sum(x), np.array([0.0, 1.0]))
     with pytest.raises(Nondifferentiable) as caught:
         check_gradients(untraceable, np.array([0.0, 1.0]))
     assert caught.value.oracle == "central difference"
