@@ -64,7 +64,7 @@ def test_every_primitive_is_drawn(name: str, data: st.DataObject) -> None:
 def test_programs_are_of_many_kinds_and_connected() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=200)
+    @settings(max_examples=400)
     @given(specimen=programs())
     def look(specimen: Specimen) -> None:
         line = specimen.program.line
@@ -82,7 +82,7 @@ def test_programs_are_of_many_kinds_and_connected() -> None:
     look()
     dtypes = ("float32", "float64", "bool", "int64")
     wanted = [f"{what} {dtype}" for what in ("operand", "constant", "result") for dtype in dtypes]
-    assert all(seen[what] for what in (*wanted, "output operand", "output twice", "region", "map"))
+    assert not [what for what in (*wanted, "output operand", "output twice", "region", "map") if not seen[what]]
     assert seen["uses of results"] > 0.5 * seen["uses"]
 
 
