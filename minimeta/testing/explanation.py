@@ -65,8 +65,8 @@ def _direction(direction: Sequence[Any], names: Sequence[str]) -> str:
     if len(moving) == 1 and np.count_nonzero(moving[0][1]) == 1:
         name, u = moving[0]
         position = ", ".join(str(int(i[0])) for i in np.nonzero(np.atleast_1d(u)))
-        return f"argument {name}" + (f"[{position}]" if u.ndim else "")
-    return f"all elements of argument {', '.join(name for name, _ in moving)}"
+        return f"{name}[{position}]" if u.ndim else name
+    return f"all elements of {', '.join(name for name, _ in moving)}"
 
 
 def _culprit(found: Culprit) -> list[str]:

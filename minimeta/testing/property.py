@@ -7,6 +7,7 @@ is vacuous, and says so.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -73,6 +74,7 @@ def gradients(
                 return function(**dict(zip(names, values, strict=True)))
 
             by_name.__name__ = function.__name__
+            by_name.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
             try:
                 check_gradients(
                     by_name,

@@ -269,14 +269,14 @@ def _power(x: Floats, y: Floats) -> Floats:
 
 
 def _leaves_zero(x: Floats) -> Any:
-    """Where an operand is 0 and moves: at a singular point."""
-    return (np.abs(np.real(x)) <= _NOTHING) & (x != 0)
+    """Where an operand is 0 and moves: at a singular point. What grows as the square of a step shows as ``-h^2``."""
+    return (np.abs(np.real(x)) <= _NOTHING) & ((np.imag(x) != 0) | (np.real(x) < 0))
 
 
 def _norm(x: Floats, axes: tuple[int, ...], keepdims: bool) -> Floats:
     y = registry["norm"].reference(x, axes, keepdims)
     vanishes = np.max(np.abs(np.real(x)), axes, keepdims=keepdims, initial=0) <= _NOTHING
-    return np.where(vanishes & np.any(x != 0, axes, keepdims=keepdims), complex(0, np.nan), y)
+    return np.where(vanishes & np.any(np.imag(x) != 0, axes, keepdims=keepdims), complex(0, np.nan), y)
 
 
 def _first_cell(x: Floats, **geometry: Any) -> Any:

@@ -12,6 +12,7 @@ no direction of one level has to do with those of another.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class Subject:
     def of(cls, function: Function, arguments: tuple[Any, ...]) -> Subject:
         """A user's function at its arguments."""
         leaves, structure = tree.flatten(arguments)
-        names = [name or "0" for name in tree.paths(arguments)]
+        names = _names(function, arguments)
         chosen = [i for i, x in enumerate(leaves) if is_float(x)]
 
         def of_floats(*floats: Any) -> list[Any]:
@@ -111,6 +112,19 @@ class Subject:
         with np.errstate(all="ignore"):
             outputs = self.function(*moved) if self.line is None else self.line.run(moved, Replay())
         return [np.asarray(y) for y in outputs]
+
+
+def _names(function: Function, arguments: tuple[Any, ...]) -> list[str]:
+    """What the user calls the leaves: ``w`` or ``parameters/0/weight``."""
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # Not every callable has one.
+        parameters = []
+    names = []
+    for path in tree.paths(arguments):
+        number, slash, rest = path.partition("/")
+        names.append((parameters[int(number)] if int(number) < len(parameters) else number) + slash + rest)
+    return names
 
 
 def _transposed(function: Function, count: int) -> Function:
