@@ -12,7 +12,6 @@ from minimeta.program.source import source
 from minimeta.testing.comparison import Compared
 from minimeta.testing.localise import Culprit, culprit
 from minimeta.testing.replay import released
-from minimeta.testing.reproduce import call
 from minimeta.testing.subject import Subject
 
 _MOST = 8
@@ -22,9 +21,7 @@ _LONGEST = 4000
 """How many characters of code are shown."""
 
 
-def explained(
-    row: Compared, subject: Subject, order: int, called: str, arguments: tuple[Any, ...], seed: int
-) -> GradientMismatch:
+def explained(row: Compared, subject: Subject, order: int, called: str, reproduce: str) -> GradientMismatch:
     """The error of a derivative that is wrong along a direction."""
     derivative = "derivative" if order == 1 else f"derivative of order {order}"
     lines = [
@@ -36,7 +33,7 @@ def explained(
     found = None if subject.line is None else culprit(subject.line, subject.point)
     if found is not None:
         lines += _culprit(found)
-    program, reproduce = _program(found) if found else "", call(called, arguments, order, seed)
+    program = _program(found) if found else ""
     lines += _section("smallest failing program", program, "program")
     lines += _section("reproduce", reproduce, "reproduce")
     step = found.step if found else None

@@ -169,7 +169,9 @@ def along(
     evaluate = Complex(through)
     base, above, below = (_outputs(line, _shifted(point, direction, side), evaluate) for side in (0.0, H, -H))
     if not all(map(_smooth, base, above, below)):
-        raise _kink(line, point, direction, evaluate, order)
+        found = kink(line, point, direction, order, through)
+        assert found is not None
+        raise found
     eps = np.finfo(np.float64).eps
     derivatives = [np.imag(y) / H for y in above]
     return Along(derivatives, [8 * eps * np.abs(d) for d in derivatives])
@@ -216,27 +218,29 @@ class Watched(NamedTuple):
     result: Any
 
 
-def _kink(
-    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], evaluate: Replay, order: int
-) -> Nondifferentiable:
-    """Says which step is the first that has two sides."""
-    name, reason, user_line, where = "an output", "has two sides", "", ""
+def kink(
+    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], order: int, through: bool = False
+) -> Nondifferentiable | None:
+    """The error that names the first step with two sides along a direction, or without a derivative, if there is one.
+
+    The outputs may be smooth where a step is not, as ``|x|^3`` at 0.
+    """
+    evaluate = Complex(through)
     for sides in zip(*(watched(line, _shifted(point, direction, h), evaluate) for h in (0.0, H, -H)), strict=True):
         step = sides[0].step
         results = [side.result if isinstance(side.result, tuple) else (side.result,) for side in sides]
         if not all(map(_smooth, *results)):
-            name, user_line = step.primitive.name, step.line
             reason = "has two sides" if all(np.isfinite(y).all() for y in results[1]) else "is singular"
             where = f"\n  {'in the backward pass of' if step.backward else 'at'} {step.line}" if step.line else ""
-            break
-    return Nondifferentiable(
-        f"there is no derivative of order {order} at this point, where {name} {reason}{where}",
-        fault="kink",
-        order=order,
-        oracle="complex step",
-        culprit=name,
-        line=user_line,
-    )
+            return Nondifferentiable(
+                f"there is no derivative of order {order} at this point, where {step.primitive.name} {reason}{where}",
+                fault="kink",
+                order=order,
+                oracle="complex step",
+                culprit=step.primitive.name,
+                line=step.line,
+            )
+    return None
 
 
 # Rules for complex operands, where the reference chooses by real parts alone or is not exact enough

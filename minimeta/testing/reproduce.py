@@ -18,11 +18,11 @@ _MOST = 4096
 """Beyond how many it is not written at all."""
 
 
-def call(function: str, arguments: tuple[Any, ...], order: int, seed: int) -> str:
-    """The statements that check a function again."""
-    name = function if function.isidentifier() else "function"
-    given = ", ".join([name, *map(literal, arguments), f"order={order}", *([f"seed={seed}"] if seed else [])])
-    return f"import numpy as np\nfrom minimeta.testing import check_gradients\ncheck_gradients({given})"
+def call(check: str, functions: tuple[str, ...], arguments: tuple[Any, ...], options: dict[str, int]) -> str:
+    """The statements that make a check again; a function without a name is called ``function``."""
+    names = [name if name.isidentifier() else "function" for name in functions]
+    given = [*names, *map(literal, arguments), *(f"{name}={value}" for name, value in options.items())]
+    return f"import numpy as np\nfrom minimeta.testing import {check}\n{check}({', '.join(given)})"
 
 
 def literal(x: Any) -> str:

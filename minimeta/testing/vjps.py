@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from minimeta.autodiff import tree
-from minimeta.errors import GradientMismatch, Nondifferentiable, VacuousCheck
-from minimeta.testing.comparison import Comparison, Tolerance
-from minimeta.testing.directions import cotangents, directions
-from minimeta.testing.explanation import explained
+from minimeta.errors import GradientMismatch
+from minimeta.testing.checker import require_dependence
+from minimeta.testing.comparison import Tolerance
 from minimeta.testing.identities import of_pullback
-from minimeta.testing.report import Report, summary
-from minimeta.testing.rounding import precision, spread
+from minimeta.testing.level import Setting, check_level
+from minimeta.testing.report import Report
+from minimeta.testing.reproduce import call
+from minimeta.testing.rounding import precision
 from minimeta.testing.subject import Subject, is_float
 
 
@@ -63,37 +61,21 @@ def check_vjp(
     """
     called = getattr(function, "__name__", repr(function))
     subject = Subject.of(function, arguments)
-    output = function(*arguments)
-    leaves, structure = tree.flatten(output)
-    outputs = [np.asarray(y) for y in leaves if is_float(y)]
-    if not subject.point or not outputs:
-        raise VacuousCheck(f"{called} is not a function of floats to floats", fault="no floats")
-    if not all(np.isfinite(y).all() for y in outputs):
-        raise Nondifferentiable(f"{called} is infinite or NaN at this point", fault="not finite")
+    leaves, structure = tree.flatten(function(*arguments))
 
     def pullback(given: list[Any]) -> list[Any]:
         remaining = iter(given)
         cotangent = tree.unflatten(structure, [next(remaining) if is_float(y) else y for y in leaves])
         return _rows(vjp(cotangent, *arguments), arguments, called)
 
-    rng = np.random.default_rng([seed, 1])
-    chosen = directions(rng, subject.values)
-    seen = [subject.along(u, 1) for u in chosen]
-    given = cotangents(rng, [found.derivatives for found in seen], outputs)
-    gradient = [np.array(g, np.float64) for g in pullback([v.copy() for v in given])]
-    eps = precision(subject.line, [*subject.point, *outputs])
-    noise = []
-    if subject.line is not None:
-        derivative = subject.derivative(given)
-        noise = [] if derivative.line is None else spread(derivative.line, derivative.values, eps)
-    comparison = Comparison(subject, given, gradient, noise, 1, called, eps, Tolerance(rtol, atol))
-    rows = comparison.rows(chosen, seen)
-    names = of_pullback(pullback, given, subject.point)
-    if wrong := [row for row in rows if row.wrong]:
-        raise explained(max(wrong, key=lambda row: row.bounds), subject, 1, called, arguments, seed)
-    if not any(row.weight for row in rows) and not may_be_constant:
-        raise VacuousCheck(f"{called} does not depend on its arguments at this point", fault="constant", order=1)
-    return Report((summary(1, subject.oracle, rows),), names, reason=subject.reason)
+    names = (called, getattr(vjp, "__name__", repr(vjp)))
+    eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
+    reproduce = call("check_vjp", names, arguments, {"seed": seed})
+    setting = Setting(called, reproduce, eps, Tolerance(rtol, atol), seed)
+    level = check_level(subject, 1, setting, pullback)
+    require_dependence(subject, level, setting, may_be_constant)
+    identities = of_pullback(pullback, level.given, subject.point)
+    return Report((level.row,), identities, level.constant, reason=subject.reason)
 
 
 def _rows(answer: Any, arguments: tuple[Any, ...], called: str) -> list[Any]:
@@ -103,21 +85,10 @@ def _rows(answer: Any, arguments: tuple[Any, ...], called: str) -> list[Any]:
         raise GradientMismatch(
             f"the VJP of {called} gives {len(answers)} cotangents for {len(arguments)} arguments", fault="form", order=1
         )
-    found: list[NDArray[Any]] = []
-    for i, (x, cotangent) in enumerate(zip(arguments, answers, strict=True)):
+    found: list[Any] = []
+    for x, cotangent in zip(arguments, answers, strict=True):
         leaves, structure = tree.flatten(x)
-        floats = [j for j, leaf in enumerate(leaves) if is_float(leaf)]
-        if not floats:
-            continue
-        parts = tree.leaves_like(structure, cotangent)
-        for j in floats:
-            expected, g = np.asarray(leaves[j]), np.asarray(parts[j])
-            if (g.shape, g.dtype) != (expected.shape, expected.dtype):
-                raise GradientMismatch(
-                    f"the VJP of {called} gives argument {i}, which is {expected.dtype}{list(expected.shape)}, a "
-                    f"cotangent that is {g.dtype}{list(g.shape)}",
-                    fault="form",
-                    order=1,
-                )
-            found.append(parts[j])
+        if any(map(is_float, leaves)):
+            parts = tree.leaves_like(structure, cotangent)
+            found += [g for leaf, g in zip(leaves, parts, strict=True) if is_float(leaf)]
     return found

@@ -252,6 +252,13 @@ def test_clip_gives_the_derivative_to_the_bound_that_holds(x: float, expected: t
     assert mm.grad(mm.clip, (0, 1, 2))(x, -1.0, 1.0) == expected
 
 
+def test_clip_between_equal_bounds_is_constant() -> None:
+    points = np.array([0.5, 1.0, 1.5])
+    assert_array_equal(mm.grad(lambda x: mm.sum(mm.clip(x, 1.0, 1.0)))(points), np.zeros(3))
+    for x in points:
+        assert mm.grad(mm.clip, (0, 1, 2))(x, 1.0, 1.0) == (0.0, 0.0, 1.0)
+
+
 def test_clip_with_crossed_bounds_is_the_upper_one() -> None:
     for x in (-1.0, 1.0, 2.0, 3.0, 4.0):
         assert mm.clip(x, 3.0, 1.0) == np.clip(x, 3.0, 1.0) == 1.0

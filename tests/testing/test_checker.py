@@ -65,9 +65,21 @@ def test_a_kink_is_found_without_a_trace_too() -> None:
 
 
 def test_a_kink_that_no_axis_shows() -> None:
-    # At the corner of x = low = high = 1 both axes are smooth, and the diagonal is not.
+    # At the corner of x = y = 0 both axes are smooth, and the diagonal is not.
+    def corner(x: Any, y: Any) -> Any:
+        return mm.sum(mm.minimum(mm.maximum(x, y), 0.0 * x)) + mm.sum(x)
+
     with pytest.raises(Nondifferentiable):
-        check_gradients(lambda x, low: mm.sum(mm.clip(x, low, 1.0)), np.ones(3), np.ones(3))
+        check_gradients(corner, np.zeros(3), np.zeros(3))
+
+
+def test_a_smooth_whole_of_tied_parts_is_not_accused() -> None:
+    def first(x: Any, y: Any) -> Any:  # it is x
+        return mm.sum(mm.maximum(x, mm.minimum(x, y)))
+
+    check_gradients(first, POINT, POINT + np.array([1.0, -1.0, 0.5]))
+    with pytest.raises(Nondifferentiable):
+        check_gradients(first, np.ones(2), np.ones(2))
 
 
 def test_a_kink_names_its_instruction() -> None:
