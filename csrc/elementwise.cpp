@@ -22,31 +22,33 @@ template <class F, class T> void vector_row(char* const* data, const Index* stri
   map_row(data[0], strides[0], reinterpret_cast<T*>(data[1]), size, F{});
 }
 
+constexpr int kSlow = 16;  // a transcendental function, beside an addition
+
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
 
 template <class F> Function unary(const char* name, const char* doc) {
-  Function f{name, doc, 1, {"x"}, 0, false, {}};
+  Function f{name, doc, 1, {"x"}, 0, false, 1, {}};
   f.row[at(Dtype::float32)] = row<F, float, float>;
   f.row[at(Dtype::float64)] = row<F, double, double>;
   return f;
 }
 
 template <class F> Function transcendental(const char* name, const char* doc) {
-  Function f{name, doc, 1, {"x"}, 0, false, {}};
+  Function f{name, doc, 1, {"x"}, 0, false, kSlow, {}};
   f.row[at(Dtype::float32)] = vector_row<F, float>;
   f.row[at(Dtype::float64)] = vector_row<F, double>;
   return f;
 }
 
 template <class F> Function binary(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, false, {}};
+  Function f{name, doc, 2, {"x", "y"}, 0, false, 1, {}};
   f.row[at(Dtype::float32)] = row<F, float, float, float>;
   f.row[at(Dtype::float64)] = row<F, double, double, double>;
   return f;
 }
 
 template <class F> Function comparison(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, true, {}};
+  Function f{name, doc, 2, {"x", "y"}, 0, true, 1, {}};
   f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
   f.row[at(Dtype::int64)] = row<F, bool, std::int64_t, std::int64_t>;
   f.row[at(Dtype::float32)] = row<F, bool, float, float>;
@@ -55,19 +57,19 @@ template <class F> Function comparison(const char* name, const char* doc) {
 }
 
 template <class F> Function connective(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, true, {}};
+  Function f{name, doc, 2, {"x", "y"}, 0, true, 1, {}};
   f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
   return f;
 }
 
 Function logical_not() {
-  Function f{"logical_not", "Whether x is false.", 1, {"x"}, 0, true, {}};
+  Function f{"logical_not", "Whether x is false.", 1, {"x"}, 0, true, 1, {}};
   f.row[at(Dtype::boolean)] = row<LogicalNot, bool, Truth>;
   return f;
 }
 
 Function where() {
-  Function f{"where", "x where the condition holds, y elsewhere.", 3, {"condition", "x", "y"}, 1, false, {}};
+  Function f{"where", "x where the condition holds, y elsewhere.", 3, {"condition", "x", "y"}, 1, false, 1, {}};
   f.row[at(Dtype::boolean)] = row<Where, std::uint8_t, Truth, std::uint8_t, std::uint8_t>;
   f.row[at(Dtype::int64)] = row<Where, std::int64_t, Truth, std::int64_t, std::int64_t>;
   f.row[at(Dtype::float32)] = row<Where, float, Truth, float, float>;
@@ -76,7 +78,7 @@ Function where() {
 }
 
 Function clip() {
-  Function f{"clip", "minimum(maximum(x, low), high).", 3, {"x", "low", "high"}, 0, false, {}};
+  Function f{"clip", "minimum(maximum(x, low), high).", 3, {"x", "low", "high"}, 0, false, 1, {}};
   f.row[at(Dtype::float32)] = row<Clip, float, float, float, float>;
   f.row[at(Dtype::float64)] = row<Clip, double, double, double, double>;
   return f;
@@ -167,11 +169,11 @@ void run_elementwise(const Function& f, const View* x, const View& result) {
   const RowKernel kernel = f.row[at(x[f.operands - 1].dtype)];
   const auto row = [kernel](char* const* data, const Index* strides, Index size) { kernel(data, strides, size); };
   if (f.operands == 1)
-    for_each_row_in_parallel<2>({&x[0], &result}, row);
+    for_each_row_in_parallel<2>({&x[0], &result}, row, f.cost);
   else if (f.operands == 2)
-    for_each_row_in_parallel<3>({&x[0], &x[1], &result}, row);
+    for_each_row_in_parallel<3>({&x[0], &x[1], &result}, row, f.cost);
   else
-    for_each_row_in_parallel<4>({&x[0], &x[1], &x[2], &result}, row);
+    for_each_row_in_parallel<4>({&x[0], &x[1], &x[2], &result}, row, f.cost);
 }
 
 bool all_finite(const View& x) {

@@ -20,6 +20,7 @@ struct Function {
   const char* parameters[3];
   int masks;
   bool predicate;  // the result is boolean, whatever the operands are
+  int cost;        // in elements moved
   RowKernel row[kDtypes];
 };
 

@@ -161,6 +161,9 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   chunk_ = width > 0 ? kBlock * width : block_;
   for (Index i = 0; i < n; ++i) place_operand(operands[i]);
   place_results(n);
+  Index cost = 0;
+  for (const FusedOperation& operation : operations_) cost += operation.function->cost;
+  work_ = work({count_, cost});
   // For each sum, memory for those of the chunks.
   chunks_ = (count_ + chunk_ - 1) / chunk_;
   const std::size_t visible = results.size();
@@ -330,7 +333,7 @@ class Fused::Worker {
 
 void Fused::run(char* const* data, Watch*) const {
   if (count_ > 0 && count_ <= block_) return Worker(*this, data).run_all();
-  parallel_for(chunks_, count_ * static_cast<Index>(operations_.size()), [&](Index first, Index last) {
+  parallel_for(chunks_, work_, [&](Index first, Index last) {
     Worker worker(*this, data);
     for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
   });

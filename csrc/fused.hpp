@@ -70,7 +70,7 @@ class Fused final : public Kernel {
   std::vector<Place> places_;
   std::vector<Row> rows_;
   std::vector<int> copied_;
-  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;
+  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0, work_ = 0;
   int buffers_ = 0;
 };
 

@@ -204,12 +204,15 @@ void check_concatenate(const View* arrays, Index n, Index axis, View& result) {
 }
 
 void run_concatenate(const View* arrays, Index n, Index axis, const View& result) {
-  View part = result;
-  for (Index i = 0; i < n; ++i) {
+  const auto copy_part = [&](Index i) {
+    View part = result;
+    for (Index before = 0; before < i; ++before) part.data += arrays[before].shape[axis] * result.strides[axis];
     part.shape[axis] = arrays[i].shape[axis];
     copy(arrays[i], part);
-    part.data += arrays[i].shape[axis] * result.strides[axis];
-  }
+  };
+  // Many parts are shared out whole, and few large ones each by themselves.
+  const Index elements = count(result);
+  for_each_in_parallel(n, elements / n < kWorthWaking ? elements : 0, copy_part);
 }
 
 }  // namespace minimeta

@@ -102,14 +102,15 @@ template <int N, class Row> void for_each_row(const View* const (&operands)[N], 
   for_each_row(loop, data, row);
 }
 
-// The same on threads, for rows that write their own part of a result.
-template <int N, class Row> void for_each_row_in_parallel(const View* const (&operands)[N], Row row) {
+// The same on threads, for rows that write their own part of a result, at some cost for each element.
+template <int N, class Row>
+void for_each_row_in_parallel(const View* const (&operands)[N], Row row, Index cost = 1) {
   Loop<N> loop;
   plan(loop, operands, 0, operands[0]->ndim);
   char* data[N];
   for (int i = 0; i < N; ++i) data[i] = operands[i]->data;
   const Index n = count(loop);
-  parallel_for(n, n, [&](Index first, Index last) { for_each_row(loop, data, first, last, row); });
+  parallel_for(n, work({n, cost}), [&](Index first, Index last) { for_each_row(loop, data, first, last, row); });
 }
 
 // The row that moves elements as they are, of one size whatever their type.
