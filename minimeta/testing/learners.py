@@ -27,7 +27,7 @@ from minimeta.testing.checker import check_gradients
 from minimeta.testing.comparison import magnitude, spread_of
 from minimeta.testing.directions import directions
 from minimeta.testing.identities import product
-from minimeta.testing.replay import along
+from minimeta.testing.replay import Along, along
 from minimeta.testing.report import Report
 from minimeta.testing.rounding import precision, spread
 from minimeta.testing.subject import Subject, is_float
@@ -123,27 +123,23 @@ def _in_double(x: Any) -> Any:
 def _kind(learner: Any, task: Any, loss: Callable[[Any], Any], meta_parameters: Any, seed: int) -> str:
     """What the learner's meta-gradient is."""
     subject = Subject.of(loss, (meta_parameters,))
-    if subject.line is None:
-        raise GradientMismatch(f"the objective cannot be traced: {subject.reason}", fault="tracing", order=1)
-    gradient = tree.flatten(learner.meta_gradient(meta_parameters, task).gradient)[0]
-    gradient = [np.asarray(g, np.float64) for g in gradient if is_float(g)]
-    one = [np.ones(())]
-    derivative = subject.derivative(one)
-    noise = (
-        spread(derivative.line, derivative.values, precision(subject.line, subject.point)) if derivative.line else []
-    )
+    leaves = tree.flatten(learner.meta_gradient(meta_parameters, task).gradient)[0]
+    gradient = [np.asarray(g, np.float64) for g in leaves if is_float(g)]
+    derivative = subject.derivative([np.ones(())])
+    eps = precision(subject.line, subject.point)
+    noise = spread(derivative.line, derivative.values, eps) if derivative.line else []
     chosen = directions(np.random.default_rng([seed, 3]), subject.values)
+
+    def agrees(direction: Sequence[Any], seen: Along) -> bool:
+        (slope,), (error,) = seen
+        weight = magnitude(gradient, direction) + abs(float(slope))
+        bound = 8 * (float(error) + spread_of(noise, direction) + eps * weight) + 1e-140
+        return abs(product(gradient, direction) - float(slope)) <= bound
+
+    line = subject.line
+    if line is None:  # Differences do not see what is held constant.
+        return "second order" if all(agrees(u, subject.along(u, 1)) for u in chosen) else "direction"
     for kind, through in (("second order", True), ("first order", False)):
-        if all(_agrees(subject, gradient, u, noise, through) for u in chosen):
+        if all(agrees(u, along(line, subject.values, u, through=through)) for u in chosen):
             return kind
     return "direction"
-
-
-def _agrees(
-    subject: Subject, gradient: Sequence[Any], direction: Sequence[Any], noise: Sequence[Any], through: bool
-) -> bool:
-    assert subject.line is not None
-    (slope,) = along(subject.line, subject.values, direction, through=through).derivatives
-    weight = magnitude(gradient, direction) + abs(float(slope))
-    bound = 8 * (spread_of(noise, direction) + 2.0**-52 * weight)
-    return abs(product(gradient, direction) - float(slope)) <= bound + 1e-140

@@ -20,9 +20,11 @@ _MOST = 4096
 
 def call(check: str, functions: tuple[str, ...], arguments: tuple[Any, ...], options: dict[str, int]) -> str:
     """The statements that make a check again; a function without a name is called ``function``."""
-    names = [name if name.isidentifier() else "function" for name in functions]
-    given = [*names, *map(literal, arguments), *(f"{name}={value}" for name, value in options.items())]
-    return f"import numpy as np\nfrom minimeta.testing import {check}\n{check}({', '.join(given)})"
+    given = [name if name.isidentifier() else "function" for name in functions]
+    given += [*map(literal, arguments), *(f"{name}={value}" for name, value in options.items())]
+    statement = f"{check}({', '.join(given)})"
+    names = ["Constrained", check] if "Constrained(" in statement else [check]
+    return f"import numpy as np\nfrom minimeta.testing import {', '.join(names)}\n{statement}"
 
 
 def literal(x: Any) -> str:

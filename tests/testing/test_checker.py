@@ -180,6 +180,16 @@ def test_lost_contributions_are_no_instructions_fault(monkeypatch: pytest.Monkey
     assert "np.exp" not in caught.value.program and "v1 * v2" in caught.value.program
 
 
+def test_constrained_points_are_reproduced_too() -> None:
+    point = {"s": Constrained(np.eye(2), "symmetric"), "n": [1, None], "x": np.linspace(0, 1, 100)}
+    with pytest.raises(GradientMismatch) as caught:
+        check_gradients(lambda p: mm.sum(nearly_tanh(p["s"])) * mm.sum(p["x"]), point)
+    namespace: dict[str, Any] = {"function": lambda p: mm.sum(nearly_tanh(p["s"])) * mm.sum(p["x"])}
+    with pytest.raises(GradientMismatch) as again:
+        exec(caught.value.reproduce, namespace)
+    assert again.value.culprit == "custom_vjp"
+
+
 def test_tolerances_only_loosen() -> None:
     def nearly(x: Any) -> Any:
         return nearly_tanh(x)

@@ -94,6 +94,20 @@ def test_a_learner_of_ones_own_right_and_wrong() -> None:
         check_meta_gradient(OneStep(1 + 1e-9), task, objective=OneStep().loss)
 
 
+def test_a_learner_that_cannot_be_traced() -> None:
+    class Untraceable(OneStep):
+        def loss(self, meta_parameters: Any, task: Task) -> Any:
+            assert float(mm.stop_gradient(meta_parameters["w"][0])) < np.inf
+            return super().loss(meta_parameters, task)
+
+    rng = np.random.default_rng(0)
+    task = Task(Examples(rng.normal(size=3), rng.normal(size=3)), Examples(rng.normal(size=3), rng.normal(size=3)))
+    report = check_meta_gradient(Untraceable(), task, objective=Untraceable().loss)
+    assert (report.oracle, report.kind) == ("central difference", "second order")
+    with pytest.raises(GradientMismatch, match="not the gradient of its objective"):
+        check_meta_gradient(Untraceable(1.001), task, objective=Untraceable().loss)
+
+
 def test_kinds_are_known() -> None:
     with pytest.raises(ConfigurationError, match="kind='third order' is none of"):
         check_meta_gradient(OneStep(), None, kind="third order")
