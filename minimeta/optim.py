@@ -9,9 +9,10 @@
 and a new state. The number of steps ``t`` is part of the state, and an array like the rest, so that an update can be
 traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape ().
 
-Three more are made of others:
+Four more are made of others:
 
     clip_global_norm   g <- g min(1, c / |g|), |g| over all parameters together; then any optimiser
+    clip_elements      g <- min(max(g, -c), c), each element by itself; then any optimiser
     linear_decay       p <- p + s (p' - p), p' being any optimiser's, s falling from 1 on a straight line
     by_part            an optimiser of its own for each part of the parameters
 """
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.operations import add, astype, maximum, minimum, norm, power, sqrt, square, stack, subtract
+from minimeta.autodiff.operations import add, astype, clip, maximum, minimum, norm, power, sqrt, square, stack, subtract
 from minimeta.errors import ConfigurationError, ShapeError
 
 
@@ -138,6 +139,24 @@ def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
         length = norm(stack([norm(leaf) for leaf in leaves])) if leaves else np.zeros(())
         factor = largest / maximum(length, largest)
         return optimiser.update(tree.map(lambda g: astype(factor, g.dtype) * g, gradient), state, parameters)
+
+    return Optimiser(optimiser.init, update)
+
+
+def clip_elements(optimiser: Optimiser, largest: float) -> Optimiser:
+    """Cut off elements of gradients that are too large, as the code released with MAML does on miniImageNet.
+
+    Parameters
+    ----------
+    optimiser
+        What gets the gradient that is cut.
+    largest
+        ``c``, positive.
+    """
+    _check("clip_elements", largest=largest)
+
+    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+        return optimiser.update(tree.map(lambda g: clip(g, -largest, largest), gradient), state, parameters)
 
     return Optimiser(optimiser.init, update)
 

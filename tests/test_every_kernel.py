@@ -18,7 +18,7 @@ from minimeta import kernels
 Array = NDArray[Any]
 
 FLOATS = ("float32", "float64")
-OTHERS = {"set_num_threads", "get_num_threads", "multiply_adds", "Builder", "Program"}
+OTHERS = {"set_num_threads", "get_num_threads", "multiply_adds", "Builder", "Call", "Program"}
 
 every_function = pytest.mark.parametrize("name", CALLS)
 seeds = st.integers(0, 2**32 - 1)

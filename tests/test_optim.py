@@ -239,6 +239,13 @@ def test_short_gradients_and_none_at_all_are_left_alone() -> None:
     assert_array_equal(still, np.ones(2))
 
 
+def test_elements_are_cut_off_each_by_itself() -> None:
+    gradient = {"a": np.array([3.0, -0.5, -7.0]), "b": np.array(-4.0)}
+    found, _ = optim.clip_elements(optim.sgd(1.0), 2.0).update(gradient, (), {"a": np.zeros(3), "b": np.zeros(())})
+    assert_array_equal(found["a"], [-2.0, 0.5, 2.0])
+    assert found["b"] == 2.0
+
+
 @share(0.2)
 @given(iterations=st.integers(1, 7), final=st.sampled_from([0.0, 0.1, 1.0]))
 def test_steps_decay_linearly(iterations: int, final: float) -> None:
@@ -294,6 +301,7 @@ def test_parts_that_are_not_there_are_named(parameters: Any) -> None:
         (lambda: optim.adam(0.1, 0.9, 1.0), r"adam: beta2=1.0 must be in \[0, 1\)"),
         (lambda: optim.adam(epsilon=0.0), "adam: epsilon=0.0"),
         (lambda: optim.clip_global_norm(optim.sgd(1.0), 0.0), "clip_global_norm: largest=0.0 must be positive"),
+        (lambda: optim.clip_elements(optim.sgd(1.0), -1.0), "clip_elements: largest=-1.0 must be positive"),
         (lambda: optim.linear_decay(optim.sgd(1.0), 0), "linear_decay: iterations=0 must be at least 1"),
         (lambda: optim.linear_decay(optim.sgd(1.0), 5, 1.5), r"final=1.5 in \[0, 1\]"),
     ],

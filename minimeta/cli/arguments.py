@@ -19,6 +19,7 @@ import tyro
 
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.training import Cell, cell_of
 from minimeta.training.configuration import read_toml, replace
 from minimeta.training.presets import PRESETS, LearnerName, Preset
 
@@ -55,6 +56,8 @@ class EvaluateOptions:
     """Query examples per task (per class in classification)."""
     steps: int | None = None
     """Up to how many adaptation steps."""
+    every: int | None = None
+    """After how many of them, each time, it is measured."""
     tasks: int | None = None
     """How many test tasks."""
     transductive: bool | None = None
@@ -68,11 +71,61 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class ReproduceOptions:
+    """Train a cell of a paper's table, or go on with it, evaluate, and print our number beside the paper's."""
+
+    iterations: int | None = None
+    """Training steps (default: the paper's); fewer are sooner there."""
+    seed: int | None = None
+    """Decides initialisation and training tasks."""
+    out: Path | None = None
+    """Run folder (default: runs/CELL-seedSEED). Where it holds this run already, the run goes on."""
+    data: Path | None = None
+    """Folder of the data, or the images (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class PresetsOptions:
+    """List the cells of the papers' tables that can be reproduced."""
+
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
 class CompareOptions:
     """Print one table over finished runs."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Their folders."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """Draw runs in one figure, learning curves and values against adaptation steps, and each run's adaptation anew."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Their folders."""
+    out: Path = Path("curves.png")
+    """The file to write."""
+    data: Path | None = None
+    """Folder of the data, or the images (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class ResultsOptions:
+    """Take the results of reproduced cells into a folder of small files, and write the page made of all there."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Folders of runs of minimeta reproduce; none to write the page again."""
+    folder: Path = Path("docs/results")
+    """The folder; the page is beside it, as in docs/results.md."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -182,3 +235,26 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
     else:
         folder.require_empty()
     return Training(learner, settings, folder, options)
+
+
+def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
+    """Read the flags of ``minimeta reproduce CELL``: a training of the cell, or the rest of one that is there.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is out of range, or the folder holds something else.
+    """
+    options = parse(ReproduceOptions, f"minimeta reproduce {cell.name}", flags)
+    given = {name: getattr(options, name) for name in ("iterations", "seed") if getattr(options, name) is not None}
+    preset = dataclasses.replace(cell.preset, **given)
+    folder = RunFolder(options.out or Path("runs") / f"{cell.name}-seed{preset.seed}")
+    there = folder.configuration.exists()
+    if there:
+        learner, found = folder.settings()
+        if cell_of(learner, found) is not cell:
+            raise ConfigurationError(f"{folder.path} holds another run than {cell.name}; choose another with --out")
+        preset = dataclasses.replace(found, **given)
+    else:
+        folder.require_empty()
+    return Training(cell.learner, preset, folder, TrainOptions(resume=there, data=options.data, json=options.json))

@@ -12,7 +12,11 @@ from minimeta.cli.arguments import (
     EvaluateOptions,
     GradcheckOptions,
     InfoOptions,
+    PlotOptions,
+    PresetsOptions,
+    ResultsOptions,
     parse,
+    parse_reproduction,
     parse_training,
 )
 from minimeta.cli.compare import compare
@@ -20,23 +24,37 @@ from minimeta.cli.data import data_omniglot
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.gradcheck import gradcheck
 from minimeta.cli.info import info
+from minimeta.cli.page import results
+from minimeta.cli.plot import plot
+from minimeta.cli.presets import presets
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
+from minimeta.training import CELLS
 from minimeta.training.configuration import suggestion
 from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
+
+COMMANDS = ["train", "reproduce", "presets", "evaluate", "compare", "plot", "results", "data", "info", "gradcheck"]
 
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
-    match _choose("command", command, ["train", "evaluate", "compare", "data", "info", "gradcheck"]), words:
+    match _choose("command", command, COMMANDS), words:
         case "train", [learner, task, *flags] if not learner.startswith("-"):
             learner = _choose("learner", learner, list(LEARNERS))
             task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
             return train(parse_training(cast(LearnerName, learner), task, flags))
+        case "reproduce", [name, *flags] if not name.startswith("-"):
+            return train(parse_reproduction(CELLS[_choose("cell", name, list(CELLS))], flags))
+        case "presets", flags:
+            return presets(parse(PresetsOptions, "minimeta presets", flags))
         case "evaluate", flags:
             return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
         case "compare", flags:
             return compare(parse(CompareOptions, "minimeta compare", flags))
+        case "plot", flags:
+            return plot(parse(PlotOptions, "minimeta plot", flags))
+        case "results", flags:
+            return results(parse(ResultsOptions, "minimeta results", flags))
         case "data", [name, *flags] if not name.startswith("-"):
             _choose("data set", name, ["omniglot"])
             return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
@@ -50,6 +68,7 @@ def run(command: str, words: list[str]) -> int:
     print(cli.__doc__, file=sys.stderr)
     needs, example = {
         "train": ("a learner and a task", "minimeta train maml sinusoid"),
+        "reproduce": ("the name of a cell", "minimeta reproduce sinusoid-maml"),
         "data": ("the name of a data set", "minimeta data omniglot"),
     }[command]
     raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import CompareOptions
-from minimeta.cli.results import markdown
+from minimeta.cli.beside import published
+from minimeta.cli.results import markdown, way_of_predicting
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.training import CELLS
 
 STEPS = (0, 1, 3, 5, 10)
 """The numbers of adaptation steps that papers report; the last one of a run is shown, too."""
@@ -26,7 +27,7 @@ def compare(options: CompareOptions) -> int:
     """
     if not options.runs:
         raise ConfigurationError("compare needs the folders of runs, as in: minimeta compare runs/*")
-    results = [_results(path) for path in options.runs]
+    results = [RunFolder(path).read_results() for path in options.runs]
     if options.json:
         print(json.dumps({"status": "complete", "runs": results}))
     else:
@@ -35,31 +36,25 @@ def compare(options: CompareOptions) -> int:
     return cli.DONE
 
 
-def _results(path: Path) -> dict[str, Any]:
-    folder = RunFolder(path)
-    folder.require_run()
-    if not folder.results.is_file():
-        raise ConfigurationError(f"the run in {path} is not finished: minimeta train ... --out {path} --resume ends it")
-    results: dict[str, Any] = json.loads(folder.results.read_text("utf-8"))
-    return results
-
-
 def _row(results: dict[str, Any]) -> list[str]:
-    means, halves = results["mean"], results["interval"]
-    steps = [step for step in sorted({*STEPS, len(means) - 1}) if step < len(means)]
+    steps = [step for step in results["steps"] if step in (*STEPS, results["steps"][-1])]
+    means, halves = (dict(zip(results["steps"], results[name], strict=True)) for name in ("mean", "interval"))
     scale, unit, digits = (100, " %", 1) if results["metric"] == "accuracy" else (1, "", 3)
 
     def number(value: float | None) -> str:
         return "not finite" if value is None else f"{scale * value:.{digits}f}"
 
     reached = [f"{step}: {number(means[step])} ± {number(halves[step])}{unit}" for step in steps]
+    if other := results["other"]:
+        last = f"{steps[-1]}: {number(other['mean'][-1])} ± {number(other['interval'][-1])}{unit}"
+        reached.append(f"{way_of_predicting(other['transductive'])}: {last}")
     if results["diverged"]:
         reached.append(f"{results['diverged']} of {results['evaluation']['tasks']} tasks diverged")
-    seconds = results.get("seconds")
+    seconds, cell = results.get("seconds"), CELLS[results["cell"]] if results["cell"] else None
     return [
         f"`{results['learner']} {results['task']}`, seed {results['seed']}, {results['evaluation']['shots']}-shot",
         f"{results['step']:,}",
         "" if seconds is None else f"{seconds:.0f} s",
         "; ".join(reached),
-        results["published"],
+        "; ".join(f"{each.steps}: {published(results['metric'], each)}" for each in cell.published) if cell else "",
     ]

@@ -9,16 +9,16 @@ from minimeta import cli
 from minimeta.cli.arguments import EvaluateOptions
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import Bar
-from minimeta.cli.results import Result
+from minimeta.cli.results import Result, way_of_predicting
 from minimeta.cli.run_folder import RunFolder
-from minimeta.training import TrainingState, checkpoint, initial_state
+from minimeta.training import Evaluation, TrainingState, checkpoint, initial_state
 from minimeta.training import evaluate as evaluate_learner
 from minimeta.training.configuration import replace
 from minimeta.training.presets import Experiment, LearnerName, Preset, fingerprint
 
 
 def evaluate(options: EvaluateOptions) -> int:
-    """Evaluate the run's checkpoint, print the result and return the exit code; the run folder stays as it is.
+    """Evaluate what a run has learned, print the result and return the exit code; the run folder stays as it is.
 
     Raises
     ------
@@ -27,13 +27,12 @@ def evaluate(options: EvaluateOptions) -> int:
     """
     folder = RunFolder(options.run)
     learner, preset = folder.settings()
-    names = ("shots", "queries", "steps", "tasks", "transductive", "seed")
+    names = ("shots", "queries", "steps", "every", "tasks", "transductive", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     preset = replace(preset, {"evaluation": given}, "minimeta evaluate")
     with Interruption() as interruption:
         experiment = preset.experiment(learner, options.data)
-        template = initial_state(experiment.learner, experiment.optimiser, preset.seed)
-        state = checkpoint.load(folder.checkpoint, template, fingerprint(learner, preset))
+        state = tested_state(folder, learner, preset, experiment)
         try:
             result = measure(learner, preset, experiment, state, interruption)
         except Interrupted:
@@ -48,26 +47,47 @@ def evaluate(options: EvaluateOptions) -> int:
     return cli.DONE
 
 
+def tested_state(folder: RunFolder, learner: LearnerName, preset: Preset, experiment: Experiment) -> TrainingState:
+    """Return what is to be tested of a run: the state that validated best, or else the last one.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not there, damaged, or of another run.
+    """
+    chosen = preset.evaluation.validate_every and folder.best.exists()
+    template = initial_state(experiment.learner, experiment.optimiser, preset.seed)
+    return checkpoint.load(folder.best if chosen else folder.checkpoint, template, fingerprint(learner, preset))
+
+
 def measure(
     learner: LearnerName, preset: Preset, experiment: Experiment, state: TrainingState, interruption: Interruption
 ) -> Result:
     """Evaluate a state as the preset says, showing progress and stopping between tasks when asked to."""
     settings = preset.evaluation
-    with Bar("evaluation", 0, settings.tasks) as bar:
 
-        def callback(done: int) -> None:
-            bar.show(done)
-            interruption()
+    def measured(title: str, transductive: bool) -> Evaluation:
+        with Bar(title, 0, settings.tasks) as bar:
 
-        evaluation = evaluate_learner(
-            experiment.learner,
-            state.meta_parameters,
-            experiment.evaluation_tasks,
-            metric=experiment.metric,
-            steps=settings.steps,
-            count=settings.tasks,
-            seed=settings.seed,
-            transductive=settings.transductive,
-            callback=callback,
-        )
-    return Result(learner, preset, state.step, experiment.metric_name, evaluation)
+            def callback(done: int) -> None:
+                bar.show(done)
+                interruption()
+
+            return evaluate_learner(
+                experiment.learner,
+                state.meta_parameters,
+                experiment.evaluation_tasks,
+                metric=experiment.metric,
+                steps=settings.steps,
+                every=settings.every,
+                count=settings.tasks,
+                seed=settings.seed,
+                transductive=transductive,
+                callback=callback,
+            )
+
+    evaluation = measured("evaluation", settings.transductive)
+    other = None
+    if settings.side_by_side and experiment.batch_statistics:
+        other = measured(f"evaluation, {way_of_predicting(not settings.transductive)}", not settings.transductive)
+    return Result(learner, preset, state.step, experiment.metric_name, evaluation, other)

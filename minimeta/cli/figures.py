@@ -1,4 +1,4 @@
-"""Two figures of a run: what adaptation does on a few test tasks, and the learning curve.
+"""Figures: what adaptation does on a few test tasks, the learning curve of a run, and several runs side by side.
 
 Regression shows the wave, its known points, and the prediction before and after adaptation (figure 2 of Finn et al.
 2017). Classification shows, for each query image (rows) and each class (columns, by its support image), the probability
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from minimeta.errors import MissingExtraError
 from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
+from minimeta.training import CELLS
 from minimeta.training.presets import Experiment
 from minimeta.training.randomness import evaluation_generator
 
@@ -68,6 +69,38 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
             axes.set_yscale("log")
         axes.set(xlabel="training step", ylabel=f"{name} after adaptation")
         axes.legend(frameon=False)
+    _save(path, figure)
+
+
+def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Draw runs together: their learning curves, and what they are measured by against adaptation steps.
+
+    The curve of a run is that of its validations, if it has any, and else that of the training tasks. Published numbers
+    of cells are crosses.
+
+    Raises
+    ------
+    MissingExtraError
+        If the plot extra is not installed.
+    """
+    figure = _figure(12, 4)
+    learning, adapting = figure.subplots(1, 2)
+    for number, found in enumerate(results):
+        name, colour = f"{found['cell'] or found['learner'] + ' ' + found['task']}, seed {found['seed']}", f"C{number}"
+        validated = [(each["step"], each["mean"]) for each in found["validation"]]
+        steps, values = np.transpose(validated or found["curve"] or [(0, np.nan)])
+        learning.plot(steps, values, color=colour, label=f"{name}: {'validation' if validated else 'training'}")
+        # What is not finite is null in the file.
+        mean, half = (np.array(found[key], np.float64) for key in ("mean", "interval"))
+        adapting.errorbar(found["steps"], mean, half, color=colour, capsize=2, label=name)
+        printed = CELLS[found["cell"]].published if found["cell"] else ()
+        adapting.plot([each.steps for each in printed], [each.value for each in printed], "kx", zorder=3)
+    learning.set(xlabel="training step", ylabel=f"{results[0]['metric']} after adaptation")
+    adapting.set(xlabel="adaptation steps", ylabel=results[0]["metric"])
+    for axes in (learning, adapting):
+        axes.legend(frameon=False, fontsize="small")
+        if all(found["metric"] != "accuracy" for found in results):
+            axes.set_yscale("log")
     _save(path, figure)
 
 

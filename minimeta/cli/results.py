@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ class Result:
         The name of what was measured.
     evaluation
         Its values.
+    other
+        Those of the other way of predicting, transductive or not, where it makes a difference.
     """
 
     learner: LearnerName
@@ -36,6 +39,7 @@ class Result:
     step: int
     metric: str
     evaluation: Evaluation
+    other: Evaluation | None = None
 
     @property
     def title(self) -> str:
@@ -44,38 +48,35 @@ class Result:
         return (
             f"{self.learner} {self.preset.task}, seed {self.preset.seed}, {self.step} training steps: "
             f"{measured.tasks} test tasks, {measured.shots}-shot"
-            + ("" if measured.transductive else ", each query predicted alone")
+            + ("" if measured.transductive else f", {way_of_predicting(False)}")
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the head and the rows of the table: one row per number of adaptation steps."""
-        head = ["adaptation steps", self.metric + (" (%)" if self.metric == "accuracy" else ""), "95 % interval"]
-        values = enumerate(zip(self.evaluation.mean, self.evaluation.interval, strict=True))
-        return head, [[str(steps), self._number(mean), f"± {self._number(half)}"] for steps, (mean, half) in values]
+        name = self.metric + (" (%)" if self.metric == "accuracy" else "")
+        head = ["adaptation steps", name, "95 % interval"]
+        rows = [[str(steps), *self._cells(self.evaluation, place)] for place, steps in enumerate(self.evaluation.steps)]
+        if self.other is not None:
+            way = self.preset.evaluation.transductive
+            head = [head[0], f"{name}, {way_of_predicting(way)}", head[2], way_of_predicting(not way), head[2]]
+            rows = [[*row, *self._cells(self.other, place)] for place, row in enumerate(rows)]
+        return head, rows
 
     @property
     def notes(self) -> list[str]:
         """What is to be read with the table."""
         count, diverged = len(self.evaluation.values), self.evaluation.diverged
         left_out = [f"{diverged} of {count} tasks diverged and are left out"] if diverged else []
-        return [*left_out, self.preset.published]
+        chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.iterations else []
+        return [*left_out, *chosen]
 
-    def _number(self, value: float) -> str:
-        if self.metric == "accuracy":
-            return f"{100 * value:.2f}"
-        return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+    def _cells(self, evaluation: Evaluation, place: int) -> list[str]:
+        mean, half = (number(self.metric, values[place]) for values in (evaluation.mean, evaluation.interval))
+        return [mean, f"± {half}"]
 
     def show(self) -> None:
         """Print the table on standard output."""
-        head, body = self.table()
-        table = Table(*head)
-        for row in body:
-            table.add_row(*row)
-        console = Console(soft_wrap=True)
-        console.print(self.title, highlight=False)
-        console.print(table)
-        for note in self.notes:
-            console.print(note, highlight=False)
+        show_table(self.title, *self.table(), self.notes)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that a program may want, representable in JSON (what is not finite is null)."""
@@ -87,23 +88,57 @@ class Result:
             "iterations": self.preset.iterations,
             "metric": self.metric,
             "evaluation": dataclasses.asdict(self.preset.evaluation),
+            "steps": self.evaluation.steps,
             "mean": _finite_or_none(self.evaluation.mean.tolist()),
             "interval": _finite_or_none(self.evaluation.interval.tolist()),
             "diverged": self.evaluation.diverged,
-            "published": self.preset.published,
+            "other": self.other
+            and {
+                "transductive": not self.preset.evaluation.transductive,
+                "mean": _finite_or_none(self.other.mean.tolist()),
+                "interval": _finite_or_none(self.other.interval.tolist()),
+            },
         }
 
     def to_markdown(self) -> str:
-        """Return the table, what was published, and every setting with its source."""
+        """Return the table, and every setting with its source."""
         settings = [
-            [prefix + field.name, str(getattr(part, field.name)), provenance(field)]
+            [prefix + field.name, str(getattr(part, field.name)), provenance(field, self.preset.sources)]
             for prefix, part in (("", self.preset), ("evaluation.", self.preset.evaluation))
             for field in dataclasses.fields(part)
             if not dataclasses.is_dataclass(getattr(part, field.name))
         ]
-        return f"# {self.title}\n\n{markdown(*self.table())}\n{self.preset.published}\n\n" + markdown(
-            ["setting", "here", "elsewhere"], settings
-        )
+        return f"# {self.title}\n\n{markdown(*self.table())}\n" + markdown(["setting", "here", "elsewhere"], settings)
+
+
+def number(metric: str, value: float, printed: bool = False) -> str:
+    """Write a value of a metric, an accuracy in percent; one that is printed elsewhere with the digits it has there."""
+    if printed:
+        return f"{100 * value if metric == 'accuracy' else value:g}"
+    if metric == "accuracy":
+        return f"{100 * value:.2f}"
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
+
+def show_table(title: str, head: list[str], body: list[list[str]], notes: Iterable[str]) -> None:
+    """Print a table on standard output, and under it the notes that are not empty."""
+    table = Table()
+    for place, word in enumerate(head):
+        table.add_column(word, no_wrap=place == 0)
+    for row in body:
+        table.add_row(*row)
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(title, highlight=False)
+    console.print(table)
+    for note in filter(None, notes):
+        console.print(note, highlight=False)
+
+
+def way_of_predicting(transductive: bool) -> str:
+    """Name it."""
+    return "all queries at once" if transductive else "each query alone"
 
 
 def markdown(head: list[str], body: list[list[str]]) -> str:

@@ -1,8 +1,8 @@
 """``minimeta train``: a run from its settings to its result.
 
     begin      write the settings, or find the checkpoint to go on from
-    fit        record every step, save now and then, stop between steps when asked to
-    evaluate   on test tasks, before and after each step of adaptation
+    fit        record every step, save and validate now and then, stop between steps when asked to
+    evaluate   the last state or what validated best, on test tasks, before and after each step of adaptation
     show       the table, the figures, the JSON object
 
 A run folder can be resumed from any moment at which its program ends, however it ends.
@@ -10,6 +10,8 @@ A run folder can be resumed from any moment at which its program ends, however i
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import sys
 import time
@@ -17,14 +19,30 @@ from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import Training
-from minimeta.cli.evaluate import measure
+from minimeta.cli.beside import show_beside
+from minimeta.cli.evaluate import measure, tested_state
 from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
 from minimeta.errors import ConfigurationError, MissingExtraError, NonFiniteError
 from minimeta.files import write_atomically
-from minimeta.training import MetricsLog, Report, TrainingState, checkpoint, fit, initial_state, read_metrics
+from minimeta.training import (
+    MetricsLog,
+    ModelSelection,
+    Report,
+    Stopwatch,
+    TrainingState,
+    cell_of,
+    checkpoint,
+    evaluate,
+    fit,
+    initial_state,
+    read_metrics,
+    validation_generator,
+)
+from minimeta.training.fit import Callback
+from minimeta.training.metrics import thinned
 from minimeta.training.presets import Experiment, fingerprint
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -43,13 +61,12 @@ def train(run: Training) -> int:
         experiment = preset.experiment(run.learner, run.options.data)
         state = _begin(run, experiment)
         try:
-            began = time.monotonic()
-            state = _fit(run, experiment, state, interruption)
-            seconds = time.monotonic() - began
+            _fit(run, experiment, state, interruption)
+            state = tested_state(folder, run.learner, preset, experiment)
             result = measure(run.learner, preset, experiment, state, interruption)
         except Interrupted:
             return _stopped(run)
-        _show(run, experiment, state, result, seconds)
+        _show(run, experiment, state, result)
     print(f"run folder: {folder.path}", file=sys.stderr)
     return cli.DONE
 
@@ -70,19 +87,23 @@ def _begin(run: Training, experiment: Experiment) -> TrainingState:
     return state
 
 
-def _fit(run: Training, experiment: Experiment, state: TrainingState, interruption: Interruption) -> TrainingState:
+def _fit(run: Training, experiment: Experiment, state: TrainingState, interruption: Interruption) -> None:
     """Train to the end, leaving a checkpoint of the last good step however it ends."""
     preset, folder = run.preset, run.folder
     marks = fingerprint(run.learner, preset)
     latest, saved = state, time.monotonic()
 
     with MetricsLog(folder.metrics, state.step) as log, TrainingBar("training", state.step, preset.iterations) as bar:
+        stopwatch = Stopwatch(folder.seconds)
+        selection = _selection(run, experiment, state, stopwatch)
 
         def save() -> None:
             nonlocal saved
-            log.flush()
-            checkpoint.save(folder.checkpoint, latest, marks)
-            saved = time.monotonic()
+            with stopwatch.paused():
+                folder.spent(stopwatch.seconds)
+                log.flush()
+                checkpoint.save(folder.checkpoint, latest, marks)
+                saved = time.monotonic()
 
         def keep(state: TrainingState, report: Report) -> None:
             nonlocal latest
@@ -92,7 +113,7 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
                 save()
 
         try:
-            return fit(
+            fit(
                 experiment.learner,
                 experiment.training_tasks,
                 experiment.optimiser,
@@ -100,7 +121,7 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
                 meta_batch=preset.meta_batch,
                 seed=preset.seed,
                 state=state,
-                callbacks=[log, keep, bar, interruption],
+                callbacks=[log, keep, bar, *selection, interruption],
             )
         except NonFiniteError as error:
             raise NonFiniteError(
@@ -110,17 +131,55 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
             save()
 
 
-def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result, seconds: float) -> None:
-    """Write results and figures to the folder and the result to standard output.
-
-    The seconds are those that this session has trained for.
-    """
+def _selection(run: Training, experiment: Experiment, state: TrainingState, stopwatch: Stopwatch) -> list[Callback]:
+    """Return what chooses the state to be tested and writes down how, if something should."""
     folder, settings = run.folder, run.preset.evaluation
+    if not settings.validate_every or experiment.validation_tasks is None:
+        return []
+    marks = fingerprint(run.learner, run.preset)
+    judge = functools.partial(
+        evaluate,
+        experiment.learner,
+        tasks=experiment.validation_tasks,
+        metric=experiment.metric,
+        steps=settings.steps,
+        every=max(1, settings.steps),
+        count=settings.validation_tasks,
+        seed=settings.seed,
+        transductive=settings.transductive,
+        generator=validation_generator,
+    )
+    selection = ModelSelection(
+        judge,
+        every=settings.validate_every,
+        larger_is_better=experiment.metric_name == "accuracy",
+        stopwatch=stopwatch,
+        history=folder.validations(state.step),
+        better=lambda state: checkpoint.save(folder.best, state, marks),
+    )
+
+    def write(state: TrainingState, report: Report) -> None:
+        if state.step % settings.validate_every == 0:
+            folder.write_validations(selection.history)
+
+    return [selection, write]
+
+
+def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result) -> None:
+    """Write results and figures to the folder and the result to standard output."""
+    folder, settings = run.folder, run.preset.evaluation
+    history = folder.validations(run.preset.iterations)
+    cell = cell_of(run.learner, run.preset)
     report: dict[str, Any] = {
         "status": "complete",
         "run": str(folder.path),
-        "seconds": round(seconds, 3),
+        "seconds": round(folder.seconds, 3),
         **result.to_json(),
+        "settings": dataclasses.asdict(run.preset),
+        "curve": thinned(read_metrics(folder.metrics)),
+        "validation": [found._asdict() for found in history],
+        "environment": folder.sessions()[-1],
+        "cell": cell and cell.name,
     }
     write_atomically(folder.results, json.dumps(report, indent=2) + "\n")
     write_atomically(folder.table, result.to_markdown())
@@ -131,8 +190,10 @@ def _show(run: Training, experiment: Experiment, state: TrainingState, result: R
         print(error, file=sys.stderr)
     if run.options.json:
         print(json.dumps(report))
-    else:
-        result.show()
+        return
+    result.show()
+    if cell:
+        show_beside(cell, report)
 
 
 def _stopped(run: Training) -> int:

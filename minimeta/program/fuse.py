@@ -197,6 +197,8 @@ class _Grouping:
         sums = [result for result in (*group.results, number) if result in self.sums]
         if len({len(self.steps[result].params["axes"]) for result in sums}) > 1:
             return False
+        if operands & set(sums):  # A sum is there when the group has run.
+            return False
         results = set(group.results)
         if not any(i in results or (i in group.operands and not self._is_repeated(i)) for i in operands):
             return False

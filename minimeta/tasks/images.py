@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,6 +24,9 @@ from minimeta.tasks.area import FULL_INK
 from minimeta.tasks.task import Examples, Task
 
 Classes = TypeVar("Classes")
+
+Images: TypeAlias = NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]
+"""Images grouped by class, as :class:`FewShot` takes them."""
 
 
 class Split(NamedTuple, Generic[Classes]):
@@ -70,7 +73,7 @@ class FewShot:
         more than `full_scale`, or `rotations` meets images that are not square.
     """
 
-    images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]
+    images: Images
     ways: int = 5
     shots: int = 1
     queries: int = 1

@@ -89,13 +89,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
 
 
-def to_toml(configuration: Any, **first: str) -> str:
+def to_toml(configuration: Any, sources: str = "", **first: str) -> str:
     """Write a configuration as TOML, with where each value comes from as a comment.
 
     Parameters
     ----------
     configuration
         A frozen dataclass.
+    sources
+        The benchmark that the sources speak of, where it is another one.
     first
         Strings to put before its fields.
     """
@@ -104,10 +106,11 @@ def to_toml(configuration: Any, **first: str) -> str:
     for field in dataclasses.fields(configuration):
         value = getattr(configuration, field.name)
         if dataclasses.is_dataclass(value):
-            tables.append(f"\n[{field.name}]\n{to_toml(value)}")
+            tables.append(f"\n[{field.name}]\n{to_toml(value, sources)}")
             continue
         line = f"{field.name} = {_toml_value(value)}"
-        lines.append(f"{line}  # {provenance(field)}" if provenance(field) else line)
+        said = provenance(field, sources)
+        lines.append(f"{line}  # {said}" if said else line)
     return "\n".join(lines) + "\n" + "".join(tables)
 
 
@@ -119,10 +122,11 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def provenance(field: dataclasses.Field[Any]) -> str:
-    """Return what the paper and its released code say of a field, in one line."""
+def provenance(field: dataclasses.Field[Any], of: str = "") -> str:
+    """Return what the paper and its released code say of a field, in one line; of another benchmark, by name."""
+    whose = f" of {of}" if of else ""
     return "; ".join(
-        f"{source}: {field.metadata[key]}"
+        f"{source}{whose}: {field.metadata[key]}"
         for key, source in (("paper", "paper"), ("code", "released code"))
         if field.metadata.get(key)
     )

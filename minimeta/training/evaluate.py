@@ -40,14 +40,22 @@ class Evaluation:
     Attributes
     ----------
     values
-        Shape ``(count, steps + 1)``, float64. A task that diverged holds NaN or infinities.
+        Shape ``(count, judgements)``, float64. A task that diverged holds NaN or infinities.
+    every
+        How many steps lie between two judgements, of which the first is before adaptation.
     """
 
     values: NDArray[np.float64]
+    every: int = 1
+
+    @property
+    def steps(self) -> list[int]:
+        """The numbers of adaptation steps of the judgements."""
+        return [self.every * number for number in range(self.values.shape[1])]
 
     @property
     def finite(self) -> NDArray[np.float64]:
-        """The values of the tasks that are finite throughout, shape ``(count - diverged, steps + 1)``."""
+        """The values of the tasks that are finite throughout, shape ``(count - diverged, judgements)``."""
         return self.values[np.isfinite(self.values).all(axis=1)]
 
     @property
@@ -57,13 +65,13 @@ class Evaluation:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """Mean over the tasks that did not diverge, shape ``(steps + 1,)``; NaN if all did."""
+        """Mean over the tasks that did not diverge, shape ``(judgements,)``; NaN if all did."""
         finite = self.finite
         return finite.mean(axis=0) if len(finite) else np.full(finite.shape[1], np.nan)
 
     @property
     def interval(self) -> NDArray[np.float64]:
-        """Half-width of the 95 % interval of the mean, shape ``(steps + 1,)``; NaN for fewer than two tasks."""
+        """Half-width of the 95 % interval of the mean, shape ``(judgements,)``; NaN for fewer than two tasks."""
         finite = self.finite
         if len(finite) < 2:
             return np.full(finite.shape[1], np.nan)
@@ -77,9 +85,11 @@ def evaluate(
     *,
     metric: Callable[[Any, Any], Any],
     steps: int,
+    every: int = 1,
     count: int = 600,
     seed: int = 0,
     transductive: bool = True,
+    generator: Callable[[int, int], np.random.Generator] = evaluation_generator,
     callback: Callable[[int], None] | None = None,
     compiled: bool = True,
 ) -> Evaluation:
@@ -97,6 +107,8 @@ def evaluate(
         ``metric(outputs, targets)`` is a scalar, judged on a whole query set.
     steps
         Up to how many adaptation steps.
+    every
+        After how many of them, each time, it is judged; `steps` is a multiple of it.
     count
         How many tasks. Task `i` depends on `seed` and `i` alone: 100 tasks are the first 100 of 600.
     seed
@@ -105,6 +117,8 @@ def evaluate(
         Whether all queries of a task are predicted at once, so that a model that normalises by the statistics of its
         batch sees them together; otherwise each is predicted alone, together with the support set (Nichol et al. 2018,
         section 6.1). For other models the two are the same.
+    generator
+        ``generator(seed, i)`` draws task `i`; that of validation tasks is ``validation_generator``.
     callback
         Called as ``callback(done)`` for every task. If it raises, so does the evaluation.
     compiled
@@ -119,10 +133,12 @@ def evaluate(
     Raises
     ------
     ConfigurationError
-        If `steps` is negative or `count` below 1.
+        If `steps` is negative, `count` or `every` below 1, or `steps` no multiple of `every`.
     """
     if steps < 0 or count < 1:
         raise ConfigurationError(f"evaluate: steps must be at least 0 and count at least 1, not {steps} and {count}")
+    if every < 1 or steps % every:
+        raise ConfigurationError(f"evaluate: steps={steps} must be a multiple of every={every}, which is at least 1")
 
     def judged(meta_parameters: Any, task: Task) -> list[Any]:
         def predict(adapted: Any) -> Any:
@@ -134,13 +150,13 @@ def evaluate(
             return learner.predict(adapted, concatenate([task.support.inputs, expand_dims(query, 0)]))[-1]
 
         trajectory = learner.adapt(meta_parameters, task.support, steps)
-        return [metric(predict(adapted), task.query.targets) for adapted in trajectory]
+        return [metric(predict(adapted), task.query.targets) for adapted in trajectory[::every]]
 
     judge = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled)
-    values = np.empty((count, steps + 1))
+    values = np.empty((count, steps // every + 1))
     for first in range(0, count, _AT_ONCE):
         indices = range(first, min(first + _AT_ONCE, count))
-        drawn = [tasks.sample(evaluation_generator(seed, index), 1) for index in indices]
+        drawn = [tasks.sample(generator(seed, index), 1) for index in indices]
         drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
         batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.
@@ -149,4 +165,4 @@ def evaluate(
         if callback is not None:
             for index in indices:
                 callback(index + 1)
-    return Evaluation(values)
+    return Evaluation(values, every)

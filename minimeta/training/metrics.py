@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import numpy as np
 
 from minimeta.files import write_atomically
 from minimeta.training.fit import Report, TrainingState
@@ -28,6 +31,21 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     """Return the complete lines of a record, ignoring one that was being written when the run was killed."""
     text = Path(path).read_text("utf-8") if Path(path).exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def thinned(lines: Sequence[Mapping[str, float]], points: int = 50) -> list[tuple[int, float]]:
+    """Return a learning curve of few points from a record: of the accuracy if there is one, else of the loss.
+
+    Returns
+    -------
+    list of (step, mean)
+        For equal parts of the record, the steps done at its end and the mean in it.
+    """
+    if not lines:
+        return []
+    name = "accuracy" if "accuracy" in lines[0] else "loss"
+    parts = np.array_split([(line["step"] + 1, line[name]) for line in lines], min(points, len(lines)))
+    return [(int(part[-1, 0]), float(part[:, 1].mean())) for part in parts]
 
 
 class MetricsLog:

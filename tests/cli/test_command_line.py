@@ -23,7 +23,11 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
     for word in (
         "minimeta train LEARNER TASK",
         "minimeta evaluate RUN",
+        "minimeta reproduce CELL",
+        "minimeta presets",
         "minimeta compare",
+        "minimeta plot RUN",
+        "minimeta results",
         "minimeta data omniglot",
         "minimeta info",
         "minimeta gradcheck",
@@ -37,7 +41,19 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
 
 
 @pytest.mark.parametrize(
-    "words", [["train", "maml", "sinusoid"], ["evaluate"], ["compare"], ["data", "omniglot"], ["info"], ["gradcheck"]]
+    "words",
+    [
+        ["train", "maml", "sinusoid"],
+        ["reproduce", "sinusoid-maml"],
+        ["presets"],
+        ["evaluate"],
+        ["compare"],
+        ["plot"],
+        ["results"],
+        ["data", "omniglot"],
+        ["info"],
+        ["gradcheck"],
+    ],
 )
 def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -60,9 +76,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["trian", "maml", "sinusoid"], "there is no command 'trian'. Did you mean 'train'?"),
         (["train", "mamml", "sinusoid"], "there is no learner 'mamml'. Did you mean 'maml'?"),
         (["train", "maml", "sinusiod"], "there is no task 'sinusiod' for maml. Did you mean 'sinusoid'?"),
-        (["train", "maml", "zzz"], "there is no task 'zzz' for maml. There are sinusoid, omniglot, strokes."),
+        (["train", "maml", "zzz"], "there is no task 'zzz' for maml. There are sinusoid, omniglot, strokes, images."),
         (["train", "maml"], "train needs a learner and a task"),
         (["train", "--seed", "3", "maml", "sinusoid"], "train needs a learner and a task before the flags"),
+        (["reproduce", "sinusoid-mam"], "there is no cell 'sinusoid-mam'. Did you mean 'sinusoid-maml'?"),
+        (["reproduce", "--seed", "3"], "reproduce needs the name of a cell before the flags"),
+        (["plot"], "plot needs the folders of runs, as in: minimeta plot runs/*"),
         (["data", "omnigolt"], "there is no data set 'omnigolt'. Did you mean 'omniglot'?"),
         (
             ["data", "--from", "omniglot"],

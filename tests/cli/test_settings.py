@@ -34,10 +34,12 @@ def test_defaults_are_the_preset() -> None:
 def test_every_setting_is_a_flag() -> None:
     flags = (
         "--ways 4 --shots 2 --queries 3 --no-rotations --network conv4 --hidden 16 8 --filters 7 --initialiser he "
-        "--fixed-turns --readout flatten --scale --learned-rates --adapts last_layer "
+        "--fixed-turns --readout flatten --scale --learned-rates --adapts last_layer --split maml --reduction per_shot "
+        "--downsampling max_pool --pool-padding SAME --step-weights 0.5 0.5 --final-step 0.5 --largest-element 10 "
         "--inner-learning-rate 0.1 --inner-steps 2 --learning-rate 0.01 --meta-batch 6 --iterations 11 --seed 5 "
         "--evaluation.shots 2 --evaluation.queries 4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
-        "--evaluation.no-rotations --evaluation.no-transductive"
+        "--evaluation.no-rotations --evaluation.no-transductive --evaluation.no-side-by-side "
+        "--evaluation.validate-every 4 --evaluation.validation-tasks 7 --evaluation.every 2"
     )
 
     preset = parsed(*flags.split(), task="omniglot").preset
@@ -46,6 +48,7 @@ def test_every_setting_is_a_flag() -> None:
     changed = dataclasses.asdict(preset)
     assert changed["evaluation"] == {
         "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False, "transductive": False,
+        "side_by_side": False, "validate_every": 4, "validation_tasks": 7, "every": 2,
     }  # fmt: skip
     assert changed["hidden"] == (16, 8) and changed["ways"] == 4 and changed["rotations"] is False
     assert all(changed[name] != default[name] for name in default)

@@ -154,6 +154,17 @@ def test_a_short_sum_joins_what_it_adds_up() -> None:
     assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
 
 
+def test_what_reads_a_sum_runs_after_it() -> None:
+    def function(x: Any) -> Any:
+        y = mm.exp(x)
+        return (y - mm.sum(y, 0, keepdims=True)) * y  # of the same shape, where there is one row
+
+    x = np.linspace(-1, 1, 3).reshape(1, 3)
+    program = optimise(trace(function, x))
+    program.check()
+    assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
+
+
 def test_a_result_may_be_an_operand_of_its_group() -> None:
     x = np.linspace(-1, 1, 9000).reshape(-1, 9).astype(np.float32)
 

@@ -42,6 +42,18 @@ def test_values_are_those_of_gradient_descent_by_hand() -> None:
     assert result.diverged == 0
 
 
+def test_judging_now_and_then_gives_the_same_values() -> None:
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
+    start = {"slope": np.array([5.0])}
+    each, third = (
+        evaluate(learner, start, Lines(), metric=mean_squared_error, steps=6, every=every, count=5) for every in (1, 3)
+    )
+    np.testing.assert_array_equal(third.values, each.values[:, [0, 3, 6]])
+    assert (each.steps, third.steps) == ([0, 1, 2, 3, 4, 5, 6], [0, 3, 6])
+    with pytest.raises(ConfigurationError, match="steps=6 must be a multiple of every=4"):
+        evaluate(learner, start, Lines(), metric=mean_squared_error, steps=6, every=4, count=5)
+
+
 class Blobs:
     """Three classes of the plane, two support and three query examples of each."""
 

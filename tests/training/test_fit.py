@@ -9,9 +9,9 @@ import pytest
 
 import minimeta as mm
 from minimeta.autodiff import tree
-from minimeta.errors import NonFiniteError, TracingError
+from minimeta.errors import IndexingError, NonFiniteError, TracingError
 from minimeta.learners import MAML, MetaGradient
-from minimeta.nn import Model, mean_squared_error, mlp
+from minimeta.nn import Model, cross_entropy, mean_squared_error, mlp
 from minimeta.optim import Optimiser, adam, momentum, sgd
 from minimeta.program import interpret, trace
 from minimeta.tasks import Examples, Sinusoid, Task
@@ -184,6 +184,19 @@ def test_a_non_finite_loss_stops_before_the_update() -> None:
 
     assert [state.step for state in states] == [1, 2, 3, 4, 5, 6]
     assert bits(states[-1]) == bits(fit(learner, Sinusoid(), adam(), iterations=6, meta_batch=4, seed=0))
+
+
+def test_labels_out_of_range_stop_the_training() -> None:
+    class Mislabelled:
+        def sample(self, rng: np.random.Generator, count: int) -> Task:
+            inputs = rng.normal(size=(count, 3, 4)).astype(np.float32)
+            examples = Examples(inputs, np.tile([0, 1, 7], (count, 1)))
+            return Task(examples, examples)
+
+    learner = MAML(mlp((4, 3)), cross_entropy, inner_learning_rate=0.1)
+    for compiled in (True, False):
+        with pytest.raises(IndexingError, match="7"):
+            fit(learner, Mislabelled(), adam(), iterations=1, meta_batch=2, seed=0, compiled=compiled)
 
 
 def scaled(value: float) -> Model:

@@ -1,9 +1,9 @@
-"""Whole experiments: a paper's benchmark, a learner, their settings, and what the paper reports.
+"""Whole experiments: a paper's benchmark, a learner, and their settings.
 
 Each preset is a frozen dataclass whose defaults are the experiment and whose every setting says where it comes from,
 the paper or the code released with it; where the two differ a preset says which it follows, and the other value is a
 setting away. What a benchmark's tasks and network are is written once (``sinusoid``; ``images`` for ``omniglot`` and
-``strokes``), and so is what a learner needs (``learners``, ``baselines``); a preset is one of each.
+``strokes``, ``own_images``), and so is what a learner needs (``learners``, ``baselines``); a preset is one of each.
 
 Sources: C. Finn, P. Abbeel, S. Levine, *Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks*, ICML 2017,
 with cbfinn/maml; A. Nichol, J. Achiam, J. Schulman, *On First-Order Meta-Learning Algorithms*, 2018 (arXiv:1803.02999),
@@ -24,6 +24,13 @@ from minimeta.training.presets.omniglot import (
     NearestOmniglotPreset,
     OmniglotPreset,
     ReptileOmniglotPreset,
+)
+from minimeta.training.presets.own_images import (
+    FineTuningImagesPreset,
+    ImagesPreset,
+    LSTMImagesPreset,
+    NearestImagesPreset,
+    ReptileImagesPreset,
 )
 from minimeta.training.presets.sinusoid import (
     FineTuningSinusoidPreset,
@@ -58,6 +65,11 @@ _ALL: tuple[Preset, ...] = (
     LSTMStrokesPreset(),
     FineTuningStrokesPreset(),
     NearestStrokesPreset(),
+    ImagesPreset(),
+    ReptileImagesPreset(),
+    LSTMImagesPreset(),
+    FineTuningImagesPreset(),
+    NearestImagesPreset(),
 )
 
 PRESETS: dict[tuple[LearnerName, str], Preset] = {

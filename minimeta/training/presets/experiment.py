@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
 from minimeta.nn import Model
 from minimeta.optim import Optimiser
@@ -34,6 +35,10 @@ class Problem(NamedTuple):
         ``metric(outputs, targets)``, what the evaluation reports, and its name, for tables and figures.
     ways
         Classes per task; None in regression.
+    validation_tasks
+        Those a model is chosen by; None where the data have no part for them.
+    batch_statistics
+        Whether the network normalises by its batch, so that it matters with whom a query is predicted.
     """
 
     model: Model
@@ -45,6 +50,8 @@ class Problem(NamedTuple):
     metric: Callable[[Any, Any], Any]
     metric_name: str
     ways: int | None = None
+    validation_tasks: TaskDistribution | None = None
+    batch_statistics: bool = False
 
 
 class Experiment(NamedTuple):
@@ -54,7 +61,7 @@ class Experiment(NamedTuple):
     ----------
     learner, optimiser
         What learns and how.
-    training_tasks, evaluation_tasks, metric, metric_name
+    training_tasks, evaluation_tasks, metric, metric_name, validation_tasks, batch_statistics
         Those of the :class:`Problem`.
     """
 
@@ -64,6 +71,8 @@ class Experiment(NamedTuple):
     evaluation_tasks: TaskDistribution
     metric: Callable[[Any, Any], Any]
     metric_name: str
+    validation_tasks: TaskDistribution | None = None
+    batch_statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,17 +91,27 @@ class EvaluationSettings:
     """Query examples per task (per class in classification)."""
     steps: int
     """Up to how many adaptation steps."""
+    every: int = 1
+    """After how many of them, each time, it is measured."""
     tasks: int = 600
     """How many test tasks."""
     transductive: bool = setting(True, code="MAML: True; Reptile: both are reported")
     """Whether all queries of a task are predicted at once, or each alone with the support set."""
+    side_by_side: bool = True
+    """Whether the other way of predicting is measured too, where batch normalisation makes a difference."""
+    validate_every: int = setting(0, code="MAML: 1,000; Reptile: never")
+    """Training steps from one validation to the next; what validated best is then what is tested. 0 is for none."""
+    validation_tasks: int = 200
+    """How many validation tasks."""
     seed: int = 0
     """Decides the test tasks; no training step draws one of them, whatever the seeds."""
 
     def __post_init__(self) -> None:
-        require(self, names="shots queries tasks", at_least=1)
-        require(self, names="steps", at_least=0)
+        require(self, names="shots queries every tasks validation_tasks", at_least=1)
+        require(self, names="steps validate_every", at_least=0)
         require(self, names="seed", at_least=0, below=2**32)
+        if self.steps % self.every:
+            raise ConfigurationError(f"every={self.every} must divide steps={self.steps}: the last one is measured")
 
 
 @dataclass(frozen=True)
@@ -119,22 +138,22 @@ class Preset(ABC):
 
     task: ClassVar[str]
     learners: ClassVar[tuple[LearnerName, ...]]
-    scheduled: ClassVar[bool] = False
-    """Whether a step depends on how many there will be in all."""
+    sources: ClassVar[str] = ""
+    """The benchmark that the settings' sources speak of, where it is another one."""
 
     def __post_init__(self) -> None:
         require(self, names="iterations meta_batch", at_least=1)
         require(self, names="seed", at_least=0, below=2**32)
 
     @property
+    def scheduled(self) -> bool:
+        """Whether a step depends on how many there will be in all."""
+        return False
+
+    @property
     def run_name(self) -> str:
         """Names the default run folder."""
         return self.task
-
-    @property
-    @abstractmethod
-    def published(self) -> str:
-        """What there is to compare with."""
 
     @abstractmethod
     def problem(self, data: str | os.PathLike[str] | None) -> Problem:
@@ -166,8 +185,14 @@ class Preset(ABC):
         ------
         MissingDataError, DataError
             If files are not there, or not what they should be.
+        ConfigurationError
+            If there should be validation, and the data have no part for it.
         """
         problem = self.problem(data)
+        if self.evaluation.validate_every and problem.validation_tasks is None:
+            raise ConfigurationError(
+                "evaluation.validate_every is set, but this split of the data has no classes for validation"
+            )
         return Experiment(
             learner=self.learner(learner, problem),
             optimiser=self.optimiser(),
@@ -175,4 +200,6 @@ class Preset(ABC):
             evaluation_tasks=self.presented(problem.evaluation_tasks),
             metric=problem.metric,
             metric_name=problem.metric_name,
+            validation_tasks=problem.validation_tasks and self.presented(problem.validation_tasks),
+            batch_statistics=problem.batch_statistics,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from minimeta.learners import MAML, MetaLearner, MetaLSTM, Reptile, outer_step
-from minimeta.optim import Optimiser, adam, clip_global_norm, sgd
+from minimeta.optim import Optimiser, adam, clip_elements, clip_global_norm, linear_decay, sgd
 from minimeta.tasks import Shuffled, TaskDistribution
 from minimeta.training.configuration import require, setting
 from minimeta.training.presets.experiment import LearnerName, Preset, Problem
@@ -20,6 +20,8 @@ class MAMLSettings(Preset):
     """Step size of adaptation."""
     inner_steps: int = 1
     """Adaptation steps in training."""
+    step_weights: tuple[float, ...] = ()
+    """Weights of the query losses after each step of adaptation (Antoniou et al. 2019); none for the last one alone."""
     learned_rates: bool = False
     """Whether the step size is learned, one for each parameter (Meta-SGD, Li et al. 2017)."""
     adapts: Literal["all", "all_but_offsets", "last_layer"] = setting(
@@ -28,13 +30,24 @@ class MAMLSettings(Preset):
     """Which parameters adapt; `last_layer` is ANIL (Raghu et al. 2020)."""
     learning_rate: float = 0.001
     """Step size of Adam on the meta-parameters."""
+    final_step: float = setting(1.0, code="1: constant")
+    """What that step falls to, on a straight line over all iterations, as a fraction of what it begins with."""
+    largest_element: float = setting(0.0, code="0, and 10 for miniImageNet, of a loss summed over the query set")
+    """What elements of the meta-gradient are cut off at; 0 for nowhere."""
 
     learners: ClassVar[tuple[LearnerName, ...]] = ("maml", "fomaml")
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a step depends on how many there will be in all."""
+        return self.final_step != 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, names="inner_steps", at_least=1)
         require(self, names="inner_learning_rate learning_rate", above=0)
+        require(self, names="largest_element step_weights", at_least=0)
+        require(self, names="final_step", at_least=0, at_most=1)
 
     def learner(self, name: LearnerName, problem: Problem) -> MetaLearner:
         """Build MAML, of order 1 or 2."""
@@ -45,6 +58,7 @@ class MAMLSettings(Preset):
             self.inner_steps,
             order=1 if name == "fomaml" else 2,
             metrics=problem.metrics,
+            step_weights=self.step_weights or None,
             learned_rates=self.learned_rates,
             adapts={
                 "all": None,
@@ -54,8 +68,11 @@ class MAMLSettings(Preset):
         )
 
     def optimiser(self) -> Optimiser:
-        """Adam."""
-        return adam(self.learning_rate)
+        """Adam, on elements that are cut off, by steps that fall, if at all."""
+        optimiser = adam(self.learning_rate)
+        if self.largest_element:
+            optimiser = clip_elements(optimiser, self.largest_element)
+        return linear_decay(optimiser, self.iterations, self.final_step) if self.scheduled else optimiser
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,11 @@ class ReptileSettings(Preset):
     """What the outer step falls to, on a straight line over all iterations, as a fraction of what it begins with."""
 
     learners: ClassVar[tuple[LearnerName, ...]] = ("reptile",)
-    scheduled: ClassVar[bool] = True
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a step depends on how many there will be in all."""
+        return True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Few-shot Omniglot, by Finn et al. 2017 (section 5.2) and Nichol et al. 2018 (section 6)."""
+"""Few-shot Omniglot: the characters, and which of them are for training."""
 
 from __future__ import annotations
 
@@ -6,196 +6,56 @@ import os
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from minimeta.tasks import Split, omniglot
+from minimeta.tasks.images import Images
 from minimeta.training.configuration import setting
-from minimeta.training.presets.baselines import FineTuningSettings, NearestSettings
-from minimeta.training.presets.images import ImageEvaluationSettings, ImageSettings
-from minimeta.training.presets.learners import LSTMSettings, MAMLSettings, ReptileSettings
+from minimeta.training.presets.characters import (
+    FineTuningCharacters,
+    LSTMCharacters,
+    MAMLCharacters,
+    NearestCharacters,
+    ReptileCharacters,
+)
 
 
+@dataclass(frozen=True)
 class Omniglot:
     """Where the characters come from."""
 
+    split: Literal["reptile", "maml", "background"] = setting(
+        "reptile",
+        paper="1200 to train on, the rest to test on",
+        code="MAML: 1100, 100 to choose by, 423; Reptile: 1200, 423",
+    )
+    """Characters for training, validation and testing: 1200, 0, 423; 1100, 100, 423; or by alphabet 964, 0, 659."""
+
     task: ClassVar[str] = "omniglot"
 
-    def images(self, data: str | os.PathLike[str] | None) -> Split[NDArray[np.uint8]]:
+    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
         """Read Omniglot."""
-        return omniglot.split(omniglot.load(data))
+        return Split(*omniglot.split(omniglot.load(data), self.split))
 
 
 @dataclass(frozen=True)
-class OmniglotPreset(Omniglot, MAMLSettings, ImageSettings):
-    """N-way K-shot Omniglot, Finn et al. 2017, section 5.2, with the network of either kind.
-
-    Raises
-    ------
-    ConfigurationError
-        If a value is out of range.
-    """
-
-    inner_learning_rate: float = setting(0.4, paper="0.4", code="0.4 of a loss summed over classes: 2.0 of the mean")
-    """Step size of adaptation, on the mean cross-entropy."""
-    inner_steps: int = setting(1, paper="1", code="1")
-    """Adaptation steps in training."""
-    learning_rate: float = setting(0.001, code="Adam, 0.001")
-    """Step size of Adam on the meta-parameters."""
-    meta_batch: int = setting(32, paper="32", code="32")
-    """Tasks per training step."""
-    iterations: int = setting(1_000, paper="60,000", code="60,000")
-    """Training steps."""
-    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=3)
-    """The paper adapts by 3 steps in testing."""
-
-    @property
-    def published(self) -> str:
-        """Table 1, for the network."""
-        network, one, five = {
-            "mlp": ("without", "89.7 ± 1.1", "97.5 ± 0.6"),
-            "conv4": ("with", "98.7 ± 0.4", "99.9 ± 0.1"),
-        }[self.network]
-        return (
-            f"Finn et al. 2017, table 1, MAML {network} convolutions, 60,000 iterations, 3 steps: "
-            f"{one} % (5-way 1-shot), {five} % (5-way 5-shot)"
-        )
+class OmniglotPreset(Omniglot, MAMLCharacters):
+    """N-way K-shot Omniglot, Finn et al. 2017, section 5.2, with the network of either kind."""
 
 
 @dataclass(frozen=True)
-class ReptileOmniglotPreset(Omniglot, ReptileSettings, ImageSettings):
-    """N-way K-shot Omniglot, Nichol et al. 2018, section 6: 5-way 1-shot by the options of its released code.
-
-    Raises
-    ------
-    ConfigurationError
-        If a value is out of range.
-    """
-
-    shots: int = setting(10, code="10 (train-shots)")
-    """Support images per class of a training task: the pool that mini-batches come from."""
-    queries: int = setting(1, code="none: training reports no loss")
-    """Query images per class of a training task, for the reported loss alone."""
-    rotations: bool = setting(True, code="training classes alone")
-    """Whether training classes are turned by multiples of 90 degrees."""
-    fixed_turns: bool = setting(True, code="True: 4,800 classes for training")
-    """Whether a turn makes a class of its own, once and for all, or is drawn anew for each class of each task."""
-    network: Literal["mlp", "conv4"] = setting("conv4", paper="conv4", code="conv4")
-    """Dense layers on pixels, or four convolutions of stride 2."""
-    readout: Literal["mean", "flatten"] = setting("flatten", code="flatten")
-    """What the last layer of conv4 sees of the pixels left: their mean, or all of them."""
-    scale: bool = setting(True, code="True, adapted like the rest")
-    """Whether batch normalisation in conv4 has a factor beside the offset."""
-    initialiser: Literal["released", "he", "glorot", "truncated_normal"] = setting(
-        "released", code="Glorot, the default of its framework"
-    )
-    """Distribution of the initial weights; `released` is truncated_normal for mlp and glorot for conv4."""
-    inner_optimiser: Literal["sgd", "adam"] = setting("adam", paper="Adam, beta1 = 0", code="Adam, beta1 = 0")
-    """What takes the steps of adaptation; `adam` is without momentum (beta1 = 0)."""
-    inner_learning_rate: float = setting(0.001, paper="0.001", code="0.001; 0.0005 for 20 ways")
-    """Its step size."""
-    inner_steps: int = setting(5, paper="5", code="5; 10 for 20 ways")
-    """Adaptation steps in training."""
-    inner_batch: int = setting(10, paper="10", code="10; 20 for 20 ways")
-    """Examples of a mini-batch in training."""
-    evaluation_batch: int = setting(5, paper="5", code="5; 10 for 20 ways")
-    """Examples of a mini-batch in evaluation."""
-    outer_step_size: float = setting(1.0, paper="1", code="1")
-    """How far the parameters move towards what the tasks make of them, in the beginning."""
-    final_step: float = setting(0.0, paper="0", code="0")
-    """What the outer step falls to, on a straight line over all iterations, as a fraction of what it begins with."""
-    meta_batch: int = setting(5, paper="5", code="5, one after another")
-    """Tasks per training step."""
-    iterations: int = setting(2_000, paper="100,000", code="100,000; 200,000 for 20 ways")
-    """Training steps."""
-    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=50, rotations=False)
-    """50 steps, on characters that are not turned; the released code has 10,000 tasks."""
-
-    @property
-    def published(self) -> str:
-        """Table 2, transductive."""
-        return (
-            "Nichol et al. 2018, table 2, Reptile + transduction, 100,000 iterations, 50 steps: "
-            "97.68 ± 0.04 % (5-way 1-shot), 99.48 ± 0.06 % (5-way 5-shot)"
-        )
+class ReptileOmniglotPreset(Omniglot, ReptileCharacters):
+    """N-way K-shot Omniglot, Nichol et al. 2018, section 6: 5-way 1-shot by the options of its released code."""
 
 
 @dataclass(frozen=True)
-class LSTMOmniglotPreset(Omniglot, LSTMSettings, ImageSettings):
-    """N-way K-shot Omniglot with the LSTM meta-learner, by the settings of Ravi and Larochelle 2017 for miniImageNet.
-
-    Raises
-    ------
-    ConfigurationError
-        If a value is out of range.
-    """
-
-    queries: int = setting(15, paper="15", code="15")
-    """Query images per class of a training task."""
-    network: Literal["mlp", "conv4"] = setting("conv4", paper="conv4", code="conv4")
-    """Dense layers on pixels, or four convolutions of stride 2."""
-    filters: int = setting(32, paper="32", code="32")
-    """Filters of each convolution of conv4, followed by batch normalisation and ReLU."""
-    readout: Literal["mean", "flatten"] = setting("flatten", code="flatten")
-    """What the last layer of conv4 sees of the pixels left: their mean, or all of them."""
-    scale: bool = setting(True, code="True; factor and offset are cell state too")
-    """Whether batch normalisation in conv4 has a factor beside the offset."""
-    inner_steps: int = setting(8, paper="12 (1-shot), 5 (5-shot)", code="12 (1-shot), 8 (5-shot)")
-    """Adaptation steps in training, each on the whole support set."""
-    meta_batch: int = setting(1, paper="1", code="1")
-    """Tasks per training step."""
-    iterations: int = setting(1_000, code="75,000 (1-shot), 50,000 (5-shot)")
-    """Training steps."""
-    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=15, steps=8)
-    """As many steps as in training, and the paper's 15 queries a class."""
-
-    @property
-    def published(self) -> str:
-        """There is no table."""
-        return "Ravi and Larochelle 2017 report miniImageNet alone: 43.44 ± 0.77 % (1-shot), 60.60 ± 0.71 % (5-shot)"
+class LSTMOmniglotPreset(Omniglot, LSTMCharacters):
+    """N-way K-shot Omniglot with the LSTM meta-learner, Ravi and Larochelle 2017, by its settings for miniImageNet."""
 
 
 @dataclass(frozen=True)
-class FineTuningOmniglotPreset(Omniglot, FineTuningSettings, ImageSettings):
-    """N-way K-shot Omniglot, each task learned from random parameters at the best fixed rate.
-
-    Raises
-    ------
-    ConfigurationError
-        If a value is out of range.
-    """
-
-    meta_batch: int = 10
-    """Tasks per training step."""
-    iterations: int = 100
-    """Training steps: they measure rates and leave the network alone."""
-    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=10)
-    """As many steps as rates are compared after."""
-
-    @property
-    def published(self) -> str:
-        """There is no table."""
-        return "no number is published"
+class FineTuningOmniglotPreset(Omniglot, FineTuningCharacters):
+    """N-way K-shot Omniglot, each task learned from random parameters at the best fixed rate."""
 
 
 @dataclass(frozen=True)
-class NearestOmniglotPreset(Omniglot, NearestSettings, ImageSettings):
-    """N-way K-shot Omniglot, each character taken for the one whose pixels are nearest.
-
-    Raises
-    ------
-    ConfigurationError
-        If a value is out of range.
-    """
-
-    meta_batch: int = 1
-    """Tasks per training step."""
-    iterations: int = 1
-    """Training steps; there is nothing to train."""
-    evaluation: ImageEvaluationSettings = ImageEvaluationSettings(shots=1, queries=1, steps=0)
-    """As for the other learners; it has no steps."""
-
-    @property
-    def published(self) -> str:
-        """There is no table."""
-        return "no number is published for this protocol"
+class NearestOmniglotPreset(Omniglot, NearestCharacters):
+    """N-way K-shot Omniglot, each character taken for the one whose pixels are nearest."""

@@ -1,7 +1,4 @@
-"""Few-shot strokes (:mod:`minimeta.tasks.strokes`), by the settings for Omniglot: no data are needed.
-
-No paper reports it; what the settings say of paper and code, they say of Omniglot.
-"""
+"""Few-shot strokes (:mod:`minimeta.tasks.strokes`), by the settings for Omniglot: no data are needed."""
 
 from __future__ import annotations
 
@@ -9,16 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from minimeta.tasks import Split, strokes
-from minimeta.training.presets.omniglot import (
-    FineTuningOmniglotPreset,
-    LSTMOmniglotPreset,
-    NearestOmniglotPreset,
-    OmniglotPreset,
-    ReptileOmniglotPreset,
+from minimeta.tasks.images import Images
+from minimeta.training.presets.characters import (
+    FineTuningCharacters,
+    LSTMCharacters,
+    MAMLCharacters,
+    NearestCharacters,
+    ReptileCharacters,
 )
 
 
@@ -26,37 +21,33 @@ class Strokes:
     """Where the characters come from, and what there is to compare with."""
 
     task: ClassVar[str] = "strokes"
+    sources: ClassVar[str] = "Omniglot"
 
-    @property
-    def published(self) -> str:
-        """What there is to compare with."""
-        return "no paper: the characters are made up. The nearest neighbour on pixels reaches 56 % (5-way 1-shot)"
-
-    def images(self, data: str | os.PathLike[str] | None) -> Split[NDArray[np.uint8]]:
+    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
         """Draw the characters; no data are needed."""
-        return strokes.split(strokes.draw())
+        return Split(*strokes.split(strokes.draw()))
 
 
 @dataclass(frozen=True)
-class StrokesPreset(Strokes, OmniglotPreset):
+class StrokesPreset(Strokes, MAMLCharacters):
     """N-way K-shot strokes by the settings for Omniglot."""
 
 
 @dataclass(frozen=True)
-class ReptileStrokesPreset(Strokes, ReptileOmniglotPreset):
+class ReptileStrokesPreset(Strokes, ReptileCharacters):
     """N-way K-shot strokes by the settings for Omniglot."""
 
 
 @dataclass(frozen=True)
-class LSTMStrokesPreset(Strokes, LSTMOmniglotPreset):
+class LSTMStrokesPreset(Strokes, LSTMCharacters):
     """N-way K-shot strokes by the settings for Omniglot."""
 
 
 @dataclass(frozen=True)
-class FineTuningStrokesPreset(Strokes, FineTuningOmniglotPreset):
+class FineTuningStrokesPreset(Strokes, FineTuningCharacters):
     """N-way K-shot strokes by the settings for Omniglot."""
 
 
 @dataclass(frozen=True)
-class NearestStrokesPreset(Strokes, NearestOmniglotPreset):
+class NearestStrokesPreset(Strokes, NearestCharacters):
     """N-way K-shot strokes by the settings for Omniglot."""

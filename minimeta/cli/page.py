@@ -1,0 +1,99 @@
+"""``minimeta results``: the page of what was reproduced, made of small files that are kept with it.
+
+A run is taken from its folder as one file of JSON: what it came to, its settings, its curves and its machine; no
+weights. The page follows from these files alone, so that it can be written again, and checked, without a run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minimeta import cli
+from minimeta.cli.beside import beside, times
+from minimeta.cli.results import markdown
+from minimeta.cli.run_folder import RunFolder
+from minimeta.errors import ConfigurationError
+from minimeta.files import write_atomically
+from minimeta.training import CELLS
+
+if TYPE_CHECKING:
+    from minimeta.cli.arguments import ResultsOptions
+
+HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "verdict"]
+
+INTRODUCTION = """# Results
+
+Written by `minimeta results` from the files in `{folder}/`, one a run; each run is the command in its row. *Steps* are
+those of adaptation, an interval is one of 95 % over 600 test tasks, and *time* is that of training on the machine named
+below. "As good or better" compares means, "within the intervals" their difference with the sum of both half-widths.
+"""
+
+
+def results(options: ResultsOptions) -> int:
+    """Take runs in, write the page and return the exit code.
+
+    Raises
+    ------
+    ConfigurationError
+        If a run is not finished, or is none of a cell.
+    """
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for path in options.runs:
+        kept = _kept(path)
+        name = f"{kept['cell']}-{kept['iterations']}-seed{kept['seed']}.json"
+        write_atomically(options.folder / name, json.dumps(kept, indent=1) + "\n")
+    written = options.folder.with_suffix(".md")
+    write_atomically(written, page(options.folder))
+    print(json.dumps({"status": "complete", "page": str(written)}) if options.json else f"written: {written}")
+    return cli.DONE
+
+
+def page(folder: Path) -> str:
+    """Return the page of all results in a folder."""
+    found = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    order = list(CELLS)
+    found.sort(key=lambda each: (order.index(each["cell"]), -each["iterations"], each["seed"]))
+    parts = [INTRODUCTION.format(folder=folder.name)]
+    if found:
+        parts.append(markdown(HEAD, [row for each in found for row in _rows(each)]))
+    parts += [f"**{cell}**: {said}\n" for cell, said in _said(found)]
+    parts += [f"![{path.stem}]({folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))]
+    machines = dict.fromkeys(_machine(each["environment"]) for each in found)
+    parts += [f"Machine: {machine}.\n" for machine in machines]
+    return "\n".join(parts)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What is kept of a run: no path of its machine."""
+    found = RunFolder(path).read_results()
+    if not found["cell"]:
+        raise ConfigurationError(f"the run in {path} is of no cell: minimeta reproduce makes those that are")
+    del found["environment"]["command"], found["run"], found["status"]
+    return found
+
+
+def _rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each published number; what they share stands in the first."""
+    cell = CELLS[found["cell"]]
+    shortened = f" --iterations {found['iterations']}" if found["iterations"] != cell.preset.iterations else ""
+    command = f"`minimeta reproduce {cell.name}{shortened} --seed {found['seed']}`"
+    first = [command, f"{found['iterations']:,} in {found['seconds']:.0f} s"]
+    return [(first if number == 0 else ["", ""]) + row for number, row in enumerate(beside(cell, found))]
+
+
+def _said(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    """What there is to say of cells and runs beside their numbers."""
+    for name in dict.fromkeys(each["cell"] for each in found):
+        cell = CELLS[name]
+        if said := "; ".join(filter(None, (cell.source, cell.note))):
+            yield name, said
+    for each in found:
+        if said := times(each):
+            yield f"{each['cell']}, seed {each['seed']}", said
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    return f"{environment['processor']}, {environment['processors']} processors, kernels {environment['kernels']}"

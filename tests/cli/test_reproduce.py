@@ -1,0 +1,131 @@
+"""minimeta reproduce, presets, plot and results: from the name of a cell to a page of numbers beside the papers'."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minimeta.cli import main
+from minimeta.cli.arguments import parse_reproduction
+from minimeta.cli.beside import beside, times
+from minimeta.cli.page import page
+from minimeta.training import CELLS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["reproduce", "sinusoid-maml", "--iterations", "3", "--seed", "5", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_ours_stands_beside_the_papers(reproduced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Where the run is there, it goes on; here there is nothing left to do but to measure.
+    assert main(["reproduce", "sinusoid-maml", "--out", str(reproduced)]) == 0
+
+    printed = capsys.readouterr().out
+    found = json.loads((reproduced / "results.json").read_text())
+    assert "sinusoid-maml: seed 5, 3 iterations in " in printed
+    for steps, theirs in ((1, "0.67"), (5, "0.38"), (10, "0.35")):
+        row = next(line for line in printed.splitlines() if f"│ {theirs} " in line)
+        assert f"{found['mean'][steps]:.4f} ± {found['interval'][steps]:.4f}" in row
+        assert f"short by {found['mean'][steps] - float(theirs):.4f}" in row
+    assert "table 2" in printed and found["cell"] == "sinusoid-maml" and found["settings"]["seed"] == 5
+
+
+def test_a_number_stands_beside_the_one_that_was_predicted_likewise() -> None:
+    cell = CELLS["omniglot-5w1s-reptile"]
+    other = {"mean": [0.2, 0.98], "interval": [0.01, 0.01]}
+    report: dict[str, Any] = {
+        "metric": "accuracy",
+        "steps": [0, 50],
+        "mean": [0.2, 0.95],
+        "interval": [0.01, 0.004],
+        "evaluation": {"transductive": False, "side_by_side": True},
+        "other": other,
+    }
+    alone, together = beside(cell, report)
+    assert alone == ["50", "each query alone", "95.39 ± 0.09", "95.00 ± 0.40", "within the intervals"]
+    assert together == ["50", "all queries at once", "97.68 ± 0.04", "98.00 ± 1.00", "as good or better"]
+    report |= {"other": None, "evaluation": {"transductive": False, "side_by_side": False}}
+    assert [row[3] for row in beside(cell, report)] == ["95.00 ± 0.40", "not measured"]
+    assert beside(cell, report | {"mean": [0.2, 0.9]})[0][4] == "short by 5.39"
+
+
+def test_the_time_to_an_accuracy_is_told() -> None:
+    history = [
+        {"step": 10 * n, "seconds": 2.0 * n, "mean": mean, "interval": 0.01} for n, mean in ((1, 0.9), (2, 0.96))
+    ]
+    said = times({"metric": "accuracy", "validation": history})
+    assert said == "validation accuracy: 90 % in 2 s, step 10; 95 % in 4 s, step 20; 98 % not reached"
+    assert times({"metric": "squared error", "validation": history}) == ""
+
+
+def test_a_run_goes_on_further(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reproduce", "sinusoid-maml", "--json", "--out"]
+    for iterations in ("2", "4"):
+        assert main([*words, str(tmp_path / "twice"), "--iterations", iterations]) == 0
+    assert main([*words, str(tmp_path / "once"), "--iterations", "4"]) == 0
+    for file in ("metrics.jsonl", "checkpoint.npz", "configuration.toml"):
+        assert (tmp_path / "once" / file).read_bytes() == (tmp_path / "twice" / file).read_bytes()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["step"] == 4
+
+
+def test_a_run_that_is_there_keeps_its_settings(reproduced: Path) -> None:
+    training = parse_reproduction(CELLS["sinusoid-maml"], ["--out", str(reproduced)])
+    assert (training.preset.seed, training.preset.iterations) == (5, 3) and training.options.resume
+
+
+@pytest.mark.parametrize("cell", ["sinusoid-fomaml", "sinusoid-maml-steps"])
+def test_a_run_of_another_cell_is_left_alone(cell: str, reproduced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in reproduced.iterdir()}
+    assert main(["reproduce", cell, "--out", str(reproduced)]) == 2
+    assert f"holds another run than {cell}; choose another with --out" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in reproduced.iterdir()} == before
+
+
+def test_presets_lists_all_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"│ {name} " in printed for name in CELLS)
+    for number in ("0.67", "98.7 ± 0.4", "89.7 ± 1.1", "95.39 ± 0.09", "97.68 ± 0.04", "43.44 ± 0.77"):
+        assert number in printed
+    assert main(["presets", "--json"]) == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["name"] for cell in cells] == list(CELLS)
+
+
+def test_runs_are_drawn_together(reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (reproduced / "adaptation.png").unlink()
+    figure = tmp_path / "curves.png"
+    assert main(["plot", str(reproduced), str(reproduced), "--out", str(figure)]) == 0
+    for path in (figure, reproduced / "adaptation.png"):
+        assert path.read_bytes().startswith(b"\x89PNG") and str(path) in capsys.readouterr().out + str(path)
+
+
+def test_results_are_kept_and_the_page_follows_from_them(
+    reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results"
+    assert main(["results", str(reproduced), "--folder", str(folder)]) == 0
+    kept = json.loads((folder / "sinusoid-maml-3-seed5.json").read_text())
+    assert str(reproduced) not in json.dumps(kept) and "command" not in kept["environment"]
+
+    text = (tmp_path / "results.md").read_text()
+    assert text == page(folder)
+    assert "| `minimeta reproduce sinusoid-maml --iterations 3 --seed 5` | 3 in 0 s | 1 |  | 0.67 | " in text
+    assert f"{kept['mean'][10]:.4f} ± {kept['interval'][10]:.4f}" in text and "Machine: " in text
+    assert main(["results", "--folder", str(folder), "--json"]) == 0
+    assert (tmp_path / "results.md").read_text() == text
+
+    (reproduced / "results.json").write_text(json.dumps({**json.loads((reproduced / "results.json").read_text()),
+                                                         "cell": None}))  # fmt: skip
+    assert main(["results", str(reproduced), "--folder", str(folder)]) == 2
+    assert "is of no cell" in capsys.readouterr().err
+
+
+def test_the_page_of_the_documents_is_that_of_its_files() -> None:
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == page(ROOT / "docs" / "results")
