@@ -20,7 +20,9 @@ from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import Nondifferentiable
 from minimeta.program.passes import eliminate
+from minimeta.testing.comparison import magnitude
 from minimeta.testing.directions import component, directions
+from minimeta.testing.identities import product
 from minimeta.testing.replay import along, watched
 
 Floats = NDArray[Any]
@@ -111,13 +113,9 @@ def _gap(line: StraightLine, operands: Sequence[Any]) -> _Gap | None:
                 seen = along(alone, [x.astype(np.float64) for x in point], direction).derivatives
             except Nondifferentiable:
                 continue
-            pairs = [(np.asarray(g, np.float64), u) for g, u in zip(gradient, direction, strict=True)]
-            found = float(sum(np.sum(g * u) for g, u in pairs))
-            expected = float(sum(np.sum(v * d) for v, d in zip(given, seen, strict=True)))
-            weight = sum(np.sum(abs(g * u)) for g, u in pairs)
-            weight += sum(np.sum(abs(v * d)) for v, d in zip(given, seen, strict=True))
-            distance = abs(found - expected)
-            error = float(distance / weight) if np.isfinite(weight) and weight else float(distance)
+            found, expected = product(gradient, direction), product(given, seen)
+            weight = magnitude(gradient, direction) + magnitude(given, seen)
+            error = abs(found - expected) / (weight if np.isfinite(weight) and weight else 1.0)
             gaps.append(_Gap(error if np.isfinite(error) else np.inf, found, expected))
     eps = max(float(np.finfo(x.dtype).eps) for x in (*point, *outputs))
     worst = max(gaps, default=_Gap(0.0, 0.0, 0.0))

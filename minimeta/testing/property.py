@@ -7,6 +7,8 @@ is vacuous, and says so.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import os
 from collections.abc import Callable
@@ -63,43 +65,15 @@ def gradients(
     if chosen not in PROFILES:
         raise ConfigurationError(f"gradients: profile={chosen!r} is none of {', '.join(PROFILES)}")
 
+    options = {"order": order, "rtol": rtol, "atol": atol, "may_be_constant": may_be_constant}
+    run = _by_hypothesis if find_spec("hypothesis") else _by_seed
+
     def decorate(function: Callable[..., Any]) -> Callable[[], None]:
-        tally = _Tally()
-
-        def example(**arguments: Any) -> bool:
-            """Whether there was a derivative to check."""
-            names = list(arguments)
-
-            def by_name(*values: Any) -> Any:
-                return function(**dict(zip(names, values, strict=True)))
-
-            by_name.__name__ = function.__name__
-            by_name.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-            try:
-                check_gradients(
-                    by_name,
-                    *arguments.values(),
-                    order=order,
-                    rtol=rtol,
-                    atol=atol,
-                    may_be_constant=may_be_constant,
-                )
-            except Nondifferentiable:
-                tally.rejected += 1
-                return False
-            except VacuousCheck as vacuous:
-                tally.vacuous = vacuous
-                return True
-            tally.tested += 1
-            return True
-
-        run = _by_hypothesis if find_spec("hypothesis") else _by_seed
-
         def test() -> None:
             __tracebackhide__ = True
-            tally.__init__()  # type: ignore[misc]
-            run(example, strategies, chosen)
-            tally.require_tested(function.__name__)
+            examples = _Examples(function, options)
+            run(examples.check, strategies, chosen)
+            examples.require_tested()
 
         test.__name__, test.__doc__, test.__module__ = function.__name__, function.__doc__, function.__module__
         return test
@@ -107,44 +81,68 @@ def gradients(
     return decorate
 
 
-class _Tally:
-    """How many examples were tested, were rejected, and had nothing to test."""
+class _Examples:
+    """Checks a function at points, and counts."""
 
-    def __init__(self) -> None:
-        self.tested = 0
-        self.rejected = 0
-        self.vacuous: VacuousCheck | None = None
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function = function
+        self._options = options
+        self._tested = 0
+        self._rejected = 0
+        self._vacuous: VacuousCheck | None = None
 
-    def require_tested(self, name: str) -> None:
-        if self.tested == 0 and self.vacuous is not None:
-            raise self.vacuous
-        if self.rejected > self.tested:
+    def check(self, **arguments: Any) -> bool:
+        """Check at a point; whether there is a derivative."""
+        __tracebackhide__ = True
+        names = [name for name in inspect.signature(self._function).parameters if name in arguments]
+
+        def by_position(*values: Any) -> Any:
+            return self._function(**dict(zip(names, values, strict=True)))
+
+        functools.update_wrapper(by_position, self._function)
+        try:
+            check_gradients(by_position, *(arguments[name] for name in names), **self._options)
+            self._tested += 1
+        except Nondifferentiable:
+            self._rejected += 1
+            return False
+        except VacuousCheck as vacuous:
+            self._vacuous = vacuous
+        return True
+
+    def require_tested(self) -> None:
+        """Refuse a test that tested nothing, or little."""
+        if self._tested == 0 and self._vacuous is not None:
+            raise self._vacuous
+        if self._rejected > self._tested:
             raise VacuousCheck(
-                f"{name}: {self.rejected} of {self.rejected + self.tested} points have no derivative; draw from "
-                'another domain, or with ties="forbid"',
+                f"{self._function.__name__}: {self._rejected} of {self._rejected + self._tested} points have no "
+                'derivative; draw from another domain, or with ties="forbid"',
                 fault="rejected",
             )
 
 
-def _by_hypothesis(example: Callable[..., bool], strategies: dict[str, Any], profile: str) -> None:
+def _by_hypothesis(check: Callable[..., bool], strategies: dict[str, Any], profile: str) -> None:
     __tracebackhide__ = True
     from hypothesis import HealthCheck, given, reject, settings  # noqa: PLC0415 (an extra)
+    from hypothesis.errors import Unsatisfiable  # noqa: PLC0415
 
     def test(**arguments: Any) -> None:
         __tracebackhide__ = True
-        if not example(**arguments):
+        if not check(**arguments):
             reject()
 
-    fixed = {} if profile == "nightly" else {"derandomize": True, "database": None}
-    found = settings(
+    chosen = settings(
         max_examples=PROFILES[profile],
         deadline=None,
+        derandomize=profile != "nightly",
+        database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        **fixed,  # type: ignore[arg-type]
     )
-    found(given(**strategies)(test))()
+    with contextlib.suppress(Unsatisfiable):  # All points were rejected, which has been counted.
+        chosen(given(**strategies)(test))()
 
 
-def _by_seed(example: Callable[..., bool], strategies: dict[str, Any], profile: str) -> None:
+def _by_seed(check: Callable[..., bool], strategies: dict[str, Any], profile: str) -> None:
     for seed in range(PROFILES[profile]):
-        example(**{name: strategy.example(seed) for name, strategy in strategies.items()})
+        check(**{name: strategy.example(seed) for name, strategy in strategies.items()})

@@ -97,16 +97,31 @@ def test_a_fault_is_found_and_shrunk() -> None:
     assert ".reshape(())" in caught.value.reproduce  # the simplest shape that has an element
 
 
+def test_arguments_are_given_by_name() -> None:
+    @gradients(second=arrays((2,)), first=arrays((3,)))
+    def wrong(first: Any, second: Any) -> Any:
+        assert (first.shape, second.shape) == ((3,), (2,))
+        own = mm.custom_vjp(mm.sin, lambda g, y, x: (g * x,))
+        return mm.sum(first * first) + mm.sum(own(second))
+
+    with pytest.raises(GradientMismatch, match=r"direction  second\["):
+        wrong()
+
+
 def test_what_tests_nothing_says_so() -> None:
     @gradients(x=arrays((3,), ties="force"))
     def tied(x: Any) -> Any:
         return mm.max(x) * mm.max(0.0 * x)
 
+    @gradients(x=arrays((3,), domain=(0.0, 0.0)))
+    def kinked(x: Any) -> Any:
+        return mm.relu(x)
+
     @gradients(x=arrays((3,)))
     def constant(x: Any) -> Any:
         return mm.sum(mm.stop_gradient(x))
 
-    for test in (tied, constant):
+    for test in (tied, kinked, constant):
         with pytest.raises(VacuousCheck):
             test()
 
