@@ -310,7 +310,9 @@ _RULES: dict[str, Callable[..., Any]] = {
     "log1p": _logarithm_of_1_plus,
     "softplus": _softplus,
     "power": _power,
-    "sqrt": lambda x: np.where(_leaves_zero(x), complex(0, np.nan), np.sqrt(x)),
+    # In complex numbers they go on where they end in real ones.
+    "sqrt": lambda x: np.where(_leaves_zero(x) | (np.real(x) < 0), complex(0, np.nan), np.sqrt(x)),
+    "log": lambda x: np.where(np.real(x) > 0, np.log(x), complex(0, np.nan)),
     "norm": _norm,
     "stop_gradient": lambda x: x,
 }

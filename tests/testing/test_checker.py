@@ -106,6 +106,14 @@ def test_powers_of_a_magnitude_have_kinks_at_0_up_to_their_order(x: float, power
         assert caught.value.order == smooth + 1
 
 
+def test_a_number_that_is_none_may_stand_where_nothing_reads_it() -> None:
+    point = np.array([1.0, -1.0])
+    check_gradients(lambda x: mm.sum(mm.log(x)[:1]), point)
+    # 0 / (2 sqrt(-1)) is NaN.
+    with pytest.raises(Nondifferentiable, match="where sqrt is singular"):
+        check_gradients(lambda x: mm.sum(mm.sqrt(x)[:1]), point)
+
+
 def test_nothing_to_test() -> None:
     with pytest.raises(VacuousCheck, match="no argument that is a float"):
         check_gradients(lambda i: i, 3)
