@@ -167,6 +167,7 @@ def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) ->
     return float(np.sqrt(np.mean([product(sample, direction) ** 2 for sample in noise]))) if noise else 0.0
 
 
+@np.errstate(all="ignore")
 def magnitude(one: Sequence[Any], other: Sequence[Any]) -> float:
     """The sum of the magnitudes that an inner product adds up."""
     return float(sum(np.sum(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)))

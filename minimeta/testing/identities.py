@@ -122,6 +122,7 @@ def of_second_order(
     return "adjointness", "symmetry"
 
 
+@np.errstate(all="ignore")  # A wrong derivative may be infinite.
 def product(one: Sequence[Any], other: Sequence[Any]) -> float:
     """The inner product of two rows of arrays, in float64."""
     return float(sum(np.sum(np.asarray(x, np.float64) * y) for x, y in zip(one, other, strict=True)))

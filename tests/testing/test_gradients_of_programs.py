@@ -6,7 +6,7 @@ from drawing import share
 from hypothesis import given
 
 from minimeta.autodiff.primitive import registry
-from minimeta.errors import Inconclusive, Nondifferentiable, VacuousCheck
+from minimeta.errors import GradientMismatch, Inconclusive, Nondifferentiable, VacuousCheck
 from minimeta.testing import Specimen, check_gradients, programs
 
 DIFFERENTIABLE = [primitive for primitive in registry.values() if primitive.differentiable]
@@ -26,7 +26,11 @@ def test_random_programs_have_their_derivatives() -> None:
             verdicts["passes"] += 1
         except (Nondifferentiable, VacuousCheck, Inconclusive) as verdict:
             verdicts[verdict.fault] += 1
+        except GradientMismatch as mismatch:
+            if not any(f"library    {number}\n" in str(mismatch) for number in ("nan", "inf", "-inf")):
+                raise
+            verdicts["overflow"] += 1  # Towers of powers leave float32.
 
     look()
     assert verdicts["passes"] > 0.2 * verdicts.total(), verdicts
-    assert verdicts["precision"] < 0.02 * verdicts.total(), verdicts
+    assert verdicts["precision"] + verdicts["overflow"] < 0.02 * verdicts.total(), verdicts
