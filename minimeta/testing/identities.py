@@ -33,6 +33,7 @@ Pullback = Callable[[list[Any]], Sequence[Any]]
 _MANY_THREADS = 3
 
 
+@np.errstate(all="ignore")
 def of_pullback(pullback: Pullback, cotangents: Sequence[Floats], point: Sequence[Any]) -> tuple[str, ...]:
     """Check those identities that hold of any pullback, this library's or another's.
 
@@ -67,6 +68,7 @@ def of_pullback(pullback: Pullback, cotangents: Sequence[Floats], point: Sequenc
     return "aliasing", "determinism", "zero cotangent", "linearity"
 
 
+@np.errstate(all="ignore")
 def of_bits(subject: Subject, cotangents: Sequence[Floats]) -> tuple[str, ...]:
     """That however the derivative is run, it has the same bits."""
 
