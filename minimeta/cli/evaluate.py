@@ -78,6 +78,7 @@ def measure(
                 state.meta_parameters,
                 experiment.evaluation_tasks,
                 metric=experiment.metric,
+                beside={"loss": experiment.loss} if experiment.metric_name == "accuracy" else None,
                 steps=settings.steps,
                 every=settings.every,
                 count=settings.tasks,

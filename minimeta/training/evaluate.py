@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from minimeta.learners import MetaLearner
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
 from minimeta.training.randomness import evaluation_generator
+
+Metric: TypeAlias = Callable[[Any, Any], Any]
 
 #: Tasks that are judged together, in parallel; the values do not depend on it.
 _AT_ONCE = 16
@@ -43,10 +45,13 @@ class Evaluation:
         Shape ``(count, judgements)``, float64. A task that diverged holds NaN or infinities.
     every
         How many steps lie between two judgements, of which the first is before adaptation.
+    beside
+        Of other metrics of the same predictions, by name.
     """
 
     values: NDArray[np.float64]
     every: int = 1
+    beside: Mapping[str, Evaluation] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[int]:
@@ -83,7 +88,8 @@ def evaluate(
     meta_parameters: Any,
     tasks: TaskDistribution,
     *,
-    metric: Callable[[Any, Any], Any],
+    metric: Metric,
+    beside: Mapping[str, Metric] | None = None,
     steps: int,
     every: int = 1,
     count: int = 600,
@@ -105,6 +111,8 @@ def evaluate(
         Where the test tasks come from.
     metric
         ``metric(outputs, targets)`` is a scalar, judged on a whole query set.
+    beside
+        Other metrics of the same predictions, by name.
     steps
         Up to how many adaptation steps.
     every
@@ -140,7 +148,9 @@ def evaluate(
     if every < 1 or steps % every:
         raise ConfigurationError(f"evaluate: steps={steps} must be a multiple of every={every}, which is at least 1")
 
-    def judged(meta_parameters: Any, task: Task) -> list[Any]:
+    metrics = {"": metric, **(beside or {})}
+
+    def judged(meta_parameters: Any, task: Task) -> list[list[Any]]:
         def predict(adapted: Any) -> Any:
             if transductive:
                 return learner.predict(adapted, task.query.inputs)
@@ -150,19 +160,21 @@ def evaluate(
             return learner.predict(adapted, concatenate([task.support.inputs, expand_dims(query, 0)]))[-1]
 
         trajectory = learner.adapt(meta_parameters, task.support, steps)
-        return [metric(predict(adapted), task.query.targets) for adapted in trajectory[::every]]
+        outputs = [predict(adapted) for adapted in trajectory[::every]]
+        return [[judge(output, task.query.targets) for output in outputs] for judge in metrics.values()]
 
-    judge = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled)
-    values = np.empty((count, steps // every + 1))
-    for first in range(0, count, _AT_ONCE):
-        indices = range(first, min(first + _AT_ONCE, count))
+    judge_all = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled)
+    values = np.empty((len(metrics), count, steps // every + 1))
+    for begin in range(0, count, _AT_ONCE):
+        indices = range(begin, min(begin + _AT_ONCE, count))
         drawn = [tasks.sample(generator(seed, index), 1) for index in indices]
         drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
         batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            values[indices] = np.transpose(judge(meta_parameters, batch))[: len(indices)]
+            values[:, indices] = np.swapaxes(judge_all(meta_parameters, batch), 1, 2)[:, : len(indices)]
         if callback is not None:
             for index in indices:
                 callback(index + 1)
-    return Evaluation(values, every)
+    first, *others = (Evaluation(each, every) for each in values)
+    return replace(first, beside=dict(zip(beside or {}, others, strict=True)))

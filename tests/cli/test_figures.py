@@ -7,7 +7,7 @@ from matplotlib.image import imread
 
 from minimeta.cli import figures
 from minimeta.cli.figures import adaptation_figure
-from minimeta.nn import accuracy
+from minimeta.nn import accuracy, cross_entropy
 from minimeta.tasks import FewShot, Shuffled
 from minimeta.training.presets import Experiment
 
@@ -28,7 +28,7 @@ def test_images_of_any_kind_are_drawn(tmp_path: Path, shape: tuple[int, ...], fl
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     tasks = FewShot(images, ways=3, queries=2, rotations=False, flat=flat, full_scale=255)
     learner: Any = Undecided()
-    experiment = Experiment(learner, learner, tasks, tasks, accuracy, "accuracy")
+    experiment = Experiment(learner, learner, tasks, tasks, cross_entropy, accuracy, "accuracy")
 
     adaptation_figure(tmp_path / "figure.png", experiment, None, steps=1, seed=0)
 
@@ -42,7 +42,7 @@ def test_many_steps_are_drawn_in_few_panels(tmp_path: Path, monkeypatch: pytest.
     learner: Any = Undecided()
     sides = []
     for steps, tasks in ((2, plain), (5, plain), (60, Shuffled(plain))):
-        experiment = Experiment(learner, learner, plain, tasks, accuracy, "accuracy")
+        experiment = Experiment(learner, learner, plain, tasks, cross_entropy, accuracy, "accuracy")
         adaptation_figure(tmp_path / "figure.png", experiment, None, steps, 0)
         sides.append(imread(tmp_path / "figure.png").shape[:2])
     assert sides[0] < sides[1] == sides[2]

@@ -61,7 +61,7 @@ class Experiment(NamedTuple):
     ----------
     learner, optimiser
         What learns and how.
-    training_tasks, evaluation_tasks, metric, metric_name, validation_tasks, batch_statistics
+    training_tasks, evaluation_tasks, loss, metric, metric_name, validation_tasks, batch_statistics
         Those of the :class:`Problem`.
     """
 
@@ -69,6 +69,7 @@ class Experiment(NamedTuple):
     optimiser: Optimiser
     training_tasks: TaskDistribution
     evaluation_tasks: TaskDistribution
+    loss: Callable[[Any, Any], Any]
     metric: Callable[[Any, Any], Any]
     metric_name: str
     validation_tasks: TaskDistribution | None = None
@@ -198,6 +199,7 @@ class Preset(ABC):
             optimiser=self.optimiser(),
             training_tasks=self.presented(problem.training_tasks),
             evaluation_tasks=self.presented(problem.evaluation_tasks),
+            loss=problem.loss,
             metric=problem.metric,
             metric_name=problem.metric_name,
             validation_tasks=problem.validation_tasks and self.presented(problem.validation_tasks),
