@@ -96,3 +96,65 @@ class ConfigurationError(MinimetaError, ValueError):
 
 class MissingExtraError(MinimetaError, ImportError):
     """An optional dependency is absent; the message names the extra to install."""
+
+
+# Verdicts of the gradient checker
+
+
+class GradientCheckError(MinimetaError, AssertionError):
+    """Base class of what a gradient check says when it does not pass.
+
+    Attributes
+    ----------
+    fault
+        What is wrong, in one or two words: ``"value"``, ``"linearity"``, ``"kink"``, ...
+    order
+        Of the derivative in question; 0 for the function itself.
+    oracle
+        What the derivative was compared with.
+    culprit
+        The name of the primitive at fault where one is, and else the empty string.
+    line
+        The user's line that it belongs to, if there is one.
+    program
+        The smallest program that is wrong, as Python, where one was found.
+    reproduce
+        The statements that make the same check again, where they are known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fault: str = "",
+        order: int = 0,
+        oracle: str = "",
+        culprit: str = "",
+        line: str = "",
+        program: str = "",
+        reproduce: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.order = order
+        self.oracle = oracle
+        self.culprit = culprit
+        self.line = line
+        self.program = program
+        self.reproduce = reproduce
+
+
+class GradientMismatch(GradientCheckError):  # noqa: N818 (a verdict)
+    """A derivative is wrong: it differs from the oracle's, or it breaks an identity that derivatives obey."""
+
+
+class Nondifferentiable(GradientCheckError):  # noqa: N818 (a verdict)
+    """There is no derivative at this point: a kink, a jump, or a singular point."""
+
+
+class Inconclusive(GradientCheckError):  # noqa: N818 (a verdict)
+    """The error of the oracle, or of rounding, is too large to tell a right derivative from a wrong one."""
+
+
+class VacuousCheck(GradientCheckError):  # noqa: N818 (a verdict)
+    """Nothing was tested: no floats to differentiate, or an output that does not depend on them."""

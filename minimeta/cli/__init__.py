@@ -9,6 +9,7 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta results [RUN...] [flags]      keep results of cells, and write the page of all that are kept
        minimeta data omniglot [flags]         get a data set, by download or from files
        minimeta info [flags]                  say what is installed and which data is found
+       minimeta gradcheck [NAME...] [flags]   check the derivatives of operations
        minimeta --help | --version
 
 LEARNER   maml         model-agnostic meta-learning, second order

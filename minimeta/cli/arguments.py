@@ -153,6 +153,20 @@ class InfoOptions:
 
 
 @dataclass(frozen=True)
+class GradcheckOptions:
+    """Check the derivatives of operations, to second order, on drawn operands."""
+
+    primitives: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Their names (default: all of them)."""
+    examples: int = 8
+    """On how many operands each."""
+    seed: int = 0
+    """Decides the operands."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
 class Training:
     """A training that is fully decided.
 

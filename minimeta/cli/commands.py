@@ -10,6 +10,7 @@ from minimeta.cli.arguments import (
     CompareOptions,
     DataOptions,
     EvaluateOptions,
+    GradcheckOptions,
     InfoOptions,
     PlotOptions,
     PresetsOptions,
@@ -21,6 +22,7 @@ from minimeta.cli.arguments import (
 from minimeta.cli.compare import compare
 from minimeta.cli.data import data_omniglot
 from minimeta.cli.evaluate import evaluate
+from minimeta.cli.gradcheck import gradcheck
 from minimeta.cli.info import info
 from minimeta.cli.page import results
 from minimeta.cli.plot import plot
@@ -31,7 +33,7 @@ from minimeta.training import CELLS
 from minimeta.training.configuration import suggestion
 from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
 
-COMMANDS = ["train", "reproduce", "presets", "evaluate", "compare", "plot", "results", "data", "info"]
+COMMANDS = ["train", "reproduce", "presets", "evaluate", "compare", "plot", "results", "data", "info", "gradcheck"]
 
 
 def run(command: str, words: list[str]) -> int:
@@ -58,6 +60,8 @@ def run(command: str, words: list[str]) -> int:
             return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
         case "info", flags:
             return info(parse(InfoOptions, "minimeta info", flags))
+        case "gradcheck", flags:
+            return gradcheck(parse(GradcheckOptions, "minimeta gradcheck", flags))
     if {"-h", "--help"} & set(words):
         print(cli.__doc__)
         return cli.DONE

@@ -29,7 +29,7 @@ from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.autodiff.regions import PROJECT, REMATERIALIZE
 from minimeta.errors import DtypeError
 from minimeta.program.vmap import VMAP
-from minimeta.testing.operands import Drawing
+from minimeta.testing.operands import Domain, Drawing
 
 Operands = tuple[NDArray[Any], ...]
 
@@ -86,7 +86,7 @@ class Draft(Drawing):
             sides[self._draw(st.integers(0, len(sides) - 1))] *= self._stretch
         return tuple(sides)
 
-    def array(self, shape: Shape, domain: str = "real") -> NDArray[Any]:
+    def array(self, shape: Shape, domain: Domain = "real") -> NDArray[Any]:
         """Floats of a domain, repeated where there are many."""
         self._limit(shape)
         return super().array(shape, domain) if _size(shape) < 1000 else np.resize(super().array((997,), domain), shape)

@@ -1,4 +1,4 @@
-"""The transformations against closed forms, complex steps, finite differences and each other."""
+"""The transformations against closed forms, the oracles of ``minimeta.testing``, and each other."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from drawing import share, spread
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
@@ -22,10 +22,10 @@ from minimeta.autodiff.array import Array
 from minimeta.autodiff.primitive import context
 from minimeta.errors import DtypeError, ShapeError, TracingError
 from minimeta.program import interpret, trace
+from minimeta.testing import Nondifferentiable, check_gradients
 
 Function = Callable[..., Any]
 Floats = NDArray[Any]
-H = 1e-30
 
 POINT = np.array([0.3, -1.2, 0.7])
 MATRIX = np.array([[0.5, -0.2, 1.1], [0.9, 0.4, -0.6]])
@@ -36,24 +36,6 @@ def nth(function: Function, order: int) -> Function:
     for _ in range(order):
         function = mm.grad(function)
     return function
-
-
-def complex_step(function: Function, x: Floats, direction: Floats) -> Any:
-    """``J u`` by the program of the function, replayed through the references in complex numbers."""
-    program = trace(function, x)
-    return mm.tree.map(lambda y: np.imag(y) / H, interpret(program, x + 1j * H * direction))
-
-
-def central_difference(function: Function, x: Floats, step: float = 1e-6) -> Floats:
-    """The gradient of a scalar function, from its values alone."""
-    gradient = np.zeros(x.shape)
-    for position in np.ndindex(x.shape):
-        moved = x.copy()
-        moved[position] = x[position] + step
-        above = function(moved)
-        moved[position] = x[position] - step
-        gradient[position] = (above - function(moved)) / (2 * step)
-    return gradient
 
 
 def loss(x: Any) -> Any:
@@ -140,11 +122,8 @@ def test_the_same_array_as_outer_and_inner_variable() -> None:
 # grad and value_and_grad
 
 
-def test_gradient_equals_complex_step_and_finite_differences() -> None:
-    gradient = mm.grad(loss)(POINT)
-    steps = [complex_step(loss, POINT, unit) for unit in np.eye(3)]
-    assert_allclose(gradient, steps, rtol=1e-14)
-    assert_allclose(gradient, central_difference(loss, POINT), rtol=1e-8)
+def test_derivatives_of_a_function_in_which_everything_interacts() -> None:
+    assert check_gradients(loss, POINT, order=3).oracle == "complex step"
 
 
 def test_value_and_grad() -> None:
@@ -309,7 +288,7 @@ def test_jvp_is_the_derivative_along_a_direction() -> None:
     u = np.array([1.0, -0.5, 2.0])
     value, tangent = mm.jvp(loss, (POINT,), (u,))
     assert_allclose(value, loss(POINT), rtol=1e-15)
-    assert_allclose(tangent, complex_step(loss, POINT, u), rtol=1e-13)
+    assert_allclose(tangent, mm.grad(loss)(POINT) @ u, rtol=1e-13)
 
 
 def test_jvp_of_trees_and_of_independent_outputs() -> None:
@@ -353,9 +332,9 @@ def test_hessian_of_a_quadratic_is_its_matrix() -> None:
     assert_allclose(mm.hessian(lambda x: 0.5 * (x @ matrix @ x))(POINT), matrix, rtol=1e-14)
 
 
-def test_hessian_equals_complex_steps_of_the_gradient() -> None:
+def test_the_hessian_is_symmetric_and_the_derivative_of_the_gradient() -> None:
     hessian = mm.hessian(loss)(POINT)
-    assert_allclose(hessian, [complex_step(mm.grad(loss), POINT, unit) for unit in np.eye(3)], rtol=1e-12)
+    assert_allclose(hessian, [mm.jvp(mm.grad(loss), (POINT,), (unit,))[1] for unit in np.eye(3)], rtol=1e-12)
     assert_allclose(hessian, hessian.T, rtol=1e-13)
 
 
@@ -858,23 +837,17 @@ def test_threads_compute_what_one_thread_computes() -> None:
             assert ours.tobytes() == theirs.tobytes()
 
 
-# Random programs: their value through the references in complex numbers is the oracle for their gradient
+# Random programs
 
 
-@share(1)
+@share(0.5)
 @given(function=programs(), seed=st.integers(0, 100))
 def test_random_programs(function: Function, seed: int) -> None:
-    rng = np.random.default_rng([7, seed])
-    x, u, w = spread(rng, (2, 3), "unit"), rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
-    gradient = mm.grad(function)(x)
-    value = complex_step(function, x, u)
-    assert_allclose(np.sum(gradient * u), value, rtol=1e-10, atol=1e-10)
-    # <v, J u> = <J^T v, u>
-    assert_allclose(mm.jvp(function, (x,), (u,))[1], value, rtol=1e-10, atol=1e-10)
-    (product,) = mm.hvp(function, (x,), (u,))
-    assert_allclose(product, complex_step(mm.grad(function), x, u), rtol=1e-9, atol=1e-9)
-    # The Hessian is symmetric.
-    assert_allclose(np.sum(w * product), np.sum(u * mm.hvp(function, (x,), (w,))[0]), rtol=1e-9, atol=1e-9)
+    x = spread(np.random.default_rng([7, seed]), (2, 3), "unit")
+    try:
+        check_gradients(function, x, may_be_constant=True)
+    except Nondifferentiable:
+        reject()
 
 
 @share(0.3)

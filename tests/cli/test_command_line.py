@@ -30,6 +30,7 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
         "minimeta results",
         "minimeta data omniglot",
         "minimeta info",
+        "minimeta gradcheck",
     ):
         assert word in printed
     for word in ("fomaml", "strokes"):
@@ -51,6 +52,7 @@ def test_help_documents_commands_and_exit_codes(words: list[str], capsys: pytest
         ["results"],
         ["data", "omniglot"],
         ["info"],
+        ["gradcheck"],
     ],
 )
 def test_each_command_explains_its_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

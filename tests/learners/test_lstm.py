@@ -15,8 +15,8 @@ from minimeta import nn
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, MetaLearner, MetaLSTM, lstm
 from minimeta.learners.lstm import preprocess
-from minimeta.program import interpret, trace
 from minimeta.tasks import Examples, Task
+from minimeta.testing import check_meta_gradient
 
 MODEL = nn.mlp((1, 3, 2, 1), activation="tanh", dtype=np.float64)
 
@@ -145,38 +145,13 @@ def test_the_gradient_of_order_1_is_that_of_the_surrogate(seed: int, steps: int,
     assert_allclose(found.loss, np.real(model_loss(theta, task.query)), rtol=1e-12)
 
 
-@share(0.2)
-@given(
-    seed=st.integers(0, 10_000),
-    order=st.sampled_from([1, 2]),
-    recurrence=st.sampled_from(["pre_sigmoid", "post_sigmoid"]),
-)
-def test_the_gradient_against_the_complex_step(seed: int, order: int, recurrence: Any) -> None:
-    # The complex step does not see through what is held constant, so for order 1 it is the surrogate's too.
-    learner = learner_of(order, 3, recurrence=recurrence)
-    meta, task = drawn(learner, seed), wave(seed)
-    program = trace(lambda meta: learner.meta_gradient(meta, task).loss, meta)
-    rng = np.random.default_rng(seed)
-    direction = mm.tree.map(lambda p: rng.normal(size=p.shape), meta)
-    expected = np.imag(interpret(program, mm.tree.map(lambda p, u: p + 1e-30j * u, meta, direction))) / 1e-30
-    gradient = flat(learner.meta_gradient(meta, task).gradient)
-    assert_allclose(gradient @ flat(direction), expected, rtol=1e-9, atol=1e-11)
-
-
-def test_the_gradient_of_order_2_against_central_differences() -> None:
-    learner = learner_of(2, 3)
-    meta, task = drawn(learner, 5), wave(5)
-    rng = np.random.default_rng(5)
-    direction = mm.tree.map(lambda p: rng.normal(size=p.shape), meta)
-
-    def loss(step: float) -> float:
-        return float(learner.meta_gradient(mm.tree.map(lambda p, u: p + step * u, meta, direction), task).loss)
-
-    expected = (loss(1e-6) - loss(-1e-6)) / 2e-6
-    found = flat(learner.meta_gradient(meta, task).gradient) @ flat(direction)
-    assert_allclose(found, expected, rtol=1e-6)
-    first = flat(learner_of(1, 3).meta_gradient(meta, task).gradient) @ flat(direction)
-    assert abs(first - expected) > 1e-3 * abs(expected)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("recurrence", ["pre_sigmoid", "post_sigmoid"])
+def test_the_meta_gradient_is_that_of_the_meta_loss(order: int, recurrence: Any) -> None:
+    learner = learner_of(order, 2, recurrence=recurrence)
+    kind = {1: "first order", 2: "second order"}[order]
+    report = check_meta_gradient(learner, wave(5), meta_parameters=drawn(learner, 5), kind=kind)
+    assert (report.oracle, report.kind) == ("complex step", kind)
 
 
 # What it contains

@@ -1,4 +1,4 @@
-"""MAML against closed forms, complex steps and central differences."""
+"""MAML against closed forms, and its meta-gradients against the oracles of ``minimeta.testing``."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,8 +15,10 @@ import minimeta as mm
 from minimeta import nn, optim
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, MetaLearner
-from minimeta.program import interpret, trace
+from minimeta.program import trace
 from minimeta.tasks.task import Examples, Task
+from minimeta.testing import check_meta_gradient
+from minimeta.testing.replay import along
 
 
 def leaves(x: Any) -> list[Any]:
@@ -134,24 +136,21 @@ each_problem = pytest.mark.parametrize("kind", ["sinusoid", "characters", "image
 
 
 @each_problem
-@pytest.mark.parametrize("steps", [1, 3])
-def test_the_second_order_meta_gradient_is_the_gradient_of_the_meta_loss(kind: str, steps: int) -> None:
-    learner, parameters, task = problem(kind, 2, steps)
-    gradient = leaves(learner.meta_gradient(parameters, task).gradient)
+@pytest.mark.parametrize(("order", "steps"), [(2, 1), (2, 3), (1, 2)])
+def test_the_meta_gradient_is_that_of_the_meta_loss(kind: str, order: int, steps: int) -> None:
+    learner, parameters, task = problem(kind, order, steps)
+    expected = {1: "first order", 2: "second order"}[order]
+    highest = 1 if kind == "images" else 2
+    report = check_meta_gradient(learner, task, meta_parameters=parameters, kind=expected, order=highest)
+    assert (report.oracle, report.kind) == ("complex step", expected)
 
-    def loss(parameters: Any) -> Any:
-        return learner.meta_gradient(parameters, task).loss
 
-    program = trace(loss, parameters)
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        direction = mm.tree.map(lambda p: rng.normal(size=p.shape), parameters)
-        expected = np.imag(interpret(program, mm.tree.map(lambda p, u: p + 1e-30j * u, parameters, direction))) / 1e-30
-        actual = sum(float(np.sum(g * u)) for g, u in zip(gradient, leaves(direction), strict=True))
-        assert_allclose(actual, expected, rtol=1e-11)
-    step = 1e-6
-    above, below = (loss(mm.tree.map(lambda p, u, s=s: p + s * u, parameters, direction)) for s in (step, -step))
-    assert_allclose(actual, (above - below) / (2 * step), rtol=1e-5)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("settings", [{"learned_rates": True}, {"adapts": ("2",)}], ids=str)
+def test_variations_have_the_gradients_of_their_meta_losses(settings: dict[str, Any], order: int) -> None:
+    learner, _, task = problem("sinusoid", order, 2)
+    kind = {1: "first order", 2: "second order"}[order]
+    check_meta_gradient(dataclasses.replace(learner, **settings), task, kind=kind)
 
 
 def test_the_meta_gradient_of_the_papers_network_on_omniglot() -> None:
@@ -163,20 +162,17 @@ def test_the_meta_gradient_of_the_papers_network_on_omniglot() -> None:
     parameters = second.init(rng)
     gradients = [leaves(learner.meta_gradient(parameters, task).gradient) for learner in (first, second)]
 
-    def loss(parameters: Any) -> float:
+    def loss(parameters: Any) -> Any:
         adapted = second.adapt(parameters, task.support, 1)[-1]
-        return float(nn.cross_entropy(second.predict(adapted, task.query.inputs), task.query.targets))
+        return nn.cross_entropy(second.predict(adapted, task.query.inputs), task.query.targets)
 
-    # Where a relu of the support pass changes sides, the inner gradient jumps, and the loss with it: the step must be
-    # so small that none does. The loss is exact to about 1e-15, and so its slope to 1e-8.
-    step = 1e-7
-    for _ in range(3):
-        direction = mm.tree.map(lambda p: rng.normal(size=p.shape) * (np.std(p) or 1.0), parameters)
-        above, below = (loss(mm.tree.map(lambda p, u, s=s: p + s * u, parameters, direction)) for s in (step, -step))
-        slope = (above - below) / (2 * step)
-        one, two = (sum(float(np.sum(g * u)) for g, u in zip(gs, leaves(direction), strict=True)) for gs in gradients)
-        assert_allclose(two, slope, rtol=1e-6, atol=1e-7)
-        assert abs(one - slope) > 0.01
+    # All directions of so many parameters would take long; one sees every entry.
+    line = trace(loss, parameters).line
+    direction = mm.tree.map(lambda p: rng.normal(size=p.shape) * (np.std(p) or 1.0), parameters)
+    (slope,) = along(line, leaves(parameters), leaves(direction)).derivatives
+    one, two = (sum(float(np.sum(g * u)) for g, u in zip(gs, leaves(direction), strict=True)) for gs in gradients)
+    assert_allclose(two, slope, rtol=1e-9)
+    assert abs(one - slope) > 0.01
 
 
 @each_problem
@@ -415,13 +411,8 @@ def test_any_optimiser_takes_the_inner_steps(inner: optim.Optimiser, order: int)
             assert_allclose(a, b, rtol=1e-12, atol=1e-15)
         place, state = inner.update(mm.grad(support_loss)(place), state, place)
 
-    program = trace(lambda parameters: learner.meta_gradient(parameters, task).loss, parameters)
-    direction = mm.tree.map(lambda p: np.random.default_rng(0).normal(size=p.shape), parameters)
-    slope = np.imag(interpret(program, mm.tree.map(lambda p, u: p + 1e-30j * u, parameters, direction))) / 1e-30
-    gradient = learner.meta_gradient(parameters, task).gradient
-    # For order 1 the complex step, too, takes the inner gradients as constants.
-    found = sum(float(np.sum(g * u)) for g, u in zip(leaves(gradient), leaves(direction), strict=True))
-    assert_allclose(found, slope, rtol=1e-9)
+    kind = {1: "first order", 2: "second order"}[order]
+    check_meta_gradient(learner, task, meta_parameters=parameters, kind=kind)
 
 
 def test_the_meta_gradient_through_adam_is_finite_where_units_are_dead() -> None:
@@ -435,12 +426,7 @@ def test_the_meta_gradient_through_adam_is_finite_where_units_are_dead() -> None
     assert all(np.isfinite(leaf).all() for leaf in leaves(result))
     assert result.gradient[0]["weight"][0, 1] == 0
 
-    def loss(step: float) -> float:
-        moved = mm.tree.map(lambda p: p + step * np.cos(np.arange(p.size)).reshape(p.shape), parameters)
-        return float(learner.meta_gradient(moved, task).loss)
-
-    found = sum(float(np.sum(g * np.cos(np.arange(g.size)).reshape(g.shape))) for g in leaves(result.gradient))
-    assert_allclose(found, (loss(1e-6) - loss(-1e-6)) / 2e-6, rtol=1e-4)
+    check_meta_gradient(learner, task, meta_parameters=parameters, kind="second order", order=1)
 
 
 def test_a_learner_is_a_meta_learner() -> None:

@@ -292,35 +292,6 @@ def test_a_whole_meta_gradient_is_one_program(problem: Function, dtype: str, ord
     assert same_bits(program.run(Checked(program), parameters, task), eager)
 
 
-@pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("problem", [sinusoid, characters])
-def test_a_complex_replay_is_the_derivative_of_the_meta_gradient(problem: Function, order: int) -> None:
-    learner, task = problem("float64", order)
-    parameters = learner.init(np.random.default_rng(3))
-    rng = np.random.default_rng(4)
-    direction = mm.tree.map(lambda p: rng.normal(size=p.shape), parameters)
-    stepped = mm.tree.map(lambda p, u: p + 1e-30j * u, parameters, direction)
-
-    def gradient(parameters: Any) -> Any:
-        return learner.meta_gradient(parameters, task).gradient
-
-    expected = mm.tree.map(lambda g: np.imag(g) / 1e-30, interpret(trace(gradient, forms_of(parameters)), stepped))
-    _, found = mm.jvp(gradient, (parameters,), (direction,))
-    for one, other in zip(mm.tree.flatten(found)[0], mm.tree.flatten(expected)[0], strict=True):
-        assert_allclose(one, other, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(other))))
-
-    def value(parameters: Any) -> Any:
-        return learner.meta_gradient(parameters, task).loss
-
-    if order == 2:  # the meta-gradient is the gradient of the meta-loss
-        slope = float(np.imag(interpret(trace(value, forms_of(parameters)), stepped))) / 1e-30
-        found_slope = sum(
-            float(np.sum(g * u))
-            for g, u in zip(mm.tree.flatten(gradient(parameters))[0], mm.tree.flatten(direction)[0], strict=True)
-        )
-        assert_allclose(found_slope, slope, rtol=1e-11)
-
-
 def test_interpret_gives_numpy_in_the_traced_tree() -> None:
     program = trace(lambda x: {"a": [x, mm.argmax(x)], "b": None}, np.zeros(3))
     found: dict[str, list[NDArray[Any]]] = interpret(program, np.array([1.0, 3.0, 2.0]))

@@ -64,7 +64,7 @@ def test_every_primitive_is_drawn(name: str, data: st.DataObject) -> None:
 def test_programs_are_of_many_kinds_and_connected() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=200)
+    @settings(max_examples=400)
     @given(specimen=programs())
     def look(specimen: Specimen) -> None:
         line = specimen.program.line
@@ -82,7 +82,7 @@ def test_programs_are_of_many_kinds_and_connected() -> None:
     look()
     dtypes = ("float32", "float64", "bool", "int64")
     wanted = [f"{what} {dtype}" for what in ("operand", "constant", "result") for dtype in dtypes]
-    assert all(seen[what] for what in (*wanted, "output operand", "output twice", "region", "map"))
+    assert not [what for what in (*wanted, "output operand", "output twice", "region", "map") if not seen[what]]
     assert seen["uses of results"] > 0.5 * seen["uses"]
 
 
@@ -165,12 +165,12 @@ def test_without_hypothesis_the_extra_is_named() -> None:
     program = (
         "import sys\n"
         "sys.modules['hypothesis'] = None\n"
-        "import minimeta\n"
+        "import minimeta.testing\n"
         "try:\n"
-        "    import minimeta.testing\n"
+        "    minimeta.testing.programs()\n"
         "except minimeta.errors.MissingExtraError as error:\n"
         "    print(error)\n"
     )
     done = run(program)
     assert done.stderr == ""
-    assert done.stdout == ("minimeta.testing needs hypothesis, which is not installed: pip install 'minimeta[test]'\n")
+    assert done.stdout == "minimeta.testing needs hypothesis for this: pip install 'minimeta[test]'\n"

@@ -188,7 +188,8 @@ def minimum(x: ArrayLike, y: ArrayLike) -> Value:
 def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Value:
     """``min(max(x, low), high)``; None leaves a side open.
 
-    The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the bound that holds.
+    The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the bound that holds; to
+    the upper one if it is not above the lower.
 
     Raises
     ------
@@ -430,9 +431,10 @@ MINIMUM = _function(
 CLIP = _function(
     "clip",
     lambda x, low, high: _smaller(_larger(x, low), high),
-    lambda g, y, x, low, high: where((x >= low) & (x <= high), g, 0.0),
-    lambda g, y, x, low, high: where((x < low) & (low <= high), g, 0.0),
-    lambda g, y, x, low, high: where((x > high) | (low > high), g, 0.0),
+    # Of equal bounds the upper one is the result, whatever x is.
+    lambda g, y, x, low, high: where((x >= low) & (x <= high) & (low < high), g, 0.0),
+    lambda g, y, x, low, high: where((x < low) & (low < high), g, 0.0),
+    lambda g, y, x, low, high: where((x > high) | (low >= high), g, 0.0),
 )
 SIGN = register(
     "sign",

@@ -24,7 +24,7 @@ from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import Primitive, apply, registry
 from minimeta.program import Program, trace
 from minimeta.testing.draft import Draft, Operands, form_of, is_float
-from minimeta.testing.operands import arrays
+from minimeta.testing.strategies import arrays
 
 #: How many primitives, drawn from all of them, a program is made of.
 _KINDS = 4

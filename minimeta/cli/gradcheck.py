@@ -1,0 +1,45 @@
+"""``minimeta gradcheck``: the derivatives of every operation, checked on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from minimeta.autodiff.primitive import registry
+from minimeta.errors import ConfigurationError, GradientCheckError
+from minimeta.testing import check_primitive
+
+if TYPE_CHECKING:
+    from minimeta.cli.arguments import GradcheckOptions
+    from minimeta.testing import PrimitiveReport
+
+_COLUMNS = "{:16} {:14} {:>9} {:>9} {:>6}"
+
+
+def gradcheck(options: GradcheckOptions) -> int:
+    """Check primitives, and print a row for each."""
+    if options.examples < 1:
+        raise ConfigurationError(f"--examples must be at least 1, not {options.examples}")
+    if not options.json:
+        print(_COLUMNS.format("primitive", "oracle", "order 1", "order 2", "ulps"))
+    reports, faults = [], {}
+    for name in options.primitives or registry:
+        try:
+            reports.append(check_primitive(name, options.examples, options.seed))
+            row = _row(reports[-1])
+        except GradientCheckError as error:
+            faults[name] = str(error)
+            row = f"{name:16} {type(error).__name__}\n{error}"
+        if not options.json:
+            print(row, flush=True)
+    if options.json:
+        print(json.dumps({"primitives": [dataclasses.asdict(report) for report in reports], "faults": faults}))
+    else:
+        print(f"{len(reports)} right, {len(faults)} wrong: the worst relative errors, and ulps from the reference")
+    return 1 if faults else 0
+
+
+def _row(report: PrimitiveReport) -> str:
+    errors = [f"{error:.1e}" for error in report.errors] or ["-", "-"]
+    return _COLUMNS.format(report.name, report.oracle, *errors, f"{report.ulps:.2f}")

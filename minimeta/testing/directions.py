@@ -1,0 +1,90 @@
+"""Directions and cotangents: along which a Jacobian is looked at, so that nothing in it can hide.
+
+A Jacobian ``J`` is seen through numbers ``<v, J u>``. A wrong entry ``J_ij`` shows as ``v_i u_j``, so no factor may be
+near 0, no two entries may cancel by their signs, and no row or column may be drowned by another's scale. Therefore
+
+- along all coordinates, one by one, where there are few; else along dense directions, array by array;
+- components are of random sign and of magnitude 1/2 to 3/2, with all their digits, so that rounding them shows;
+- a component of ``u`` has the scale of the element that it moves, and one of ``v`` the inverse scale of the row of
+  ``J`` that it weighs: powers of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Shape
+
+Floats = NDArray[Any]
+
+FEW = 64
+"""Up to how many elements each is a direction."""
+
+DENSE = 2
+"""How many dense directions an array has otherwise."""
+
+_WIDEST = 60
+"""The largest power of two, or of 1/2, that a scale is brought to."""
+
+
+def directions(rng: np.random.Generator, point: Sequence[Floats]) -> list[list[Floats]]:
+    """Directions that show every element of a point.
+
+    Returns
+    -------
+    list
+        Of rows of arrays like the point.
+    """
+    scales = [power_of_two(x) for x in point]
+    found = []
+    few = sum(x.size for x in point) <= FEW
+    for place, scale in enumerate(scales):
+        zeros = [np.zeros(x.shape) for x in point]
+        if few:
+            for position in np.ndindex(scale.shape):
+                row = [x.copy() for x in zeros]
+                row[place][position] = scale[position]
+                found.append(row)
+        elif scale.size:
+            for _ in range(DENSE):
+                found.append([*zeros[:place], component(rng, scale.shape) * scale, *zeros[place + 1 :]])
+    return found
+
+
+def cotangents(
+    rng: np.random.Generator, rows: Sequence[Sequence[Floats]], like: Sequence[NDArray[Any]]
+) -> list[Floats]:
+    """One cotangent for each output, in its dtype, of the inverse scale of what the output was seen to change by.
+
+    Parameters
+    ----------
+    rng
+        For signs and magnitudes.
+    rows
+        For each direction, the derivatives of all outputs along it.
+    like
+        The outputs.
+    """
+    found = []
+    for place, y in enumerate(like):
+        largest = np.max([np.abs(row[place]) for row in rows], axis=0) if rows else np.ones(y.shape)
+        scale = power_of_two(np.asarray(largest), _WIDEST if y.dtype == np.float64 else _WIDEST // 3)
+        found.append((component(rng, y.shape) / scale).astype(y.dtype))
+    return found
+
+
+def component(rng: np.random.Generator, shape: Shape) -> Floats:
+    """Numbers of random sign, of magnitude 1/2 to 3/2."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
+
+
+def power_of_two(x: Floats, widest: int = 100) -> Floats:
+    """The power of two below each magnitude; 1 for what is 0 or not finite."""
+    x = np.abs(np.asarray(x, np.float64))
+    usual = np.isfinite(x) & (x > 0)
+    exponents = np.floor(np.log2(np.where(usual, x, 1.0)))
+    return np.asarray(np.exp2(np.clip(exponents, -widest, widest)))

@@ -1,0 +1,95 @@
+"""Report: what a gradient check that passed has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from minimeta.testing.comparison import Compared
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was found for one order.
+
+    Attributes
+    ----------
+    order, oracle
+        Which, and what it was compared with.
+    directions
+        How many.
+    error
+        The largest difference, relative to the largest sum of the magnitudes that were added up.
+    bounds
+        The largest difference, in bounds.
+    arbitrated, undecided
+        How many directions Taylor's remainder decided, and how many nothing did, being lost in rounding.
+    """
+
+    order: int
+    oracle: str
+    directions: int
+    error: float
+    bounds: float
+    arbitrated: int
+    undecided: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check that passed has seen.
+
+    Attributes
+    ----------
+    orders
+        One entry for each order.
+    identities
+        The names of those that hold.
+    constant
+        Arguments that the output does not depend on.
+    held
+        How many ``stop_gradient`` of the function were respected.
+    reason
+        Why the function could not be traced, if it could not.
+    kind
+        Of a meta-gradient: ``"second order"``, ``"first order"`` or ``"direction"``.
+    """
+
+    orders: tuple[Order, ...]
+    identities: tuple[str, ...]
+    constant: tuple[str, ...] = ()
+    held: int = 0
+    reason: str = ""
+    kind: str = ""
+
+    @property
+    def oracle(self) -> str:
+        """What the first order was compared with."""
+        return self.orders[0].oracle if self.orders else "none"
+
+    def __str__(self) -> str:
+        rows = [
+            f"order {row.order}: {row.oracle}, {row.directions} directions, relative error {row.error:.1e} "
+            f"({row.bounds:.2g} bounds)"
+            + (f", {row.arbitrated} by Taylor's remainder" if row.arbitrated else "")
+            + (f", {row.undecided} lost in rounding" if row.undecided else "")
+            for row in self.orders
+        ]
+        rows.append(f"identities: {', '.join(self.identities)}")
+        if self.constant:
+            rows.append(f"the output does not depend on {', '.join(self.constant)}")
+        if self.held:
+            rows.append(f"{self.held} stop_gradient held constant")
+        if self.reason:
+            rows.append(f"not traced: {self.reason}")
+        return "\n".join([self.kind, *rows] if self.kind else rows)
+
+
+def summary(order: int, oracle: str, rows: Sequence[Compared]) -> Order:
+    """What was found for one order, along all directions."""
+    weight = max((row.weight for row in rows), default=0.0)
+    error = max((row.difference for row in rows), default=0.0) / (weight or 1.0)
+    bounds = max((row.bounds for row in rows), default=0.0)
+    return Order(
+        order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows), sum(row.undecided for row in rows)
+    )

@@ -1,0 +1,150 @@
+"""What is checked: a function of rows of floats, and its derivatives of every order as functions again.
+
+Whatever the trees of its arguments and output, a function ``f`` is seen as ``F_0`` from a row of float arrays to a row
+of float arrays; all else is held fixed. With cotangents ``v_k`` of the outputs of ``F_k``, drawn anew at every level,
+
+    F_{k+1}(x_k, v_k) = J_k(x_k)^T v_k,        x_{k+1} = (x_k, v_k),
+
+is again such a function: the one that the library computes as the derivative of ``F_k``. Order ``k + 1`` of ``f`` is
+right if ``F_{k+1}`` is the derivative of ``F_k``. No derivative is ever approximated by differences of differences, and
+no direction of one level has to do with those of another.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Array
+from minimeta.autodiff.derivatives import vjp
+from minimeta.autodiff.graph import StraightLine
+from minimeta.program import trace
+from minimeta.testing.constrained import realised
+from minimeta.testing.differences import central_difference
+from minimeta.testing.replay import Along, Replay, along, held
+
+Floats = NDArray[Any]
+Row = Sequence[Any]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function of a row of floats, at a point.
+
+    Attributes
+    ----------
+    function
+        From float arrays to a list of float arrays.
+    point
+        One leaf for each of its arguments; Python floats stay such.
+    names
+        What the user calls them.
+    line
+        The function as a program; None where it cannot be traced.
+    reason
+        Why it cannot.
+    """
+
+    function: Function
+    point: Row
+    names: Sequence[str]
+    line: StraightLine | None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, function: Function, arguments: tuple[Any, ...]) -> Subject:
+        """A user's function at its arguments."""
+        leaves, structure = tree.flatten(arguments)
+        names = _names(function, arguments)
+        chosen = [i for i, x in enumerate(leaves) if is_float(x)]
+
+        def of_floats(*floats: Any) -> list[Any]:
+            replaced = dict(zip(chosen, floats, strict=True))
+            every = [replaced.get(i, x) for i, x in enumerate(leaves)]
+            return [y for y in tree.flatten(function(*realised(tree.unflatten(structure, every))))[0] if is_float(y)]
+
+        point = [leaves[i] for i in chosen]
+        line, reason = _traced(of_floats, point)
+        return cls(of_floats, point, [names[i] for i in chosen], line and held(line), reason)
+
+    def derivative(self, cotangents: Row) -> Subject:
+        """Its derivative with these cotangents, as a function of the point and of them."""
+        line, reason = self.line, self.reason
+        point = [*self.point, *cotangents]
+        if line is not None:
+            replay = line.run
+            line, reason = _traced(_transposed(lambda *floats: replay(floats), len(self.point)), point)
+        names = [*self.names, *(f"cotangent {i}" for i in range(len(cotangents)))]
+        return Subject(_transposed(self.function, len(self.point)), point, names, line, reason)
+
+    @property
+    def values(self) -> list[Floats]:
+        """The point in float64."""
+        return [np.asarray(x, np.float64) for x in self.point]
+
+    @property
+    def oracle(self) -> str:
+        """What its derivatives are compared with."""
+        return "central difference" if self.line is None else "complex step"
+
+    def along(self, direction: Sequence[Floats], order: int) -> Along:
+        """The oracle's derivatives of all outputs along a direction.
+
+        Raises
+        ------
+        Nondifferentiable
+            There are none.
+        """
+        if self.line is not None:
+            return along(self.line, self.values, direction, order=order)
+        return Along(*central_difference(lambda t: self.outputs(t, direction)))
+
+    def outputs(self, t: float, direction: Sequence[Floats]) -> list[Floats]:
+        """The function's values at a distance ``t`` along a direction, in float64."""
+        moved = [x + t * u for x, u in zip(self.values, direction, strict=True)]
+        with np.errstate(all="ignore"):
+            outputs = self.function(*moved) if self.line is None else self.line.run(moved, Replay())
+        return [np.asarray(y) for y in outputs]
+
+
+def _names(function: Function, arguments: tuple[Any, ...]) -> list[str]:
+    """What the user calls the leaves: ``w`` or ``parameters/0/weight``."""
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # Not every callable has one.
+        parameters = []
+    names = []
+    for path in tree.paths(arguments):
+        number, slash, rest = path.partition("/")
+        names.append((parameters[int(number)] if int(number) < len(parameters) else number) + slash + rest)
+    return names
+
+
+def _transposed(function: Function, count: int) -> Function:
+    """``(x, v) -> J(x)^T v``."""
+
+    def transposed(*operands: Any) -> list[Any]:
+        return list(vjp(function, *operands[:count])[1](list(operands[count:])))
+
+    return transposed
+
+
+def _traced(function: Function, point: Row) -> tuple[StraightLine | None, str]:
+    try:
+        return trace(function, *point).line, ""
+    except Exception as error:  # Whatever a user's function does with a value that is not known.
+        return None, str(error).partition("\n")[0]
+
+
+def is_float(x: Any) -> bool:
+    """Whether a leaf can be differentiated."""
+    if isinstance(x, (Array, np.ndarray)):
+        return x.dtype.kind == "f"
+    return isinstance(x, (float, np.floating))

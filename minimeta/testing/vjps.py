@@ -1,0 +1,94 @@
+"""check_vjp: a function and derivatives of it that were made elsewhere.
+
+Both are callables on numpy arrays, of another library perhaps: ``f(x, ...) -> y`` and ``vjp(v, x, ...) -> J^T v``. The
+function is traced if it is written in numpy functions that minimeta's Arrays answer to, and then the oracle is the
+complex step; otherwise it is the central difference of its values. Only the first order is there to be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minimeta.autodiff import tree
+from minimeta.errors import GradientMismatch
+from minimeta.testing.checker import require_dependence
+from minimeta.testing.comparison import Tolerance
+from minimeta.testing.identities import of_pullback
+from minimeta.testing.level import Setting, check_level
+from minimeta.testing.report import Report
+from minimeta.testing.reproduce import call
+from minimeta.testing.rounding import precision
+from minimeta.testing.subject import Subject, is_float
+
+
+def check_vjp(
+    function: Callable[..., Any],
+    vjp: Callable[..., Any],
+    *arguments: Any,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    seed: int = 0,
+    may_be_constant: bool = False,
+) -> Report:
+    """Check a vector-Jacobian product that was made elsewhere against the function that it belongs to.
+
+    Parameters
+    ----------
+    function
+        From numpy arrays to a tree of numpy arrays.
+    vjp
+        ``vjp(cotangent, *arguments)``: a tuple of cotangents, one for each argument (None for one that is no float), or
+        the only one itself. The cotangent is a tree like the function's output.
+    *arguments
+        Arrays.
+    rtol, atol, seed, may_be_constant
+        As of :func:`~minimeta.testing.check_gradients`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, Nondifferentiable, Inconclusive, VacuousCheck
+        As of :func:`~minimeta.testing.check_gradients`.
+
+    Examples
+    --------
+    >>> check_vjp(np.sin, lambda v, x: v * np.cos(x), np.array([0.5, 1.0])).oracle
+    'complex step'
+    """
+    called = getattr(function, "__name__", repr(function))
+    subject = Subject.of(function, arguments)
+    leaves, structure = tree.flatten(function(*arguments))
+
+    def pullback(given: list[Any]) -> list[Any]:
+        remaining = iter(given)
+        cotangent = tree.unflatten(structure, [next(remaining) if is_float(y) else y for y in leaves])
+        return _rows(vjp(cotangent, *arguments), arguments, called)
+
+    names = (called, getattr(vjp, "__name__", repr(vjp)))
+    eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
+    reproduce = call("check_vjp", names, arguments, {"seed": seed})
+    setting = Setting(called, reproduce, eps, Tolerance(rtol, atol), seed)
+    level = check_level(subject, 1, setting, pullback)
+    require_dependence(subject, level, setting, may_be_constant)
+    identities = of_pullback(pullback, level.given, subject.point)
+    return Report((level.row,), identities, level.constant, reason=subject.reason)
+
+
+def _rows(answer: Any, arguments: tuple[Any, ...], called: str) -> list[Any]:
+    """The cotangents of all leaves that are floats."""
+    answers = answer if isinstance(answer, tuple) else (answer,)
+    if len(answers) != len(arguments):
+        raise GradientMismatch(
+            f"the VJP of {called} gives {len(answers)} cotangents for {len(arguments)} arguments", fault="form", order=1
+        )
+    found: list[Any] = []
+    for x, cotangent in zip(arguments, answers, strict=True):
+        leaves, structure = tree.flatten(x)
+        if any(map(is_float, leaves)):
+            parts = tree.leaves_like(structure, cotangent)
+            found += [g for leaf, g in zip(leaves, parts, strict=True) if is_float(leaf)]
+    return found

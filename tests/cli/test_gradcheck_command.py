@@ -1,0 +1,39 @@
+"""``minimeta gradcheck``."""
+
+import dataclasses
+import json
+
+import pytest
+
+from minimeta.autodiff.operations import elementwise
+from minimeta.autodiff.primitive import registry
+from minimeta.cli import main
+
+
+def test_a_row_for_each_primitive(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradcheck", "tanh", "argmax", "--examples", "2"]) == 0
+    printed, errors = capsys.readouterr()
+    head, tanh, argmax, last = printed.splitlines()
+    assert head.split() == ["primitive", "oracle", "order", "1", "order", "2", "ulps"]
+    assert tanh.startswith("tanh             complex step") and argmax.split() == ["argmax", "none", "-", "-", "0.00"]
+    assert last.startswith("2 right, 0 wrong") and errors == ""
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradcheck", "sin", "--examples", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["faults"] == {} and found["primitives"][0]["name"] == "sin"
+
+
+def test_a_wrong_primitive_is_an_error(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = dataclasses.replace(elementwise.SIN, name="wrong_sin", rules=(lambda g, y, x: g * x,))
+    monkeypatch.setitem(registry, "wrong_sin", wrong)
+    assert main(["gradcheck", "wrong_sin"]) == 1
+    printed = capsys.readouterr().out
+    assert "wrong_sin        GradientMismatch" in printed and "culprit    wrong_sin" in printed
+
+
+def test_names_and_counts_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradcheck", "sine"]) == 2
+    assert "'sine' is no primitive" in capsys.readouterr().err
+    assert main(["gradcheck", "--examples", "0"]) == 2

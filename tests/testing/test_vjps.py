@@ -1,0 +1,49 @@
+"""Derivatives made elsewhere: pairs of numpy functions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minimeta.testing import GradientMismatch, Nondifferentiable, VacuousCheck, check_vjp
+
+X = np.array([[0.5, -1.0], [0.25, 2.0]])
+
+
+def test_what_can_be_traced_is_compared_with_the_complex_step() -> None:
+    report = check_vjp(lambda x, y: np.sin(x) @ y, lambda g, x, y: ((g @ y.T) * np.cos(x), np.sin(x).T @ g), X, X + 1)
+    assert report.oracle == "complex step"
+    assert report.orders[0].error < 1e-15
+
+
+def test_what_cannot_is_compared_with_central_differences() -> None:
+    def inverse(x: Any) -> Any:
+        return np.linalg.inv(x)
+
+    def rule(g: Any, x: Any) -> Any:
+        y = np.linalg.inv(x)
+        return -y.T @ g @ y.T
+
+    report = check_vjp(inverse, rule, X)
+    assert report.oracle == "central difference" and report.reason
+    with pytest.raises(GradientMismatch) as caught:
+        check_vjp(inverse, lambda g, x: rule(g, x) * (1 + 1e-6), X)
+    assert caught.value.oracle == "central difference"
+
+
+def test_trees_and_arguments_without_derivative() -> None:
+    def function(parameters: Any, index: Any) -> Any:
+        return {"y": parameters["w"] * 2.0, "i": index}
+
+    check_vjp(function, lambda g, parameters, index: ({"w": 2.0 * g["y"]}, None), {"w": X}, np.arange(3))
+
+
+def test_a_wrong_pair_is_blamed_for_its_number() -> None:
+    with pytest.raises(GradientMismatch, match="gives 1 cotangents for 2 arguments"):
+        check_vjp(np.multiply, lambda g, x, y: g * y, X, X)
+    with pytest.raises(VacuousCheck):
+        check_vjp(lambda x: x > 0, lambda g, x: 0 * x, X)
+    with pytest.raises(VacuousCheck):
+        check_vjp(lambda x: np.ones(2), lambda g, x: 0 * x, X)
+    with pytest.raises(Nondifferentiable):
+        check_vjp(np.abs, lambda g, x: g * np.sign(x), np.array([0.0, 1.0]))
