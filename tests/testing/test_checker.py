@@ -1,6 +1,5 @@
 """What a check says where it passes, and where it does not."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -239,7 +238,7 @@ def test_constrained_arguments_stay_in_their_set(kind: str) -> None:
         assert np.linalg.eigvalsh(value).min() >= 1
 
 
-def test_a_loss_of_the_papers_network_in_under_a_second() -> None:
+def test_a_loss_of_the_papers_network() -> None:
     model = nn.mlp((1, 40, 40, 1), dtype=np.float64)
     x = np.linspace(-5, 5, 10)[:, None]
 
@@ -247,6 +246,4 @@ def test_a_loss_of_the_papers_network_in_under_a_second() -> None:
         return nn.mean_squared_error(model.apply(parameters, x), np.sin(x))
 
     parameters = model.init(np.random.default_rng(0))
-    begin = time.process_time()
-    check_gradients(loss, parameters, order=2)
-    assert time.process_time() - begin < 1.0
+    assert check_gradients(loss, parameters, order=2).oracle == "complex step"
