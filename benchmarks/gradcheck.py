@@ -4,8 +4,9 @@
 
 The same cases (:mod:`gradient_cases`) go through ``minimeta.testing``, ``torch.autograd.gradcheck`` and
 ``gradgradcheck``, ``jax.test_util.check_grads`` and ``autograd.test_util.check_grads``, each with the defaults of its
-library (:mod:`checkers`); before it, how long minimeta takes for the loss of a network at order 2. minimeta runs in this interpreter; PYTHON is that of an environment with whichever of the
-others are to take part. What is missing is skipped with a line.
+library (:mod:`checkers`). minimeta runs in this interpreter; PYTHON is that of an environment with whichever of the
+others are to take part. What is missing is skipped with a line. Before the table stands how long minimeta takes to
+check the loss of a small network.
 """
 
 from __future__ import annotations
