@@ -23,6 +23,23 @@ from gradient_cases import FAULTS, SOUND, Case
 
 Check = Callable[[Case], str]
 
+NUMPY_NAMES = [
+    "sin",
+    "cos",
+    "exp",
+    "log",
+    "sqrt",
+    "abs",
+    "tanh",
+    "where",
+    "maximum",
+    "reshape",
+    "sum",
+    "transpose",
+    "max",
+]
+"""What jax and autograd call as numpy does, and cases use."""
+
 
 def minimeta_operations() -> SimpleNamespace:
     """What cases are written in."""
@@ -144,21 +161,6 @@ def jax() -> Check:
 
         return custom(lambda x: called(function, x), lambda g, y, x: (called(vjp, g, x),))
 
-    names = (
-        "sin",
-        "cos",
-        "exp",
-        "log",
-        "sqrt",
-        "abs",
-        "tanh",
-        "where",
-        "maximum",
-        "reshape",
-        "sum",
-        "transpose",
-        "max",
-    )
     library = SimpleNamespace(
         custom=custom,
         constant=jnp.asarray,
@@ -168,7 +170,7 @@ def jax() -> Check:
         known=float,
         backwards=slice(None, None, -1),
         norm=jnp.linalg.norm,
-        **{name: getattr(jnp, name) for name in names},
+        **{name: getattr(jnp, name) for name in NUMPY_NAMES},
     )
 
     def check(case: Case) -> str:
@@ -204,21 +206,6 @@ def autograd() -> Check:
     def elsewhere(function: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
         return custom(function, lambda g, y, x: (vjp(g, x),))
 
-    names = (
-        "sin",
-        "cos",
-        "exp",
-        "log",
-        "sqrt",
-        "abs",
-        "tanh",
-        "where",
-        "maximum",
-        "reshape",
-        "sum",
-        "transpose",
-        "max",
-    )
     library = SimpleNamespace(
         custom=custom,
         constant=np.asarray,
@@ -228,7 +215,7 @@ def autograd() -> Check:
         known=lambda x: float(getval(x)),
         backwards=slice(None, None, -1),
         norm=anp.linalg.norm,
-        **{name: getattr(anp, name) for name in names},
+        **{name: getattr(anp, name) for name in NUMPY_NAMES},
     )
 
     def check(case: Case) -> str:

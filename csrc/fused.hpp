@@ -12,7 +12,7 @@
 //
 // A sum over leading axes may end it: its terms go from the block into the lanes of their outputs, in the order that
 // fold.hpp gives to every sum. Threads share blocks; a sum's terms are shared by the 1024, as whole subtrees of that
-// order, which are joined afterwards.
+// order, which are joined afterwards. What is one block in all has nothing to share and nothing to join.
 #pragma once
 
 #include <memory>

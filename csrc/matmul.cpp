@@ -91,16 +91,23 @@ template <class T> Factors<T> factors(const View& x, const View& y, const View& 
           {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
 }
 
+// Whether the factors do better to trade places, which they then have.
+template <class T> bool trade(Factors<T>& f) {
+  const Factors<T> traded = f.traded();
+  const bool better = cost(traded) < cost(f);
+  if (better) f = traded;
+  return better;
+}
+
 template <class T> void matmul(const View& x, const View& y, const View& result) {
   const int d = x.ndim - 2;
   Factors<T> f = factors<T>(x, y, result);
-  const bool trade = cost(f.traded()) < cost(f);
-  if (trade) f = f.traded();
+  const bool traded = trade(f);
   if (d == 0) return shared_product(f);
 
   Loop<3> batch;
-  const View& left = trade ? y : x;
-  const View& right = trade ? x : y;
+  const View& left = traded ? y : x;
+  const View& right = traded ? x : y;
   plan<3>(batch, {&left, &right, &result}, 0, d);
   const Index products = count(d, x.shape);
   parallel_for(products, work({count(result), f.k}) / kAtOnce, [&](Index first, Index last) {
@@ -134,11 +141,10 @@ template <class T> class Prepared final : public PreparedMatmul {
 
 template <class T> std::unique_ptr<PreparedMatmul> prepare(const View& x, const View& y, const View& result) {
   Factors<T> f = factors<T>(x, y, result);
-  const bool trade = cost(f.traded()) < cost(f);
-  if (trade) f = f.traded();
+  const bool traded = trade(f);
   const bool small = work({f.m, f.n, f.k}) / kAtOnce < 2 * kWorthWaking && f.k * f.n * Index{sizeof(T)} <= kLarge;
   if (!small || !TiledProduct<T>::fits(f.m, f.k, f.n, f.c.column)) return nullptr;
-  return std::make_unique<Prepared<T>>(f, trade);
+  return std::make_unique<Prepared<T>>(f, traded);
 }
 
 }  // namespace

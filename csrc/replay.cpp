@@ -426,12 +426,13 @@ class PyCall {
 
   // NotImplemented for arguments of another form, and for arrays that are not contiguous.
   py::object run(const py::tuple& arguments) const {
-    std::vector<PyObject*> leaves;
+    std::vector<py::object> leaves;
     if (!arguments_.take_apart(arguments.ptr(), leaves)) return not_implemented();
     std::vector<Number> numbers(leaves.size());
     std::vector<char*> data(leaves.size());
     for (std::size_t i = 0; i < leaves.size(); ++i) {
-      data[i] = classes_[i] ? read_number(leaves[i], classes_[i], numbers[i]) : read_array(leaves[i], program_.operands()[i]);
+      PyObject* const leaf = leaves[i].ptr();
+      data[i] = classes_[i] ? read_number(leaf, classes_[i], numbers[i]) : read_array(leaf, program_.operands()[i]);
       if (!data[i]) return not_implemented();
     }
     const std::vector<py::object> outputs = program_.run(data);

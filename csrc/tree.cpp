@@ -50,9 +50,9 @@ bool Tree::is_native() const {
          std::all_of(children_.begin(), children_.end(), [](const Tree& child) { return child.is_native(); });
 }
 
-bool Tree::take_apart(PyObject* tree, std::vector<PyObject*>& leaves) const {
+bool Tree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
   if (kind_ == Kind::leaf) {  // what it may be is for the caller to judge
-    leaves.push_back(tree);
+    leaves.push_back(py::reinterpret_borrow<py::object>(tree));
     return true;
   }
   if (kind_ == Kind::empty) return tree == Py_None;
@@ -84,9 +84,7 @@ bool Tree::take_apart(PyObject* tree, std::vector<PyObject*>& leaves) const {
       for (Py_ssize_t i = 0; i < size; ++i) {
         const py::object child = py::reinterpret_steal<py::object>(PyObject_GetAttr(tree, PyTuple_GET_ITEM(keys_.ptr(), i)));
         if (!child) throw py::error_already_set();
-        // A field holds its value; what is made anew at every look would not outlive this function.
-        if (Py_REFCNT(child.ptr()) < 2 || !children_[static_cast<std::size_t>(i)].take_apart(child.ptr(), leaves))
-          return false;
+        if (!children_[static_cast<std::size_t>(i)].take_apart(child.ptr(), leaves)) return false;
       }
       return true;
     default: return false;

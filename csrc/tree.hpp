@@ -18,8 +18,9 @@ class Tree {
   // Whether it has no part that only Python knows to handle: static fields, classes of other kinds.
   bool is_native() const;
 
-  // Appends the leaves, borrowed from the tree, and returns true; false where the structure is another one.
-  bool take_apart(PyObject* tree, std::vector<PyObject*>& leaves) const;
+  // Appends the leaves and returns true; false where the structure is another one. The leaves are held: whoever else has
+  // a list or a dict of the tree may put something else into it meanwhile.
+  bool take_apart(PyObject* tree, std::vector<py::object>& leaves) const;
   // The leaves are taken one after another.
   py::object put_together(const py::object*& leaves) const;
 

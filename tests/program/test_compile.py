@@ -116,6 +116,40 @@ def test_a_call_may_be_like_the_one_before_or_not(calls: list[list[Any]], repeat
         assert_same_bits(compiled(*call), eager(*call))
 
 
+@dataclasses.dataclass
+class Made:
+    """A tree whose leaf is a new array at every look."""
+
+    value: Any
+
+    def __getattribute__(self, name: str) -> Any:
+        return np.full(1000, 2.0) if name == "value" else super().__getattribute__(name)
+
+
+def test_what_a_call_takes_lives_until_it_returns() -> None:
+    doubled = mm.compile(lambda made, other: made.value + other)
+    for _ in range(20):
+        assert_array_equal(doubled(Made(None), np.full(1000, 3.0)), np.full(1000, 5.0))
+
+    # 8 MB go back to the system with the last reference, and what is there next begins as zeros.
+    held = {"x": [np.ones(1 << 20)]}
+    total = mm.compile(lambda tree: mm.sum(mm.tanh(mm.sin(tree["x"][0]))))
+    expected = total(held)
+    stop = threading.Event()
+
+    def replace() -> None:
+        while not stop.is_set():
+            held["x"][0] = np.ones(1 << 20)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        assert all(total(held) == expected for _ in range(20))
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_what_is_not_like_the_call_before_is_explained_as_ever() -> None:
     function = mm.compile(lambda x, i: x[i])
     x = np.arange(3.0)
