@@ -61,39 +61,35 @@ def _reptile(ways: int, shots: int) -> Preset:
     )
 
 
+def _gradient_cells(ways: int, shots: int) -> Iterator[Cell]:
+    """MAML's cells of one column, each by the paper's schedule and by the fast one."""
+    key, name = (ways, shots), f"omniglot-{ways}w{shots}s"
+    trained: list[tuple[str, LearnerName, dict[str, Any], tuple[float, float], str]] = [
+        ("maml", "maml", {}, _MAML[key], f"{FINN}, table 1"),
+        ("fomaml", "fomaml", {}, _FOMAML[key], f"{NICHOL}, table 2"),
+    ]
+    if key in _DENSE:
+        trained.append(
+            ("maml-dense", "maml", {"network": "mlp"}, _DENSE[key], f"{FINN}, table 1, without convolutions")
+        )
+    for cell, learner, settings, accuracy, source in trained:
+        for suffix, schedule, note in (
+            ("", {}, ""),
+            ("-fast", FAST, "the outer rate is three times as large and falls to 0"),
+        ):
+            preset = _maml(learner, ways, shots, **settings, **schedule)
+            yield Cell(
+                f"{name}-{cell}{suffix}", learner, preset, (percent(preset.evaluation.steps, *accuracy),), source, note
+            )
+
+
 def omniglot() -> Iterator[Cell]:
     """All cells of Omniglot."""
     for ways, shots in _MAML:
-        key, name = (ways, shots), f"omniglot-{ways}w{shots}s"
-        preset = _maml("maml", ways, shots)
-        steps = preset.evaluation.steps
-        yield Cell(f"{name}-maml", "maml", preset, (percent(steps, *_MAML[key]),), f"{FINN}, table 1")
-        if key == (5, 1):
-            yield Cell(
-                f"{name}-maml-fast",
-                "maml",
-                _maml("maml", ways, shots, **FAST),
-                (percent(steps, *_MAML[key]),),
-                f"{FINN}, table 1",
-                "the outer rate is three times as large and falls to 0",
-            )
+        key = (ways, shots)
+        yield from _gradient_cells(ways, shots)
         yield Cell(
-            f"{name}-fomaml",
-            "fomaml",
-            _maml("fomaml", ways, shots),
-            (percent(steps, *_FOMAML[key]),),
-            f"{NICHOL}, table 2",
-        )
-        if key in _DENSE:
-            yield Cell(
-                f"{name}-maml-dense",
-                "maml",
-                _maml("maml", ways, shots, network="mlp"),
-                (percent(steps, *_DENSE[key]),),
-                f"{FINN}, table 1, without convolutions",
-            )
-        yield Cell(
-            f"{name}-reptile",
+            f"omniglot-{ways}w{shots}s-reptile",
             "reptile",
             _reptile(ways, shots),
             (percent(50, *_REPTILE[key], transductive=False), percent(50, *_REPTILE_TOGETHER[key])),
