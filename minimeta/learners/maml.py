@@ -110,6 +110,7 @@ class MAML:
         if self.step_weights is not None and len(self.step_weights) != self.inner_steps:
             raise ConfigurationError(
                 f"MAML: step_weights={tuple(self.step_weights)} must be one for each of {self.inner_steps} inner_steps"
+                ", or none for the loss after the last alone"
             )
 
     def init(self, rng: np.random.Generator) -> Any:

@@ -39,7 +39,8 @@ def test_sinusoid_is_finns() -> None:
 
     leaves, _ = tree.flatten(learner.init(np.random.default_rng(0)))
     assert sum(leaf.size for leaf in leaves) == 1761  # a 1-40-40-1 network
-    assert (learner.order, learner.inner_steps, learner.inner_learning_rate) == (2, 1, 0.01)
+    assert (learner.order, learner.inner_steps, learner.inner_learning_rate) == (2, 2, 0.01)
+    assert learner.step_weights == (0.5, 0.5)  # the paper's one step is the cell sinusoid-maml
     assert (training.shots, training.phase[1], testing.shots) == (10, np.pi, 5)
     assert experiment.metric(np.array([[1.0], [4.0]]), np.array([[1.0], [2.0]])) == 2.0
 

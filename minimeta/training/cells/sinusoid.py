@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minimeta.training.cells.cell import FINN, Cell, Published, replaced
 
 
 def sinusoid() -> list[Cell]:
     """All cells of the sinusoid."""
+    one_step: dict[str, Any] = {"inner_steps": 1, "step_weights": ()}
     table = (Published(1, 0.67), Published(5, 0.38), Published(10, 0.35))
+    third_party = (Published(1, 0.763, 0.139),)
+    zigolox = "a third party (Zigolox/Meta-Learning-OptML-Project), which trains with 5 shots and 4 tasks a step"
+    steps = "half the loss is that after one step, half that after two"
     pretrained = (Published(1, 2.41), Published(5, 2.23), Published(10, 2.19))
     return [
-        Cell("sinusoid-maml", "maml", replaced("maml", "sinusoid"), table, f"{FINN}, table 2"),
+        Cell("sinusoid-maml", "maml", replaced("maml", "sinusoid", **one_step), table, f"{FINN}, table 2"),
         Cell(
             "sinusoid-maml-steps",
             "maml",
-            replaced("maml", "sinusoid", inner_steps=5, step_weights=(0.5, 0.0, 0.0, 0.0, 0.5), final_step=0.0),
+            replaced("maml", "sinusoid"),
             table,
             f"{FINN}, table 2",
-            "trained for what is tested: half the loss is that after one step, half that after five; the outer rate "
-            "falls to 0",
+            steps,
         ),
         Cell(
             "sinusoid-maml-released",
             "maml",
-            replaced("maml", "sinusoid", initialiser="truncated_normal", inner_learning_rate=0.001),
+            replaced("maml", "sinusoid", **one_step, initialiser="truncated_normal", inner_learning_rate=0.001),
             table,
             f"{FINN}, table 2",
             "inner rate and initial weights of the released code's documented command",
@@ -31,10 +36,11 @@ def sinusoid() -> list[Cell]:
         Cell(
             "sinusoid-fomaml",
             "fomaml",
-            replaced("fomaml", "sinusoid"),
-            (Published(1, 0.763, 0.139),),
-            "a third party (Zigolox/Meta-Learning-OptML-Project), which trains with 5 shots and 4 tasks a step",
+            replaced("fomaml", "sinusoid", **one_step),
+            third_party,
+            zigolox,
         ),
+        Cell("sinusoid-fomaml-steps", "fomaml", replaced("fomaml", "sinusoid"), third_party, zigolox, steps),
         Cell(
             "sinusoid-reptile",
             "reptile",
