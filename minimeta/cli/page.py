@@ -27,8 +27,9 @@ HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "v
 INTRODUCTION = """# Results
 
 Written by `minimeta results` from the files in `{folder}/`, one a run; each run is the command in its row. *Steps* are
-those of adaptation, an interval is one of 95 % over 600 test tasks, and *time* is that of training on the machine named
-below. "As good or better" compares means, "within the intervals" their difference with the sum of both half-widths.
+those of adaptation, an interval is one of 95 % over 600 test tasks, and *time* is that of training, on the machine whose
+letter it has, with whatever else that machine was doing. "As good or better" compares means, "within the intervals"
+their difference with the sum of both half-widths.
 """
 
 
@@ -57,12 +58,12 @@ def page(folder: Path) -> str:
     order = list(CELLS)
     found.sort(key=lambda each: (order.index(each["cell"]), -each["iterations"], each["seed"]))
     parts = [INTRODUCTION.format(folder=folder.name)]
+    machines = {name: chr(ord("A") + n) for n, name in enumerate(dict.fromkeys(map(_machine, found)))}
     if found:
-        parts.append(markdown(HEAD, [row for each in found for row in _rows(each)]))
+        rows = [row for each in found for row in _rows(each, machines[_machine(each)])]
+        parts += [markdown(HEAD, rows), *(f"Machine {letter}: {name}.\n" for name, letter in machines.items())]
     parts += [f"**{cell}**: {said}\n" for cell, said in _said(found)]
     parts += [f"![{path.stem}]({folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))]
-    machines = dict.fromkeys(_machine(each["environment"]) for each in found)
-    parts += [f"Machine: {machine}.\n" for machine in machines]
     return "\n".join(parts)
 
 
@@ -75,12 +76,12 @@ def _kept(path: Path) -> dict[str, Any]:
     return found
 
 
-def _rows(found: Mapping[str, Any]) -> list[list[str]]:
+def _rows(found: Mapping[str, Any], machine: str) -> list[list[str]]:
     """A row for each published number; what they share stands in the first."""
     cell = CELLS[found["cell"]]
     shortened = f" --iterations {found['iterations']}" if found["iterations"] != cell.preset.iterations else ""
     command = f"`minimeta reproduce {cell.name}{shortened} --seed {found['seed']}`"
-    first = [command, f"{found['iterations']:,} in {found['seconds']:.0f} s"]
+    first = [command, f"{found['iterations']:,} in {found['seconds']:.0f} s, {machine}"]
     return [(first if number == 0 else ["", ""]) + row for number, row in enumerate(beside(cell, found))]
 
 
@@ -95,5 +96,6 @@ def _said(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
             yield f"{each['cell']}, seed {each['seed']}", said
 
 
-def _machine(environment: Mapping[str, Any]) -> str:
+def _machine(found: Mapping[str, Any]) -> str:
+    environment = found["environment"]
     return f"{environment['processor']}, {environment['processors']} processors, kernels {environment['kernels']}"

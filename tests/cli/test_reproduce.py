@@ -116,8 +116,8 @@ def test_results_are_kept_and_the_page_follows_from_them(
 
     text = (tmp_path / "results.md").read_text()
     assert text == page(folder)
-    assert "| `minimeta reproduce sinusoid-maml --iterations 3 --seed 5` | 3 in 0 s | 1 |  | 0.67 | " in text
-    assert f"{kept['mean'][10]:.4f} ± {kept['interval'][10]:.4f}" in text and "Machine: " in text
+    assert "| `minimeta reproduce sinusoid-maml --iterations 3 --seed 5` | 3 in 0 s, A | 1 |  | 0.67 | " in text
+    assert f"{kept['mean'][10]:.4f} ± {kept['interval'][10]:.4f}" in text and "Machine A: " in text
     assert main(["results", "--folder", str(folder), "--json"]) == 0
     assert (tmp_path / "results.md").read_text() == text
 
