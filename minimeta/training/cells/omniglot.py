@@ -17,7 +17,7 @@ _REPTILE = {(5, 1): (95.39, 0.09), (5, 5): (98.90, 0.10), (20, 1): (88.14, 0.15)
 _REPTILE_TOGETHER = {(5, 1): (97.68, 0.04), (5, 5): (99.48, 0.06), (20, 1): (89.43, 0.14), (20, 5): (97.12, 0.32)}
 
 FAST = {"learning_rate": 0.003, "final_step": 0.0, "iterations": 10_000}
-"""What reaches an accuracy sooner than the paper's schedule."""
+"""What reaches an accuracy sooner than the paper's schedule; and so that it is seen, it is validated twice as often."""
 
 
 def _maml(learner: LearnerName, ways: int, shots: int, **settings: Any) -> Preset:
@@ -26,8 +26,14 @@ def _maml(learner: LearnerName, ways: int, shots: int, **settings: Any) -> Prese
     return replaced(
         learner,
         "omniglot",
-        # With 20 ways, predicting each query alone would take longer than training.
-        {"shots": shots, "queries": shots, "steps": 3 if few else 5, "validate_every": 500, "side_by_side": few},
+        {
+            "shots": shots,
+            "queries": shots,
+            "steps": 3 if few else 5,
+            "validate_every": 250 if settings.keys() >= FAST.keys() else 500,
+            # With 20 ways, predicting each query alone would take longer than training.
+            "side_by_side": few,
+        },
         **{
             "ways": ways,
             "shots": shots,
