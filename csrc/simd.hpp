@@ -105,6 +105,23 @@ template <class V> inline V fma(V a, V b, V c) {
   }
 }
 
+// x 2^n with one rounding, n an integer as a floating-point number; only where there is an instruction for it. (GCC warns
+// of its own header where no lane is masked.)
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+template <class V> constexpr bool kScales = sizeof(V) >= 16;
+template <class V> inline V scale(V x, V n) {
+  if constexpr (std::is_same_v<V, Vec<float, 16>>) return _mm512_maskz_scalef_ps(-1, x, n);
+  if constexpr (std::is_same_v<V, Vec<double, 8>>) return _mm512_maskz_scalef_pd(-1, x, n);
+  if constexpr (std::is_same_v<V, Vec<float, 8>>) return _mm256_scalef_ps(x, n);
+  if constexpr (std::is_same_v<V, Vec<double, 4>>) return _mm256_scalef_pd(x, n);
+  if constexpr (std::is_same_v<V, Vec<float, 4>>) return _mm_scalef_ps(x, n);
+  if constexpr (std::is_same_v<V, Vec<double, 2>>) return _mm_scalef_pd(x, n);
+}
+#else
+template <class V> constexpr bool kScales = false;
+template <class V> V scale(V x, V n);
+#endif
+
 // The same bits as another type of vector.
 template <class To, class From> To bits(From x) {
   static_assert(sizeof(To) == sizeof(From));

@@ -82,26 +82,49 @@ template <class V> struct Exponential {
   }
 };
 
-// go(e^x / 2^n as an Extended, a, b), where a b = 2^n: two factors, as 2^n alone may not be a normal number.
+// What brings e^x / 2^n to e^x with one rounding. Without an instruction for it by two factors, as 2^n alone may not be a
+// normal number.
+template <class V> struct Scale {
+  V rounded;
+  V operator()(V x) const {
+    if constexpr (simd::kScales<V>) {
+      return simd::scale(x, rounded - kRounding<Element<V>>);
+    } else {
+      const Bits<V> exponent = integer(rounded, 2 * kBias<Element<V>>), half = exponent >> 1;
+      return x * power_of_two<V>(half) * power_of_two<V>(exponent - half);
+    }
+  }
+};
+
+// go(e^x / 2^n as an Extended, what scales by 2^n), for x that is neither so large nor so small that n has no place.
 template <class V, class Go> auto with_exp(V x, Go go) {
-  using C = Coefficients<Element<V>>;
-  x = x > C::exp_infinite ? all<V>(C::exp_infinite) : x;
-  x = x < C::exp_zero ? all<V>(C::exp_zero) : x;
   const Exponential<V> e(x);
   const V one = 1 + e.r.high, rest = ((1 - one) + e.r.high) + e.r.tail, sum = one + rest;
-  const Bits<V> exponent = integer(e.rounded, 2 * kBias<Element<V>>), half = exponent >> 1;
-  return go(Extended<V>{sum, (one - sum) + rest}, power_of_two<V>(half), power_of_two<V>(exponent - half));
+  return go(Extended<V>{sum, (one - sum) + rest}, Scale<V>{e.rounded});
+}
+
+template <class V> V not_too_large(V x) {
+  using C = Coefficients<Element<V>>;
+  return x > C::exp_infinite ? all<V>(C::exp_infinite) : x;
+}
+template <class V> V not_too_small(V x) {
+  using C = Coefficients<Element<V>>;
+  return x < C::exp_zero ? all<V>(C::exp_zero) : x;
+}
+
+template <class V> V exp_between(V x) {
+  return with_exp(x, [](Extended<V> e, Scale<V> scaled) { return scaled(e.high); });
 }
 
 struct Exp {
-  template <class V> V operator()(V x) const {
-    return with_exp(x, [](Extended<V> e, V a, V b) { return e.high * a * b; });
-  }
+  template <class V> V operator()(V x) const { return exp_between(not_too_small(not_too_large(x))); }
 };
 
 // e^-|x|, for the functions that go on from there.
 template <class V> Extended<V> exp_of_minus(V x) {
-  return with_exp(-absolute(x), [](Extended<V> e, V a, V b) { return Extended<V>{e.high * a * b, e.tail * a * b}; });
+  return with_exp(not_too_small(-absolute(x)), [](Extended<V> e, Scale<V> scaled) {
+    return Extended<V>{scaled(e.high), scaled(e.tail)};
+  });
 }
 
 struct Expm1 {
@@ -163,7 +186,7 @@ struct Tanh {
   template <class V> V operator()(V x) const {
     const V a = absolute(x), square = a * a;
     const V near = fma(a * square, polynomial(square, Coefficients<Element<V>>::tanh), a);
-    const V far = 1 - 2 / (Exp{}(2 * a) + 1);
+    const V far = 1 - 2 / (exp_between(not_too_large(2 * a)) + 1);
     return with_sign_of(x, a < 1 ? near : far);
   }
 };
@@ -171,7 +194,7 @@ struct Tanh {
 // A quotient, and what a first attempt at it leaves, divided in its turn.
 template <class V> V quotient(Extended<V> numerator, Extended<V> divisor) {
   const V inverse = 1 / divisor.high, first = numerator.high * inverse;
-  const V left = fma(-first, divisor.high, numerator.high) + (numerator.tail - first * divisor.tail);
+  const V left = fma(-first, divisor.high, numerator.high) + fma(-first, divisor.tail, numerator.tail);
   return fma(left, inverse, first);
 }
 

@@ -27,9 +27,9 @@ HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "v
 INTRODUCTION = """# Results
 
 Written by `minimeta results` from the files in `{folder}/`, one a run; each run is the command in its row. *Steps* are
-those of adaptation, an interval is one of 95 % over 600 test tasks, and *time* is that of training, on the machine whose
-letter it has, with whatever else that machine was doing. "As good or better" compares means, "within the intervals"
-their difference with the sum of both half-widths.
+those of adaptation, an interval is one of 95 % over 600 test tasks, and *time* is that of training, on the machine that
+has the letter, with whatever else it was doing. "As good or better" compares means, "within the intervals" their
+difference with the sum of both half-widths.
 """
 
 
