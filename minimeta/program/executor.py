@@ -163,6 +163,26 @@ class Executable:
             raise IndexingError(str(error)) from None
 
 
+def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
+    """The error of an index as an eager run has it.
+
+    A kernel knows a number and an axis. An eager run knows values beforehand, and says what the number is: a label, and
+    of how many classes, at which of the user's lines.
+
+    Parameters
+    ----------
+    error
+        The kernel's.
+    run
+        Does the same eagerly.
+    """
+    try:
+        run()
+    except IndexError as eager:
+        return eager if isinstance(eager, IndexingError) else error  # numpy knows no more than a kernel
+    return error
+
+
 class _Foreign(Exception):  # noqa: N818 (it is an answer)
     """A step that the extension has no kernel for."""
 
