@@ -2,7 +2,7 @@
 //
 //   Builder   operands, constants and steps, one by one          -> the numbers of values
 //   Program   a list of arrays                                   -> a list of fresh arrays
-//   Call      a tuple of arguments, of the form that it knows    -> an output, with no Python in between
+//   Call      arguments and keywords of a form that it knows     -> an output, with no Python in between
 //
 // A Program has the interpreter's lock while it reads its operands and allocates its outputs, and not while it runs.
 #include <pybind11/stl.h>
@@ -100,18 +100,24 @@ class PyProgram {
 class PyCall {
  public:
   // A leaf is an array of an operand's shape and dtype, or a Python number of the class that is given for it.
-  PyCall(py::object program, const py::object& arguments, const py::tuple& classes, const py::object& output)
-      : owner_(std::move(program)), program_(owner_.cast<const PyProgram&>()), arguments_(arguments), output_(output) {
+  PyCall(py::object program, const py::object& arguments, const py::object& keywords, const py::tuple& classes,
+         const py::object& output)
+      : owner_(std::move(program)),
+        program_(owner_.cast<const PyProgram&>()),
+        arguments_(arguments),
+        keywords_(keywords),
+        output_(output) {
     for (const py::handle type : classes) classes_.push_back(type.is_none() ? nullptr : type.ptr());
     if (classes_.size() != program_.operands().size()) throw std::invalid_argument("call: another number of leaves");
   }
 
-  bool is_native() const { return arguments_.is_native() && output_.is_native(); }
+  bool is_native() const { return arguments_.is_native() && keywords_.is_native() && output_.is_native(); }
 
   // NotImplemented for arguments of another form, and for arrays that are not contiguous.
-  py::object run(const py::tuple& arguments) const {
+  py::object run(const py::tuple& arguments, const py::dict& keywords) const {
     std::vector<py::object> leaves;
-    if (!arguments_.take_apart(arguments.ptr(), leaves)) return not_implemented();
+    if (!arguments_.take_apart(arguments.ptr(), leaves) || !keywords_.take_apart(keywords.ptr(), leaves))
+      return not_implemented();
     std::vector<Number> numbers(leaves.size());
     std::vector<char*> data(leaves.size());
     for (std::size_t i = 0; i < leaves.size(); ++i) {
@@ -160,7 +166,7 @@ class PyCall {
 
   py::object owner_;
   const PyProgram& program_;
-  Tree arguments_, output_;
+  Tree arguments_, keywords_, output_;
   std::vector<PyObject*> classes_;  // of Python's own
 };
 
@@ -262,11 +268,11 @@ void define_programs(py::module_& m) {
       .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
            "Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite.");
   py::class_<PyCall>(m, "Call", py::module_local(), "A program with the structures of its arguments and its output.")
-      .def(py::init<py::object, const py::object&, const py::tuple&, const py::object&>(), arg("program"),
-           arg("arguments"), arg("classes"), arg("output"))
+      .def(py::init<py::object, const py::object&, const py::object&, const py::tuple&, const py::object&>(),
+           arg("program"), arg("arguments"), arg("keywords"), arg("classes"), arg("output"))
       .def_property_readonly("is_native", &PyCall::is_native, "Whether it can be run: Python need not be asked what a tree is.")
-      .def("__call__", &PyCall::run, arg("arguments"),
-           "The output, or NotImplemented for a tuple of arguments of another form.");
+      .def("__call__", &PyCall::run, arg("arguments"), arg("keywords"),
+           "The output, or NotImplemented for a tuple of arguments and a dict of keywords of another form.");
   py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
       .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
       .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)

@@ -103,7 +103,7 @@ def compile(
         argument is a constant, copied when the function is traced: later changes of it are not seen.
     static
         Names or positions of arguments that are Python values and no arrays: sizes, flags, functions, a method's
-        ``self``. They must be hashable; each new value is a new signature, and is kept.
+        ``self``. They must be hashable, and stay as they are; each new value is a new signature, and is kept.
     enabled
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
@@ -226,9 +226,9 @@ class Compiled:
         """
         # Nearly always a call is like the one before it, and that is seen without taking it apart in Python.
         latest = self._latest
-        if latest is not None and not keywords:
+        if latest is not None:
             try:
-                output = latest(arguments)
+                output = latest(arguments, keywords)
             except IndexError:
                 output = NotImplemented  # Once more below, to be explained.
             if output is not NotImplemented:
@@ -248,7 +248,7 @@ class Compiled:
                 outputs = run_finite(executable, values, self._name, signature.leaf_names())
             else:
                 outputs = executable.run(values)
-                self._latest = None if signature.static or signature.keyworded else replayable.call
+                self._latest = replayable.call
         except IndexError as error:
             raise explained(error, lambda: _eagerly(self._function, signature, values)) from None
         return tree.unflatten(replayable.program.output, outputs)
@@ -401,7 +401,7 @@ class Compiled:
             executable.arena_bytes,
             operations(program.line).total(),
         )
-        call = executable.call(signature.structure, signature.forms, program.output)
+        call = executable.call(*signature.call_structures(), signature.forms, program.output)
         return _Replayable(program, executable, call, stats)
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
