@@ -1,342 +1,26 @@
-// Programs in Python: a Builder takes primitives by name, with their parameters, and a Program replays them.
+// Programs in Python: a Builder takes instructions, and a Program replays their kernels.
 //
-// Where a function of module.cpp reads its parameters, checks and runs at every call, here parameters are read once, and
-// check and run are kept.
+//   Builder   operands, constants and steps, one by one          -> the numbers of values
+//   Program   a list of arrays                                   -> a list of fresh arrays
+//   Call      arguments and keywords of a form that it knows     -> an output, with no Python in between
+//
+// A Program has the interpreter's lock while it reads its operands and allocates its outputs, and not while it runs.
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 
-#include "convolution.hpp"
-#include "elementwise.hpp"
+#include "bind.hpp"
 #include "fused.hpp"
-#include "indexing.hpp"
 #include "layout.hpp"
 #include "map.hpp"
-#include "matmul.hpp"
-#include "pooling.hpp"
 #include "program.hpp"
 #include "python.hpp"
-#include "reduce.hpp"
 #include "tree.hpp"
 
 namespace minimeta {
 namespace {
-
-// A kernel made of two functions, that hold its parameters.
-template <class Check, class Run> class Bound final : public Kernel {
- public:
-  Bound(Check check, Run run) : check_(std::move(check)), run_(std::move(run)) {}
-  bool check(View* x, Index n, std::vector<View>& results) override {
-    const bool is_view = check_(x, n, results.emplace_back());
-    for (Index i = 0; i < n; ++i) forms_.add(x[i]);
-    forms_.add(results[0]);
-    return is_view;
-  }
-  void run(char* const* data, Watch*) const override {
-    constexpr std::size_t most = 4;
-    View few[most];
-    const std::unique_ptr<View[]> many(forms_.size() > most ? new View[forms_.size()] : nullptr);
-    View* const views = many ? many.get() : few;
-    for (std::size_t i = 0; i < forms_.size(); ++i) forms_.place(i, data[i], views[i]);
-    run_(views, static_cast<Index>(forms_.size()) - 1, views[forms_.size() - 1]);
-  }
-
- private:
-  Check check_;
-  Run run_;
-  Forms forms_;
-};
-
-using Owned = std::unique_ptr<Kernel>;
-
-template <class Check, class Run> Owned bound(Check check, Run run) {
-  return std::make_unique<Bound<Check, Run>>(std::move(check), std::move(run));
-}
-
-// check(x, n, result), run(x, n, result)
-template <class Check, class Run> Owned kernel(Check check, Run run) {
-  const auto fresh = [check](View* x, Index n, View& result) {
-    check(x, n, result);
-    return false;
-  };
-  return bound(fresh, std::move(run));
-}
-
-// describe(x, result)
-template <class Describe> Owned view(Describe describe) {
-  const auto check = [describe](View* x, Index, View& result) {
-    describe(*x, result);
-    return true;
-  };
-  return bound(check, [](const View*, Index, const View&) {});
-}
-
-// The static parameters of a primitive, by name.
-class Parameters {
- public:
-  Parameters(const char* operation, py::dict values) : operation_(operation), values_(std::move(values)) {}
-
-  const char* operation() const { return operation_; }
-  Shape shape(const char* name) const {
-    Shape shape{};
-    read(shape, operation_, name, find(name));
-    return shape;
-  }
-  template <class T> T get(const char* name) const { return py::cast<T>(find(name)); }
-
- private:
-  py::object find(const char* name) const {
-    if (!values_.contains(name)) reject(operation_, name, "is missing");
-    return values_[name];
-  }
-
-  const char* operation_;
-  py::dict values_;
-};
-
-constexpr Index kAny = -1;  // one or more
-
-struct Row {
-  Index operands;
-  Owned (*bind)(const Parameters& p);
-};
-
-template <Reducer reducer> Owned reduction(const Parameters& p) {
-  const char* const operation = p.operation();
-  const Shape axes = p.shape("axes");
-  const bool keepdims = p.get<bool>("keepdims");
-  const double correction = reducer == Reducer::variance ? p.get<double>("correction") : 0;
-  return kernel(
-      [=](View* x, Index, View& y) { check_reduce(operation, reducer, *x, axes, keepdims, y); },
-      [=](const View* x, Index, const View& y) { run_reduce(reducer, *x, axes, correction, y); });
-}
-
-template <bool logarithm> Owned softmax(const Parameters& p) {
-  const char* const operation = p.operation();
-  const Shape axes = p.shape("axes");
-  return kernel([=](View* x, Index, View& y) { check_softmax(operation, *x, axes, y); },
-                [=](const View* x, Index, const View& y) { run_softmax(logarithm, *x, axes, y); });
-}
-
-Owned argmax(const Parameters& p) {
-  const Index axis = p.get<Index>("axis");
-  const bool keepdims = p.get<bool>("keepdims");
-  return kernel([=](View* x, Index, View& y) { check_argmax(*x, axis, keepdims, y); },
-                [=](const View* x, Index, const View& y) { run_argmax(*x, axis, y); });
-}
-
-class Matmul final : public Kernel {
- public:
-  Matmul(bool transpose_x, bool transpose_y) : transpose_x_(transpose_x), transpose_y_(transpose_y) {}
-  bool check(View* x, Index, std::vector<View>& results) override {
-    if (transpose_x_) swap_last_axes(x[0]);
-    if (transpose_y_) swap_last_axes(x[1]);
-    check_matmul(x[0], x[1], results.emplace_back());
-    prepared_ = prepare_matmul(x[0], x[1], results[0]);
-    for (const View* view : {&x[0], &x[1], &results[0]}) forms_.add(*view);
-    return false;
-  }
-  void run(char* const* data, Watch*) const override {
-    if (prepared_) return prepared_->run(data[0], data[1], data[2]);
-    View views[3];
-    for (std::size_t i = 0; i < 3; ++i) forms_.place(i, data[i], views[i]);
-    run_matmul(views[0], views[1], views[2]);
-  }
-
- private:
-  bool transpose_x_, transpose_y_;
-  Forms forms_;
-  std::unique_ptr<PreparedMatmul> prepared_;
-};
-
-Owned matmul(const Parameters& p) {
-  return std::make_unique<Matmul>(p.get<bool>("transpose_x"), p.get<bool>("transpose_y"));
-}
-
-Owned gather(const Parameters&) {
-  return kernel([](View* x, Index n, View& y) { check_gather(*x, x + 1, n - 1, y); },
-                [](const View* x, Index n, const View& y) { run_gather(*x, x + 1, n - 1, y); });
-}
-
-Owned scatter_add(const Parameters& p) {
-  const Shape shape = p.shape("shape");
-  return kernel([=](View* x, Index n, View& y) { check_scatter_add(*x, x + 1, n - 1, shape, y); },
-                [](const View* x, Index n, const View& y) { run_scatter_add(*x, x + 1, n - 1, y); });
-}
-
-Windows windows(const Parameters& p) { return {p.shape("strides"), p.shape("padding")}; }
-
-Owned conv2d(const Parameters& p) {
-  const Windows w = windows(p);
-  return kernel([=](View* x, Index, View& y) { check_conv2d(x[0], x[1], w, y); },
-                [=](const View* x, Index, const View& y) { run_conv2d(x[0], x[1], w, y); });
-}
-
-Owned conv2d_input(const Parameters& p) {
-  const Windows w = windows(p);
-  const Shape size = p.shape("size");
-  return kernel([=](View* x, Index, View& y) { check_conv2d_input(x[0], x[1], w, size, y); },
-                [=](const View* x, Index, const View& y) { run_conv2d_input(x[0], x[1], w, y); });
-}
-
-Owned conv2d_weight(const Parameters& p) {
-  const Windows w = windows(p);
-  const Shape size = p.shape("size");
-  return kernel([=](View* x, Index, View& y) { check_conv2d_weight(x[0], x[1], w, size, y); },
-                [=](const View* x, Index, const View& y) { run_conv2d_weight(x[0], x[1], w, y); });
-}
-
-Pooling pooling(const Parameters& p) { return {p.shape("window"), p.shape("strides"), p.shape("padding")}; }
-
-Owned max_cell(const Parameters& p) {
-  const Pooling w = pooling(p);
-  return kernel([=](View* x, Index, View& y) { check_max_cell(*x, w, y); },
-                [=](const View* x, Index, const View& y) { run_max_cell(*x, w, y); });
-}
-
-Owned pool_take(const Parameters& p) {
-  const Pooling w = pooling(p);
-  return kernel([=](View* x, Index, View& y) { check_pool_take(x[0], x[1], w, y); },
-                [=](const View* x, Index, const View& y) { run_pool_take(x[0], x[1], w, y); });
-}
-
-Owned pool_put(const Parameters& p) {
-  const Pooling w = pooling(p);
-  const Shape size = p.shape("size");
-  return kernel([=](View* x, Index, View& y) { check_pool_put(x[0], x[1], w, size, y); },
-                [=](const View* x, Index, const View& y) { run_pool_put(x[0], x[1], w, y); });
-}
-
-Owned sum_pool(const Parameters& p) {
-  const Pooling w = pooling(p);
-  return kernel([=](View* x, Index, View& y) { check_sum_pool(*x, w, y); },
-                [=](const View* x, Index, const View& y) { run_sum_pool(*x, w, y); });
-}
-
-Owned sum_pool_input(const Parameters& p) {
-  const Pooling w = pooling(p);
-  const Shape size = p.shape("size");
-  return kernel([=](View* x, Index, View& y) { check_sum_pool_input(*x, w, size, y); },
-                [=](const View* x, Index, const View& y) { run_sum_pool_input(*x, w, y); });
-}
-
-Owned copies(const Parameters&) {
-  return kernel([](View* x, Index, View& y) { describe(y, "copy", x->dtype, *x); },
-                [](const View* x, Index, const View& y) { copy(*x, y); });
-}
-
-Owned astype(const Parameters& p) {
-  const Dtype dtype = dtype_named("astype", p.get<std::string>("dtype"));
-  return kernel([=](View* x, Index, View& y) { describe(y, "astype", dtype, *x); },
-                [](const View* x, Index, const View& y) { convert(*x, y); });
-}
-
-Owned concatenate(const Parameters& p) {
-  const Index axis = p.get<Index>("axis");
-  return kernel([=](View* x, Index n, View& y) { check_concatenate(x, n, axis, y); },
-                [=](const View* x, Index n, const View& y) { run_concatenate(x, n, axis, y); });
-}
-
-Owned pad(const Parameters& p) {
-  const Shape shape = p.shape("shape"), starts = p.shape("starts"), steps = p.shape("steps");
-  return kernel([=](View* x, Index, View& y) { check_pad(*x, shape, starts, steps, y); },
-                [=](const View* x, Index, const View& y) { run_pad(*x, starts, steps, y); });
-}
-
-Owned broadcast_to(const Parameters& p) {
-  return view([shape = p.shape("shape")](const View& x, View& y) { broadcast_view(x, shape, y); });
-}
-
-Owned transpose(const Parameters& p) {
-  return view([axes = p.shape("axes")](const View& x, View& y) { transpose_view(x, axes, y); });
-}
-
-Owned slice(const Parameters& p) {
-  const Shape starts = p.shape("starts"), sizes = p.shape("sizes"), steps = p.shape("steps");
-  return view([=](const View& x, View& y) { slice_view(x, starts, sizes, steps, y); });
-}
-
-Owned reshape(const Parameters& p) {
-  const Shape shape = p.shape("shape");
-  return bound(
-      [=](View* x, Index, View& y) {
-        if (reshape_view(*x, shape, y)) return true;
-        describe(y, "reshape", x->dtype, shape.ndim, shape.size);
-        return false;
-      },
-      [](const View* x, Index, const View& y) {
-        View flat;  // the copy is made in the shape of x, of the same size
-        describe(flat, "reshape", x->dtype, *x);
-        flat.data = y.data;
-        copy(*x, flat);
-      });
-}
-
-const std::unordered_map<std::string, Row>& rows() {
-  static const std::unordered_map<std::string, Row> table{
-      {"sum", {1, reduction<Reducer::sum>}},
-      {"mean", {1, reduction<Reducer::mean>}},
-      {"max", {1, reduction<Reducer::max>}},
-      {"min", {1, reduction<Reducer::min>}},
-      {"norm", {1, reduction<Reducer::norm>}},
-      {"logsumexp", {1, reduction<Reducer::logsumexp>}},
-      {"variance", {1, reduction<Reducer::variance>}},
-      {"softmax", {1, softmax<false>}},
-      {"log_softmax", {1, softmax<true>}},
-      {"argmax", {1, argmax}},
-      {"matmul", {2, matmul}},
-      {"gather", {kAny, gather}},
-      {"scatter_add", {kAny, scatter_add}},
-      {"conv2d", {2, conv2d}},
-      {"conv2d_input", {2, conv2d_input}},
-      {"conv2d_weight", {2, conv2d_weight}},
-      {"max_cell", {1, max_cell}},
-      {"pool_take", {2, pool_take}},
-      {"pool_put", {2, pool_put}},
-      {"sum_pool", {1, sum_pool}},
-      {"sum_pool_input", {1, sum_pool_input}},
-      {"copy", {1, copies}},
-      {"astype", {1, astype}},
-      {"concatenate", {kAny, concatenate}},
-      {"pad", {1, pad}},
-      {"broadcast_to", {1, broadcast_to}},
-      {"transpose", {1, transpose}},
-      {"slice", {1, slice}},
-      {"reshape", {1, reshape}},
-  };
-  return table;
-}
-
-void require_operands(const std::string& name, Index wanted, std::size_t given) {
-  if (wanted == kAny ? given == 0 : given != static_cast<std::size_t>(wanted))
-    throw std::invalid_argument("program: " + name + " of " + std::to_string(given) + " operands");
-}
-
-const Function* find_elementwise(const std::string& name) {
-  const std::vector<Function>& functions = elementwise_functions();
-  const auto found = std::find_if(functions.begin(), functions.end(), [&](const Function& f) { return f.name == name; });
-  return found == functions.end() ? nullptr : &*found;
-}
-
-const Function& elementwise_function(const std::string& name) {
-  if (const Function* const f = find_elementwise(name)) return *f;
-  throw std::invalid_argument("program: there is no elementwise kernel named " + name);
-}
-
-Owned bind(const std::string& name, std::size_t operands, const py::dict& parameters) {
-  if (const Function* const f = find_elementwise(name)) {
-    require_operands(name, f->operands, operands);
-    return kernel([f](View* x, Index, View& y) { check_elementwise(*f, x, y); },
-                  [f](const View* x, Index, const View& y) { run_elementwise(*f, x, y); });
-  }
-  const auto row = rows().find(name);
-  if (row == rows().end()) throw std::invalid_argument("program: there is no kernel named " + name);
-  require_operands(name, row->second.operands, operands);
-  return row->second.bind(Parameters(row->first.c_str(), parameters));
-}
 
 // A program, and the arrays that its constants lie in.
 class PyProgram {
@@ -416,18 +100,24 @@ class PyProgram {
 class PyCall {
  public:
   // A leaf is an array of an operand's shape and dtype, or a Python number of the class that is given for it.
-  PyCall(py::object program, const py::object& arguments, const py::tuple& classes, const py::object& output)
-      : owner_(std::move(program)), program_(owner_.cast<const PyProgram&>()), arguments_(arguments), output_(output) {
+  PyCall(py::object program, const py::object& arguments, const py::object& keywords, const py::tuple& classes,
+         const py::object& output)
+      : owner_(std::move(program)),
+        program_(owner_.cast<const PyProgram&>()),
+        arguments_(arguments),
+        keywords_(keywords),
+        output_(output) {
     for (const py::handle type : classes) classes_.push_back(type.is_none() ? nullptr : type.ptr());
     if (classes_.size() != program_.operands().size()) throw std::invalid_argument("call: another number of leaves");
   }
 
-  bool is_native() const { return arguments_.is_native() && output_.is_native(); }
+  bool is_native() const { return arguments_.is_native() && keywords_.is_native() && output_.is_native(); }
 
   // NotImplemented for arguments of another form, and for arrays that are not contiguous.
-  py::object run(const py::tuple& arguments) const {
+  py::object run(const py::tuple& arguments, const py::dict& keywords) const {
     std::vector<py::object> leaves;
-    if (!arguments_.take_apart(arguments.ptr(), leaves)) return not_implemented();
+    if (!arguments_.take_apart(arguments.ptr(), leaves) || !keywords_.take_apart(keywords.ptr(), leaves))
+      return not_implemented();
     std::vector<Number> numbers(leaves.size());
     std::vector<char*> data(leaves.size());
     for (std::size_t i = 0; i < leaves.size(); ++i) {
@@ -476,7 +166,7 @@ class PyCall {
 
   py::object owner_;
   const PyProgram& program_;
-  Tree arguments_, output_;
+  Tree arguments_, keywords_, output_;
   std::vector<PyObject*> classes_;  // of Python's own
 };
 
@@ -502,7 +192,7 @@ class PyBuilder {
   }
 
   Index add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
-    return builder_.add_step(bind(name, operands.size(), parameters), numbers(operands))[0];
+    return builder_.add_step(bind_kernel(name, operands.size(), parameters), numbers(operands))[0];
   }
 
   // Operations are (name, numbers of values), sums (value, axes, whether it is a mean, whether they are kept).
@@ -578,11 +268,11 @@ void define_programs(py::module_& m) {
       .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
            "Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite.");
   py::class_<PyCall>(m, "Call", py::module_local(), "A program with the structures of its arguments and its output.")
-      .def(py::init<py::object, const py::object&, const py::tuple&, const py::object&>(), arg("program"),
-           arg("arguments"), arg("classes"), arg("output"))
+      .def(py::init<py::object, const py::object&, const py::object&, const py::tuple&, const py::object&>(),
+           arg("program"), arg("arguments"), arg("keywords"), arg("classes"), arg("output"))
       .def_property_readonly("is_native", &PyCall::is_native, "Whether it can be run: Python need not be asked what a tree is.")
-      .def("__call__", &PyCall::run, arg("arguments"),
-           "The output, or NotImplemented for a tuple of arguments of another form.");
+      .def("__call__", &PyCall::run, arg("arguments"), arg("keywords"),
+           "The output, or NotImplemented for a tuple of arguments and a dict of keywords of another form.");
   py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
       .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
       .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)

@@ -29,7 +29,7 @@ Tree::Tree(const py::handle& structure) {
   else if (kind.is_none())
     kind_ = Kind::empty;
   else if (!PyType_Check(kind.ptr()))
-    kind_ = Kind::leaf;
+    kind_ = kind.equal(py::str("static")) ? Kind::fixed : Kind::leaf;
   else if (is(PyTuple_Type))
     kind_ = Kind::tuple;
   else if (is(PyList_Type))
@@ -56,6 +56,7 @@ bool Tree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
     return true;
   }
   if (kind_ == Kind::empty) return tree == Py_None;
+  if (kind_ == Kind::fixed) return tree == PyTuple_GET_ITEM(keys_.ptr(), 0);
   if (reinterpret_cast<PyObject*>(Py_TYPE(tree)) != type_.ptr()) return false;
   const Py_ssize_t size = static_cast<Py_ssize_t>(children_.size());
   switch (kind_) {

@@ -2,7 +2,8 @@
 //
 // A compiled call on a few small arrays takes no longer than walking through its arguments does, where that is done in
 // Python. A Tree is a structure that is known already (minimeta.autodiff.tree.Structure, which says what a tree is): it
-// finds the leaves of another tree of the same structure, or says that it has a different one, and makes new trees.
+// finds the leaves of another tree of the same structure, or says that it has a different one, and makes new trees. A part
+// may be one Python object, whose structure is ("static", (object,)): it is found again by its identity.
 #pragma once
 
 #include <vector>
@@ -25,7 +26,7 @@ class Tree {
   py::object put_together(const py::object*& leaves) const;
 
  private:
-  enum class Kind { leaf, empty, tuple, list, dict, named_tuple, dataclass, foreign } kind_;
+  enum class Kind { leaf, empty, fixed, tuple, list, dict, named_tuple, dataclass, foreign } kind_;
   py::object type_, keys_;
   std::vector<Tree> children_;
 };

@@ -236,13 +236,15 @@ class Program:
 class Call:
     """A program with the structures of its arguments and its output."""
 
-    def __init__(self, program: Program, arguments: Any, classes: tuple[Any, ...], output: Any) -> None: ...
+    def __init__(
+        self, program: Program, arguments: Any, keywords: Any, classes: tuple[Any, ...], output: Any
+    ) -> None: ...
     @property
     def is_native(self) -> bool:
         """Whether it can be run: Python need not be asked what a tree is."""
 
-    def __call__(self, arguments: tuple[Any, ...]) -> Any:
-        """The output, or NotImplemented for a tuple of arguments of another form."""
+    def __call__(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """The output, or NotImplemented for a tuple of arguments and a dict of keywords of another form."""
 
 class Builder:
     """Values and steps of a program to be, numbered as they are added."""

@@ -227,7 +227,7 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         # and says what does not fit.
         value = primitive.shape(*values, **params)
         if Abstract not in map(type, values):
-            raise IndexingError(str(error)) if isinstance(error, IndexError) else error from None
+            raise IndexingError(str(error)) if type(error) is IndexError else error from None
         for form in value if type(value) is tuple else (value,):
             form.line, form.backward = context.origin or (user_line(), False)
     if trace is None and Array not in map(type, operands):

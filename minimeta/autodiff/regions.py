@@ -7,22 +7,26 @@ them runs it again. Two rules for such a node:
 
     rematerialize   the ordinary derivative of the body, run again in the backward pass: memory for time
     custom_vjp      the user's rule for x; the ordinary derivative for c
+
+and whoever makes a :func:`region` of another kind has one of its own.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, moments
-from minimeta.autodiff.derivatives import Function
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
-from minimeta.autodiff.primitive import Primitive, apply, constant, context, lasting, outermost
+from minimeta.autodiff.primitive import Primitive, Rule, apply, constant, context, lasting, outermost
 from minimeta.errors import ShapeError, TracingError
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.derivatives import Function
 
 
 class custom_vjp:  # noqa: N801 (used as a decorator)
@@ -188,9 +192,14 @@ def no_sample(draw: Any) -> Any:
     raise TracingError("a region has no operands of its own: its meaning is another computation")
 
 
-# Not in the registry: what they compute is made of registered primitives, and so is what there is to test.
-REMATERIALIZE = Primitive(
-    "rematerialize", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel)
-)
-_CUSTOM_VJP = Primitive("custom_vjp", _forms, _running(by_reference), _custom_rule, no_sample, _running(by_kernel))
+def region(name: str, rule: Rule) -> Primitive:
+    """A primitive that computes the straight line which is its parameter ``line``, and has a derivative of its own.
+
+    It is not in the registry: what it computes is made of registered primitives, and so is what there is to test.
+    """
+    return Primitive(name, _forms, _running(by_reference), rule, no_sample, _running(by_kernel))
+
+
+REMATERIALIZE = region("rematerialize", rematerialize_rule)
+_CUSTOM_VJP = region("custom_vjp", _custom_rule)
 PROJECT = Primitive("project", _pick, _pick, (_project_rule,), no_sample, _pick)

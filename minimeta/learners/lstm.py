@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from minimeta.autodiff import custom_vjp, tree, value_and_grad
+from minimeta.autodiff import tree, value_and_grad
 from minimeta.autodiff.operations import (
     absolute,
     broadcast_to,
@@ -261,7 +261,7 @@ class MetaLSTM:
         if state is not None:
             before = before + of_gates * state.gates
         after = sigmoid(before)
-        forget, write = _cut(after, 2)
+        forget, write = split(after, 2)
         # theta_t = f_t theta_{t-1} - i_t g_t
         theta = forget * theta - write * gradient
         return theta, _State(h, c, before if self.recurrence == "pre_sigmoid" else after)
@@ -276,7 +276,7 @@ class MetaLSTM:
             weight = weight[:, : len(rows)]
         else:
             rows.append(state.h)
-        i, f, o, candidate = _cut(weight @ concatenate(rows), 4)
+        i, f, o, candidate = split(weight @ concatenate(rows), 4)
         # c_t = f c_{t-1} + i candidate,    h_t = o tanh(c_t)
         c = sigmoid(i) * tanh(candidate)
         if state is not None:
@@ -307,16 +307,5 @@ def _parameters(row: Any, like: Any) -> Any:
     """The inverse of :func:`_row`."""
     leaves, structure = tree.flatten(like)
     ends = np.cumsum([leaf.size for leaf in leaves])
-    parts = _cut(row, [int(end) for end in ends[:-1]], 1)
+    parts = split(row, [int(end) for end in ends[:-1]], 1)
     return tree.unflatten(structure, [reshape(x, leaf.shape) for x, leaf in zip(parts, leaves, strict=True)])
-
-
-def _cut(x: Any, sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
-    """:func:`split`, with one concatenation as its derivative.
-
-    That of its slices would be a sum of as many arrays, each mostly zeros.
-    """
-    pieces: tuple[Any, ...] = custom_vjp(
-        lambda x: tuple(split(x, sections, axis)), lambda cotangents, pieces, x: (concatenate(cotangents, axis),)
-    )(x)
-    return pieces

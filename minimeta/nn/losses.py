@@ -21,6 +21,7 @@ from minimeta.autodiff.operations import (
     astype,
     equal,
     expand_dims,
+    less,
     log_softmax,
     mean,
     negative,
@@ -29,6 +30,7 @@ from minimeta.autodiff.operations import (
     subtract,
     sum,
     take_along_axis,
+    where,
 )
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError
@@ -82,6 +84,9 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "
         An unknown reduction.
     """
     classes = _check_labels("cross_entropy", logits, labels)
+    if isinstance(labels, Array) and isinstance(labels.value, Abstract):
+        # There is no value to check yet. As an index a negative label would count from the end; this one is refused.
+        labels = where(less(labels, 0), classes, labels)
     chosen = take_along_axis(log_softmax(logits, -1), expand_dims(labels, -1), -1)
     losses = negative(squeeze(chosen, -1))
     if reduction == "none":
@@ -98,7 +103,7 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "
 def accuracy(logits: ArrayLike, labels: ArrayLike) -> Value:
     """The fraction of examples whose largest logit is the label's, in [0, 1]; the first of several that tie counts.
 
-    Parameters and errors are those of :func:`cross_entropy`.
+    Parameters and errors are those of :func:`cross_entropy`; but in a compiled function a label out of range is a miss.
     """
     _check_labels("accuracy", logits, labels)
     hits = equal(argmax(logits, -1), labels)
@@ -115,6 +120,9 @@ def _check_labels(name: str, logits: ArrayLike, labels: ArrayLike) -> int:
         )
     if not shape or value.shape != shape[:-1]:
         raise ShapeError(f"{name} of logits of shape {shape} with labels of shape {value.shape}: expected {shape[:-1]}")
-    if not isinstance(value, Abstract) and value.size and not (value.min() >= 0 and value.max() < shape[-1]):
-        raise IndexingError(f"{name}: labels from {value.min()} to {value.max()} for {shape[-1]} classes")
-    return int(shape[-1])
+    classes = int(shape[-1])
+    if not isinstance(value, Abstract):
+        wrong = value[(value < 0) | (value >= classes)]
+        if wrong.size:
+            raise IndexingError(f"{name}: label {wrong[0]} is out of range for {classes} classes, 0 to {classes - 1}")
+    return classes

@@ -37,9 +37,9 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
-from minimeta.errors import IndexingError, TracingError, user_line
+from minimeta.errors import TracingError, user_line
 from minimeta.program.arithmetic import operations
-from minimeta.program.executor import Call, Executable
+from minimeta.program.executor import Call, Executable, explained
 from minimeta.program.finite import run_finite
 from minimeta.program.passes import PASSES, known, optimise
 from minimeta.program.profile import Profile, summarised
@@ -103,7 +103,7 @@ def compile(
         argument is a constant, copied when the function is traced: later changes of it are not seen.
     static
         Names or positions of arguments that are Python values and no arrays: sizes, flags, functions, a method's
-        ``self``. They must be hashable; each new value is a new signature, and is kept.
+        ``self``. They must be hashable, and stay as they are; each new value is a new signature, and is kept.
     enabled
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
@@ -221,14 +221,16 @@ class Compiled:
             A leaf that is no array of numbers.
         NonFiniteError
             With ``check_finite=True``: a leaf or a result is NaN or infinite.
+        IndexingError
+            An index is out of range. The function is then run eagerly, once, to say which.
         """
         # Nearly always a call is like the one before it, and that is seen without taking it apart in Python.
         latest = self._latest
-        if latest is not None and not keywords:
+        if latest is not None:
             try:
-                output = latest(arguments)
-            except IndexError as error:
-                raise IndexingError(str(error)) from None
+                output = latest(arguments, keywords)
+            except IndexError:
+                output = NotImplemented  # Once more below, to be explained.
             if output is not NotImplemented:
                 return output
         taken = Arguments.of(arguments, keywords, self._static)
@@ -241,11 +243,14 @@ class Compiled:
         if replayable is None:
             return self._function(*arguments, **keywords)
         executable = replayable.executable
-        if self._check_finite:
-            outputs = run_finite(executable, values, self._name, signature.leaf_names())
-        else:
-            outputs = executable.run(values)
-            self._latest = None if signature.static or signature.keyworded else replayable.call
+        try:
+            if self._check_finite:
+                outputs = run_finite(executable, values, self._name, signature.leaf_names())
+            else:
+                outputs = executable.run(values)
+                self._latest = replayable.call
+        except IndexError as error:
+            raise explained(error, lambda: _eagerly(self._function, signature, values)) from None
         return tree.unflatten(replayable.program.output, outputs)
 
     def transformed_by(self, function: Any, transform: Callable[..., Function], *options: Any, **named: Any) -> Any:
@@ -396,7 +401,7 @@ class Compiled:
             executable.arena_bytes,
             operations(program.line).total(),
         )
-        call = executable.call(signature.structure, signature.forms, program.output)
+        call = executable.call(*signature.call_structures(), signature.forms, program.output)
         return _Replayable(program, executable, call, stats)
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:

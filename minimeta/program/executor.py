@@ -25,7 +25,7 @@ from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
 
 Values = list[NDArray[Any]]
-Call = Callable[[tuple[Any, ...]], Any]
+Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Instruction(NamedTuple):
@@ -118,13 +118,16 @@ class Executable:
         except IndexError as error:
             raise IndexingError(str(error)) from None
 
-    def call(self, arguments: tree.Structure, forms: Sequence[Any], output: tree.Structure) -> Call | None:
+    def call(
+        self, arguments: tree.Structure, keywords: tree.Structure, forms: Sequence[Any], output: tree.Structure
+    ) -> Call | None:
         """A compiled call without Python: the arguments are taken apart, the kernels run, the output is put together.
 
         Parameters
         ----------
-        arguments
-            The structure of the tuple of arguments; its leaves are the operands.
+        arguments, keywords
+            The structures of the tuple of arguments and of the dict of keywords; their leaves are the operands. A part
+            may be ``Structure("static", (value,))``.
         forms
             For each leaf the class of a Python scalar, or anything else for an array.
         output
@@ -133,14 +136,14 @@ class Executable:
         Returns
         -------
         callable or None
-            Of a tuple of arguments: their output, or ``NotImplemented`` if they are not what was given here, or have to
-            be converted first. None where there are no native kernels, or a tree is not of Python's own containers,
-            named tuples and dataclasses.
+            Of arguments and keywords: their output, or ``NotImplemented`` if they are not what was given here (a static
+            value is another object), or have to be converted first. None where there are no native kernels, or a tree
+            is not of Python's own containers, named tuples and dataclasses.
         """
         if self._replay is None:
             return None
         classes = tuple(form if type(form) is type else None for form in forms)
-        call = self._extension.Call(self._replay, arguments, classes, output)
+        call = self._extension.Call(self._replay, arguments, keywords, classes, output)
         return call if call.is_native else None
 
     def watch(self, leaves: Sequence[NDArray[Any]], check_finite: bool) -> tuple[Values, list[Any], list[int]]:
@@ -161,6 +164,26 @@ class Executable:
             return found
         except IndexError as error:
             raise IndexingError(str(error)) from None
+
+
+def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
+    """The error of an index as an eager run has it.
+
+    A kernel knows a number and an axis. An eager run knows values beforehand, and says what the number is: a label, and
+    of how many classes, at which of the user's lines.
+
+    Parameters
+    ----------
+    error
+        The kernel's.
+    run
+        Does the same eagerly.
+    """
+    try:
+        run()
+    except IndexError as eager:
+        return eager if isinstance(eager, IndexingError) else error  # numpy knows no more than a kernel
+    return error
 
 
 class _Foreign(Exception):  # noqa: N818 (it is an answer)

@@ -29,8 +29,7 @@ from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.operations.shaping import BROADCAST_TO
-from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample, rematerialize_rule
+from minimeta.autodiff.regions import PROJECT, region, rematerialize_rule
 
 _MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
 
@@ -47,17 +46,8 @@ _SLOW = frozenset(
 )
 
 
-def _running(evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *values, line: tuple(line.run(values, evaluate))
-
-
-def _forms(*values: Any, line: StraightLine) -> tuple[Abstract, ...]:
-    known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-    return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
-
-
 #: A group: elementwise steps, then sums over leading axes; its results are some of the former and all of the latter.
-FUSED = Primitive("fused", _forms, _running(by_reference), rematerialize_rule, no_sample, _running(by_kernel))
+FUSED = region("fused", rematerialize_rule)
 
 
 def fuse(line: StraightLine) -> StraightLine:

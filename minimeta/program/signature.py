@@ -123,6 +123,15 @@ class Signature(NamedTuple):
         arguments: tuple[Any, ...] = tree.unflatten(self.structure, leaves)
         return arguments
 
+    def call_structures(self) -> tuple[tree.Structure, tree.Structure]:
+        """Those of the tuple of positional arguments and of the dict of keywords, static values included."""
+        static = {place: tree.Structure("static", (value,)) for place, _, value in self.static}
+        children = self.structure.children
+        keywords = children[-1] if self.keyworded else tree.Structure(dict)
+        positional = tuple(static.get(i, child) for i, child in enumerate(children[: len(children) - self.keyworded]))
+        named = tuple(static.get(*entry) for entry in zip(keywords.keys, keywords.children, strict=True))
+        return tree.Structure(tuple, tuple(range(len(positional))), positional), keywords._replace(children=named)
+
     def abstract_trees(self) -> tuple[Any, ...]:
         """Those arguments as they are traced."""
         return self.trees([form() if type(form) is type else Abstract(*form) for form in self.forms])

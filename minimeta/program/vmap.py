@@ -36,7 +36,7 @@ from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
-from minimeta.program.executor import Executable, group_count
+from minimeta.program.executor import Executable, explained, group_count
 
 
 @transformation
@@ -96,11 +96,17 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, *, enabled: bo
         def body(*values: Any) -> tuple[list[Any], tree.Structure]:
             return tree.flatten(function(*tree.unflatten(structure, values)))
 
+        def one_by_one() -> list[tuple[list[Any], tree.Structure]]:
+            return [body(*_task(leaves, operands, mapped, task)) for task in range(count)]
+
         if enabled or count == 0:
             line, free, form = _traced(body, operands, mapped)
-            results = _mapped(line, (*operands, *free), mapped, _summed(out_axes, form), count)
+            try:
+                results = _mapped(line, (*operands, *free), mapped, _summed(out_axes, form), count)
+            except IndexError as error:
+                raise explained(error, one_by_one) from None
         else:
-            tasks = [body(*_task(leaves, operands, mapped, task)) for task in range(count)]
+            tasks = one_by_one()
             form = tasks[0][1]
             columns = zip(*(outputs for outputs, _ in tasks), strict=True)
             results = [

@@ -14,16 +14,16 @@ Each order is checked as a function of its own (:mod:`minimeta.testing.subject`)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.errors import ConfigurationError, VacuousCheck
-from minimeta.testing.comparison import Tolerance, magnitude, spread_of
+from minimeta.testing.comparison import magnitude, spread_of
 from minimeta.testing.directions import cotangents
 from minimeta.testing.identities import of_bits, of_pullback, of_second_order
-from minimeta.testing.level import Level, Setting, check_level, of_library
+from minimeta.testing.level import Level, Options, Setting, check_level, of_library
 from minimeta.testing.replay import HELD, steps_of
 from minimeta.testing.report import Order, Report
 from minimeta.testing.reproduce import call
@@ -34,13 +34,7 @@ Floats = NDArray[Any]
 
 
 def check_gradients(
-    function: Callable[..., Any],
-    *arguments: Any,
-    order: int = 2,
-    rtol: float = 0.0,
-    atol: float = 0.0,
-    seed: int = 0,
-    may_be_constant: bool = False,
+    function: Callable[..., Any], *arguments: Any, order: int = 2, **options: Unpack[Options]
 ) -> Report:
     """Check the derivatives of a function at a point, of every order up to ``order``.
 
@@ -54,11 +48,11 @@ def check_gradients(
     order
         The highest order of derivative.
     rtol, atol
-        What to allow beside the derived bound. They can only loosen it.
+        What to allow beside the derived bound, 0 by default. They can only loosen it.
     seed
-        Of directions and cotangents.
+        Of directions and cotangents, 0 by default.
     may_be_constant
-        Whether an output that depends on nothing is as it should be.
+        Whether an output that depends on nothing is as it should be. By default it is not.
 
     Returns
     -------
@@ -89,12 +83,12 @@ def check_gradients(
         raise ConfigurationError(f"check_gradients: order={order} must be at least 1")
     called = getattr(function, "__name__", repr(function))
     first = Subject.of(function, arguments)
-    reproduce = call("check_gradients", (called,), arguments, {"order": order, "seed": seed})
-    setting = Setting(called, reproduce, precision(first.line, first.point), Tolerance(rtol, atol), seed)
+    reproduce = call("check_gradients", (called,), arguments, {"order": order, **options})
+    setting = Setting(called, reproduce, precision(first.line, first.point), **options)
 
     level = check_level(first, 1, setting)
     constant = level.constant
-    require_dependence(first, level, setting, may_be_constant)
+    require_dependence(first, level, setting)
     names = of_pullback(of_library(first), level.given, first.point)
     if first.line is not None:
         names += of_bits(first, level.given)
@@ -109,9 +103,9 @@ def check_gradients(
     return Report(tuple(orders), names, constant, held, first.reason)
 
 
-def require_dependence(subject: Subject, level: Level, setting: Setting, may_be_constant: bool) -> None:
+def require_dependence(subject: Subject, level: Level, setting: Setting) -> None:
     """Refuse a check of a function that depends on nothing, if it is not declared so."""
-    if len(level.constant) == len(subject.point) and not may_be_constant:
+    if len(level.constant) == len(subject.point) and not setting.may_be_constant:
         raise VacuousCheck(
             f"{setting.called} does not depend on its arguments at this point, so nothing was tested; if that is as it "
             "should be, say may_be_constant=True",

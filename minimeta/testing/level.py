@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,15 @@ _LOOKS = 16
 """Along how many directions a kink is looked for, before a derivative is called wrong."""
 
 
+class Options(TypedDict, total=False):
+    """What every check can be told: see :func:`~minimeta.testing.check_gradients`."""
+
+    rtol: float
+    atol: float
+    seed: int
+    may_be_constant: bool
+
+
 @dataclass(frozen=True)
 class Setting:
     """How a check is made.
@@ -40,15 +49,17 @@ class Setting:
         The function's name, and the statements that make the check again.
     eps
         The unit in the last place of what is computed.
-    tolerance, seed
-        As the user gave them.
+    rtol, atol, seed, may_be_constant
+        The :class:`Options`.
     """
 
     called: str
     reproduce: str
     eps: float
-    tolerance: Tolerance
-    seed: int
+    rtol: float = 0.0
+    atol: float = 0.0
+    seed: int = 0
+    may_be_constant: bool = False
 
 
 class Level(NamedTuple):
@@ -101,7 +112,8 @@ def check_level(subject: Subject, order: int, setting: Setting, pullback: Callab
     gradient = _pulled_back(subject, given, order, setting, pullback or of_library(subject))
     derivative = subject.derivative(given)
     noise = [] if derivative.line is None else spread(derivative.line, derivative.values, setting.eps)
-    comparison = Comparison(subject, given, gradient, noise, order, setting.called, setting.eps, setting.tolerance)
+    tolerance = Tolerance(setting.rtol, setting.atol)
+    comparison = Comparison(subject, given, gradient, noise, order, setting.called, setting.eps, tolerance)
     rows = comparison.rows(chosen, seen)
     if wrong := [row for row in rows if row.wrong]:
         _require_smooth(subject, rng, order)

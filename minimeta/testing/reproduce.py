@@ -7,6 +7,7 @@ written by their bytes.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _MOST = 4096
 """Beyond how many it is not written at all."""
 
 
-def call(check: str, functions: tuple[str, ...], arguments: tuple[Any, ...], options: dict[str, int]) -> str:
+def call(check: str, functions: tuple[str, ...], arguments: tuple[Any, ...], options: Mapping[str, object]) -> str:
     """The statements that make a check again; a function without a name is called ``function``."""
     given = [name if name.isidentifier() else "function" for name in functions]
     given += [*map(literal, arguments), *(f"{name}={value}" for name, value in options.items())]

@@ -8,14 +8,13 @@ complex step; otherwise it is the central difference of its values. Only the fir
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from minimeta.autodiff import tree
 from minimeta.errors import GradientMismatch
 from minimeta.testing.checker import require_dependence
-from minimeta.testing.comparison import Tolerance
 from minimeta.testing.identities import of_pullback
-from minimeta.testing.level import Setting, check_level
+from minimeta.testing.level import Options, Setting, check_level
 from minimeta.testing.report import Report
 from minimeta.testing.reproduce import call
 from minimeta.testing.rounding import precision
@@ -23,13 +22,7 @@ from minimeta.testing.subject import Subject, is_float
 
 
 def check_vjp(
-    function: Callable[..., Any],
-    vjp: Callable[..., Any],
-    *arguments: Any,
-    rtol: float = 0.0,
-    atol: float = 0.0,
-    seed: int = 0,
-    may_be_constant: bool = False,
+    function: Callable[..., Any], vjp: Callable[..., Any], *arguments: Any, **options: Unpack[Options]
 ) -> Report:
     """Check a vector-Jacobian product that was made elsewhere against the function that it belongs to.
 
@@ -70,10 +63,9 @@ def check_vjp(
 
     names = (called, getattr(vjp, "__name__", repr(vjp)))
     eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
-    reproduce = call("check_vjp", names, arguments, {"seed": seed})
-    setting = Setting(called, reproduce, eps, Tolerance(rtol, atol), seed)
+    setting = Setting(called, call("check_vjp", names, arguments, options), eps, **options)
     level = check_level(subject, 1, setting, pullback)
-    require_dependence(subject, level, setting, may_be_constant)
+    require_dependence(subject, level, setting)
     identities = of_pullback(pullback, level.given, subject.point)
     return Report((level.row,), identities, level.constant, reason=subject.reason)
 

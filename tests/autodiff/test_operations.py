@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.errors import DtypeError, IndexingError, ShapeError
-from minimeta.program import interpret, trace
+from minimeta.program import interpret, optimise, trace
+from minimeta.testing import check_gradients
 
 Floats = NDArray[Any]
 Function = Callable[..., Any]
@@ -393,6 +394,49 @@ def test_splitting(drawing: Drawing, data: st.DataObject) -> None:
             assert len(mm.split(x, where, axis)) == len(expected)
             for i, part in enumerate(expected):
                 assert_same(lambda x, i=i, f=split, w=where: f(x, w, axis)[i], part, x)
+
+
+@share(0.3)
+@given(drawing=drawings(), data=st.data())
+def test_derivatives_of_splitting(drawing: Drawing, data: st.DataObject) -> None:
+    shape = drawing.shape(1)
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    x, u = drawing.array(shape), drawing.array(shape)
+    cuts = data.draw(st.lists(st.integers(-shape[axis] - 1, shape[axis] + 1), max_size=4))
+    weights = [drawing.array(part.shape) for part in np.split(x, cuts, axis)]
+    used = [data.draw(st.booleans()) for _ in weights]
+
+    def loss(x: Any) -> Any:
+        parts = zip(weights, mm.split(x, cuts, axis), used, strict=True)
+        return sum((mm.sum(w * part**2) for w, part, is_used in parts if is_used), 0.0 * mm.sum(x))
+
+    def weighted(x: Any) -> Any:  # 2 w x, and so much again where pieces overlap
+        total = np.zeros_like(x)
+        places, parts = np.split(total, cuts, axis), np.split(x, cuts, axis)
+        for place, w, part, is_used in zip(places, weights, parts, used, strict=True):
+            place[...] += is_used * 2 * w * part
+        return total
+
+    gradient = mm.grad(loss)
+    assert_allclose(gradient(x), weighted(x), rtol=1e-13)
+    assert_allclose(mm.hvp(loss, (x,), (u,))[0], weighted(u), rtol=1e-13)
+    assert_array_equal(mm.compile(gradient)(x), gradient(x))
+    shortened = optimise(trace(loss, x))  # Pieces that nobody takes are dropped.
+    assert_array_equal(mm.grad(lambda x: shortened.line.run([x])[0])(x), gradient(x))
+
+
+def test_splitting_to_third_order() -> None:
+    def function(x: Any) -> Any:
+        a, b, _, c = mm.split(x, (1, 3, 4), 1)
+        return mm.sum(mm.sin(a * b) * c)
+
+    assert check_gradients(function, np.linspace(-1.0, 1.0, 12).reshape(2, 6), order=3).oracle == "complex step"
+
+
+def test_the_derivative_of_splitting_is_one_concatenation() -> None:
+    program = trace(mm.grad(lambda x: sum(mm.sum(mm.sin(part)) for part in mm.split(x, 4))), np.ones(8))
+    names = [step.primitive.name for step in program.line.steps]
+    assert names.count("concatenate") == 1 and not {"pad", "add"} & set(names[names.index("concatenate") :])
 
 
 @share(0.3)

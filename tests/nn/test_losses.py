@@ -95,12 +95,38 @@ def test_labels_are_validated(function: Any) -> None:
         function(logits, np.eye(3, dtype=np.int64)[[0, 1]])
     with pytest.raises(ShapeError):
         function(np.zeros(()), np.zeros((), np.int64))
-    with pytest.raises(IndexingError, match="labels from 0 to 3 for 3 classes"):
+    with pytest.raises(IndexingError, match=f"{function.__name__}: label 3 is out of range for 3 classes, 0 to 2"):
         function(logits, np.array([0, 3]))
-    with pytest.raises(IndexingError, match="labels from -1 to 1 for 3 classes"):
+    with pytest.raises(IndexingError, match="label -1 is out of range"):
         function(logits, np.array([-1, 1]))
     for dtype in ("uint8", "int32"):
         assert np.isfinite(function(logits, np.array([0, 2], dtype)))
+
+
+@pytest.mark.parametrize("label", [3, 1000, -1])
+@pytest.mark.parametrize(
+    "transformed",
+    [
+        lambda loss: loss,
+        mm.grad,
+        mm.vmap,
+        mm.compile,
+        lambda loss: mm.compile(loss, check_finite=True),
+        lambda loss: mm.compile(mm.grad(loss)),
+        lambda loss: mm.compile(mm.vmap(mm.grad(loss))),
+        lambda loss: mm.grad(lambda x, labels: mm.sum(mm.vmap(loss)(x, labels))),
+    ],
+)
+def test_a_label_out_of_range_is_named_in_every_mode(transformed: Any, label: int) -> None:
+    def loss(x: Any, labels: Any) -> Any:
+        return cross_entropy(x, labels)  # the line to find
+
+    labels = np.array([[0, 1], [2, 0], [1, label]])
+    with pytest.raises(IndexingError) as caught:
+        transformed(loss)(np.zeros((3, 2, 3)), labels)
+    said, where = str(caught.value).splitlines()
+    assert said == f"cross_entropy: label {label} is out of range for 3 classes, 0 to 2"
+    assert where.endswith(f"test_losses.py:{loss.__code__.co_firstlineno + 1}, in loss")
 
 
 def test_an_unknown_reduction_is_refused() -> None:

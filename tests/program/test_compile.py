@@ -106,14 +106,23 @@ TREES = st.recursive(
 )
 
 
-@given(calls=st.lists(st.lists(TREES, min_size=1, max_size=3), min_size=2, max_size=4), repeat=st.booleans())
-def test_a_call_may_be_like_the_one_before_or_not(calls: list[list[Any]], repeat: bool) -> None:
-    def same(*trees: Any) -> Any:
-        return trees
+WAYS = [1, True, 1.0, 0.0, -0.0, (1,), (True,)]
+NAMED = st.dictionaries(st.sampled_from(["x", "y"]), TREES, max_size=2)
+CALLS: st.SearchStrategy[Any] = st.one_of(
+    st.tuples(st.tuples(st.sampled_from(WAYS), TREES), NAMED),
+    st.tuples(st.tuples(st.sampled_from(WAYS), TREES, NAMED), st.just({})),
+    st.tuples(st.just(()), st.tuples(st.sampled_from(WAYS), NAMED).map(lambda given: {"way": given[0], **given[1]})),
+)
 
-    compiled, eager = mm.compile(same), mm.compile(same, enabled=False)
-    for call in [call for call in calls for _ in range(1 + repeat)]:
-        assert_same_bits(compiled(*call), eager(*call))
+
+@given(calls=st.lists(CALLS, min_size=2, max_size=4), repeat=st.booleans())
+def test_a_call_may_be_like_the_one_before_or_not(calls: list[Any], repeat: bool) -> None:
+    def same(way: Any, *trees: Any, **named: Any) -> Any:
+        return list(map(repr, WAYS)).index(repr(way)), trees, named
+
+    compiled, eager = (mm.compile(same, static="way", enabled=enabled) for enabled in (True, False))
+    for arguments, named in [call for call in calls for _ in range(1 + repeat)]:
+        assert_same_bits(compiled(*arguments, **named), eager(*arguments, **named))
 
 
 @dataclasses.dataclass

@@ -236,8 +236,9 @@ def test_errors_name_the_argument() -> None:
         mm.vmap(lambda x: x, out_axes=1)(x)
     with pytest.raises(DtypeError, match="only floats"):
         mm.vmap(lambda x: x > 0, out_axes="sum")(x)
-    with pytest.raises(IndexingError, match="index 7 is out of bounds"):
+    with pytest.raises(IndexingError, match="index 7 is out of bounds") as caught:
         mm.vmap(lambda x, i: x[i], (None, 0))(x[:, 0], np.array([0, 1, 7, 2, 9] * 20))
+    assert str(caught.value).count("test_vmap.py") == 1
 
 
 def test_a_body_of_another_form_is_refused() -> None:

@@ -101,7 +101,7 @@ def test_a_training_is_of_the_cell_whose_settings_it_has() -> None:
 
 def test_the_names_are_the_tables() -> None:
     for paper, shots in (("omniglot", (1, 5)), ("miniimagenet", (1, 5))):
-        for learner in ("maml", "fomaml", "reptile", "lstm", "nearest"):
+        for learner in ("maml", "fomaml", "reptile", "lstm", "finetuning", "nearest"):
             assert {f"{paper}-5w{k}s-{learner}" for k in shots} <= set(CELLS)
     assert all(name == cell.name and (cell.published or cell.note or "finetuning" in name or "nearest" in name)
                for name, cell in CELLS.items())  # fmt: skip

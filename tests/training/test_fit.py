@@ -186,16 +186,18 @@ def test_a_non_finite_loss_stops_before_the_update() -> None:
     assert bits(states[-1]) == bits(fit(learner, Sinusoid(), adam(), iterations=6, meta_batch=4, seed=0))
 
 
-def test_labels_out_of_range_stop_the_training() -> None:
+@pytest.mark.parametrize("label", [7, -1])
+@pytest.mark.parametrize("order", [1, 2])
+def test_labels_out_of_range_stop_the_training(label: int, order: int) -> None:
     class Mislabelled:
         def sample(self, rng: np.random.Generator, count: int) -> Task:
             inputs = rng.normal(size=(count, 3, 4)).astype(np.float32)
-            examples = Examples(inputs, np.tile([0, 1, 7], (count, 1)))
-            return Task(examples, examples)
+            mislabelled = Examples(inputs, np.tile([0, 1, label], (count, 1)))
+            return Task(mislabelled, Examples(inputs, np.tile([0, 1, 2], (count, 1))))
 
-    learner = MAML(mlp((4, 3)), cross_entropy, inner_learning_rate=0.1)
+    learner = MAML(mlp((4, 3)), cross_entropy, inner_learning_rate=0.1, order=order)
     for compiled in (True, False):
-        with pytest.raises(IndexingError, match="7"):
+        with pytest.raises(IndexingError, match=f"cross_entropy: label {label} is out of range for 3 classes"):
             fit(learner, Mislabelled(), adam(), iterations=1, meta_batch=2, seed=0, compiled=compiled)
 
 

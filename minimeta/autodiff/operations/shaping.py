@@ -245,16 +245,34 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
         cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
     else:
         cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
+    if type(x) is Array and cuts == sorted(cuts):
+        pieces = apply(SPLIT, x, line=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
+        return [apply(regions.PROJECT, pieces, place=place) for place in range(len(cuts) - 1)]
     return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in itertools.pairwise(cuts)]
 
 
 def take_slice(x: ArrayLike, axis: int, start: int, size: int, step: int = 1) -> Value:
     """``size`` elements of one axis, from ``start`` on."""
-    sizes = list(shape_of(x))
-    sizes[axis] = size
-    starts, steps = [0] * len(sizes), [1] * len(sizes)
-    starts[axis], steps[axis] = start, step
-    return apply(SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
+    return apply(SLICE, x, **_along(axis, shape_of(x), start, size, step))
+
+
+def _along(axis: int, shape: Shape, start: int, size: int, step: int = 1) -> dict[str, Shape]:
+    """The parameters of a slice of one axis."""
+
+    def replaced(numbers: Shape, number: int) -> Shape:
+        return (*numbers[:axis], number, *numbers[axis + 1 :])
+
+    zeros, ones = (0,) * len(shape), (1,) * len(shape)
+    return {"starts": replaced(zeros, start), "sizes": replaced(shape, size), "steps": replaced(ones, step)}
+
+
+@lru_cache(maxsize=1024)
+def _pieces(shape: Shape, dtype: np.dtype[Any], axis: int, cuts: Shape) -> StraightLine:
+    """The slices between neighbouring cuts."""
+    x = Abstract(shape, dtype)
+    slices = [_along(axis, shape, start, stop - start) for start, stop in itertools.pairwise(cuts)]
+    steps = tuple(Step(SLICE, (0,), params, _sliced(x, **params), "") for params in slices)
+    return StraightLine((x,), (), steps, tuple(range(1, 1 + len(steps))))
 
 
 @answers(np.flip)
@@ -385,6 +403,17 @@ def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Value]:
     return parts
 
 
+def _joined_again(
+    cotangents: Sequence[Any], pieces: Array, x: Array, line: StraightLine, axis: int
+) -> Sequence[Value | None]:
+    """One concatenation, and not a sum of as many padded arrays that are mostly zeros."""
+    forms = pieces.value
+    if builtins.sum(form.shape[axis] for form in forms) < x.shape[axis]:  # A pass has dropped what nobody takes.
+        return regions.rematerialize_rule(cotangents, pieces, x, line=line)
+    parts = [np.zeros(y.shape, y.dtype) if g is None else g for g, y in zip(cotangents, forms, strict=True)]
+    return [concatenate(parts, axis)]
+
+
 # Samples, for the property tests
 
 _Sampled = tuple[tuple[NDArray[Any], ...], dict[str, Any]]
@@ -483,4 +512,9 @@ CONCATENATE: Primitive = register(
     sample=_sample_concatenate,
 )
 
-from minimeta.autodiff.operations import elementwise, reductions  # noqa: E402 (the files of operations use each other)
+# The files of operations use each other; and a split is a region of slices.
+from minimeta.autodiff import regions  # noqa: E402
+from minimeta.autodiff.graph import Step, StraightLine  # noqa: E402
+from minimeta.autodiff.operations import elementwise, reductions  # noqa: E402
+
+SPLIT = regions.region("split", _joined_again)

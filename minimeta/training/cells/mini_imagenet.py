@@ -46,6 +46,9 @@ def mini_imagenet() -> Iterator[Cell]:
         preset = lstm("images", shots)
         published = (percent(preset.evaluation.steps, *_PRINTED["lstm"][shots]),)
         yield Cell(f"{name}-lstm", "lstm", preset, published, f"{RAVI}, table 1", bring)
+        preset = replaced("finetuning", "images", {"shots": shots}, shots=shots, queries=15)
+        note = f"{bring}; {RAVI} tune a network that has learned all training classes, this one is random"
+        yield Cell(f"{name}-finetuning", "finetuning", preset, note=note)
         preset = replaced("nearest", "images", {"shots": shots}, shots=shots)
         published = (percent(0, *_PRINTED["nearest"][shots]),)
         note = f"{bring}; the paper's neighbours are of learned features, these of pixels"
