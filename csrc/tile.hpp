@@ -46,55 +46,65 @@ constexpr int tile_rows(int vectors) { return std::min(8, (simd::kRegisters - ve
 
 namespace detail {
 
+// What the innermost loop does not read. Beside more than six rows no register is left for it, and GCC would move it to
+// one of vectors or masks: to have it back is to wait for all the multiply-adds that are in the queue before it, when the
+// next ones cannot begin without it. What is volatile is in memory.
+template <int Rows, class X> using Kept = std::conditional_t<(Rows > 6), volatile X, X>;
+
 // The loops are of the kind that runs at least once: a way around them would cost a copy of the sums.
-template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& q, Index first, Index columns) {
+template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& product, Index first, Index columns) {
   using Vec = simd::Vec<T, Lanes>;
+  Kept<Rows, const Product<T>*> kept = &product;
+  Kept<Rows, Index> row = first, s = 0, t = 0;
   const auto at = [=](int j) { return j + 1 < Vectors || Vectors == 1 ? Index{j} * Lanes : columns - Lanes; };
-  const T* a_row[Rows];
-  T* c_row[Rows];
+  Index below[Rows];  // the first row of a
   MINIMETA_UNROLL
-  for (int i = 0; i < Rows; ++i) {
-    a_row[i] = q.a + q.a_rows[first + i];
-    c_row[i] = q.c + q.c_rows[first + i];
-  }
+  for (int i = 0; i < Rows; ++i) below[i] = product.a_rows[first + i] - product.a_rows[first];
   Vec sum[Rows][Vectors];
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     MINIMETA_UNROLL
     for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
   }
-  if (q.accumulate) {
+  if (product.accumulate) {
     MINIMETA_UNROLL
     for (int i = 0; i < Rows; ++i) {
+      const T* const c = product.c + product.c_rows[first + i];
       MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c_row[i] + at(j));
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c + at(j));
     }
   }
-  Index s = 0;
   do {
-    Index t = 0;
+    t = 0;
     do {
+      const Product<T>& q = *kept;
+      const T* a = q.a + q.a_rows[row] + s * q.a_steps[0] + t * q.a_steps[1];
       const T* b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
-      Index a = s * q.a_steps[0] + t * q.a_steps[1], left = q.counts[2];
+      Index left = q.counts[2];
       do {
-        Vec row[Vectors];
+        Vec b_row[Vectors];
         MINIMETA_UNROLL
-        for (int j = 0; j < Vectors; ++j) row[j] = simd::load<Vec>(b + at(j));
+        for (int j = 0; j < Vectors; ++j) b_row[j] = simd::load<Vec>(b + at(j));
         MINIMETA_UNROLL
         for (int i = 0; i < Rows; ++i) {
-          const Vec scale = simd::broadcast<Vec>(a_row[i][a]);
+          const Vec scale = simd::broadcast<Vec>(a[i == 0 ? 0 : below[i]]);
           MINIMETA_UNROLL
-          for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::fma(scale, row[j], sum[i][j]);
+          for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::fma(scale, b_row[j], sum[i][j]);
         }
         a += q.a_steps[2];
         b += q.b_steps[2];
       } while (--left > 0);
-    } while (++t < q.counts[1]);
-  } while (++s < q.counts[0]);
+      t = t + 1;
+    } while (t < kept->counts[1]);
+    s = s + 1;
+  } while (s < kept->counts[0]);
+  const Product<T>& q = *kept;
+  const Index* const c_rows = q.c_rows + row;
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
+    T* const c = q.c + c_rows[i];
     MINIMETA_UNROLL
-    for (int j = 0; j < Vectors; ++j) simd::store(c_row[i] + at(j), sum[i][j]);
+    for (int j = 0; j < Vectors; ++j) simd::store(c + at(j), sum[i][j]);
   }
 }
 
