@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "layout.hpp"
@@ -27,7 +28,7 @@ namespace minimeta {
 namespace {
 
 constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
-constexpr Index kPixels = 128;        // terms of the weights' reduction at a time: their panel of g stays in the first
+constexpr Index kPixels = 168;        // terms of the weights' reduction at a time: their panel of g stays in the first
 
 // One axis of the windows: where position y and tap k meet is pixel stride * y + k - before.
 struct Axis {
@@ -62,14 +63,14 @@ class Contiguous4 {
     for (int d = 0; d < x.ndim; ++d) lies = lies && (x.shape[d] == 1 || x.strides[d] == view.strides[d]);
     view.data = x.data;
     if (lies || count(x) == 0) return;
-    memory_.resize(static_cast<std::size_t>(count(x) * itemsize(x.dtype)));
-    view.data = memory_.data();
+    memory_.reset(new char[static_cast<std::size_t>(count(x) * itemsize(x.dtype))]);
+    view.data = memory_.get();
     copy(x, view);
   }
   View view;
 
  private:
-  std::vector<char> memory_;
+  std::unique_ptr<char[]> memory_;
 };
 
 // A rectangle of one image, zero where there is no image.
@@ -99,18 +100,26 @@ void cut(const View& x, Index image, Index top, Index rows, Index left, Index co
   }
 }
 
-// Calls body(image, first row, last row) for each image that flat rows [first, last) of `height` rows an image touch.
-template <class Body> void for_each_image(Index height, Index first, Index last, Body body) {
+// Of flat indices [first, last) in groups of so many (the rows of an image, the elements of a row of the kernel): calls
+// body(group, first, last) for each group that they touch, with the indices inside of it.
+template <class Body> void for_each_group(Index size, Index first, Index last, Body body) {
   for (Index next; first < last; first = next) {
-    const Index image = first / height, row = first % height;
-    next = std::min(last, first - row + height);
-    body(image, row, row + (next - first));
+    const Index group = first / size, inside = first % size;
+    next = std::min(last, first - inside + size);
+    body(group, inside, inside + (next - first));
   }
 }
 
 // How many flat rows to take at a time, so that their copy fits its cache.
 Index rows_at_once(Index rows, Index bytes_each) {
   return std::clamp<Index>(kBytes / std::max<Index>(bytes_each, 1), 1, rows);
+}
+
+// How many of n to take at a time, at most so many or one, so that the last are not much fewer.
+Index evenly(Index n, Index most) {
+  most = std::max<Index>(most, 1);
+  const Index parts = (n + most - 1) / most;
+  return (n + parts - 1) / parts;
 }
 
 template <class T> void convolve(const Geometry& f, const View& x, const View& weights, const View& result) {
@@ -128,7 +137,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
       Index *a_rows = rows.data(), *c_rows = a_rows + pixels, *row = a_rows;
       for (Index i = 0; i < pixels; ++i) c_rows[i] = i * f.out;
       Index size = 0;
-      for_each_image(f.down.positions, first, last, [&](Index, Index top, Index bottom) {
+      for_each_group(f.down.positions, first, last, [&](Index, Index top, Index bottom) {
         for (Index y = 0; y < bottom - top; ++y, row += f.right.positions)
           for (Index p = 0; p < f.right.positions; ++p)
             row[p] = size + y * f.down.stride * line + p * f.right.stride * f.in;
@@ -136,7 +145,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
       });
       T* const copied = window.take(size);
       size = 0;
-      for_each_image(f.down.positions, first, last, [&](Index image, Index top, Index bottom) {
+      for_each_group(f.down.positions, first, last, [&](Index image, Index top, Index bottom) {
         const Index span = f.down.span(bottom - top);
         cut(x, image, top * f.down.stride - f.down.before, span, -f.right.before, columns, copied + size);
         size += span * line;
@@ -181,11 +190,11 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
       const auto position = [&](Index top) { return (top + f.down.before) / f.down.stride; };
       const auto span = [&](Index top, Index bottom) { return position(bottom - 1) - position(top) + 1 + reach_down; };
       Index size = 0;
-      for_each_image(f.down.pixels, first, last,
+      for_each_group(f.down.pixels, first, last,
                      [&](Index, Index top, Index bottom) { size += span(top, bottom) * line; });
       T* const copied = window.take(size);
       size = 0;
-      for_each_image(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
+      for_each_group(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
         cut(g, image, position(top) - reach_down, span(top, bottom), -reach_right, columns, copied + size);
         size += span(top, bottom) * line;
       });
@@ -197,14 +206,15 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
           a_rows.clear();
           c_rows.clear();
           size = 0;
-          for_each_image(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
-            for (Index y = first_like(down, top, f.down.stride); y < bottom; y += f.down.stride)
-              for (Index p = right; p < f.right.pixels; p += f.right.stride) {
-                const Index below = position(y) - position(top) + reach_down - (taps_down - 1);
-                const Index beside = (p + f.right.before) / f.right.stride + reach_right - (taps_right - 1);
+          for_each_group(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
+            for (Index y = first_like(down, top, f.down.stride); y < bottom; y += f.down.stride) {
+              const Index below = position(y) - position(top) + reach_down - (taps_down - 1);
+              Index beside = (right + f.right.before) / f.right.stride + reach_right - (taps_right - 1);
+              for (Index p = right; p < f.right.pixels; p += f.right.stride, ++beside) {
                 a_rows.push_back(size + below * line + beside * f.out);
                 c_rows.push_back(((image * f.down.pixels + y) * f.right.pixels + p) * f.in);
               }
+            }
             size += span(top, bottom) * line;
           });
           const T* b = reinterpret_cast<const T*>(w.view.data);
@@ -232,14 +242,16 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
   const Index columns = f.right.span(f.right.positions), line = columns * f.in, filter = f.right.taps * f.in;
   const Index area = f.down.positions * f.right.positions, image_size = f.down.span(f.down.positions) * line;
   // Several whole images at a time where they are small, otherwise a few rows of one.
-  const Index group = std::max<Index>(1, kPixels / std::max<Index>(area, 1));
-  const Index step = group > 1 ? f.down.positions : std::max<Index>(1, kPixels / std::max<Index>(f.right.positions, 1));
+  const Index group = evenly(f.images, kPixels / area);
+  const Index step = group > 1 ? f.down.positions : evenly(f.down.positions, kPixels / f.right.positions);
   parallel_for(f.down.taps * filter, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> a_rows, c_rows;
-    for (Index i = begin; i < end; ++i) {
-      a_rows.push_back(i / filter * line + i % filter);
-      c_rows.push_back(i * f.out);
-    }
+    for_each_group(filter, begin, end, [&](Index k, Index first, Index last) {
+      for (Index i = first; i < last; ++i) {
+        a_rows.push_back(k * line + i);
+        c_rows.push_back((k * filter + i) * f.out);
+      }
+    });
     Scratch<T> window, scratch;
     for (Index image = 0; image < f.images; image += group)
       for (Index y = 0; y < f.down.positions; y += step) {
