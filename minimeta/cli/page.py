@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimeta import cli
 from minimeta.cli.beside import beside, times
-from minimeta.cli.results import markdown
+from minimeta.cli.results import markdown, number
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
@@ -92,8 +92,27 @@ def _said(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
         if said := "; ".join(filter(None, (cell.source, cell.note))):
             yield name, said
     for each in found:
-        if said := times(each):
+        if said := "; ".join(filter(None, (times(each), _sooner(each)))):
             yield f"{each['cell']}, seed {each['seed']}", said
+
+
+def _sooner(found: Mapping[str, Any]) -> str:
+    """Say after how many steps a run does best, where that is clearly better than after those that are published."""
+    sign = 1 if found["metric"] == "accuracy" else -1
+    measured = {
+        steps: (sign * mean, half)
+        for steps, mean, half in zip(found["steps"], found["mean"], found["interval"], strict=True)
+        if mean is not None and half is not None
+    }
+    published = [measured[each.steps] for each in CELLS[found["cell"]].published if each.steps in measured]
+    if not published:
+        return ""
+    best = max(measured, key=lambda steps: measured[steps][0])
+    mean, half = measured[best]
+    if any(mean - half <= other + width for other, width in published):
+        return ""
+    value, interval = (number(found["metric"], x) for x in (sign * mean, half))
+    return f"best after {best} step{'s' * (best != 1)}: {value} ± {interval}"
 
 
 def _machine(found: Mapping[str, Any]) -> str:

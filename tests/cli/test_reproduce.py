@@ -121,6 +121,13 @@ def test_results_are_kept_and_the_page_follows_from_them(
     assert main(["results", "--folder", str(folder), "--json"]) == 0
     assert (tmp_path / "results.md").read_text() == text
 
+    # Steps that nobody publishes are named where they are clearly better.
+    kept |= {"mean": [1.0] * 11, "interval": [0.1] * 11}
+    for third, said in ((0.5, True), (0.85, False)):
+        kept["mean"][3] = third
+        (folder / "sinusoid-maml-3-seed5.json").write_text(json.dumps(kept))
+        assert ("**sinusoid-maml, seed 5**: best after 3 steps: 0.5000 ± 0.1000" in page(folder)) == said
+
     (reproduced / "results.json").write_text(json.dumps({**json.loads((reproduced / "results.json").read_text()),
                                                          "cell": None}))  # fmt: skip
     assert main(["results", str(reproduced), "--folder", str(folder)]) == 2
