@@ -92,11 +92,11 @@ def _said(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
         if said := "; ".join(filter(None, (cell.source, cell.note))):
             yield name, said
     for each in found:
-        if said := "; ".join(filter(None, (times(each), _sooner(each)))):
+        if said := "; ".join(filter(None, (times(each), _best(each)))):
             yield f"{each['cell']}, seed {each['seed']}", said
 
 
-def _sooner(found: Mapping[str, Any]) -> str:
+def _best(found: Mapping[str, Any]) -> str:
     """Say after how many steps a run does best, where that is clearly better than after those that are published."""
     sign = 1 if found["metric"] == "accuracy" else -1
     measured = {

@@ -16,11 +16,11 @@ _DENSE = {(5, 1): (89.7, 1.1), (5, 5): (97.5, 0.6)}
 _REPTILE = {(5, 1): (95.39, 0.09), (5, 5): (98.90, 0.10), (20, 1): (88.14, 0.15), (20, 5): (96.65, 0.33)}
 _REPTILE_TOGETHER = {(5, 1): (97.68, 0.04), (5, 5): (99.48, 0.06), (20, 1): (89.43, 0.14), (20, 5): (97.12, 0.32)}
 
-FAST = {"learning_rate": 0.003, "final_step": 0.0, "iterations": 10_000}
-"""What reaches an accuracy sooner than the paper's schedule; and so that it is seen, it is validated twice as often."""
+FAST: dict[str, Any] = {"learning_rate": 0.003, "final_step": 0.0, "iterations": 10_000}
+"""What reaches an accuracy sooner than the paper's schedule."""
 
 
-def _maml(learner: LearnerName, ways: int, shots: int, **settings: Any) -> Preset:
+def _maml(learner: LearnerName, ways: int, shots: int, validate_every: int = 500, **settings: Any) -> Preset:
     """MAML as released: 5 ways by 1 step of 0.4 on 32 tasks, 20 ways by 5 steps of 0.1 on 16."""
     few = ways == 5
     return replaced(
@@ -30,7 +30,7 @@ def _maml(learner: LearnerName, ways: int, shots: int, **settings: Any) -> Prese
             "shots": shots,
             "queries": shots,
             "steps": 3 if few else 5,
-            "validate_every": 250 if settings.keys() >= FAST.keys() else 500,
+            "validate_every": validate_every,
             # With 20 ways, predicting each query alone would take longer than training.
             "side_by_side": few,
         },
@@ -81,7 +81,8 @@ def _gradient_cells(ways: int, shots: int) -> Iterator[Cell]:
     for cell, learner, settings, accuracy, source in trained:
         for suffix, schedule, note in (
             ("", {}, ""),
-            ("-fast", FAST, "the outer rate is three times as large and falls to 0"),
+            # Validated twice as often, so that it is seen when an accuracy is reached.
+            ("-fast", FAST | {"validate_every": 250}, "the outer rate is three times as large and falls to 0"),
         ):
             preset = _maml(learner, ways, shots, **settings, **schedule)
             yield Cell(
