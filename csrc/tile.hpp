@@ -8,7 +8,9 @@
 // any; the rows of b are contiguous vectors. So no operand is ever unfolded into a matrix for the sake of the product.
 //
 // The last vector of a panel ends with its last column, so that it may overlap the one before: those columns are
-// computed twice. Fewer columns than a vector has are computed by the same tile with narrower vectors.
+// computed twice. Fewer columns than a vector has are computed by the same tile with narrower vectors, and up to half of
+// one more by a tile whose last vector is a half: a processor with multipliers of half a vector is done sooner, and to any
+// other it is the same.
 //
 // Each element of c is one chain of fused multiply-adds in the order of the loops, starting from 0, or from c where the
 // product continues an earlier part of the same chain: a long reduction may be cut anywhere without changing a bit.
@@ -40,11 +42,17 @@ template <class T> struct Product {
   bool accumulate;
 };
 
-// Rows of a tile `vectors` wide. Its sums, a row of b and one element of a share the registers; more than eight rows
-// would not find a register for where each of them begins.
-constexpr int tile_rows(int vectors) { return std::min(8, (simd::kRegisters - vectors - 1) / vectors); }
-
 namespace detail {
+
+// A row of a tile: so many vectors of so many lanes, and perhaps half a one.
+template <int Vectors, int Lanes, bool Half = false> struct Row {
+  static constexpr int vectors = Vectors, lanes = Lanes, half = Half ? Lanes / 2 : 0;
+  static constexpr int width = Vectors * Lanes + half, registers = Vectors + Half;
+};
+
+// Rows of a tile. Its sums, a row of b and one element of a share the registers; more than eight rows would not find a
+// register for where each of them begins.
+template <class Row> constexpr int kTileRows = std::min(8, (simd::kRegisters - Row::registers - 1) / Row::registers);
 
 // What the innermost loop does not read. Beside more than six rows no register is left for it, and GCC would move it to
 // one of vectors or masks: to have it back is to wait for all the multiply-adds that are in the queue before it, when the
@@ -52,19 +60,25 @@ namespace detail {
 template <int Rows, class X> using Kept = std::conditional_t<(Rows > 6), volatile X, X>;
 
 // The loops are of the kind that runs at least once: a way around them would cost a copy of the sums.
-template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>& product, Index first, Index columns) {
+template <class T, int Rows, class Row> void tile(const Product<T>& product, Index first, Index columns) {
+  constexpr int Vectors = Row::vectors, Lanes = Row::lanes;
+  constexpr bool half = Row::half > 0;
   using Vec = simd::Vec<T, Lanes>;
+  using Half = simd::Vec<T, std::max(1, Row::half)>;
   Kept<Rows, const Product<T>*> kept = &product;
   Kept<Rows, Index> row = first, s = 0, t = 0;
-  const auto at = [=](int j) { return j + 1 < Vectors || Vectors == 1 ? Index{j} * Lanes : columns - Lanes; };
+  const auto at = [=](int j) { return half || j + 1 < Vectors || Vectors == 1 ? Index{j} * Lanes : columns - Lanes; };
+  [[maybe_unused]] const Index rest = columns - Row::half;  // where the half begins
   Index below[Rows];  // the first row of a
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) below[i] = product.a_rows[first + i] - product.a_rows[first];
   Vec sum[Rows][Vectors];
+  [[maybe_unused]] Half half_sum[Rows];
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     MINIMETA_UNROLL
     for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
+    if constexpr (half) half_sum[i] = Half{};
   }
   if (product.accumulate) {
     MINIMETA_UNROLL
@@ -72,6 +86,7 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
       const T* const c = product.c + product.c_rows[first + i];
       MINIMETA_UNROLL
       for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c + at(j));
+      if constexpr (half) half_sum[i] = simd::load<Half>(c + rest);
     }
   }
   do {
@@ -85,11 +100,14 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
         Vec b_row[Vectors];
         MINIMETA_UNROLL
         for (int j = 0; j < Vectors; ++j) b_row[j] = simd::load<Vec>(b + at(j));
+        [[maybe_unused]] Half half_row;
+        if constexpr (half) half_row = simd::load<Half>(b + rest);
         MINIMETA_UNROLL
         for (int i = 0; i < Rows; ++i) {
           const Vec scale = simd::broadcast<Vec>(a[i == 0 ? 0 : below[i]]);
           MINIMETA_UNROLL
           for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::fma(scale, b_row[j], sum[i][j]);
+          if constexpr (half) half_sum[i] = simd::fma(simd::halves(scale).low, half_row, half_sum[i]);
         }
         a += q.a_steps[2];
         b += q.b_steps[2];
@@ -105,47 +123,47 @@ template <class T, int Rows, int Vectors, int Lanes> void tile(const Product<T>&
     T* const c = q.c + c_rows[i];
     MINIMETA_UNROLL
     for (int j = 0; j < Vectors; ++j) simd::store(c + at(j), sum[i][j]);
+    if constexpr (half) simd::store(c + rest, half_sum[i]);
   }
 }
 
 template <class T> using Tile = void (*)(const Product<T>&, Index, Index);
 
-template <class T, int Vectors, int Lanes, int... Rows> constexpr auto tiles_of(std::integer_sequence<int, Rows...>) {
-  return std::array<Tile<T>, sizeof...(Rows)>{tile<T, Rows + 1, Vectors, Lanes>...};
+template <class T, class Row, int... Rows> constexpr auto tiles_of(std::integer_sequence<int, Rows...>) {
+  return std::array<Tile<T>, sizeof...(Rows)>{tile<T, Rows + 1, Row>...};
 }
-template <class T, int Vectors, int Lanes>
-constexpr auto tiles = tiles_of<T, Vectors, Lanes>(std::make_integer_sequence<int, tile_rows(Vectors)>{});
+template <class T, class Row>
+constexpr auto tiles = tiles_of<T, Row>(std::make_integer_sequence<int, kTileRows<Row>>{});
 
 // go(tile, i, n) for blocks of n rows, dealt out evenly, so that 7 are 4 and 3, not 6 and a slow 1.
-template <class T, int Vectors, int Lanes, class Go> void deal_rows(Index first, Index last, Go go) {
-  constexpr Index most = tile_rows(Vectors);
+template <class T, class Row, class Go> void deal_rows(Index first, Index last, Go go) {
+  constexpr Index most = kTileRows<Row>;
   const Index blocks = (last - first + most - 1) / most;
   if (blocks == 0) return;
   const Index rows = (last - first) / blocks, larger = (last - first) % blocks;  // so many blocks take a row more
-  const auto row_tile = [](Index n) { return tiles<T, Vectors, Lanes>[static_cast<std::size_t>(n - 1)]; };
+  const auto row_tile = [](Index n) { return tiles<T, Row>[static_cast<std::size_t>(n - 1)]; };
   Index i = first;
   for (const Index end = first + larger * (rows + 1); i < end; i += rows + 1) go(row_tile(rows + 1), i, rows + 1);
   for (; i < last; i += rows) go(row_tile(rows), i, rows);
 }
 
 // A tile that does not fit c as it lies (some of its columns do not exist, or they lie apart) is computed beside it.
-template <class T, int Vectors, int Lanes>
-void panel(const Product<T>& q, Index first, Index last, Index columns) {
-  if (columns >= Lanes && q.c_column == 1)
-    return deal_rows<T, Vectors, Lanes>(first, last, [&](Tile<T> tile, Index i, Index) { tile(q, i, columns); });
-  constexpr Index most = tile_rows(Vectors), width = Vectors * Lanes;
+template <class T, class Row> void panel(const Product<T>& q, Index first, Index last, Index columns) {
+  if (columns >= Row::lanes && q.c_column == 1)
+    return deal_rows<T, Row>(first, last, [&](Tile<T> tile, Index i, Index) { tile(q, i, columns); });
+  constexpr Index most = kTileRows<Row>, width = Row::width;
   T beside[most * width] = {};
   Index beside_rows[most];
   for (Index i = 0; i < most; ++i) beside_rows[i] = i * width;
   Product<T> r = q;
   r.c = beside;
   r.c_rows = beside_rows;
-  deal_rows<T, Vectors, Lanes>(first, last, [&](Tile<T> tile, Index i, Index n) {
+  deal_rows<T, Row>(first, last, [&](Tile<T> tile, Index i, Index n) {
     r.a_rows = q.a_rows + i;
     if (q.accumulate)
       for (Index k = 0; k < n; ++k)
         for (Index j = 0; j < columns; ++j) beside[k * width + j] = q.c[q.c_rows[i + k] + j * q.c_column];
-    tile(r, 0, std::max<Index>(columns, Lanes));
+    tile(r, 0, std::max<Index>(columns, Row::lanes));
     for (Index k = 0; k < n; ++k)
       for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i + k] + j * q.c_column] = beside[k * width + j];
   });
@@ -154,18 +172,21 @@ void panel(const Product<T>& q, Index first, Index last, Index columns) {
 // The next narrower vector: a half, down to the smallest register, then single elements.
 template <class T> constexpr int narrower(int lanes) { return lanes * int{sizeof(T)} > 16 ? lanes / 2 : 1; }
 
-// go(vectors, lanes), both as types, for at most three vectors of columns; narrower ones if they do not fill one, unless
-// there is memory to fill it.
+// go(row), the row for at most three vectors of columns; of narrower vectors if they do not fill one, unless there is
+// memory to fill it.
 template <class T, int Lanes = simd::kLanes<T>, class Go> void with_tiles(Index columns, bool padded, Go go) {
   if constexpr (Lanes > 1)
     if (columns < Lanes && !padded) return with_tiles<T, narrower<T>(Lanes)>(columns, padded, go);
-  constexpr std::integral_constant<int, Lanes> lanes;
-  if (columns <= Lanes)
-    go(std::integral_constant<int, 1>{}, lanes);
-  else if (columns <= 2 * Lanes)
-    go(std::integral_constant<int, 2>{}, lanes);
+  if (columns <= Lanes) return go(Row<1, Lanes>{});
+  constexpr bool halves = Lanes * sizeof(T) == 64;  // no multiplier is narrower than half of that
+  if constexpr (halves) {
+    if (columns <= Lanes + Lanes / 2) return go(Row<1, Lanes, true>{});
+    if (columns > 2 * Lanes && columns <= 2 * Lanes + Lanes / 2) return go(Row<2, Lanes, true>{});
+  }
+  if (columns <= 2 * Lanes)
+    go(Row<2, Lanes>{});
   else
-    go(std::integral_constant<int, 3>{}, lanes);
+    go(Row<3, Lanes>{});
 }
 
 }  // namespace detail
@@ -253,8 +274,8 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
         q.b_steps[1] = width * q.counts[2];
         q.b_steps[0] = q.b_steps[1] * q.counts[1];
       }
-      detail::with_tiles<T>(columns, padded, [&](auto vectors, auto lanes) {
-        detail::panel<T, vectors.value, lanes.value>(q, i, std::min(m, i + rows), columns);
+      detail::with_tiles<T>(columns, padded, [&](auto row) {
+        detail::panel<T, decltype(row)>(q, i, std::min(m, i + rows), columns);
       });
     }
 }
@@ -274,8 +295,8 @@ template <class T> class TiledProduct {
     product_ = {{1, 1, k}, nullptr, nullptr, {0, 0, a[1]}, nullptr, {0, 0, b[0]}, nullptr, nullptr, 1, false};
     for (Index j = 0, columns; j < n; j += columns) {
       columns = detail::panel_columns<T>(n - j);
-      detail::with_tiles<T>(columns, false, [&](auto vectors, auto lanes) {
-        detail::deal_rows<T, vectors.value, lanes.value>(0, m, [&](detail::Tile<T> tile, Index i, Index) {
+      detail::with_tiles<T>(columns, false, [&](auto row) {
+        detail::deal_rows<T, decltype(row)>(0, m, [&](detail::Tile<T> tile, Index i, Index) {
           parts_.push_back({tile, i, j, columns});
         });
       });
