@@ -98,7 +98,7 @@ Index Builder::add_buffer(Buffer::Kind kind, const View& view, char* data) {
     if (count(view) > kMostBytes / itemsize(view.dtype)) throw std::bad_alloc();
     bytes = (count(view) * itemsize(view.dtype) + kAlignment - 1) / kAlignment * kAlignment;
   }
-  buffers_.push_back({kind, bytes, now, now, data, 0});
+  buffers_.push_back({kind, bytes, now, now, data, 0, -1});
   return static_cast<Index>(buffers_.size()) - 1;
 }
 
@@ -139,6 +139,35 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
     results_.add(values_[value].view);
   }
   return values;
+}
+
+Index Builder::join(const std::vector<Index>& operands, Index axis) {
+  std::vector<View> parts;
+  for (const Index i : operands) parts.push_back(values_.at(i).view);
+  View joined;
+  check_concatenate(parts.data(), static_cast<Index>(parts.size()), axis, joined);
+  Index written = 0;
+  std::vector<bool> is_part;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const Value& value = values_[operands[i]];
+    const auto others = operands.begin() + static_cast<std::ptrdiff_t>(i);
+    is_part.push_back(value.whole && buffer_of(operands[i]).kind == Buffer::Kind::temporary &&
+                      std::find(operands.begin(), others, operands[i]) == others);
+    if (is_part.back()) written += count(value.view);
+  }
+  if (count(axis, joined.shape) != 1 || written == 0 || 2 * written < count(joined)) return -1;
+
+  joined.data = origin;
+  const Index buffer = add_buffer(Buffer::Kind::temporary, joined);
+  Index offset = 0;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const Index part = is_part[i] ? operands[i] : add_step(std::make_unique<Copy>(), {operands[i]})[0];
+    buffer_of(part).kind = Buffer::Kind::part;
+    buffer_of(part).whole = buffer;
+    buffer_of(part).offset = offset;
+    offset += count(parts[i]) * itemsize(joined.dtype);
+  }
+  return add_value(joined, buffer, true);
 }
 
 Index Builder::with_contiguous_parts(Index value, bool whole) {
@@ -187,6 +216,17 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   kernels_ = std::move(builder.kernels_);
   steps_ = std::move(builder.steps_);
   places_ = std::move(builder.places_);
+  for (const Buffer& part : buffers_) {
+    if (part.kind != Buffer::Kind::part) continue;
+    Buffer& whole = buffers_[part.whole];
+    whole.first = std::min(whole.first, part.first);
+    whole.last = std::max(whole.last, part.last);
+  }
+  for (Place& place : places_)
+    while (buffers_[place.buffer].kind == Buffer::Kind::part) {
+      place.offset += buffers_[place.buffer].offset;
+      place.buffer = buffers_[place.buffer].whole;
+    }
   results_ = std::move(builder.results_);
   arena_bytes_ = plan(buffers_, options.reuse_memory);
   places_of_.resize(buffers_.size());

@@ -5,9 +5,10 @@
 // Whatever does not change from run to run is known once the program is built. Every kernel has been checked, and has
 // made all its decisions; what is left to tell it are addresses, each a buffer's plus an offset. Views of other values
 // cost nothing, they are addresses in the same buffer; and values that are never needed at the same time share memory,
-// in one arena.
+// in one arena. Parts that are put together, one after another, are written there to begin with.
 //
-// A buffer is an operand's memory or an output's (the caller's), a constant's, or a temporary's, in the arena. Each run
+// A buffer is an operand's memory or an output's (the caller's), a constant's, a temporary's, in the arena, or part of
+// another. Each run
 // that is under way has an arena of its own, so one program runs on several threads at once.
 #pragma once
 
@@ -39,11 +40,12 @@ class Kernel {
 };
 
 struct Buffer {
-  enum class Kind { operand, constant, output, temporary } kind;
+  enum class Kind { operand, constant, output, temporary, part } kind;
   Index bytes;        // of a temporary, rounded up so that the next one is aligned too
   Index first, last;  // the step that writes it, the last step that reads it
   char* data;         // of a constant
-  Index offset;       // of a temporary, in the arena
+  Index offset;       // of a temporary, in the arena; of a part, in the buffer that it is in
+  Index whole;        // of a part, the buffer that it is in
 };
 
 // Views but for their addresses, in little space.
@@ -97,6 +99,9 @@ class Builder {
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // of memory that outlives the program
   std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+  // Values one after another along an axis. Those that are results of steps are written there, the others are copied; -1
+  // if the parts would not be contiguous, or most of them copies.
+  Index join(const std::vector<Index>& values, Index axis);
   // The same value, or a copy of it, that is contiguous: as a whole, or in its parts along the first axis.
   Index with_contiguous_parts(Index value, bool whole);
   Index steps() const { return static_cast<Index>(steps_.size()); }

@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 P = 10.0
 """``p`` of the preprocessing, as in the paper."""
 
-BLOCK = 2048
-"""How many coordinates are updated at once."""
+BLOCK = 512
+"""How many coordinates are updated at once, at most."""
 
 
 class Adapted(NamedTuple):
@@ -235,21 +235,21 @@ class MetaLSTM:
     def _update(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, Any]:
         """One step of both layers; a state of None is a state of zeros.
 
-        Coordinates do not see each other, so many are updated block by block, each in the cache. What a block computes
-        on its way is computed again in the backward pass, and not kept.
+        Coordinates do not see each other, so many are updated block by block, each in the cache and by one thread.
         """
         count = theta.shape[1]
         if count <= BLOCK:
             return self._cell(meta_parameters, theta, loss, gradient, state)
-        blocks = -(-count // BLOCK)
-        size = -(-count // blocks)
+        size = -(-count // -(-count // BLOCK))
+        size = -(-size // 16) * 16  # rows of whole vectors
+        blocks = -(-count // size)
 
         def cut(row: Any) -> Any:
             return reshape(pad(row, ((0, 0), (0, blocks * size - count))), (blocks, 1, size))
 
         weights = {name: meta_parameters[name] for name in ("layer", "gates")}
         axes = (None, 0, None, 0, None if state is None else 0)
-        theta, state = vmap(self._cell, axes)(weights, cut(theta), loss, cut(gradient), state)
+        theta, state = vmap(self._cell, axes, keep=True)(weights, cut(theta), loss, cut(gradient), state)
         return reshape(theta, (1, blocks * size))[:, :count], state
 
     def _cell(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, _State]:

@@ -6,7 +6,8 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
     fold          compute now what is made of constants alone
     deduplicate   give equal definitions one name
     simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice;
-                  and write one operation for two:  a + (-b)  as  a - b
+                  write one operation for two:  a + (-b)  as  a - b;
+                  and compute of a product only the rows that are taken:  (a b)[rows]  as  a[rows] b
 
 and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
 
@@ -22,6 +23,7 @@ returns outputs in memory of their own.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Callable, Collection
@@ -29,8 +31,11 @@ from typing import Any
 
 import numpy as np
 
+from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
+from minimeta.autodiff.operations.linear_algebra import MATMUL
+from minimeta.autodiff.operations.shaping import SLICE, SPLIT
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import FUSED, fuse
@@ -128,13 +133,16 @@ def deduplicate(line: StraightLine) -> StraightLine:
 
 
 def simplify(line: StraightLine) -> StraightLine:
-    """Replace a step that changes nothing by its operand, and a movement of a movement by one."""
+    """Replace a step that changes nothing by its operand, and two steps by one, or by two smaller ones."""
     constants, steps = _named(line)
+    uses = collections.Counter(i for step in line.steps for i in step.operands) + collections.Counter(line.outputs)
     forms: list[Any] = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
     same: dict[int, int] = {}
     kept: dict[int, Step] = {}
     for name, former in steps.items():
         step = _composed(_renamed(former, same), kept)
+        if former.primitive is SLICE and uses[step.operands[0]] == 1:
+            step = _traded(step, kept, forms)
         unchanged = _unchanged(step, kept, constants, forms)
         if unchanged is None:
             kept[name] = step
@@ -266,8 +274,12 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """A reshape of a reshape as one, and so for transposes and broadcasts; a sum with a negative as a difference."""
+    """One step for two: a movement of such a movement, a sum with a negative, a part of a split (which is a slice)."""
     name = step.primitive.name
+    if step.primitive is PROJECT and (region := steps.get(step.operands[0])) and region.primitive is SPLIT:
+        body: StraightLine = region.params["line"]
+        part = body.outputs[step.params["place"]] - 1
+        return step if part < 0 else body.steps[part]._replace(operands=region.operands)
     if name == "add":
         for x, y in (step.operands, step.operands[::-1]):
             if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
@@ -279,6 +291,29 @@ def _composed(step: Step, steps: dict[int, Step]) -> Step:
     if name == "transpose":
         params = {"axes": tuple(inner.params["axes"][axis] for axis in params["axes"])}
     return step._replace(operands=inner.operands, params=params)
+
+
+def _traded(step: Step, steps: dict[int, Step], forms: list[Any]) -> Step:
+    """A slice of a product as the product of a slice, which takes the other's place: nobody else has it."""
+    name = step.operands[0]
+    product = steps.get(name)
+    if product is None or product.primitive is not MATMUL:
+        return step
+    window = list(zip(*(step.params[key] for key in ("starts", "sizes", "steps")), strict=True))
+    *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.shape.shape, strict=True))
+    if any(batch) or rows == columns:
+        return step
+    # A row of the product is one of x, or a column of x that is transposed; and so for y.
+    x, y = product.operands
+    factor = x if rows else y
+    axis = -1 if product.params["transpose_x" if rows else "transpose_y"] == rows else -2
+    whole = [(0, size, 1) for size in forms[factor].shape]
+    whole[axis] = window[-2 if rows else -1]
+    starts, sizes, strides = zip(*whole, strict=True)
+    forms[name] = Abstract(sizes, step.shape.dtype, product.shape.line, product.shape.backward)
+    params = {"starts": starts, "sizes": sizes, "steps": strides}
+    steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, shape=forms[name])
+    return product._replace(operands=(name, y) if rows else (x, name), shape=step.shape)
 
 
 def _unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Any]) -> int | None:

@@ -15,6 +15,9 @@ again, backwards, for each index:
     cotangent of what is mapped    x_i:   J_x(x_i, w)^T g_i                         stacked
     cotangent of what is shared    w:     J_w(x_1, w)^T g_1 + J_w(x_2, w)^T g_2 + ...   summed
 
+With ``keep`` the body's values are results too, stacked, and the walk backwards begins from them: memory for time. In a
+program, what no walk needs of them is not computed.
+
 A sum is taken over groups of neighbouring tasks, inside each in order and then over the groups in order: sixteen of
 them at most, whatever the number of threads, so that threads have work, nothing is stacked, and no bit changes.
 """
@@ -23,7 +26,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,14 +37,16 @@ from minimeta.autodiff.array import Abstract, Array, Trace, moments
 from minimeta.autodiff.derivatives import Function, settle, transformation
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import add, moveaxis, stack
-from minimeta.autodiff.primitive import Primitive, apply, constant
+from minimeta.autodiff.primitive import Primitive, apply, constant, outermost
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, explained, group_count
 
 
 @transformation
-def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, *, enabled: bool = True) -> Function:
+def vmap(
+    function: Function, in_axes: Any = 0, out_axes: Any = 0, *, keep: bool = False, enabled: bool = True
+) -> Function:
     """A function of one task, turned into a function of a batch of them.
 
     Parameters
@@ -54,6 +60,9 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, *, enabled: bo
     out_axes
         0 where the results are stacked along a new leading axis; ``"sum"`` where they are added up, in a fixed order
         and without being stacked. One for all outputs, or a tree of them like the output.
+    keep
+        Whether a backward pass finds the values that it needs, kept for all tasks at once, or computes them again, task
+        by task.
     enabled
         With False the function itself runs, once for each task, one after another: to look inside it, or where it needs
         values. The bits are the same.
@@ -102,7 +111,7 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, *, enabled: bo
         if enabled or count == 0:
             line, free, form = _traced(body, operands, mapped)
             try:
-                results = _mapped(line, (*operands, *free), mapped, _summed(out_axes, form), count)
+                results = _mapped(line, (*operands, *free), mapped, _summed(out_axes, form), count, keep)
             except IndexError as error:
                 raise explained(error, one_by_one) from None
         else:
@@ -160,9 +169,15 @@ def _task(leaves: Sequence[Any], operands: Sequence[Any], mapped: Sequence[bool]
 
 
 def _traced(
-    body: Callable[..., tuple[list[Any], Any]], operands: Sequence[Array], mapped: Sequence[bool]
+    body: Callable[..., tuple[list[Any], Any]],
+    operands: Sequence[Array],
+    mapped: Sequence[bool],
+    given: Mapping[int, Array] = MappingProxyType({}),
 ) -> tuple[StraightLine, list[Array], Any]:
-    """A body's straight line for one task; the Arrays it takes by closure, its last operands; what else it returned."""
+    """A body's straight line for one task; the Arrays it takes by closure, its last operands; what else it returned.
+
+    What it puts into ``given`` need not be computed: they are operands, after its own.
+    """
     trace = Trace()
     forms = [
         Array(Abstract(x.shape[1:] if is_mapped else x.shape, x.dtype), x.weak, trace, next(moments))
@@ -173,16 +188,48 @@ def _traced(
     finally:
         trace.open = False
     free = free_variables(forms, outputs)
-    return linearise([*forms, *free], outputs), free, other
+    return linearise([*forms, *given.values(), *free], outputs), free, other
 
 
 def _mapped(
-    line: StraightLine, operands: Sequence[Any], mapped: tuple[bool, ...], summed: tuple[bool, ...], count: int
+    line: StraightLine,
+    operands: Sequence[Any],
+    mapped: tuple[bool, ...],
+    summed: tuple[bool, ...],
+    count: int,
+    keep: bool,
 ) -> list[Any]:
     """A body run for every task; operands beyond those of ``mapped`` are shared."""
+    visible = len(summed)
     mapped += (False,) * (len(operands) - len(mapped))
-    node = apply(VMAP, *operands, line=line, mapped=mapped, summed=summed, count=count)
-    return [apply(PROJECT, node, place=i) for i in range(len(summed))] if type(node) is Array else list(node)
+    if keep and outermost(operands) is not None:
+        line = _with_values(line, mapped, summed)
+        summed += (False,) * (len(line.outputs) - visible)
+    node = apply(VMAP, *operands, line=line, mapped=mapped, summed=summed, count=count, keep=keep)
+    return [apply(PROJECT, node, place=i) for i in range(visible)] if type(node) is Array else list(node[:visible])
+
+
+def _with_values(line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool]) -> StraightLine:
+    """The line whose outputs are also all values that differ from task to task, but for views and sums of tasks."""
+    first = len(line.operands) + len(line.constants)
+    steps = dict(enumerate(line.steps, first))
+    varying = {i for i, is_mapped in enumerate(mapped) if is_mapped}
+    stacked = {i for i, is_sum in zip(line.outputs, summed, strict=True) if not is_sum}
+    values = []
+    for i, step in steps.items():
+        if not varying.isdisjoint(step.operands):
+            varying.add(i)
+            if type(step.shape) is not tuple and i not in stacked and not _is_view(step, steps):
+                values.append(i)
+    return line._replace(outputs=(*line.outputs, *values))
+
+
+def _is_view(step: Step, steps: dict[int, Step]) -> bool:
+    """Whether a step computes nothing, nor does the region that it picks a result of."""
+    if step.primitive is PROJECT:
+        step = steps.get(step.operands[0], step)
+    body = step.params.get("line")
+    return step.primitive.view or (body is not None and all(_is_view(inner, {}) for inner in body.steps))
 
 
 def _rule(
@@ -193,13 +240,17 @@ def _rule(
     mapped: tuple[bool, ...],
     summed: tuple[bool, ...],
     count: int,
+    keep: bool,
 ) -> list[Any]:
-    """The body computed again, and walked backwards, for every task."""
+    """The body walked backwards for every task, from the values that were kept, or that are computed again."""
     wanted = [i for i, x in enumerate(operands) if x.dtype.kind == "f" and x.trace is not None]
     given = [j for j, g in enumerate(cotangents) if g is not None]
+    first = len(line.operands) + len(line.constants)
+    stacked = [j for j, i in enumerate(line.outputs) if keep and not summed[j] and i >= first]
+    values: dict[int, Array] = {}  # that are known, by their places
 
-    def body(*values: Any) -> tuple[list[Any], list[int]]:
-        inputs, cotangents_here = values[: len(operands)], dict(zip(given, values[len(operands) :], strict=True))
+    def body(*arguments: Any) -> tuple[list[Any], list[int]]:
+        inputs, cotangents_here = arguments[: len(operands)], dict(zip(given, arguments[len(operands) :], strict=True))
 
         def forward(*chosen: Any) -> list[Any]:
             replaced = dict(zip(wanted, chosen, strict=True))
@@ -207,13 +258,16 @@ def _rule(
 
         chosen = [inputs[i] for i in wanted]
         recording = record(forward, chosen, tree.flatten(tuple(chosen))[1])
+        values.update((j, recording.output[j]) for j in stacked if type(recording.output[j]) is Array)
         found = backward(recording, recording.output, [cotangents_here.get(j) for j in range(len(summed))])
         return [g for g in found if g is not None], [i for i, g in zip(wanted, found, strict=True) if g is not None]
 
     everything = [*operands, *(cotangents[j] for j in given)]
     mapped += tuple(not summed[j] for j in given)
-    backwards, free, reached = _traced(body, everything, mapped)
-    answers = _mapped(backwards, (*everything, *free), mapped, tuple(not mapped[i] for i in reached), count)
+    backwards, free, reached = _traced(body, everything, mapped, values)
+    everything += [apply(PROJECT, node, place=j) for j in values]
+    mapped += (True,) * len(values)
+    answers = _mapped(backwards, (*everything, *free), mapped, tuple(not mapped[i] for i in reached), count, keep)
     found = dict(zip(reached, answers, strict=True))
     return [found.get(i) for i in range(len(operands))]
 
@@ -222,7 +276,7 @@ def _rule(
 
 
 def _forms(
-    *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int
+    *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int, keep: bool
 ) -> tuple[Abstract, ...]:
     for x, form, is_mapped in zip(values, line.operands, mapped, strict=True):
         if (x.shape, x.dtype) != ((count, *form.shape) if is_mapped else form.shape, form.dtype):
@@ -249,6 +303,7 @@ def _one_by_one(
     mapped: Sequence[bool],
     summed: Sequence[bool],
     count: int,
+    keep: bool,
 ) -> tuple[Any, ...]:
     """The tasks one after another, and their sums by groups: the specification."""
     tasks = [

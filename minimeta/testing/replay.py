@@ -95,7 +95,7 @@ class Replay:
         return primitive.reference(*values, **params)
 
     def _tasks(
-        self, *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int
+        self, *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int, keep: bool
     ) -> tuple[Any, ...]:
         """A vmap: its body for each task."""
         tasks = []

@@ -176,6 +176,38 @@ def test_values_share_memory_once_they_are_dead() -> None:
     assert Executable(program.line, reuse_memory=False).arena_bytes == 99 * 16 * 8  # the last is the output
 
 
+@compiled
+def test_parts_are_written_where_they_are_put_together() -> None:
+    def joined(x: Any) -> Any:
+        parts = [mm.sin(x), mm.cos(x), x]
+        return mm.concatenate([mm.exp(mm.concatenate(parts)), mm.concatenate(parts[:2])]), parts[1]
+
+    x = spread(np.random.default_rng(0), (4, 4))
+    program = trace(joined, x)
+    # Copied are x, those that are part of another array already, and the part that is an output.
+    done = [instruction.name for instruction in Executable(program.line).instructions]
+    assert done == ["sin", "cos", "concatenate", "exp", "concatenate", "copy"]
+    done = [instruction.name for instruction in Executable(program.line, reuse_memory=False).instructions]
+    assert done == ["sin", "cos", "concatenate", "exp", "concatenate", "concatenate"]
+    assert_replays(program, [x])
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [
+        lambda x: mm.concatenate([mm.sin(x), mm.cos(x)], 1),  # not one after another
+        lambda x: mm.concatenate([x, mm.cos(x[:1])]),  # mostly copies
+        lambda x: mm.concatenate([mm.sin(x)] * 2),
+        lambda x: mm.concatenate([mm.transpose(mm.sin(x)), mm.cos(x)]),
+        lambda x: mm.concatenate([mm.concatenate([mm.sin(x), mm.cos(x)]), mm.exp(x)])[1:3] * 2.0,
+        lambda x: [mm.concatenate([y, y * 2.0]) for y in [mm.sin(x)]],
+    ],
+)
+def test_what_is_put_together_in_any_way(joined: Function) -> None:
+    x = spread(np.random.default_rng(0), (4, 4))
+    assert_replays(trace(joined, x), [x])
+
+
 # Threads
 
 

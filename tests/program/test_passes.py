@@ -251,6 +251,49 @@ def test_what_is_no_identity_stays(function: Function) -> None:
     assert names(optimise(program, EXACT)) == names(program)
 
 
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("part", [np.s_[1:4, :], np.s_[:, 5:2:-2], np.s_[2:3, :], np.s_[:, 6:]])
+def test_of_a_product_only_what_is_taken_is_computed(turned: Any, batch: Any, part: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(*batch, 5, 4)), rng.normal(size=(*batch, 4, 7))
+    x, y = (np.ascontiguousarray(np.swapaxes(f, -1, -2)) if turn else f for f, turn in zip((x, y), turned, strict=True))
+
+    def function(x: Any, y: Any) -> Any:
+        product = apply(registry["matmul"], x, y, transpose_x=turned[0], transpose_y=turned[1])
+        return product[(..., *part)]
+
+    program = simplified(function, x, y)
+    assert names(program) == ["slice", "matmul"]
+    for passes in (EXACT, PASSES):
+        assert_same_bits(mm.compile(function, passes=passes)(x, y), function(x, y))
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        lambda z: (z[1:2], z[2:3]),  # twice
+        lambda z: z[1:3, 1:3],  # of both factors
+        lambda z: (z[:2], z),
+        lambda z: mm.split(z, 2),
+    ],
+)
+def test_a_product_that_is_taken_otherwise_stays(taken: Function) -> None:
+    x, y = np.arange(16.0).reshape(4, 4), np.cos(np.arange(16.0)).reshape(4, 4)
+
+    def function(x: Any, y: Any) -> Any:
+        return taken(x @ y)
+
+    program = simplified(function, x, y)
+    assert names(program).index("matmul") < names(program).index("slice")
+    assert_same_bits(mm.compile(function)(x, y), function(x, y))
+
+
+def test_a_part_of_a_split_is_a_slice() -> None:
+    program = simplified(lambda x: mm.split(x, 3)[1] * 2.0, np.arange(6.0))
+    assert names(program) == ["slice", "multiply"]
+
+
 def test_movements_of_movements_are_one() -> None:
     x = np.arange(24.0).reshape(2, 3, 4)
     movements: list[tuple[Function, str]] = [

@@ -129,6 +129,46 @@ def test_the_bits_do_not_depend_on_how_it_runs(function: Function, count: int, p
             assert_array_equal(y, wanted)
 
 
+@given(programs(), st.sampled_from([1, 3, 17]))
+@share(0.3)
+def test_with_kept_values_gradients_are_the_same(function: Function, count: int) -> None:
+    x, w = batch(count), spread(np.random.default_rng(9), (2, 3))
+
+    def slopes(keep: bool) -> Function:
+        def loss(w: Any, x: Any) -> Any:
+            values, total = mm.vmap(lambda x: (function(x * w), mm.tanh(x - w)), 0, (0, "sum"), keep=keep)(x)
+            return mm.sum(mm.sin(values)) + mm.sum(total * w)
+
+        def both(w: Any, x: Any) -> Any:
+            found = mm.grad(loss, (0, 1))(w, x)
+            return found, mm.grad(lambda w: mm.sum(mm.square(mm.grad(loss)(w, x))))(w)
+
+        return both
+
+    *expected, second = mm.tree.flatten(slopes(False)(w, x))[0]
+    bits = [y.tobytes() for y in mm.tree.flatten(slopes(True)(w, x))[0]]
+    assert bits[:2] == [y.tobytes() for y in expected]
+    for run in (mm.compile(slopes(True)), mm.compile(slopes(True), enabled=False)):
+        found = mm.tree.flatten(run(w, x))[0]
+        assert [y.tobytes() for y in found] == bits
+        assert_allclose(found[2], second, rtol=1e-9, atol=1e-10)  # sums in another order
+
+
+def test_what_is_kept_is_computed_once_and_what_nobody_needs_is_not_kept() -> None:
+    def loss(keep: bool) -> Function:
+        return lambda w, x: mm.vmap(lambda x: mm.sum(mm.exp(mm.sin(w * x)) + w), out_axes="sum", keep=keep)(x)
+
+    def of(function: Function) -> tuple[str, Any]:
+        program = optimise(trace(function, np.ones(3), batch(2)[0]), [name for name in PASSES if name != "fuse"])
+        return str(program), [step for step in program.line.steps if "mapped" in step.params]
+
+    for keep, times in ((False, 2), (True, 1)):
+        text, maps = of(mm.value_and_grad(loss(keep)))
+        assert [text.count(f"{name}(") for name in ("exp", "sin", "cos")] == [times, times, 1]
+        assert [len(step.shape) for step in maps] == [1 + 2 * keep, 1]  # exp of it, and w x, whose cosine is taken
+    assert [len(step.shape) for step in of(loss(True))[1]] == [1]
+
+
 @pytest.mark.skipif(native is None, reason="there are no kernels")
 def test_the_number_of_threads_changes_no_bit() -> None:
     name, function, (parameters, task) = sinusoid(2)

@@ -16,8 +16,8 @@ _DENSE = {(5, 1): (89.7, 1.1), (5, 5): (97.5, 0.6)}
 _REPTILE = {(5, 1): (95.39, 0.09), (5, 5): (98.90, 0.10), (20, 1): (88.14, 0.15), (20, 5): (96.65, 0.33)}
 _REPTILE_TOGETHER = {(5, 1): (97.68, 0.04), (5, 5): (99.48, 0.06), (20, 1): (89.43, 0.14), (20, 5): (97.12, 0.32)}
 
-FAST: dict[str, Any] = {"learning_rate": 0.003, "final_step": 0.0, "iterations": 10_000}
-"""What reaches an accuracy sooner than the paper's schedule."""
+FAST: dict[str, Any] = {"learning_rate": 0.003, "final_step": 0.0, "iterations": 40_000, "validate_every": 1000}
+"""What reaches an accuracy sooner than the paper's schedule, with a quarter of its tasks in a step."""
 
 
 def _maml(learner: LearnerName, ways: int, shots: int, validate_every: int = 500, **settings: Any) -> Preset:
@@ -81,8 +81,11 @@ def _gradient_cells(ways: int, shots: int) -> Iterator[Cell]:
     for cell, learner, settings, accuracy, source in trained:
         for suffix, schedule, note in (
             ("", {}, ""),
-            # Validated twice as often, so that it is seen when an accuracy is reached.
-            ("-fast", FAST | {"validate_every": 250}, "the outer rate is three times as large and falls to 0"),
+            (
+                "-fast",
+                FAST | {"meta_batch": 8 if ways == 5 else 4},
+                "a quarter of the tasks a step, at three times the outer rate, which falls to 0",
+            ),
         ):
             preset = _maml(learner, ways, shots, **settings, **schedule)
             yield Cell(
@@ -107,6 +110,8 @@ def omniglot() -> Iterator[Cell]:
         beside = f"nobody prints a number; beside {name}-finetuning and {name}-nearest"
         yield Cell(f"{name}-lstm", "lstm", lstm("omniglot", shots), note=beside)
         settings = {"shots": shots, "queries": 15}
-        tuned = replaced("finetuning", "omniglot", judged, **settings, network="conv4")
+        # As many trainings as queries would take longer than all else.
+        alone = {"side_by_side": False}
+        tuned = replaced("finetuning", "omniglot", judged | alone, **settings, network="conv4")
         yield Cell(f"{name}-finetuning", "finetuning", tuned)
         yield Cell(f"{name}-nearest", "nearest", replaced("nearest", "omniglot", judged, **settings))
