@@ -133,6 +133,8 @@ const std::vector<Function>& elementwise_functions() {
       binary<Divide>("divide", "x / y."),
       binary<Power>("power", "x to the power of y."),
       binary<Gate>("gate", "y where x is positive, 0 elsewhere."),
+      binary<SigmoidSlope>("sigmoid_slope", "y * (x * (1 - x))."),
+      binary<TanhSlope>("tanh_slope", "y * (1 - x * x)."),
       binary<Maximum>("maximum", "The larger of x and y; NaN where either is."),
       binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."),
       comparison<Equal>("equal", "Whether x == y."),

@@ -67,6 +67,12 @@ def relu(x: _Array) -> _Array:
 def gate(x: _Array, y: _Array) -> _Array:
     """Return y where x is positive, 0 elsewhere."""
 
+def sigmoid_slope(x: _Array, y: _Array) -> _Array:
+    """y * (x * (1 - x))."""
+
+def tanh_slope(x: _Array, y: _Array) -> _Array:
+    """y * (1 - x * x)."""
+
 def add(x: _Array, y: _Array) -> _Array:
     """x + y."""
 

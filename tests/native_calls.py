@@ -155,7 +155,7 @@ def _with(arguments: Callable[[np.random.Generator, Shape], dict[str, Any]]) -> 
 
 
 _UNARY = "negative exp log log1p expm1 sqrt square reciprocal absolute sign sin cos tan tanh sigmoid softplus relu"
-_BINARY = "add subtract multiply divide power maximum minimum gate"
+_BINARY = "add subtract multiply divide power maximum minimum gate sigmoid_slope tanh_slope"
 _COMPARISONS = "equal not_equal less less_equal greater greater_equal"
 _REDUCTIONS = "sum mean max min norm logsumexp"
 

@@ -402,8 +402,20 @@ LOG1P = _function("log1p", np.log1p, lambda g, y, x: g / (1.0 + x), domains=("po
 SIN = _function("sin", np.sin, lambda g, y, x: g * cos(x))
 COS = _function("cos", np.cos, lambda g, y, x: -(g * sin(x)))
 TAN = _function("tan", np.tan, lambda g, y, x: g * (1.0 + square(y)), domains=("unit",))
-TANH = _function("tanh", np.tanh, lambda g, y, x: g * (1.0 - square(y)))
-SIGMOID = _function("sigmoid", _logistic, lambda g, y, x: g * (y * (1.0 - y)))
+TANH = _function("tanh", np.tanh, lambda g, y, x: apply(TANH_SLOPE, y, g))
+TANH_SLOPE: Primitive = _function(
+    "tanh_slope",
+    lambda y, g: g * (1 - np.square(y)),
+    lambda h, z, y, g: h * (g * (-2.0 * y)),
+    lambda h, z, y, g: apply(TANH_SLOPE, y, h),
+)
+SIGMOID = _function("sigmoid", _logistic, lambda g, y, x: apply(SIGMOID_SLOPE, y, g))
+SIGMOID_SLOPE: Primitive = _function(
+    "sigmoid_slope",
+    lambda y, g: g * (y * (1 - y)),
+    lambda h, z, y, g: h * (g * (1.0 - 2.0 * y)),
+    lambda h, z, y, g: apply(SIGMOID_SLOPE, y, h),
+)
 SOFTPLUS = _function(
     "softplus",
     lambda x: np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x))),
