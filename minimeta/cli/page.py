@@ -1,7 +1,8 @@
 """``minimeta results``: the page of what was reproduced, made of small files that are kept with it.
 
 A run is taken from its folder as one file of JSON: what it came to, its settings, its curves and its machine; no
-weights. The page follows from these files alone, so that it can be written again, and checked, without a run.
+weights. The page follows from these files alone, so that it can be written again, and checked, without a run. What a
+person has to say of the runs is in ``notes.md`` beside them, and stands after the table.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def page(folder: Path) -> str:
     if found:
         rows = [row for each in found for row in _rows(each, machines[_machine(each)])]
         parts += [markdown(HEAD, rows), *(f"Machine {letter}: {name}.\n" for name, letter in machines.items())]
+    if (notes := folder / "notes.md").exists():
+        parts.append(notes.read_text("utf-8"))
     parts += [f"**{cell}**: {said}\n" for cell, said in _said(found)]
     parts += [f"![{path.stem}]({folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))]
     return "\n".join(parts)

@@ -121,6 +121,10 @@ def test_results_are_kept_and_the_page_follows_from_them(
     assert main(["results", "--folder", str(folder), "--json"]) == 0
     assert (tmp_path / "results.md").read_text() == text
 
+    (folder / "notes.md").write_text("Too short by far.\n", encoding="utf-8")
+    before, after = page(folder).split("\nToo short by far.\n")
+    assert before + after == text
+
     # Steps that nobody publishes are named where they are clearly better.
     kept |= {"mean": [1.0] * 11, "interval": [0.1] * 11}
     for third, said in ((0.5, True), (0.85, False)):
