@@ -1,6 +1,10 @@
 // Building, planning and replaying programs: see program.hpp.
 #include "program.hpp"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -13,6 +17,7 @@ namespace minimeta {
 namespace {
 
 constexpr Index kAlignment = 64;  // a line of cache, the widest vector
+constexpr Index kLargePage = Index{1} << 21;
 constexpr int kPoison = 0xff;     // as floats of either size: NaN
 constexpr Index kMostBytes = Index{1} << 46;  // more than a machine has; sums of such sizes fit an Index
 
@@ -179,12 +184,29 @@ Index Builder::with_contiguous_parts(Index value, bool whole) {
   return add_step(std::make_unique<Copy>(), {value})[0];
 }
 
+namespace {
+
+struct Free {
+  std::align_val_t alignment;
+  void operator()(char* memory) const { ::operator delete(memory, alignment); }
+};
+
+// Memory in large pages where there is much: looking up small ones takes longer than to read what is in them.
+std::unique_ptr<char, Free> allocate_arena(Index bytes) {
+  const bool large = bytes >= 2 * kLargePage;
+  const std::align_val_t alignment{static_cast<std::size_t>(large ? kLargePage : kAlignment)};
+  char* const memory = static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), alignment));
+#ifdef __linux__
+  if (large) madvise(memory, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // a wish, which may be refused
+#endif
+  return {memory, Free{alignment}};
+}
+
+}  // namespace
+
 // What one run needs for itself.
 struct Program::Workspace {
-  struct Free {
-    void operator()(char* memory) const { ::operator delete(memory, std::align_val_t{kAlignment}); }
-  };
-  std::unique_ptr<char, Free> arena;
+  std::unique_ptr<char, Free> arena{nullptr, Free{}};
   std::vector<char*> buffers;
   std::vector<char*> addresses;  // of the places
 };
@@ -260,8 +282,7 @@ Program::Run::Run(const Program& program) : program_(program) {
     }
   }
   workspace_ = std::make_unique<Workspace>();
-  workspace_->arena.reset(static_cast<char*>(
-      ::operator new(static_cast<std::size_t>(program.arena_bytes_), std::align_val_t{kAlignment})));
+  workspace_->arena = allocate_arena(program.arena_bytes_);
   for (const Buffer& buffer : program.buffers_)
     workspace_->buffers.push_back(buffer.kind == Buffer::Kind::temporary ? workspace_->arena.get() + buffer.offset
                                                                          : buffer.data);

@@ -41,7 +41,6 @@ import numpy as np
 from minimeta.autodiff import tree, value_and_grad
 from minimeta.autodiff.operations import (
     absolute,
-    broadcast_to,
     clip,
     concatenate,
     log,
@@ -50,6 +49,7 @@ from minimeta.autodiff.operations import (
     reshape,
     sigmoid,
     split,
+    stack,
     stop_gradient,
     tanh,
 )
@@ -238,8 +238,9 @@ class MetaLSTM:
         Coordinates do not see each other, so many are updated block by block, each in the cache and by one thread.
         """
         count = theta.shape[1]
+        weights = {"layer": _layer_for(loss, meta_parameters["layer"]), "gates": meta_parameters["gates"]}
         if count <= BLOCK:
-            return self._cell(meta_parameters, theta, loss, gradient, state)
+            return self._cell(weights, theta, gradient, state)
         size = -(-count // -(-count // BLOCK))
         size = -(-size // 16) * 16  # rows of whole vectors
         blocks = -(-count // size)
@@ -247,15 +248,14 @@ class MetaLSTM:
         def cut(row: Any) -> Any:
             return reshape(pad(row, ((0, 0), (0, blocks * size - count))), (blocks, 1, size))
 
-        weights = {name: meta_parameters[name] for name in ("layer", "gates")}
-        axes = (None, 0, None, 0, None if state is None else 0)
-        theta, state = vmap(self._cell, axes, keep=True)(weights, cut(theta), loss, cut(gradient), state)
+        axes = (None, 0, 0, None if state is None else 0)
+        theta, state = vmap(self._cell, axes, keep=True)(weights, cut(theta), cut(gradient), state)
         return reshape(theta, (1, blocks * size))[:, :count], state
 
-    def _cell(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
-        h, c = self._layer(meta_parameters["layer"], loss, gradient, state)
+    def _cell(self, weights: Any, theta: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
+        h, c = self._layer(weights["layer"], gradient, state)
         # [F_t, I_t] = W [h_t, theta_{t-1}, (F_{t-1}, I_{t-1})] + b
-        weight, bias = meta_parameters["gates"]["weight"], meta_parameters["gates"]["bias"]
+        weight, bias = weights["gates"]["weight"], weights["gates"]["bias"]
         of_h, of_theta, of_gates = split(weight, (self.hidden, self.hidden + 1), 1)
         before = of_h @ h + of_theta * theta + reshape(bias, (2, 1))
         if state is not None:
@@ -266,12 +266,9 @@ class MetaLSTM:
         theta = forget * theta - write * gradient
         return theta, _State(h, c, before if self.recurrence == "pre_sigmoid" else after)
 
-    def _layer(self, parameters: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, Any]:
+    def _layer(self, weight: Any, gradient: Any, state: Any) -> tuple[Any, Any]:
         """The first layer, an ordinary LSTM, on all coordinates at once: the new ``h`` and ``c``."""
-        columns = gradient.shape
-        rows = [broadcast_to(part, columns) for part in (np.ones((), gradient.dtype), *preprocess(loss))]
-        rows += preprocess(gradient)
-        weight = concatenate([reshape(parameters["bias"], (-1, 1)), parameters["weight"]], 1)
+        rows = [np.ones(gradient.shape, gradient.dtype), *preprocess(gradient)]
         if state is None:
             weight = weight[:, : len(rows)]
         else:
@@ -282,6 +279,13 @@ class MetaLSTM:
         if state is not None:
             c = sigmoid(f) * state.c + c
         return sigmoid(o) * tanh(c), c
+
+
+def _layer_for(loss: Any, parameters: Any) -> Any:
+    """The matrix of the first layer for columns ``[1, pre(g_t), h_{t-1}]``: ``pre(L_t)`` is the same for all of them."""
+    weight = parameters["weight"]
+    bias = reshape(parameters["bias"], (-1, 1)) + weight[:, :2] @ reshape(stack(preprocess(loss)), (2, 1))
+    return concatenate([bias, weight[:, 2:]], 1)
 
 
 def preprocess(x: Any) -> tuple[Any, Any]:
