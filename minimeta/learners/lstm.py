@@ -282,7 +282,7 @@ class MetaLSTM:
 
 
 def _layer_for(loss: Any, parameters: Any) -> Any:
-    """The matrix of the first layer for columns ``[1, pre(g_t), h_{t-1}]``: ``pre(L_t)`` is the same for all of them."""
+    """The matrix for columns ``[1, pre(g_t), h_{t-1}]``: what all have in common, ``pre(L_t)``, is in its bias."""
     weight = parameters["weight"]
     bias = reshape(parameters["bias"], (-1, 1)) + weight[:, :2] @ reshape(stack(preprocess(loss)), (2, 1))
     return concatenate([bias, weight[:, 2:]], 1)
