@@ -1,5 +1,6 @@
 """minimeta reproduce, presets, plot and results: from the name of a cell to a page of numbers beside the papers'."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,13 @@ def test_results_are_kept_and_the_page_follows_from_them(
 
 def test_the_page_of_the_documents_is_that_of_its_files() -> None:
     assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == page(ROOT / "docs" / "results")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_kept_results_are_of_the_settings_of_their_cells(path: Path) -> None:
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    settings = json.loads(json.dumps(dataclasses.asdict(CELLS[kept["cell"]].preset)))
+    free = ("evaluation", "iterations", "seed")
+    assert {name: kept["settings"][name] for name in settings if name not in free} == {
+        name: value for name, value in settings.items() if name not in free
+    }
