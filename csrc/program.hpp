@@ -8,8 +8,7 @@
 // in one arena. Parts that are put together, one after another, are written there to begin with.
 //
 // A buffer is an operand's memory or an output's (the caller's), a constant's, a temporary's, in the arena, or part of
-// another. Each run
-// that is under way has an arena of its own, so one program runs on several threads at once.
+// another. Each run that is under way has an arena of its own, so one program runs on several threads at once.
 #pragma once
 
 #include <atomic>

@@ -157,13 +157,8 @@ class Draft(Drawing):
         forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
         summed = tuple(is_float(forms[i]) and self._draw(st.booleans()) for i in line.outputs)
         batch = [_batch(x, count) if is_mapped else x for x, is_mapped in zip(operands, mapped, strict=True)]
-        return tuple(batch), {
-            "line": line,
-            "mapped": mapped,
-            "summed": summed,
-            "count": count,
-            "keep": self._draw(st.booleans()),
-        }
+        keep = self._draw(st.booleans())
+        return tuple(batch), {"line": line, "mapped": mapped, "summed": summed, "count": count, "keep": keep}
 
     # Operands
 
