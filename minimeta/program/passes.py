@@ -141,7 +141,8 @@ def simplify(line: StraightLine) -> StraightLine:
     kept: dict[int, Step] = {}
     for name, former in steps.items():
         step = _composed(_renamed(former, same), kept)
-        if former.primitive is SLICE and uses[step.operands[0]] == 1:
+        # What it is taken of by another name, others may have by that name.
+        if former.primitive is SLICE and step.operands == former.operands and uses[step.operands[0]] == 1:
             step = _traded(step, kept, forms)
         unchanged = _unchanged(step, kept, constants, forms)
         if unchanged is None:

@@ -276,6 +276,8 @@ def test_of_a_product_only_what_is_taken_is_computed(turned: Any, batch: Any, pa
         lambda z: z[1:3, 1:3],  # of both factors
         lambda z: (z[:2], z),
         lambda z: mm.split(z, 2),
+        lambda z: [(same[1:2], mm.sin(same)) for same in [z * 1.0]],  # twice, by another name
+        lambda z: (z * 1.0)[1:2] + mm.sum(z),
     ],
 )
 def test_a_product_that_is_taken_otherwise_stays(taken: Function) -> None:
