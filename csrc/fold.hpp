@@ -203,7 +203,7 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
 // folded too, and nobody looks at it.
 template <class T, class Map, class Join> class Panel {
   using V = simd::Vec<T>;
-  static constexpr int kStep = simd::kLanes<T>;
+  static constexpr int kStep = simd::kLanes<T>, kAbreast = simd::kRegisters < 32 ? 1 : 2;
   static_assert(kPanel % kStep == 0);
 
  public:
@@ -217,39 +217,50 @@ template <class T, class Map, class Join> class Panel {
   void add(const T* const* rows, int n, T* folded = nullptr) {
     T vector[kStep];
     T* const to = width_ < kStep ? vector : folded;
-    T* kept = kept_;
-    for (int w = 0; w < padded_; w += kStep, kept += kLanes * kStep) {
-      const int column = std::min(w, padded_ - kStep);
-      const V parameter = simd::load<V>(parameters_ + column);
-      V lanes[kLanes];
-      MINIMETA_UNROLL
-      for (int l = 0; l < kLanes; ++l)
-        lanes[l] = empty_ ? simd::broadcast<V>(Join::template identity<T>()) : simd::load<V>(kept + l * kStep);
-      const auto join = [&](int l, const T* row) {
-        lanes[l] = Join{}(lanes[l], Map{}(simd::load<V>(row + column), parameter));
-      };
-      for (int i = -next_; i < n; i += kLanes)
-        if (i >= 0 && i + kLanes <= n) {
-          MINIMETA_UNROLL
-          for (int l = 0; l < kLanes; ++l) join(l, rows[i + l]);
-        } else {
-          MINIMETA_UNROLL
-          for (int l = 0; l < kLanes; ++l)
-            if (i + l >= 0 && i + l < n) join(l, rows[i + l]);
-        }
-      if (folded) {
-        simd::store(to + column, join_vectors<Join>(lanes));
-        continue;
-      }
-      MINIMETA_UNROLL
-      for (int l = 0; l < kLanes; ++l) simd::store(kept + l * kStep, lanes[l]);
-    }
+    int w = 0;
+    for (; w + kAbreast * kStep <= padded_; w += kAbreast * kStep) add<kAbreast>(rows, n, w, folded ? to : nullptr);
+    for (; w < padded_; w += kStep) add<1>(rows, n, w, folded ? to : nullptr);
     if (folded && to != folded) std::copy_n(to, width_, folded);
     empty_ = folded;
     next_ = folded ? 0 : (next_ + n) % kLanes;
   }
 
  private:
+  // So many vectors of every row at once, the first at column w or where the last one begins.
+  template <int Vectors> void add(const T* const* rows, int n, int w, T* folded) {
+    T* const kept = kept_ + w * kLanes;
+    const int column = std::min(w, padded_ - kStep);
+    V lanes[Vectors][kLanes], parameter[Vectors];
+    MINIMETA_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      parameter[v] = simd::load<V>(parameters_ + column + v * kStep);
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes; ++l)
+        lanes[v][l] = empty_ ? simd::broadcast<V>(Join::template identity<T>())
+                             : simd::load<V>(kept + (v * kLanes + l) * kStep);
+    }
+    const auto join = [&](int l, const T* row) {
+      MINIMETA_UNROLL
+      for (int v = 0; v < Vectors; ++v)
+        lanes[v][l] = Join{}(lanes[v][l], Map{}(simd::load<V>(row + column + v * kStep), parameter[v]));
+    };
+    for (int i = -next_; i < n; i += kLanes)
+      if (i >= 0 && i + kLanes <= n) {
+        MINIMETA_UNROLL
+        for (int l = 0; l < kLanes; ++l) join(l, rows[i + l]);
+      } else {
+        MINIMETA_UNROLL
+        for (int l = 0; l < kLanes; ++l)
+          if (i + l >= 0 && i + l < n) join(l, rows[i + l]);
+      }
+    MINIMETA_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      if (folded) simd::store(folded + column + v * kStep, join_vectors<Join>(lanes[v]));
+      MINIMETA_UNROLL
+      for (int l = 0; l < kLanes && !folded; ++l) simd::store(kept + (v * kLanes + l) * kStep, lanes[v][l]);
+    }
+  }
+
   const int width_, padded_;
   const T* parameters_;
   bool empty_ = true;
