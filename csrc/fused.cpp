@@ -14,7 +14,8 @@ namespace minimeta {
 namespace {
 
 constexpr Index kElements = 512;                // of a block
-constexpr Index kBuffer = 8 * kElements + 256;  // bytes; not a power of two, so that buffers do not share lines of cache
+constexpr Index kWidest = 8;                    // bytes of one
+constexpr Index kBuffer = kWidest * kElements + 256;  // bytes; not a power of two, so that buffers do not share lines of cache
 constexpr Index kAlignment = 64;
 constexpr std::size_t kMostValues = 128;
 
@@ -28,6 +29,20 @@ Index period(const View& x) {
   return size;
 }
 
+// y is x, of `period` elements, again and again until it has n.
+template <class T> void repeat(const T* x, Index period, T* y, Index n) {
+  using V = simd::Vec<T>;
+  constexpr Index lanes = simd::kLanes<T>;
+  for (T* const end = y + n; y != end; y += period) {
+    if (period < lanes) {
+      for (Index i = 0; i < period; ++i) y[i] = x[i];
+      continue;
+    }
+    for (Index i = 0; i + lanes <= period; i += lanes) simd::store(y + i, simd::load<V>(x + i));
+    simd::store(y + period - lanes, simd::load<V>(x + period - lanes));
+  }
+}
+
 // The sums of the terms of one chunk, 1024 for each output.
 class Terms {
  public:
@@ -37,25 +52,36 @@ class Terms {
 };
 
 // Several outputs: each row of a block holds a term of each.
-template <class T> class Rows final : public Terms {
+template <class T> class Sums {
  public:
-  explicit Rows(Index width) : width_(width), panel_(static_cast<int>(width), kZeros) {}
-  void add(const char* block, Index elements) override {
-    for (const T* x = reinterpret_cast<const T*>(block), *end = x + elements; x != end;) {
+  explicit Sums(Index width) : width_(width), panel_(static_cast<int>(width), kZeros) {}
+  // The next terms; where `sums` is given, the sums of all since it was last given.
+  void add(const T* x, Index elements, T* sums = nullptr) {
+    for (const T* const end = x + elements; x != end || elements == 0;) {
       const T* rows[kRows];
       int n = 0;
       for (; n < kRows && x != end; x += width_) rows[n++] = x;
       widened_.copy(rows, n, static_cast<int>(width_));
-      panel_.add(rows, n);
+      panel_.add(rows, n, x == end ? sums : nullptr);
+      if (elements == 0) return;
     }
   }
-  void finish(char* sums) override { panel_.add(nullptr, 0, reinterpret_cast<T*>(sums)); }
 
  private:
   static constexpr T kZeros[kPanel] = {};
   const Index width_;
   Panel<T, Itself, Sum> panel_;
   Widened<T> widened_;
+};
+
+template <class T> class Rows final : public Terms {
+ public:
+  explicit Rows(Index width) : sums_(width) {}
+  void add(const char* block, Index elements) override { sums_.add(reinterpret_cast<const T*>(block), elements); }
+  void finish(char* sums) override { sums_.add(nullptr, 0, reinterpret_cast<T*>(sums)); }
+
+ private:
+  Sums<T> sums_;
 };
 
 // One output: terms lie side by side.
@@ -77,15 +103,13 @@ template <class T> class Along final : public Terms {
 };
 
 // All terms at once, where they are one block.
-template <class T> void sum_block(const char* block, Index elements, Index width, bool mean, char* sums) {
-  T* const y = reinterpret_cast<T*>(sums);
+template <class T> void sum_block(const T* x, Index elements, Index width, bool mean, T* y) {
   if (width == 1) {
     const T parameter = 0;
-    fold_blocks<1, T, Itself, Sum>(block, 0, elements, &parameter, y);
+    fold_blocks<1, T, Itself, Sum>(reinterpret_cast<const char*>(x), 0, elements, &parameter, y);
   } else {
-    Rows<T> rows(width);
-    rows.add(block, elements);
-    rows.finish(sums);
+    Sums<T> sums(width);
+    sums.add(x, elements, y);
   }
   for (Index i = 0; mean && i < width; ++i) y[i] /= static_cast<T>(elements / width);
 }
@@ -160,12 +184,16 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   block_ = kElements / unit * unit;
   chunk_ = width > 0 ? kBlock * width : block_;
   for (Index i = 0; i < n; ++i) place_operand(operands[i]);
-  place_results(n);
+  place_results(values, static_cast<std::size_t>(n));
   Index cost = 0;
   for (const FusedOperation& operation : operations_) cost += operation.function->cost;
   work_ = work({count_, cost});
-  // For each sum, memory for those of the chunks.
   chunks_ = (count_ + chunk_ - 1) / chunk_;
+  if (is_block()) {
+    fix_places(static_cast<std::size_t>(n), results);
+    return false;
+  }
+  // For each sum, memory for those of the chunks.
   const std::size_t visible = results.size();
   for (std::size_t j = values_.size(); j < visible; ++j) {
     const Index shape[] = {chunks_, width};
@@ -191,50 +219,124 @@ void Fused::place_operand(const View& x) {
     place.advance = 0;
     place.buffer = buffers_++;
   }
+  if (place.kind == Place::Kind::tiled) tiled_.push_back(static_cast<int>(places_.size()));
   if (place.kind == Place::Kind::copied) copied_.push_back(static_cast<int>(places_.size()));
   places_.push_back(std::move(place));
 }
 
-// Results that nobody needs outside share buffers: one is free again after the last operation that reads it.
-void Fused::place_results(Index operands) {
-  std::vector<std::size_t> last(static_cast<std::size_t>(operands) + operations_.size(), 0);
-  for (std::size_t k = 0; k < operations_.size(); ++k)
-    for (const int i : operations_[k].operands) last[static_cast<std::size_t>(i)] = k;
-  for (const FusedSum& sum : sums_) last[static_cast<std::size_t>(sum.value)] = operations_.size();
-  std::vector<int> idle;
+// The rows: an operation that only feeds another is part of that one's, where there is a row of both.
+void Fused::make_rows(const std::vector<View>& values, std::size_t n) {
+  std::vector<int> readers(values.size(), 0);
+  for (const FusedOperation& operation : operations_)
+    for (const int i : operation.operands) ++readers[static_cast<std::size_t>(i)];
+  for (const int value : values_) ++readers[static_cast<std::size_t>(value)];
+  for (const FusedSum& sum : sums_) ++readers[static_cast<std::size_t>(sum.value)];
+
+  std::vector<std::vector<int>> operands;
+  std::vector<bool> taken(operations_.size(), false), is_pair = taken;
   for (std::size_t k = 0; k < operations_.size(); ++k) {
-    const std::size_t value = static_cast<std::size_t>(operands) + k;
-    View x[3], y;
-    for (std::size_t i = 0; i < operations_[k].operands.size(); ++i) {
-      x[i].dtype = places_[static_cast<std::size_t>(operations_[k].operands[i])].dtype;
-      x[i].ndim = 0;
+    const FusedOperation& operation = operations_[k];
+    const Dtype dtype = values[static_cast<std::size_t>(operation.operands.back())].dtype;
+    RowKernel kernel = operation.function->row[static_cast<int>(dtype)];
+    operands.push_back(operation.operands);
+    for (std::size_t p = 0; p < operation.operands.size() && !is_pair[k]; ++p) {
+      const std::size_t i = static_cast<std::size_t>(operation.operands[p]), inner = i - n;
+      if (i < n || readers[i] > 1 || is_pair[inner]) continue;
+      const RowKernel both = row_of_both(*operation.function, *operations_[inner].function, static_cast<int>(p), dtype);
+      if (!both) continue;
+      kernel = both;
+      is_pair[k] = taken[inner] = true;
+      const auto place = operands[k].erase(operands[k].begin() + static_cast<std::ptrdiff_t>(p));
+      operands[k].insert(place, operands[inner].begin(), operands[inner].end());
     }
-    check_elementwise(*operations_[k].function, x, y);
-    const Index element = itemsize(y.dtype);
-    const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
-    if (result != values_.end()) {
-      const int address = static_cast<int>(operands + (result - values_.begin()));
-      places_.push_back({Place::Kind::memory, element, element, 0, address, y.dtype, nullptr});
-    } else {
-      const int buffer = idle.empty() ? buffers_++ : idle.back();
-      if (!idle.empty()) idle.pop_back();
-      places_.push_back({Place::Kind::computed, 0, element, 0, buffer, y.dtype, nullptr});
-    }
-    Row row{operations_[k].function->row[static_cast<int>(x[operations_[k].operands.size() - 1].dtype)], 0, {}, {}};
-    for (const int i : operations_[k].operands) {
-      row.strides[row.operands] = places_[static_cast<std::size_t>(i)].stride;
-      row.places[row.operands++] = i;
-    }
-    row.places[row.operands] = static_cast<int>(value);
+    Row row{kernel, static_cast<int>(operands[k].size()), {}, {}};
+    std::copy(operands[k].begin(), operands[k].end(), row.places);
+    row.places[row.operands] = static_cast<int>(n + k);
     rows_.push_back(row);
-    std::vector<int> read = operations_[k].operands;
-    std::sort(read.begin(), read.end());
-    read.erase(std::unique(read.begin(), read.end()), read.end());
-    for (const int i : read) {
-      const Place& place = places_[static_cast<std::size_t>(i)];
-      if (place.kind == Place::Kind::computed && last[static_cast<std::size_t>(i)] == k) idle.push_back(place.buffer);
+  }
+  std::size_t k = 0;
+  rows_.erase(std::remove_if(rows_.begin(), rows_.end(), [&](const Row&) { return taken[k++]; }), rows_.end());
+}
+
+// Results that nobody needs outside share buffers: one is free again after the last row that reads it.
+void Fused::place_results(const std::vector<View>& values, std::size_t n) {
+  make_rows(values, n);
+  std::vector<std::size_t> last(values.size(), 0);
+  for (std::size_t r = 0; r < rows_.size(); ++r)
+    for (int i = 0; i < rows_[r].operands; ++i) last[static_cast<std::size_t>(rows_[r].places[i])] = r;
+  for (const FusedSum& sum : sums_) last[static_cast<std::size_t>(sum.value)] = rows_.size();
+  for (std::size_t value = n; value < values.size(); ++value) {
+    const Index element = itemsize(values[value].dtype);
+    const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
+    const int address = static_cast<int>(n) + static_cast<int>(result - values_.begin());
+    if (result != values_.end())
+      places_.push_back({Place::Kind::memory, element, element, 0, address, values[value].dtype, nullptr});
+    else
+      places_.push_back({Place::Kind::computed, 0, element, 0, 0, values[value].dtype, nullptr});
+  }
+  std::vector<int> idle;
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    Row& row = rows_[r];
+    Place& result = places_[static_cast<std::size_t>(row.places[row.operands])];
+    if (result.kind == Place::Kind::computed) {
+      result.buffer = idle.empty() ? buffers_++ : idle.back();
+      if (!idle.empty()) idle.pop_back();
+    }
+    for (int i = 0; i < row.operands; ++i) {
+      const Place& place = places_[static_cast<std::size_t>(row.places[i])];
+      row.strides[i] = place.stride;
+      const bool again = std::find(row.places, row.places + i, row.places[i]) != row.places + i;
+      if (place.kind == Place::Kind::computed && !again && last[static_cast<std::size_t>(row.places[i])] == r)
+        idle.push_back(place.buffer);
     }
   }
+}
+
+// Buffers one after another, in memory that the program has for them.
+void Fused::fix_places(std::size_t operands, std::vector<View>& results) {
+  const Index size = (count_ * kWidest + kAlignment - 1) / kAlignment * kAlignment + kAlignment, all[] = {buffers_ * size};
+  const int memory = static_cast<int>(operands + results.size());
+  describe(results.emplace_back(), "fused", Dtype::boolean, 1, all);
+  for (const Place& place : places_)
+    fixed_.push_back(place.kind == Place::Kind::memory ? Fixed{place.buffer, 0} : Fixed{memory, place.buffer * size});
+}
+
+void Fused::tile(const Place& place, const char* from, char* to, Index size) {
+  with_size(place.stride, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    repeat(reinterpret_cast<const T*>(from), place.period, reinterpret_cast<T*>(to), size);
+  });
+}
+
+void Fused::copy_block(const Place& place, char* from, char* to, Index first, Index size) {
+  char* const data[1] = {from};
+  for_each_row<1>(*place.loop, data, first, first + size, [&](char* const* row, const Index* strides, Index n) {
+    char* const pair[2] = {row[0], to};
+    const Index steps[2] = {strides[0], place.stride};
+    with_size(place.stride, [&](auto tag) { copy_row<typename decltype(tag)::type>(pair, steps, n); });
+    to += n * place.stride;
+  });
+}
+
+void Fused::run_block(char* const* data) const {
+  const auto at = [&](int v) {
+    const Fixed& fixed = fixed_[static_cast<std::size_t>(v)];
+    return data[fixed.address] + fixed.offset;
+  };
+  for (const int v : tiled_) tile(places_[static_cast<std::size_t>(v)], data[v], at(v), count_);
+  for (const int v : copied_) copy_block(places_[static_cast<std::size_t>(v)], data[v], at(v), 0, count_);
+  for (const Row& row : rows_) {
+    char* addresses[4];
+    for (int i = 0; i <= row.operands; ++i) addresses[i] = at(row.places[i]);
+    row.kernel(addresses, row.strides, count_);
+  }
+  char* const* const sums = data + places_.size() - operations_.size() + values_.size();
+  for (std::size_t j = 0; j < sums_.size(); ++j)
+    with_float(places_[static_cast<std::size_t>(sums_[j].value)].dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      sum_block(reinterpret_cast<const T*>(at(sums_[j].value)), count_, chunk_ / kBlock, sums_[j].mean,
+                reinterpret_cast<T*>(sums[j]));
+    });
 }
 
 // What one thread runs with.
@@ -253,25 +355,12 @@ class Fused::Worker {
     for (std::size_t v = 0; v < fused.places_.size(); ++v) {
       const Place& place = fused.places_[v];
       base_[v] = place.kind == Place::Kind::memory ? data[place.buffer] : memory + place.buffer * kBuffer;
-      if (place.kind == Place::Kind::tiled) tile(place, data[v], base_[v]);
+      if (place.kind == Place::Kind::tiled) tile(place, data[v], base_[v], fused.block_);
     }
-    if (fused.count_ <= fused.block_) return;
     for (const FusedSum& sum : fused.sums_)
       with_float(fused.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
         terms_.push_back(terms<typename decltype(tag)::type>(fused.chunk_ / kBlock));
       });
-  }
-
-  // A single block: there is nothing to share, and nothing to join.
-  void run_all() {
-    run_block(0, fused_.count_);
-    for (std::size_t j = 0; j < fused_.sums_.size(); ++j) {
-      const FusedSum& sum = fused_.sums_[j];
-      with_float(fused_.places_[static_cast<std::size_t>(sum.value)].dtype, [&](auto tag) {
-        sum_block<typename decltype(tag)::type>(at(sum.value, 0), fused_.count_, fused_.chunk_ / kBlock, sum.mean,
-                                                    sums_[j]);
-      });
-    }
   }
 
   void run(Index chunk) {
@@ -285,41 +374,18 @@ class Fused::Worker {
   }
 
  private:
-  // Once, and then what is there as often again.
-  void tile(const Place& place, const char* from, char* to) const {
-    const Index all = std::min(fused_.block_, fused_.count_) * place.stride;
-    Index done = place.period * place.stride;
-    std::memcpy(to, from, static_cast<std::size_t>(done));
-    for (Index more; done < all; done += more) {
-      more = std::min(done, all - done);
-      std::memcpy(to + done, to, static_cast<std::size_t>(more));
-    }
-  }
-
   char* at(int v, Index first) const {
     return base_[v] + first * fused_.places_[static_cast<std::size_t>(v)].advance;
   }
 
   void run_block(Index first, Index size) {
-    for (const int v : fused_.copied_) copy_block(v, first, size);
+    for (const int v : fused_.copied_) copy_block(fused_.places_[static_cast<std::size_t>(v)], data_[v], base_[v], first, size);
     for (const Row& row : fused_.rows_) {
       char* data[4];
       for (int i = 0; i <= row.operands; ++i) data[i] = at(row.places[i], first);
       row.kernel(data, row.strides, size);
     }
     for (std::size_t j = 0; j < terms_.size(); ++j) terms_[j]->add(at(fused_.sums_[j].value, first), size);
-  }
-
-  void copy_block(int v, Index first, Index size) {
-    const Place& place = fused_.places_[static_cast<std::size_t>(v)];
-    char* to = base_[v];
-    char* const data[1] = {data_[v]};
-    for_each_row<1>(*place.loop, data, first, first + size, [&](char* const* row, const Index* strides, Index n) {
-      char* const pair[2] = {row[0], to};
-      const Index steps[2] = {strides[0], place.stride};
-      with_size(place.stride, [&](auto tag) { copy_row<typename decltype(tag)::type>(pair, steps, n); });
-      to += n * place.stride;
-    });
   }
 
   const Fused& fused_;
@@ -332,7 +398,7 @@ class Fused::Worker {
 };
 
 void Fused::run(char* const* data, Watch*) const {
-  if (count_ > 0 && count_ <= block_) return Worker(*this, data).run_all();
+  if (is_block()) return run_block(data);
   parallel_for(chunks_, work_, [&](Index first, Index last) {
     Worker worker(*this, data);
     for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);

@@ -7,12 +7,15 @@
 // written out. Operations are the rows of the table (elementwise.hpp), so nothing is compiled at run time, and as an
 // elementwise result does not depend on its place, no bit changes.
 //
+// Where one simple operation only feeds another, both are one row (elementwise.hpp): what is between them stays in a register.
+//
 // An operand that repeats along leading axes (a bias, the statistics of a batch) is laid out once as often as it fits
 // a block. What lies in memory in any other way is copied block by block.
 //
 // A sum over leading axes may end it: its terms go from the block into the lanes of their outputs, in the order that
 // fold.hpp gives to every sum. Threads share blocks; a sum's terms are shared by the 1024, as whole subtrees of that
-// order, which are joined afterwards. What is one block in all has nothing to share and nothing to join.
+// order, which are joined afterwards. What is one block in all has nothing to share and nothing to join: it is a list of
+// rows, and even its buffers have their places when the program is built.
 #pragma once
 
 #include <memory>
@@ -53,23 +56,35 @@ class Fused final : public Kernel {
     Dtype dtype;
     std::unique_ptr<Loop<1>> loop;  // over an operand that is copied
   };
-  // An operation, its operands and result by their places.
+  // An operation, or two, the operands and the result by their places.
   struct Row {
     RowKernel kernel;
     int operands, places[4];
     Index strides[3];
   };
+  // Where a place is if there is one block.
+  struct Fixed {
+    int address;
+    Index offset;
+  };
   class Worker;
 
   void place_operand(const View& x);
-  void place_results(Index operands);
+  void make_rows(const std::vector<View>& values, std::size_t operands);
+  void place_results(const std::vector<View>& values, std::size_t operands);
+  void fix_places(std::size_t operands, std::vector<View>& results);
+  static void tile(const Place& place, const char* from, char* to, Index size);
+  static void copy_block(const Place& place, char* from, char* to, Index first, Index size);
+  bool is_block() const { return 0 < count_ && count_ <= block_; }
+  void run_block(char* const* data) const;
 
   std::vector<FusedOperation> operations_;
   std::vector<int> values_;
   std::vector<FusedSum> sums_;
   std::vector<Place> places_;
   std::vector<Row> rows_;
-  std::vector<int> copied_;
+  std::vector<int> tiled_, copied_;  // operands
+  std::vector<Fixed> fixed_;
   Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0, work_ = 0;
   int buffers_ = 0;
 };

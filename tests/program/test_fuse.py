@@ -112,6 +112,41 @@ def test_fused_programs_interpret_and_print_as_numpy(drawn: tuple[Function, list
             assert_array_equal(other, wanted)
 
 
+#: Operations that are computed as one where one of them feeds another, of one operand or two.
+SIMPLE = {
+    "add": 2, "subtract": 2, "multiply": 2, "gate": 2, "sigmoid_slope": 2, "tanh_slope": 2,
+    "negative": 1, "square": 1, "relu": 1, "divide": 2, "exp": 1,
+}  # fmt: skip
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels")
+@pytest.mark.parametrize("outer", SIMPLE)
+@pytest.mark.parametrize("inner", SIMPLE)
+def test_two_operations_at_once_have_the_bits_of_one_after_the_other(outer: str, inner: str) -> None:
+    assert native
+    special = np.array([0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 1e-41, 3e38, 0.1], np.float32)
+    a, b, c = (x.ravel() for x in np.meshgrid(special, special, special))
+    arrays = [np.tile(x, 3)[:2570] for x in (a, b, c)]
+    for place in range(SIMPLE[outer]):
+        for repeated in (0, 1, 2):  # which operand is one number, or none
+            inputs = [x[:1] if i == repeated - 1 else x for i, x in enumerate(arrays)]
+            needed = list(range(SIMPLE[inner] + SIMPLE[outer] - 1))
+            before, inside = needed[:place], needed[place : place + SIMPLE[inner]]
+            after = needed[place + SIMPLE[inner] :]
+            operands = (*before, 3, *after)
+            results = []
+            for wanted in ((4,), (3, 4)):  # what others need too is an operation of its own
+                builder = native.Builder(True, False)
+                given = [builder.add_operand("float32", x.shape) for x in inputs]
+                long = [builder.add_step("broadcast_to", (i,), {"shape": (2570,)}) for i in given]
+                steps = ((inner, tuple(inside)), (outer, operands))
+                values = builder.add_fused(tuple(long), steps, wanted, ())
+                results.append(builder.build((values[-1],)).run(list(inputs))[0])
+            for y in results:
+                y[np.isnan(y)] = np.nan  # of two NaNs, which one goes on is open
+            assert results[0].tobytes() == results[1].tobytes()
+
+
 def normalised(x: Any, offset: Any) -> Any:
     deviation = x - mm.mean(x, (0, 1, 2), keepdims=True)
     return mm.relu(deviation / mm.sqrt(mm.mean(mm.square(deviation), (0, 1, 2), keepdims=True) + 1e-3) + offset)
