@@ -17,6 +17,7 @@ from minimeta.autodiff.array import ArrayLike, Value
 from minimeta.autodiff.operations import conv2d, mean, reciprocal, sqrt, square
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.autodiff.operations.windows import Padding
+from minimeta.autodiff.regions import custom_vjp
 
 Statistics: TypeAlias = tuple[ArrayLike, ArrayLike]
 """Mean and (biased) variance of each feature, with axes of length 1 where they were averaged over."""
@@ -154,8 +155,26 @@ def _normalise(
 ) -> tuple[Value, Statistics]:
     centre = mean(x, axes, keepdims=True) if statistics is None else statistics[0]
     deviation = x - centre  # type: ignore[operator]
-    spread = mean(square(deviation), axes, keepdims=True) if statistics is None else statistics[1]
+    spread = _spread(x, centre, axes) if statistics is None else statistics[1]
     # One division for each feature, and none for each element: in no order of derivative does one come back.
     factor = reciprocal(sqrt(spread + epsilon))  # type: ignore[operator]
     y = deviation * (factor if scale is None else factor * scale)
     return y if offset is None else y + offset, (centre, spread)
+
+
+def _spread(x: ArrayLike, centre: ArrayLike, axes: int | Sequence[int]) -> Value:
+    """The mean of ``(x - centre)**2`` where ``centre`` is the mean of ``x``.
+
+    Its derivative by ``centre`` is ``-2 mean(x - centre)``: zero whatever ``x`` is, and so to every order. Left to
+    itself, reverse mode would sum those zeros, one pass over all elements before the last term is known.
+    """
+
+    @custom_vjp
+    def spread(x: Value, centre: Value) -> Value:
+        return mean(square(x - centre), axes, keepdims=True)
+
+    @spread.rule
+    def _(cotangent: Value, output: Value, x: Value, centre: Value) -> tuple[Value, None]:
+        return (x - centre) * (cotangent * (2 * output.size / max(x.size, 1))), None
+
+    return spread(x, centre)

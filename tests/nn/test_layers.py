@@ -1,5 +1,7 @@
 """Layers against numpy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from drawing import Drawing, drawings, share
@@ -8,6 +10,8 @@ from numpy.testing import assert_allclose
 
 import minimeta as mm
 from minimeta.nn import batch_norm, conv, dense, layer_norm
+from minimeta.nn.layers import batch_norm_and_statistics
+from minimeta.testing import check_gradients
 
 
 @share(0.5)
@@ -88,6 +92,25 @@ def test_the_statistics_are_differentiated_too() -> None:
     assert_allclose(gradient.sum(0), np.zeros(2), atol=1e-13)
     assert_allclose((gradient * x).sum(0), np.zeros(2), atol=1e-13)
     assert np.abs(gradient).max() > 0.1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_derivatives_of_normalised_values_are_right_to_the_third(compiled: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, offset, scale = rng.normal(size=(4, 3, 2)), rng.normal(size=2), rng.normal(size=2)
+    weight = rng.normal(size=x.shape)
+
+    def function(x: Any, offset: Any, scale: Any) -> Any:
+        y, (_, spread) = batch_norm_and_statistics(x, offset=offset, scale=scale, epsilon=0.1)
+        return mm.sum(weight * y * y * y) + mm.sum(mm.exp(spread)) + mm.sum(weight * layer_norm(mm.sin(x)))
+
+    check_gradients(mm.compile(function) if compiled else function, x, offset, scale, order=3)
+
+
+def test_nothing_is_normalised_of_nothing() -> None:
+    x = np.ones((0, 2))
+    y, pullback = mm.vjp(lambda x: batch_norm(x, statistics=(np.zeros(2), np.ones(2))), x)
+    assert y.shape == pullback(x)[0].shape == (0, 2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

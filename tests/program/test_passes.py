@@ -83,7 +83,9 @@ def test_a_function_of_the_library_keeps_its_bits(traced: Traced) -> None:
         assert_same_bits(shorter.run(by_kernel, *traced.arguments), expected)
         lengths[subset] = len(shorter.line.steps)
     for subset, length in lengths.items():
-        assert all(length <= lengths[fewer] for fewer in SUBSETS if set(fewer) <= set(subset))
+        assert all(length <= lengths[fewer] for fewer in SUBSETS if set(subset) - {"fuse"} == set(fewer))
+        if "fuse" not in subset:  # which puts together what it is given: of less it may make one group more
+            assert all(length <= lengths[fewer] for fewer in SUBSETS if set(fewer) <= set(subset))
     assert lengths[PASSES] < lengths[()] == len(program.line.steps)
 
 
