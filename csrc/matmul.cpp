@@ -129,9 +129,8 @@ template <class T> class Prepared final : public PreparedMatmul {
       : traded_(traded), product_(f.m, f.k, f.n, {f.a.row, f.a.column}, {f.b.row, f.b.column}, f.c.row) {}
 
   void run(const char* x, const char* y, char* result) const override {
-    static thread_local Scratch<T> scratch;
     if (traded_) std::swap(x, y);
-    product_.run(reinterpret_cast<const T*>(x), reinterpret_cast<const T*>(y), reinterpret_cast<T*>(result), scratch);
+    product_.run(reinterpret_cast<const T*>(x), reinterpret_cast<const T*>(y), reinterpret_cast<T*>(result));
   }
 
  private:

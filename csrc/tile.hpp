@@ -303,7 +303,7 @@ template <class T> class TiledProduct {
     }
   }
 
-  void run(const T* a, const T* b, T* c, Scratch<T>& scratch) const {
+  void run(const T* a, const T* b, T* c) const {
     Product<T> q = product_;
     q.a = a;
     q.a_rows = rows_.data();
@@ -315,6 +315,7 @@ template <class T> class TiledProduct {
         q.b = b + panel * b_column_;
         q.c = c + panel;
         if (b_column_ != 1) {
+          static thread_local Scratch<T> scratch;
           T* const turned = scratch.take(part.columns * q.counts[2]);
           q.b_steps[2] = product_.b_steps[2];
           detail::pack(q, b_column_, part.columns, part.columns, turned);
