@@ -69,7 +69,7 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
         """The function's value."""
         if self._rule is None:
             raise TracingError(f"custom_vjp {self._function!r} has no rule yet; give one with @function.rule")
-        return _region(_CUSTOM_VJP, self._function, arguments, rule=self._rule)
+        return _region(CUSTOM_VJP, self._function, arguments, rule=self._rule)
 
 
 def rematerialize(function: Function) -> Function:
@@ -104,7 +104,7 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     line = linearise([*recording.aliases, *free], outputs)
     operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
     value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
-    structures = {"arguments": structure, "output": output_structure} if primitive is _CUSTOM_VJP else {}
+    structures = {"arguments": structure, "output": output_structure} if primitive is CUSTOM_VJP else {}
     node = Array(
         value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
     )
@@ -201,5 +201,5 @@ def region(name: str, rule: Rule) -> Primitive:
 
 
 REMATERIALIZE = region("rematerialize", rematerialize_rule)
-_CUSTOM_VJP = region("custom_vjp", _custom_rule)
+CUSTOM_VJP = region("custom_vjp", _custom_rule)
 PROJECT = Primitive("project", _pick, _pick, (_project_rule,), no_sample, _pick)

@@ -14,8 +14,9 @@ and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.progra
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
 
-A region (``rematerialize``, ``custom_vjp``, ``vmap``) is one instruction, and its body a line that is shortened by
-itself. To compute again is what a region is for, so two equal ones are two; what nobody takes of it is not computed.
+A region (``rematerialize``, ``vmap``) is one instruction, and its body a line that is shortened by itself. To compute
+again is what a region is for, so two equal ones are two; what nobody takes of it is not computed. But a ``custom_vjp``
+has had its derivative when a program is made shorter: it is what it computes.
 
 With an alias or a copy replaced by its operand, two outputs may be one value, or an operand: whoever runs a program
 returns outputs in memory of their own.
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Collection
 from typing import Any
@@ -36,7 +38,7 @@ from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.shaping import SLICE, SPLIT
-from minimeta.autodiff.regions import PROJECT, by_kernel
+from minimeta.autodiff.regions import CUSTOM_VJP, PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import FUSED, fuse
 from minimeta.program.program import Program
@@ -134,6 +136,7 @@ def deduplicate(line: StraightLine) -> StraightLine:
 
 def simplify(line: StraightLine) -> StraightLine:
     """Replace a step that changes nothing by its operand, and two steps by one, or by two smaller ones."""
+    line = _opened(line)
     constants, steps = _named(line)
     uses = collections.Counter(i for step in line.steps for i in step.operands) + collections.Counter(line.outputs)
     forms: list[Any] = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
@@ -177,8 +180,8 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     Returns
     -------
     Program
-        Of the same operands and outputs, and no more steps. The passes are repeated until none finds anything: each
-        removes values, or leaves a chain of movements shorter, so there is an end.
+        Of the same operands and outputs, and no more steps, inside of regions and out. The passes are repeated until
+        none finds anything: each removes values, or leaves a chain of movements shorter, so there is an end.
 
     Raises
     ------
@@ -272,6 +275,29 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 
 # Identities
+
+
+def _opened(line: StraightLine) -> StraightLine:
+    """The steps of each ``custom_vjp`` in its place."""
+    constants, steps = _named(line)
+    fresh = itertools.count(len(line.operands) + len(constants) + len(steps))
+    same: dict[int, int] = {}
+    kept: dict[int, Step] = {}
+    results: dict[int, list[int]] = {}
+    for name, former in steps.items():
+        step = _renamed(former, same)
+        if step.primitive is CUSTOM_VJP:
+            body: StraightLine = step.params["line"]
+            names = [*step.operands, *itertools.islice(fresh, len(body.constants) + len(body.steps))]
+            constants.update(zip(names[len(body.operands) :], body.constants, strict=False))
+            inside = [_renamed(other, dict(enumerate(names))) for other in body.steps]
+            kept.update(zip(names[len(body.operands) + len(body.constants) :], inside, strict=True))
+            results[name] = [names[i] for i in body.outputs]
+        elif step.primitive is PROJECT and step.operands[0] in results:
+            same[name] = results[step.operands[0]][step.params["place"]]
+        else:
+            kept[name] = step
+    return _numbered(line, constants, kept, same)
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
