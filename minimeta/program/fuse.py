@@ -9,7 +9,9 @@ there is to decide is what to write. A value that several others need may be *st
 
 computing again moves no more memory than storing, and arithmetic on a block in cache is nearly free: a normalised
 activation is one multiplication away from what was normalised. So such a value is not stored, unless somebody needs it
-as an array, or it took a function that is worth keeping (an exponential, a division).
+as an array, or it took a function that is worth keeping (an exponential, a division). And what is stored because it is
+needed as an array (an activation that is pooled) is still not read where all its sources are: not from far away, if it
+is long, nor kept for it.
 
 Stored values, and sums over leading axes of values that are not, are the results of *groups*. A result joins an earlier
 group if they share a source and if all that it needs is there when that group runs; it is then read once for both.
@@ -35,6 +37,7 @@ _MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
 
 _AGAIN = 12  # operations that are cheap to repeat
 _MOST_SOURCES = 4
+_FAR = 2**18  # elements that are in no near cache any more when they are read again
 
 #: Sums that leave more numbers stay instructions of their own, and so do those that need more than a block, but not so
 #: many that it pays.
@@ -87,6 +90,8 @@ class _Grouping:
         for number in self.steps:
             if number in self.stored or number in self.sums:
                 self._join(number)
+        for group in {id(group): group for group in self.group.values()}.values():
+            self._spare(group)
 
     # What a value is
 
@@ -199,6 +204,23 @@ class _Grouping:
         ):
             return False
         return all(i in results or self._moment(i) < group.anchor for i in operands)
+
+    def _spare(self, group: _Group) -> None:
+        """Compute again the long operands whose sources a group reads anyway."""
+        for number in sorted(group.operands, reverse=True):
+            if number not in self.stored or math.prod(self.steps[number].shape.shape) < _FAR:
+                continue
+            steps, operands = self._needs(number)
+            others = group.operands - {number} | operands
+            if (
+                self._is_needed(number)
+                and self.weight[number] <= _AGAIN
+                and all(i in group.operands or self._is_repeated(i) for i in operands)
+                and len(group.steps | steps) <= _MOST_OPERATIONS
+                and len(others) <= _MOST_OPERANDS
+            ):
+                group.steps |= steps
+                group.operands = others
 
     # The line of groups
 

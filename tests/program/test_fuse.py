@@ -160,6 +160,24 @@ def test_what_is_cheap_is_computed_again_and_not_stored() -> None:
     assert [[form.shape for form in step.shape] for step in long] == [[(1, 1, 1, 64)], [x.shape]]
 
 
+@pytest.mark.parametrize("images", [5, 600])
+def test_what_is_long_is_not_read_where_its_sources_are(images: int) -> None:
+    """An activation is needed as an array, and its derivative needs its sign: a long one is computed again for that."""
+    rng = np.random.default_rng(0)
+    shapes = [(images, 8, 8, 16), (16,), (16,)]
+    arguments = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+    def function(x: Any, scale: Any, offset: Any) -> Any:
+        return mm.sum(mm.square(mm.transpose(mm.relu(x * scale + offset))))
+
+    traced = trace(mm.grad(function, argnums=(1, 2)), *arguments)
+    program = optimise(traced)
+    program.check()
+    backward = [step.primitive.name for step in fused_steps(program)[-1].params["line"].steps]
+    assert "gate" in backward and ("relu" in backward) == (images == 600)
+    assert run(program, arguments) == run(optimise(traced, UNFUSED), arguments)
+
+
 def test_a_meta_gradient_stores_fewer_long_values() -> None:
     traced = images()
     program = trace(traced.function, *traced.arguments)
