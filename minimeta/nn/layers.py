@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from minimeta.autodiff.array import ArrayLike, Value
-from minimeta.autodiff.operations import conv2d, mean, reciprocal, sqrt, square
+from minimeta.autodiff.operations import conv2d, mean, reciprocal, reshape, sqrt, square, sum
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.autodiff.operations.windows import Padding
 from minimeta.autodiff.regions import custom_vjp
@@ -153,28 +153,47 @@ def _normalise(
     epsilon: float,
     statistics: Statistics | None,
 ) -> tuple[Value, Statistics]:
-    centre = mean(x, axes, keepdims=True) if statistics is None else statistics[0]
-    deviation = x - centre  # type: ignore[operator]
-    spread = _spread(x, centre, axes) if statistics is None else statistics[1]
-    # One division for each feature, and none for each element: in no order of derivative does one come back.
-    factor = reciprocal(sqrt(spread + epsilon))  # type: ignore[operator]
-    y = deviation * (factor if scale is None else factor * scale)
+    if statistics is None:
+        y, centre, spread = _standardised(x, axes, epsilon)
+    else:
+        centre, spread = statistics
+        y = (x - centre) * _factor(spread, epsilon)  # type: ignore[operator]
+    y = y if scale is None else y * scale
     return y if offset is None else y + offset, (centre, spread)
 
 
-def _spread(x: ArrayLike, centre: ArrayLike, axes: int | Sequence[int]) -> Value:
-    """The mean of ``(x - centre)**2`` where ``centre`` is the mean of ``x``.
+def _factor(spread: ArrayLike, epsilon: float) -> Value:
+    # One division for each feature, and none for each element: in no order of derivative does one come back.
+    return reciprocal(sqrt(spread + epsilon))  # type: ignore[operator]
 
-    Its derivative by ``centre`` is ``-2 mean(x - centre)``: zero whatever ``x`` is, and so to every order. Left to
-    itself, reverse mode would sum those zeros, one pass over all elements before the last term is known.
+
+def _standardised(x: ArrayLike, axes: int | Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:
+    """Deviations from the mean in units of their spread; the mean; and the spread.
+
+        y = d f    d = x - m    m = mean(x)    f = (s + epsilon)**-1/2    s = mean(d**2)
+
+    The derivative that follows from these would sum ``d``, which is zero whatever ``x`` is, in a pass of its own before
+    the last term is known. Without it two sums of the cotangents ``g`` of ``y`` are all that there is to wait for:
+
+        n dx = n f g + d (2 gs - f**3 sum(g d)) + gm - f sum(g)
+
+    It holds to every order, since ``m``, ``s`` and what is made of them are functions of ``x`` in it.
     """
 
     @custom_vjp
-    def spread(x: Value, centre: Value) -> Value:
-        return mean(square(x - centre), axes, keepdims=True)
+    def standardised(x: Value) -> tuple[Value, Value, Value]:
+        centre = mean(x, axes, keepdims=True)
+        deviation = x - centre
+        spread = mean(square(deviation), axes, keepdims=True)
+        return deviation * _factor(spread, epsilon), centre, spread
 
-    @spread.rule
-    def _(cotangent: Value, output: Value, x: Value, centre: Value) -> tuple[Value, None]:
-        return (x - centre) * (cotangent * (2 * output.size / max(x.size, 1))), None
+    @standardised.rule
+    def _(cotangents: tuple[Value, ...], outputs: tuple[Value, ...], x: Value) -> tuple[Value]:
+        (g, g_centre, g_spread), (_, centre, spread) = cotangents, outputs
+        deviation, factor, share = x - centre, _factor(spread, epsilon), centre.size / max(x.size, 1)
+        total = reshape(sum(g, axes), centre.shape)  # what an offset has for its derivative, too
+        slope = 2 * g_spread - factor * square(factor) * sum(g * deviation, axes, keepdims=True)
+        return (g * factor + (deviation * (slope * share) + (g_centre - factor * total) * share),)
 
-    return spread(x, centre)
+    y, centre, spread = standardised(x)
+    return y, centre, spread
