@@ -14,8 +14,6 @@ namespace minimeta {
 namespace {
 
 constexpr Index kElements = 512;                // of a block
-constexpr Index kWidest = 8;                    // bytes of one
-constexpr Index kBuffer = kWidest * kElements + 256;  // bytes; not a power of two, so that buffers do not share lines of cache
 constexpr Index kAlignment = 64;
 constexpr std::size_t kMostValues = 128;
 
@@ -292,9 +290,16 @@ void Fused::place_results(const std::vector<View>& values, std::size_t n) {
   }
 }
 
+// Some lines of cache more than its elements, so that no two buffers begin at the same line of a page.
+Index Fused::buffer_bytes(Index elements) const {
+  Index widest = 1;
+  for (const Place& place : places_) widest = std::max(widest, itemsize(place.dtype));
+  return (elements * widest + kAlignment - 1) / kAlignment * kAlignment + 4 * kAlignment;
+}
+
 // Buffers one after another, in memory that the program has for them.
 void Fused::fix_places(std::size_t operands, std::vector<View>& results) {
-  const Index size = (count_ * kWidest + kAlignment - 1) / kAlignment * kAlignment + kAlignment, all[] = {buffers_ * size};
+  const Index size = buffer_bytes(count_), all[] = {buffers_ * size};
   const int memory = static_cast<int>(operands + results.size());
   describe(results.emplace_back(), "fused", Dtype::boolean, 1, all);
   for (const Place& place : places_)
@@ -346,15 +351,16 @@ class Fused::Worker {
       : fused_(fused),
         data_(data),
         sums_(data + fused.places_.size() - fused.operations_.size() + fused.values_.size()) {
+    const Index size = fused.buffer_bytes(fused.block_);
     char* memory = few_;
-    if (fused.buffers_ > kFew) {
+    if (fused.buffers_ * size > kFew) {
       static thread_local Scratch<char> scratch;
-      memory = scratch.take(fused.buffers_ * kBuffer + kAlignment);
+      memory = scratch.take(fused.buffers_ * size + kAlignment);
       memory += (kAlignment - reinterpret_cast<std::uintptr_t>(memory) % kAlignment) % kAlignment;
     }
     for (std::size_t v = 0; v < fused.places_.size(); ++v) {
       const Place& place = fused.places_[v];
-      base_[v] = place.kind == Place::Kind::memory ? data[place.buffer] : memory + place.buffer * kBuffer;
+      base_[v] = place.kind == Place::Kind::memory ? data[place.buffer] : memory + place.buffer * size;
       if (place.kind == Place::Kind::tiled) tile(place, data[v], base_[v], fused.block_);
     }
     for (const FusedSum& sum : fused.sums_)
@@ -391,8 +397,8 @@ class Fused::Worker {
   const Fused& fused_;
   char* const* data_;
   char* const* sums_;  // where they go, and then those of the chunks
-  static constexpr int kFew = 4;
-  alignas(kAlignment) char few_[kFew * kBuffer];
+  static constexpr Index kFew = 16 * 1024;
+  alignas(kAlignment) char few_[kFew];
   char* base_[kMostValues];
   std::vector<std::unique_ptr<Terms>> terms_;
 };

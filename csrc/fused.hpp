@@ -72,6 +72,7 @@ class Fused final : public Kernel {
   void place_operand(const View& x);
   void make_rows(const std::vector<View>& values, std::size_t operands);
   void place_results(const std::vector<View>& values, std::size_t operands);
+  Index buffer_bytes(Index elements) const;
   void fix_places(std::size_t operands, std::vector<View>& results);
   static void tile(const Place& place, const char* from, char* to, Index size);
   static void copy_block(const Place& place, char* from, char* to, Index first, Index size);
