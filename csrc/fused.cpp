@@ -13,7 +13,7 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kElements = 512;                // of a block
+constexpr Index kElements = 512;  // of a block
 constexpr Index kAlignment = 64;
 constexpr std::size_t kMostValues = 128;
 
@@ -55,14 +55,14 @@ template <class T> class Sums {
   explicit Sums(Index width) : width_(width), panel_(static_cast<int>(width), kZeros) {}
   // The next terms; where `sums` is given, the sums of all since it was last given.
   void add(const T* x, Index elements, T* sums = nullptr) {
-    for (const T* const end = x + elements; x != end || elements == 0;) {
+    const T* const end = x + elements;
+    do {
       const T* rows[kRows];
       int n = 0;
       for (; n < kRows && x != end; x += width_) rows[n++] = x;
       widened_.copy(rows, n, static_cast<int>(width_));
       panel_.add(rows, n, x == end ? sums : nullptr);
-      if (elements == 0) return;
-    }
+    } while (x != end);
   }
 
  private:
