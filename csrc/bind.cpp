@@ -92,6 +92,7 @@ constexpr Index kAny = -1;  // one or more
 struct Row {
   Index operands;
   Owned (*bind)(const Parameters& p);
+  Index (*find)(Builder& builder, const std::vector<Index>& operands, const Parameters& p) = nullptr;
 };
 
 template <Reducer reducer> Owned reduction(const Parameters& p) {
@@ -181,10 +182,40 @@ Owned conv2d_weight(const Parameters& p) {
 
 Pooling pooling(const Parameters& p) { return {p.shape("window"), p.shape("strides"), p.shape("padding")}; }
 
-Owned max_cell(const Parameters& p) {
-  const Pooling w = pooling(p);
-  return kernel([=](View* x, Index, View& y) { check_max_cell(*x, w, y); },
-                [=](const View* x, Index, const View& y) { run_max_cell(*x, w, y); });
+// Of each window the number of its largest cell, and that cell, while it is at hand.
+class MaxCell final : public Kernel {
+ public:
+  explicit MaxCell(const Pooling& pooling) : pooling_(pooling) {}
+  bool check(View* x, Index, std::vector<View>& results) override {
+    check_max_cell(*x, pooling_, results.emplace_back());
+    results.emplace_back();
+    describe(results[1], "max_cell", x->dtype, results[0]);
+    for (const View* view : {x, &results[0], &results[1]}) forms_.add(*view);
+    return false;
+  }
+  void run(char* const* data, Watch*) const override {
+    View views[3];
+    for (std::size_t i = 0; i < 3; ++i) forms_.place(i, data[i], views[i]);
+    run_max_cell_and_take(views[0], pooling_, views[1], views[2]);
+  }
+  bool is_of(const Pooling& other) const {
+    const auto equal = [](const Shape& x, const Shape& y) {
+      return x.ndim == y.ndim && std::equal(x.size, x.size + x.ndim, y.size);
+    };
+    return equal(pooling_.window, other.window) && equal(pooling_.strides, other.strides) &&
+           equal(pooling_.padding, other.padding);
+  }
+
+ private:
+  Pooling pooling_;
+  Forms forms_;
+};
+
+Owned max_cell(const Parameters& p) { return std::make_unique<MaxCell>(pooling(p)); }
+
+Index find_taken(Builder& builder, const std::vector<Index>& operands, const Parameters& p) {
+  const auto* const cells = dynamic_cast<const MaxCell*>(builder.kernel_of(operands[1], operands[0]));
+  return cells && cells->is_of(pooling(p)) ? operands[1] + 1 : -1;
 }
 
 Owned pool_take(const Parameters& p) {
@@ -222,6 +253,10 @@ Owned astype(const Parameters& p) {
   const Dtype dtype = dtype_named("astype", p.get<std::string>("dtype"));
   return kernel([=](View* x, Index, View& y) { describe(y, "astype", dtype, *x); },
                 [](const View* x, Index, const View& y) { convert(*x, y); });
+}
+
+Index join(Builder& builder, const std::vector<Index>& operands, const Parameters& p) {
+  return builder.join(operands, p.get<Index>("axis"));
 }
 
 Owned concatenate(const Parameters& p) {
@@ -284,13 +319,13 @@ const std::unordered_map<std::string, Row>& rows() {
       {"conv2d_input", {2, conv2d_input}},
       {"conv2d_weight", {2, conv2d_weight}},
       {"max_cell", {1, max_cell}},
-      {"pool_take", {2, pool_take}},
+      {"pool_take", {2, pool_take, find_taken}},
       {"pool_put", {2, pool_put}},
       {"sum_pool", {1, sum_pool}},
       {"sum_pool_input", {1, sum_pool_input}},
       {"copy", {1, copies}},
       {"astype", {1, astype}},
-      {"concatenate", {kAny, concatenate}},
+      {"concatenate", {kAny, concatenate, join}},
       {"pad", {1, pad}},
       {"broadcast_to", {1, broadcast_to}},
       {"transpose", {1, transpose}},
@@ -328,6 +363,13 @@ std::unique_ptr<Kernel> bind_kernel(const std::string& name, std::size_t operand
   if (row == rows().end()) throw std::invalid_argument("program: there is no kernel named " + name);
   require_operands(name, row->second.operands, operands);
   return row->second.bind(Parameters(row->first.c_str(), parameters));
+}
+
+Index find_result(Builder& builder, const std::string& name, const std::vector<Index>& operands, const py::dict& parameters) {
+  const auto row = rows().find(name);
+  if (row == rows().end() || !row->second.find) return -1;
+  require_operands(name, row->second.operands, operands.size());
+  return row->second.find(builder, operands, Parameters(row->first.c_str(), parameters));
 }
 
 }  // namespace minimeta

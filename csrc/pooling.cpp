@@ -236,20 +236,15 @@ template <class V, class T> void add(T* pixel, V part, bool tiled) {
   simd::store(pixel, (tiled ? V{} : simd::load<V>(pixel)) + part);
 }
 
-}  // namespace
-
-void check_max_cell(const View& x, const Pooling& pooling, View& result) {
-  const Grid grid = check_pooled("max_cell", x, pooling, result);
-  describe(result, "max_cell", number_dtype(grid), result);
-}
-
-void run_max_cell(const View& x, const Pooling& pooling, const View& result) {
+// The largest cell of each window, and its value if it is taken.
+template <bool take> void find_largest(const View& x, const Pooling& pooling, const View& result, char* taken) {
   const Dense images(x);
   with_types(x.dtype, result.dtype, [&](auto float_tag, auto number_tag) {
     using T = typename decltype(float_tag)::type;
     using C = typename decltype(number_tag)::type;
     const T* const pixels = images.data<T>();
     C* const chosen = reinterpret_cast<C*>(result.data);
+    T* const values = reinterpret_cast<T*>(taken);
     for_each_window<T>(grid_of_images(x, pooling), [=](auto lanes, Index place, const Cells& cells) {
       using V = simd::Vec<T, lanes>;
       V largest = simd::load<V>(pixels + cells.pixel);
@@ -261,8 +256,24 @@ void run_max_cell(const View& x, const Pooling& pooling, const View& result) {
         cell = wins ? Number<T>(number) : cell;
       });
       simd::store(chosen + place, simd::resize<C>(cell));
+      if constexpr (take) simd::store(values + place, largest);
     });
   });
+}
+
+}  // namespace
+
+void check_max_cell(const View& x, const Pooling& pooling, View& result) {
+  const Grid grid = check_pooled("max_cell", x, pooling, result);
+  describe(result, "max_cell", number_dtype(grid), result);
+}
+
+void run_max_cell(const View& x, const Pooling& pooling, const View& result) {
+  find_largest<false>(x, pooling, result, nullptr);
+}
+
+void run_max_cell_and_take(const View& x, const Pooling& pooling, const View& result, const View& taken) {
+  find_largest<true>(x, pooling, result, taken.data);
 }
 
 void check_pool_take(const View& x, const View& cell, const Pooling& pooling, View& result) {

@@ -24,6 +24,8 @@ struct Pooling {
 
 void check_max_cell(const View& x, const Pooling& pooling, View& result);
 void run_max_cell(const View& x, const Pooling& pooling, const View& result);
+// And what pool_take takes from these cells, while they are at hand.
+void run_max_cell_and_take(const View& x, const Pooling& pooling, const View& result, const View& taken);
 
 void check_pool_take(const View& x, const View& cell, const Pooling& pooling, View& result);
 void run_pool_take(const View& x, const View& cell, const Pooling& pooling, const View& result);

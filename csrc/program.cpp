@@ -134,6 +134,7 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   }
   steps_.push_back({kernel.get(), n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
   kernels_.push_back(std::move(kernel));
+  ends_.emplace_back(n > 0 ? operands[0] : -1, values.empty() ? -1 : values[0]);
   const auto add_place = [&](const Value& value) { places_.push_back({value.buffer, value.view.data - origin}); };
   for (const Index operand : operands) {
     add_place(values_[operand]);
@@ -173,6 +174,11 @@ Index Builder::join(const std::vector<Index>& operands, Index axis) {
     offset += count(parts[i]) * itemsize(joined.dtype);
   }
   return add_value(joined, buffer, true);
+}
+
+const Kernel* Builder::kernel_of(Index value, Index operand) const {
+  const auto step = std::find(ends_.rbegin(), ends_.rend(), std::pair(operand, value));
+  return step == ends_.rend() ? nullptr : kernels_[static_cast<std::size_t>(ends_.rend() - step - 1)].get();
 }
 
 Index Builder::with_contiguous_parts(Index value, bool whole) {

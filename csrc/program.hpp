@@ -14,6 +14,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "array.hpp"
@@ -101,6 +102,8 @@ class Builder {
   // Values one after another along an axis. Those that are results of steps are written there, the others are copied; -1
   // if the parts would not be contiguous, or most of them copies.
   Index join(const std::vector<Index>& values, Index axis);
+  // The kernel whose first result a value is, and whose first operand the other one; or null.
+  const Kernel* kernel_of(Index value, Index operand) const;
   // The same value, or a copy of it, that is contiguous: as a whole, or in its parts along the first axis.
   Index with_contiguous_parts(Index value, bool whole);
   Index steps() const { return static_cast<Index>(steps_.size()); }
@@ -122,6 +125,7 @@ class Builder {
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
   std::vector<Step> steps_;
+  std::vector<std::pair<Index, Index>> ends_;  // of each step, by their values: the first operand and the first result
   std::vector<Place> places_;
   Forms results_;  // of the steps
 };

@@ -192,9 +192,8 @@ class PyBuilder {
   }
 
   Index add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
-    if (name == "concatenate" && options_.reuse_memory)
-      if (const Index joined = builder_.join(numbers(operands), py::cast<Index>(parameters["axis"])); joined >= 0)
-        return joined;
+    if (options_.reuse_memory)
+      if (const Index found = find_result(builder_, name, numbers(operands), parameters); found >= 0) return found;
     return builder_.add_step(bind_kernel(name, operands.size(), parameters), numbers(operands))[0];
   }
 

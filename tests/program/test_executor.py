@@ -208,6 +208,29 @@ def test_what_is_put_together_in_any_way(joined: Function) -> None:
     assert_replays(trace(joined, x), [x])
 
 
+@compiled
+def test_what_is_taken_of_the_largest_cells_is_taken_when_they_are_found() -> None:
+    x = spread(np.random.default_rng(0), (2, 6, 6, 3))
+    x[0, 0, 0, 0], x[0, 2:4, 2:4, 1], x[1, 0, 0, 0] = np.nan, -0.0, np.inf
+    pooled: Function = lambda x: mm.max_pool(x, 2)  # noqa: E731
+    assert [i.name for i in Executable(trace(pooled, x).line).instructions] == ["max_cell"]
+
+    def several(x: Any) -> Any:
+        window = {"window": (2, 2), "strides": (2, 2), "padding": (0, 0, 0, 0)}
+        cell = apply(registry["max_cell"], x, **window)
+        other = {**window, "window": (3, 2), "padding": (1, 0, 0, 0)}  # as many windows, of other cells
+        taken = [
+            apply(registry["pool_take"], y, cell, **params) for y, params in ((x, window), (-x, window), (x, other))
+        ]
+        return cell, *taken, mm.concatenate([taken[0], taken[1]])
+
+    program = trace(several, x)
+    names = [i.name for i in Executable(program.line).instructions]
+    assert names.count("max_cell") == 1 and names.count("pool_take") == 2
+    for traced in (program, trace(mm.grad(lambda x: mm.sum(mm.square(pooled(x)))), x)):
+        assert_replays(traced, [x])
+
+
 # Threads
 
 
