@@ -136,6 +136,7 @@ std::vector<Both> pairs() {
   add_arithmetic<Subtract, 0, 1>(pairs);
   add_arithmetic<Multiply, 0, 1>(pairs);
   add_arithmetic<Gate, 1>(pairs);
+  add_pairs<Gate, 0, Relu>(pairs);
   add_arithmetic<SigmoidSlope, 1>(pairs);
   add_arithmetic<TanhSlope, 1>(pairs);
   add_arithmetic<Relu, 0>(pairs);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Index kElements = 512;  // of a block
 constexpr Index kAlignment = 64;
+constexpr Index kFar = Index{16} << 20;  // bytes of a result that no cache holds when it is read
 constexpr std::size_t kMostValues = 128;
 
 // The length of the part that repeats along leading axes and is contiguous; 0 if x does not lie like that.
@@ -39,6 +40,15 @@ template <class T> void repeat(const T* x, Index period, T* y, Index n) {
     for (Index i = 0; i + lanes <= period; i += lanes) simd::store(y + i, simd::load<V>(x + i));
     simd::store(y + period - lanes, simd::load<V>(x + period - lanes));
   }
+}
+
+// A copy past the caches, where memory is aligned to it.
+void stream(const char* from, char* to, Index bytes) {
+  using V = simd::Vec<std::uint64_t>;
+  Index i = 0;
+  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(V) == 0)
+    for (; i + Index{sizeof(V)} <= bytes; i += sizeof(V)) simd::stream(to + i, simd::load<V>(from + i));
+  std::memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
 }
 
 // The sums of the terms of one chunk, 1024 for each output.
@@ -267,10 +277,14 @@ void Fused::place_results(const std::vector<View>& values, std::size_t n) {
     const Index element = itemsize(values[value].dtype);
     const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
     const int address = static_cast<int>(n) + static_cast<int>(result - values_.begin());
-    if (result != values_.end())
+    const bool visible = result != values_.end(), far = visible && count_ * element >= kFar;
+    if (visible && !far)
       places_.push_back({Place::Kind::memory, element, element, 0, address, values[value].dtype, nullptr});
     else
       places_.push_back({Place::Kind::computed, 0, element, 0, 0, values[value].dtype, nullptr});
+    if (!far) continue;
+    far_.push_back({static_cast<int>(value), address});
+    last[value] = rows_.size();
   }
   std::vector<int> idle;
   for (std::size_t r = 0; r < rows_.size(); ++r) {
@@ -391,6 +405,10 @@ class Fused::Worker {
       for (int i = 0; i <= row.operands; ++i) data[i] = at(row.places[i], first);
       row.kernel(data, row.strides, size);
     }
+    for (const Far& far : fused_.far_) {
+      const Index element = fused_.places_[static_cast<std::size_t>(far.place)].stride;
+      stream(base_[far.place], data_[far.address] + first * element, size * element);
+    }
     for (std::size_t j = 0; j < terms_.size(); ++j) terms_[j]->add(at(fused_.sums_[j].value, first), size);
   }
 
@@ -408,6 +426,7 @@ void Fused::run(char* const* data, Watch*) const {
   parallel_for(chunks_, work_, [&](Index first, Index last) {
     Worker worker(*this, data);
     for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
+    if (!far_.empty()) simd::streamed();
   });
   char* const* const results = data + places_.size() - operations_.size() + values_.size();
   const Index width = chunk_ / kBlock;

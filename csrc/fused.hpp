@@ -9,6 +9,8 @@
 //
 // Where one simple operation only feeds another, both are one row (elementwise.hpp): what is between them stays in a register.
 //
+// A result that no cache can hold is copied from its block past all of them: it costs no reading of what it overwrites.
+//
 // An operand that repeats along leading axes (a bias, the statistics of a batch) is laid out once as often as it fits
 // a block. What lies in memory in any other way is copied block by block.
 //
@@ -67,6 +69,10 @@ class Fused final : public Kernel {
     int address;
     Index offset;
   };
+  // A result that goes from a buffer to memory past the caches.
+  struct Far {
+    int place, address;
+  };
   class Worker;
 
   void place_operand(const View& x);
@@ -86,6 +92,7 @@ class Fused final : public Kernel {
   std::vector<Row> rows_;
   std::vector<int> tiled_, copied_;  // operands
   std::vector<Fixed> fixed_;
+  std::vector<Far> far_;
   Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0, work_ = 0;
   int buffers_ = 0;
 };

@@ -60,6 +60,31 @@ template <class V, class T> V load(const T* from) {
 }
 template <class V, class T> void store(T* to, V x) { std::memcpy(to, &x, sizeof(V)); }
 
+// The same bits as another type of vector.
+template <class To, class From> To bits(From x) {
+  static_assert(sizeof(To) == sizeof(From));
+  To y;
+  std::memcpy(&y, &x, sizeof(To));
+  return y;
+}
+
+// Past the caches, to memory that is aligned to the vector: what is there is not read before it is overwritten. Whoever else
+// is to see it waits for `streamed`.
+template <class V, class T> void stream(T* to, V x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bits<__m512i>(x));
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 32) return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bits<__m256i>(x));
+#endif
+  store(to, x);
+}
+inline void streamed() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 // The same value in every lane. Not V{} + s, which is an addition (and turns -0 into 0).
 template <class V, class T> inline V broadcast(T s) {
 #if defined(__AVX512F__)
@@ -121,14 +146,6 @@ template <class V> inline V scale(V x, V n) {
 template <class V> constexpr bool kScales = false;
 template <class V> V scale(V x, V n);
 #endif
-
-// The same bits as another type of vector.
-template <class To, class From> To bits(From x) {
-  static_assert(sizeof(To) == sizeof(From));
-  To y;
-  std::memcpy(&y, &x, sizeof(To));
-  return y;
-}
 
 // Unsigned integers, or one, in another width. Vectors in steps of twice or half of it: more at once GCC takes apart and
 // converts lane by lane.

@@ -207,6 +207,22 @@ def test_a_short_sum_joins_what_it_adds_up() -> None:
     assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
 
 
+@pytest.mark.parametrize("width", [17, 64])
+def test_results_that_no_cache_holds_have_the_same_bits(width: int) -> None:
+    x = np.random.default_rng(0).normal(size=(4_600_000 // width, width)).astype(np.float32)
+
+    def function(x: Any) -> Any:
+        y = mm.exp(x)
+        z = y * 2.0 + x
+        return [mm.transpose(z)[1], z > y, mm.sum(z * x, 0), mm.sum(mm.transpose(y)), y]
+
+    traced = trace(function, x)
+    program = optimise(traced)
+    assert max(len(step.shape) for step in fused_steps(program)) >= 3
+    expected = run(optimise(traced, UNFUSED), [x])
+    assert run(program, [x]) == run(program, [x], threads=7) == expected
+
+
 def test_what_reads_a_sum_runs_after_it() -> None:
     def function(x: Any) -> Any:
         y = mm.exp(x)
