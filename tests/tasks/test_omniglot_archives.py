@@ -131,7 +131,9 @@ def test_an_interrupted_download_leaves_nothing(small_omniglot: SmallOmniglot, s
     server.cut, server.stalled = {NAMES[0]}, threading.Event()
     folder = tmp_path / "data"
     program = (
+        "import signal\n"
         "from minimeta.tasks.omniglot_archives import Archive, Edition, download\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a shell's background jobs do without
         f"download({str(folder)!r}, {edition(small_omniglot, server)!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
