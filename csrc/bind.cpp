@@ -92,6 +92,7 @@ constexpr Index kAny = -1;  // one or more
 struct Row {
   Index operands;
   Owned (*bind)(const Parameters& p);
+  // As find_result; null where a step is always needed.
   Index (*find)(Builder& builder, const std::vector<Index>& operands, const Parameters& p) = nullptr;
 };
 

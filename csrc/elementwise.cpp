@@ -107,7 +107,7 @@ template <class F, int operands> constexpr RowKernel row_of_floats() {
   if constexpr (operands == 3) return row<F, float, float, float, float>;
 }
 
-// A function is known by its row of floats: the only type that has rows of two.
+// The row of two functions, each known by its own row. There are such rows for float32 alone, what networks compute in.
 struct Both {
   RowKernel outer, inner;
   int place;

@@ -13,6 +13,11 @@ from typing import Any
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
+def is_internal(code: Any) -> bool:
+    """Whether a code object is of minimeta's own."""
+    return bool(code.co_filename.startswith(_PACKAGE))
+
+
 def user_line() -> str:
     """The innermost line of the call stack that belongs to neither minimeta nor numpy, as ``file:line, in function``.
 
@@ -24,7 +29,7 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
-        if not frame.f_code.co_filename.startswith(_PACKAGE) and module.partition(".")[0] != "numpy":
+        if not is_internal(frame.f_code) and module.partition(".")[0] != "numpy":
             return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}"
         if frame.f_back is None:
             break

@@ -23,7 +23,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, moments
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.primitive import Primitive, Rule, apply, constant, context, lasting, outermost
-from minimeta.errors import ShapeError, TracingError
+from minimeta.errors import ShapeError, TracingError, is_internal
 
 if TYPE_CHECKING:
     from minimeta.autodiff.derivatives import Function
@@ -138,7 +138,9 @@ def _custom_rule(
     outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     trees = tree.unflatten(arguments, operands[:count])
-    origin, context.origin = context.origin, None  # The lines of the rule are the user's own.
+    origin, code = context.origin, getattr(rule, "__code__", None)
+    if code is None or not is_internal(code):
+        context.origin = None  # The lines of the rule are the user's own.
     try:
         answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
     finally:

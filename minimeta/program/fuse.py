@@ -9,9 +9,9 @@ there is to decide is what to write. A value that several others need may be *st
 
 computing again moves no more memory than storing, and arithmetic on a block in cache is nearly free: a normalised
 activation is one multiplication away from what was normalised. So such a value is not stored, unless somebody needs it
-as an array, or it took a function that is worth keeping (an exponential, a division). And what is stored because it is
-needed as an array (an activation that is pooled) is still not read where all its sources are: not from far away, if it
-is long, nor kept for it.
+as an array, or it took a function that is worth keeping (an exponential, a division). A long one that is needed as an
+array (an activation that is pooled) is still not read by a group that reads its sources anyway: to compute it again
+costs less than to have it from far away, and to keep it until then.
 
 Stored values, and sums over leading axes of values that are not, are the results of *groups*. A result joins an earlier
 group if they share a source and if all that it needs is there when that group runs; it is then read once for both.

@@ -115,6 +115,17 @@ def test_the_lines_of_a_rule_are_its_own() -> None:
     assert found.endswith(f"that of divide, float64[2]\n  at {line_of(rule, 'x - x')}")
 
 
+def test_a_rule_of_the_library_belongs_to_the_line_that_it_differentiates() -> None:
+    def loss(x: Any) -> Any:
+        y = nn.batch_norm(x, epsilon=0.0)
+        return mm.sum(y * y * y)
+
+    x = np.array([[1e-15], [-1e-15]], np.float32)  # the spread is 1e-30, to the power of -3/2 more than a float32
+    assert np.isfinite(mm.compile(loss, check_finite=True)(x))
+    found = message(mm.compile(mm.grad(loss), check_finite=True), x)
+    assert found.endswith(f"\n  in the backward pass of {line_of(loss, 'nn.batch_norm')}")
+
+
 @both
 def test_the_task_of_a_vmap_is_named(exp: Function) -> None:
     def f(w: Any, x: Any) -> Any:
