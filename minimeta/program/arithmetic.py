@@ -8,8 +8,9 @@
     movement, conversion                  0
 
 A fused multiply-add is two operations, and a function counts as one whatever it takes to compute: the usual way to
-count, by which a time becomes a fraction of what the machine can do. Windows count whole, where they reach beyond an
-image too. A region is what its body is; the body of a vmap counts for every index, and so do sums over indices.
+count, by which a time becomes a fraction of what the machine can do; a convolution that a kernel computes in fewer
+multiplications than its definition has may be above the whole. Windows count whole, where they reach beyond an image
+too. A region is what its body is; the body of a vmap counts for every index, and so do sums over indices.
 """
 
 from __future__ import annotations

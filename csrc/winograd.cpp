@@ -1,0 +1,324 @@
+// Winograd's convolution: two neighbouring outputs share multiplications (S. Winograd, Arithmetic Complexity of
+// Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, 2016).
+//
+// Along one axis, two positions y under three taps w read four pixels x. For any cotangent g of theirs
+//
+//   sum over y, k of  g[y] x[y + k] w[k]  =  sum over r of  (A' g)[r] (B x)[r] (C w)[r]
+//
+//         1  0 -1  0            1  0  0
+//   B  =  0  1  1  0      C  =  1/2  1/2  1/2      A  =  1  1 -1  0
+//         0  1 -1  0            1/2 -1/2  1/2            0  1  1 -1
+//         0  1  0 -1            0  0  1
+//
+// which are four products instead of six. A trilinear form has three partial contractions, so each form of a
+// convolution is two transformations, a product for each r, and a transformation back:
+//
+//   y = A ((B x) * (C w))      w = C' ((B x) * (A' g))      x = the convolution of g by the taps in reverse order
+//
+// On both axes at once r is a pair, and a tile of 2 x 2 outputs takes 16 products instead of 36. With channels and tiles
+// each of them is a product of matrices, on the register tile (tile.hpp). Where an odd row or column leaves only one
+// output of a tile, the products that it does not read are left out.
+//
+// An output depends on no pixel that is not under its window, and is as near to the exact sum as by its definition: B
+// and A only add, and halves are exact. Larger tiles need fewer products still, but their constants lose digits. With
+// stride 2 there are 25 products instead of 36, which hardly repays their transformations.
+#include "winograd.hpp"
+
+#include <array>
+#include <vector>
+
+#include "tile.hpp"
+
+namespace minimeta::winograd {
+namespace {
+
+constexpr Index kBytes = 640 * 1024;  // of transformed tiles: they share the second cache with the transformed taps
+
+template <std::size_t Rows, std::size_t Columns> using Matrix = std::array<std::array<double, Columns>, Rows>;
+
+template <std::size_t Rows, std::size_t Columns>
+constexpr Matrix<Columns, Rows> transposed(const Matrix<Rows, Columns>& m) {
+  Matrix<Columns, Rows> t{};
+  for (std::size_t i = 0; i < Rows; ++i)
+    for (std::size_t j = 0; j < Columns; ++j) t[j][i] = m[i][j];
+  return t;
+}
+
+constexpr Index kOutputs = 2, kRank = 4;  // of a tile along an axis
+constexpr Matrix<4, 4> kB{{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, 1, -1, 0}, {0, 1, 0, -1}}};
+constexpr Matrix<4, 3> kC{{{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}};
+constexpr Matrix<2, 4> kA{{{1, 1, -1, 0}, {0, 1, 1, -1}}};
+constexpr Matrix<3, 4> kToC = transposed(kC);
+constexpr Matrix<4, 2> kToA = transposed(kA);
+constexpr Index kSecond = 3;  // the product that only a tile's second output reads
+
+// Rows of channels in a square: pixels of a tile, taps, or planes, which hold one r each for many tiles.
+template <class T> struct Square {
+  T* first;
+  Index down, right;
+
+  Square from(Index i) const { return {first + i, down, right}; }
+  T* at(Index i, Index j) const { return first + i * down + j * right; }
+};
+
+// The planes of all pairs r, a little further apart than they are large: not to meet in the same lines of the cache.
+template <class T> Square<T> planes(Index elements, Scratch<T>& memory) {
+  const Index plane = elements + 16;
+  return {memory.take(kRank * kRank * plane), kRank * plane, plane};
+}
+
+// Row r of a matrix times x: first what is added, then what is subtracted. Nothing is rounded but the sums.
+template <const auto& matrix, std::size_t r, class T, class V, std::size_t Columns>
+inline V combination(const std::array<V, Columns>& x) {
+  V sum{};
+  bool begun = false;
+  MINIMETA_UNROLL
+  for (const bool subtracted : {false, true}) {
+    MINIMETA_UNROLL
+    for (std::size_t k = 0; k < Columns; ++k) {
+      const double size = subtracted ? -matrix[r][k] : matrix[r][k];
+      if (size <= 0) continue;
+      const V term = size == 1 ? x[k] : x[k] * simd::broadcast<V>(static_cast<T>(size));
+      sum = subtracted ? (begun ? sum - term : -term) : (begun ? sum + term : term);
+      begun = true;
+    }
+  }
+  return sum;
+}
+
+template <const auto& matrix, class T, class V, std::size_t Columns, std::size_t... r>
+inline auto combinations(const std::array<V, Columns>& x, std::index_sequence<r...>) {
+  return std::array<V, sizeof...(r)>{combination<matrix, r, T>(x)...};
+}
+
+// y = m x m', of one vector of channels. Not inlined: GCC would have the caller keep all the addresses, for which there
+// are no registers.
+template <const auto& matrix, class V, class T>
+__attribute__((noinline)) void transform_vector(const T* x, Index x_down, Index x_right,  //
+                                                T* y, Index y_down, Index y_right) {
+  constexpr std::size_t rows = matrix.size(), columns = matrix[0].size();
+  constexpr auto all = std::make_index_sequence<rows>{};
+  std::array<std::array<V, columns>, rows> half;
+  MINIMETA_UNROLL
+  for (std::size_t j = 0; j < columns; ++j) {
+    std::array<V, columns> column;
+    MINIMETA_UNROLL
+    for (std::size_t i = 0; i < columns; ++i)
+      column[i] = simd::load<V>(x + static_cast<Index>(i) * x_down + static_cast<Index>(j) * x_right);
+    const auto sums = combinations<matrix, T>(column, all);
+    MINIMETA_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) half[r][j] = sums[r];
+  }
+  MINIMETA_UNROLL
+  for (std::size_t r = 0; r < rows; ++r) {
+    const auto sums = combinations<matrix, T>(half[r], all);
+    MINIMETA_UNROLL
+    for (std::size_t q = 0; q < rows; ++q)
+      simd::store(y + static_cast<Index>(r) * y_down + static_cast<Index>(q) * y_right, sums[q]);
+  }
+}
+
+// The same for n channels.
+template <const auto& matrix, class T> void transform(Square<const T> x, Square<T> y, Index n) {
+  constexpr Index lanes = simd::kLanes<T>;
+  Index c = 0;
+  for (; c + lanes <= n; c += lanes)
+    transform_vector<matrix, simd::Vec<T>>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
+  for (; c < n; ++c) transform_vector<matrix, T>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
+}
+
+// The tiles along an axis: how many there are, the first pixel under them, and how many outputs there are.
+struct Tiling {
+  Index tiles, first, outputs;
+
+  Index pixel(Index t) const { return first + kOutputs * t; }
+  Index outputs_of(Index t) const { return std::min(kOutputs, outputs - kOutputs * t); }
+  bool even() const { return outputs % kOutputs == 0; }
+};
+
+Tiling tiling(Index outputs, Index first) { return {(outputs + kOutputs - 1) / kOutputs, first, outputs}; }
+
+// m x m' of a row of tiles of an image, from the row of pixels `top` on: n channels of each from x's channel `first`.
+template <const auto& matrix, class T>
+void read_tiles(const View& x, Index image, Index top, const Tiling& right, Index first, Index n, Scratch<T>& window,
+                Square<T> to) {
+  constexpr Index size = matrix[0].size(), element = sizeof(T);
+  const Index channels = x.shape[3];
+  const Square<T> beside{window.take(size * size * channels), size * channels, channels};
+  const bool inside = x.strides[3] == element && top >= 0 && top + size <= x.shape[1];
+  for (Index t = 0; t < right.tiles; ++t, to.first += n) {
+    const Index left = right.pixel(t);
+    if (inside && left >= 0 && left + size <= x.shape[2]) {
+      const char* const corner = x.data + image * x.strides[0] + top * x.strides[1] + left * x.strides[2];
+      const Square<const T> from{reinterpret_cast<const T*>(corner), x.strides[1] / element, x.strides[2] / element};
+      transform<matrix>(from.from(first), to, n);
+    } else {
+      cut(x, image, top, size, left, size, beside.first);
+      transform<matrix>(Square<const T>{beside.first + first, beside.down, beside.right}, to, n);
+    }
+  }
+}
+
+// A m A' of a row of tiles, to row t of the outputs of an image; of a tile at the edge what there is of it.
+template <class T>
+void write_tiles(Square<const T> from, Index image, Index t, const Tiling& down, const Tiling& right, Scratch<T>& window,
+                 const View& result) {
+  const Index channels = result.shape[3], line = result.shape[2] * channels, rows = down.outputs_of(t);
+  const Square<T> beside{window.take(kOutputs * kOutputs * channels), kOutputs * channels, channels};
+  T* to = reinterpret_cast<T*>(result.data) + (image * result.shape[1] + kOutputs * t) * line;
+  for (Index u = 0; u < right.tiles; ++u, from.first += channels, to += kOutputs * channels) {
+    const Index columns = right.outputs_of(u);
+    if (rows * columns == kOutputs * kOutputs) {
+      transform<kA>(from, Square<T>{to, line, channels}, channels);
+    } else {
+      transform<kA>(from, beside, channels);
+      for (Index i = 0; i < rows; ++i) std::copy_n(beside.at(i, 0), columns * channels, to + i * line);
+    }
+  }
+}
+
+// Outputs (images, H, W, out) from x (images, ., ., in) and w (3, 3, in, out), its last tap first if so asked.
+template <class T>
+void filter(const View& x, const T* w, bool reversed, const Tiling& down, const Tiling& right, Index steps,
+            const View& result) {
+  static thread_local Scratch<T> taps_memory;
+  const Index in = x.shape[3], out = result.shape[3], tap = reversed ? -in * out : in * out;
+  const Square<const T> given{reversed ? w - 8 * tap : w, 3 * tap, tap};
+  const Square<T> taps = planes(in * out, taps_memory);
+  parallel_for(in * out, 4 * in * out, [&](Index begin, Index end) {
+    transform<kC>(given.from(begin), taps.from(begin), end - begin);
+  });
+  parallel_for(x.shape[0] * down.tiles, steps, [&](Index begin, Index end) {
+    static thread_local Scratch<T> read_memory, product_memory;
+    Scratch<T> window, packed;
+    const Index tile_bytes = kRank * kRank * (in + out) * Index{sizeof(T)};
+    const Index step = evenly(end - begin, kBytes / (right.tiles * tile_bytes));
+    const Index tiles = step * right.tiles;
+    const Square<T> read = planes(tiles * in, read_memory), products = planes(tiles * out, product_memory);
+    std::vector<Index> every, some;  // rows of a product: of its left factor, and its own
+    for (const Index width : {in, out})
+      for (Index i = 0; i < tiles; ++i) every.push_back(i * width);
+    for (Index first = begin; first < end; first += step) {
+      const Index last = std::min(end, first + step);
+      for (Index line = first; line < last; ++line)
+        read_tiles<kB, T>(x, line / down.tiles, down.pixel(line % down.tiles), right, 0, in, window,
+                          read.from((line - first) * right.tiles * in));
+      for (Index r = 0; r < kRank; ++r)
+        for (Index q = 0; q < kRank; ++q) {
+          const Index *a_rows = every.data(), *c_rows = a_rows + tiles;
+          Index n = (last - first) * right.tiles;
+          if ((r == kSecond && !down.even()) || (q == kSecond && !right.even())) {
+            some.clear();
+            for (const Index width : {in, out})
+              for (Index line = first; line < last; ++line)
+                if (r != kSecond || down.outputs_of(line % down.tiles) == kOutputs)
+                  for (Index t = 0; t < right.tiles - (q == kSecond && !right.even()); ++t)
+                    some.push_back(((line - first) * right.tiles + t) * width);
+            n = static_cast<Index>(some.size()) / 2;
+            a_rows = some.data();
+            c_rows = a_rows + n;
+          }
+          const Product<T> product{{1, 1, in},
+                                   read.at(r, q),
+                                   a_rows,
+                                   {0, 0, 1},
+                                   taps.at(r, q),
+                                   {0, 0, out},
+                                   products.at(r, q),
+                                   c_rows,
+                                   1,
+                                   false};
+          multiply(product, n, out, 1, false, packed);
+        }
+      for (Index line = first; line < last; ++line)
+        write_tiles<T>({products.first + (line - first) * right.tiles * out, products.down, products.right},
+                       line / down.tiles, line % down.tiles, down, right, window, result);
+    }
+  });
+}
+
+// The cotangent of w (3, 3, in, out): sums over all tiles of x and of g.
+template <class T> void correlate(const Geometry& f, const View& x, const View& g, const View& result) {
+  const Tiling down = tiling(f.down.positions, -f.down.before), right = tiling(f.right.positions, -f.right.before);
+  const Tiling right_of_g = tiling(f.right.positions, 0);
+  parallel_for(f.in, f.steps(), [&](Index begin, Index end) {
+    static thread_local Scratch<T> x_memory, g_memory, sum_memory;
+    Scratch<T> window, packed;
+    const Index in = end - begin, out = f.out, most = kBytes / (kRank * kRank * (in + out) * Index{sizeof(T)});
+    // Several whole images at a time where they are small, otherwise a few rows of one.
+    const Index group = evenly(f.images, most / (down.tiles * right.tiles));
+    const Index step = group > 1 ? down.tiles : evenly(down.tiles, most / right.tiles);
+    const Index tiles = group * step * right.tiles;
+    const Square<T> of_x = planes(tiles * in, x_memory), of_g = planes(tiles * out, g_memory);
+    const Square<T> sums = planes(in * out, sum_memory);
+    std::vector<Index> rows;  // of a product: of its left factor, and its own
+    for (const Index width : {Index{1}, out})
+      for (Index i = 0; i < in; ++i) rows.push_back(i * width);
+    for (Index image = 0; image < f.images; image += group)
+      for (Index t = 0; t < down.tiles; t += step) {
+        const Index images = std::min(group, f.images - image), lines = std::min(step, down.tiles - t);
+        for (Index n = 0; n < images; ++n)
+          for (Index i = 0; i < lines; ++i) {
+            const Index row = (n * lines + i) * right.tiles;
+            read_tiles<kB>(x, image + n, down.pixel(t + i), right, begin, in, window, of_x.from(row * in));
+            read_tiles<kToA>(g, image + n, kOutputs * (t + i), right_of_g, 0, out, window, of_g.from(row * out));
+          }
+        for (Index r = 0; r < kRank; ++r)
+          for (Index q = 0; q < kRank; ++q) {
+            // What an output that does not exist would add is zero.
+            const Index tall = lines - (r == kSecond && !down.even() && t + lines == down.tiles);
+            const Index wide = right.tiles - (q == kSecond && !right.even());
+            const Index line = right.tiles, area = lines * line;
+            const Product<T> product{{images, tall, wide},
+                                     of_x.at(r, q),
+                                     rows.data(),
+                                     {area * in, line * in, in},
+                                     of_g.at(r, q),
+                                     {area * out, line * out, out},
+                                     sums.at(r, q),
+                                     rows.data() + in,
+                                     1,
+                                     image > 0 || t > 0};
+            multiply(product, in, out, 1, false, packed);
+          }
+      }
+    const Index tap = f.in * out;
+    const Square<T> to{reinterpret_cast<T*>(result.data) + begin * out, 3 * tap, tap};
+    transform<kToC, T>({sums.first, sums.down, sums.right}, to, in * out);
+  });
+}
+
+}  // namespace
+
+bool fits(const Geometry& f) {
+  const auto suits = [](const Axis& a) { return a.taps == 3 && a.stride == 1 && a.positions >= 4; };
+  const Index channels = std::min(f.in, f.out), positions = std::min(f.down.positions, f.right.positions);
+  return suits(f.down) && suits(f.right) && channels >= 16 && channels * positions >= 128;
+}
+
+void conv2d(const Geometry& f, const View& x, const View& weights, const View& result) {
+  const Contiguous4 w(weights);
+  const Tiling down = tiling(f.down.positions, -f.down.before), right = tiling(f.right.positions, -f.right.before);
+  with_float(x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    filter(x, reinterpret_cast<const T*>(w.view.data), false, down, right, f.steps(), result);
+  });
+}
+
+void conv2d_input(const Geometry& f, const View& g, const View& weights, const View& result) {
+  View turned = weights;  // (3, 3, O, I)
+  std::swap(turned.shape[2], turned.shape[3]);
+  std::swap(turned.strides[2], turned.strides[3]);
+  const Contiguous4 w(turned);
+  const Tiling down = tiling(f.down.pixels, f.down.before - 2), right = tiling(f.right.pixels, f.right.before - 2);
+  with_float(g.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    filter(g, reinterpret_cast<const T*>(w.view.data), true, down, right, f.steps(), result);
+  });
+}
+
+void conv2d_weight(const Geometry& f, const View& x, const View& g, const View& result) {
+  with_float(x.dtype, [&](auto tag) { correlate<typename decltype(tag)::type>(f, x, g, result); });
+}
+
+}  // namespace minimeta::winograd

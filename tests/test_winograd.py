@@ -1,0 +1,187 @@
+"""Winograd's convolution: its identity, its sums to the bit, and how near they are to the exact ones.
+
+Where the kernels take it (3 x 3 taps, stride 1, enough channels and pixels) each product is one chain, like any other
+(test_products.py), between transformations that only add, so that numpy gives the same bits.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+from test_products import chain, factors, lay_out, seeds, windows
+
+Array = NDArray[Any]
+Padding = tuple[int, int, int, int]
+
+A = np.array([[1, 1, -1, 0], [0, 1, 1, -1]])
+B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 1, 0, -1]])
+C = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+
+
+def test_four_products_are_six() -> None:
+    meet = np.zeros((2, 4, 3))
+    for position, tap in itertools.product(range(2), range(3)):
+        meet[position, position + tap, tap] = 1
+    assert_array_equal(np.einsum("yr,rx,rk->yxk", A, B, C), meet)
+
+
+def combinations(matrix: Array, x: Array, axis: int) -> Array:
+    """``matrix x`` along an axis: of each row first what is added, then what is subtracted."""
+    x = np.moveaxis(x, axis, 0)
+    rows = []
+    for row in matrix:
+        terms = [np.float32(abs(c)) * x[k] for sign in (1, -1) for k, c in enumerate(row) if sign * c > 0]
+        signs = [sign for sign in (1, -1) for c in row if sign * c > 0]
+        total = signs[0] * terms[0]
+        for sign, term in zip(signs[1:], terms[1:], strict=True):
+            total = total + term if sign > 0 else total - term
+        rows.append(total)
+    return np.moveaxis(np.stack(rows), 0, axis)
+
+
+def transform(matrix: Array, x: Array) -> Array:
+    """Of squares, ``(..., side, side, channels)``."""
+    return combinations(matrix, combinations(matrix, x, -3), -2)
+
+
+def transform_taps(matrix: Array, w: Array) -> Array:
+    """Of squares, ``(side, side, channels in, channels out)``."""
+    return transform(matrix, w.reshape(*w.shape[:2], -1)).reshape(len(matrix), len(matrix), *w.shape[2:])
+
+
+def tiles(x: Array, size: int, places: tuple[int, int], padding: Padding) -> Array:
+    """Squares of pixels, two apart: ``(N, rows of tiles, columns of tiles, size, size, channels)``."""
+    rows, columns = (-(-n // 2) for n in places)
+    top, _, left, _ = padding
+    below, beside = 2 * rows + size, 2 * columns + size  # more than any tile reaches
+    padded = np.pad(x, ((0, 0), (top, below), (left, beside), (0, 0)))
+    seen = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (1, 2))
+    return np.moveaxis(seen[:, : 2 * rows : 2, : 2 * columns : 2], 3, -1)
+
+
+def filtered(x: Array, w: Array, places: tuple[int, int], padding: Padding) -> Array:
+    """The convolution at so many places."""
+    read, taps = transform(B, tiles(x, 4, places, padding)), transform_taps(C, w)
+    products = np.empty((*read.shape[:5], w.shape[-1]), np.float32)
+    for r, q in itertools.product(range(4), range(4)):
+        flat = read[..., r, q, :].reshape(-1, w.shape[2])
+        products[..., r, q, :] = chain(flat, taps[r, q]).reshape(*read.shape[:3], -1)
+    y = transform(A, products)
+    n, rows, columns = y.shape[:3]
+    return y.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * rows, 2 * columns, -1)[:, : places[0], : places[1]]
+
+
+def correlated(x: Array, g: Array, padding: Padding) -> Array:
+    """The taps' cotangent."""
+    places = g.shape[1:3]
+    read, given = transform(B, tiles(x, 4, places, padding)), transform(A.T, tiles(g, 2, places, (0, 0, 0, 0)))
+    sums = np.empty((4, 4, x.shape[3], g.shape[3]), np.float32)
+    for r, q in itertools.product(range(4), range(4)):
+        sums[r, q] = chain(read[..., r, q, :].reshape(-1, x.shape[3]).T, given[..., r, q, :].reshape(-1, g.shape[3]))
+    return transform_taps(C.T, sums)
+
+
+def check(
+    native: Any, rng: np.random.Generator, images: tuple[int, int, int, int], filters: int, padding: Padding
+) -> None:
+    x, w = factors(rng, *images), factors(rng, 3, 3, images[3], filters)
+    places = (images[1] + sum(padding[:2]) - 2, images[2] + sum(padding[2:]) - 2)
+    g = factors(rng, images[0], *places, filters)
+    laid_x, laid_w, laid_g = (lay_out(rng, z) for z in (x, w, g))
+    once = (1, 1)
+    assert_array_equal(native.conv2d(laid_x, laid_w, once, padding), filtered(x, w, places, padding), strict=True)
+    assert_array_equal(
+        native.conv2d_weight(laid_x, laid_g, once, padding, (3, 3)), correlated(x, g, padding), strict=True
+    )
+    # A pixel p meets tap k at place p + before - k: a convolution by the taps in reverse, with zeros where it reads on.
+    reach = 4
+    wide = np.pad(g, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    cut = wide[:, reach + padding[0] - 2 :, reach + padding[2] - 2 :]
+    turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
+    expected = filtered(cut, turned, images[1:3], (0, 0, 0, 0))
+    assert_array_equal(native.conv2d_input(laid_g, laid_w, once, padding, images[1:3]), expected, strict=True)
+
+
+@pytest.fixture(params=[1, 2, 7])
+def threads(request: pytest.FixtureRequest, native: Any) -> Iterator[int]:
+    before = native.get_num_threads()
+    native.set_num_threads(request.param)
+    yield request.param
+    native.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@given(data=st.data(), seed=seeds)
+def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
+    channels, filters = data.draw(st.integers(16, 40)), data.draw(st.integers(16, 40))
+    least = max(4, -(-128 // min(channels, filters)))  # places from which on the kernels take it
+    padding = data.draw(st.tuples(*[st.integers(0, 3)] * 4))
+    height, width = (
+        data.draw(st.integers(max(1, least + 2 - sum(margins)), least + 5)) for margins in (padding[:2], padding[2:])
+    )
+    images = (data.draw(st.integers(1, 3)), height, width, channels)
+    check(native, np.random.default_rng(seed), images, filters, padding)
+
+
+# Several pieces of an image, and several images a piece; on so many threads that they are shared.
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(
+    ("images", "filters", "padding"),
+    [
+        ((2, 61, 42, 32), 33, (1, 1, 1, 1)),
+        ((30, 7, 7, 64), 40, (1, 1, 1, 1)),
+        ((3, 14, 15, 65), 64, (0, 2, 1, 0)),
+    ],
+)
+def test_large_ones(native: Any, images: tuple[int, int, int, int], filters: int, padding: Padding) -> None:
+    check(native, np.random.default_rng(0), images, filters, padding)
+
+
+@given(seed=seeds, n=st.integers(2, 4))
+def test_an_image_has_the_same_bits_in_any_company(native: Any, seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=(n, 7, 6, 32)).astype("f4"), rng.normal(size=(3, 3, 32, 24)).astype("f4")
+    together = native.conv2d(x, w, (1, 1), (1, 1, 1, 1))
+    for i in range(n):
+        assert_array_equal(together[i : i + 1], native.conv2d(x[i : i + 1], w, (1, 1), (1, 1, 1, 1)), strict=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5, 14, 14, 64), (5, 42, 42, 32)])
+def test_it_is_as_near_to_the_exact_sums_as_the_definition(native: Any, dtype: type, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    _, height, width, c = shape
+    drawn: list[Array] = [rng.normal(size=size).astype(dtype) for size in (shape, (3, 3, c, c), shape)]
+    x, w, g = drawn
+    once, padding = (1, 1), (1, 1, 1, 1)
+    unfolded = windows(x, (3, 3), once, padding).reshape(-1, 9 * c)
+    turned = windows(g, (3, 3), once, padding).reshape(-1, 9 * c)
+    flipped = w[::-1, ::-1].swapaxes(2, 3).reshape(9 * c, c)
+    results = [
+        (native.conv2d(x, w, once, padding), unfolded, w.reshape(9 * c, c)),
+        (native.conv2d_input(g, w, once, padding, (height, width)), turned, flipped),
+        (native.conv2d_weight(x, g, once, padding, (3, 3)), unfolded.T, g.reshape(-1, c)),
+    ]
+    for result, left, right in results:
+        exact = left.astype(np.longdouble) @ right.astype(np.longdouble)
+        squares = [np.mean(np.square(r.reshape(exact.shape) - exact)) for r in (result, native.matmul(left, right))]
+        assert squares[0] <= (2.0 * 2.0) * squares[1]
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+def test_what_is_not_finite_spreads_to_its_windows_alone(native: Any, special: float) -> None:
+    x, w = np.ones((1, 9, 9, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
+    for row, column in itertools.product(range(9), range(9)):
+        x[0, row, column, 5] = special
+        touched = np.zeros((9, 9), bool)
+        touched[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+        y = native.conv2d(x, w, (1, 1), (1, 1, 1, 1))
+        assert_array_equal(~np.isfinite(y[0]).all(-1), touched)
+        assert_array_equal(np.isfinite(native.conv2d_input(x, w, (1, 1), (1, 1, 1, 1), (9, 9))[0]).all(-1), ~touched)
+        x[0, row, column, 5] = 1
