@@ -144,7 +144,8 @@ class Contest:
 
     def _begin(self, row: Row, process: Process) -> None:
         row.first_seconds = process.ask("first", patience=PATIENCE)["seconds"]
-        process.ask("steps", seconds=self._seconds)
+        # Before gradients are compared, which some compute by another program, with memory of its own.
+        row.memory = process.ask("steps", seconds=self._seconds)["memory"]
 
     def _take_turns(self, running: Running) -> None:
         for number in range(self._rounds):
@@ -154,9 +155,7 @@ class Contest:
 
     def _take_turn(self, row: Row, process: Process) -> None:
         time.sleep(PAUSE)
-        found = process.ask("steps", seconds=self._seconds)
-        row.times += found["times"]
-        row.memory = found["memory"]
+        row.times += process.ask("steps", seconds=self._seconds)["times"]
 
 
 def ask_each(running: Running, asked: Running, question: Callable[[Row, Process], None]) -> None:

@@ -14,8 +14,9 @@ Every contender lives in a process of its own (:mod:`worker`), with two threads,
 3. all take turns, round by round, so that all see the machine in the same state.
 
 Printed are the median and the fastest step; the ratio of medians; what the fastest step reaches of the machine's peak
-(multiply-adds in registers on two cores, beside the operations that :mod:`workloads` counts); the seconds of the first
-step; and the most memory the process has had, its library included.
+(multiply-adds in registers on two cores, beside the operations that :mod:`workloads` counts, a convolution by its
+definition: who takes fewer may be above 100); the seconds of the first step; and the most memory the process has had up
+to 2., its library included.
 """
 
 from __future__ import annotations
