@@ -9,7 +9,8 @@ Names choose groups: products, convolutions, poolings, functions, reductions, mo
 - A *product* of a few microseconds is repeated in one call, as a batch that reads the same two matrices (strides of 0),
   so that not the call is measured; numpy and torch compute the same batch. ``call`` rows are single calls from Python.
 - A *convolution* is 3 x 3 with padding, on a batch of 5 images: forward, the kernel's gradient, the images' gradient.
-  torch takes the better of its two memory layouts.
+  Its operations are those of its definition, so that an algorithm with fewer is above 100 %. torch takes the better of
+  its two memory layouts.
 - A *pooling* is 2 x 2 in steps of 2: which cell is the largest, that element, and the way back. torch finds cell and
   element at once, in the better of its two memory layouts.
 - *Functions* are applied to 16,384 numbers, reductions to the shapes that are printed.
