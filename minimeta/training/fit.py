@@ -13,6 +13,7 @@ passed through gives the same bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -168,8 +169,8 @@ def _refuse_non_finite(
 ) -> None:
     """Raise a NonFiniteError that names step and task if a loss or a new meta-parameter is not finite."""
     where = f"step {state.step}"
-    diverged = np.flatnonzero(~np.isfinite(report.losses))
-    if diverged.size:
+    if not np.isfinite(report.losses).all():
+        diverged = np.flatnonzero(~np.isfinite(report.losses))
         raise NonFiniteError(
             f"{where}, task {diverged[0]}: the loss is {report.losses[diverged[0]]} "
             f"({diverged.size} of {report.losses.size} tasks). The usual remedy is a smaller learning rate."
@@ -188,6 +189,7 @@ def _first_non_finite(parameters: Any) -> str | None:
     """Return the path of the first leaf with a NaN or an infinity."""
     leaves, _ = tree.flatten(parameters)
     for place, leaf in enumerate(leaves):
-        if not np.isfinite(leaf).all():
+        # A sum is not finite if a term is not, and is sooner known; it may also be too large.
+        if not math.isfinite(np.add.reduce(leaf, axis=None)) and not np.isfinite(leaf).all():
             return tree.paths(parameters)[place]
     return None

@@ -22,8 +22,10 @@ from minimeta.training.fit import Report, TrainingState
 
 def means(report: Report) -> dict[str, float]:
     """Return the mean over tasks of the loss and of each metric of a report."""
-    return {"loss": float(report.losses.mean())} | {
-        name: float(values.mean()) for name, values in report.metrics.items()
+    # What numpy's mean does, without what it asks before: steps of some 0.2 ms are recorded and shown.
+    return {
+        name: float(np.add.reduce(values) / len(values))
+        for name, values in {"loss": report.losses, **report.metrics}.items()
     }
 
 
