@@ -9,7 +9,8 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
                   write one operation for two:  a + (-b)  as  a - b;
                   and compute of a product only the rows that are taken:  (a b)[rows]  as  a[rows] b
 
-and a fifth, ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
+A fifth, ``hoist``, takes out of a ``vmap`` what is the same for all tasks (:mod:`minimeta.program.hoist`), and a sixth,
+``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
 
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
@@ -41,6 +42,8 @@ from minimeta.autodiff.operations.shaping import SLICE, SPLIT
 from minimeta.autodiff.regions import CUSTOM_VJP, PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import FUSED, fuse
+from minimeta.program.hoist import hoist
+from minimeta.program.names import is_region, named, numbered, renamed
 from minimeta.program.program import Program
 
 #: Bytes of a result that is kept as a constant even where its operands are smaller.
@@ -49,7 +52,7 @@ _SMALL = 2**20
 
 def eliminate(line: StraightLine) -> StraightLine:
     """Drop the steps and constants that no output needs; operands stay."""
-    constants, steps = _named(line)
+    constants, steps = named(line)
     needed = set(line.outputs)
     for name in reversed(steps):
         if name in needed:
@@ -66,7 +69,7 @@ def eliminate(line: StraightLine) -> StraightLine:
         if step.primitive is PROJECT and step.operands[0] in order:
             place = order[step.operands[0]].index(step.params["place"])
             kept[name] = step if place == step.params["place"] else step._replace(params={"place": place})
-    return _numbered(line, {name: value for name, value in constants.items() if name in needed}, kept)
+    return numbered(line, {name: value for name, value in constants.items() if name in needed}, kept)
 
 
 def _narrowed(region: Step, places: list[int]) -> Step:
@@ -82,7 +85,7 @@ def _narrowed(region: Step, places: list[int]) -> Step:
     body = StraightLine(
         tuple(body.operands[i] for i in operands),
         body.constants,
-        tuple(_renamed(step, number) for step in body.steps),
+        tuple(renamed(step, number) for step in body.steps),
         tuple(number[body.outputs[place]] for place in places),
     )
     params = {**region.params, "line": body}
@@ -101,21 +104,21 @@ def fold(line: StraightLine) -> StraightLine:
 
     A result of more than 1 MiB is folded only if its operands are no smaller: a constant lives as long as the program.
     """
-    constants, steps = _named(line)
+    constants, steps = named(line)
     for name, step in list(steps.items()):
         values = [constants[i] for i in step.operands if i in constants]
-        if len(values) < len(step.operands) or _is_region(step):
+        if len(values) < len(step.operands) or is_region(step):
             continue
         size = math.prod(step.shape.shape) * step.shape.dtype.itemsize
         if size <= max(_SMALL, sum(value.nbytes for value in values)):
             constants[name] = by_kernel(step.primitive, *values, **step.params)
             del steps[name]
-    return _numbered(line, constants, steps)
+    return numbered(line, constants, steps)
 
 
 def deduplicate(line: StraightLine) -> StraightLine:
     """Let equal constants, and equal primitives of the same operands and parameters, be one value."""
-    constants, steps = _named(line)
+    constants, steps = named(line)
     first: dict[Any, int] = {}
     same: dict[int, int] = {}
 
@@ -128,22 +131,22 @@ def deduplicate(line: StraightLine) -> StraightLine:
     constants = {name: value for name, value in constants.items() if is_new(name, _contents(value))}
     kept = {}
     for name, former in steps.items():
-        step = _renamed(former, same)
-        if _is_region(step) or is_new(name, (step.primitive, step.operands, tuple(sorted(step.params.items())))):
+        step = renamed(former, same)
+        if is_region(step) or is_new(name, (step.primitive, step.operands, tuple(sorted(step.params.items())))):
             kept[name] = step
-    return _numbered(line, constants, kept, same)
+    return numbered(line, constants, kept, same)
 
 
 def simplify(line: StraightLine) -> StraightLine:
     """Replace a step that changes nothing by its operand, and two steps by one, or by two smaller ones."""
     line = _opened(line)
-    constants, steps = _named(line)
+    constants, steps = named(line)
     uses = collections.Counter(i for step in line.steps for i in step.operands) + collections.Counter(line.outputs)
     forms: list[Any] = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
     same: dict[int, int] = {}
     kept: dict[int, Step] = {}
     for name, former in steps.items():
-        step = _composed(_renamed(former, same), kept)
+        step = _composed(renamed(former, same), kept)
         # What it is taken of by another name, others may have by that name.
         if former.primitive is SLICE and step.operands == former.operands and uses[step.operands[0]] == 1:
             step = _traded(step, kept, forms)
@@ -152,7 +155,7 @@ def simplify(line: StraightLine) -> StraightLine:
             kept[name] = step
         else:
             same[name] = unchanged
-    return _numbered(line, constants, kept, same)
+    return numbered(line, constants, kept, same)
 
 
 _BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
@@ -160,6 +163,7 @@ _BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
     "fold": fold,
     "deduplicate": deduplicate,
     "simplify": simplify,
+    "hoist": hoist,
     "fuse": fuse,
 }
 
@@ -180,8 +184,9 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     Returns
     -------
     Program
-        Of the same operands and outputs, and no more steps, inside of regions and out. The passes are repeated until
-        none finds anything: each removes values, or leaves a chain of movements shorter, so there is an end.
+        Of the same operands and outputs, and no more steps that are not views, those inside of regions included. The
+        passes are repeated until none finds anything: each removes values, takes some out of a region, or leaves a
+        chain of movements shorter, so there is an end.
 
     Raises
     ------
@@ -204,7 +209,7 @@ def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightL
     """The line rewritten, and before it the bodies of its regions."""
     steps = []
     for step in line.steps:
-        if _is_region(step) and step.primitive is not FUSED:
+        if is_region(step) and step.primitive is not FUSED:
             body = _everywhere(rewrite, step.params["line"])
             if body is not step.params["line"]:
                 step = step._replace(params={**step.params, "line": body})  # noqa: PLW2901 (the same step)
@@ -219,41 +224,6 @@ def known(passes: Collection[str]) -> tuple[str, ...]:
     if unknown := sorted(set(passes) - set(PASSES)):
         raise ConfigurationError(f"unknown passes {', '.join(unknown)}; there are {', '.join(PASSES)}")
     return tuple(name for name in PASSES if name in passes)
-
-
-# Names and numbers: a pass works with the numbers that values had before it, and in the end they are numbered anew
-
-
-def _named(line: StraightLine) -> tuple[dict[int, Any], dict[int, Step]]:
-    """Constants and steps by their numbers."""
-    first = len(line.operands)
-    constants = dict(enumerate(line.constants, first))
-    return constants, dict(enumerate(line.steps, first + len(constants)))
-
-
-def _numbered(
-    line: StraightLine, constants: dict[int, Any], steps: dict[int, Step], same: dict[int, int] | None = None
-) -> StraightLine:
-    """The line of these constants and steps; itself if they are those it has."""
-    if list(map(id, (*constants.values(), *steps.values()))) == list(map(id, (*line.constants, *line.steps))):
-        return line
-    place = {name: number for number, name in enumerate((*range(len(line.operands)), *constants, *steps))}
-    place.update({name: place[other] for name, other in (same or {}).items()})
-    return StraightLine(
-        line.operands,
-        tuple(constants.values()),
-        tuple(_renamed(step, place) for step in steps.values()),
-        tuple(place[name] for name in line.outputs),
-    )
-
-
-def _renamed(step: Step, names: dict[int, int]) -> Step:
-    operands = tuple([names.get(i, i) for i in step.operands])
-    return step if operands == step.operands else step._replace(operands=operands)
-
-
-def _is_region(step: Step) -> bool:
-    return "line" in step.params
 
 
 # Constants
@@ -279,25 +249,25 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 def _opened(line: StraightLine) -> StraightLine:
     """The steps of each ``custom_vjp`` in its place."""
-    constants, steps = _named(line)
+    constants, steps = named(line)
     fresh = itertools.count(len(line.operands) + len(constants) + len(steps))
     same: dict[int, int] = {}
     kept: dict[int, Step] = {}
     results: dict[int, list[int]] = {}
     for name, former in steps.items():
-        step = _renamed(former, same)
+        step = renamed(former, same)
         if step.primitive is CUSTOM_VJP:
             body: StraightLine = step.params["line"]
             names = [*step.operands, *itertools.islice(fresh, len(body.constants) + len(body.steps))]
             constants.update(zip(names[len(body.operands) :], body.constants, strict=False))
-            inside = [_renamed(other, dict(enumerate(names))) for other in body.steps]
+            inside = [renamed(other, dict(enumerate(names))) for other in body.steps]
             kept.update(zip(names[len(body.operands) + len(body.constants) :], inside, strict=True))
             results[name] = [names[i] for i in body.outputs]
         elif step.primitive is PROJECT and step.operands[0] in results:
             same[name] = results[step.operands[0]][step.params["place"]]
         else:
             kept[name] = step
-    return _numbered(line, constants, kept, same)
+    return numbered(line, constants, kept, same)
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:

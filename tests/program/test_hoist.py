@@ -1,0 +1,150 @@
+"""hoist: what all tasks share is computed once, and no bit changes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta import nn
+from minimeta.autodiff import tree
+from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.regions import by_kernel
+from minimeta.learners import MAML
+from minimeta.program import PASSES, Program, optimise, trace
+from minimeta.tasks import Sinusoid
+
+Array = NDArray[Any]
+
+W = np.random.default_rng(0).normal(size=(3, 4))
+X = np.random.default_rng(1).normal(size=(5, 2, 3))
+G = np.random.default_rng(2).normal(size=(5, 2, 4))
+EXACT = tuple(name for name in PASSES if name != "fuse")
+
+
+def names(line: StraightLine) -> list[str]:
+    return [step.primitive.name for step in line.steps if step.primitive.name != "project"]
+
+
+def hoisted(
+    function: Callable[..., Any], *arguments: Any, passes: tuple[str, ...] = EXACT
+) -> tuple[list[str], list[str]]:
+    """The steps outside of the program's vmap and those of its body; it gives what it gave before."""
+    program = trace(function, *arguments)
+    shorter = optimise(program, passes)
+    shorter.check()
+    check_bits(program, shorter, arguments)
+    (body,) = [step.params["line"] for step in shorter.line.steps if "mapped" in step.params]
+    return names(shorter.line), names(body)
+
+
+def check_bits(program: Program, shorter: Program, arguments: Any) -> None:
+    expected, found = (tree.flatten(one.run(by_kernel, *arguments))[0] for one in (program, shorter))
+    for a, b in zip(expected, found, strict=True):
+        assert_array_equal(a, b, strict=True)
+
+
+def test_what_is_shared_is_computed_once() -> None:
+    def function(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: x @ mm.exp(w), (None, 0))(w, x)
+
+    assert hoisted(function, W, X) == (["exp", "vmap"], ["matmul"])
+    assert hoisted(function, W, X, passes=()) == (["vmap"], ["exp", "matmul"])
+
+
+def test_what_a_task_has_a_part_in_is_not() -> None:
+    def function(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: mm.exp(w) * mm.sum(x) + mm.exp(x[0, 0]), (None, 0))(w, x)
+
+    outside, inside = hoisted(function, W, X)
+    assert outside == ["exp", "vmap"]
+    assert inside.count("exp") == 1
+
+
+def test_a_chain_leaves_as_a_whole_and_views_stay() -> None:
+    def function(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: x * mm.sum(mm.tanh(mm.exp(w.T)[1:]), axis=0)[:, None].T, (None, 0))(w, x)
+
+    outside, inside = hoisted(function, W, X)
+    assert {"exp", "tanh", "sum", "vmap"} <= set(outside)
+    assert not {"exp", "tanh", "sum"} & set(inside)
+    assert "multiply" in inside
+
+
+@pytest.mark.parametrize(
+    "times_turned", [lambda g, w: g @ w.T, lambda g, w: mm.vjp(lambda x: x @ w, np.ones((2, 3)))[1](g)[0]]
+)
+def test_a_shared_right_factor_is_turned_once(times_turned: Callable[..., Any]) -> None:
+    def function(w: Any, g: Any) -> Any:
+        return mm.vmap(lambda w, g: (times_turned(g, w), times_turned(mm.sin(g), w)), (None, 0))(w, g)
+
+    assert hoisted(function, W, G) == (["transpose", "vmap"], ["matmul", "sin", "matmul"])
+    (body,) = [step.params["line"] for step in optimise(trace(function, W, G)).line.steps if "mapped" in step.params]
+    assert not any(step.params.get("transpose_y") for step in body.steps)
+
+
+def test_a_factor_of_a_task_and_one_of_one_row_are_not() -> None:
+    def of_a_task(w: Any, g: Any) -> Any:
+        return mm.vmap(lambda g: g @ g.T)(g)
+
+    def row(w: Any, g: Any) -> Any:
+        return mm.vmap(lambda w, g: mm.vjp(lambda x: x @ w, np.ones((2, 1)))[1](g)[0], (None, 0))(w, g)
+
+    for function, w in ((of_a_task, W), (row, W[:1])):
+        outside, inside = hoisted(function, w, G)
+        assert outside == ["vmap"]
+        assert inside[-1] == "matmul"
+
+
+def test_constants_are_shared() -> None:
+    def function(g: Any) -> Any:
+        return mm.vmap(lambda g: g @ W.T + mm.exp(np.ones(3)))(g)
+
+    outside, inside = hoisted(function, G)
+    assert "exp" not in inside
+    assert "vmap" in outside
+
+
+def test_an_output_may_be_what_is_shared() -> None:
+    def function(w: Any, x: Any) -> Any:
+        both = mm.vmap(lambda w, x: (mm.exp(w), mm.tanh(w), mm.sum(x)), (None, 0), (0, "sum", 0))
+        return both(w, x)
+
+    assert hoisted(function, W, X) == (["exp", "tanh", "vmap"], ["sum"])
+
+
+def test_no_task_no_work() -> None:
+    def function(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: x @ mm.exp(w), (None, 0))(w, x)
+
+    assert hoisted(function, W, X[:0]) == (["vmap"], ["exp", "matmul"])
+
+
+def test_through_two_vmaps() -> None:
+    def function(w: Any, x: Any) -> Any:
+        def inner(w: Any, x: Any) -> Any:
+            return mm.vmap(lambda w, x: x * mm.sum(mm.exp(w)), (None, 0))(w, x)
+
+        return mm.vmap(inner, (None, 0))(w, x)
+
+    program = trace(function, W, X)
+    shorter = optimise(program, EXACT)
+    check_bits(program, shorter, (W, X))
+    assert names(shorter.line) == ["exp", "sum", "vmap"]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_first_step_of_maml_turns_its_weights_once(order: int) -> None:
+    model = nn.mlp((1, 8, 8, 1))
+    learner = MAML(model, nn.mean_squared_error, 0.1, 1, order)
+    batch = Sinusoid.maml(4, 4).sample(np.random.default_rng(0), 3)
+
+    def function(parameters: Any, batch: Any) -> Any:
+        results = mm.vmap(learner.meta_gradient, (None, 0), {"loss": 0, "metrics": 0, "gradient": "sum"})
+        return results(parameters, batch)
+
+    outside, _ = hoisted(function, learner.init(np.random.default_rng(0)), batch)
+    assert outside.count("transpose") == 1  # of the one that has more than a row and a column
