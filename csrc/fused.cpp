@@ -151,7 +151,13 @@ Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, st
 bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   if (n < 1) throw std::invalid_argument("fused: at least one operand is needed");
   std::vector<View> values(operands, operands + n);
-  for (const View& x : values) require_same_shape("fused", x, values[0]);
+  bool are_short = sums_.empty(), are_alike = true;
+  for (const View& x : values) {
+    are_short = are_short && 0 < minimeta::count(x) && minimeta::count(x) <= kElements;
+    are_alike = are_alike && same_shape(x, values[0]);
+  }
+  for (const View& x : values)
+    if (!are_short) require_same_shape("fused", x, values[0]);
   for (const FusedOperation& operation : operations_) {
     View x[3], y;
     if (operation.operands.size() != static_cast<std::size_t>(operation.function->operands))
@@ -167,7 +173,7 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
     results.push_back(values.at(static_cast<std::size_t>(value)));
   }
 
-  count_ = minimeta::count(values[0]);
+  for (const View& x : values) count_ = std::max(count_, minimeta::count(x));
   Index width = 0;
   for (const FusedSum& sum : sums_) {
     const View& x = values.at(static_cast<std::size_t>(sum.value));
@@ -187,7 +193,7 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   Index unit = std::max<Index>(width, 1);
   for (Index i = 0; i < n; ++i) {
     const Index repeats = period(operands[i]), both = repeats > 0 ? std::lcm(unit, repeats) : 0;
-    if (repeats > 0 && repeats <= kElements && both <= kElements && (width == 0 || kBlock * width % both == 0)) unit = both;
+    if (are_alike && repeats > 0 && repeats <= kElements && both <= kElements && (width == 0 || kBlock * width % both == 0)) unit = both;
   }
   block_ = kElements / unit * unit;
   chunk_ = width > 0 ? kBlock * width : block_;
@@ -212,10 +218,11 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
 
 void Fused::place_operand(const View& x) {
   const Index element = itemsize(x.dtype), repeats = period(x);
-  Place place{Place::Kind::memory, element, element, repeats, static_cast<int>(places_.size()), x.dtype, nullptr};
+  const Index count = minimeta::count(x);
+  Place place{Place::Kind::memory, element, element, repeats, count, static_cast<int>(places_.size()), x.dtype, nullptr};
   if (repeats == 1) {
     place.advance = place.stride = 0;
-  } else if (repeats != count_) {
+  } else if (repeats != count) {
     const bool fits = repeats > 0 && block_ % repeats == 0 && chunk_ % repeats == 0;
     place.kind = fits ? Place::Kind::tiled : Place::Kind::copied;
   }
@@ -257,7 +264,7 @@ void Fused::make_rows(const std::vector<View>& values, std::size_t n) {
       const auto place = operands[k].erase(operands[k].begin() + static_cast<std::ptrdiff_t>(p));
       operands[k].insert(place, operands[inner].begin(), operands[inner].end());
     }
-    Row row{kernel, static_cast<int>(operands[k].size()), {}, {}};
+    Row row{kernel, static_cast<int>(operands[k].size()), {}, {}, minimeta::count(values[n + k])};
     std::copy(operands[k].begin(), operands[k].end(), row.places);
     row.places[row.operands] = static_cast<int>(n + k);
     rows_.push_back(row);
@@ -274,14 +281,14 @@ void Fused::place_results(const std::vector<View>& values, std::size_t n) {
     for (int i = 0; i < rows_[r].operands; ++i) last[static_cast<std::size_t>(rows_[r].places[i])] = r;
   for (const FusedSum& sum : sums_) last[static_cast<std::size_t>(sum.value)] = rows_.size();
   for (std::size_t value = n; value < values.size(); ++value) {
-    const Index element = itemsize(values[value].dtype);
+    const Index element = itemsize(values[value].dtype), count = minimeta::count(values[value]);
     const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
     const int address = static_cast<int>(n) + static_cast<int>(result - values_.begin());
-    const bool visible = result != values_.end(), far = visible && count_ * element >= kFar;
+    const bool visible = result != values_.end(), far = visible && count * element >= kFar;
     if (visible && !far)
-      places_.push_back({Place::Kind::memory, element, element, 0, address, values[value].dtype, nullptr});
+      places_.push_back({Place::Kind::memory, element, element, 0, count, address, values[value].dtype, nullptr});
     else
-      places_.push_back({Place::Kind::computed, 0, element, 0, 0, values[value].dtype, nullptr});
+      places_.push_back({Place::Kind::computed, 0, element, 0, count, 0, values[value].dtype, nullptr});
     if (!far) continue;
     far_.push_back({static_cast<int>(value), address});
     last[value] = rows_.size();
@@ -342,12 +349,13 @@ void Fused::run_block(char* const* data) const {
     const Fixed& fixed = fixed_[static_cast<std::size_t>(v)];
     return data[fixed.address] + fixed.offset;
   };
-  for (const int v : tiled_) tile(places_[static_cast<std::size_t>(v)], data[v], at(v), count_);
-  for (const int v : copied_) copy_block(places_[static_cast<std::size_t>(v)], data[v], at(v), 0, count_);
+  const auto place = [&](int v) -> const Place& { return places_[static_cast<std::size_t>(v)]; };
+  for (const int v : tiled_) tile(place(v), data[v], at(v), place(v).count);
+  for (const int v : copied_) copy_block(place(v), data[v], at(v), 0, place(v).count);
   for (const Row& row : rows_) {
     char* addresses[4];
     for (int i = 0; i <= row.operands; ++i) addresses[i] = at(row.places[i]);
-    row.kernel(addresses, row.strides, count_);
+    row.kernel(addresses, row.strides, row.count);
   }
   char* const* const sums = data + places_.size() - operations_.size() + values_.size();
   for (std::size_t j = 0; j < sums_.size(); ++j)

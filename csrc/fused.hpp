@@ -1,4 +1,4 @@
-// Elementwise operations of one shape, run together.
+// Elementwise operations of one shape, or of several that are all short, run together.
 //
 //   for each block of some hundred elements:  v_k = f_k(operands, v_1 ... v_{k-1})  for each operation
 //
@@ -17,7 +17,8 @@
 // A sum over leading axes may end it: its terms go from the block into the lanes of their outputs, in the order that
 // fold.hpp gives to every sum. Threads share blocks; a sum's terms are shared by the 1024, as whole subtrees of that
 // order, which are joined afterwards. What is one block in all has nothing to share and nothing to join: it is a list of
-// rows, and even its buffers have their places when the program is built.
+// rows, and even its buffers have their places when the program is built. So rows may be of several lengths there: to
+// update six small arrays is one step.
 #pragma once
 
 #include <memory>
@@ -53,7 +54,7 @@ class Fused final : public Kernel {
   // went before; or in a buffer of its own. They are `stride` bytes apart.
   struct Place {
     enum class Kind { memory, tiled, copied, computed } kind;
-    Index advance, stride, period;
+    Index advance, stride, period, count;  // count: of all elements
     int buffer;  // its number, or that of the address of the operand or result that it is
     Dtype dtype;
     std::unique_ptr<Loop<1>> loop;  // over an operand that is copied
@@ -62,7 +63,7 @@ class Fused final : public Kernel {
   struct Row {
     RowKernel kernel;
     int operands, places[4];
-    Index strides[3];
+    Index strides[3], count;
   };
   // Where a place is if there is one block.
   struct Fixed {

@@ -1,4 +1,4 @@
-"""fuse: elementwise instructions of one shape, run together a block at a time.
+"""fuse: elementwise instructions, run together a block at a time.
 
 One after another, instructions read and write long arrays whole. Run together, a block of some hundred elements goes
 through all of them while it is next to the processor, and only what others need is written (``csrc/fused.hpp``). What
@@ -15,6 +15,8 @@ costs less than to have it from far away, and to keep it until then.
 
 Stored values, and sums over leading axes of values that are not, are the results of *groups*. A result joins an earlier
 group if they share a source and if all that it needs is there when that group runs; it is then read once for both.
+Where all are so short that each is one block, they need not share anything, nor be of one shape: an instruction takes
+longer than their elements do, and one that updates six small arrays is done sooner than six.
 
 Elements are computed by the same functions and sums are taken in the same order, so no bit changes.
 """
@@ -54,7 +56,7 @@ FUSED = region("fused", rematerialize_rule)
 
 
 def fuse(line: StraightLine) -> StraightLine:
-    """Run elementwise steps of one shape together, and sums over their leading axes with them."""
+    """Run elementwise steps together, of one shape or all short, and sums over their leading axes with them."""
     return _Grouping(line).fused()
 
 
@@ -186,8 +188,13 @@ class _Grouping:
                 return
         self.group[number] = _Group(number, [number], steps, operands)
 
+    def _is_short(self, number: int) -> bool:
+        """Whether a result is one block by itself."""
+        return number not in self.sums and 0 < math.prod(self.steps[number].shape.shape) <= _BLOCK
+
     def _fits(self, number: int, steps: set[int], operands: set[int], group: _Group) -> bool:
-        if self._shape(number) != self._shape(group.results[0]):
+        are_short = all(map(self._is_short, (*group.results, number)))
+        if not are_short and len({self._shape(result) for result in (*group.results, number)}) > 1:
             return False
         sums = [result for result in (*group.results, number) if result in self.sums]
         if len({len(self.steps[result].params["axes"]) for result in sums}) > 1:
@@ -195,7 +202,8 @@ class _Grouping:
         if operands & set(sums):  # A sum is there when the group has run.
             return False
         results = set(group.results)
-        if not any(i in results or (i in group.operands and not self._is_repeated(i)) for i in operands):
+        read = results | {i for i in group.operands if not self._is_repeated(i)}
+        if not are_short and read.isdisjoint(operands):
             return False
         if (
             len(group.steps | steps) > _MOST_OPERATIONS

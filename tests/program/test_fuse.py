@@ -246,6 +246,54 @@ def test_a_result_may_be_an_operand_of_its_group() -> None:
     assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
 
 
+def test_what_updates_small_arrays_is_one_step() -> None:
+    shapes = [(1, 40), (40,), (40, 40), (1, 12), (), (12, 40), (481,), (0, 3)]
+    arrays = [np.asarray(np.random.default_rng(i).normal(size=shape)) for i, shape in enumerate(shapes)]
+
+    def function(*parameters: Any) -> list[Any]:
+        return [p - 0.1 * mm.tanh(p) for p in parameters]
+
+    program = optimise(trace(function, *arrays))
+    together = [{y.shape for y in step.shape} for step in fused_steps(program)]
+    assert {len(shapes) for shapes in together} == {1, 5}  # those of 480 elements at most, but not of none
+    assert run(program, arrays) == run(optimise(trace(function, *arrays), UNFUSED), arrays)
+
+
+@st.composite
+def short(draw: st.DrawFn) -> tuple[Function, list[NDArray[Any]]]:
+    """Random operations on arrays of several shapes, most of them one block at most."""
+    shape = st.lists(st.sampled_from([1, 2, 3, 5, 8, 17, 40]), min_size=0, max_size=3)
+    shapes = draw(st.lists(shape, min_size=2, max_size=6))
+    dtypes = draw(st.lists(st.sampled_from(["float32", "float64"]), min_size=len(shapes), max_size=len(shapes)))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    arrays = [rng.normal(size=size).astype(dtype) for size, dtype in zip(shapes, dtypes, strict=True)]
+    chosen = draw(st.lists(st.integers(0, 11), min_size=len(arrays), max_size=len(arrays)))
+
+    def function(*arguments: Any) -> list[Any]:
+        results = []
+        for which, x in zip(chosen, arguments, strict=True):
+            y = ONE[which % len(ONE)](x) * x
+            if which % 3 == 0:
+                y = mm.transpose(y) + mm.transpose(x) * 0.5
+            if which % 4 == 0 and y.ndim > 0:
+                y = y - mm.sum(y, 0, keepdims=True)  # is broadcast, and may be a group's sum
+            results += [y, y > 0.0] if which % 2 else [y]
+        return results
+
+    return function, arrays
+
+
+@given(short())
+def test_short_arrays_of_any_shapes_have_the_bits_of_single_instructions(
+    drawn: tuple[Function, list[NDArray[Any]]],
+) -> None:
+    function, arrays = drawn
+    traced = trace(function, *arrays)
+    program = optimise(traced)
+    program.check()
+    assert run(program, arrays) == run(optimise(traced, UNFUSED), arrays)
+
+
 @pytest.mark.skipif(native is None, reason="there are no kernels")
 def test_wrong_groups_are_refused() -> None:
     assert native
@@ -253,6 +301,8 @@ def test_wrong_groups_are_refused() -> None:
     x, y = builder.add_operand("float32", (4, 300)), builder.add_operand("float32", (4, 3))
     with pytest.raises(ValueError, match="must have equal shapes"):
         builder.add_fused((x, y), (("add", (0, 1)),), (2,), ())
+    with pytest.raises(ValueError, match="must have equal shapes"):
+        builder.add_fused((y, builder.add_operand("float32", (4,))), (("exp", (0,)),), (), ((2, 1, False, False),))
     with pytest.raises(ValueError, match="no elementwise kernel named sum"):
         builder.add_fused((x,), (("sum", (0,)),), (1,), ())
     with pytest.raises(ValueError, match="number of operands"):
