@@ -203,6 +203,13 @@ template <class T> class Scratch {
     return many_.get();
   }
 
+  // Gives it back if it is more than so much.
+  void keep(Index most) {
+    if (size_ <= most) return;
+    many_.reset();
+    size_ = 0;
+  }
+
  private:
   static constexpr std::align_val_t kAlignment{64};
   static constexpr Index kFew = 16 * 1024 / sizeof(T);

@@ -33,6 +33,7 @@ namespace minimeta::winograd {
 namespace {
 
 constexpr Index kBytes = 640 * 1024;  // of transformed tiles: they share the second cache with the transformed taps
+constexpr Index kKept = 2 * 1024 * 1024;  // elements of transformed taps that a thread keeps memory for
 
 template <std::size_t Rows, std::size_t Columns> using Matrix = std::array<std::array<double, Columns>, Rows>;
 
@@ -235,6 +236,7 @@ void filter(const View& x, const T* w, bool reversed, const Tiling& down, const 
                        line / down.tiles, line % down.tiles, down, right, window, result);
     }
   });
+  taps_memory.keep(kKept);
 }
 
 // The cotangent of w (3, 3, in, out): sums over all tiles of x and of g.
@@ -285,6 +287,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
     const Index tap = f.in * out;
     const Square<T> to{reinterpret_cast<T*>(result.data) + begin * out, 3 * tap, tap};
     transform<kToC, T>({sums.first, sums.down, sums.right}, to, in * out);
+    sum_memory.keep(kKept);
   });
 }
 
