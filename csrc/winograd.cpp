@@ -33,7 +33,7 @@ namespace minimeta::winograd {
 namespace {
 
 constexpr Index kBytes = 640 * 1024;  // of transformed tiles: they share the second cache with the transformed taps
-constexpr Index kKept = 2 * 1024 * 1024;  // elements of transformed taps that a thread keeps memory for
+constexpr Index kKept = 2 * 1024 * 1024;  // elements that a thread keeps memory for, of taps as of tiles
 
 template <std::size_t Rows, std::size_t Columns> using Matrix = std::array<std::array<double, Columns>, Rows>;
 
@@ -235,6 +235,7 @@ void filter(const View& x, const T* w, bool reversed, const Tiling& down, const 
         write_tiles<T>({products.first + (line - first) * right.tiles * out, products.down, products.right},
                        line / down.tiles, line % down.tiles, down, right, window, result);
     }
+    for (Scratch<T>* memory : {&read_memory, &product_memory}) memory->keep(kKept);
   });
   taps_memory.keep(kKept);
 }
@@ -287,7 +288,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
     const Index tap = f.in * out;
     const Square<T> to{reinterpret_cast<T*>(result.data) + begin * out, 3 * tap, tap};
     transform<kToC, T>({sums.first, sums.down, sums.right}, to, in * out);
-    sum_memory.keep(kKept);
+    for (Scratch<T>* memory : {&x_memory, &g_memory, &sum_memory}) memory->keep(kKept);
   });
 }
 
