@@ -19,9 +19,9 @@
 // each of them is a product of matrices, on the register tile (tile.hpp). Where an odd row or column leaves only one
 // output of a tile, the products that it does not read are left out.
 //
-// An output depends on no pixel that is not under its window, and is as near to the exact sum as by its definition: B
-// and A only add, and halves are exact. Larger tiles need fewer products still, but their constants lose digits. With
-// stride 2 there are 25 products instead of 36, which hardly repays their transformations.
+// An output depends on no pixel that is not under its window, and is nearer to the exact sum than by its definition: B
+// and A only add, halves are exact, and chains are shorter. Larger tiles need fewer products still, but their constants
+// lose digits. With stride 2 there are 25 products instead of 36, which hardly repays their transformations.
 #include "winograd.hpp"
 
 #include <array>

@@ -65,7 +65,7 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     Notes
     -----
     The kernels take weights of 3 x 3 with stride 1, from 16 channels on, by Winograd's products of sums: equal to the
-    definition up to rounding, with errors of the same size. An image has the same bits in a batch as alone.
+    definition up to rounding, and with smaller errors. An image has the same bits in a batch as alone.
     """
     strides = windows.pair("conv2d", "strides", strides)
     sides, window = _sides("conv2d", "x", shaping.shape_of(x)), _sides("conv2d", "w", shaping.shape_of(w))
