@@ -31,6 +31,16 @@ namespace {
 constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
 constexpr Index kPixels = 168;        // terms of the weights' reduction at a time: their panel of g stays in the first
 
+// Of flat indices [first, last) in groups of so many (the rows of an image, the elements of a row of the kernel): calls
+// body(group, first, last) for each group that they touch, with the indices inside of it.
+template <class Body> void for_each_group(Index size, Index first, Index last, Body body) {
+  for (Index next; first < last; first = next) {
+    const Index group = first / size, inside = first % size;
+    next = std::min(last, first - inside + size);
+    body(group, inside, inside + (next - first));
+  }
+}
+
 // How many flat rows to take at a time, so that their copy fits its cache.
 Index rows_at_once(Index rows, Index bytes_each) {
   return std::clamp<Index>(kBytes / std::max<Index>(bytes_each, 1), 1, rows);
@@ -80,10 +90,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
 }
 
 template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
-  View turned = weights;  // (kh, kw, O, I)
-  std::swap(turned.shape[2], turned.shape[3]);
-  std::swap(turned.strides[2], turned.strides[3]);
-  const Contiguous4 w(turned);
+  const Contiguous4 w(turned(weights));
   // A pixel y with residue r = y + before (mod s) meets tap r + s t at position (y + before - r) / s - t.
   const auto meets = [](const Axis& a, Index residue) {
     return residue < a.taps ? (a.taps - residue - 1) / a.stride + 1 : 0;

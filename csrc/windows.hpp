@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "convolution.hpp"
 #include "layout.hpp"
@@ -55,6 +56,13 @@ class Contiguous4 {
   std::unique_ptr<char[]> memory_;
 };
 
+// Weights (kh, kw, I, O) as (kh, kw, O, I).
+inline View turned(View w) {
+  std::swap(w.shape[2], w.shape[3]);
+  std::swap(w.strides[2], w.strides[3]);
+  return w;
+}
+
 // A rectangle of one image, zero where there is no image.
 template <class T>
 void cut(const View& x, Index image, Index top, Index rows, Index left, Index columns, T* to) {
@@ -79,16 +87,6 @@ void cut(const View& x, Index image, Index top, Index rows, Index left, Index co
     }
     for (Index c = first; c < last; ++c, from += x.strides[2], pixel += channels)
       for (Index i = 0; i < channels; ++i) pixel[i] = *reinterpret_cast<const T*>(from + i * x.strides[3]);
-  }
-}
-
-// Of flat indices [first, last) in groups of so many (the rows of an image, the elements of a row of the kernel): calls
-// body(group, first, last) for each group that they touch, with the indices inside of it.
-template <class Body> void for_each_group(Index size, Index first, Index last, Body body) {
-  for (Index next; first < last; first = next) {
-    const Index group = first / size, inside = first % size;
-    next = std::min(last, first - inside + size);
-    body(group, inside, inside + (next - first));
   }
 }
 

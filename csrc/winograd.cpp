@@ -310,10 +310,7 @@ void conv2d(const Geometry& f, const View& x, const View& weights, const View& r
 }
 
 void conv2d_input(const Geometry& f, const View& g, const View& weights, const View& result) {
-  View turned = weights;  // (3, 3, O, I)
-  std::swap(turned.shape[2], turned.shape[3]);
-  std::swap(turned.strides[2], turned.strides[3]);
-  const Contiguous4 w(turned);
+  const Contiguous4 w(turned(weights));
   const Tiling down = tiling(f.down.pixels, f.down.before - 2), right = tiling(f.right.pixels, f.right.before - 2);
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;

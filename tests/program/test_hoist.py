@@ -13,6 +13,7 @@ from minimeta import nn
 from minimeta.autodiff import tree
 from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.regions import by_kernel
+from minimeta.errors import IndexingError, NonFiniteError
 from minimeta.learners import MAML
 from minimeta.program import PASSES, Program, optimise, trace
 from minimeta.tasks import Sinusoid
@@ -134,6 +135,21 @@ def test_through_two_vmaps() -> None:
     shorter = optimise(program, EXACT)
     check_bits(program, shorter, (W, X))
     assert names(shorter.line) == ["exp", "sum", "vmap"]
+
+
+def test_what_goes_wrong_is_still_put_down_to_its_line() -> None:
+    def taken(w: Any, i: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, i, x: x * mm.take(w, i)[0], (None, None, 0))(w, i, x)  # out of range
+
+    def logarithm(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: x * mm.log(w), (None, 0))(w, x)  # of a negative number
+
+    with pytest.raises(
+        IndexingError, match=r"index 7 is out of bounds for axis 0 with size 3\n.*test_hoist.py:\d+, in <lambda>"
+    ):
+        mm.compile(taken)(np.arange(3.0), np.array([7]), np.ones((5, 2)))
+    with pytest.raises(NonFiniteError, match=r"that of log, float64\[\]\n.*test_hoist.py:\d+, in <lambda>"):
+        mm.compile(logarithm, check_finite=True)(np.array(-1.0), np.ones((5, 2)))
 
 
 @pytest.mark.parametrize("order", [1, 2])

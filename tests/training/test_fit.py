@@ -230,6 +230,15 @@ def test_a_non_finite_update_of_finite_gradients_is_named() -> None:
         fit(learner, Sinusoid(dtype=np.float64), sgd(1e300), iterations=1, meta_batch=3, seed=0)
 
 
+def test_finite_parameters_whose_sum_is_not_are_no_reason_to_stop() -> None:
+    largest = np.full((3,), np.finfo(np.float64).max)
+    to_largest = Optimiser(lambda p: (), lambda gradient, state, p: ({"centre": largest}, state))
+    state = fit(Centre(), Sinusoid(dtype=np.float64), to_largest, iterations=1, meta_batch=2, seed=0)
+
+    with np.errstate(over="ignore"):
+        assert np.isinf(np.sum(state.meta_parameters["centre"]))
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
 def test_a_callback_that_raises_ends_the_training(failure: Callable[[], BaseException]) -> None:
     reached: list[TrainingState] = []

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from minimeta.training import MetricsLog, Report, TrainingState, read_metrics
+from minimeta.training.metrics import means
 
 
 def record(path: Path, begin: int, end: int) -> None:
@@ -23,6 +24,13 @@ def test_one_line_per_step(tmp_path: Path) -> None:
         {"step": 0, "loss": 0.5, "accuracy": 0.375},
         {"step": 1, "loss": 1.5, "accuracy": 0.375},
     ]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_means_are_numpys_to_the_bit(dtype: str) -> None:
+    values = np.random.default_rng(0).normal(size=(25, 100)).astype(dtype)
+    for losses in values.T:
+        assert means(Report(losses, {"accuracy": losses})) == {"loss": losses.mean(), "accuracy": losses.mean()}
 
 
 @pytest.mark.parametrize("interrupted_at", [0, 3, 5, 8])
