@@ -9,8 +9,8 @@ the inputs back gives the computation's graph, and that one graph serves three t
 - sorted by the order of creation, the trace is a **program** (:mod:`minimeta.program`).
 
 Recording follows values and not a global switch: an Array remembers its inputs only if it depends on an argument of
-a transformation that is still open, its ``trace``. Everything else is *detached*, a value and nothing more. An Array
-lives inside transformations; outside of them users only meet numpy arrays.
+a transformation that is still open. Everything else is *detached*, a value and nothing more. An Array lives inside
+transformations; outside of them users only meet numpy arrays.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Array:
         The value, or its shape and dtype alone.
     weak : bool
         Whether it came from a Python scalar, which takes the dtype of what it meets.
-    trace : Trace or None
+    transformation : Trace or None
         The outermost open transformation that it depends on; None if it is detached.
     id : int
         The moment of its creation; 0 if it is detached.
@@ -98,7 +98,7 @@ class Array:
         How it was computed; an argument or a detached value has no inputs.
     """
 
-    __slots__ = ("__weakref__", "id", "inputs", "params", "primitive", "trace", "value", "weak")
+    __slots__ = ("__weakref__", "id", "inputs", "params", "primitive", "transformation", "value", "weak")
 
     # The comparison operators work element by element, so an Array cannot be a dictionary's key.
     __hash__ = None  # type: ignore[assignment]
@@ -107,7 +107,7 @@ class Array:
         self,
         value: Any,
         weak: bool = False,
-        trace: Trace | None = None,
+        transformation: Trace | None = None,
         id: int = 0,
         primitive: Primitive | None = None,
         inputs: tuple[Array, ...] = (),
@@ -115,7 +115,7 @@ class Array:
     ) -> None:
         self.value = value
         self.weak = weak
-        self.trace = trace
+        self.transformation = transformation
         self.id = id
         self.primitive = primitive
         self.inputs = inputs
@@ -156,7 +156,7 @@ class Array:
     def __repr__(self) -> str:
         if type(self.value) is Abstract:
             return f"Array({self.value!r})"
-        return f"Array({self.value!r})" if self.trace is None else f"Array({self.value!r}, traced)"
+        return f"Array({self.value!r})" if self.transformation is None else f"Array({self.value!r}, traced)"
 
     # What cannot be done with it, and what to do instead
 
@@ -184,7 +184,7 @@ class Array:
 
     def _number(self, what: str) -> Any:
         value = self._scalar(what)
-        if self.trace is not None and self.dtype.kind == "f":
+        if self.transformation is not None and self.dtype.kind == "f":
             raise TracingError(
                 f"{what} of an Array that is being differentiated: the derivative would be lost. Keep it an Array, "
                 f"or say that it is a constant: {what[:-2]}(stop_gradient(x))"
@@ -203,7 +203,7 @@ class Array:
         return int(self._number("int()"))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if self.trace is None and type(self.value) is np.ndarray:
+        if self.transformation is None and type(self.value) is np.ndarray:
             return np.array(self.value, dtype)  # Detached, as after stop_gradient: nothing is lost.
         conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "

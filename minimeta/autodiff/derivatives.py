@@ -390,7 +390,7 @@ def _value(x: Any) -> Any:
 
 def settle(x: Any) -> Any:
     """A result as the caller meets it: an Array inside a transformation that is still open, otherwise a numpy array."""
-    if type(x) is Array and (type(x.value) is Abstract or (x.trace is not None and x.trace.open)):
+    if type(x) is Array and (type(x.value) is Abstract or (x.transformation is not None and x.transformation.open)):
         return x
     return np.array(_value(x), order="C")
 

@@ -202,14 +202,14 @@ class StraightLine(NamedTuple):
 def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
     """Arrays of open transformations that the outputs depend on other than through the aliases."""
     if not aliases:
-        return [x for x in outputs if type(x) is Array and x.trace is not None]
+        return [x for x in outputs if type(x) is Array and x.transformation is not None]
     since = aliases[0].id
     own = {array.id for array in aliases}
     found: dict[int, Array] = {}
     for array in _reachable(outputs, since).values():
         if array.id not in own:
-            found.update({x.id: x for x in array.inputs if x.trace is not None and x.id < since})
-    found.update({x.id: x for x in outputs if type(x) is Array and x.trace is not None and x.id < since})
+            found.update({x.id: x for x in array.inputs if x.transformation is not None and x.id < since})
+    found.update({x.id: x for x in outputs if type(x) is Array and x.transformation is not None and x.id < since})
     return [found[moment] for moment in sorted(found)]
 
 

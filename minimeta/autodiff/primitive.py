@@ -170,7 +170,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
     """
     trace: Trace | None = None
     for array in arrays:
-        if type(array) is Array and (own := array.trace) is not trace and own is not None:
+        if type(array) is Array and (own := array.transformation) is not trace and own is not None:
             if own.open:
                 if trace is None or own.moment < trace.moment:
                     trace = own
@@ -247,7 +247,7 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
 
 def lasting(arrays: Sequence[Array]) -> tuple[Array, ...]:
     """Inputs to remember: one that belongs to a finished graph (a pullback is being recorded) is a constant here."""
-    return tuple([x if x.trace is None or x.trace.open else Array(x.value, x.weak) for x in arrays])
+    return tuple([x if x.transformation is None or x.transformation.open else Array(x.value, x.weak) for x in arrays])
 
 
 def constant(x: Any, private: bool = False) -> Array:
@@ -337,7 +337,7 @@ def _fit(x: Any, dtype: np.dtype[Any], shape: Shape) -> Array:
     if type(x) is not Array:
         return Array(_scalar(x, math.copysign(1, x) if type(x) is float else 1, dtype, shape), weak=True)
     value = x.value
-    if x.trace is not None:
+    if x.transformation is not None:
         array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)
         return array if value.shape == shape else apply(registry["broadcast_to"], array, shape=shape)
     if value.dtype != dtype:

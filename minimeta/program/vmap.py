@@ -243,7 +243,7 @@ def _rule(
     keep: bool,
 ) -> list[Any]:
     """The body walked backwards for every task, from the values that were kept, or that are computed again."""
-    wanted = [i for i, x in enumerate(operands) if x.dtype.kind == "f" and x.trace is not None]
+    wanted = [i for i, x in enumerate(operands) if x.dtype.kind == "f" and x.transformation is not None]
     given = [j for j, g in enumerate(cotangents) if g is not None]
     first = len(line.operands) + len(line.constants)
     stacked = [j for j, i in enumerate(line.outputs) if keep and not summed[j] and i >= first]

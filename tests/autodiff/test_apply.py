@@ -304,7 +304,7 @@ def test_results_are_recorded_only_if_they_depend_on_an_open_transformation() ->
         return mm.sum(x * detached)
 
     mm.grad(function)(np.ones(2))
-    recorded = [array.trace is not None for array in seen]
+    recorded = [array.transformation is not None for array in seen]
     assert recorded == [True, False, False, True]
     assert not seen[1].inputs and not seen[2].inputs and seen[3].inputs
 
@@ -312,13 +312,13 @@ def test_results_are_recorded_only_if_they_depend_on_an_open_transformation() ->
 def test_outermost_is_the_oldest_open_trace() -> None:
     def outer(x: Any) -> Any:
         def inner(y: Any) -> Any:
-            assert outermost((x, y, 1.0, np.ones(1))) is x.trace
+            assert outermost((x, y, 1.0, np.ones(1))) is x.transformation
             assert outermost((np.ones(1), 2.0)) is None
             return x * y
 
         free: list[Any] = []
         mm.grad(lambda y: kept(y, free))(1.0)
-        assert free[0].trace is not x.trace
+        assert free[0].transformation is not x.transformation
         return mm.grad(inner)(1.0)
 
     assert mm.grad(outer)(2.0) == 1.0

@@ -181,7 +181,7 @@ def test_a_result_without_derivative_is_a_constant(primitive: Primitive, data: s
     mm.grad(function)(1.0)
     (result,) = seen
     assert isinstance(result, Array)
-    assert result.trace is None and not result.inputs
+    assert result.transformation is None and not result.inputs
     assert_array_equal(result.value, reference(primitive, *operands, **params))
 
 
