@@ -387,12 +387,17 @@ def indexed_gradient(x: NDArray[Any], key: Any, cotangent: NDArray[Any]) -> NDAr
     return expected
 
 
-def assert_indexes(x: NDArray[Any], key: Any) -> None:
+def assert_indexes(x: NDArray[Any], key: Any, replayed: bool = False) -> None:
     expected = np.asarray(x[key])
     assert_same(lambda x: x[key], x)
     cotangent = np.linspace(1.0, 2.0, expected.size).reshape(expected.shape)
     (gradient,) = mm.vjp(lambda x: x[key], x)[1](cotangent)
     assert_allclose(gradient, indexed_gradient(x, key, cotangent), rtol=1e-13)
+    if replayed:
+        weighted = mm.compile(mm.grad(lambda x: mm.sum(x[key] * cotangent)))
+        assert_allclose(weighted(x), indexed_gradient(x, key, cotangent), rtol=1e-13)
+        assert_array_equal(mm.compile(lambda x: x[key])(x), expected)
+        assert_array_equal(mm.vmap(lambda x: x[key])(np.stack([x, -x])), [expected, -expected])
 
 
 @share(1)
@@ -432,6 +437,8 @@ def mixed_keys(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
             entries.append(indices.tolist() if kind == "list" else indices)
     if used < len(shape):
         entries.insert(front, ...)
+    elif draw(st.booleans()):  # An '...' for no axes.
+        entries.insert(draw(st.integers(0, used)), ...)
     for _ in range(draw(st.integers(0, 2))):
         entries.insert(draw(st.integers(0, len(entries))), None)
     return tuple(entries)
@@ -473,12 +480,19 @@ def test_arrays_of_integers_mixed_with_everything(data: st.DataObject, shape: tu
         ([1, 0], slice(None), [0, 1]),
         ([1, 0], None, [0, 1]),
         (None, [1, 0], ..., None),
+        (slice(None), [0, 1], ..., [0, 1]),
+        (slice(None), 0, ..., [0, 1]),
+        (slice(None), [0, 1], ..., 2),
+        (slice(None), [[0], [1]], ..., [0, 1, 2]),
+        (slice(None), ..., [0, 1], [0, 1]),
+        (0, ..., [0, 1], slice(None)),
+        (None, 0, ..., [0, 1], slice(1, 3)),
         np.array([[0, 1]], np.uint8),
     ],
     ids=repr,
 )
 def test_indices_one_by_one(key: Any) -> None:
-    assert_indexes(np.arange(24.0).reshape(2, 3, 4), key)
+    assert_indexes(np.arange(24.0).reshape(2, 3, 4), key, replayed=True)
 
 
 @pytest.mark.parametrize(

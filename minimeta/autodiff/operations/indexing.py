@@ -79,7 +79,7 @@ def index(x: ArrayLike, key: Any) -> Value:
     if tuple(result) != tuple(sizes):
         x = shaping.reshape(x, tuple(result))
     if chosen:
-        return _choose(x, chosen)
+        return _choose(x, chosen, apart=isinstance(key, tuple) and _are_apart(key))
     # x[:] of a numpy array is still an array of its own.
     return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else elementwise.copy(x)
 
@@ -171,6 +171,12 @@ def _expand(key: Any, shape: Shape) -> list[Any]:
     return [*keys[:place], *rest, *keys[place + 1 :]]
 
 
+def _are_apart(key: tuple[Any, ...]) -> bool:
+    """Whether a slice, None or '...' stands between index arrays; numpy counts a '...' for no axes, too."""
+    places = [i for i, k in enumerate(key) if not (k is None or k is Ellipsis or isinstance(k, builtins.slice))]
+    return places[-1] - places[0] >= len(places)
+
+
 def sum_of(truths: Any) -> int:
     """How many hold."""
     return builtins.sum(1 for truth in truths if truth)
@@ -199,7 +205,7 @@ def _entry(key: Any) -> Any:
         ) from None
 
 
-def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]]) -> Value:
+def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]], apart: bool = False) -> Value:
     """Elements at index arrays on some axes, placed as numpy does: where the axes were, in front if they were apart."""
     axes = [axis for axis, _ in chosen]
     positions = _same_shape([k for _, k in chosen])
@@ -208,7 +214,7 @@ def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]]) -> Value:
         x = shaping.transpose(x, (*axes, *(i for i in range(ndim) if i not in axes)))
     y = apply(GATHER, x, *positions)
     first, new = axes[0], len(shaping.shape_of(positions[0]))
-    if first == 0 or axes != list(range(first, first + len(axes))):
+    if first == 0 or apart:
         return y
     rest = list(range(new, new + ndim - len(axes)))
     return shaping.transpose(y, (*rest[:first], *range(new), *rest[first:]))
