@@ -158,6 +158,23 @@ class Array:
             return f"Array({self.value!r})"
         return f"Array({self.value!r})" if self.transformation is None else f"Array({self.value!r}, traced)"
 
+    # It never changes, so a copy is the Array itself, with the same place in the graph.
+
+    def __copy__(self) -> Array:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Array:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        if self.transformation is None and type(self.value) is not Abstract:
+            return Array, (self.value, self.weak)
+        raise TracingError(
+            f"pickling an Array of shape {self.shape}: how it was computed would be lost, and with it the derivative. "
+            "Return it from the function (has_aux=True) and pickle the numpy array that comes out, or pickle the "
+            "constant stop_gradient(x)"
+        )
+
     # What cannot be done with it, and what to do instead
 
     def __setitem__(self, key: object, value: object) -> None:

@@ -28,7 +28,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.graph import Recording, backward, record
 from minimeta.autodiff.operations import astype, reshape, stack
-from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.primitive import constant, fixed, outermost
 from minimeta.errors import DtypeError, ShapeError
 
 Function = Callable[..., Any]
@@ -390,9 +390,12 @@ def _value(x: Any) -> Any:
 
 def settle(x: Any) -> Any:
     """A result as the caller meets it: an Array inside a transformation that is still open, otherwise a numpy array."""
-    if type(x) is Array and (type(x.value) is Abstract or (x.transformation is not None and x.transformation.open)):
+    if type(x) is Array and type(x.value) is Abstract:
+        outermost((x,))  # It has no value to return, should its transformation have ended.
         return x
-    return np.array(_value(x), order="C")
+    if type(x) is Array and x.transformation is not None and x.transformation.open:
+        return x
+    return np.array(x.value if type(x) is Array else fixed(x, False), order="C")
 
 
 def _settled_gradients(recording: Recording, found: Sequence[Array | None]) -> list[Any]:

@@ -306,6 +306,8 @@ def _native(x: NDArray[Any]) -> np.dtype[Any]:
             "a random generator where an array is expected. Draw from it, outside of a compiled function, and pass the "
             "arrays in: what is drawn while tracing is a constant ever after"
         )
+    if x.dtype == object and any(isinstance(element, Array) for element in x.flat):
+        raise DtypeError("a numpy array that holds Arrays (dtype object); join them with stack or concatenate")
     raise DtypeError(
         f"an array of dtype {native.name}: float32 and float64 compute, integers and bool index and select; "
         "convert with astype"

@@ -23,7 +23,7 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, Trace, moments
 from minimeta.autodiff.graph import StraightLine, free_variables, linearise
-from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.primitive import constant, outermost
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
 from minimeta.program.drawing import drawing
@@ -146,6 +146,7 @@ def attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Program
         open_trace.open = False
     outputs, output_structure = tree.flatten(output)
     if free := free_variables(operands, outputs):
+        outermost(free)  # What a finished transformation has leaked is nobody's to compute with.
         return free
     return Program(linearise(operands, outputs), structure, output_structure)
 

@@ -1,6 +1,8 @@
 """An Array behaves as a numpy array that cannot be written to, and says what to do where it cannot."""
 
+import copy
 import operator
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.autodiff.array import Abstract, Array
-from minimeta.errors import IndexingError, MinimetaError, ShapeError, TracingError
+from minimeta.errors import DtypeError, IndexingError, LeakedArrayError, MinimetaError, ShapeError, TracingError
 from minimeta.program import interpret, trace
 
 Function = Callable[..., Any]
@@ -173,6 +175,66 @@ def test_repr() -> None:
 def test_an_array_is_no_key_of_a_dictionary() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         mm.grad(lambda x: {x: x}[x])(1.0)
+
+
+# Copies
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: copy.deepcopy({"w": [x]})["w"][0]])
+def test_a_copy_of_an_array_is_the_array_itself(duplicate: Function) -> None:
+    def cube(x: Any) -> Any:
+        assert duplicate(x) is x
+        return mm.sum(duplicate(x) ** 3)
+
+    x, one = np.array([1.0, 2.0]), np.ones(2)
+    for gradient in (mm.grad(cube)(x), mm.compile(mm.grad(cube))(x), mm.vmap(mm.grad(cube))(x[None])[0]):
+        assert type(gradient) is np.ndarray
+        assert_array_equal(gradient, [3.0, 12.0])
+    results = [
+        mm.hessian(cube)(x),
+        mm.jacobian(lambda x: duplicate(x) ** 2)(x),
+        *mm.hvp(cube, (x,), (one,)),
+        *mm.jvp(cube, (x,), (one,)),
+        *mm.vjp(lambda x: duplicate(x) ** 2, x)[1](one),
+    ]
+    assert [type(result) for result in results] == [np.ndarray] * 6
+    assert_array_equal(results[0], [[6.0, 0.0], [0.0, 12.0]])
+
+
+def test_descent_with_deep_copies_holds_numpy_arrays_at_every_step() -> None:
+    w = np.array([1.0, 2.0])
+    for _ in range(3):
+        w = w - 0.25 * mm.grad(lambda w: mm.sum(copy.deepcopy(w) ** 2))(w)
+        assert type(w) is np.ndarray
+    assert_array_equal(w, [0.125, 0.25])
+
+
+def test_pickling_says_what_would_be_lost() -> None:
+    for run in (inside, trace):
+        with pytest.raises(TracingError, match=r"pickling an Array of shape \(2,\).*stop_gradient"):
+            run(pickle.dumps, np.ones(2))
+    again = inside(lambda x: pickle.loads(pickle.dumps(mm.stop_gradient(x))), np.array([1.0, 2.0]))
+    assert_array_equal(again, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("run", [mm.vjp, lambda function, x: mm.compile(function)(x), trace])
+def test_what_one_transformation_leaks_is_no_result_of_another(run: Function) -> None:
+    leaked: list[Any] = []
+    mm.compile(lambda x: leaked.append(x * 2.0) or x)(np.ones(2))  # type: ignore[func-returns-value]
+    with pytest.raises(LeakedArrayError, match="used after the transformation that made it"):
+        run(lambda x: leaked[0], np.ones(2))
+
+
+def test_arrays_in_an_array_of_objects_are_no_result() -> None:
+    def boxed(x: Any) -> Any:
+        box = np.empty(2, object)
+        box[0], box[1] = x[0], x[1] * 2.0
+        return box
+
+    with pytest.raises(DtypeError, match=r"holds Arrays \(dtype object\); join them with stack"):
+        mm.vjp(boxed, np.ones(2))
+    with pytest.raises(DtypeError, match="holds Arrays"):
+        mm.grad(lambda x: mm.sum(boxed(x)))(np.ones(2))
 
 
 # numpy's functions
