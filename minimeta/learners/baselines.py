@@ -34,7 +34,7 @@ from minimeta.autodiff.operations import (
     where,
 )
 from minimeta.errors import ConfigurationError
-from minimeta.learners.learner import Judgement, MetaGradient, judge
+from minimeta.learners.learner import Judgement, MetaGradient, Noise, given, judge
 from minimeta.nn.models import Model
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class FineTuning:
         """Draw the parameters that every task begins with."""
         return {"initial": self.model.init(rng), "losses": np.zeros(len(self.rates))}
 
+    def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
+        """What the model draws for the query set, to be pre-trained on; None for a model without ``draw``."""
+        return Noise.drawn(self.model, rng, (), task.query.inputs) if self.pretrain else None
+
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
         """Parameters after 0, 1, ..., ``steps`` gradient steps at the best rate."""
         best = equal(np.arange(len(self.rates)), argmax(negative(meta_parameters["losses"])))
@@ -113,13 +117,14 @@ class FineTuning:
             loss = self._loss(self._descent(initial, task.support, self.inner_steps, rate)[-1], task.query)
             # Not minimum(loss, diverged): the smaller of NaN and a number is NaN.
             found.append(where(loss < self.diverged, loss, self.diverged))
-        trained = grad(self._loss)(initial, task.query) if self.pretrain else tree.map(_zeros, initial)
+        noise = Noise.of(task).query
+        trained = grad(self._loss)(initial, task.query, noise) if self.pretrain else tree.map(_zeros, initial)
         outputs = self.predict(self.adapt(meta_parameters, task.support, self.inner_steps)[-1], task.query.inputs)
         judged = judge(self.loss, self.metrics, outputs, task.query.targets)
         return MetaGradient(*judged, {"initial": trained, "losses": losses - stack(found)})
 
-    def _loss(self, parameters: Any, examples: Examples) -> Any:
-        return self.loss(self.predict(parameters, examples.inputs), examples.targets)
+    def _loss(self, parameters: Any, examples: Examples, noise: Any = None) -> Any:
+        return self.loss(self.model.apply(parameters, examples.inputs, *given(noise)), examples.targets)
 
     def _descent(self, parameters: Any, support: Examples, steps: int, rate: Any) -> tuple[Any, ...]:
         trajectory = [parameters]

@@ -8,14 +8,24 @@ All four methods but ``init`` are pure functions of arrays, so that they can be 
 at once. What lasts from task to task is therefore part of the meta-parameters, whether it is learned by a gradient or
 not: an entry ``s`` that should become ``s'`` has the "gradient" ``s - s'`` and an optimiser that takes it whole,
 ``sgd(1.0)``. Over a batch of tasks it becomes the mean of the ``s'``.
+
+**Random numbers are an argument.** A function that is traced once would draw once, and replay that ever after. So a
+learner whose meta-gradient needs random numbers has one more method. Whoever runs it calls that for each task of each
+step, with a generator of its own that is seeded by the run's seed, the step and the task:
+
+    ``draw(rng, task)``    a tree of arrays, or None; ``meta_gradient`` finds it in ``task.noise``
+
+So no bit depends on what else was drawn, and by whom. Evaluation draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+
+from minimeta.nn.models import Model
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples, Task
@@ -43,7 +53,7 @@ class MetaGradient(NamedTuple):
 
 
 class MetaLearner(Protocol):
-    """Four methods; whatever has them can be trained, evaluated and saved."""
+    """Four methods; whatever has them can be trained, evaluated and saved. (A fifth, ``draw``, is for random ones.)"""
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw meta-parameters, a tree of float arrays."""
@@ -61,3 +71,43 @@ class MetaLearner(Protocol):
 def judge(loss: Judgement, metrics: Mapping[str, Judgement], outputs: Any, targets: Any) -> tuple[Any, dict[str, Any]]:
     """The loss and the metrics of some outputs."""
     return loss(outputs, targets), {name: metric(outputs, targets) for name, metric in metrics.items()}
+
+
+class Noise(NamedTuple):
+    """What a model drew for its applications to one task.
+
+    Attributes
+    ----------
+    steps
+        For each step of adaptation; None for nothing.
+    query
+        For the query set; None for nothing.
+    """
+
+    steps: Any = None
+    query: Any = None
+
+    @classmethod
+    def drawn(cls, model: Model, rng: np.random.Generator, steps: Iterable[Any], query: Any = None) -> Noise | None:
+        """Draw for an application to each of these inputs; None for a model that is not random."""
+        draw = getattr(model, "draw", None)  # A pair of functions will do for a model.
+        if draw is None:
+            return None
+        return cls(tuple(draw(rng, inputs) for inputs in steps), None if query is None else draw(rng, query))
+
+    @classmethod
+    def of(cls, task: Task) -> Noise:
+        """The noise of a task, which may be nothing."""
+        return NO_NOISE if task.noise is None else task.noise
+
+    def of_step(self, step: int) -> Any:
+        """What was drawn for one step of adaptation."""
+        return None if self.steps is None else self.steps[step]
+
+
+NO_NOISE = Noise()
+
+
+def given(noise: Any) -> tuple[Any, ...]:
+    """What follows the inputs of a model's application: the noise, where there is any."""
+    return () if noise is None else (noise,)

@@ -54,7 +54,7 @@ from minimeta.autodiff.operations import (
     tanh,
 )
 from minimeta.errors import ConfigurationError
-from minimeta.learners.learner import Judgement, MetaGradient, judge
+from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
 from minimeta.nn.models import Model
 from minimeta.program import vmap
 
@@ -186,13 +186,18 @@ class MetaLSTM:
             "gates": {"weight": small(2, self.hidden + 2), "bias": np.array(biases, dtype)},
         }
 
-    def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
+    def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
+        """What the model draws for each update and for the query set; None for a model without ``draw``."""
+        return Noise.drawn(self.model, rng, [task.support.inputs] * self.inner_steps, task.query.inputs)
+
+    def adapt(self, meta_parameters: Any, support: Examples, steps: int, noise: Noise = NO_NOISE) -> tuple[Any, ...]:
         """The learner after 0, 1, ..., ``steps`` updates of the cell state on the whole support set."""
         initial = meta_parameters["initial"]
         theta, state, running = _row(initial), None, None
         trajectory = [Adapted(initial, None)]
-        for _ in range(steps):
-            loss, statistics, gradient = self._loss_and_gradient(trajectory[-1].parameters, support)
+        for step in range(steps):
+            parameters = trajectory[-1].parameters
+            loss, statistics, gradient = self._loss_and_gradient(parameters, support, noise.of_step(step))
             if self.momentum is not None:
                 running = _average(running, statistics, self.momentum)
             theta, state = self._update(meta_parameters, theta, loss, gradient, state)
@@ -208,22 +213,24 @@ class MetaLSTM:
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
         """Value and gradient of ``L_Q(theta_T)`` with respect to all meta-parameters."""
+        noise = Noise.of(task)
 
         def query_loss(meta_parameters: Any) -> tuple[Any, dict[str, Any]]:
-            theta = self.adapt(meta_parameters, task.support, self.inner_steps)[-1].parameters
-            return judge(self.loss, self.metrics, self.model.apply(theta, task.query.inputs), task.query.targets)
+            theta = self.adapt(meta_parameters, task.support, self.inner_steps, noise)[-1].parameters
+            outputs = self.model.apply(theta, task.query.inputs, *given(noise.query))
+            return judge(self.loss, self.metrics, outputs, task.query.targets)
 
         (loss, metrics), gradient = value_and_grad(query_loss, has_aux=True)(meta_parameters)
         return MetaGradient(loss, metrics, gradient)
 
-    def _loss_and_gradient(self, parameters: Any, support: Examples) -> tuple[Any, Any, Any]:
+    def _loss_and_gradient(self, parameters: Any, support: Examples, noise: Any) -> tuple[Any, Any, Any]:
         """``L_t``, the statistics of its batch, and ``g_t`` as a row; for order 1, constants."""
 
         def loss(parameters: Any) -> tuple[Any, Any]:
             if self.momentum is None or self.model.apply_with_statistics is None:
-                outputs, statistics = self.model.apply(parameters, support.inputs), None
+                outputs, statistics = self.model.apply(parameters, support.inputs, *given(noise)), None
             else:
-                outputs, statistics = self.model.apply_with_statistics(parameters, support.inputs, None)
+                outputs, statistics = self.model.apply_with_statistics(parameters, support.inputs, None, *given(noise))
             return self.loss(outputs, support.targets), statistics
 
         if self.order == 1:

@@ -37,7 +37,7 @@ import numpy as np
 from minimeta.autodiff import grad, tree, value_and_grad
 from minimeta.autodiff.operations import stop_gradient, subtract
 from minimeta.errors import ConfigurationError
-from minimeta.learners.learner import Judgement, MetaGradient, judge
+from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
 from minimeta.nn.models import Model
 from minimeta.optim import Optimiser, sgd
 
@@ -118,16 +118,21 @@ class MAML:
         initial = self.model.init(rng)
         return {"initial": initial, "rates": self._start(initial)[1]} if self.learned_rates else initial
 
-    def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
+    def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
+        """What the model draws for each step of adaptation and for the query set; None for a model without ``draw``."""
+        return Noise.drawn(self.model, rng, [task.support.inputs] * self.inner_steps, task.query.inputs)
+
+    def adapt(self, meta_parameters: Any, support: Examples, steps: int, noise: Noise = NO_NOISE) -> tuple[Any, ...]:
         """Parameters after 0, 1, ..., ``steps`` gradient steps on the support set."""
         initial = meta_parameters["initial"] if self.learned_rates else meta_parameters
         moving, state = self._start(initial)
         if self.learned_rates:
             state = meta_parameters["rates"]
         trajectory = [initial]
-        for _ in range(steps):
+        for step in range(steps):
             # theta_{k+1} = theta_k - a grad L_S(theta_k)
-            moving, state = self._optimiser.update(self._gradient(moving, initial, support), state, moving)
+            gradient = self._gradient(moving, initial, support, noise.of_step(step))
+            moving, state = self._optimiser.update(gradient, state, moving)
             trajectory.append(_replaced(initial, moving))
         return tuple(trajectory)
 
@@ -137,28 +142,30 @@ class MAML:
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
         """Value of ``L_Q(theta_K)``, and gradient of the meta-objective with respect to the meta-parameters."""
+        noise = Noise.of(task)
 
         def objective(meta_parameters: Any) -> tuple[Any, Any]:
-            *before, last = self.adapt(meta_parameters, task.support, self.inner_steps)
-            loss, metrics = judge(self.loss, self.metrics, self.predict(last, task.query.inputs), task.query.targets)
+            *before, last = self.adapt(meta_parameters, task.support, self.inner_steps, noise)
+            outputs = self.model.apply(last, task.query.inputs, *given(noise.query))
+            loss, metrics = judge(self.loss, self.metrics, outputs, task.query.targets)
             if self.step_weights is None:
                 return loss, (loss, metrics)
             *weights, final = self.step_weights
             # w_1 L_Q(theta_1) + ... + w_K L_Q(theta_K)
-            losses = [self._loss(parameters, task.query) for parameters in before[1:]]
+            losses = [self._loss(parameters, task.query, noise.query) for parameters in before[1:]]
             return sum((w * each for w, each in zip(weights, losses, strict=True)), final * loss), (loss, metrics)
 
         (_, (loss, metrics)), gradient = value_and_grad(objective, has_aux=True)(meta_parameters)
         return MetaGradient(loss, metrics, gradient)
 
-    def _gradient(self, moving: Any, initial: Any, support: Examples) -> Any:
+    def _gradient(self, moving: Any, initial: Any, support: Examples, noise: Any) -> Any:
         """``grad L_S`` with respect to what moves; for first-order MAML, a constant."""
         if self.order == 1:
             moving, initial = stop_gradient((moving, initial))
-        return grad(lambda some: self._loss(_replaced(initial, some), support))(moving)
+        return grad(lambda some: self._loss(_replaced(initial, some), support, noise))(moving)
 
-    def _loss(self, parameters: Any, examples: Examples) -> Any:
-        return self.loss(self.predict(parameters, examples.inputs), examples.targets)
+    def _loss(self, parameters: Any, examples: Examples, noise: Any) -> Any:
+        return self.loss(self.model.apply(parameters, examples.inputs, *given(noise)), examples.targets)
 
     @property
     def _optimiser(self) -> Optimiser:

@@ -39,7 +39,7 @@ import numpy as np
 from minimeta.autodiff import grad, tree
 from minimeta.autodiff.operations import subtract
 from minimeta.errors import ConfigurationError
-from minimeta.learners.learner import Judgement, MetaGradient, judge
+from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
 from minimeta.learners.mini_batches import mini_batches
 from minimeta.nn.models import Model
 from minimeta.optim import Optimiser, by_part, linear_decay, sgd
@@ -106,6 +106,11 @@ class Reptile:
         initial = self.model.init(rng)
         return {"initial": initial, "inner_state": self.inner_optimiser.init(initial) if self.shared_state else ()}
 
+    def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
+        """What the model draws for each mini-batch; None for a model without ``draw``."""
+        batches = mini_batches(task.support, self.batch_size, self.inner_steps)
+        return Noise.drawn(self.model, rng, (batch.inputs for batch in batches))
+
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
         """Parameters after 0, 1, ..., ``steps`` steps on mini-batches of the support set."""
         return tuple(p for p, _ in self._descent(meta_parameters, support, steps, self.evaluation_batch_size))
@@ -117,25 +122,32 @@ class Reptile:
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
         """What the task made of the meta-parameters, subtracted from them."""
         # phi = U^k(theta)
-        phi, state = self._descent(meta_parameters, task.support, self.inner_steps, self.batch_size)[-1]
+        noise = Noise.of(task)
+        phi, state = self._descent(meta_parameters, task.support, self.inner_steps, self.batch_size, noise)[-1]
         outputs = self.predict(phi, task.query.inputs)
         reached = {"initial": phi, "inner_state": state if self.shared_state else ()}
         gradient = tree.map(subtract, meta_parameters, reached)
         return MetaGradient(*judge(self.loss, self.metrics, outputs, task.query.targets), gradient)
 
     def _descent(
-        self, meta_parameters: Any, support: Examples, steps: int, batch_size: int | None
+        self,
+        meta_parameters: Any,
+        support: Examples,
+        steps: int,
+        batch_size: int | None,
+        noise: Noise = NO_NOISE,
     ) -> list[tuple[Any, Any]]:
         """Parameters and optimiser states after 0, 1, ..., ``steps`` steps."""
 
-        def loss(parameters: Any, batch: Examples) -> Any:
-            return self.loss(self.predict(parameters, batch.inputs), batch.targets)
+        def loss(parameters: Any, batch: Examples, noise: Any) -> Any:
+            return self.loss(self.model.apply(parameters, batch.inputs, *given(noise)), batch.targets)
 
         parameters, state = meta_parameters["initial"], meta_parameters["inner_state"]
         places = [(parameters, state if self.shared_state else self.inner_optimiser.init(parameters))]
-        for batch in mini_batches(support, batch_size, steps):
+        for step, batch in enumerate(mini_batches(support, batch_size, steps)):
             parameters, state = places[-1]
-            places.append(self.inner_optimiser.update(grad(loss)(parameters, batch), state, parameters))
+            gradient = grad(loss)(parameters, batch, noise.of_step(step))
+            places.append(self.inner_optimiser.update(gradient, state, parameters))
         return places
 
 

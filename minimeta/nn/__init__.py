@@ -1,7 +1,7 @@
 """Networks as pure functions: layers, losses, initialisers, models."""
 
 from minimeta.nn.initialisers import glorot, he, truncated_normal
-from minimeta.nn.layers import batch_norm, conv, dense, layer_norm
+from minimeta.nn.layers import batch_norm, conv, dense, dropout, layer_norm
 from minimeta.nn.losses import accuracy, cross_entropy, mean_squared_error
 from minimeta.nn.models import Model, conv4, mlp
 
@@ -13,6 +13,7 @@ __all__ = [
     "conv4",
     "cross_entropy",
     "dense",
+    "dropout",
     "glorot",
     "he",
     "layer_norm",

@@ -4,6 +4,7 @@
     conv        y = x * W + b, a convolution of images
     batch_norm  y = (x - mean) / sqrt(variance + epsilon) * scale + offset    over all axes but the last
     layer_norm  the same                                                      over axes of one example
+    dropout     y = x / (1 - rate) where it is kept, 0 elsewhere
 
 The first axis is the examples, the last the features: images are (N, H, W, C).
 """
@@ -13,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from minimeta.autodiff.array import ArrayLike, Value
-from minimeta.autodiff.operations import conv2d, mean, reciprocal, reshape, sqrt, square, sum
+from minimeta.autodiff.array import Array, ArrayLike, Value
+from minimeta.autodiff.operations import conv2d, mean, reciprocal, reshape, sqrt, square, sum, where
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.autodiff.operations.windows import Padding
+from minimeta.autodiff.primitive import constant
 from minimeta.autodiff.regions import custom_vjp
+from minimeta.errors import ConfigurationError, DtypeError
 
 Statistics: TypeAlias = tuple[ArrayLike, ArrayLike]
 """Mean and (biased) variance of each feature, with axes of length 1 where they were averaged over."""
@@ -143,6 +146,36 @@ def layer_norm(
         An axis is out of range, or named twice.
     """
     return _normalise(x, axes, offset, scale, epsilon, None)[0]
+
+
+def dropout(x: ArrayLike, kept: ArrayLike, rate: float) -> Value:
+    """Leave out a fraction of the features, at random (Srivastava et al. 2014), and make up for it in the others.
+
+    ``y = x / (1 - rate)`` where it is kept and 0 elsewhere, so that the mean over all choices is ``x``. What is kept is
+    an argument, since a compiled function draws nothing: ``kept = rng.random(x.shape) >= rate``.
+
+    Parameters
+    ----------
+    x
+        Of any shape.
+    kept
+        Truth values, of a shape that broadcasts to that of ``x``.
+    rate
+        The probability to be left out, in [0, 1).
+
+    Raises
+    ------
+    ConfigurationError
+        A rate out of range.
+    DtypeError
+        ``kept`` is not of truth values.
+    """
+    if not 0 <= rate < 1:
+        raise ConfigurationError(f"dropout: rate={rate} must be in [0, 1)")
+    dtype = (kept if isinstance(kept, Array) else constant(kept)).dtype
+    if dtype.kind != "b":
+        raise DtypeError(f"dropout: kept is of dtype {dtype.name}, not of truth values, as rng.random(x.shape) >= rate")
+    return where(kept, x / (1 - rate), 0.0)  # type: ignore[operator]
 
 
 def _normalise(

@@ -5,6 +5,9 @@ state, so that a meta-learner may run it with any parameters: the initial ones, 
 
 Where batch normalisation should not use the statistics of the batch at hand, ``apply_with_statistics`` takes others and
 hands out the batch's own; what becomes of them is the caller's affair.
+
+A model with dropout is a pure function, too: its random numbers, *noise*, are an argument. ``draw(rng, inputs)`` draws
+what one application to such inputs needs. Without noise nothing is left out, as in evaluation.
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.nn.initialisers import Initialiser, initialiser_of
 from minimeta.nn.layers import Statistics, batch_norm_and_statistics, conv, dense, layer_norm
+from minimeta.nn.layers import dropout as drop
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
 
 
 class Model(NamedTuple):
-    """A pair of pure functions, and an optional third.
+    """A pair of pure functions, and two optional ones.
 
     Attributes
     ----------
@@ -38,20 +42,31 @@ class Model(NamedTuple):
     apply_with_statistics
         ``apply_with_statistics(parameters, inputs, statistics) -> (outputs, statistics)``, with the mean and variance
         of each batch normalisation, a tree: those to use, or None for the batch's own, and those that were used.
+    draw
+        ``draw(rng, inputs) -> noise``, a tree of arrays, of a model that is random in training. Both kinds of ``apply``
+        then take ``noise`` as one more argument at the end, which may be left out.
     """
 
     init: Callable[[np.random.Generator], Any]
-    apply: Callable[[Any, Any], Any]
-    apply_with_statistics: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
+    apply: Callable[..., Any]
+    apply_with_statistics: Callable[..., tuple[Any, Any]] | None = None
+    draw: Callable[[np.random.Generator, Any], Any] | None = None
 
 
 def _model(
     init: Callable[[np.random.Generator], Any],
-    apply_with_statistics: Callable[[Any, Any, Sequence[Statistics] | None], tuple[Any, tuple[Statistics, ...]]],
+    apply_with_statistics: Callable[..., tuple[Any, tuple[Statistics, ...]]],
+    draw: Callable[[np.random.Generator, Any], Any] | None,
 ) -> Model:
-    return Model(
-        init, lambda parameters, inputs: apply_with_statistics(parameters, inputs, None)[0], apply_with_statistics
-    )
+    def apply(parameters: Any, inputs: Any, noise: Any = None) -> Any:
+        return apply_with_statistics(parameters, inputs, None, noise)[0]
+
+    return Model(init, apply, apply_with_statistics, draw)
+
+
+def _check_rate(model: str, rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise ConfigurationError(f"{model}: dropout={rate} must be in [0, 1)")
 
 
 def mlp(
@@ -61,9 +76,10 @@ def mlp(
     initialiser: str | Initialiser = "he",
     batch_norm: bool = False,
     input_second_moment: float = 1.0,
+    dropout: float = 0.0,
     dtype: DTypeLike = np.float32,
 ) -> Model:
-    """A multi-layer perceptron: ``h <- f(norm(h W + b))`` for each hidden layer, then ``h W + b``.
+    """A multi-layer perceptron: ``h <- drop(f(norm(h W + b)))`` for each hidden layer, then ``h W + b``.
 
     Parameters
     ----------
@@ -78,6 +94,9 @@ def mlp(
         the normalisation (which would cancel a bias before it) and no scale, as in MAML's released code.
     input_second_moment
         The mean square of the inputs' elements, for initialisers that preserve variance; 1 for normalised data.
+    dropout
+        The probability of a hidden feature to be left out of an example in training (:func:`minimeta.nn.dropout`): the
+        model then has ``draw``.
     dtype
         Of the parameters.
 
@@ -90,8 +109,9 @@ def mlp(
     Raises
     ------
     ConfigurationError
-        Fewer than two sizes, one that is not positive, a moment that is not, or an unknown name.
+        Fewer than two sizes, one that is not positive, a moment that is not, a rate out of range, or an unknown name.
     """
+    _check_rate("mlp", dropout)
     if not 0 < input_second_moment < float("inf"):
         raise ConfigurationError(f"mlp: input_second_moment={input_second_moment} must be positive and finite")
     if len(sizes) < 2 or any(size < 1 for size in sizes):
@@ -111,7 +131,12 @@ def mlp(
             layers.append({"weight": weight, shift: np.zeros(outputs, dtype)})
         return tuple(layers)
 
-    def apply(parameters: Any, inputs: Any, given: Sequence[Statistics] | None) -> tuple[Value, tuple[Statistics, ...]]:
+    def draw_noise(rng: np.random.Generator, inputs: Any) -> Any:
+        return tuple(rng.random((*shape_of(inputs)[:-1], size)) >= dropout for size in sizes[1:-1])
+
+    def apply(
+        parameters: Any, inputs: Any, given: Sequence[Statistics] | None, noise: Any = None
+    ) -> tuple[Value, tuple[Statistics, ...]]:
         shape = shape_of(inputs)
         if not shape or shape[-1] != sizes[0]:
             raise ShapeError(f"mlp of sizes {tuple(sizes)}: inputs have shape {shape}, expected (..., {sizes[0]})")
@@ -125,9 +150,11 @@ def mlp(
                 )
                 used.append(statistics)
             h = function(h)
+            if noise is not None:
+                h = drop(h, noise[number], dropout)
         return dense(h, last["weight"], last["bias"]), tuple(used)
 
-    return _model(init, apply)
+    return _model(init, apply, draw_noise if dropout else None)
 
 
 Downsampling = Literal["stride", "max_pool"]
@@ -147,6 +174,7 @@ def conv4(
     readout: Readout = "mean",
     normalisation: Normalisation | None = "batch",
     scale: bool = False,
+    dropout: float = 0.0,
     initialiser: str | Initialiser = "he",
     dtype: DTypeLike = np.float32,
 ) -> Model:
@@ -188,6 +216,9 @@ def conv4(
         of a bias before it.
     scale
         Whether a factor for each filter follows the normalisation too, before the offset; it begins at 1.
+    dropout
+        The probability of a feature to be left out of what the last layer sees of an example, in training
+        (:func:`minimeta.nn.dropout`): the model then has ``draw``.
     initialiser
         Of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and offsets begin at 0.
     dtype
@@ -203,8 +234,9 @@ def conv4(
     Raises
     ------
     ConfigurationError
-        A size is not positive, an image is too small to be halved four times, or an unknown name.
+        A size is not positive, a rate out of range, an image too small to be halved four times, or an unknown name.
     """
+    _check_rate("conv4", dropout)
     height, width, channels = input_shape
     if min(height, width, channels, classes, filters) < 1:
         raise ConfigurationError(
@@ -239,7 +271,12 @@ def conv4(
         last = {"weight": draw(rng, (features, classes), dtype, 0.5), "bias": np.zeros(classes, dtype)}
         return (*layers, last)
 
-    def apply(parameters: Any, inputs: Any, given: Sequence[Statistics] | None) -> tuple[Value, tuple[Statistics, ...]]:
+    def draw_noise(rng: np.random.Generator, inputs: Any) -> Any:
+        return rng.random((shape_of(inputs)[0], features)) >= dropout
+
+    def apply(
+        parameters: Any, inputs: Any, given: Sequence[Statistics] | None, noise: Any = None
+    ) -> tuple[Value, tuple[Statistics, ...]]:
         shape = shape_of(inputs)
         if shape[1:] != tuple(input_shape):
             raise ShapeError(f"conv4: inputs have shape {shape}, expected (N, {', '.join(map(str, input_shape))})")
@@ -259,6 +296,8 @@ def conv4(
             if pools:
                 h = max_pool(h, 2, padding=pool_padding)
         h = mean(h, (1, 2)) if readout == "mean" else reshape(h, (shape[0], features))
+        if noise is not None:
+            h = drop(h, noise, dropout)
         return dense(h, last["weight"], last["bias"]), tuple(used)
 
-    return _model(init, apply)
+    return _model(init, apply, draw_noise if dropout else None)

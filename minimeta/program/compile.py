@@ -44,7 +44,7 @@ from minimeta.program.finite import run_finite
 from minimeta.program.passes import PASSES, known, optimise
 from minimeta.program.profile import Profile, summarised
 from minimeta.program.program import Program, attempt
-from minimeta.program.purity import first_difference
+from minimeta.program.purity import first_difference, impure, refuse_two_results
 from minimeta.program.signature import (
     SCALARS,
     Arguments,
@@ -107,7 +107,8 @@ def compile(
     enabled
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
-        Whether to trace twice, and refuse a function whose two programs differ.
+        Whether to trace twice, and refuse a function whose two programs differ; with ``enabled=False``, whether to run
+        it twice on the first arguments of each signature, and refuse it if the results differ.
     check_finite
         Whether everything that a program reads and computes must be finite: the first NaN or infinity is a
         NonFiniteError that names the operation and the user's line. To find one, not to train with: it takes longer.
@@ -205,6 +206,7 @@ class Compiled:
         # What is fused has no result of its own to look at.
         self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
         self._replayables: dict[Signature, _Replayable] = {}
+        self._pure: set[Signature] = set()  # that were run twice, eagerly
         self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}
         self._lock = threading.RLock()
@@ -238,7 +240,15 @@ class Compiled:
             return self._function(*arguments, **keywords)
         values, signature = taken.read()
         if not self._enabled:
-            return _eagerly(self._function, signature, values)
+            output = _eagerly(self._function, signature, values)
+            if self._check and signature not in self._pure:
+                again, function = (
+                    _eagerly(self._function, signature, values),
+                    signature.function_of_trees(self._function),
+                )
+                refuse_two_results(self._name, output, again, function, signature.abstract_trees())
+                self._pure.add(signature)
+            return output
         replayable = self._replayable(signature)
         if replayable is None:
             return self._function(*arguments, **keywords)
@@ -383,11 +393,7 @@ class Compiled:
         if self._check:
             again = attempt(function, arguments)
             if isinstance(again, Program) and (impurity := first_difference(program, again)):
-                raise TracingError(
-                    f"compile(check=True): {self._name} is not pure, since traced twice on the same shapes "
-                    f"it did two things: {impurity}. Draw random numbers and read what changes outside, and pass "
-                    "them in as arguments"
-                )
+                raise impure(self._name, impurity)
         checked = time.perf_counter()
         program = optimise(program, self._passes)
         shortened = time.perf_counter()

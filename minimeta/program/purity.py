@@ -2,38 +2,110 @@
 
 A program replays what a function did once. That is the function itself if it would have done the same again, so it is
 traced twice on the same shapes, and the two straight lines must be equal: step by step the same primitive, parameters
-and operands, constants having equal bits. Numbers drawn while tracing and a counter that is read are found so.
+and operands, constants having equal bits, and so inside regions. Numbers drawn while tracing and a counter that is read
+are found so. Where a function is run and not traced, its results must have equal bits.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.program.program import Program
+from minimeta.errors import TracingError
+from minimeta.program.program import Program, attempt
+
+_REMEDY = (
+    "Draw random numbers and read what changes outside, and pass them in as arguments; a learner of minimeta.learners "
+    "draws in its method draw(rng, task), and a model in draw(rng, inputs)"
+)
+
+
+def impure(name: str, difference: str) -> TracingError:
+    """The error of a function that was traced twice, and did two things."""
+    return TracingError(
+        f"compile(check=True): {name} is not pure, since traced twice on the same shapes it did two things: "
+        f"{difference}. {_REMEDY}"
+    )
+
+
+def refuse_two_results(
+    name: str, one: Any, other: Any, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    """Raise the error of a function that was run twice on the same values, and returned two trees.
+
+    Parameters
+    ----------
+    name
+        What a user calls the function.
+    one, other
+        What it returned.
+    function, arguments
+        Are traced twice to say which line it was, where they can be.
+    """
+    (leaves, structure), (others, other_structure) = tree.flatten(one), tree.flatten(other)
+    if structure == other_structure and all(map(_equal, leaves, others)):
+        return
+    if difference := _of_traces(function, arguments):
+        raise impure(name, difference)
+    unequal = [path for path, x, y in zip(tree.paths(one), leaves, others, strict=False) if not _equal(x, y)]
+    what = f"leaf {unequal[0]!r} of what it returns differs" if unequal else "it returns trees of two forms"
+    raise TracingError(
+        f"compile(check=True): {name} is not pure, since run twice on the same values it did two things: {what}. "
+        f"{_REMEDY}"
+    )
+
+
+def _of_traces(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str | None:
+    try:
+        one, other = attempt(function, arguments), attempt(function, arguments)
+    except Exception:  # It may need values, and is run for that reason.
+        return None
+    return first_difference(one, other) if isinstance(one, Program) and isinstance(other, Program) else None
 
 
 def first_difference(one: Program, other: Program) -> str | None:
     """Where two programs differ first, in words and with the user's line; None if they do not."""
-    for step, twin in zip(one.line.steps, other.line.steps, strict=False):
-        if step.primitive is not twin.primitive or not _equal((step.shape, step.params), (twin.shape, twin.params)):
-            return f"{_described(step)}, and then {_described(twin)}"
-        for position, (i, j) in enumerate(zip(step.operands, twin.operands, strict=True)):
-            if not _equal(_origin(one.line, i), _origin(other.line, j)):
-                return f"operand {position} of {_described(step)} is another value the second time"
-    lengths = [len(program.line.steps) for program in (one, other)]
-    if lengths[0] != lengths[1]:
-        longer = max(one, other, key=lambda program: len(program.line.steps))
-        beyond = _described(longer.line.steps[min(lengths)])
-        return f"{lengths[0]} instructions, and then {lengths[1]}; the first that only one has is {beyond}"
+    if found := _of_steps(one.line, other.line):
+        return found
     if one.output != other.output:
         return "it returns trees of two forms"
-    for position, (i, j) in enumerate(zip(one.line.outputs, other.line.outputs, strict=True)):
-        if not _equal(_origin(one.line, i), _origin(other.line, j)):
-            return f"leaf {position} of what it returns is another value the second time"
+    place = _of_outputs(one.line, other.line)
+    return None if place is None else f"leaf {place} of what it returns is another value the second time"
+
+
+def _of_steps(one: StraightLine, other: StraightLine) -> str | None:
+    for step, twin in zip(one.steps, other.steps, strict=False):
+        params, others = dict(step.params), dict(twin.params)
+        body, other_body = params.pop("line", None), others.pop("line", None)
+        if step.primitive is not twin.primitive or not _equal((step.shape, params), (twin.shape, others)):
+            return f"{_described(step)}, and then {_described(twin)}"
+        if body is not None and other_body is not None:
+            if found := _of_steps(body, other_body):
+                return found
+            if (place := _of_outputs(body, other_body)) is not None:
+                return f"result {place} of {_described(step)} is another value the second time"
+        for position, (i, j) in enumerate(zip(step.operands, twin.operands, strict=True)):
+            if not _equal(_origin(one, i), _origin(other, j)):
+                return f"operand {position} of {_described(step)} is another value the second time"
+    lengths = [len(line.steps) for line in (one, other)]
+    if lengths[0] != lengths[1]:
+        longer = max(one, other, key=lambda line: len(line.steps))
+        beyond = _described(longer.steps[min(lengths)])
+        return f"{lengths[0]} instructions, and then {lengths[1]}; the first that only one has is {beyond}"
+    return None
+
+
+def _of_outputs(one: StraightLine, other: StraightLine) -> int | None:
+    """The place of the first output that differs."""
+    for position, (i, j) in enumerate(zip(one.outputs, other.outputs, strict=True)):
+        if not _equal(_origin(one, i), _origin(other, j)):
+            return position
     return None
 
 
@@ -51,6 +123,8 @@ def _origin(line: StraightLine, number: int) -> Any:
 
 def _equal(x: Any, y: Any) -> bool:
     """Whether two static parameters say the same: arrays by their bits, functions by their code."""
+    if x is y:
+        return True
     if type(x) is not type(y):
         return False
     if isinstance(x, (tuple, list)):
@@ -61,6 +135,10 @@ def _equal(x: Any, y: Any) -> bool:
         return (x.shape, x.dtype) == (y.shape, y.dtype)
     if isinstance(x, np.ndarray):
         return (x.shape, x.dtype) == (y.shape, y.dtype) and x.tobytes() == y.tobytes()
+    if isinstance(x, functools.partial):
+        return _equal((x.func, x.args, x.keywords), (y.func, y.args, y.keywords))
     if hasattr(x, "__code__"):
         return bool(x.__code__ == y.__code__)
+    if type(x).__eq__ is object.__eq__:  # type: ignore[comparison-overlap]
+        return True  # An object that nobody can compare; what it computes is compared where it does.
     return bool(x == y)

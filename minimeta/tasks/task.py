@@ -18,6 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff import tree
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -50,14 +52,18 @@ class Task:
         What the learner adapts to.
     query
         What the adapted learner is judged by: other examples of the same task.
+    noise
+        The random numbers that the learner needs for this task, a tree of arrays: what its method ``draw`` returned in
+        meta-training (:mod:`minimeta.learners.learner`). None for none, as in evaluation.
     """
 
     support: Examples
     query: Examples
+    noise: Any = None
 
     def __getitem__(self, index: int) -> Task:
         """Return task `index` of a batch (views, not copies)."""
-        return Task(self.support[index], self.query[index])
+        return Task(self.support[index], self.query[index], tree.map(lambda x: x[index], self.noise))
 
 
 def unstack(batch: Task) -> Iterator[Task]:

@@ -27,7 +27,8 @@ from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
-from minimeta.training.randomness import evaluation_generator
+from minimeta.training.fit import check_batch, check_number
+from minimeta.training.randomness import checked_seed, evaluation_generator, whole_number
 
 Metric: TypeAlias = Callable[[Any, Any], Any]
 
@@ -141,12 +142,16 @@ def evaluate(
     Raises
     ------
     ConfigurationError
-        If `steps` is negative, `count` or `every` below 1, or `steps` no multiple of `every`.
+        If `steps` is negative, `count` or `every` below 1, `steps` no multiple of `every`, or `seed` out of range.
+    ShapeError
+        If what is drawn is not one task.
+    TracingError
+        If the learner or a metric is not pure (:func:`minimeta.compile`).
     """
-    if steps < 0 or count < 1:
-        raise ConfigurationError(f"evaluate: steps must be at least 0 and count at least 1, not {steps} and {count}")
-    if every < 1 or steps % every:
-        raise ConfigurationError(f"evaluate: steps={steps} must be a multiple of every={every}, which is at least 1")
+    steps, count = whole_number("evaluate", "steps", steps, 0), whole_number("evaluate", "count", count, 1)
+    every, seed = whole_number("evaluate", "every", every, 1), checked_seed("evaluate", seed)
+    if steps % every:
+        raise ConfigurationError(f"evaluate: steps={steps} must be a multiple of every={every}")
 
     metrics = {"": metric, **(beside or {})}
 
@@ -163,11 +168,16 @@ def evaluate(
         outputs = [predict(adapted) for adapted in trajectory[::every]]
         return [[judge(output, task.query.targets) for output in outputs] for judge in metrics.values()]
 
-    judge_all = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled)
+    judged.__qualname__ = f"an evaluation of {type(learner).__name__}"
+    judge_all = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled, check=True)
     values = np.empty((len(metrics), count, steps // every + 1))
     for begin in range(0, count, _AT_ONCE):
         indices = range(begin, min(begin + _AT_ONCE, count))
         drawn = [tasks.sample(generator(seed, index), 1) for index in indices]
+        for batch in drawn:
+            check_batch("evaluate", batch, 1)
+        if begin == 0:
+            check_number("evaluate", tasks, drawn[0], generator(seed, 0), 1)
         drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
         batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.

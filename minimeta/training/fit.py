@@ -6,16 +6,17 @@ Whatever the learner, one step of training is
 
 where ``g`` is the learner's meta-gradient for one task. :func:`make_step` writes it as a pure function of
 meta-parameters, optimiser state and a batch of tasks, the unit that can be traced, compiled and replayed; :func:`fit`
-is the loop around it. The tasks of step s are drawn from ``default_rng([seed, s])`` and their gradients are summed
+is the loop around it. The tasks of step s are drawn from ``default_rng([seed, s])``, what the learner draws for task i
+of them from a generator of seed, s and i (:mod:`minimeta.training.randomness`), and their gradients are summed
 in one order, whatever the number of threads, so a run is decided by its seed alone, and going on from any state it
-passed through gives the same bits.
+passed through gives the same bits. A learner that draws by itself is refused: it is run twice, once, and compared.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +24,18 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import divide
-from minimeta.errors import NonFiniteError
+from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
-from minimeta.training.randomness import initialisation_generator, training_generator
+from minimeta.training.randomness import (
+    checked_seed,
+    initialisation_generator,
+    noise_generator,
+    training_generator,
+    whole_number,
+)
 
 
 class Report(NamedTuple):
@@ -85,24 +92,34 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
     -------
     callable
         ``step(meta_parameters, optimiser_state, batch)`` returns the new meta-parameters, the new optimiser state and a
-        :class:`Report`. It changes none of its arguments and remembers nothing.
+        :class:`Report`. It changes none of its arguments and remembers nothing. ``batch.noise`` is what the learner
+        drew for each task, stacked, if it draws.
+
+    Raises
+    ------
+    TracingError
+        When it is first called: the learner or the optimiser does not do the same twice (:func:`minimeta.compile`).
+    ShapeError, ConfigurationError
+        When it is called: the batch is none of tasks.
     """
 
     # The gradients of all tasks are added up in an order that depends on their number alone, and never stacked.
     of_tasks = vmap(learner.meta_gradient, (None, 0), {"loss": 0, "metrics": 0, "gradient": "sum"}, enabled=compiled)
 
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
+        check_batch("make_step", batch)
         losses, metrics, gradient = of_tasks(meta_parameters, batch)
         gradient = tree.map(lambda g: divide(g, float(losses.shape[0])), gradient)
         meta_parameters, optimiser_state = optimiser.update(gradient, optimiser_state, meta_parameters)
         return meta_parameters, optimiser_state, Report(losses, dict(metrics))
 
-    return compile(step, enabled=compiled)
+    step.__qualname__ = f"a training step of {type(learner).__name__}"
+    return compile(step, enabled=compiled, check=True)
 
 
 def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
     """Return the state a run with this seed begins in."""
-    meta_parameters = learner.init(initialisation_generator(seed))
+    meta_parameters = learner.init(initialisation_generator(checked_seed("initial_state", seed)))
     return TrainingState(0, meta_parameters, optimiser.init(meta_parameters))
 
 
@@ -127,9 +144,9 @@ def fit(
     iterations
         Steps in all, those behind `state` included: 100 and then on to 200 equals 200, bit for bit.
     meta_batch
-        Tasks per step.
+        Tasks per step, at least 1.
     seed
-        Decides initialisation and tasks, from 0 to 2**32 - 1.
+        Decides initialisation, tasks and what the learner draws for them, from 0 to 2**32 - 1.
     state
         Where to go on from; without it, from :func:`initial_state`.
     callbacks
@@ -146,14 +163,29 @@ def fit(
 
     Raises
     ------
+    ConfigurationError
+        If `iterations` is negative, `meta_batch` below 1, or `seed` out of range.
+    ShapeError
+        If what is drawn is not so many tasks.
+    TracingError
+        If the learner is not pure: it draws random numbers other than by its method ``draw``, say.
     NonFiniteError
         If a loss or a meta-parameter becomes NaN or infinite. The message names step and task, counted from 0. That
         step is not accepted, so the last state the callbacks were given is the last good one.
     """
+    iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
+    meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
     state = initial_state(learner, optimiser, seed) if state is None else state
     take_step = make_step(learner, optimiser, compiled)
+    draw, first = getattr(learner, "draw", None), state.step
     while state.step < iterations:
         batch = tasks.sample(training_generator(seed, state.step), meta_batch)
+        check_batch("fit", batch, meta_batch)
+        if state.step == first:
+            check_number("fit", tasks, batch, training_generator(seed, first), meta_batch)
+        if draw is not None:
+            noise = _noise(draw, batch, seed, state.step)
+            batch, draw = (batch, None) if noise is None else (replace(batch, noise=noise), draw)
         # What becomes infinite is reported below, by step and task, and not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             meta_parameters, optimiser_state, report = take_step(state.meta_parameters, state.optimiser_state, batch)
@@ -162,6 +194,73 @@ def fit(
         for callback in callbacks:
             callback(state, report)
     return state
+
+
+def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
+    """Refuse what is not a batch of so many tasks: every array of it has a leading axis over tasks.
+
+    Parameters
+    ----------
+    caller
+        For the message.
+    batch
+        What a task distribution drew.
+    count
+        How many tasks it was asked for; None for any number from 1 on.
+
+    Raises
+    ------
+    ShapeError
+        An array has another leading axis, or a set has not as many targets as inputs.
+    ConfigurationError
+        There are no tasks.
+    """
+    if not (hasattr(batch, "support") and hasattr(batch, "query")):
+        raise ConfigurationError(f"{caller}: what was drawn is a {type(batch).__name__}: {_WANTED}")
+    shapes = [np.shape(leaf) for leaf in tree.flatten(batch)[0]]
+    expected = count if count is not None else shapes[0][0] if shapes and shapes[0] else 1
+    for place, shape in enumerate(shapes):
+        if shape[:1] != (expected,):
+            raise ShapeError(
+                f"{caller}: {tree.paths(batch)[place]!r} has shape {shape}, and not ({expected}, ...): {_WANTED}"
+            )
+    if not expected:
+        raise ConfigurationError(f"{caller}: a batch of 0 tasks; there must be at least 1")
+    for name in ("support", "query"):
+        examples = getattr(batch, name)
+        if not (hasattr(examples.inputs, "shape") and hasattr(examples.targets, "shape")):
+            continue  # Trees of arrays, of a learner that knows them.
+        inputs, targets = examples.inputs.shape, examples.targets.shape
+        if len(inputs) < 2 or inputs[1:2] != targets[1:2]:
+            raise ShapeError(
+                f"{caller}: {name!r} has inputs of shape {inputs} and targets of shape {targets}, which are not as "
+                f"many examples of {expected} tasks: {_WANTED}"
+            )
+
+
+def check_number(caller: str, tasks: TaskDistribution, batch: Task, rng: np.random.Generator, count: int) -> None:
+    """Refuse a distribution that does not care how many tasks it is asked for, where its batch cannot tell.
+
+    A task whose examples are rows of numbers looks like as many tasks with examples that are numbers. So where they
+    would be numbers, one task more is asked for.
+    """
+    if np.ndim(batch.support.inputs) == 2:
+        check_batch(caller, tasks.sample(rng, count + 1), count + 1)
+
+
+_WANTED = (
+    "TaskDistribution.sample(rng, count) returns a Task whose inputs and targets have shape (count, examples, ...)"
+)
+
+
+def _noise(draw: Callable[[np.random.Generator, Task], Any], batch: Task, seed: int, step: int) -> Any:
+    """What a learner draws for each task of a step, stacked; None if it draws nothing."""
+    drawn = []
+    for index, task in enumerate(unstack(batch)):
+        drawn.append(draw(noise_generator(seed, step, index), task))
+        if not tree.flatten(drawn[0])[0]:
+            return None
+    return tree.map(lambda *parts: np.stack(parts), *drawn)
 
 
 def _refuse_non_finite(

@@ -214,7 +214,7 @@ def test_a_whole_step_of_meta_training_compiles(order: int) -> None:
         assert_same_bits(found, eager(parameters, state, batch))
         assert_same_bits(found, step(parameters, state, batch))
         parameters, state, _ = found
-    assert repr(compiled).endswith("step, 1 signature>")
+    assert repr(compiled).endswith("step of MAML, 1 signature>")
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from minimeta.errors import ConfigurationError, TracingError
+from minimeta.errors import ConfigurationError, ShapeError, TracingError
 from minimeta.learners import MAML
 from minimeta.nn import Model, cross_entropy, mean_squared_error, mlp
 from minimeta.tasks import Examples, Sinusoid, Task
@@ -200,13 +200,57 @@ def test_callback_counts_and_may_stop() -> None:
     assert counted == [1, 2, 3]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": -1}, {"count": 0}])
-def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": -1}, "steps=-1 must be at least 0"),
+        ({"steps": 1.0}, "steps=1.0 must be an integer, at least 0"),
+        ({"count": 0}, "count=0 must be at least 1"),
+        ({"every": 0}, "every=0 must be at least 1"),
+        ({"seed": -1}, "seed=-1 must be from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed=4294967296 must be from 0 to 4294967295"),
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
     learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
     settings: dict[str, Any] = {"steps": 1, "count": 2} | wrong
 
-    with pytest.raises(ConfigurationError, match="steps must be at least 0 and count at least 1"):
+    with pytest.raises(ConfigurationError, match=f"evaluate: {message}"):
         evaluate(learner, {"slope": np.zeros(1)}, Lines(), metric=mean_squared_error, **settings)
+
+
+def test_what_is_no_task_is_refused() -> None:
+    class WithoutTaskAxis(Lines):
+        def sample(self, rng: np.random.Generator, count: int) -> Task:
+            return super().sample(rng, 5)[0]
+
+    class TwoAtOnce(Lines):
+        def sample(self, rng: np.random.Generator, count: int) -> Task:
+            return super().sample(rng, 2)
+
+    learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
+    settings: dict[str, Any] = {"metric": mean_squared_error, "steps": 1, "count": 2}
+    with pytest.raises(ShapeError, match=r"evaluate: 'support/inputs' has shape \(2, 1, 1\), and not \(1, \.\.\.\)"):
+        evaluate(learner, {"slope": np.zeros(1)}, TwoAtOnce(), **settings)
+    with pytest.raises(ShapeError, match=r"evaluate: .*sample\(rng, count\) returns a Task whose inputs and targets"):
+        evaluate(learner, {"slope": np.zeros(1)}, WithoutTaskAxis(), **settings)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_draws_by_itself_is_refused(compiled: bool) -> None:
+    rng = np.random.default_rng(0)
+    noisy = Model(LINE.init, lambda parameters, inputs: parameters["slope"] * inputs * rng.random(inputs.shape))
+    settings: dict[str, Any] = {"steps": 1, "count": 2, "compiled": compiled}
+    start = {"slope": np.ones(1)}
+    expected = rf"an evaluation of MAML is not pure.* at {__file__}:\d+, in <lambda> .*learner.* draw\(rng, task\)"
+    with pytest.raises(TracingError, match=expected):
+        evaluate(MAML(noisy, mean_squared_error, 0.1), start, Lines(), metric=mean_squared_error, **settings)
+
+    def metric(outputs: Any, targets: Any) -> Any:
+        return mean_squared_error(outputs, targets + rng.standard_normal(targets.shape))
+
+    with pytest.raises(TracingError, match=rf"not pure.* at {__file__}:\d+, in metric"):
+        evaluate(MAML(LINE, mean_squared_error, 0.1), start, Lines(), metric=metric, **settings)
 
 
 def test_compiled_and_eager_evaluations_have_the_same_bits() -> None:
