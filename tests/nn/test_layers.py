@@ -1,5 +1,6 @@
 """Layers against numpy."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import given
 from numpy.testing import assert_allclose
 
 import minimeta as mm
-from minimeta.nn import batch_norm, conv, dense, layer_norm
+from minimeta.errors import ConfigurationError, DtypeError
+from minimeta.nn import batch_norm, conv, dense, dropout, layer_norm
 from minimeta.nn.layers import batch_norm_and_statistics
 from minimeta.testing import check_gradients
 
@@ -120,3 +122,43 @@ def test_layers_keep_the_dtype(dtype: str) -> None:
     assert batch_norm(x, offset=np.ones(2, dtype)).dtype == dtype
     assert layer_norm(x, offset=np.ones(2, dtype), scale=np.ones(2, dtype)).dtype == dtype
     assert conv(np.ones((1, 3, 3, 2), dtype), np.ones((2, 2, 2, 4), dtype), np.ones(4, dtype)).dtype == dtype
+
+
+@share(0.5)
+@given(drawing=drawings())
+def test_dropout(drawing: Drawing) -> None:
+    x = drawing.array(drawing.shape(0, 3))
+    kept, rate = drawing.array(x.shape) > 0, drawing.integer(0, 9) / 10
+    expected = np.where(kept, x / (1 - rate), 0.0)
+    for enabled in (True, False):
+        function = mm.compile(dropout, static="rate", enabled=enabled)
+        np.testing.assert_array_equal(function(x, kept, rate), expected)
+    np.testing.assert_array_equal(mm.grad(lambda x: mm.sum(dropout(x, kept, rate)))(x), kept / (1 - rate))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.9])
+def test_the_mean_over_all_choices_is_no_dropout(rate: float) -> None:
+    x = np.array([1.5, -2.0, 3.0, 0.25])
+    mean = np.zeros(4)
+    for choice in itertools.product([False, True], repeat=4):
+        kept = np.array(choice)
+        mean += np.prod(np.where(kept, 1 - rate, rate)) * dropout(x, kept, rate)
+    assert_allclose(mean, x, rtol=1e-15)
+
+
+def test_what_is_left_out_has_no_part_in_value_or_derivative() -> None:
+    x, kept = np.array([np.nan, np.inf, 1.0], np.float32), np.array([False, False, True])
+    y = dropout(x, kept, 0.5)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, [0.0, 0.0, 2.0])
+    np.testing.assert_array_equal(mm.grad(lambda x: mm.sum(dropout(x, kept, 0.5) ** 2))(x), [0.0, 0.0, 8.0])
+    check_gradients(lambda x: mm.sum(mm.sin(dropout(x, kept, 0.5))), np.array([1.0, 2.0, 3.0]), order=2)
+
+
+def test_settings_of_dropout_are_checked() -> None:
+    x = np.ones(3)
+    for rate in (1.0, -0.1, float("nan")):
+        with pytest.raises(ConfigurationError, match=f"dropout: rate={rate} must be in"):
+            dropout(x, x > 0, rate)
+    with pytest.raises(DtypeError, match=r"kept is of dtype float64, not of truth values, as rng\.random"):
+        dropout(x, np.random.default_rng(0).random(3), 0.5)

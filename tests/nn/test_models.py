@@ -255,3 +255,60 @@ def test_images_of_another_shape_are_refused() -> None:
     model = conv4((16, 16, 1), filters=2)
     with pytest.raises(ShapeError, match=r"conv4: inputs have shape \(3, 256\), expected \(N, 16, 16, 1\)"):
         model.apply(model.init(np.random.default_rng(0)), np.zeros((3, 256)))
+
+
+# Dropout
+
+
+def test_noise_leaves_out_hidden_features() -> None:
+    model = mlp((2, 5, 4, 3), activation="tanh", dropout=0.25, dtype=np.float64)
+    parameters, x = model.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(7, 2))
+    assert model.draw is not None
+    noise = model.draw(np.random.default_rng(2), x)
+    rng = np.random.default_rng(2)
+    h = x
+    for layer, kept in zip(parameters, noise, strict=False):
+        assert_array_equal(kept, rng.random((7, layer["weight"].shape[1])) >= 0.25)
+        h = np.tanh(h @ layer["weight"] + layer["bias"]) * kept / 0.75
+    expected = h @ parameters[-1]["weight"] + parameters[-1]["bias"]
+    assert len(noise) == 2
+    assert_allclose(model.apply(parameters, x, noise), expected, rtol=1e-13)
+    assert model.apply_with_statistics is not None
+    assert_array_equal(model.apply_with_statistics(parameters, x, None, noise)[0], model.apply(parameters, x, noise))
+
+
+@pytest.mark.parametrize(
+    ("model", "without", "shape"),
+    [
+        (mlp((3, 8, 2), dropout=0.5), mlp((3, 8, 2)), (5, 3)),
+        (conv4((16, 16, 1), 2, filters=3, dropout=0.5), conv4((16, 16, 1), 2, filters=3), (5, 16, 16, 1)),
+    ],
+    ids=["mlp", "conv4"],
+)
+def test_without_noise_nothing_is_left_out(model: Model, without: Model, shape: tuple[int, ...]) -> None:
+    parameters, x = model.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    assert without.draw is None
+    assert_array_equal(model.apply(parameters, x), without.apply(parameters, x))
+    assert model.draw is not None
+    noise = model.draw(np.random.default_rng(0), x)
+    assert not np.array_equal(model.apply(parameters, x, noise), model.apply(parameters, x))
+    everything = mm.tree.map(np.ones_like, noise)
+    kept = model.apply(parameters, x, everything)
+    assert_allclose(kept - parameters[-1]["bias"], 2 * model.apply(parameters, x), rtol=1e-5)
+
+
+def test_the_last_layer_of_conv4_sees_what_is_kept() -> None:
+    model = conv4((16, 16, 1), 2, filters=3, readout="flatten", dropout=0.5)
+    parameters, x = model.init(np.random.default_rng(0)), np.ones((4, 16, 16, 1), np.float32)
+    assert model.draw is not None
+    kept = model.draw(np.random.default_rng(0), x)
+    assert kept.shape == (4, 3) and kept.dtype == bool
+    assert_array_equal(model.apply(parameters, x, np.zeros_like(kept)), np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.5, float("nan")])
+def test_rates_of_dropout_are_checked(rate: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"mlp: dropout={rate} must be in"):
+        mlp((1, 2, 1), dropout=rate)
+    with pytest.raises(ConfigurationError, match=f"conv4: dropout={rate} must be in"):
+        conv4(dropout=rate)

@@ -751,6 +751,42 @@ def test_an_impure_function_is_refused(make: Function, message: str) -> None:
     mm.compile(make(np.random.default_rng(0)))(x)
 
 
+def test_the_difference_is_found_inside_a_body() -> None:
+    rng = np.random.default_rng(0)
+
+    def noisy(x: Any) -> Any:
+        return mm.sin(x) * rng.random()
+
+    first = noisy.__code__.co_firstlineno
+    for around in (mm.vmap(noisy), mm.rematerialize(noisy)):
+        message = rf"operand . of multiply of shape .* at {__file__}:{first + 1}, in noisy is another value the second"
+        with pytest.raises(TracingError, match=message):
+            mm.compile(mm.grad(lambda x, f=around: mm.sum(f(x))), check=True)(np.ones(3))
+    with pytest.raises(TracingError, match=r"result 0 of vmap of shape .* is another value the second time"):
+        mm.compile(mm.vmap(lambda x: rng.random()), check=True)(np.ones(3))
+
+
+@pytest.mark.parametrize("make", [_draws, _counts, _grows, _returns_another])
+def test_an_impure_function_that_runs_eagerly_is_refused(make: Function) -> None:
+    x = np.ones((2, 2))
+    with pytest.raises(TracingError, match=r"is not pure.* pass them in as arguments") as caught:
+        mm.compile(make(np.random.default_rng(0)), check=True, enabled=False)(x)
+    assert str(caught.value).count(__file__) >= (2 if " of shape " in str(caught.value) else 1)
+
+
+def test_an_eager_function_is_run_twice_once_for_each_signature() -> None:
+    counted = Counted(lambda x: mm.sum(x) if mm.sum(x) > 0 else -mm.sum(x))
+    compiled = mm.compile(counted, check=True, enabled=False)
+    for x in (np.ones(2), np.zeros(2), np.ones(3), np.ones(2)):
+        compiled(x)
+    assert counted.runs == 6
+    rng = np.random.default_rng(0)
+    with pytest.raises(
+        TracingError, match="run twice on the same values it did two things: leaf '' of what it returns"
+    ):
+        mm.compile(lambda x: rng.random() if x > 0 else x, check=True, enabled=False)(1.0)
+
+
 def test_pure_functions_pass_the_check() -> None:
     def function(x: Any) -> Any:
         clipped = mm.custom_vjp(mm.sin, lambda g, y, x: (g * mm.minimum(x, 1.0),))
@@ -758,6 +794,19 @@ def test_pure_functions_pass_the_check() -> None:
 
     x = np.array([0.1, 2.0, 0.3])
     assert_array_equal(mm.compile(function, check=True)(x), np.arange(3.0) * np.minimum(x, 1.0))
+
+    class Rule:
+        def __call__(self, g: Any, y: Any, x: Any) -> Any:
+            return (g * mm.minimum(x, 1.0),)
+
+    def clip(limit: float, g: Any, y: Any, x: Any) -> Any:
+        return (g * mm.minimum(x, limit),)
+
+    # Rules that are made anew each time it is traced: what they compute is what counts.
+    for rule in (Rule, lambda: functools.partial(clip, 1.0)):
+        made = mm.compile(lambda x, rule=rule: mm.custom_vjp(mm.sin, rule())(x), check=True)
+        assert_array_equal(made(x), mm.sin(x))
+        assert_array_equal(mm.grad(lambda x, made=made: mm.sum(made(x)))(x), np.minimum(x, 1.0))
 
 
 def test_retraces_are_explained_once() -> None:

@@ -1,0 +1,217 @@
+"""Learners that draw: what is drawn is decided by seed, step and task, and the gradient is that of the mask drawn."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta import nn, optim
+from minimeta.learners import MAML, FineTuning, MetaGradient, MetaLearner, MetaLSTM, Reptile, outer_step
+from minimeta.tasks import Examples, Sinusoid, Task
+from minimeta.training import TrainingState, evaluate, fit
+from minimeta.training.fit import Report
+
+RATE = 0.25
+MODEL = nn.mlp((1, 8, 8, 1), activation="tanh", dropout=RATE)
+LOSS = nn.mean_squared_error
+NORMALISED = nn.mlp((1, 8, 1), batch_norm=True, dropout=RATE)
+
+LEARNERS: dict[str, tuple[MetaLearner, optim.Optimiser]] = {
+    "maml": (MAML(MODEL, LOSS, 0.01, 2), optim.adam()),
+    "fomaml": (MAML(MODEL, LOSS, 0.01, 2, order=1), optim.adam()),
+    "maml, many losses": (MAML(MODEL, LOSS, 0.01, 2, step_weights=(0.5, 0.5)), optim.adam()),
+    "reptile": (Reptile(MODEL, LOSS, optim.sgd(0.02), 3, 4), outer_step(0.5, 20)),
+    "lstm": (MetaLSTM(MODEL, LOSS, 3), optim.adam()),
+    "lstm, running statistics": (MetaLSTM(NORMALISED, LOSS, 3, momentum=0.1), optim.adam()),
+    "pre-training": (
+        FineTuning(MODEL, LOSS, (0.01, 0.1), 2, pretrain=True),
+        optim.by_part(initial=optim.adam(), losses=optim.sgd(0.1)),
+    ),
+}
+each = pytest.mark.parametrize("name", LEARNERS)
+
+
+def bits(state: TrainingState) -> list[Any]:
+    leaves = mm.tree.flatten((state.meta_parameters, state.optimiser_state))[0]
+    return [(leaf.dtype.str, leaf.shape, leaf.tobytes()) for leaf in leaves]
+
+
+def run(name: str, iterations: int, state: TrainingState | None = None, **settings: Any) -> TrainingState:
+    learner, optimiser = LEARNERS[name]
+    given: dict[str, Any] = {"meta_batch": 3, "seed": 3} | settings
+    return fit(learner, Sinusoid(), optimiser, iterations=iterations, state=state, **given)
+
+
+@each
+def test_a_run_with_noise_is_decided_by_its_seed_compiled_or_not_interrupted_or_not(name: str) -> None:
+    before = mm.get_num_threads()
+    try:
+        mm.set_num_threads(1)
+        whole = run(name, 4)
+        mm.set_num_threads(2)
+        assert bits(run(name, 4)) == bits(whole)
+    finally:
+        mm.set_num_threads(before)
+    assert bits(run(name, 4, compiled=False)) == bits(whole)
+    assert bits(run(name, 4, run(name, 2))) == bits(whole)
+
+
+@each
+def test_noise_is_for_training_alone(name: str) -> None:
+    learner, _ = LEARNERS[name]
+    model = nn.mlp((1, 8, 1), batch_norm=True) if "statistics" in name else nn.mlp((1, 8, 8, 1), activation="tanh")
+    sober = type(learner)(**{**vars(learner), "model": model})
+    meta = learner.init(np.random.default_rng(0))
+    found, expected = (
+        evaluate(each, meta, Sinusoid(), metric=LOSS, steps=2, count=4).values for each in (learner, sober)
+    )
+    assert_array_equal(found, expected)
+    # And without noise in the task a meta-gradient is that of the model without dropout.
+    task = Sinusoid().sample(np.random.default_rng(0), 1)[0]
+    ours, theirs = (mm.tree.flatten(each.meta_gradient(meta, task))[0] for each in (learner, sober))
+    assert all(np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True))
+    rng = np.random.default_rng(0)
+    noisy = Task(task.support, task.query, learner.draw(rng, task))  # type: ignore[attr-defined]
+    assert any(
+        not np.array_equal(x, y)
+        for x, y in zip(mm.tree.flatten(learner.meta_gradient(meta, noisy))[0], ours, strict=True)
+    )
+
+
+class Remembering:
+    """What is a mask here is there to be looked at: a learner of one's own, and nothing but the contract."""
+
+    def init(self, rng: np.random.Generator) -> Any:
+        return {"w": np.zeros(())}
+
+    def draw(self, rng: np.random.Generator, task: Task) -> Any:
+        return {"kept": rng.random(task.query.inputs.shape) >= RATE, "first": rng.random()}
+
+    def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
+        return (meta_parameters,) * (steps + 1)
+
+    def predict(self, adapted: Any, inputs: Any) -> Any:
+        return adapted["w"] * inputs
+
+    def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+        kept = mm.astype(task.noise["kept"], np.float64)
+        metrics = {f"kept {i}": kept[i, 0] for i in range(10)} | {"first": task.noise["first"]}
+        return MetaGradient(mm.sum(kept), metrics, {"w": mm.mean(kept)})
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_each_task_of_each_step_has_numbers_of_its_own(compiled: bool) -> None:
+    reports: list[Report] = []
+    fit(
+        Remembering(),
+        Sinusoid(),
+        optim.sgd(1.0),
+        iterations=3,
+        meta_batch=4,
+        seed=5,
+        compiled=compiled,
+        callbacks=[lambda state, report: reports.append(report)],
+    )
+    masks = set()
+    for step, report in enumerate(reports):
+        for task in range(4):
+            rng = np.random.default_rng([5, step, 4, task])
+            kept = rng.random((10, 1)) >= RATE
+            found = [report.metrics[f"kept {i}"][task] for i in range(10)]
+            assert_array_equal(found, kept[:, 0])
+            assert report.metrics["first"][task] == rng.random()
+            masks.add(report.metrics["first"][task])
+    assert len(masks) == 12
+
+
+def test_a_learner_that_draws_nothing_is_not_asked_again() -> None:
+    asked: list[int] = []
+
+    class Sober(Remembering):
+        def draw(self, rng: np.random.Generator, task: Task) -> Any:
+            asked.append(1)
+            return None
+
+        def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+            assert task.noise is None
+            return MetaGradient(mm.sum(task.query.targets), {}, meta_parameters)
+
+    fit(Sober(), Sinusoid(), optim.sgd(1.0), iterations=5, meta_batch=4, seed=5)
+    assert len(asked) == 1
+
+
+# The gradient of one step, by hand
+
+Parameters = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+def outputs_and_hidden(parameters: Parameters, x: NDArray[Any], kept: NDArray[Any]) -> tuple[Any, Any]:
+    weight, bias, last, last_bias = parameters
+    h = np.tanh(x @ weight + bias)
+    return (h * kept / (1 - RATE)) @ last + last_bias, h
+
+
+def adapted(parameters: Parameters, x: NDArray[Any], y: NDArray[Any], kept: NDArray[Any], rate: float) -> Parameters:
+    """One step of gradient descent on the mean squared error, its derivative written down; complex numbers welcome."""
+    weight, bias, last, last_bias = parameters
+    outputs, h = outputs_and_hidden(parameters, x, kept)
+    of_outputs = 2 * (outputs - y) / outputs.size
+    of_sum = (of_outputs @ last.T) * kept / (1 - RATE) * (1 - h * h)
+    gradients = (
+        x.T @ of_sum,
+        of_sum.sum(0),
+        (h * kept / (1 - RATE)).T @ of_outputs,
+        of_outputs.sum(0),
+    )
+    weight, bias, last, last_bias = (p - rate * g for p, g in zip(parameters, gradients, strict=True))
+    return weight, bias, last, last_bias
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_gradient_of_a_step_is_that_of_its_masks(compiled: bool) -> None:
+    # By the complex step: the derivative along e of a function of real numbers is Im f(x + ihe) / h.
+    model = nn.mlp((1, 5, 1), activation="tanh", dropout=RATE, dtype=np.float64)
+    learner, tasks = MAML(model, LOSS, 0.1, inner_steps=2), Sinusoid(dtype=np.float64)
+    start = fit(learner, tasks, optim.sgd(1.0), iterations=0, meta_batch=2, seed=7)
+    after = fit(learner, tasks, optim.sgd(1.0), iterations=1, meta_batch=2, seed=7, compiled=compiled)
+    leaves = [
+        (layer[name], moved[name])
+        for layer, moved in zip(start.meta_parameters, after.meta_parameters, strict=True)
+        for name in ("weight", "bias")
+    ]
+
+    batch = tasks.sample(np.random.default_rng([7, 0]), 2)
+    masks = []
+    for task in range(2):
+        rng = np.random.default_rng([7, 0, 4, task])
+        masks.append([rng.random((10, 5)) >= RATE for _ in range(3)])  # two steps on the support set, and the query set
+
+    def mean_loss(parameters: Any) -> Any:
+        total: Any = 0.0
+        for task, kept in enumerate(masks):
+            support, query = batch[task].support, batch[task].query
+            phi = parameters
+            for mask in kept[:2]:
+                phi = adapted(phi, support.inputs, support.targets, mask, 0.1)
+            difference = outputs_and_hidden(phi, query.inputs, kept[2])[0] - query.targets
+            total = total + np.mean(difference * difference) / 2
+        return total
+
+    for number, (leaf, moved) in enumerate(leaves):
+        for place in np.ndindex(*leaf.shape):
+            shifted = [before.astype(complex) for before, _ in leaves]
+            shifted[number][place] += 1e-30j
+            slope = mean_loss(tuple(shifted)).imag / 1e-30
+            assert_allclose(leaf[place] - moved[place], slope, rtol=1e-11, atol=1e-13)
+
+
+def test_dropout_learns() -> None:
+    waves, learner = Sinusoid(interval=(-2, 2), amplitude=(1, 3)), None
+    model = nn.mlp((1, 40, 1), activation="tanh", dropout=0.1)
+    learner = MAML(model, LOSS, inner_learning_rate=0.1)
+    state = fit(learner, waves, optim.adam(0.02), iterations=100, meta_batch=8, seed=0)
+    result = evaluate(learner, state.meta_parameters, waves, metric=LOSS, steps=1, count=100)
+    assert result.mean[1] + result.interval[1] < waves.unadapted_error() / 2
