@@ -25,6 +25,18 @@ def test_a_task_is_a_tree_of_four_arrays() -> None:
     assert tree.paths(task) == ["support/inputs", "support/targets", "query/inputs", "query/targets"]
 
 
+def test_noise_is_a_tree_of_the_task() -> None:
+    points = Examples(np.zeros((2, 3, 1)), np.zeros((2, 3, 1)))
+    batch = Task(points, points, {"kept": np.array([[True, False], [False, False]]), "scale": np.array([1.0, 2.0])})
+
+    tasks = list(unstack(batch))
+
+    assert [task.noise["kept"].tolist() for task in tasks] == [[True, False], [False, False]]
+    assert [float(task.noise["scale"]) for task in tasks] == [1.0, 2.0]
+    assert tree.paths(batch)[4:] == ["noise/kept", "noise/scale"]
+    assert next(unstack(Task(points, points))).noise is None
+
+
 @pytest.mark.parametrize(
     "tasks",
     [Sinusoid.maml(), FewShot(np.random.default_rng(0).integers(0, 226, (9, 6, 4, 4), np.uint8))],
