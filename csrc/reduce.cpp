@@ -4,7 +4,7 @@
 //   variance  = sum (x - mean)^2 / max(K - correction, 0): two passes, so no cancellation of large means
 //   norm      = sqrt(sum (x s)^2) / s, s the power of two next to 1 / max |x|: exact, and nothing over- or underflows
 //   logsumexp = m + log sum e^(x - m), m = max x
-//   softmax   = e^(x - m) / sum e^(x - m);   its logarithm = (x - m) - log sum e^(x - m)
+//   softmax   = e^(x - m) / sum e^(x - m);   its logarithm = (x - m) - log sum e^(x - m);   x - m = 0 of equal infinities
 #include "reduce.hpp"
 
 #include <cmath>
@@ -124,7 +124,7 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
   for_each_row_in_parallel<3>({&x, &value, &result}, [=](char* const* data, const Index* strides, Index size) {
     T* __restrict y = reinterpret_cast<T*>(data[2]);
     read_row<T, T>(data, strides, [=](auto x, auto largest) {
-      for (Index i = 0; i < size; ++i) y[i] = x[i] - largest[i];
+      for (Index i = 0; i < size; ++i) y[i] = x[i] == largest[i] ? T(0) : x[i] - largest[i];
     });
   });
   if (logarithm) {

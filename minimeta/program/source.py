@@ -171,14 +171,19 @@ def _logsumexp(x, axes, keepdims):
     total = np.log(np.sum(np.exp(x - shift), axes, keepdims=keepdims))
     return total + (shift if keepdims else np.squeeze(shift, axes))
 """,
+    "below_largest": """\
+def _below_largest(x, axes):
+    largest = np.max(x, axes, keepdims=True, initial=-inf)
+    return np.where(x == largest, 0, x - largest)
+""",
     "softmax": """\
 def _softmax(x, axes):
-    weights = np.exp(x - np.max(x, axes, keepdims=True, initial=-inf))
+    weights = np.exp(_below_largest(x, axes))
     return weights / np.sum(weights, axes, keepdims=True)
 """,
     "log_softmax": """\
 def _log_softmax(x, axes):
-    shifted = x - np.max(x, axes, keepdims=True, initial=-inf)
+    shifted = _below_largest(x, axes)
     return shifted - np.log(np.sum(np.exp(shifted), axes, keepdims=True))
 """,
     "places": """\

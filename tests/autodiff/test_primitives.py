@@ -295,6 +295,66 @@ def test_whole_powers_have_all_derivatives_at_0(exponent: float) -> None:
         function = mm.grad(function) if order else function
 
 
+def partial_derivative(orders: list[int], x: float, y: float) -> Any:
+    """Of ``x ** y``, with respect to the arguments of these numbers, one after the other."""
+    function: Callable[..., Any] = mm.power
+    for argument in orders:
+        function = mm.grad(function, argument)
+    with np.errstate(all="ignore"):
+        return function(x, y)
+
+
+ORDERS = [[0] * i + [1] * j for i in range(5) for j in range(5 - i) if i + j]
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0, 2.0, 3.0, -1.0, 0.5, 4.0])
+@pytest.mark.parametrize("x", [0.5, 1.0, 2.0, 3.7])
+def test_power_has_all_derivatives_to_order_4(x: float, y: float) -> None:
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(80):
+        for orders in ORDERS:
+            exact = float(mpmath.diff(lambda x, y: x**y, (x, y), (orders.count(0), orders.count(1))))
+            for order in (orders, orders[::-1]):
+                assert_allclose(partial_derivative(order, x, y), exact, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0, 2.0, 3.0, 4.0, -1.0, 0.5])
+def test_power_of_0_has_the_derivatives_that_exist_and_no_nan(y: float) -> None:
+    for orders in ORDERS:
+        i, j = orders.count(0), orders.count(1)
+        factor = np.prod([y - k for k in range(i)])  # d/dx of x**y, i times, is factor * x**(y - i)
+        exact = 0.0 if j or factor == 0.0 else factor * (np.float64(0.0) ** (y - i) if y >= i else np.inf)
+        for order in (orders, orders[::-1]):
+            assert_array_equal(partial_derivative(order, 0.0, y), exact)
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0, 2.0, 3.0, -1.0])
+def test_whole_powers_of_negative_numbers_have_derivatives_with_respect_to_the_base(y: float) -> None:
+    for orders in ORDERS:
+        i = orders.count(0)
+        exact = np.prod([y - k for k in range(i)]) * (-2.0) ** (y - i) if i == len(orders) else np.nan
+        assert_allclose(partial_derivative(orders, -2.0, y), exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, mm.compile, lambda f: mm.compile(f, enabled=False)])
+def test_the_exponent_is_differentiated_through_the_derivative_of_the_base(transform: Any) -> None:
+    assert transform(mm.grad(lambda y: mm.grad(lambda x: x**y)(2.0)))(0.0) == 0.5
+    twice = transform(mm.grad(lambda y: mm.grad(mm.grad(lambda x: x**y))(2.0)))  # y (y - 1) 2**(y - 2) at 1
+    assert_allclose(twice(1.0), 0.5, rtol=1e-15)
+    hessian = transform(mm.hessian(lambda v: v[0] ** v[1]))
+    assert_array_equal(hessian(np.array([0.0, 1.0])), np.zeros((2, 2)))
+    assert_allclose(hessian(np.array([2.0, 0.0])), [[0.0, 0.5], [0.5, np.log(2.0) ** 2]], rtol=1e-15)
+    along = transform(lambda y: mm.hvp(mm.power, (2.0, y), (1.0, 0.0)))(1.0)
+    assert_allclose(along, [0.0, 1.0 + np.log(2.0)], rtol=1e-15)
+
+
+def test_a_number_to_the_power_of_0_is_constant() -> None:
+    for x in (0.0, 1e-310, np.inf, -np.inf, 2.0):
+        for y in (0.0, np.float64(0.0)):
+            assert partial_derivative([0], x, y) == partial_derivative([0, 0], x, y) == 0.0
+            assert mm.grad(lambda x, y=y: x**y)(x) == 0.0
+
+
 # Accuracy far out
 
 
@@ -315,6 +375,42 @@ def test_softmax_and_its_kind_do_not_overflow(shift: float) -> None:
     assert_allclose(mm.logsumexp(x + shift), np.log(np.exp(x).sum()) + shift, rtol=1e-15)
     assert_allclose(mm.grad(mm.logsumexp)(x + shift), weights, rtol=1e-11)
     assert_allclose(mm.hessian(mm.logsumexp)(x + shift), np.diag(weights) - np.outer(weights, weights), atol=1e-11)
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, mm.compile])
+@pytest.mark.parametrize(
+    ("x", "weights"),
+    [
+        ((np.inf, 1.0), (1.0, 0.0)),
+        ((-np.inf, 1.0), (0.0, 1.0)),
+        ((np.inf, np.inf, 3.0), (0.5, 0.5, 0.0)),
+        ((np.inf, -np.inf), (1.0, 0.0)),
+        ((-np.inf, -np.inf), (0.5, 0.5)),
+    ],
+)
+def test_softmax_and_its_kind_take_infinities_to_their_limits(x: Any, weights: Any, transform: Any) -> None:
+    for dtype in (np.float32, np.float64):
+        values = np.array(x, dtype)
+        p: Floats = np.array(weights, dtype)
+        covariance = np.diag(p) - p[:, None] * p
+        assert_array_equal(transform(mm.softmax)(values), p)
+        with np.errstate(divide="ignore"):
+            assert_allclose(transform(mm.log_softmax)(values), np.log(p), rtol=1e-7)
+        assert transform(mm.logsumexp)(values) == max(x)
+        assert_array_equal(transform(mm.grad(mm.logsumexp))(values), p)
+        assert_array_equal(transform(mm.hessian(mm.logsumexp))(values), covariance)
+        assert_array_equal(transform(mm.jacobian(mm.softmax))(values), covariance)
+        assert_allclose(transform(mm.jacobian(mm.log_softmax))(values), np.subtract(np.eye(len(p)), p), atol=1e-7)
+        for primitive in ("softmax", "log_softmax"):
+            assert_allclose(
+                reference(registry[primitive], values, axes=(0,)), transform(getattr(mm, primitive))(values)
+            )
+
+
+def test_softmax_of_nan_is_nan() -> None:
+    for x in (np.array([np.nan, 1.0]), np.array([np.inf, np.nan])):
+        assert np.isnan(mm.softmax(x)).all()
+        assert np.isnan(mm.log_softmax(x)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])

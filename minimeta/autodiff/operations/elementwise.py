@@ -60,8 +60,9 @@ def divide(x: ArrayLike, y: ArrayLike) -> Value:
 def power(x: ArrayLike, y: ArrayLike) -> Value:
     """``x ** y``; NaN where ``x < 0`` and ``y`` is not whole.
 
-    At ``x = 0`` the derivative with respect to ``y`` is taken as 0, and at ``y = 0`` the one with respect to ``x``
-    is 0 (even at ``x = 0``). A Python exponent 2 is computed by :func:`square`.
+    At ``x = 0`` all derivatives with respect to ``y``, mixed ones included, are taken as 0, which they are where they
+    exist; for ``x < 0`` they are NaN, since there is a function of ``y`` at whole numbers only. At ``y = 0`` the
+    derivative with respect to ``x`` is 0, even at ``x = 0``. A Python exponent 2 is computed by :func:`square`.
     """
     if type(y) in (int, float) and y == 2:
         return apply(SQUARE, x)
@@ -374,8 +375,21 @@ def _logistic(x: Any) -> Any:
     return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))
 
 
-def _where_zero(x: Array, chosen: ArrayLike, otherwise: ArrayLike) -> Value:
-    return where(equal(x, 0.0), chosen, otherwise)
+def _power_rule(g: Array, x: Array, y: Array) -> Value:
+    """``g y x**(y - 1)``, which is 0 where ``y = 0``, though the power may be infinite there."""
+    is_constant = equal(y, 0.0)
+    if y.transformation is not None:
+        # With respect to y, 0 times the power has a derivative, x**-1. There is none only where that is infinite.
+        at_pole = equal(x, 0.0)
+        y = where(at_pole, stop_gradient(y), y)
+        is_constant = is_constant & (absolute(x) < float(np.finfo(x.dtype).tiny))
+    return g * y * power(x, where(is_constant, 0.0, y - 1.0))
+
+
+def _exponent_rule(g: Array, x: Array, y: Array) -> Value:
+    """``g x**y log(x)``; of ``x = 0`` nothing is computed, so that it is 0 to every order."""
+    base = where(equal(x, 0.0), 1.0, x)
+    return g * power(base, y) * log(base)
 
 
 ADD = _function("add", np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
@@ -387,8 +401,8 @@ DIVIDE = _function(
 POWER = _function(
     "power",
     np.power,
-    lambda g, z, x, y: g * y * power(x, _where_zero(y, 1.0, y - 1.0)),
-    lambda g, z, x, y: g * z * log(_where_zero(x, 1.0, x)),
+    lambda g, z, x, y: _power_rule(g, x, y),
+    lambda g, z, x, y: _exponent_rule(g, x, y),
     domains=("positive", "real"),
 )
 NEGATIVE = _function("negative", np.negative, lambda g, y, x: -g)

@@ -87,17 +87,23 @@ def _numpy_norm(x: ArrayLike, ord: Any = None, axis: Axis = None, keepdims: bool
 
 
 def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
-    """``log(sum(exp(x)))`` without overflow; minus infinity of no elements."""
+    """``log(sum(exp(x)))`` without overflow; minus infinity of no elements.
+
+    Its derivative is :func:`softmax`, with infinities too.
+    """
     return apply(LOGSUMEXP, x, axes=_axes("logsumexp", x, axis), keepdims=keepdims)
 
 
 def softmax(x: ArrayLike, axis: Axis = -1) -> Value:
-    """``exp(x) / sum(exp(x))`` without overflow, of the shape of ``x``."""
+    """``exp(x) / sum(exp(x))`` without overflow, of the shape of ``x``.
+
+    Elements that are infinite and the largest share 1 equally, as equal ones do.
+    """
     return apply(SOFTMAX, x, axes=_axes("softmax", x, axis))
 
 
 def log_softmax(x: ArrayLike, axis: Axis = -1) -> Value:
-    """``x - logsumexp(x)``, of the shape of ``x``."""
+    """``x - logsumexp(x)``, of the shape of ``x``; the logarithm of :func:`softmax`, with infinities too."""
     return apply(LOG_SOFTMAX, x, axes=_axes("log_softmax", x, axis))
 
 
@@ -207,13 +213,19 @@ def _logsumexp_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
     return total + (shift if keepdims else np.squeeze(shift, axes))
 
 
+def _below_largest(x: Any, axes: Shape) -> Any:
+    """``x`` less its largest element, which is 0 of equal infinities, too."""
+    largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
+    return np.where(np.real(x) == largest, x.imag * 1j if np.iscomplexobj(x) else 0, x - largest)
+
+
 def _softmax_reference(x: Any, axes: Shape) -> Any:
-    weights = np.exp(x - np.max(np.real(x), axes, keepdims=True, initial=-np.inf))
+    weights = np.exp(_below_largest(x, axes))
     return weights / np.sum(weights, axes, keepdims=True)
 
 
 def _log_softmax_reference(x: Any, axes: Shape) -> Any:
-    shifted = x - np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
+    shifted = _below_largest(x, axes)
     return shifted - np.log(np.sum(np.exp(shifted), axes, keepdims=True))
 
 
