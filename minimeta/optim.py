@@ -53,6 +53,7 @@ def sgd(learning_rate: float) -> Optimiser:
         ``a``, positive.
     """
     _check("sgd", learning_rate=learning_rate)
+    learning_rate = float(learning_rate)  # of numpy's own float64, too, which would make float64 of float32
 
     def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
         return tree.map(lambda p, g: subtract(p, learning_rate * g), parameters, gradient), state
@@ -71,6 +72,7 @@ def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
         ``d``, in [0, 1).
     """
     _check("momentum", fractions={"decay": decay}, learning_rate=learning_rate)
+    learning_rate, decay = float(learning_rate), float(decay)
 
     def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
         velocity = tree.map(lambda v, g: add(decay * v, g), state, gradient)
@@ -95,6 +97,7 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
         Added to the root of the second moment, positive.
     """
     _check("adam", fractions={"beta1": beta1, "beta2": beta2}, learning_rate=learning_rate, epsilon=epsilon)
+    learning_rate, beta1, beta2, epsilon = map(float, (learning_rate, beta1, beta2, epsilon))
 
     def init(parameters: Any) -> Any:
         return {"step": np.zeros(()), "first_moment": _zeros(parameters), "second_moment": _zeros(parameters)}
@@ -154,6 +157,7 @@ def clip_elements(optimiser: Optimiser, largest: float) -> Optimiser:
         ``c``, positive.
     """
     _check("clip_elements", largest=largest)
+    largest = float(largest)
 
     def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
         return optimiser.update(tree.map(lambda g: clip(g, -largest, largest), gradient), state, parameters)

@@ -151,10 +151,16 @@ class Context(threading.local):
     origin
         The user's line that operations are traced for, where it is not the one that is running, and whether they belong
         to the backward pass of it.
+    mapping
+        Whether one task of a vmap is being traced: its Arrays are gone when it is differentiated.
+    writing
+        The rules of regions that are being written down.
     """
 
     walking: tuple[Trace, ...] = ()
     origin: tuple[str, bool] | None = None
+    mapping: bool = False
+    writing: tuple[Any, ...] = ()
 
 
 context = Context()
@@ -174,6 +180,12 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
             if own.open:
                 if trace is None or own.moment < trace.moment:
                     trace = own
+            elif type(array.value) is Abstract:
+                raise LeakedArrayError(
+                    f"an Array of shape {array.shape} is used after the trace that made it (vmap, compile) has ended: "
+                    "it never had a value. Where the rule of a custom_vjp uses it, because it was made after the "
+                    "function was called or because the rule calls itself, pass it to the function as an argument"
+                )
             elif not any([own.moment >= walked.moment for walked in context.walking]):
                 raise LeakedArrayError(
                     f"an Array of shape {array.shape} is used after the transformation that made it (grad, vjp, ...) "

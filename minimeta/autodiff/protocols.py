@@ -29,6 +29,11 @@ def answers(*functions: Any) -> Callable[[Operation], Operation]:
     return declare
 
 
+def has_answer(function: Any) -> bool:
+    """Whether an operation stands in for a numpy function."""
+    return function in _answers
+
+
 def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> Value:
     """Compute what a numpy function would, by the operation that stands in for it.
 

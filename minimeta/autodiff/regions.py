@@ -9,24 +9,43 @@ them runs it again. Two rules for such a node:
     custom_vjp      the user's rule for x; the ordinary derivative for c
 
 and whoever makes a :func:`region` of another kind has one of its own.
+
+A rule may take Arrays by closure, too. Inside of a ``vmap`` they belong to a trace that has ended when the rule is
+needed: there the rule is written down at once, as a line like the body, and what it takes by closure is an operand.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, moments
+from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
+from minimeta.autodiff.operations.elementwise import ASTYPE
 from minimeta.autodiff.primitive import Primitive, Rule, apply, constant, context, lasting, outermost
+from minimeta.autodiff.protocols import has_answer
 from minimeta.errors import ShapeError, TracingError, is_internal
 
 if TYPE_CHECKING:
     from minimeta.autodiff.derivatives import Function
+
+__all__ = [
+    "CUSTOM_VJP",
+    "PROJECT",
+    "REMATERIALIZE",
+    "by_kernel",
+    "by_reference",
+    "custom_vjp",
+    "no_sample",
+    "region",
+    "rematerialize",
+    "rematerialize_rule",
+]
 
 
 class custom_vjp:  # noqa: N801 (used as a decorator)
@@ -34,7 +53,12 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
 
     ``rule(cotangent, output, *arguments)`` returns the arguments' cotangents: a tuple with one tree (or None for no
     derivative) for each argument. It is written in minimeta's operations, and is itself differentiated for higher
-    orders. Arrays that the function takes from outside, by closure, keep their ordinary derivative.
+    orders. Cotangents take the dtypes of the arguments. Arrays that the function takes from outside, by closure, keep
+    their ordinary derivative.
+
+    A function of numpy's or scipy's that minimeta has no operation for (``np.linalg.inv``) is called on values, in
+    compiled functions and under ``vmap`` as well. It is there called once while tracing, on identity matrices and ones,
+    to see what it returns.
 
     Parameters
     ----------
@@ -42,6 +66,21 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
         Of trees of arrays, to a tree of arrays.
     rule
         Its derivative; may be given later, by the decorator :meth:`rule`.
+    on_values
+        Whether the function is called on numpy arrays, and not on Arrays; it must be pure, and what it returns may
+        depend on values in value alone, not in shape or dtype. By default functions of numpy's and scipy's are, where
+        minimeta does not answer for them.
+    like
+        Of a function called on values: called in its place while tracing, where it cannot be called on identity
+        matrices and ones. It returns arrays of the same shapes and dtypes.
+
+    Raises
+    ------
+    TracingError
+        (When called.) There is no rule, or a function called on values fails while tracing.
+    ShapeError
+        (When called, or differentiated.) The rule returns something else than cotangents of the arguments; a function
+        called on values returns other shapes than while tracing.
 
     Examples
     --------
@@ -53,10 +92,25 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
     ...     return (minimum(maximum(cotangent, -1.0), 1.0),)
     >>> grad(lambda x: 5.0 * clipped(x))(2.0)
     array(1.)
+
+    The inverse of a matrix: ``d(X^-1) = -X^-1 dX X^-1``.
+
+    >>> inverse = custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),))
+    >>> compile(grad(lambda x: sum(inverse(x))))(np.diag([1.0, 2.0]))
+    array([[-1.  , -0.5 ],
+           [-0.5 , -0.25]])
     """
 
-    def __init__(self, function: Function, rule: Function | None = None) -> None:
-        self._function = function
+    def __init__(
+        self,
+        function: Function,
+        rule: Function | None = None,
+        *,
+        on_values: bool | None = None,
+        like: Function | None = None,
+    ) -> None:
+        is_called = (_is_foreign(function) or like is not None) if on_values is None else on_values
+        self._function = called_on_values(function, like) if is_called else function
         self._rule = rule
         functools.update_wrapper(self, function)
 
@@ -68,8 +122,14 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
     def __call__(self, *arguments: Any) -> Any:
         """The function's value."""
         if self._rule is None:
-            raise TracingError(f"custom_vjp {self._function!r} has no rule yet; give one with @function.rule")
-        return _region(CUSTOM_VJP, self._function, arguments, rule=self._rule)
+            raise TracingError(f"custom_vjp {self.__wrapped__!r} has no rule yet; give one with @function.rule")  # type: ignore[attr-defined]
+        return _region(CUSTOM_VJP, self._function, arguments, self._rule)
+
+
+def _is_foreign(function: Function) -> bool:
+    """Whether a function is numpy's or scipy's, and no operation stands in for it."""
+    module = str(getattr(function, "__module__", "")).partition(".")[0]
+    return (isinstance(function, np.ufunc) or module in ("numpy", "scipy")) and not has_answer(function)
 
 
 def rematerialize(function: Function) -> Function:
@@ -93,7 +153,7 @@ def rematerialize(function: Function) -> Function:
     return transformed
 
 
-def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...], **params: Any) -> Any:
+def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...], rule: Function | None = None) -> Any:
     """Run a function as one node of the graph, whose operands are its arguments and its free variables."""
     leaves, structure = tree.flatten(arguments)
     if outermost(leaves) is None:
@@ -101,13 +161,16 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     recording = record(function, leaves, structure)
     outputs, output_structure = tree.flatten(recording.output)
     free = free_variables(recording.aliases, outputs)
+    params: dict[str, Any] = {}
+    if rule is not None:
+        params = {"rule": rule, "arguments": structure, "output": output_structure}
+        if context.mapping and (written := _written(rule, recording.aliases, structure, outputs, output_structure)):
+            free = list({x.id: x for x in (*free, *written.free)}.values())
+            params["rule"] = written.of([*written.operands, *free])
     line = linearise([*recording.aliases, *free], outputs)
     operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
     value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
-    structures = {"arguments": structure, "output": output_structure} if primitive is CUSTOM_VJP else {}
-    node = Array(
-        value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params, **structures}
-    )
+    node = Array(value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params})
     results = [apply(PROJECT, node, place=i) for i in range(len(outputs))]
     for result, y in zip(results, outputs, strict=True):
         result.weak = y.weak if type(y) is Array else type(y) in (float, int, bool)
@@ -125,29 +188,75 @@ def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: Str
     return _replay(line, operands, cotangents)
 
 
-def _custom_rule(
-    cotangents: Any,
-    node: Array,
-    *operands: Array,
-    line: StraightLine,
+class _Line(NamedTuple):
+    """A rule written down: of cotangents, outputs, arguments and free variables, to the cotangents that it gives."""
+
+    line: StraightLine
+    places: tuple[int, ...]  # of the arguments' leaves that get one
+
+
+class _Recorded(NamedTuple):
+    """A rule that was run on shapes alone, and the Arrays that it takes by closure."""
+
+    operands: Sequence[Array]
+    found: Sequence[Array | None]
+    free: Sequence[Array]
+
+    def of(self, operands: Sequence[Array]) -> _Line:
+        """The rule's line, of these operands."""
+        places = tuple(i for i, g in enumerate(self.found) if g is not None)
+        return _Line(linearise(operands, [self.found[i] for i in places]), places)
+
+
+def _written(
     rule: Function,
+    arguments: Sequence[Array],
+    structure: tree.Structure,
+    outputs: Sequence[Any],
+    output: tree.Structure,
+) -> _Recorded | None:
+    """The rule, run on shapes alone; None if it takes no Array by closure, or cannot run yet."""
+    code = getattr(rule, "__code__", rule)
+    if code in context.writing:
+        return None  # A rule that calls its own function: that one's is called when it is needed.
+    stand_ins = [Array(Abstract(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
+
+    def run(*values: Any) -> list[Array | None]:
+        count = len(outputs)
+        return _answer(rule, values[:count], values[count : 2 * count], values[2 * count :], structure, output)
+
+    before = context.writing
+    context.writing = (*before, code)
+    try:
+        recording = record(run, stand_ins, tree.flatten(tuple(stand_ins))[1])
+    except Exception:
+        return None  # It is called when it is needed, and then says what is wrong.
+    finally:
+        context.writing = before
+    free = free_variables(recording.aliases, [g for g in recording.output if g is not None])
+    return _Recorded(recording.aliases, recording.output, free) if free else None
+
+
+def _answer(
+    rule: Function,
+    cotangents: Sequence[Any],
+    outputs: Sequence[Any],
+    operands: Sequence[Array],
     arguments: tree.Structure,
     output: tree.Structure,
-) -> list[Any]:
-    count = tree.count(arguments)
-    outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
-    given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
-    trees = tree.unflatten(arguments, operands[:count])
+) -> list[Array | None]:
+    """What a rule answers: a cotangent, or None, for each leaf of the arguments, of that leaf's shape and dtype."""
+    trees = tree.unflatten(arguments, operands)
     origin, code = context.origin, getattr(rule, "__code__", None)
     if code is None or not is_internal(code):
         context.origin = None  # The lines of the rule are the user's own.
     try:
-        answer = rule(tree.unflatten(output, given), tree.unflatten(output, outputs), *trees)
+        answer = rule(tree.unflatten(output, cotangents), tree.unflatten(output, outputs), *trees)
     finally:
         context.origin = origin
     if not isinstance(answer, tuple) or len(answer) != len(trees):
         raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
-    found: list[Any] = []
+    found: list[Array | None] = []
     for position, (argument, cotangent) in enumerate(zip(trees, answer, strict=True)):
         leaves, structure = tree.flatten(argument)
         parts = [None] * len(leaves) if cotangent is None else tree.leaves_like(structure, cotangent)
@@ -157,13 +266,36 @@ def _custom_rule(
                     f"the rule of a custom_vjp gave argument {position}, of shape {x.shape}, a cotangent of shape "
                     f"{np.shape(g)}"
                 )
-            found.append(None if g is None else g if type(g) is Array else constant(np.asarray(g, x.dtype)))
+            found.append(None if g is None or x.dtype.kind != "f" else _like(g, x.dtype))
+    return found
+
+
+def _like(g: Any, dtype: np.dtype[Any]) -> Array:
+    """A cotangent in the dtype of what it belongs to."""
+    if type(g) is not Array:
+        return constant(np.asarray(g, dtype))
+    return g if g.dtype == dtype else apply(ASTYPE, g, dtype=dtype.name)
+
+
+def _custom_rule(
+    cotangents: Any,
+    node: Array,
+    *operands: Array,
+    line: StraightLine,
+    rule: Function | _Line,
+    arguments: tree.Structure,
+    output: tree.Structure,
+) -> list[Any]:
+    count = tree.count(arguments)
+    outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
+    given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
+    if isinstance(rule, _Line):
+        answers = dict(zip(rule.places, rule.line.run([*given, *outputs, *operands]), strict=True))
+        found = [answers.get(i) for i in range(count)]
+    else:
+        found = _answer(rule, given, outputs, operands[:count], arguments, output)
     free = _replay(line, operands, cotangents)[count:] if len(operands) > count else []
     return [*found, *free]
-
-
-def _project_rule(g: Array, y: Array, node: Array, place: int) -> tuple[Any, ...]:
-    return tuple(g if i == place else None for i in range(len(node.value)))
 
 
 def by_kernel(primitive: Primitive, *values: Any, **params: Any) -> Any:
@@ -185,15 +317,6 @@ def _forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Abstract, ...]:
     return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
 
 
-def _pick(values: Any, place: int) -> Any:
-    return values[place]
-
-
-def no_sample(draw: Any) -> Any:
-    """Refuse to draw operands of a region."""
-    raise TracingError("a region has no operands of its own: its meaning is another computation")
-
-
 def region(name: str, rule: Rule) -> Primitive:
     """A primitive that computes the straight line which is its parameter ``line``, and has a derivative of its own.
 
@@ -204,4 +327,3 @@ def region(name: str, rule: Rule) -> Primitive:
 
 REMATERIALIZE = region("rematerialize", rematerialize_rule)
 CUSTOM_VJP = region("custom_vjp", _custom_rule)
-PROJECT = Primitive("project", _pick, _pick, (_project_rule,), no_sample, _pick)

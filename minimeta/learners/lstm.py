@@ -306,7 +306,8 @@ def preprocess(x: Any) -> tuple[Any, Any]:
 
 def _average(running: Any, newest: Any, weight: float) -> Any:
     """``r <- (1 - m) r + m s``; the first ``s`` where there is no ``r``."""
-    return newest if running is None else tree.map(lambda r, s: (1 - weight) * r + weight * s, running, newest)
+    new = float(weight)
+    return newest if running is None else tree.map(lambda r, s: (1 - new) * r + new * s, running, newest)
 
 
 def _row(parameters: Any) -> Any:

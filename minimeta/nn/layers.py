@@ -197,7 +197,7 @@ def _normalise(
 
 def _factor(spread: ArrayLike, epsilon: float) -> Value:
     # One division for each feature, and none for each element: in no order of derivative does one come back.
-    return reciprocal(sqrt(spread + epsilon))  # type: ignore[operator]
+    return reciprocal(sqrt(spread + float(epsilon)))  # type: ignore[operator]
 
 
 def _standardised(x: ArrayLike, axes: int | Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:

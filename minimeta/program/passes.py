@@ -62,7 +62,7 @@ def eliminate(line: StraightLine) -> StraightLine:
     for step in kept.values():
         if step.primitive is PROJECT:
             taken.setdefault(step.operands[0], set()).add(step.params["place"])
-    order = {name: sorted(places) for name, places in taken.items() if "rule" not in kept[name].params}
+    order = {name: sorted(places) for name, places in taken.items() if _is_narrowable(kept[name])}
     for name, places in order.items():
         kept[name] = _narrowed(kept[name], places)
     for name, step in kept.items():
@@ -70,6 +70,11 @@ def eliminate(line: StraightLine) -> StraightLine:
             place = order[step.operands[0]].index(step.params["place"])
             kept[name] = step if place == step.params["place"] else step._replace(params={"place": place})
     return numbered(line, {name: value for name, value in constants.items() if name in needed}, kept)
+
+
+def _is_narrowable(step: Step) -> bool:
+    """Whether a step's results that nobody takes need not be computed."""
+    return is_region(step) and "rule" not in step.params
 
 
 def _narrowed(region: Step, places: list[int]) -> Step:
@@ -107,7 +112,7 @@ def fold(line: StraightLine) -> StraightLine:
     constants, steps = named(line)
     for name, step in list(steps.items()):
         values = [constants[i] for i in step.operands if i in constants]
-        if len(values) < len(step.operands) or is_region(step):
+        if len(values) < len(step.operands) or type(step.shape) is tuple:
             continue
         size = math.prod(step.shape.shape) * step.shape.dtype.itemsize
         if size <= max(_SMALL, sum(value.nbytes for value in values)):

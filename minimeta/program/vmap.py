@@ -37,7 +37,7 @@ from minimeta.autodiff.array import Abstract, Array, Trace, moments
 from minimeta.autodiff.derivatives import Function, settle, transformation
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import add, moveaxis, stack
-from minimeta.autodiff.primitive import Primitive, apply, constant, outermost
+from minimeta.autodiff.primitive import Primitive, apply, constant, context, outermost
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, explained, group_count
@@ -183,10 +183,11 @@ def _traced(
         Array(Abstract(x.shape[1:] if is_mapped else x.shape, x.dtype), x.weak, trace, next(moments))
         for x, is_mapped in zip(operands, mapped, strict=True)
     ]
+    before, context.mapping = context.mapping, True
     try:
         outputs, other = body(*forms)
     finally:
-        trace.open = False
+        trace.open, context.mapping = False, before
     free = free_variables(forms, outputs)
     return linearise([*forms, *given.values(), *free], outputs), free, other
 

@@ -1,0 +1,168 @@
+"""Functions of numpy's that are called on values, with a derivative of one's own.
+
+The oracle is the complex step through numpy's own function, algebra, and the eager run.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minimeta as mm
+from minimeta.errors import DtypeError, ShapeError, TracingError
+from minimeta.program import interpret, trace
+from minimeta.testing import check_gradients
+
+A = np.array([[2.0, 1.0], [0.5, 3.0]])
+BATCH = np.stack([A, A.T, 2.0 * A, A @ A])
+
+inverse = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),))
+again: Any = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(again(x).T @ g @ again(x).T),))
+determinant = mm.custom_vjp(np.linalg.det, lambda g, y, x: (g * y * inverse(x).T,))
+
+transforms = pytest.mark.parametrize(
+    "transform",
+    [lambda f: f, mm.compile, lambda f: mm.compile(f, enabled=False)],
+    ids=["eager", "compiled", "not compiled"],
+)
+
+
+def loss(x: Any) -> Any:
+    return mm.sum(mm.sin(inverse(x)))
+
+
+def complex_step(x: Any, direction: Any) -> Any:
+    return np.sum(np.sin(np.linalg.inv(x + 1e-30j * direction))).imag / 1e-30
+
+
+@transforms
+def test_a_function_of_numpys_has_the_derivative_that_it_was_given(transform: Any) -> None:
+    directions = [np.eye(1, 4, i).reshape(2, 2) for i in range(4)]
+    expected = [complex_step(A, direction) for direction in directions]
+    for f in (loss, lambda x: mm.sum(mm.sin(again(x)))):
+        assert_allclose(transform(mm.grad(f))(A).ravel(), expected, rtol=1e-14)
+    assert_array_equal(transform(inverse)(A), np.linalg.inv(A))
+    assert_allclose(transform(mm.grad(determinant))(A), np.linalg.det(A) * np.linalg.inv(A).T, rtol=1e-15)
+
+
+@pytest.mark.parametrize("f", [loss, lambda x: mm.sum(again(x) * x), lambda x: determinant(x @ x)])
+def test_such_derivatives_are_right_to_second_order(f: Any) -> None:
+    assert check_gradients(f, A, order=2)
+    assert_array_equal(mm.compile(mm.hessian(f))(A), mm.hessian(f)(A))
+
+
+@transforms
+@pytest.mark.parametrize("enabled", [True, False])
+def test_they_are_called_for_every_task_of_a_vmap(transform: Any, enabled: bool) -> None:
+    one_by_one = np.stack([mm.grad(loss)(a) for a in BATCH])
+    assert_array_equal(transform(mm.vmap(mm.grad(loss), enabled=enabled))(BATCH), one_by_one)
+    outside = mm.grad(lambda x: mm.sum(mm.vmap(loss, enabled=enabled)(x)))
+    assert_array_equal(transform(outside)(BATCH), one_by_one)
+    nested = mm.vmap(mm.vmap(mm.hessian(loss), enabled=enabled), enabled=enabled)
+    expected = np.stack([mm.hessian(loss)(a) for a in BATCH]).reshape(2, 2, 2, 2, 2, 2)
+    assert_array_equal(transform(nested)(BATCH.reshape(2, 2, 2, 2)), expected)
+
+
+def test_outside_of_all_transformations_it_is_the_function_itself() -> None:
+    assert_array_equal(inverse(A), np.linalg.inv(A))
+    assert type(determinant(A)) is np.float64
+
+
+def test_the_dtype_is_that_of_the_function() -> None:
+    assert mm.compile(mm.grad(loss))(A.astype(np.float32)).dtype == np.float32
+    assert mm.compile(inverse)(A.astype(np.float32)).dtype == np.float32
+
+
+def test_results_may_be_a_tree() -> None:
+    def rule(cotangent: Any, output: Any, x: Any) -> Any:
+        return (cotangent[1] * inverse(x).T,)
+
+    slogdet = mm.custom_vjp(np.linalg.slogdet, rule)
+    gradient = mm.grad(lambda x: slogdet(x).logabsdet)
+    for transform, x in ((lambda f: f, A), (mm.compile, A), (lambda f: mm.compile(mm.vmap(f)), BATCH)):
+        assert_allclose(transform(gradient)(x), np.swapaxes(np.linalg.inv(x), -1, -2), rtol=1e-14)
+
+
+def test_its_own_arrays_may_be_kept_and_changed() -> None:
+    kept: list[Any] = []
+
+    def greedy(x: Any) -> Any:
+        kept.append(x)
+        x += 1.0
+        return x
+
+    called = mm.custom_vjp(greedy, lambda g, y, x: (g,), on_values=True)
+    for f in (mm.grad(lambda x: mm.sum(called(x) * x)), mm.compile(mm.grad(lambda x: mm.sum(called(x) * x)))):
+        x = np.array([1.0, 2.0])
+        assert_array_equal(f(x), 2 * np.array([1.0, 2.0]) + 1)
+        assert_array_equal(x, [1.0, 2.0])
+        kept[-1][:] = np.nan
+        assert_array_equal(f(x), 2 * x + 1)
+
+
+def test_what_it_looks_like_may_be_said() -> None:
+    def picky(x: Any) -> Any:
+        if np.all(x == 1.0):
+            raise ValueError("ones")
+        return np.cumsum(x)[:2]
+
+    def rule(g: Any, y: Any, x: Any) -> Any:
+        return (mm.concatenate([mm.sum(g, keepdims=True), g[1:], np.zeros(1)]),)
+
+    x = np.array([1.0, 2.0, 5.0])
+    silent = mm.custom_vjp(picky, rule, on_values=True)
+    assert_array_equal(mm.grad(lambda x: silent(x)[0])(x), [1.0, 0.0, 0.0])
+    with pytest.raises(
+        TracingError, match=r"picky is called once on identity matrices.*ValueError: ones.*like="
+    ) as info:
+        mm.compile(silent)(x)
+    assert isinstance(info.value.__cause__, ValueError)
+    told = mm.custom_vjp(picky, rule, like=lambda x: x[:2])
+    assert_array_equal(mm.compile(told)(x), [1.0, 3.0])
+    assert_array_equal(mm.compile(mm.grad(lambda x: told(x)[1]))(x), [1.0, 1.0, 0.0])
+
+
+def test_a_shape_that_depends_on_values_is_refused() -> None:
+    unique = mm.custom_vjp(np.unique, lambda g, y, x: (x,))
+    assert_array_equal(mm.compile(unique)(np.zeros(3)), [0.0])
+    with pytest.raises(ShapeError, match=r"unique returned shapes \[\(2,\)\].*\(1,\)"):
+        mm.compile(unique)(np.array([0.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("f", [inverse, mm.grad(loss)])
+def test_its_exceptions_arrive_as_they_are(f: Any) -> None:
+    for transform in (mm.compile, lambda f: mm.compile(f, enabled=False)):
+        with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+            transform(f)(np.zeros((2, 2)))
+    many = np.stack([A] * 20)
+    many[13] = 0.0
+    transforms: list[Any] = [mm.vmap, lambda f: mm.compile(mm.vmap(f))]
+    for transform in transforms:
+        with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+            transform(f)(many)
+        many[13] = A
+        assert transform(f)(many).shape == (20, 2, 2)
+        many[13] = 0.0
+
+
+def test_a_result_that_is_no_array_of_numbers_is_refused() -> None:
+    wrong = mm.custom_vjp(lambda x: np.array(["a"]), lambda g, y, x: (x,), on_values=True)
+    with pytest.raises(DtypeError):
+        mm.grad(lambda x: mm.sum(wrong(x)))(1.0)
+
+
+def test_operations_of_minimeta_are_not_called_on_values() -> None:
+    sine = mm.custom_vjp(np.sin, lambda g, y, x: (g * mm.cos(x),))
+    assert "sin" in [step.primitive.name for step in trace(lambda x: mm.sin(sine(x)), 1.0).line.steps]
+    assert "call(" not in str(trace(sine, 1.0))
+    assert "call(" in str(trace(inverse, A))
+
+
+def test_equal_calls_are_one_and_references_take_complex_numbers() -> None:
+    twice = mm.compile(lambda x: inverse(x) + inverse(x))
+    assert [step.primitive.name for step in twice.lower(A).line.steps] == ["call", "project", "add"]
+    program = trace(loss, A)
+    step = interpret(program, A + 1e-30j * np.eye(2)).imag / 1e-30
+    assert_allclose(step, complex_step(A, np.eye(2)), rtol=1e-15)
+    program.check()
