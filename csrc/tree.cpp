@@ -14,6 +14,20 @@ bool equal(PyObject* a, PyObject* b) {
   return truth == 1;
 }
 
+// Whether instances have a place for attributes and nothing else: no class of Python's but `object` is behind this one.
+bool is_of_attributes(PyTypeObject* type) {
+  while (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) type = type->tp_base;
+  return type == &PyBaseObject_Type;
+}
+
+// A new instance, made as a class of Python's own makes it: whatever the class itself does for a new one is not done.
+py::object instance(PyTypeObject& base, const py::object& type, const py::tuple& arguments) {
+  const py::object made =
+      py::reinterpret_steal<py::object>(base.tp_new(reinterpret_cast<PyTypeObject*>(type.ptr()), arguments.ptr(), nullptr));
+  if (!made) throw py::error_already_set();
+  return made;
+}
+
 }  // namespace
 
 Tree::Tree(const py::handle& structure) {
@@ -38,10 +52,8 @@ Tree::Tree(const py::handle& structure) {
     kind_ = Kind::dict;
   else if (is_subclass(PyTuple_Type) && py::hasattr(kind, "_fields"))
     kind_ = Kind::named_tuple;
-  else if (is_subclass(PyTuple_Type) || is_subclass(PyList_Type))
-    kind_ = Kind::foreign;
   else
-    kind_ = Kind::dataclass;
+    kind_ = is_of_attributes(reinterpret_cast<PyTypeObject*>(kind.ptr())) ? Kind::dataclass : Kind::foreign;
   for (const py::handle child : structure.attr("children")) children_.emplace_back(child);
 }
 
@@ -95,17 +107,29 @@ bool Tree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
 py::object Tree::put_together(const py::object*& leaves) const {
   if (kind_ == Kind::leaf) return *leaves++;
   if (kind_ == Kind::empty) return py::none();
-  if (kind_ == Kind::dict || kind_ == Kind::dataclass) {
+  const auto key = [&](std::size_t i) { return PyTuple_GET_ITEM(keys_.ptr(), static_cast<Py_ssize_t>(i)); };
+  if (kind_ == Kind::dict) {
     py::dict entries;
+    for (std::size_t i = 0; i < children_.size(); ++i) entries[py::handle(key(i))] = children_[i].put_together(leaves);
+    return std::move(entries);
+  }
+  if (kind_ == Kind::dataclass) {
+    py::object made = instance(PyBaseObject_Type, type_, py::tuple());
+    for (std::size_t i = 0; i < children_.size(); ++i)  // not by the class's own __setattr__, which may refuse
+      if (PyObject_GenericSetAttr(made.ptr(), key(i), children_[i].put_together(leaves).ptr()) != 0)
+        throw py::error_already_set();
+    return made;
+  }
+  if (kind_ == Kind::list) {
+    py::list items(children_.size());
     for (std::size_t i = 0; i < children_.size(); ++i)
-      entries[py::handle(PyTuple_GET_ITEM(keys_.ptr(), static_cast<Py_ssize_t>(i)))] = children_[i].put_together(leaves);
-    return kind_ == Kind::dict ? py::object(std::move(entries)) : type_(**entries);
+      PyList_SET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i), children_[i].put_together(leaves).release().ptr());
+    return std::move(items);
   }
   py::tuple items(children_.size());
   for (std::size_t i = 0; i < children_.size(); ++i)
     PyTuple_SET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i), children_[i].put_together(leaves).release().ptr());
-  if (kind_ == Kind::tuple) return std::move(items);
-  return kind_ == Kind::named_tuple ? type_(*items) : type_(items);
+  return kind_ == Kind::tuple ? py::object(std::move(items)) : instance(PyTuple_Type, type_, py::make_tuple(items));
 }
 
 }  // namespace minimeta

@@ -10,13 +10,21 @@ field declared with ``metadata={"static": True}`` is part of the structure.
     [1.0, 2.0]
     >>> unflatten(structure, [10.0, 20.0])
     {'weight': 10.0, 'bias': [20.0, None]}
+
+A container comes back as what it was, an ``OrderedDict`` or a class of one's own, with other leaves in its places. That
+runs none of the class's code: a constructor that scales its weights would scale them at every update, and the gradient
+of one that normalises them would not be that of the function. So a container has to be its entries or its fields. What
+a ``functools.cached_property`` remembers is left behind, to be computed again; other attributes are refused.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator
+import types
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from minimeta.autodiff.exact import exact_type
 from minimeta.errors import ShapeError
 
 
@@ -32,7 +40,8 @@ class Structure(NamedTuple):
     children
         Their structures.
     static
-        Of each static field of a dataclass the name, the value and its exact type.
+        Of each attribute that is part of the structure (static fields of a dataclass, the factory of a defaultdict) the
+        name, the value, and what its equals may differ in.
     """
 
     kind: Any
@@ -45,42 +54,77 @@ LEAF = Structure("leaf")
 _EMPTY = Structure(None)
 
 
-_Parts = tuple[Any, tuple[Any, ...], Collection[Any], tuple[Any, ...]]
+_Parts = tuple[Any, tuple[Any, ...], Iterable[Any], tuple[Any, ...]]
 
 
 def _parts(kind: Any) -> Callable[[Any], _Parts] | None:
     """How to take a container of this class apart into kind, keys, children and static values; None for leaves."""
-    if issubclass(kind, dict):  # One of dict's special kinds cannot be made from its entries alone.
+    if kind is dict:
         return lambda tree: (dict, tuple(tree), tree.values(), ())
+    if kind is tuple or kind is list:
+        return lambda tree: (kind, _positions(len(tree)), tree, ())
+    if issubclass(kind, dict):
+        items, static = _of_python(kind, "items"), ("default_factory",) if issubclass(kind, defaultdict) else ()
+
+        def entries(tree: Any) -> _Parts:
+            pairs = dict(items(tree))
+            return kind, tuple(pairs), pairs.values(), _attributes(tree, (), static)
+
+        return entries
     if issubclass(kind, (tuple, list)):
-        fields = getattr(kind, "_fields", None)
-        return lambda tree: (kind, fields or _positions(len(tree)), tree, ())
+        fields, iterate = getattr(kind, "_fields", None), _of_python(kind, "__iter__")
+
+        def row(tree: Any) -> _Parts:
+            children = tuple(iterate(tree))
+            return kind, fields or _positions(len(children)), children, _attributes(tree)
+
+        return row
     if not dataclasses.is_dataclass(kind):
         return None
     declared = dataclasses.fields(kind)
     names = tuple(field.name for field in declared if not field.metadata.get("static"))
-    static = tuple(field.name for field in declared if field.metadata.get("static"))
-    return lambda tree: (
-        kind,
-        names,
-        [getattr(tree, name) for name in names],
-        tuple((name, value, exact_type(value)) for name, value in ((name, getattr(tree, name)) for name in static)),
-    )
+    fixed = tuple(field.name for field in declared if field.metadata.get("static"))
+    return lambda tree: (kind, names, [getattr(tree, name) for name in names], _attributes(tree, names, fixed))
 
 
 _parts_of: Callable[[Any], Callable[[Any], _Parts] | None] = functools.cache(_parts)
 
 
+def _attributes(tree: Any, fields: tuple[str, ...] = (), static: tuple[str, ...] = ()) -> tuple[Any, ...]:
+    """The static part of a container's attributes.
+
+    Raises
+    ------
+    ShapeError
+        It has an attribute that a new one would lack.
+    """
+    kind = type(tree)
+    own = tree.__dict__ if kind.__dictoffset__ else ()
+    if own is tree:  # A dict whose attributes are its entries.
+        static = (*static, "__dict__")
+    elif len(own) > len(fields) + len(static):
+        surplus = [name for name in own if name not in fields and name not in static and not _is_cache(kind, name)]
+        if surplus:
+            raise ShapeError(
+                f"a {kind.__name__} has the attribute {surplus[0]!r}, and is rebuilt, with other arrays, from its "
+                f"{'fields' if dataclasses.is_dataclass(kind) else 'entries'} alone, without its constructor. Make it "
+                f"a property, or a dataclass's field; one that holds no arrays is static, as in {surplus[0]}: Any = "
+                'field(init=False, metadata={"static": True})'
+            )
+    if not static:
+        return ()
+    values = [(name, None if name == "__dict__" else getattr(tree, name)) for name in static]
+    return tuple([(name, value, exact_type(value)) for name, value in values])
+
+
+def _is_cache(kind: Any, name: str) -> bool:
+    """Whether an attribute is computed again where it is missing, or is one of Python's own."""
+    return name.startswith("__") or isinstance(getattr(kind, name, None), functools.cached_property)
+
+
 @functools.cache
 def _positions(length: int) -> tuple[int, ...]:
     return tuple(range(length))
-
-
-def exact_type(x: Any) -> Any:
-    """What tells apart values that Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
-    if type(x) is tuple:
-        return tuple(exact_type(part) for part in x)
-    return (float, x.hex()) if type(x) is float else type(x)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -165,9 +209,44 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     children = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in structures]
     if kind is tuple:
         return tuple(children)
-    if issubclass(kind, (tuple, list)):
-        return kind(*children) if hasattr(kind, "_fields") else kind(children)
-    return kind(**dict(zip(keys, children, strict=True)), **{name: value for name, value, _ in static})
+    if kind is list:
+        return children
+    tree = _maker_of(kind)(keys, children)
+    for name, value, _ in static:
+        object.__setattr__(tree, name, tree if name == "__dict__" else value)
+    return tree
+
+
+def _maker(kind: Any) -> Callable[[tuple[Any, ...], list[Any]], Any]:
+    """How to put a container of this class together, from keys and children, without running code of the class."""
+    new = _of_python(kind, "__new__")
+    if issubclass(kind, tuple):
+        return lambda keys, children: new(kind, children)
+    fill = object.__setattr__
+    if issubclass(kind, list):
+        extend = _of_python(kind, "extend")
+    elif issubclass(kind, dict):
+        fill = _of_python(kind, "__setitem__")
+
+    def made(keys: tuple[Any, ...], children: list[Any]) -> Any:
+        tree = new(kind)
+        if issubclass(kind, list):
+            extend(tree, children)
+            return tree
+        for key, child in zip(keys, children, strict=True):
+            fill(tree, key, child)
+        return tree
+
+    return made
+
+
+_maker_of: Callable[[Any], Callable[[tuple[Any, ...], list[Any]], Any]] = functools.cache(_maker)
+
+
+def _of_python(kind: Any, name: str) -> Any:
+    """A method as the class of Python's that is behind this one has it."""
+    native = (types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType)
+    return next(vars(base)[name] for base in kind.__mro__ if isinstance(vars(base).get(name), native))
 
 
 def leaves_like(structure: Structure, tree: Any) -> list[Any]:
@@ -194,7 +273,8 @@ def _leaves_like(structure: Structure, tree: Any, leaves: list[Any], path: str) 
         return
     parts = _parts_of(type(tree))
     found_kind, found, children, _ = parts(tree) if parts else (None, (), (), ())
-    if found_kind is not kind or set(found) != set(keys):
+    alike = found_kind is kind or (isinstance(tree, dict) and issubclass(kind, dict))
+    if not alike or set(found) != set(keys):
         expected, actual = f"{kind.__name__}{list(keys)}", f"{type(tree).__name__}{list(found) if parts else ''}"
         raise ShapeError(f"trees differ at {path or 'the root'}: expected {expected}, got {actual}")
     by_key = dict(zip(found, children, strict=True))

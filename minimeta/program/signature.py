@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.derivatives import Function
+from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.primitive import COMPUTABLE, GENERATORS, fixed
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
@@ -55,7 +56,7 @@ class Arguments(NamedTuple):
         static: tuple[tuple[Place, Any, Any], ...] = ()
         if static_places:
             chosen = chosen_places(positional, keywords, static_places)
-            static = tuple([(place, tree.exact_type(_hashable(place, x)), x) for place, x in chosen.items()])
+            static = tuple([(place, exact_type(_hashable(place, x)), x) for place, x in chosen.items()])
             positional, keywords = without(positional, keywords, chosen)
         leaves, structure = tree.flatten((*positional, keywords) if keywords else positional)
         return cls(leaves, structure, bool(keywords), static)

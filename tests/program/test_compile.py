@@ -10,6 +10,8 @@ import subprocess
 import threading
 import warnings
 import weakref
+import zlib
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,6 +76,17 @@ class Labelled:
     label: str = dataclasses.field(default="", metadata={"static": True})
 
 
+@dataclasses.dataclass(slots=True)
+class Marked:
+    """A tree that its constructor changes, and which no transformation may change so."""
+
+    value: Any
+    mark: Any = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mark, self.value = np.float64(1.0), (self.value, 2.0)
+
+
 LEAVES = st.sampled_from(
     [
         np.arange(6.0).reshape(2, 3),
@@ -100,6 +113,8 @@ TREES = st.recursive(
         st.dictionaries(st.sampled_from(["w", "b", 1]), trees, max_size=3),
         st.builds(Pair, trees, trees),
         st.builds(Held, trees, trees),
+        st.builds(Marked, trees),
+        st.lists(trees, max_size=2).map(lambda parts: OrderedDict(enumerate(parts))),
         st.builds(Labelled, trees, st.sampled_from(["a", "b"])),
     ),
     max_leaves=8,
@@ -107,6 +122,7 @@ TREES = st.recursive(
 
 
 WAYS = [1, True, 1.0, 0.0, -0.0, (1,), (True,)]
+WAYS += [*map(Held, WAYS), Held(Held((0.0,))), Held(Held((-0.0,))), frozenset({1}), frozenset({True}), Pair(1, 0.0)]
 NAMED = st.dictionaries(st.sampled_from(["x", "y"]), TREES, max_size=2)
 CALLS: st.SearchStrategy[Any] = st.one_of(
     st.tuples(st.tuples(st.sampled_from(WAYS), TREES), NAMED),
@@ -335,6 +351,13 @@ def test_equal_static_values_of_different_kinds_are_told_apart() -> None:
     assert_array_equal(function(x, (1,)), -x)
     assert_array_equal(signs(x, 0.0), x)
     assert_array_equal(signs(x, -0.0), -x)
+    # Settings are equal if their parts are.
+    held = mm.compile(lambda x, setting: x * float(zlib.crc32(repr(setting).encode())), static="setting")
+    for value in (1, True, 1.0, (1,), (True,), frozenset({1}), frozenset({1.0})):
+        assert_array_equal(held(x, Held(value)), x * float(zlib.crc32(repr(Held(value)).encode())))
+    zeros = mm.compile(lambda x, setting: x * np.copysign(1.0, setting.value), static="setting")
+    assert_array_equal(zeros(x, Held(0.0)), x)
+    assert_array_equal(zeros(x, Held(-0.0)), -x)
     kinds = mm.compile(lambda line: line.slope if type(line.power) is int else line.offset)
     assert kinds(Line(1.0, 2.0, power=1)) == 1.0
     assert kinds(Line(1.0, 2.0, power=True)) == 2.0
