@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.errors import DataError, MissingDataError
-
-# All that zipfile and numpy raise for damaged bytes; the tests of checkpoints damage every byte.
+# Most of what zipfile and numpy raise for damaged bytes.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -45,29 +43,6 @@ def data_folder(data: str | os.PathLike[str] | None = None) -> Path:
     given = data or os.environ.get("MINIMETA_DATA")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(given) if given else Path(cache) / "minimeta"
-
-
-def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an ``.npz`` file, whole, checking every byte.
-
-    Raises
-    ------
-    MissingDataError
-        If there is no such file.
-    DataError
-        If it is truncated, damaged or no ``.npz`` file, or holds pickled objects.
-    """
-    if not Path(path).is_file():
-        raise MissingDataError(f"there is no file {path}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"the checksum of {damaged} is wrong")
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except DAMAGE as error:
-        raise DataError(f"{path} is not an .npz file, or is truncated or damaged: {error}") from error
 
 
 def write_npz(path: str | os.PathLike[str], **arrays: NDArray[Any]) -> None:

@@ -1,12 +1,10 @@
-import contextlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minimeta.errors import DataError, MissingDataError
-from minimeta.files import data_folder, read_npz, write_atomically, write_npz
+from minimeta.files import data_folder, write_atomically, write_npz
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -47,38 +45,12 @@ def test_the_file_may_be_read_as_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "written").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_an_npz_comes_back(tmp_path: Path) -> None:
-    arrays = {"a": np.arange(6).reshape(2, 3), "b": np.array(["x", "yz"])}
-    write_npz(tmp_path / "file.npz", **arrays)
+def test_an_npz_is_written_whole(tmp_path: Path) -> None:
+    write_npz(tmp_path / "file.npz", a=np.arange(6).reshape(2, 3))
 
-    found = read_npz(tmp_path / "file.npz")
-
-    assert found.keys() == arrays.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
-        assert found[name].dtype == array.dtype
-
-
-def test_every_byte_of_an_npz_counts(tmp_path: Path) -> None:
-    path = tmp_path / "file.npz"
-    write_npz(path, a=np.arange(30, dtype=np.uint8))
-    content = path.read_bytes()
-
-    for place in range(len(content)):
-        path.write_bytes(content[:place])
-        with pytest.raises(DataError, match=f"{path} is not an .npz file, or is truncated or damaged"):
-            read_npz(path)
-        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
-        with contextlib.suppress(DataError, KeyError):  # or it is a byte that nothing depends on, of a date say
-            assert list(read_npz(path)["a"]) == list(range(30))
-
-
-def test_pickles_and_what_is_not_there_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "file.npz", a=np.array([{}]))
-    with pytest.raises(DataError, match="pickle"):
-        read_npz(tmp_path / "file.npz")
-    with pytest.raises(MissingDataError, match=f"there is no file {tmp_path / 'absent'}"):
-        read_npz(tmp_path / "absent")
+    with np.load(tmp_path / "file.npz") as file:
+        np.testing.assert_array_equal(file["a"], np.arange(6).reshape(2, 3))
+    assert list(tmp_path.iterdir()) == [tmp_path / "file.npz"]
 
 
 def test_the_folder_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

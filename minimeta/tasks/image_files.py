@@ -24,8 +24,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.archives import read_arrays
 from minimeta.errors import ConfigurationError, DataError, MissingDataError, MissingExtraError
-from minimeta.files import DAMAGE, read_npz
+from minimeta.files import DAMAGE
 
 ImageClasses = dict[str, NDArray[np.uint8]]
 """Images (images, height, width, channels) by the name of their class."""
@@ -171,7 +172,7 @@ def _stack(what: str, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _read_arrays(path: Path, reading: Reading) -> ImageClasses:
-    arrays = read_npz(path)
+    arrays = read_arrays(path)
     if missing := {"images", "labels"} - arrays.keys():
         raise DataError(f"{path} should hold the arrays images and labels, but lacks {' and '.join(sorted(missing))}")
     images, labels = arrays["images"], arrays["labels"]

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.archives import read_arrays
 from minimeta.errors import DataError
-from minimeta.files import DAMAGE, read_npz
+from minimeta.files import DAMAGE
 from minimeta.tasks.area import DRAWN_SIDE, SIDE, area_average
 from minimeta.tasks.image_files import pillow
 from minimeta.tasks.omniglot_archives import Archive, Edition, verify
@@ -57,7 +58,7 @@ def read(paths: Sequence[Path], edition: Edition) -> Ink:
     """
     shape = (edition.characters, DRAWERS, SIDE, SIDE)
     if paths[0].name == PACKED:
-        packed = read_npz(paths[0])
+        packed = read_arrays(paths[0])
         if "ink" not in packed or packed["ink"].shape != shape or packed["ink"].dtype != np.uint8:
             raise DataError(f"{paths[0]} should hold an array ink, uint8 of shape {shape}; delete it and make it again")
         return packed["ink"]

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from omniglot_drawings import SmallOmniglot, area_average
 
+from minimeta.archives import read_arrays
 from minimeta.errors import ConfigurationError, DataError, MissingDataError
-from minimeta.files import read_npz
 from minimeta.tasks import omniglot
 from minimeta.tasks.omniglot_archives import OFFICIAL
 from minimeta.tasks.omniglot_files import PACKED
@@ -145,7 +145,7 @@ def test_fetch_packs_what_is_at_hand(small_omniglot: SmallOmniglot, tmp_path: Pa
     for source in ([folder], archives):
         packed = omniglot.fetch(home, source, edition)
         assert packed == home / "omniglot" / PACKED
-        np.testing.assert_array_equal(read_npz(packed)["ink"], area_average(paper))
+        np.testing.assert_array_equal(read_arrays(packed)["ink"], area_average(paper))
         assert omniglot.load(home, edition).tobytes() == area_average(paper).astype(np.uint8).tobytes()
         assert list(home.rglob("*.*")) == [packed]
         packed.unlink()
