@@ -6,21 +6,42 @@ miniImageNet's images cannot be passed on, so it is known by three lists of thei
     filename,label
     n0153282900000005.jpg,n01532829
 
-and whoever has the images brings them with the lists. Any other collection can be split in the same way.
+and whoever has the images brings them with the lists. Any other collection can be split in the same way, and
+:mod:`minimeta.tasks.image_splits` writes such lists.
+
+A task draws support and query from the images of a class, and believes that they differ. So a file may stand on the
+lists once: twice in a class, it could be learned from and asked for at once, and in two classes it would be neither.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import os
+import shlex
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 from minimeta.errors import DataError, MissingDataError
-from minimeta.tasks.image_files import AS_FINN, ImageClasses, Reading, image_root, load, read_files
+from minimeta.tasks.image_files import AS_FINN, ImageClasses, Reading, image_roots, load, read_files
 from minimeta.tasks.images import Split
 
 LISTS = ("train.csv", "val.csv", "test.csv")
+
+HEAD = ["filename", "label"]
+
+
+class _Row(NamedTuple):
+    """An image on a list."""
+
+    list: Path
+    line: int
+    label: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.list}, line {self.line}"
 
 
 def load_split(
@@ -48,25 +69,30 @@ def load_split(
     MissingDataError
         If there is no such source or list, or an image or class on a list is missing.
     DataError
-        If a list has other columns, two lists share a class, an image is damaged (it is named), or labels are out of
-        range.
+        If a list is not UTF-8 or has other columns, two lists share a class, a file is listed twice or is outside of
+        the folder, an image is damaged (it is named), or labels are out of range.
     MissingExtraError
         If images must be read or resized, and the extra ``data`` is not installed.
     """
     source = Path(source)
     arrays = source.suffix == ".npz"
     folder = Path(lists) if lists is not None else source.parent if arrays else source
-    listed = {name: _read_list(folder / name) for name in LISTS}
+    listed = {name: _read_list(folder / name, source) for name in LISTS}
     for one, other in combinations(LISTS, 2):
         if shared := listed[one].keys() & listed[other].keys():
             raise DataError(f"{folder}: class {min(shared)} is on both {one} and {other}")
     if not arrays:
-        root = image_root(source)
         found = [
-            {label: [_find(root, label, name) for name in names] for label, names in classes.items()}
+            {label: [(row, _find(source, row)) for row in rows] for label, rows in classes.items()}
             for classes in listed.values()
         ]
-        return Split(*(read_files(classes, reading) for classes in found))
+        _refuse_twice([pair for classes in found for pairs in classes.values() for pair in pairs])
+        return Split(
+            *(
+                read_files({label: [path for _, path in pairs] for label, pairs in classes.items()}, reading)
+                for classes in found
+            )
+        )
     images = load(source, reading)
     for name, classes in listed.items():
         if missing := classes.keys() - images.keys():
@@ -74,24 +100,79 @@ def load_split(
     return Split(*({label: images[label] for label in classes} for classes in listed.values()))
 
 
-def _read_list(path: Path) -> dict[str, list[str]]:
-    """Return the names of the files by class."""
+def _read_list(path: Path, source: Path) -> dict[str, list[_Row]]:
+    """Return the rows of a list by class."""
     if not path.is_file():
-        raise MissingDataError(f"there is no list {path}; a split needs {', '.join(LISTS)}")
-    classes: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if rows.fieldnames != ["filename", "label"]:
-            raise DataError(f"{path}: the first line should be filename,label, not {','.join(rows.fieldnames or [])!r}")
-        for row in rows:
-            if not row["filename"] or not row["label"] or len(row) != 2:
+        raise MissingDataError(
+            f"there is no list {path}; a split needs {', '.join(LISTS)}, which this writes: "
+            f"{shlex.join(['minimeta', 'data', 'split', str(source)])}"
+        )
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")  # spreadsheets begin UTF-8 with a mark
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {line}: byte {error.start} of the file is 0x{content[error.start]:02x}, which is not UTF-8; "
+            "save it as CSV UTF-8, or convert it, from Latin-1 say, by: iconv -f LATIN1 -t UTF-8"
+        ) from error
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    classes: dict[str, list[_Row]] = {}
+    try:
+        if (head := next(rows, [])) != HEAD:
+            raise DataError(f"{path}: the first line should be {','.join(HEAD)}, not {','.join(head)!r}")
+        for row in filter(None, rows):
+            if len(row) != 2 or not all(row):
                 raise DataError(f"{path}, line {rows.line_num}: there should be a file name and a label")
-            classes.setdefault(row["label"], []).append(row["filename"])
+            name, label = row
+            classes.setdefault(label, []).append(_Row(path, rows.line_num, label, name))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {rows.line_num}: this is not CSV: {error}") from error
     return classes
 
 
-def _find(root: Path, label: str, name: str) -> Path:
-    for path in (root / label / name, root / name):
-        if path.is_file():
+def _find(source: Path, row: _Row) -> Path:
+    """Return the file of an image: in its class's folder, or beside all others."""
+    within = Path(row.label) / row.name
+    if within.is_absolute() or ".." in within.parts:
+        raise DataError(f"{row}: {row.name} of class {row.label} leads out of the folder {source}")
+    roots = image_roots(source)
+    places = [root / inside for inside in (within, row.name) for root in roots]
+    for path in places:
+        if _is_file(path):
             return path
-    raise MissingDataError(f"image {name} of class {label} is neither in {root / label} nor in {root}")
+    looked = dict.fromkeys(path.parent for path in places if path.parent.is_dir())
+    raise MissingDataError(
+        f"{row}: image {row.name} of class {row.label} is neither in {' nor in '.join(map(str, looked or roots))}"
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file can have a name so long
+        return False
+
+
+def _refuse_twice(found: list[tuple[_Row, Path]]) -> None:
+    """Refuse lists on which a file stands twice, under whatever names."""
+    first: dict[tuple[int, int], _Row] = {}
+    twice: list[tuple[_Row, _Row]] = []
+    for row, path in found:
+        status = path.stat()
+        earlier = first.setdefault((status.st_dev, status.st_ino), row)
+        if earlier is not row:
+            twice.append((row, earlier))
+    if not twice:
+        return
+    row, earlier = twice[0]
+    others = f" So are {len(twice) - 1} other lines." if len(twice) > 1 else ""
+    if row.label == earlier.label:
+        raise DataError(
+            f"{row}: {row.name} of class {row.label} is listed already, in line {earlier.line}: a task could have "
+            f"it in both support and query.{others} Delete the second line of each two."
+        )
+    raise DataError(
+        f"{row}: {row.name} of class {row.label} is the file that {earlier} lists for class {earlier.label}: an image "
+        f"has one class.{others} Delete the lines that are wrong."
+    )

@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mutations import bounded, mutations
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -178,3 +180,130 @@ def test_a_truncated_npz_is_named(tmp_path: Path, kept: float) -> None:
 def test_readings_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"Reading: {next(iter(wrong))} must be"):
         Reading(**wrong)
+
+
+def litter(folder: Path) -> None:
+    """What systems and programs leave in folders."""
+    for name in (".ipynb_checkpoints", "__MACOSX", "bird/.ipynb_checkpoints", "@eaDir"):
+        (folder / name).mkdir()
+        (folder / name / "0-checkpoint.png").write_bytes(b"not an image")
+    for name in (
+        "bird/._0.png",
+        "._bird",
+        "bird/.DS_Store",
+        ".DS_Store",
+        "bird/Thumbs.db",
+        "Thumbs.db",
+        "bird/~$a.png",
+    ):
+        (folder / name).write_bytes(b"not an image")
+
+
+def test_what_systems_leave_behind_is_passed_over(folder: Path) -> None:
+    litter(folder)
+
+    classes = image_files.load(folder, Reading(size=None))
+
+    assert {name: len(images) for name, images in classes.items()} == {"bird": 3, "cat": 4}
+
+
+def test_a_class_may_be_called_images(folder: Path) -> None:
+    litter(folder)
+    (folder / "bird").rename(folder / "images")
+
+    classes = image_files.load(folder, Reading(size=None))
+
+    assert {name: len(images) for name, images in classes.items()} == {"cat": 4, "images": 3}
+
+
+def test_class_folders_in_two_places_are_refused(folder: Path) -> None:
+    (folder / "images").mkdir()
+    (folder / "cat").rename(folder / "images" / "cat")
+
+    with pytest.raises(DataError, match=f"class folders both in {folder} and in {folder / 'images'}: name one"):
+        image_files.load(folder)
+
+    # A folder without images is no class: notes and lists may lie beside them.
+    for path in (folder / "bird").glob("*.png"):
+        path.unlink()
+    assert list(image_files.load(folder)) == ["cat"]
+
+
+def test_a_pipe_or_a_folder_is_no_image(folder: Path) -> None:
+    os.mkfifo(folder / "cat" / "pipe.png")
+    (folder / "cat" / "folder.png").mkdir()
+
+    assert len(image_files.load(folder)["cat"]) == 4
+
+
+@pytest.mark.parametrize("kind", ["16-bit", "float"])
+def test_wide_numbers_of_files_become_bytes(folder: Path, kind: str) -> None:
+    ramp = np.linspace(0, 65535, 48).reshape(6, 8)
+    pixels = ramp.astype(np.uint16) if kind == "16-bit" else (ramp / 65535).astype(np.float32)
+    for path in (folder / "cat").glob("*.png"):
+        path.unlink()
+    Image.fromarray(pixels).save(folder / "cat" / "ramp.tiff")
+
+    (cat,) = image_files.load(folder, Reading(None, 1))["cat"]
+
+    np.testing.assert_allclose(cat[..., 0], ramp / 257, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": random_images(3, 3, 3), "labels": [0, 10**18, 1]}, "there are no images of class 2"),
+        ({"images": random_images(3, 3, 3), "labels": [5, 5, 5]}, "there are no images of class 0"),
+        ({"images": random_images(2, 3, 3), "labels": [0, 1], "names": ["a", "a"]}, "two classes have the name a"),
+        ({"images": random_images(2, 3, 3), "labels": [0, 1], "names": [b"a", b"\xe9"]}, "that are not UTF-8"),
+        ({"images": random_images(2, 3, 3), "labels": [0, 1], "names": [["a"], ["b"]]}, r"of shape \(2, 1\)"),
+        ({"images": random_images(2, 3, 3), "labels": [0, 1], "names": [0.5, 1.5]}, "not float64"),
+        ({"images": random_images(2, 0, 3), "labels": [0, 1]}, r"images of shape \(2, 0, 3\) hold no pixels"),
+        ({"images": random_images(0, 3, 3), "labels": np.zeros(0, int)}, "hold no pixels"),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_classes_are_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+
+    with bounded(1_000_000), pytest.raises(DataError, match=rf"a\.npz: .*{message}"):
+        image_files.load(tmp_path / "a.npz", Reading(None, 1))
+
+
+def test_names_in_bytes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=random_images(2, 3, 3), labels=[0, 1], names=[b"cat", "Vögel".encode()])
+
+    assert list(image_files.load(tmp_path / "a.npz", Reading(None, 1))) == ["cat", "Vögel"]
+
+
+def test_only_what_is_needed_of_an_npz_is_read(tmp_path: Path) -> None:
+    """Shapes are known before data: an array that belongs to nothing costs nothing."""
+    np.savez_compressed(
+        tmp_path / "a.npz", images=random_images(2, 3, 3), labels=[0, 1], more=np.zeros(10_000_000, np.uint8)
+    )
+
+    with bounded(1_000_000):
+        image_files.load(tmp_path / "a.npz", Reading(None, 1))
+
+
+def test_an_npz_made_by_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, images=random_images(4, 5, 5), labels=[0, 1, 0, 1], names=["a", "b"])
+    expected = image_files.load(path, Reading(None, 1))
+    refused = 0
+
+    with bounded(5_000_000):
+        for mutated in mutations(path.read_bytes(), 300):
+            path.write_bytes(mutated)
+            try:
+                found = image_files.load(path, Reading(None, 1))
+            except DataError as error:
+                assert str(path) in str(error)
+                refused += 1
+            else:
+                # Without its names, whose entry may have been lost, it is the same with numbers.
+                assert [images.tobytes() for images in found.values()] == [
+                    images.tobytes() for images in expected.values()
+                ]
+
+    assert refused > 100

@@ -1,7 +1,10 @@
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mutations import bounded, mutations
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -108,3 +111,162 @@ def test_other_lists_are_refused(tmp_path: Path, text: str, message: str) -> Non
 
     with pytest.raises(DataError, match=rf"val\.csv.*{message}"):
         load_split(tmp_path)
+
+
+def test_a_list_that_a_spreadsheet_saved(tmp_path: Path) -> None:
+    """UTF-8 with a mark, lines that end as on Windows, an empty one, quotes."""
+    source = collection(tmp_path, "flat")
+    (tmp_path / "n0400000004.png").rename(tmp_path / "Vögel, 1.png")
+    write_lists(tmp_path)
+    (tmp_path / "val.csv").write_bytes('\ufefffilename,label\r\n"Vögel, 1.png",Vögel\r\n\r\n'.encode())
+
+    assert {label: len(images) for label, images in load_split(source).validation.items()} == {"Vögel": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("filename,label\na.png,n01\nVögel.png,n01\n".encode("latin-1"), r"line 3: byte 26 of the file is 0xf6"),
+        ("filename,label\na.png,n01\n".encode("utf-16"), r"line 1: byte 0 of the file is 0xff"),
+        (b"filename,label\na.png,n0\xc3", r"line 2: byte 23 of the file is 0xc3"),
+    ],
+)
+def test_a_list_of_another_encoding(tmp_path: Path, content: bytes, place: str) -> None:
+    write_lists(tmp_path)
+    (tmp_path / "val.csv").write_bytes(content)
+
+    with pytest.raises(DataError, match=rf"val\.csv, {place}, which is not UTF-8; .* iconv -f LATIN1 -t UTF-8"):
+        load_split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ['filename,label\n"a.png,n01\n', "filename,label\n" + "a" * 200_000 + ",n01\n", "filename,label\na\0,n04\n"]
+)
+def test_a_list_that_is_no_csv(tmp_path: Path, text: str) -> None:
+    collection(tmp_path, "flat")
+    write_lists(tmp_path)
+    (tmp_path / "val.csv").write_text(text)
+
+    with pytest.raises((DataError, MissingDataError), match=r"val\.csv, line \d: "):
+        load_split(tmp_path)
+
+
+def append(path: Path, *rows: str) -> None:
+    with path.open("a") as file:
+        file.writelines(f"{row}\n" for row in rows)
+
+
+@pytest.mark.parametrize("layout", ["flat", "classes", "images/classes"])
+def test_a_file_may_stand_on_the_lists_once(tmp_path: Path, layout: str) -> None:
+    """Or a task has it in support and query at once: of one class of 4, listed twice, it would be so in most."""
+    source = collection(tmp_path, layout)
+    write_lists(tmp_path)
+    append(tmp_path / "train.csv", *[f"n01{index:08}.png,n01" for index in range(4)])
+
+    with pytest.raises(
+        DataError,
+        match=r"train\.csv, line 14: n0100000000\.png of class n01 is listed already, in line 5: .*both support and "
+        r"query\. So are 3 other lines\. Delete the second line of each two",
+    ):
+        load_split(source)
+
+
+@pytest.mark.parametrize("name", ["./n0100000000.png", "link.png", "hard.png"])
+def test_a_file_under_two_names_is_one(tmp_path: Path, name: str) -> None:
+    source = collection(tmp_path, "flat")
+    write_lists(tmp_path)
+    (tmp_path / "link.png").symlink_to(tmp_path / "n0100000000.png")
+    os.link(tmp_path / "n0100000000.png", tmp_path / "hard.png")
+    append(tmp_path / "train.csv", f"{name},n01")
+
+    with pytest.raises(DataError, match=rf"train\.csv, line 14: {name} of class n01 is listed already, in line 5"):
+        load_split(source)
+
+
+@pytest.mark.parametrize(("part", "label"), [("train", "n02"), ("train", "new"), ("test", "new"), ("val", "n04")])
+def test_a_file_has_one_class(tmp_path: Path, part: str, label: str) -> None:
+    source = collection(tmp_path, "flat")
+    write_lists(tmp_path)
+    append(tmp_path / f"{part}.csv", f"n0300000002.png,{label}")
+
+    with pytest.raises(
+        DataError,
+        match=r"n0300000002\.png of class .* is the file that .*\.csv, line \d+ lists for class .*: an image has",
+    ):
+        load_split(source)
+
+
+def test_files_of_one_name_in_two_class_folders_are_two(tmp_path: Path) -> None:
+    for label in LABELS:
+        (tmp_path / label).mkdir()
+        Image.fromarray(pixels(label, 0)).save(tmp_path / label / "0.png")
+    for name, labels in PARTS.items():
+        (tmp_path / f"{name}.csv").write_text("filename,label\n" + "".join(f"0.png,{label}\n" for label in labels))
+
+    split = load_split(tmp_path, reading=Reading(6))
+
+    np.testing.assert_array_equal(split.testing["n06"], pixels("n06", 0)[np.newaxis])
+
+
+@pytest.mark.parametrize("row", ["../secret.png,n01", "/etc/hostname,n01", "secret.png,..", "a/../../secret.png,n01"])
+def test_lists_do_not_lead_out_of_the_folder(tmp_path: Path, row: str) -> None:
+    Image.fromarray(pixels("n01", 0)).save(tmp_path / "secret.png")
+    (tmp_path / "mine").mkdir()
+    source = collection(tmp_path / "mine", "flat")
+    write_lists(source)
+    append(source / "train.csv", row)
+
+    with pytest.raises(DataError, match=rf"train\.csv, line 14: .* leads out of the folder {source}"):
+        load_split(source)
+
+
+def test_a_class_called_images(tmp_path: Path) -> None:
+    """It is a class folder, and not the folder of the class folders."""
+    source = collection(tmp_path, "classes")
+    (source / "n01").rename(source / "images")
+    write_lists(source)
+    text = (source / "train.csv").read_text()
+    (source / "train.csv").write_text(text.replace(",n01", ",images"))
+
+    assert list(load_split(source).training) == ["images", "n02", "n03"]
+
+
+def test_a_name_too_long_for_a_file(tmp_path: Path) -> None:
+    source = collection(tmp_path, "flat")
+    write_lists(source)
+    append(source / "val.csv", "a" * 5000 + ",n04")
+
+    with pytest.raises(MissingDataError, match=r"val\.csv, line 6: image aaaa"):
+        load_split(source)
+
+
+def test_without_lists_the_command_that_writes_them_is_named(tmp_path: Path) -> None:
+    source = collection(tmp_path, "classes")
+
+    with pytest.raises(MissingDataError, match=re.escape(f"which this writes: minimeta data split {source}")):
+        load_split(source)
+
+
+def test_lists_made_by_nobody(tmp_path: Path) -> None:
+    source = collection(tmp_path, "classes")
+    write_lists(tmp_path)
+    path = tmp_path / "train.csv"
+    refused, read = 0, 0
+
+    with bounded(5_000_000):
+        for mutated in mutations(path.read_bytes(), 300):
+            path.write_bytes(mutated)
+            try:
+                split = load_split(source, reading=Reading(2))
+            except (DataError, MissingDataError) as error:
+                assert str(tmp_path) in str(error)
+                refused += 1
+                continue
+            read += 1
+            # What is read are images that are there, of the classes that they are in, each once.
+            for label, images in split.training.items():
+                (colours,) = {int(image[0, 0, 0]) for image in images}
+                assert colours == 10 * int(label[1:])
+                assert len({int(image[0, 0, 1]) for image in images}) == len(images)
+
+    assert refused > 100 and read > 3
