@@ -112,7 +112,7 @@ class StoredArray:
                     left -= count
                     if not left and file.read(1):  # the last read is what compares the checksum
                         raise ValueError("there are bytes after its end")
-                    _check_values(block)
+                    _make_sound(block)
                 yield block
 
 
@@ -241,10 +241,10 @@ def _fill(memory: memoryview, file: Any) -> None:
         done += read
 
 
-def _check_values(array: NDArray[Any]) -> None:
-    """Refuse bytes that are no value of their dtype, and that Python stumbles over long after."""
-    if array.dtype.kind == "b" and (array.view(np.uint8) > 1).any():
-        raise ValueError("a truth value is a byte of 0 or 1, and there are others")
+def _make_sound(array: NDArray[Any]) -> None:
+    """Refuse or mend bytes that are no value of their dtype, and that Python stumbles over long after."""
+    if array.dtype.kind == "b":  # true has been written as 255, too: Pillow has it so
+        np.not_equal(array.view(np.uint8), 0, out=array)
     if array.dtype.kind == "U":
         points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if ((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))).any():

@@ -112,7 +112,7 @@ def test_truncated_files_are_named(folder: Path, kept: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
 
-    with pytest.raises(DataError, match=f"{path} is not the Omniglot file it should be, or is damaged"):
+    with pytest.raises(DataError, match=f"{path} is not an .npz file, or is truncated or damaged"):
         omniglot.load(folder)
 
 
@@ -146,7 +146,7 @@ def test_other_arrays_are_refused(folder: Path, images: NDArray[np.generic], mes
 def test_other_archives_are_refused(folder: Path) -> None:
     np.savez(folder / "images_background.npz", pictures=np.zeros(3))
 
-    with pytest.raises(DataError, match=r"images_background\.npz is not .*images\.npy"):
+    with pytest.raises(DataError, match=r"images_background\.npz should hold an array images, and holds pictures"):
         omniglot.load(folder)
 
 
@@ -158,7 +158,7 @@ def test_an_array_shorter_than_its_header_is_refused(folder: Path) -> None:
         )
         file.write(bytes(20 * 105 * 105 * 9))
 
-    with pytest.raises(DataError, match="truncated in the drawings of character 9 of 964"):
+    with pytest.raises(DataError, match="needs 212562000 bytes, and there are 1984500"):
         omniglot.load(folder)
 
 
