@@ -75,6 +75,10 @@ class TracingError(ComputationError, TypeError):
     """A use of an Array that would lose its derivative or needs a value that is not known while tracing."""
 
 
+class MissingAttributeError(ComputationError, AttributeError):
+    """An attribute of numpy's arrays that Arrays lack."""
+
+
 class LeakedArrayError(ComputationError, RuntimeError):
     """An Array was used after the transformation that made it had ended."""
 

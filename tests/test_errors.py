@@ -16,6 +16,7 @@ BUILTIN: dict[str, type[Exception]] = {
     "DtypeError": TypeError,
     "IndexingError": IndexError,
     "TracingError": TypeError,
+    "MissingAttributeError": AttributeError,
     "LeakedArrayError": RuntimeError,
     "NonFiniteError": ArithmeticError,
     "DataError": ValueError,

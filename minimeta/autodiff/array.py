@@ -16,12 +16,16 @@ transformations; outside of them users only meet numpy arrays.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from minimeta.autodiff import protocols
+from minimeta.autodiff.methods import Methods
 from minimeta.errors import ShapeError, TracingError
 
 if TYPE_CHECKING:
@@ -81,7 +85,14 @@ class Abstract:
         return f"{self.dtype.name}{list(self.shape)}"
 
 
-class Array:
+def _in_place(operation: Callable[[Any, Any], Value]) -> Callable[[Array, ArrayLike], Value]:
+    def changed(self: Array, other: ArrayLike) -> Value:
+        return in_place.assign(getrefcount(self), getrefcount(other), operation, self, other)
+
+    return changed
+
+
+class Array(Methods):
     """A value inside a transformation; it behaves as a numpy array that cannot be written to.
 
     Attributes
@@ -158,6 +169,12 @@ class Array:
             return f"Array({self.value!r})"
         return f"Array({self.value!r})" if self.transformation is None else f"Array({self.value!r}, traced)"
 
+    def __format__(self, specification: str) -> str:
+        """A number as Python's own, if it is known; while tracing, the shape and dtype, whatever is asked for."""
+        if specification and type(self.value) is not Abstract:
+            return format(self.value.item() if self.shape == () else self.value, specification)
+        return str(self)
+
     # It never changes, so a copy is the Array itself, with the same place in the graph.
 
     def __copy__(self) -> Array:
@@ -199,25 +216,43 @@ class Array:
         # A branch is piecewise constant: on a known value it is taken like any other, and loses no derivative.
         return bool(self._scalar("the truth value"))
 
-    def _number(self, what: str) -> Any:
-        value = self._scalar(what)
+    def _constant(self, what: str, constant: str) -> NDArray[Any]:
+        """The value, where to take it out of the graph loses no derivative."""
+        if type(self.value) is Abstract:
+            raise TracingError(
+                f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Return it from the "
+                "function, or pass what decides as a static Python argument"
+            )
         if self.transformation is not None and self.dtype.kind == "f":
             raise TracingError(
-                f"{what} of an Array that is being differentiated: the derivative would be lost. Keep it an Array, "
-                f"or say that it is a constant: {what[:-2]}(stop_gradient(x))"
+                f"{what} of an Array that is being differentiated: the derivative would be lost. Keep it an Array (it "
+                f"prints as f'{{x:.3f}}'), or say that it is a constant: {constant}"
             )
-        return value.item()
+        value: NDArray[Any] = self.value
+        return value
 
     def __float__(self) -> float:
-        return float(self._number("float()"))
+        self._scalar("float()")
+        return float(self._constant("float()", "float(stop_gradient(x))").item())
 
     def __int__(self) -> int:
-        return int(self._number("int()"))
+        self._scalar("int()")
+        return int(self._constant("int()", "int(stop_gradient(x))").item())
+
+    def item(self, *place: Any) -> Any:
+        """One element as a Python number; the only one, or that at a place."""
+        if not place:
+            self._scalar("item()")
+        return self._constant("item()", "stop_gradient(x).item()").item(*place)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self._constant("tolist()", "stop_gradient(x).tolist(); list(x) is a list of Arrays").tolist()
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise TracingError(f"an Array of dtype {self.dtype.name} as an index: indices must be integers")
-        return int(self._number("int()"))
+        return int(self)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.transformation is None and type(self.value) is np.ndarray:
@@ -240,16 +275,18 @@ class Array:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
         if method != "__call__":
-            raise TracingError(f"np.{ufunc.__name__}.{method} has no derivative here; use sum, max or take")
+            raise TracingError(f"{protocols.full_name(ufunc)}.{method} has no derivative here; use sum, max or take")
         if keywords.get("out") is not None:
-            raise TracingError(f"np.{ufunc.__name__}(..., out=...): an Array is never written to; drop out=")
+            return in_place.assign_to_numpy(getrefcount(keywords["out"][0]), ufunc, inputs, keywords)
         return operations.answer(ufunc, inputs, keywords)
 
     def __array_function__(
         self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]
     ) -> Value:
         if keywords.get("out") is not None:
-            raise TracingError(f"np.{function.__name__}(..., out=...): an Array is never written to; drop out=")
+            raise TracingError(
+                f"{protocols.full_name(function)}(..., out=...): an Array is never written to; drop out="
+            )
         keywords = {name: value for name, value in keywords.items() if name != "out"}
         return operations.answer(function, arguments, keywords)
 
@@ -278,6 +315,24 @@ class Array:
 
     def __rtruediv__(self, other: ArrayLike) -> Value:
         return operations.divide(other, self)
+
+    def __floordiv__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.floor_divide, (self, other), {})
+
+    def __rfloordiv__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.floor_divide, (other, self), {})
+
+    def __mod__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.remainder, (self, other), {})
+
+    def __rmod__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.remainder, (other, self), {})
+
+    def __divmod__(self, other: ArrayLike) -> tuple[Value, Value]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: ArrayLike) -> tuple[Value, Value]:
+        return other // self, other % self
 
     def __pow__(self, other: ArrayLike) -> Value:
         return operations.power(self, other)
@@ -324,8 +379,36 @@ class Array:
     def __or__(self, other: ArrayLike) -> Value:
         return operations.logical_or(self, other)
 
+    def __xor__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.bitwise_xor, (self, other), {})
+
+    def __rand__(self, other: ArrayLike) -> Value:
+        return operations.logical_and(other, self)
+
+    def __ror__(self, other: ArrayLike) -> Value:
+        return operations.logical_or(other, self)
+
+    def __rxor__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.bitwise_xor, (other, self), {})
+
     def __invert__(self) -> Value:
         return operations.logical_not(self)
+
+    # In place: the target takes the result, if nobody else sees what was there (in_place.py)
+
+    __iadd__ = _in_place(operator.add)
+    __isub__ = _in_place(operator.sub)
+    __imul__ = _in_place(operator.mul)
+    __itruediv__ = _in_place(operator.truediv)
+    __ifloordiv__ = _in_place(operator.floordiv)
+    __imod__ = _in_place(operator.mod)
+    __ipow__ = _in_place(operator.pow)
+    __imatmul__ = _in_place(operator.matmul)
+    __iand__ = _in_place(operator.and_)
+    __ior__ = _in_place(operator.or_)
+    __ixor__ = _in_place(operator.xor)
+
+    # Elements
 
     def __getitem__(self, key: Any) -> Value:
         return operations.index(self, key)
@@ -333,40 +416,5 @@ class Array:
     def __iter__(self) -> Iterator[Array]:
         return (self[i] for i in range(len(self)))
 
-    # numpy's methods
 
-    @property
-    def T(self) -> Value:  # noqa: N802 (numpy's name)
-        """The axes in reverse order."""
-        return operations.transpose(self)
-
-    def transpose(self, *axes: Any) -> Value:
-        """Permute the axes; see :func:`minimeta.transpose`."""
-        return operations.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
-
-    def reshape(self, *shape: Any) -> Value:
-        """Arrange the elements in another shape; see :func:`minimeta.reshape`."""
-        return operations.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def astype(self, dtype: DTypeLike) -> Value:
-        """Convert to another dtype; see :func:`minimeta.astype`."""
-        return operations.astype(self, dtype)
-
-    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Value:
-        """Sum; see :func:`minimeta.sum`."""
-        return operations.sum(self, axis, keepdims=keepdims)
-
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Value:
-        """Mean; see :func:`minimeta.mean`."""
-        return operations.mean(self, axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Value:
-        """Maximum; see :func:`minimeta.max`."""
-        return operations.max(self, axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Value:
-        """Minimum; see :func:`minimeta.min`."""
-        return operations.min(self, axis, keepdims=keepdims)
-
-
-from minimeta.autodiff import operations  # noqa: E402 (last: the operations are written on Arrays)
+from minimeta.autodiff import in_place, operations  # noqa: E402 (last: they are written on Arrays)

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from minimeta.autodiff.array import Value
+import numpy as np
+
+from minimeta.autodiff.remedies import REMEDIES
 from minimeta.errors import MinimetaError, TracingError
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.array import Value
 
 Operation = TypeVar("Operation", bound=Callable[..., Any])
 
@@ -44,9 +49,11 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
     """
     operation = _answers.get(function)
     if operation is None:
+        name = full_name(function)
+        remedy = REMEDIES.get(name.removeprefix("np."), "write it with minimeta's operations")
         raise TracingError(
-            f"np.{function.__name__} of an Array is not supported: it has no derivative here. Write it with minimeta's "
-            "operations, or give it a derivative with minimeta.custom_vjp"
+            f"{name} of an Array is not supported: it has no derivative here. To have one, {remedy}; or let "
+            f"custom_vjp call {name} on values, and give it a rule"
         )
     try:
         return operation(*arguments, **keywords)
@@ -58,7 +65,18 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
             signature.bind(*arguments, **keywords)
         except TypeError as mismatch:
             raise TracingError(
-                f"np.{function.__name__} of an Array: {mismatch}. minimeta computes it by "
+                f"{full_name(function)} of an Array: {mismatch}. minimeta computes it by "
                 f"{operation.__name__}{signature}"
             ) from None
         raise
+
+
+def full_name(function: Any) -> str:
+    """A function's name as users write it, such as ``np.linalg.inv``."""
+    name: str = function.__name__
+    if getattr(np, name, None) is function:
+        return f"np.{name}"
+    module = getattr(function, "__module__", None)
+    if not module:  # A ufunc of somebody else's.
+        return name
+    return f"{'np' + module[5:] if module.partition('.')[0] == 'numpy' else module}.{name}"

@@ -88,18 +88,6 @@ def test_logical_operators() -> None:
     assert_same(lambda x: mask | (x > 0), x)
 
 
-def test_augmented_assignment_makes_a_new_array() -> None:
-    def function(x: Any) -> Any:
-        y = x
-        y += 1.0
-        y *= x
-        return y
-
-    assert_array_equal(inside(function, np.array([2.0, 3.0])), [6.0, 12.0])
-    with pytest.raises(TracingError, match=r"np.add\(..., out=...\): an Array is never written to"):
-        inside(lambda x: np.zeros(2).__iadd__(x), np.ones(2))
-
-
 # numpy's methods and attributes
 
 

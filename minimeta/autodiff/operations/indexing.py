@@ -74,7 +74,8 @@ def index(x: ArrayLike, key: Any) -> Value:
         sizes.append(size)
         steps.append(step)
         axis += 1
-    if tuple(sizes) != shape or any(step != 1 for step in steps):
+    # A scalar is always cut out, though it be all there is: x[0] is no view of x, and x.squeeze() is (in_place.py).
+    if tuple(sizes) != shape or any(step != 1 for step in steps) or (sizes and not result):
         x = apply(shaping.SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
     if tuple(result) != tuple(sizes):
         x = shaping.reshape(x, tuple(result))

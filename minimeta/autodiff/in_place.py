@@ -1,0 +1,363 @@
+"""In-place operators: ``y *= 2`` where nobody else sees ``y``.
+
+numpy writes the result into the memory of ``y``, and whoever shares that memory sees it: another name, a list, a
+caller, a view of ``y``, and what ``y`` is a view of. An Array is never written to, because the backward pass needs what
+was there. Here the operator computes a new Array and the name is bound to it, which is what numpy does exactly if
+nobody else sees the old one. Python counts references, so that can be known:
+
+    references to y  =  those of the statement  +  inputs of nodes of the graph  +  somebody else's
+
+The statement's own are counted once, at import, in a statement like it. Those of the graph are counted only if there
+are more than that: what was computed from ``y`` keeps the old value, as numpy's results do, and is no reason to refuse.
+A node that is not found counts as somebody else, so a mistake is a refusal and never a wrong number. A view and what it
+is a view of share their memory, so nobody else may see any of that family.
+
+Arrays of shape () are numpy's scalars, which never change: there the name takes the result, in numpy as here. (Only
+``x.squeeze()`` and ``x.reshape(())`` of a single element are views.)
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import itertools
+import sys
+import types
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from sys import getrefcount
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minimeta.autodiff import protocols
+from minimeta.autodiff.array import Abstract, Array, Value
+from minimeta.errors import DtypeError, ShapeError, TracingError, is_internal
+
+
+def assign(references: int, others: int, operation: Callable[..., Value], array: Array, operand: Any) -> Value:
+    """What ``array op= operand`` binds its target to.
+
+    Parameters
+    ----------
+    references, others
+        How many references there are to the Array and to the operand, counted in the operator's method.
+    operation
+        What the operator computes.
+    array, operand
+        What it computes it of.
+
+    Raises
+    ------
+    TracingError
+        Somebody else sees the Array.
+    ShapeError, DtypeError
+        The result has a shape or a kind of dtype that does not fit into the Array, as in numpy.
+    """
+    primitive = array.primitive
+    if array.value.shape == () and not (primitive is not None and primitive.name == "reshape" and _is_whole(array)):
+        return operation(array, operand)
+    frame = sys._getframe(2)
+    statement = _statement(frame.f_code, frame.f_lasti)
+    if statement is None:
+        raise TracingError(
+            f"an in-place operator of an Array of shape {array.shape}, called as a function: an Array is never written "
+            "to. Write y = y + v"
+        )
+    extra = references - (_OWN_TWICE if operand is array else _OWN)
+    if extra > 0 or primitive is None or primitive.view or primitive.name == "project":
+        seers = _seers(extra, others - _OPERAND, array, operand, frame)
+        if seers:
+            raise TracingError(_refusal(statement, f"an Array of shape {array.shape}", _who(seers, array, frame)))
+    return _in_form_of(array, operation(array, operand), statement)
+
+
+def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
+    """What ``total op= x`` binds its target to, where ``total`` is a numpy array and ``x`` an Array.
+
+    numpy asks for ``ufunc(total, x, out=(total,))``; a user who writes ``out=`` is refused.
+
+    Raises
+    ------
+    TracingError
+        Somebody else sees the numpy array, or ``out=`` was written.
+    ShapeError, DtypeError
+        As :func:`assign`.
+    """
+    frame = sys._getframe(2)
+    statement = _statement(frame.f_code, frame.f_lasti)
+    target = keywords.pop("out")[0]
+    if statement is None or target is not inputs[0]:
+        raise TracingError(f"{protocols.full_name(ufunc)}(..., out=...): an Array is never written to; drop out=")
+    what = f"a numpy array of shape {target.shape} with an Array"
+    if target.base is not None:
+        raise TracingError(
+            f"{statement.target} {statement.symbol} ... on {what}: it is a view of another array, which cannot take an "
+            "Array in. Collect the parts in a list, and join them with stack or concatenate"
+        )
+    if references > _OWN_NUMPY or type(target) is not np.ndarray:
+        raise TracingError(_refusal(statement, what, "it is held by something else, too"))
+    return _in_form_of(target, protocols.answer(ufunc, inputs, keywords), statement)
+
+
+def _is_whole(array: Array) -> bool:
+    """Whether a reshaped Array has all elements of its base, so that x.squeeze() is a view, and x[0] is a scalar."""
+    primitive = array.inputs[0].primitive
+    return primitive is None or primitive.name != "slice"
+
+
+class _Statement(NamedTuple):
+    """An in-place operator, such as ``*=``, and its target."""
+
+    symbol: str
+    target: str
+
+    @property
+    def plain(self) -> str:
+        """The same without the operator."""
+        return f"{self.target} = {self.target} {self.symbol[:-1]} ..."
+
+
+@functools.lru_cache(maxsize=4096)
+def _statement(code: types.CodeType, offset: int) -> _Statement | None:
+    """The statement at a place in the code; None if it is no in-place operator."""
+    following = itertools.dropwhile(lambda instruction: instruction.offset != offset, dis.get_instructions(code))
+    symbol = next(following).argrepr
+    if not symbol.endswith("="):
+        return None
+    store = next(instruction for instruction in following if instruction.opname.startswith("STORE"))
+    name = store.argval[0] if isinstance(store.argval, tuple) else store.argval  # Python 3.13 stores and loads at once.
+    targets = {"STORE_SUBSCR": "x[...]", "STORE_ATTR": f"x.{name}"}
+    return _Statement(symbol, targets.get(store.opname, str(name)))
+
+
+def _in_form_of(target: Any, result: Value, statement: _Statement) -> Value:
+    """The result in the shape and dtype of the target, which an in-place operator does not change."""
+    if result.shape != target.shape:
+        raise ShapeError(
+            f"{statement.target} {statement.symbol} ... on shape {target.shape}: the result, of shape {result.shape}, "
+            f"does not fit. Write {statement.plain}"
+        )
+    if result.dtype == target.dtype:
+        return result
+    if not np.can_cast(result.dtype, target.dtype, "same_kind"):
+        raise DtypeError(
+            f"{statement.target} {statement.symbol} ... on dtype {target.dtype.name}: the result, of dtype "
+            f"{result.dtype.name}, does not fit. Write {statement.plain}"
+        )
+    return result.astype(target.dtype)
+
+
+# Who sees it
+
+
+def _seers(extra: int, operands: int, array: Array, operand: Any, frame: types.FrameType) -> list[Array]:
+    """Members of the array's family that somebody else sees.
+
+    Parameters
+    ----------
+    extra, operands
+        How many references there are to the array and to the operand beside those of the statement.
+    array, operand, frame
+        What the operator was called with, and where.
+    """
+    since = array.id
+    for member in _ancestors(array):
+        since = min(since, member.id)
+        if member.transformation is None and not _is_alone(member):
+            return [member]
+    if array.primitive is None and extra <= 0:
+        return []
+    member = array  # so that no variable of this function counts as somebody
+    known = {id(operand): operands, id(array): extra}
+    graph: dict[int, Array] = {}
+    _reach(graph, [array, operand], since)
+    found = _seen(graph, known, array)
+    if found:
+        # A debugger has the frames keep copies of their variables, which are no one's and go away here.
+        copies = getrefcount(array), getrefcount(operand)
+        _variables(sys._getframe(2))
+        _reach(graph, [variable for _, variable in _variables(frame)], since)
+        known[id(operand)] -= copies[1] - getrefcount(operand)
+        known[id(array)] = extra - (copies[0] - getrefcount(array))
+        found = _seen(graph, known, array)
+    return [graph[key] for key in found]
+
+
+def _seen(graph: dict[int, Array], known: dict[int, int], array: Array) -> list[int]:
+    """Which members of a family have more references than the graph's: by identity, for not to be one more."""
+    family = {id(member) for member in _ancestors(array)}
+    for key in sorted(graph, key=lambda key: graph[key].id):  # A view is younger than what it is a view of.
+        if not family.isdisjoint(map(id, _shares_memory_with(graph[key]))):
+            family.add(key)
+    tuples = {id(node.inputs): node.inputs for node in graph.values()}
+    inputs = Counter(id(x) for row in tuples.values() for x in row)
+    return [key for key in family if known.get(key, _held(graph, key) - _HELD) > inputs[key]]
+
+
+def _reach(graph: dict[int, Array], stack: list[Any], since: int) -> None:
+    """Add all that some Arrays were computed from, back to a moment."""
+    while stack:
+        node = stack.pop()
+        if type(node) is Array and node.id >= since and id(node) not in graph:
+            graph[id(node)] = node
+            stack += node.inputs
+
+
+def _ancestors(array: Array) -> list[Array]:
+    """An Array, what it is a view of, and so on."""
+    found = [array]
+    for member in found:
+        found += _shares_memory_with(member)
+    return found
+
+
+def _shares_memory_with(node: Array) -> tuple[Array, ...]:
+    """What a node is a view of, or may be."""
+    primitive = node.primitive
+    if primitive is None:
+        return ()
+    if primitive.view:
+        return node.inputs
+    if primitive.name != "project":
+        return ()
+    # One result of a region: an argument, perhaps, or a view of one.
+    (region,) = node.inputs
+    assert region.params is not None and node.params is not None
+    line, place = region.params["line"], node.params["place"]
+    if place >= len(line.outputs):  # What a vmap keeps for its own backward pass.
+        return (region, *region.inputs)
+    first = len(line.operands) + len(line.constants)
+    value = line.outputs[place]
+    while value >= first and line.steps[value - first].primitive.view:
+        value = line.steps[value - first].operands[0]
+    if value < len(region.inputs):
+        return (region, region.inputs[value])
+    return (region, *region.inputs) if value < first or line.steps[value - first].primitive.name == "project" else ()
+
+
+def _is_alone(array: Array) -> bool:
+    """Whether a detached Array has memory of its own, which nobody else holds."""
+    value = array.value
+    return type(value) is not Abstract and value.base is None and getrefcount(value) <= _ALONE
+
+
+# What names it has
+
+
+def _variables(frame: types.FrameType) -> list[tuple[str, Array]]:
+    """The Arrays that the variables of a running function hold, in containers and attributes, too."""
+    variables = frame.f_locals
+    found = [(name, array) for name, thing in list(variables.items()) for array in _arrays_in(thing)]
+    copied = type(variables) is dict and frame.f_code.co_flags & inspect.CO_OPTIMIZED
+    if copied and getrefcount(variables) <= _VARIABLES:
+        variables.clear()  # The frame would keep the copy, and with it everything that it refers to.
+    return found
+
+
+#: In so many objects of a variable Arrays are looked for, and in so many functions names.
+_MANY, _FEW = 1_000, 8
+
+
+def _arrays_in(thing: Any) -> Iterator[Array]:
+    stack = [thing]
+    known: set[int] = set()
+    while stack and len(known) < _MANY:
+        thing = stack.pop()
+        if type(thing) is Array:
+            yield thing
+        elif id(thing) not in known:
+            known.add(id(thing))
+            stack += itertools.islice(_parts(thing), _MANY)
+
+
+def _parts(thing: Any) -> Iterable[Any]:
+    if isinstance(thing, (list, tuple)):
+        return thing
+    if isinstance(thing, dict):
+        return iter(thing.values())
+    code = isinstance(thing, (type, types.ModuleType, types.FunctionType))
+    return () if code or not type(thing).__dictoffset__ else iter(vars(thing).values())
+
+
+def _running(frame: types.FrameType | None) -> Iterator[types.FrameType]:
+    """The user's functions that are running, the innermost first."""
+    while frame is not None:
+        if not is_internal(frame.f_code):
+            yield frame
+        frame = frame.f_back
+
+
+# What is said
+
+
+def _refusal(statement: _Statement, what: str, who: str) -> str:
+    return (
+        f"{statement.target} {statement.symbol} ... on {what}: {who}, and would change with it in numpy; here nothing "
+        f"is ever written to. Write {statement.plain}, which leaves everything else as it is"
+    )
+
+
+def _who(seers: list[Array], array: Array, frame: types.FrameType) -> str:
+    """Who else sees an Array: by name, if it has one in a function that is running."""
+    wanted = {id(seer) for seer in seers}
+    own = _statement(frame.f_code, frame.f_lasti)
+    for here in itertools.islice(_running(frame), _FEW):
+        names = [name for name, seen in _variables(here) if id(seen) in wanted]
+        if here is frame and own is not None and own.target in names:
+            names.remove(own.target)
+        if names:
+            verb = "sees" if len(set(names)) == 1 else "see"
+            place = "" if here is frame else f" in {here.f_code.co_name}"
+            return f"{' and '.join(sorted(set(names)))}{place} {verb} it, too"
+    if array.transformation is not None and (array.primitive is None or array.primitive.name == "alias"):
+        return "it is an argument, which the caller sees, too"
+    if any(seer is not array for seer in seers):
+        return "what it is a view of, or a view of it, is held by something else, too"
+    return "it is held by something else, too"
+
+
+# What a statement's own references are
+
+
+class _Probe:
+    """Counts references where an Array does."""
+
+    def __iadd__(self, other: Any) -> Any:
+        return getrefcount(self), getrefcount(other)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return getrefcount(keywords["out"][0])
+
+
+def _count() -> tuple[int, int, int, int]:
+    once: Any = _Probe()
+    once += _Probe()
+    twice: Any = _Probe()
+    twice += twice
+    array: Any = np.zeros(1)
+    array += _Probe()
+    return (*once, twice[0], array)
+
+
+def _count_variables() -> int:
+    variables = sys._getframe().f_locals
+    return getrefcount(variables)
+
+
+def _held(graph: dict[int, Any], key: int) -> int:
+    return getrefcount(graph[key])
+
+
+def _count_alone() -> int:
+    holder = types.SimpleNamespace(value=object())
+    value = holder.value
+    return getrefcount(value)
+
+
+# Where not all references are counted (without the interpreter's lock, in code compiled while it runs), a statement is
+# given none: it is refused, and not believed.
+_counts = "t" not in getattr(sys, "abiflags", "") and not (hasattr(sys, "_jit") and sys._jit.is_enabled())
+_OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY = map(min, _count(), _count()) if _counts else (0, 0, 0, 0)
+_HELD, _ALONE, _VARIABLES = _held({0: object()}, 0), _count_alone(), _count_variables()

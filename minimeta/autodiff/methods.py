@@ -1,0 +1,120 @@
+"""numpy's methods: its functions, with the array in front.
+
+``x.squeeze(0)`` is ``np.squeeze(x, 0)``, so a method takes the same arguments as the function and is answered as it is
+(:mod:`~minimeta.autodiff.protocols`). The attributes that numpy's arrays have and Arrays lack are refused by an
+AttributeError that says what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minimeta.autodiff.protocols import answer
+from minimeta.autodiff.remedies import REMEDIES
+from minimeta.errors import MissingAttributeError
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.array import Value
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Value]:
+    def method(x: Any, *arguments: Any, **keywords: Any) -> Value:
+        return answer(function, (x, *arguments), keywords)
+
+    method.__name__ = method.__qualname__ = function.__name__
+    method.__doc__ = f"See :func:`numpy.{function.__name__}`."
+    return method
+
+
+class Methods:
+    """What numpy's arrays have by name, and Arrays too."""
+
+    __slots__ = ()
+
+    argmax = _method(np.argmax)
+    clip = _method(np.clip)
+    copy = _method(np.copy)
+    dot = _method(np.dot)
+    max = _method(np.max)
+    mean = _method(np.mean)
+    min = _method(np.min)
+    ravel = _method(np.ravel)
+    squeeze = _method(np.squeeze)
+    sum = _method(np.sum)
+    swapaxes = _method(np.swapaxes)
+    take = _method(np.take)
+    var = _method(np.var)
+
+    def reshape(self, *shape: Any, **keywords: Any) -> Value:
+        """See :func:`numpy.reshape`; the sides may be arguments of their own."""
+        sides = (shape[0] if len(shape) == 1 else shape,) if shape else ()
+        return answer(np.reshape, (self, *sides), keywords)
+
+    def transpose(self, *axes: Any) -> Value:
+        """See :func:`numpy.transpose`; the axes may be arguments of their own."""
+        return answer(
+            np.transpose, (self, *(axes if len(axes) == 1 and not isinstance(axes[0], int) else (axes or None,))), {}
+        )
+
+    def flatten(self, *arguments: Any) -> Value:
+        """The elements in row-major order, on one axis of their own."""
+        return answer(np.copy, (answer(np.ravel, (self, *arguments), {}),), {})
+
+    def astype(self, dtype: DTypeLike, *arguments: Any, copy: bool = True) -> Value:
+        """See :func:`numpy.astype`."""
+        if not copy and np.dtype(dtype) == self.dtype:
+            return self
+        return answer(np.astype, (self, dtype, *arguments), {})
+
+    def conj(self) -> Value:
+        """The array itself, which is real."""
+        return self
+
+    conjugate = conj
+
+    @property
+    def real(self) -> Value:
+        """The array itself, which is real."""
+        return self
+
+    @property
+    def imag(self) -> Value:
+        """Zeros."""
+        return answer(np.zeros_like, (self,), {})
+
+    @property
+    def T(self) -> Value:  # noqa: N802 (numpy's name)
+        """The axes in reverse order."""
+        return answer(np.transpose, (self,), {})
+
+    @property
+    def mT(self) -> Value:  # noqa: N802 (numpy's name)
+        """The last two axes exchanged."""
+        return answer(np.swapaxes, (self, -2, -1), {})
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return int(self.dtype.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return int(self.size * self.dtype.itemsize)
+
+    @property
+    def device(self) -> str:
+        """Where it is: ``"cpu"``."""
+        return "cpu"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # Such as protocols ask for.
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        remedy = REMEDIES.get(name)
+        raise MissingAttributeError(
+            f"an Array of shape {self.shape} has no attribute {name!r}" + (f": {remedy}" if remedy else "")
+        )
