@@ -95,6 +95,9 @@ def _in_place(operation: Callable[[Any, Any], Value]) -> Callable[[Array, ArrayL
 class Array(Methods):
     """A value inside a transformation; it behaves as a numpy array that cannot be written to.
 
+    An in-place operator binds a name to a new Array, and is refused where numpy would change what somebody else sees
+    (:mod:`~minimeta.autodiff.in_place`). Arrays of shape ``()`` are numpy's scalars.
+
     Attributes
     ----------
     value : numpy.ndarray or Abstract

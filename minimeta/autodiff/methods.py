@@ -111,6 +111,9 @@ class Methods:
         """Where it is: ``"cpu"``."""
         return "cpu"
 
+    def __round__(self, digits: int = 0) -> Value:
+        return answer(np.round, (self, digits), {})
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # Such as protocols ask for.
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -50,11 +50,11 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
     operation = _answers.get(function)
     if operation is None:
         name = full_name(function)
-        remedy = REMEDIES.get(name.removeprefix("np."), "write it with minimeta's operations")
-        raise TracingError(
-            f"{name} of an Array is not supported: it has no derivative here. To have one, {remedy}; or let "
-            f"custom_vjp call {name} on values, and give it a rule"
+        general = (
+            "it has no derivative here. Write it with minimeta's operations, or let custom_vjp call "
+            f"{name} on values, and give it a rule"
         )
+        raise TracingError(f"{name} of an Array is not supported: {REMEDIES.get(name.removeprefix('np.'), general)}")
     try:
         return operation(*arguments, **keywords)
     except TypeError as error:

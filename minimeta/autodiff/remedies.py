@@ -4,7 +4,6 @@ Names are those of numpy's functions and of the attributes of its arrays. An err
 its line here.
 """
 
-# x is the Array, v its value where it is a constant.
 _CONSTANT = "np.asarray(stop_gradient(x))"
 _MEMORY = f"an Array has no memory to look at; of a constant, take {_CONSTANT}.{{}}"
 _UNCHANGED = "an Array cannot be changed in place; "
@@ -13,8 +12,8 @@ REMEDIES: dict[str, str] = {
     "all": "write np.sum(mask.astype(np.float64)) == mask.size",
     "any": "write np.sum(mask.astype(np.float64)) > 0",
     "argmin": "write np.argmax(-x, axis)",
-    "argpartition": f"order is a constant: write np.argpartition({_CONSTANT}, k), and take elements by it",
-    "argsort": f"order is a constant: write np.argsort({_CONSTANT}), and take elements by it",
+    "argpartition": f"order is constant; write np.argpartition({_CONSTANT}, k), and take elements by it",
+    "argsort": f"order is constant; write np.argsort({_CONSTANT}), and take elements by it",
     "base": _MEMORY.format("base"),
     "byteswap": _MEMORY.format("byteswap()"),
     "choose": "write where(condition, a, b), or np.stack(choices)[x, np.arange(n)]",
@@ -30,14 +29,14 @@ REMEDIES: dict[str, str] = {
     "flags": _MEMORY.format("flags"),
     "flat": "write x.ravel()",
     "getfield": _MEMORY.format("getfield(...)"),
-    "nonzero": f"which elements are zero is a constant: write np.nonzero({_CONSTANT}), or where(x != 0, ..., ...)",
+    "nonzero": f"which elements are zero is constant; write np.nonzero({_CONSTANT}), or where(x != 0, ..., ...)",
     "partition": _UNCHANGED + f"write x = np.take(x, np.argpartition({_CONSTANT}, k))",
     "prod": "write np.exp(np.sum(np.log(x))) where all are positive, or a Python loop of products",
     "put": _UNCHANGED + "write x = where(mask, v, x), or scatter_add(x, indices, v)",
     "repeat": "write np.take(x, np.repeat(np.arange(n), repeats), axis)",
     "resize": _UNCHANGED + "write x = x.reshape(shape), or pad it",
-    "round": f"its derivative is 0: write np.round({_CONSTANT}), and f'{{x:.3f}}' to print",
-    "searchsorted": f"positions are constants: write np.searchsorted({_CONSTANT}, v)",
+    "round": f"its derivative is 0; write np.round({_CONSTANT}), and f'{{x:.3f}}' to print",
+    "searchsorted": f"positions are constant; write np.searchsorted({_CONSTANT}, v)",
     "setfield": _UNCHANGED + "write x = where(mask, v, x)",
     "setflags": _MEMORY.format("setflags(...)"),
     "sort": f"write np.take_along_axis(x, np.argsort({_CONSTANT}, axis), axis)",
