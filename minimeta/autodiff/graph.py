@@ -118,7 +118,11 @@ def _hand_on(array: Array, cotangent: Any, active: set[int], total: dict[int, An
     primitive, inputs, params = array.primitive, array.inputs, array.params
     assert primitive is not None and params is not None
     rules = primitive.rules
-    if type(rules) is tuple:
+    if primitive.through is not None and (shares := primitive.through(cotangent, active, *inputs)) is not None:
+        for x, contribution in shares:
+            if x.id in active:
+                _accumulate(total, x, contribution)
+    elif type(rules) is tuple:
         for x, rule in zip(inputs, rules, strict=False):  # Inputs beyond the rules (indices) have no derivative.
             if rule is not None and x.id in active:
                 _accumulate(total, x, rule(cotangent, array, *inputs, **params))

@@ -86,6 +86,9 @@ class Primitive:
         Whether it has derivatives; a result that has none is detached from the graph.
     view
         Whether the kernel's result may share memory with its operand.
+    through
+        Of the cotangent, the ids that need one, and the inputs: pairs of an Array that the inputs were computed from
+        and its cotangent, where that is more than the chain rule says; or None.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Primitive:
     accepts: str = "f"
     differentiable: bool = True
     view: bool = False
+    through: Callable[..., list[tuple[Array, Any]] | None] | None = None
 
     def __repr__(self) -> str:
         return self.name

@@ -658,7 +658,7 @@ def test_gradients_are_trees_like_the_arguments() -> None:
     assert isinstance(gradient["pair"], Pair)
     assert_allclose(gradient["pair"].left, np.sum(hidden**2) * 0.5, rtol=1e-6)
     assert gradient["pair"].right[0].dtype == np.float32
-    assert type(gradient["ordered"]) is dict and list(gradient["ordered"]) == ["b", "a"]
+    assert type(gradient["ordered"]) is OrderedDict and list(gradient["ordered"]) == ["b", "a"]
     assert_array_equal(gradient["ordered"]["b"], [1.0, 1.0])
     assert_array_equal(gradient["ordered"]["a"], [0.0])
 

@@ -46,7 +46,9 @@ def subtract(x: ArrayLike, y: ArrayLike) -> Value:
 
 @answers(np.multiply)
 def multiply(x: ArrayLike, y: ArrayLike) -> Value:
-    """``x y``."""
+    """``x y``; of one magnitude with itself (``norm(v) * norm(v)``) it is :func:`square`."""
+    if type(x) is type(y) is Array and x.primitive is y.primitive and magnitudes.is_square(x, y):
+        return apply(SQUARE, x)
     return apply(MULTIPLY, x, y)
 
 
@@ -77,7 +79,7 @@ def negative(x: ArrayLike) -> Value:
 
 @answers(np.square)
 def square(x: ArrayLike) -> Value:
-    """``x ** 2``."""
+    """``x ** 2``. Where ``x`` is a magnitude (``norm(v)``, ``absolute(v)``, ``sqrt(v)``) it is smooth at 0, too."""
     return apply(SQUARE, x)
 
 
@@ -89,7 +91,7 @@ def reciprocal(x: ArrayLike) -> Value:
 
 @answers(np.sqrt)
 def sqrt(x: ArrayLike) -> Value:
-    """The square root; NaN below 0. Its derivative at 0 is infinite, as it is in the limit."""
+    """The square root; NaN below 0. Its derivative at 0 is infinite, as it is in the limit; that of its square is 1."""
     return apply(SQRT, x)
 
 
@@ -159,7 +161,7 @@ def softplus(x: ArrayLike) -> Value:
 
 @answers(np.absolute)
 def absolute(x: ArrayLike) -> Value:
-    """``|x|``; its derivative at 0 is 0."""
+    """``|x|``; its derivative at 0 is 0. (Its square's derivatives are right there: :func:`square`.)"""
     return apply(ABSOLUTE, x)
 
 
@@ -329,7 +331,7 @@ def _sample(*domains: str) -> Sample:
 
 
 def _function(
-    name: str, reference: Callable[..., Any], *rules: Rule | None, domains: tuple[str, ...] | None = None
+    name: str, reference: Callable[..., Any], *rules: Rule | None, domains: tuple[str, ...] | None = None, **fields: Any
 ) -> Primitive:
     return register(
         name,
@@ -338,6 +340,7 @@ def _function(
         rules=rules,
         sample=_sample(*(domains or ("real",) * len(rules))),
         elementwise=True,
+        **fields,
     )
 
 
@@ -406,7 +409,12 @@ POWER = _function(
     domains=("positive", "real"),
 )
 NEGATIVE = _function("negative", np.negative, lambda g, y, x: -g)
-SQUARE = _function("square", np.square, lambda g, y, x: g * (2.0 * x))
+SQUARE = _function(
+    "square",
+    np.square,
+    lambda g, y, x: g * (2.0 * x),
+    through=lambda *given: magnitudes.of_square(*given),  # noqa: PLW0108 (it is imported below)
+)
 RECIPROCAL = _function("reciprocal", lambda x: 1 / x, lambda g, y, x: -(g * square(y)), domains=("nonzero",))
 SQRT = _function("sqrt", np.sqrt, lambda g, y, x: g / (2.0 * y), domains=("positive",))
 EXP = _function("exp", np.exp, lambda g, y, x: g * y)
@@ -522,3 +530,6 @@ STOP_GRADIENT = _identity(
 )
 # What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
 ALIAS = _identity("alias", rules=(lambda g, y, x: g,), kernel=lambda x: x, view=True)
+
+
+from minimeta.autodiff.operations import magnitudes  # noqa: E402 (last: it is written in these operations)

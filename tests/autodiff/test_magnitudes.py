@@ -1,0 +1,163 @@
+"""Squares of magnitudes are smooth where magnitudes are not.
+
+The oracle is algebra: the square of a norm is a sum of squares, whose derivatives are polynomials.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minimeta as mm
+from minimeta.autodiff.array import Array
+from minimeta.autodiff.operations import magnitudes
+from minimeta.learners import MAML
+from minimeta.nn import Model
+from minimeta.tasks.task import Examples, Task
+
+Function = Callable[[Any], Any]
+
+
+def halves(v: Any) -> Any:
+    return mm.reshape(v, (2, 2))
+
+
+#: A function made of magnitudes of four numbers, and the same without.
+PAIRS: dict[str, tuple[Function, Function]] = {
+    "norm": (lambda v: mm.norm(v) ** 2, lambda v: mm.sum(v**2)),
+    "norm of numpy": (lambda v: np.linalg.norm(v) ** 2.0, lambda v: mm.sum(v**2)),
+    "half": (lambda v: 0.5 * mm.norm(v) ** 2, lambda v: 0.5 * mm.sum(v**2)),
+    "product": (lambda v: mm.norm(v) * mm.norm(v), lambda v: mm.sum(v**2)),
+    "itself": (lambda v: (y := mm.norm(v)) * y, lambda v: mm.sum(v**2)),
+    "axis": (lambda v: mm.sum(mm.norm(halves(v), axis=1) ** 2), lambda v: mm.sum(v**2)),
+    "keepdims": (
+        lambda v: mm.sum(mm.norm(halves(v), axis=1, keepdims=True) ** 2 * np.array([[2.0], [3.0]])),
+        lambda v: mm.sum(halves(v) ** 2 * np.array([[2.0], [3.0]])),
+    ),
+    "absolute": (lambda v: mm.sum(abs(v) ** 2), lambda v: mm.sum(v**2)),
+    "square of absolute": (lambda v: mm.sum(np.square(np.abs(v))), lambda v: mm.sum(v**2)),
+    "absolutes": (lambda v: mm.sum(abs(v) * abs(v)), lambda v: mm.sum(v**2)),
+    "root": (lambda v: mm.sqrt(mm.sum(v**2)) ** 2, lambda v: mm.sum(v**2)),
+    "scaled": (lambda v: (3.0 * mm.norm(v) / 2.0) ** 2, lambda v: 2.25 * mm.sum(v**2)),
+    "negative": (lambda v: (-mm.norm(v)) ** 2, lambda v: mm.sum(v**2)),
+    "kernel": (
+        lambda v: mm.exp(-((mm.norm(v) / np.array([3.0, 2.0])) ** 2) / 2.0)[1],
+        lambda v: mm.exp(-mm.sum(v**2) / 8.0),
+    ),
+    "part": (lambda v: mm.norm(halves(v), axis=1)[1] ** 2, lambda v: mm.sum(halves(v)[1] ** 2)),
+    "norm of norms": (lambda v: mm.norm(mm.norm(halves(v), axis=1)) ** 2, lambda v: mm.sum(v**2)),
+    "norm of stacked norms": (
+        lambda v: mm.norm(mm.stack([mm.norm(v[:1]), mm.norm(v[1:])])) ** 2,
+        lambda v: mm.sum(v**2),
+    ),
+    "divided by what varies": (
+        lambda v: (mm.norm(v[1:]) / (2.0 + v[0])) ** 2,
+        lambda v: mm.sum(v[1:] ** 2) / (2.0 + v[0]) ** 2,
+    ),
+    "times what varies": (
+        lambda v: (mm.norm(v) * mm.exp(v[0])) ** 2,
+        lambda v: mm.sum(v**2) * mm.exp(2.0 * v[0]),
+    ),
+    "norm times norm, squared": (
+        lambda v: (mm.norm(v[:2]) * mm.norm(v[2:])) ** 2,
+        lambda v: mm.sum(v[:2] ** 2) * mm.sum(v[2:] ** 2),
+    ),
+    "chosen": (
+        lambda v: mm.sum(mm.where(np.array([True, False, True, True]), abs(v), v) ** 2),
+        lambda v: mm.sum(v**2),
+    ),
+    "square of a square": (lambda v: (mm.norm(v) ** 2) ** 2, lambda v: mm.sum(v**2) ** 2),
+}
+POINTS = [np.zeros(4), np.array([0.0, 0.0, 3.0, -4.0]), np.array([1.0, -2.0, 0.0, 0.5])]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_derivatives_of_squares_are_right_everywhere(name: str) -> None:
+    made, plain = PAIRS[name]
+    u = np.array([1.0, -0.5, 2.0, 0.25])
+
+    def third(f: Function) -> Function:
+        return mm.grad(lambda v: mm.sum(mm.hvp(f, (v,), (u,))[0] * u))
+
+    for v in POINTS:
+        assert_allclose(mm.compile(made)(v), plain(v), rtol=1e-14)
+        for transform in (mm.grad, mm.hessian, third):
+            expected = transform(plain)(v)
+            found = transform(made)(v)
+            assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+            assert_array_equal(mm.compile(transform(made))(v), mm.compile(transform(made), enabled=False)(v))
+            assert_allclose(mm.compile(transform(made))(v), expected, rtol=1e-12, atol=1e-12)
+        assert_allclose(mm.hvp(made, (v,), (u,))[0], mm.hvp(plain, (v,), (u,))[0], rtol=1e-12, atol=1e-12)
+    batch = np.stack(POINTS)
+    mapped = mm.vmap(mm.hessian(made))(batch)
+    assert_allclose(mapped, [mm.hessian(plain)(v) for v in POINTS], rtol=1e-12, atol=1e-12)
+    # The derivative of a vmap, twice.
+    total = mm.hessian(mm.vmap(made, out_axes="sum"))(batch)
+    for i, v in enumerate(POINTS):
+        assert_allclose(total[i, :, i], mm.hessian(plain)(v), rtol=1e-12, atol=1e-12)
+    assert_allclose(mm.hessian(mm.rematerialize(made))(POINTS[0]), mm.hessian(plain)(POINTS[0]), atol=1e-12)
+
+
+@given(v=arrays(np.float64, 4, elements=st.floats(-3, 3)), name=st.sampled_from(list(PAIRS)))
+def test_at_any_point(v: Any, name: str) -> None:
+    made, plain = PAIRS[name]
+    assert_allclose(mm.grad(made)(v), mm.grad(plain)(v), rtol=1e-9, atol=1e-9)
+    assert_allclose(mm.hessian(made)(v), mm.hessian(plain)(v), rtol=1e-9, atol=1e-9)
+
+
+def test_the_value_is_the_squares() -> None:
+    v = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    for x in v:
+        for made in (lambda x: mm.norm(x) ** 2, lambda x: mm.norm(x) * mm.norm(x)):
+            value, gradient = mm.value_and_grad(made)(x)
+            assert value == np.square(mm.norm(x)) == mm.compile(made)(x) and value.dtype == np.float32
+            assert_array_equal(gradient, 2 * x)
+
+
+def test_a_maml_step_through_half_a_squared_norm() -> None:
+    model = Model(lambda rng: {"w": np.zeros(2)}, lambda p, x: p["w"])
+    learner = MAML(model, lambda w, target: 0.5 * mm.norm(w) ** 2 if target.shape == (1,) else mm.sum(w), 0.1)
+    task = Task(Examples(np.zeros(1), np.zeros(1)), Examples(np.zeros(1), np.zeros(2)))
+    # theta' = theta - 0.1 theta, and L_Q is linear with slopes 1.
+    for gradient in (learner.meta_gradient, mm.compile(learner.meta_gradient)):
+        assert_allclose(gradient({"w": np.zeros(2)}, task).gradient["w"], [0.9, 0.9], rtol=1e-15)
+
+
+def test_conventions_at_the_kink_itself_are_as_they_were() -> None:
+    for f in (mm.norm, lambda v: mm.sum(abs(v)), lambda v: mm.norm(v) * mm.norm(2.0 * v) / 2.0):
+        assert_array_equal(mm.grad(f)(np.zeros(2)), np.zeros(2))
+        assert_array_equal(mm.hessian(f)(np.zeros(2)), np.zeros((2, 2)))
+    assert mm.grad(mm.sqrt)(0.0) == np.inf
+
+
+def test_a_root_below_zero_stays_not_a_number() -> None:
+    value, slope = mm.value_and_grad(lambda x: mm.sqrt(x) ** 2)(-1.0)
+    assert np.isnan(value) and np.isnan(slope)
+    assert mm.value_and_grad(lambda x: mm.sqrt(x) ** 2)(0.0) == (0.0, 1.0)
+
+
+def test_an_inner_derivative_ends_at_its_argument() -> None:
+    # d/dy y^2 = 2 y at y = norm(v): a multiple of the norm, which has a kink.
+    def slope(v: Any) -> Any:
+        return mm.grad(lambda y: y**2)(mm.norm(v))
+
+    assert_array_equal(mm.grad(slope)(np.zeros(2)), np.zeros(2))
+    assert_allclose(mm.grad(slope)(np.array([3.0, 4.0])), [1.2, 1.6], rtol=1e-15)
+    square = mm.hessian(lambda v: mm.value_and_grad(lambda y: y**2)(mm.norm(v))[0])(np.zeros(2))
+    assert_array_equal(square, 2 * np.eye(2))
+
+
+def test_looking_for_a_magnitude_ends() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(200):
+            x = x * x * 0.5 + 1.0 if x.shape == () else x
+            x = (0.1 * x) * x
+        return x**2
+
+    assert np.isfinite(mm.grad(f)(0.5))
+    assert not magnitudes.is_square(Array(np.ones(2)), Array(np.ones(2)))
