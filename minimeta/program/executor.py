@@ -288,6 +288,13 @@ def group_count(count: int) -> int:
     return min(count, 16)
 
 
+def group_bounds(count: int) -> tuple[int, ...]:
+    """Where each of these groups begins, and the end: of one size, but that the first ones may have a task more."""
+    groups = group_count(count)
+    size, larger = divmod(count, groups) if groups else (0, 0)
+    return tuple(group * size + min(group, larger) for group in range(groups + 1))
+
+
 def _compact(x: NDArray[Any]) -> NDArray[Any]:
     """A copy that nobody else has, with one element in memory along the axes that repeat it."""
     kept = x[tuple(slice(1) if stride == 0 else slice(None) for stride in x.strides)]

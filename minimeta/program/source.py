@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.errors import TracingError
+from minimeta.program.executor import group_bounds
 
 _HEADER = "import functools\n\nimport numpy as np\nfrom numpy import inf, nan\n"
 
@@ -48,8 +52,10 @@ def _functions(name: str, line: StraightLine) -> Iterator[str]:
             operands = ", ".join(names[i] for i in step.operands)
             expression = f"{region}({operands})"
             if "mapped" in step.params:
-                ways = ", ".join(f"{key}={step.params[key]}" for key in ("count", "mapped", "summed"))
-                expression = f"_vmap({region}, [{operands}], {ways})"
+                ways = ", ".join(f"{key}={step.params[key]}" for key in ("mapped", "summed"))
+                expression = f"_vmap({region}, [{operands}], groups={group_bounds(step.params['count'])}, {ways})"
+        elif step.primitive is CALL:
+            expression = _call(step.params, [names[i] for i in step.operands])
         else:
             expression = _expression(step, [names[i] for i in step.operands])
         rows.append(f"    {target} = {expression}" + (f"  # {step.line}" if step.line else ""))
@@ -75,6 +81,19 @@ def _expression(step: Step, operands: list[str]) -> str:
     if name in _DEFINITIONS:
         return f"_{name}({', '.join([*operands, *(f'{key}={value}' for key, value in params.items())])})"
     raise TracingError(f"to_python: {name} has no expression in numpy")
+
+
+def _call(params: dict[str, Any], operands: list[str]) -> str:
+    """A call of a function of numpy's, whose arguments and results are arrays."""
+    function, arguments, output = params["function"], params["arguments"], params["output"]
+    name = f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', '')}"
+    found: Any = np
+    for part in name.split(".")[1:]:
+        found = getattr(found, part, None)
+    if found is not function or any(child.children for child in (*arguments.children, *output.children)):
+        raise TracingError(f"to_python: {name} is called on values, and is not a function of numpy's and arrays alone")
+    expression = f"np.{name.partition('.')[2]}({', '.join(operands)})"
+    return f"[{expression}]" if output.kind == "leaf" else expression
 
 
 _FUNCTIONS = ("square", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sign", "power", "where")
@@ -110,17 +129,16 @@ _EXPRESSIONS = {
 
 _DEFINITIONS = {
     "vmap": """\
-def _vmap(body, operands, count, mapped, summed):
-    tasks = [body(*(x[i] if each else x for x, each in zip(operands, mapped))) for i in range(count)]
-    size = max(1, -(-count // 16))
+def _vmap(body, operands, groups, mapped, summed):
+    tasks = [body(*(x[i] if each else x for x, each in zip(operands, mapped))) for i in range(groups[-1])]
 
     def total(values):
         return functools.reduce(np.add, values)
 
-    def groups(values):
-        return [total(values[i : i + size]) for i in range(0, count, size)]
+    def grouped(values):
+        return [total(values[first:last]) for first, last in zip(groups, groups[1:])]
 
-    return [total(groups(values)) if add else np.stack(values) for values, add in zip(zip(*tasks), summed)]
+    return [total(grouped(values)) if add else np.stack(values) for values, add in zip(zip(*tasks), summed)]
 """,
     "maximum": """\
 def _maximum(x, y):

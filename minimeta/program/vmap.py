@@ -40,7 +40,7 @@ from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant, context, outermost
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
-from minimeta.program.executor import Executable, explained, group_count
+from minimeta.program.executor import Executable, explained, group_bounds
 
 
 @transformation
@@ -64,8 +64,8 @@ def vmap(
         Whether a backward pass finds the values that it needs, kept for all tasks at once, or computes them again, task
         by task.
     enabled
-        With False the function itself runs, once for each task, one after another: to look inside it, or where it needs
-        values. The bits are the same.
+        With False the function itself runs, on Arrays, once for each task, one after another: to look inside it, or
+        where it needs values. The results have the same bits.
 
     Returns
     -------
@@ -161,9 +161,9 @@ def _summed(out_axes: Any, form: tree.Structure) -> tuple[bool, ...]:
 
 
 def _task(leaves: Sequence[Any], operands: Sequence[Any], mapped: Sequence[bool], task: int) -> list[Any]:
-    """What one task is given, where the function itself runs: parts of numpy arrays are numpy arrays."""
+    """What one task is given, where the function itself runs: Arrays, so that minimeta's operations compute."""
     return [
-        leaf if not is_mapped else x[task] if type(leaf) is Array else x.value[task]
+        x if not is_mapped else x[task] if type(leaf) is Array else Array(x.value[task, ...])
         for leaf, x, is_mapped in zip(leaves, operands, mapped, strict=True)
     ]
 
@@ -324,9 +324,8 @@ def _one_by_one(
 
 
 def _sum_of_groups(values: Sequence[Any], add: Callable[..., Any]) -> Any:
-    size, larger = divmod(len(values), group_count(len(values)))
-    firsts = [group * size + min(group, larger) for group in range(group_count(len(values)) + 1)]
-    groups = [functools.reduce(add, values[first:last]) for first, last in itertools.pairwise(firsts)]
+    bounds = group_bounds(len(values))
+    groups = [functools.reduce(add, values[first:last]) for first, last in itertools.pairwise(bounds)]
     return functools.reduce(add, groups)
 
 

@@ -77,6 +77,32 @@ def test_a_vmap_of_no_tasks_runs_as_source() -> None:
         assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("count", range(1, 41))
+def test_the_sums_of_a_vmap_are_grouped_as_they_are_where_they_run(count: int) -> None:
+    x = spread(np.random.default_rng(count), (count, 3), "real").astype(np.float32)
+    weight = np.float32(0.3)
+    f = mm.vmap(lambda x, w: (mm.sum(x * x) * w, x * w), (0, None), "sum")
+    program = trace(f, x, weight)
+    total, vector = written(program)(x, weight)
+    of_references = interpret(program, x, weight)
+    assert_array_equal(total, of_references[0])
+    assert_array_equal(vector, of_references[1])
+    assert_array_equal(vector, f(x, weight)[1])  # No kernel but the sum over tasks is in it.
+    assert vector.dtype == total.dtype == np.float32
+
+
+def test_calls_of_numpys_functions_run_as_source() -> None:
+    inverse = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),))
+    logarithm = mm.custom_vjp(np.linalg.slogdet, lambda g, y, x: (g[1] * inverse(x).T,))
+    x = np.stack([np.diag([1.0, 2.0]) + 0.1, np.diag([3.0, 5.0]) - 0.2])
+    for f in (lambda x: inverse(x) @ x, lambda x: logarithm(x).logabsdet, mm.grad(lambda x: mm.sum(inverse(x)))):
+        program = trace(mm.vmap(f), x)
+        assert_array_equal(written(program)(x)[0], interpret(program, x))
+    own = mm.custom_vjp(lambda x: np.linalg.inv(x), lambda g, y, x: (g,), on_values=True)  # noqa: PLW0108
+    with pytest.raises(TracingError, match="is called on values, and is not a function of numpy's"):
+        trace(own, x[0]).to_python()
+
+
 def test_lines_name_where_they_come_from() -> None:
     def function(x: Any) -> Any:
         return mm.sum(mm.sin(x))
