@@ -8,6 +8,7 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta plot RUN... [flags]           draw them in one figure
        minimeta results [RUN...] [flags]      keep results of cells, and write the page of all that are kept
        minimeta data omniglot [flags]         get a data set, by download or from files
+       minimeta data split IMAGES [flags]     split images of one's own by class, for training, validation, testing
        minimeta info [flags]                  say what is installed and which data is found
        minimeta gradcheck [NAME...] [flags]   check the derivatives of operations
        minimeta --help | --version

@@ -19,6 +19,7 @@ import tyro
 
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.tasks.image_splits import MINI_IMAGENET
 from minimeta.training import Cell, cell_of
 from minimeta.training.configuration import read_toml, replace
 from minimeta.training.presets import PRESETS, LearnerName, Preset
@@ -37,7 +38,7 @@ class TrainOptions:
     config: Path | None = None
     """TOML file of settings; flags override it. A run's configuration.toml is one."""
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
+    """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
     checkpoint_every: int | None = None
     """Steps from one checkpoint to the next (default: as many as take ten seconds)."""
     json: bool = False
@@ -65,7 +66,7 @@ class EvaluateOptions:
     seed: int | None = None
     """Decides the test tasks."""
     data: Path | None = None
-    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
+    """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -81,7 +82,7 @@ class ReproduceOptions:
     out: Path | None = None
     """Run folder (default: runs/CELL-seedSEED). Where it holds this run already, the run goes on."""
     data: Path | None = None
-    """Folder of the data, or the images (default: $MINIMETA_DATA, or the user's cache)."""
+    """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -113,7 +114,7 @@ class PlotOptions:
     out: Path = Path("curves.png")
     """The file to write."""
     data: Path | None = None
-    """Folder of the data, or the images (default: $MINIMETA_DATA, or the user's cache)."""
+    """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -138,6 +139,22 @@ class DataOptions:
     """A folder with images_background and images_evaluation (.zip, as published, or .npz), or these two files."""
     data: Path | None = None
     """Folder to keep it in (default: $MINIMETA_DATA, or the user's cache)."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Split images of one's own by class, and write train.csv, val.csv and test.csv beside them."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A folder of class folders, or an .npz."""
+    fractions: tuple[float, float, float] = MINI_IMAGENET
+    """Which of the classes are for training, validation and testing, or how many: 64 16 20."""
+    seed: int = 0
+    """Decides which classes they are."""
+    ways: int = 5
+    """The classes of a task: each part must have as many, or none (validation)."""
     json: bool = False
     """Print one JSON object on standard output and nothing else."""
 
@@ -234,7 +251,7 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         options, settings = over(layered(layered(preset, folder.configuration), options.config))
     else:
         folder.require_empty()
-    return Training(learner, settings, folder, options)
+    return Training(learner, settings, folder, dataclasses.replace(options, data=options.data or folder.data))
 
 
 def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
@@ -257,4 +274,5 @@ def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
         preset = dataclasses.replace(found, **given)
     else:
         folder.require_empty()
-    return Training(cell.learner, preset, folder, TrainOptions(resume=there, data=options.data, json=options.json))
+    data = options.data or folder.data
+    return Training(cell.learner, preset, folder, TrainOptions(resume=there, data=data, json=options.json))

@@ -15,12 +15,13 @@ from minimeta.cli.arguments import (
     PlotOptions,
     PresetsOptions,
     ResultsOptions,
+    SplitOptions,
     parse,
     parse_reproduction,
     parse_training,
 )
 from minimeta.cli.compare import compare
-from minimeta.cli.data import data_omniglot
+from minimeta.cli.data import data_omniglot, data_split
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.gradcheck import gradcheck
 from minimeta.cli.info import info
@@ -56,7 +57,8 @@ def run(command: str, words: list[str]) -> int:
         case "results", flags:
             return results(parse(ResultsOptions, "minimeta results", flags))
         case "data", [name, *flags] if not name.startswith("-"):
-            _choose("data set", name, ["omniglot"])
+            if _choose("data set", name, ["omniglot", "split"]) == "split":
+                return data_split(parse(SplitOptions, "minimeta data split", flags))
             return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
         case "info", flags:
             return info(parse(InfoOptions, "minimeta info", flags))

@@ -31,7 +31,7 @@ def evaluate(options: EvaluateOptions) -> int:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     preset = replace(preset, {"evaluation": given}, "minimeta evaluate")
     with Interruption() as interruption:
-        experiment = preset.experiment(learner, options.data)
+        experiment = preset.experiment(learner, options.data or folder.data)
         state = tested_state(folder, learner, preset, experiment)
         try:
             result = measure(learner, preset, experiment, state, interruption)

@@ -29,7 +29,7 @@ def plot(options: PlotOptions) -> int:
     curves_figure(options.out, [folder.read_results() for folder in folders])
     for folder in folders:
         learner, preset = folder.settings()
-        experiment = preset.experiment(learner, options.data)
+        experiment = preset.experiment(learner, options.data or folder.data)
         learned = tested_state(folder, learner, preset, experiment).meta_parameters
         settings = preset.evaluation
         adaptation_figure(folder.adaptation_figure, experiment, learned, settings.steps, settings.seed)

@@ -2,7 +2,7 @@
 
 ======================  ================================================================================
 configuration.toml      every setting, with its source; ``--config`` reads it
-environment.json        versions, platform and command, one entry per session (start, resume, ...)
+environment.json        versions, platform, command and data, one entry per session (start, resume, ...)
 metrics.jsonl           one line per step
 checkpoint.npz          the last training state that was saved
 validation.jsonl        one line per validation                         (with evaluation.validate_every)
@@ -113,12 +113,20 @@ class RunFolder:
         results: dict[str, Any] = json.loads(self.results.read_text("utf-8"))
         return results
 
-    def begin(self, learner: LearnerName, preset: Preset, step: int) -> None:
+    def begin(self, learner: LearnerName, preset: Preset, step: int, data: Path | None = None) -> None:
         """Write down the settings, and the environment of a session that begins after `step` steps."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.configuration, to_toml(preset, preset.sources, learner=learner, task=preset.task))
         session = {"step": step, "time": datetime.now().astimezone().isoformat(timespec="seconds"), **environment()}
+        if data is not None:
+            session["data"] = str(data.absolute())
         self._write_sessions([*self.sessions(), session])
+
+    @property
+    def data(self) -> Path | None:
+        """The data that the last session was given; None if it was given none."""
+        given = [session["data"] for session in self.sessions() if "data" in session]
+        return Path(given[-1]) if given else None
 
     @property
     def seconds(self) -> float:

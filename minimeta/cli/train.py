@@ -82,7 +82,7 @@ def _begin(run: Training, experiment: Experiment) -> TrainingState:
             raise ConfigurationError(
                 f"the run in {folder.path} has done {state.step} steps; --iterations {preset.iterations} is fewer"
             )
-    folder.begin(run.learner, preset, state.step)
+    folder.begin(run.learner, preset, state.step, run.options.data)
     checkpoint.save(folder.checkpoint, state, marks)
     return state
 

@@ -1,6 +1,6 @@
 """Tasks to learn to learn from: sinusoids, and few-shot classification of images, drawn, read or made up."""
 
-from minimeta.tasks import image_files, omniglot, strokes
+from minimeta.tasks import image_files, image_splits, omniglot, strokes
 from minimeta.tasks.image_lists import load_split
 from minimeta.tasks.images import FewShot, Split, with_rotations
 from minimeta.tasks.shuffled import Shuffled
@@ -16,6 +16,7 @@ __all__ = [
     "Task",
     "TaskDistribution",
     "image_files",
+    "image_splits",
     "load_split",
     "omniglot",
     "strokes",

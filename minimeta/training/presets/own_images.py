@@ -1,7 +1,7 @@
 """Images of one's own, by the papers' settings for miniImageNet, which everybody has to bring.
 
 ``--data`` is a folder of images, or an ``.npz``, with the lists of Ravi and Larochelle 2017 beside it
-(:mod:`minimeta.tasks.image_lists`).
+(:mod:`minimeta.tasks.image_lists`), or such as ``minimeta data split`` writes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class OwnImages(ImageSettings):
         """Read the images on the lists."""
         if data is None:
             raise MissingDataError(
-                "images are read from --data: a folder of them, or an .npz, with train.csv, val.csv and test.csv"
+                "images are read from --data: a folder of them, or an .npz, with train.csv, val.csv and test.csv, "
+                "which minimeta data split writes"
             )
         split: Split[Any] = load_split(data, reading=Reading(self.size, self.channels))
         return split
