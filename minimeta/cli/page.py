@@ -76,6 +76,7 @@ def _kept(path: Path) -> dict[str, Any]:
     if not found["cell"]:
         raise ConfigurationError(f"the run in {path} is of no cell: minimeta reproduce makes those that are")
     del found["environment"]["command"], found["run"], found["status"]
+    found["environment"].pop("data", None)
     return found
 
 

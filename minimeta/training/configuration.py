@@ -82,7 +82,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         If the file is missing or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
+        return tomllib.loads(Path(path).read_text("utf-8-sig"))  # editors begin UTF-8 with a mark
     except FileNotFoundError:
         raise ConfigurationError(f"there is no configuration file {path}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    assert main(["reproduce", "sinusoid-maml", "--iterations", "3", "--seed", "5", "--out", str(folder)]) == 0
+    data = ["--data", str(folder.parent)]
+    assert main(["reproduce", "sinusoid-maml", "--iterations", "3", "--seed", "5", "--out", str(folder), *data]) == 0
     return folder
 
 
@@ -113,7 +114,7 @@ def test_results_are_kept_and_the_page_follows_from_them(
     folder = tmp_path / "results"
     assert main(["results", str(reproduced), "--folder", str(folder)]) == 0
     kept = json.loads((folder / "sinusoid-maml-3-seed5.json").read_text())
-    assert str(reproduced) not in json.dumps(kept) and "command" not in kept["environment"]
+    assert str(reproduced.parent) not in json.dumps(kept) and "command" not in kept["environment"]
 
     text = (tmp_path / "results.md").read_text()
     assert text == page(folder)

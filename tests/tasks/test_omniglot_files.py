@@ -1,4 +1,5 @@
 import hashlib
+import io
 import re
 import shutil
 import zipfile
@@ -6,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mutations import bounded, mutations
 from numpy.typing import NDArray
 from omniglot_drawings import SmallOmniglot, area_average, make_edition
+from PIL import Image
 
 from minimeta.errors import DataError
 from minimeta.files import write_npz
@@ -171,3 +174,64 @@ def test_another_packed_array_is_refused(small_omniglot: SmallOmniglot, arrays: 
 
     with pytest.raises(DataError, match=rf"{path} should hold an array ink, uint8 of shape \(5, 20, 28, 28\)"):
         read([path], small_omniglot.edition)
+
+
+def test_packed_files_made_by_nobody(small_omniglot: SmallOmniglot) -> None:
+    path = small_omniglot.folder / PACKED
+    ink = area_average(small_omniglot.paper).astype(np.uint8)
+    write_npz(path, ink=ink)
+    refused = 0
+
+    with bounded(5_000_000):
+        for mutated in mutations(path.read_bytes(), 200):
+            path.write_bytes(mutated)
+            try:
+                found = read([path], small_omniglot.edition)
+            except DataError as error:
+                assert str(path) in str(error)
+                refused += 1
+            else:
+                assert found.tobytes() == ink.tobytes()
+
+    assert refused > 100
+
+
+def test_archives_made_by_nobody(small_omniglot: SmallOmniglot) -> None:
+    """Even if their checksums were right."""
+    folder, edition, paper = small_omniglot
+    path = folder / "images_background.zip"
+    ink = area_average(paper).astype(np.uint8)
+    refused = 0
+
+    with bounded(5_000_000):
+        for mutated in mutations(path.read_bytes(), 15):
+            path.write_bytes(mutated)
+            spoilt = Edition((trusted(path, edition.archives[0]), edition.archives[1]), "", "")
+            try:
+                found = read(archives(small_omniglot), spoilt)
+            except DataError as error:
+                assert str(path) in str(error)
+                refused += 1
+            else:
+                assert found.tobytes() == ink.tobytes()
+
+    assert refused > 5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (105, 1), (210, 105)])
+def test_a_drawing_of_another_size_is_refused(small_omniglot: SmallOmniglot, size: tuple[int, int]) -> None:
+    """Numpy would spread it over 105 x 105 pixels, if it could."""
+    folder, edition, _ = small_omniglot
+    path = folder / "images_evaluation.zip"
+    drawing = io.BytesIO()
+    Image.new("1", size).save(drawing, "PNG")
+    with zipfile.ZipFile(path) as old:
+        contents = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in contents.items():
+            other = name.endswith("/0005_07.png") and not name.startswith("__")
+            new.writestr(name, drawing.getvalue() if other else content)
+    spoilt = Edition((edition.archives[0], trusted(path, edition.archives[1])), "", "")
+
+    with pytest.raises(DataError, match=rf"drawing 0005_07 is .*{size[0]} x {size[1]} pixels"):
+        read(archives(small_omniglot), spoilt)

@@ -95,3 +95,10 @@ def test_files_that_are_not_toml_are_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=f"{path} is not a TOML file"):
             read_toml(path)
+
+
+def test_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(b"\xef\xbb\xbfrate = 0.5\n")
+
+    assert read_toml(path) == {"rate": 0.5}
