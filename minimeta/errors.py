@@ -96,7 +96,11 @@ class MissingDataError(MinimetaError, FileNotFoundError):
 
 
 class CheckpointError(MinimetaError, ValueError):
-    """A checkpoint that is truncated, of another format, or of another run."""
+    """A checkpoint, or a record of a run, that is truncated, damaged, of another format, or of another run."""
+
+
+class StorageError(MinimetaError, OSError):
+    """A run that cannot be written: its disk is full, its folder vanished, or another process writes it."""
 
 
 class ConfigurationError(MinimetaError, ValueError):

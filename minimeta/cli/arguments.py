@@ -231,24 +231,25 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         parsed: Any = parse(kind, program, flags, kind(TrainOptions(), default))
         return parsed.options, parsed.preset
 
-    def layered(default: Preset, path: Path | None) -> Preset:
-        if path is None:
-            return default
-        values = read_toml(path)
+    def layered(default: Preset, path: Path | None, values: dict[str, Any]) -> Preset:
         expected = {"learner": learner, "task": task}
         given = {name: values.pop(name, value) for name, value in expected.items()}
         if given != expected:
             raise ConfigurationError(f"{path} is for {' '.join(map(str, given.values()))}, not for {learner} {task}")
         return replace(default, values, str(path))
 
+    def with_file(default: Preset, path: Path | None) -> Preset:
+        return layered(default, path, read_toml(path)) if path else default
+
     options, _ = over(preset)
-    options, settings = over(layered(preset, options.config))
+    options, settings = over(with_file(preset, options.config))
     if options.checkpoint_every is not None and options.checkpoint_every < 1:
         raise ConfigurationError(f"--checkpoint-every must be at least 1, not {options.checkpoint_every}")
     folder = RunFolder(options.out or Path("runs") / f"{learner}-{settings.run_name}-seed{settings.seed}")
     if options.resume:
         folder.require_run()
-        options, settings = over(layered(layered(preset, folder.configuration), options.config))
+        own = layered(preset, folder.configuration, folder.values())
+        options, settings = over(with_file(own, options.config))
     else:
         folder.require_empty()
     return Training(learner, settings, folder, dataclasses.replace(options, data=options.data or folder.data))
@@ -266,7 +267,7 @@ def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
     given = {name: getattr(options, name) for name in ("iterations", "seed") if getattr(options, name) is not None}
     preset = dataclasses.replace(cell.preset, **given)
     folder = RunFolder(options.out or Path("runs") / f"{cell.name}-seed{preset.seed}")
-    there = folder.configuration.exists()
+    there = folder.exists
     if there:
         learner, found = folder.settings()
         if cell_of(learner, found) is not cell:

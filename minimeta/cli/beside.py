@@ -50,11 +50,14 @@ def times(report: Mapping[str, Any]) -> str:
     history = [Validated(**found) for found in report["validation"]]
     if report["metric"] != "accuracy" or not history:
         return ""
-    said = [
-        f"{100 * accuracy:.0f} % {f'in {found.seconds:.0f} s, step {found.step}' if found else 'not reached'}"
-        for accuracy, found in zip(ACCURACIES, time_to(ACCURACIES, history), strict=True)
-    ]
-    return f"validation accuracy: {'; '.join(said)}"
+    reached = zip(ACCURACIES, time_to(ACCURACIES, history), strict=True)
+    return f"validation accuracy: {'; '.join(f'{100 * accuracy:.0f} % {_when(found)}' for accuracy, found in reached)}"
+
+
+def _when(found: Validated | None) -> str:
+    if found is None:
+        return "not reached"
+    return f"at step {found.step}" if found.seconds is None else f"in {found.seconds:.0f} s, step {found.step}"
 
 
 def show_beside(cell: Cell, report: Mapping[str, Any]) -> None:

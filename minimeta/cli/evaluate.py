@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import EvaluateOptions
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import Bar
 from minimeta.cli.results import Result, way_of_predicting
-from minimeta.cli.run_folder import RunFolder
+from minimeta.cli.run_folder import Records, RunFolder
+from minimeta.errors import CheckpointError
 from minimeta.training import Evaluation, TrainingState, checkpoint, initial_state
 from minimeta.training import evaluate as evaluate_learner
 from minimeta.training.configuration import replace
@@ -55,9 +58,27 @@ def tested_state(folder: RunFolder, learner: LearnerName, preset: Preset, experi
     CheckpointError
         If it is not there, damaged, or of another run.
     """
-    chosen = preset.evaluation.validate_every and folder.best.exists()
+    marks = fingerprint(learner, preset)
     template = initial_state(experiment.learner, experiment.optimiser, preset.seed)
-    return checkpoint.load(folder.best if chosen else folder.checkpoint, template, fingerprint(learner, preset))
+    last, records = checkpoint.load(folder.checkpoint, template, marks), folder.records()
+    chosen = preset.evaluation.validate_every and records.best is not None
+    return best_state(folder, records, last, marks) if chosen else last
+
+
+def best_state(folder: RunFolder, records: Records, last: TrainingState, marks: Mapping[str, Any]) -> TrainingState:
+    """Return the state that validated best: that of the checkpoint, or the one that was kept.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not there, damaged, of another run or of another step.
+    """
+    if records.best == last.step:
+        return last
+    state = checkpoint.load(folder.best, last, marks)
+    if state.step != records.best:
+        raise CheckpointError(f"{folder.best} is of step {state.step}, and step {records.best} validated best")
+    return state
 
 
 def measure(

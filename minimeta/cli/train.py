@@ -3,7 +3,7 @@
     begin      write the settings, or find the checkpoint to go on from
     fit        record every step, save and validate now and then, stop between steps when asked to
     evaluate   the last state or what validated best, on test tasks, before and after each step of adaptation
-    show       the table, the figures, the JSON object
+    show       write the results, and only then print the table or the JSON object, and draw the figures
 
 A run folder can be resumed from any moment at which its program ends, however it ends.
 """
@@ -15,17 +15,27 @@ import functools
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import Training
 from minimeta.cli.beside import show_beside
-from minimeta.cli.evaluate import measure, tested_state
+from minimeta.cli.evaluate import best_state, measure, tested_state
 from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
-from minimeta.errors import ConfigurationError, MissingExtraError, NonFiniteError
+from minimeta.cli.run_folder import Records
+from minimeta.cli.sealed import sealed
+from minimeta.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MinimetaError,
+    MissingExtraError,
+    NonFiniteError,
+    StorageError,
+)
 from minimeta.files import write_atomically
 from minimeta.training import (
     MetricsLog,
@@ -33,6 +43,7 @@ from minimeta.training import (
     Report,
     Stopwatch,
     TrainingState,
+    Validated,
     cell_of,
     checkpoint,
     evaluate,
@@ -41,7 +52,6 @@ from minimeta.training import (
     read_metrics,
     validation_generator,
 )
-from minimeta.training.fit import Callback
 from minimeta.training.metrics import thinned
 from minimeta.training.presets import Experiment, fingerprint
 
@@ -59,50 +69,75 @@ def train(run: Training) -> int:
     preset, folder = run.preset, run.folder
     with Interruption() as interruption:
         experiment = preset.experiment(run.learner, run.options.data)
-        state = _begin(run, experiment)
-        try:
-            _fit(run, experiment, state, interruption)
-            state = tested_state(folder, run.learner, preset, experiment)
-            result = measure(run.learner, preset, experiment, state, interruption)
-        except Interrupted:
-            return _stopped(run)
-        _show(run, experiment, state, result)
+        with folder.locked():
+            try:
+                state, records = _begin(run, experiment)
+                records = _fit(run, experiment, state, records, interruption)
+                state = tested_state(folder, run.learner, preset, experiment)
+                result = measure(run.learner, preset, experiment, state, interruption)
+                report = _write(run, result, records)
+            except (Interrupted, KeyboardInterrupt):
+                return _stopped(run)
+            except MinimetaError:
+                raise
+            except OSError as error:
+                raise _unwritten(run, error) from error
+            _print(run, result, report)
+            _draw(run, experiment, state)
     print(f"run folder: {folder.path}", file=sys.stderr)
     return cli.DONE
 
 
-def _begin(run: Training, experiment: Experiment) -> TrainingState:
-    """Return the state to begin with, and leave a folder that can be resumed."""
+def _begin(run: Training, experiment: Experiment) -> tuple[TrainingState, Records]:
+    """Return the state to begin with and its records, and leave a folder that can be resumed."""
     preset, folder = run.preset, run.folder
     marks = fingerprint(run.learner, preset)
-    state = initial_state(experiment.learner, experiment.optimiser, preset.seed)
-    if run.options.resume and folder.checkpoint.exists():
-        state = checkpoint.load(folder.checkpoint, state, marks)
+    state, records = initial_state(experiment.learner, experiment.optimiser, preset.seed), Records("")
+    if not run.options.resume:
+        folder.require_empty()
+    elif folder.checkpoint.exists():
+        state, records = checkpoint.load(folder.checkpoint, state, marks), folder.records()
         if state.step > preset.iterations:
             raise ConfigurationError(
                 f"the run in {folder.path} has done {state.step} steps; --iterations {preset.iterations} is fewer"
             )
-    folder.begin(run.learner, preset, state.step, run.options.data)
-    checkpoint.save(folder.checkpoint, state, marks)
-    return state
+        read_metrics(folder.metrics, state.step, records.metrics)
+        if records.best is not None:
+            checkpoint.save(folder.best, best_state(folder, records, state, marks), marks)
+    else:
+        print(f"minimeta: {folder.checkpoint} is missing: the run is begun anew", file=sys.stderr)
+    records = dataclasses.replace(
+        records, configuration=folder.begin(run.learner, preset, state.step, run.options.data)
+    )
+    folder.write_validations(folder.validations(records))
+    checkpoint.save(folder.checkpoint, state, marks, dataclasses.asdict(records))
+    return state, records
 
 
-def _fit(run: Training, experiment: Experiment, state: TrainingState, interruption: Interruption) -> None:
-    """Train to the end, leaving a checkpoint of the last good step however it ends."""
+def _fit(
+    run: Training, experiment: Experiment, state: TrainingState, records: Records, interruption: Interruption
+) -> Records:
+    """Train to the end, leaving a checkpoint of the last good step however it ends; return its records."""
     preset, folder = run.preset, run.folder
     marks = fingerprint(run.learner, preset)
     latest, saved = state, time.monotonic()
 
-    with MetricsLog(folder.metrics, state.step) as log, TrainingBar("training", state.step, preset.iterations) as bar:
+    with (
+        MetricsLog(folder.metrics, state.step, records.metrics) as log,
+        TrainingBar("training", state.step, preset.iterations) as bar,
+    ):
         stopwatch = Stopwatch(folder.seconds)
-        selection = _selection(run, experiment, state, stopwatch)
+        selection = _selection(run, experiment, folder.validations(records), stopwatch)
 
         def save() -> None:
-            nonlocal saved
+            nonlocal saved, records
             with stopwatch.paused():
-                folder.spent(stopwatch.seconds)
+                history = selection.history if selection else []
+                judged = tuple((found.step, found.mean, found.interval) for found in history)
+                records = dataclasses.replace(records, metrics=log.sha256, validations=judged or records.validations)
+                folder.spent(stopwatch.seconds, history)
                 log.flush()
-                checkpoint.save(folder.checkpoint, latest, marks)
+                checkpoint.save(folder.checkpoint, latest, marks, dataclasses.asdict(records))
                 saved = time.monotonic()
 
         def keep(state: TrainingState, report: Report) -> None:
@@ -111,6 +146,19 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
             every = run.options.checkpoint_every
             if state.step % every == 0 if every else time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
                 save()
+
+        def select(state: TrainingState, report: Report) -> None:
+            nonlocal records
+            if not selection or state.step % preset.evaluation.validate_every:
+                return
+            selection(state, report)
+            folder.write_validations(selection.history)
+            # First the checkpoint, which is then the best state, too: so at every moment it says which one is.
+            if selection.best is state:
+                records = dataclasses.replace(records, best=state.step)
+            save()
+            if selection.best is state:
+                checkpoint.save(folder.best, state, marks)
 
         try:
             fit(
@@ -121,7 +169,7 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
                 meta_batch=preset.meta_batch,
                 seed=preset.seed,
                 state=state,
-                callbacks=[log, keep, bar, *selection, interruption],
+                callbacks=[log, keep, bar, select, interruption],
             )
         except NonFiniteError as error:
             raise NonFiniteError(
@@ -129,14 +177,16 @@ def _fit(run: Training, experiment: Experiment, state: TrainingState, interrupti
             ) from error
         finally:
             save()
+    return records
 
 
-def _selection(run: Training, experiment: Experiment, state: TrainingState, stopwatch: Stopwatch) -> list[Callback]:
-    """Return what chooses the state to be tested and writes down how, if something should."""
-    folder, settings = run.folder, run.preset.evaluation
+def _selection(
+    run: Training, experiment: Experiment, history: Sequence[Validated], stopwatch: Stopwatch
+) -> ModelSelection | None:
+    """Return what chooses the state to be tested, if something should."""
+    settings = run.preset.evaluation
     if not settings.validate_every or experiment.validation_tasks is None:
-        return []
-    marks = fingerprint(run.learner, run.preset)
+        return None
     judge = functools.partial(
         evaluate,
         experiment.learner,
@@ -149,51 +199,69 @@ def _selection(run: Training, experiment: Experiment, state: TrainingState, stop
         transductive=settings.transductive,
         generator=validation_generator,
     )
-    selection = ModelSelection(
+    return ModelSelection(
         judge,
         every=settings.validate_every,
         larger_is_better=experiment.metric_name == "accuracy",
         stopwatch=stopwatch,
-        history=folder.validations(state.step),
-        better=lambda state: checkpoint.save(folder.best, state, marks),
+        history=history,
     )
 
-    def write(state: TrainingState, report: Report) -> None:
-        if state.step % settings.validate_every == 0:
-            folder.write_validations(selection.history)
 
-    return [selection, write]
-
-
-def _show(run: Training, experiment: Experiment, state: TrainingState, result: Result) -> None:
-    """Write results and figures to the folder and the result to standard output."""
-    folder, settings = run.folder, run.preset.evaluation
-    history = folder.validations(run.preset.iterations)
-    cell = cell_of(run.learner, run.preset)
+def _write(run: Training, result: Result, records: Records) -> dict[str, Any]:
+    """Write the results to the folder, and return them."""
+    folder, cell = run.folder, cell_of(run.learner, run.preset)
+    session = folder.sessions()[-1]
+    session.pop("validated", None)
     report: dict[str, Any] = {
         "status": "complete",
         "run": str(folder.path),
         "seconds": round(folder.seconds, 3),
         **result.to_json(),
         "settings": dataclasses.asdict(run.preset),
-        "curve": thinned(read_metrics(folder.metrics)),
-        "validation": [found._asdict() for found in history],
-        "environment": folder.sessions()[-1],
+        "curve": thinned(read_metrics(folder.metrics, run.preset.iterations, records.metrics)),
+        "validation": [found._asdict() for found in folder.validations(records)],
+        "environment": session,
         "cell": cell and cell.name,
     }
-    write_atomically(folder.results, json.dumps(report, indent=2) + "\n")
+    write_atomically(folder.results, sealed(report))
     write_atomically(folder.table, result.to_markdown())
+    return report
+
+
+def _print(run: Training, result: Result, report: dict[str, Any]) -> None:
+    """Print the result on standard output."""
+    if run.options.json:
+        print(sealed(report, indent=None), end="")
+        return
+    result.show()
+    if cell := cell_of(run.learner, run.preset):
+        show_beside(cell, report)
+
+
+def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
+    """Draw the figures, which need an extra."""
+    folder, settings = run.folder, run.preset.evaluation
     try:
         learning_figure(folder.learning_figure, read_metrics(folder.metrics))
         adaptation_figure(folder.adaptation_figure, experiment, state.meta_parameters, settings.steps, settings.seed)
     except MissingExtraError as error:
         print(error, file=sys.stderr)
-    if run.options.json:
-        print(json.dumps(report))
-        return
-    result.show()
-    if cell:
-        show_beside(cell, report)
+
+
+def _unwritten(run: Training, error: OSError) -> StorageError:
+    """Return an error that says what is good of the run, and how to go on."""
+    folder, command = run.folder, run.folder.resume_command(run.learner, run.preset, run.options.data)
+    if not folder.path.is_dir():
+        return StorageError(f"{folder.path} has vanished, and with it the run: it can only be begun anew ({error})")
+    try:
+        step = checkpoint.read_header(folder.checkpoint).step
+    except CheckpointError:
+        return StorageError(f"the run could not be written, not even its first checkpoint: {error}")
+    return StorageError(
+        f"the run could not be written: {error}\n"
+        f"The checkpoint of {step} steps in {folder.checkpoint} is good. When there is room, this goes on:\n  {command}"
+    )
 
 
 def _stopped(run: Training) -> int:

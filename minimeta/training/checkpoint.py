@@ -3,8 +3,8 @@
 The file is an ordinary ``.npz`` without pickled objects, readable by ``numpy.load``. Its entries are
 
 =============================  =======================================================================
-``header``                     JSON text: format version, step, fingerprint and, so that no entry can be
-                               missed or doubled, the names of all entries
+``header``                     JSON text: format version, step, fingerprint, records and, so that no entry can
+                               be missed or doubled, the names of all entries
 ``meta_parameters/PATH``       a leaf of the meta-parameters, PATH as ``tree.paths`` names it
 ``optimiser_state/PATH``       a leaf of the optimiser's state
 =============================  =======================================================================
@@ -12,7 +12,8 @@ The file is an ordinary ``.npz`` without pickled objects, readable by ``numpy.lo
 The *fingerprint* is what must be equal for a run to go on as if it had never been interrupted: its settings and its
 seed. The structure of the trees is not stored: it is that of the run that loads, and names, shapes and dtypes must
 agree with it. The zip format keeps a checksum of every entry, so damaged bytes are found; the file is written
-atomically, so half-written ones do not occur.
+atomically, so half-written ones do not occur. So a checkpoint is what can be trusted of a run, and its *records* say
+what the files beside it should be.
 """
 
 from __future__ import annotations
@@ -20,23 +21,45 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.archives import read_arrays
 from minimeta.autodiff import tree
-from minimeta.errors import CheckpointError
-from minimeta.files import DAMAGE, write_atomically
+from minimeta.errors import CheckpointError, DataError, MissingDataError
+from minimeta.files import write_atomically
 from minimeta.training.fit import TrainingState
 
 FORMAT = 1
+_REFUSED = "{path} is not a checkpoint of minimeta, or is truncated or damaged"
 
 
-def save(path: str | os.PathLike[str], state: TrainingState, fingerprint: Mapping[str, Any]) -> None:
+class Header(NamedTuple):
+    """What a checkpoint says of itself.
+
+    Attributes
+    ----------
+    step
+        Training steps done.
+    fingerprint, records
+        What :func:`save` was given.
+    """
+
+    step: int
+    fingerprint: dict[str, Any]
+    records: dict[str, Any]
+
+
+def save(
+    path: str | os.PathLike[str],
+    state: TrainingState,
+    fingerprint: Mapping[str, Any],
+    records: Mapping[str, Any] | None = None,
+) -> None:
     """Write a checkpoint, atomically.
 
     Parameters
@@ -47,6 +70,8 @@ def save(path: str | os.PathLike[str], state: TrainingState, fingerprint: Mappin
         What to keep.
     fingerprint
         Names and values, all representable in JSON, of what decides the run.
+    records
+        What else should be known to be whole if the checkpoint is, representable in JSON.
 
     Raises
     ------
@@ -61,6 +86,7 @@ def save(path: str | os.PathLike[str], state: TrainingState, fingerprint: Mappin
         "format": FORMAT,
         "step": state.step,
         "fingerprint": dict(fingerprint),
+        "records": dict(records or {}),
         "entries": list(leaves),
     }
     content = io.BytesIO()
@@ -92,8 +118,8 @@ def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Map
         If the file is missing, truncated, damaged or of another format, or belongs to another run; the message says
         which, and for another run what differs.
     """
-    step, saved, leaves = _read(Path(path))
-    compare(path, saved, fingerprint)
+    header, leaves = _read(Path(path))
+    compare(path, header.fingerprint, fingerprint)
     expected = _named_leaves(template)
     if leaves.keys() != expected.keys():
         missing, surplus = sorted(expected.keys() - leaves.keys()), sorted(leaves.keys() - expected.keys())
@@ -105,7 +131,18 @@ def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Map
                 f"but in this run {leaf.dtype} of shape {leaf.shape}"
             )
     _, structure = tree.flatten((template.meta_parameters, template.optimiser_state))
-    return TrainingState(step, *tree.unflatten(structure, [leaves[name] for name in expected]))
+    return TrainingState(header.step, *tree.unflatten(structure, [leaves[name] for name in expected]))
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Return what a checkpoint says of itself, once all of it was found to be whole.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, damaged or of another format.
+    """
+    return _read(Path(path))[0]
 
 
 def compare(where: str | os.PathLike[str], saved: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
@@ -134,25 +171,22 @@ def _named_leaves(state: TrainingState) -> dict[str, Any]:
     return dict(zip(names, leaves, strict=True))
 
 
-def _read(path: Path) -> tuple[int, dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return step, fingerprint and leaves of a file, or say why not."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}")
+def _read(path: Path) -> tuple[Header, dict[str, NDArray[Any]]]:
+    """Return header and leaves of a file, or say why not."""
     try:
-        content = io.BytesIO(path.read_bytes())
-        with zipfile.ZipFile(content) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"the checksum of {damaged} is wrong")
-        content.seek(0)
-        with np.load(content, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            version = header["format"]
-            if version == FORMAT:
-                entries = {name: file[name] for name in header["entries"]}
-                return int(header["step"]), dict(header["fingerprint"]), entries
-    except DAMAGE as error:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of minimeta, or is truncated or damaged ({type(error).__name__}: {error})"
-        ) from error
+        arrays = read_arrays(path)
+    except MissingDataError as error:
+        raise CheckpointError(f"there is no checkpoint {path}") from error
+    except DataError as error:
+        raise CheckpointError(f"{_REFUSED.format(path=path)} ({error})") from error
+    try:
+        header = json.loads(str(arrays.pop("header")))
+        version = header["format"]
+        if version == FORMAT:
+            kept = Header(header["step"], dict(header["fingerprint"]), dict(header.get("records", {})))
+            if type(kept.step) is not int or kept.step < 0:
+                raise ValueError(f"a step is a number from 0 on, and not {kept.step!r}")
+            return kept, {name: arrays[name] for name in header["entries"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # of a header that is of something else
+        raise CheckpointError(f"{_REFUSED.format(path=path)} (its header: {type(error).__name__}: {error})") from error
     raise CheckpointError(f"{path} is of format {version}, and this version of minimeta reads format {FORMAT}")

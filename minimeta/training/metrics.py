@@ -2,11 +2,13 @@
 
 The loss of step s is that of the meta-parameters the step began with, so step 0 shows the initial ones.
 Lines are only ever appended. Going on from a checkpoint first takes back the lines after it, so that no step is
-recorded twice: an interrupted and resumed run leaves the same file, byte for byte, as one that was not.
+recorded twice: an interrupted and resumed run leaves the same file, byte for byte, as one that was not. The lines
+before it must be those that were written: one for each step, in order, whose SHA-256 a checkpoint may keep.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,7 @@ from typing import Self
 
 import numpy as np
 
+from minimeta.errors import CheckpointError
 from minimeta.files import write_atomically
 from minimeta.training.fit import Report, TrainingState
 
@@ -29,10 +32,51 @@ def means(report: Report) -> dict[str, float]:
     }
 
 
-def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
-    """Return the complete lines of a record, ignoring one that was being written when the run was killed."""
-    text = Path(path).read_text("utf-8") if Path(path).exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+def read_metrics(
+    path: str | os.PathLike[str], steps: int | None = None, sha256: str | None = None
+) -> list[dict[str, float]]:
+    """Return the complete lines of a record.
+
+    Parameters
+    ----------
+    path
+        The file; where there is none, there are no lines.
+    steps
+        How many lines it should have at least; what comes after them is ignored. Without it, all that are whole: the
+        last one may have been cut short when the run was killed.
+    sha256
+        Of these lines, as :attr:`MetricsLog.sha256` was; None where nobody kept it.
+
+    Raises
+    ------
+    CheckpointError
+        If a line is missing, is not that of its step, or not what was written. The message names it where it can.
+    """
+    return [line for line, _ in _lines(path, steps, sha256)]
+
+
+def _lines(path: str | os.PathLike[str], steps: int | None, sha256: str | None) -> list[tuple[dict[str, float], bytes]]:
+    """Return the lines of a record, what they say and what they are."""
+    content = Path(path).read_bytes() if Path(path).exists() else b""
+    *whole, _ = content.split(b"\n")
+    if steps is not None and len(whole) < steps:
+        raise CheckpointError(f"{path} is damaged: it has {len(whole)} lines, and {steps} steps were recorded")
+    found = []
+    for step, line in enumerate(whole[:steps]):
+        try:
+            said = json.loads(line.decode())
+        except (ValueError, RecursionError):  # no JSON, no text
+            said = None
+        if not isinstance(said, dict) or said.get("step") != step or not all(map(_is_number, said.values())):
+            raise CheckpointError(f"{path}, line {step + 1} is damaged: it should be that of step {step}")
+        found.append((said, line + b"\n"))
+    if sha256 is not None and sha256 != hashlib.sha256(b"".join(line for _, line in found)).hexdigest():
+        raise CheckpointError(f"{path} is damaged: its first {len(found)} lines are not those that were written")
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or type(value) is int
 
 
 def thinned(lines: Sequence[Mapping[str, float]], points: int = 50) -> list[tuple[int, float]]:
@@ -59,6 +103,13 @@ class MetricsLog:
         The file, by convention ``metrics.jsonl``.
     step
         How many steps are done; the lines of later ones are taken back.
+    sha256
+        Of the lines of these steps, as :attr:`sha256` was then; None where nobody kept it.
+
+    Raises
+    ------
+    CheckpointError
+        If these lines are not there, or are not those that were written.
 
     Examples
     --------
@@ -68,18 +119,27 @@ class MetricsLog:
             fit(learner, tasks, optimiser, iterations=100, meta_batch=25, seed=0, callbacks=[log])
     """
 
-    def __init__(self, path: str | os.PathLike[str], step: int) -> None:
-        kept = [line for line in read_metrics(path) if line["step"] < step]
-        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
+    def __init__(self, path: str | os.PathLike[str], step: int, sha256: str | None = None) -> None:
+        kept = b"".join(line for _, line in _lines(path, step, sha256))
+        self._digest = hashlib.sha256(kept)
+        write_atomically(path, kept)
+        self._file = Path(path).open("ab")  # noqa: SIM115 (closed by __exit__)
 
     def __call__(self, state: TrainingState, report: Report) -> None:
         """Append a line."""
-        self._file.write(json.dumps({"step": state.step - 1, **means(report)}) + "\n")
+        line = json.dumps({"step": state.step - 1, **means(report)}).encode() + b"\n"
+        self._file.write(line)
+        self._digest.update(line)
+
+    @property
+    def sha256(self) -> str:
+        """Of all lines so far, in hexadecimal."""
+        return self._digest.hexdigest()
 
     def flush(self) -> None:
-        """Hand all lines to the system, so that they are there when a checkpoint is."""
+        """Bring all lines to the disk, so that they are there when a checkpoint is."""
         self._file.flush()
+        os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self

@@ -27,13 +27,13 @@ class Validated(NamedTuple):
     step
         Training steps done.
     seconds
-        Of training, when they were.
+        Of training, when they were; None where the record of times was lost.
     mean, interval
         Of the metric after the last step of adaptation, and the half-width of its 95 % interval.
     """
 
     step: int
-    seconds: float
+    seconds: float | None
     mean: float
     interval: float
 

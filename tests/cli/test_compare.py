@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from minimeta.cli import main
+from minimeta.cli.sealed import read_sealed, sealed
 
 RUN = [
     "--hidden",
@@ -45,8 +46,8 @@ def test_one_row_for_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_diverged_tasks_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     assert main(["train", "maml", "sinusoid", "--out", str(folder), *RUN]) == 0
-    results = json.loads((folder / "results.json").read_text())
-    (folder / "results.json").write_text(json.dumps({**results, "diverged": 3}))
+    results = read_sealed(folder / "results.json", "")
+    (folder / "results.json").write_text(sealed({**results, "diverged": 3}))
     capsys.readouterr()
     assert main(["compare", str(folder)]) == 0
     assert "3 of 4 tasks diverged" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from minimeta.cli import main
 from minimeta.cli.arguments import parse_reproduction
 from minimeta.cli.beside import beside, times
 from minimeta.cli.page import page
+from minimeta.cli.sealed import read_sealed, sealed
 from minimeta.training import CELLS
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +135,8 @@ def test_results_are_kept_and_the_page_follows_from_them(
         (folder / "sinusoid-maml-3-seed5.json").write_text(json.dumps(kept))
         assert ("**sinusoid-maml, seed 5**: best after 3 steps: 0.5000 ± 0.1000" in page(folder)) == said
 
-    (reproduced / "results.json").write_text(json.dumps({**json.loads((reproduced / "results.json").read_text()),
-                                                         "cell": None}))  # fmt: skip
+    results = read_sealed(reproduced / "results.json", "")
+    (reproduced / "results.json").write_text(sealed({**results, "cell": None}))
     assert main(["results", str(reproduced), "--folder", str(folder)]) == 2
     assert "is of no cell" in capsys.readouterr().err
 

@@ -1,0 +1,72 @@
+"""JSON that says whether it is whole: its last object has the SHA-256 of all that is said before it.
+
+For what depends on the machine and on the hour, which no checkpoint can vouch for: the sessions of a run, its results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from minimeta.errors import CheckpointError
+
+SEAL = "sha256"
+
+
+def sealed(value: dict[str, Any] | list[dict[str, Any]], indent: int | None = 2) -> str:
+    """Return the text of an object, or of a list that ends with one, with its seal."""
+    if isinstance(value, list):
+        *before, last = value
+        closed: Any = [*before, {**last, SEAL: _digest(value)}]
+    else:
+        closed = {**value, SEAL: _digest(value)}
+    return json.dumps(closed, indent=indent) + "\n"
+
+
+def read_sealed(path: Path, remedy: str) -> Any:
+    """Return what was sealed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        What to do if it is damaged.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not JSON, or not what was written.
+    """
+    value = read_json(path, remedy)
+    last = value[-1] if isinstance(value, list) and value else value
+    seal = last.pop(SEAL, None) if isinstance(last, dict) else None
+    if seal is None or seal != _digest(value):
+        raise CheckpointError(f"{path} is damaged: it is not what was written ({SEAL} differs). {remedy}")
+    return value
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Return what a file of JSON says.
+
+    Raises
+    ------
+    CheckpointError
+        If it is none; the message has the line.
+    """
+    content = path.read_bytes()
+    try:
+        return json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CheckpointError(f"{path}, line {line} is damaged: it is not text ({error.reason}). {remedy}") from error
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}, line {error.lineno} is damaged: {error.msg}. {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}. {remedy}") from error
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
