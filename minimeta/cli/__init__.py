@@ -42,7 +42,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from minimeta import __version__
+from minimeta import __version__, starting
+from minimeta.cli.streams import lasting_streams
 from minimeta.errors import ConfigurationError, MinimetaError, MissingExtraError, NonFiniteError
 
 DONE, ERROR, USAGE, NON_FINITE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -62,18 +63,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams() as output:
+        code = _answer(words)
+        output.flush()
+        if output.failure:
+            print(f"minimeta: standard output was lost ({output.failure}), files were not", file=sys.stderr)
+        return code or (ERROR if output.failure else DONE)
+
+
+def _answer(words: list[str]) -> int:
+    """Run a command, and say what went wrong."""
     try:
         return _run(words)
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except (MinimetaError, OSError) as error:
+        code, status, said = INTERRUPTED, "interrupted", "interrupted"
+    except (MinimetaError, OSError, MemoryError) as error:
         if os.environ.get("MINIMETA_TRACEBACK") == "1":
             raise
-        code = _code(error)
-        print(f"minimeta: {error}", file=sys.stderr)
-        if "--json" in words:
-            print(json.dumps({"status": "error", "error": str(error), "exit_code": code}))
-        return code
+        code, status, said = _code(error), "error", str(error) or "there is not enough memory"
+    print(f"minimeta: {said}", file=sys.stderr)
+    if "--json" in words:
+        print(json.dumps({"status": status, "error": said, "exit_code": code}))
+    return code
 
 
 def _run(words: list[str]) -> int:
@@ -96,6 +107,7 @@ def _run(words: list[str]) -> int:
                 raise MissingExtraError(
                     f"the command line needs {error.name}, which is not installed: pip install 'minimeta[cli]'"
                 ) from error
+            starting.begin()
             return commands.run(command, rest)
     raise AssertionError(words)
 

@@ -112,7 +112,7 @@ class PlotOptions:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Their folders."""
     out: Path = Path("curves.png")
-    """The file to write."""
+    """The file to write: a .png, .pdf or .svg."""
     data: Path | None = None
     """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
     json: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.operations import softmax
-from minimeta.errors import MissingExtraError
+from minimeta.errors import ConfigurationError, MissingExtraError
 from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
@@ -28,6 +29,7 @@ from minimeta.training.randomness import evaluation_generator
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FORMATS = (".png", ".pdf", ".svg")
 TASKS = 3
 """How many test tasks the adaptation figure shows."""
 PANELS = 6
@@ -173,18 +175,38 @@ def _trajectory(
     return [learner.predict(adapted, inputs) for adapted in learner.adapt(meta_parameters, task.support, steps)]
 
 
+def require_format(path: Path) -> None:
+    """Refuse a file whose suffix names no format of figures, or that has no folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If so.
+    """
+    if path.suffix not in FORMATS:
+        raise ConfigurationError(f"{path} should end in {', '.join(FORMATS)}: the suffix says how a figure is written")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"there is no folder {path.parent} to write {path.name} to")
+
+
 def _figure(width: float, height: float) -> Figure:
     """Return a figure of that many inches that belongs to no window and no global state."""
+    # Matplotlib does not even import where this names a backend that it does not know, and no backend is used here.
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 (needs the plot extra)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "figures need matplotlib, which is not installed: pip install 'minimeta[plot]'"
         ) from error
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def _save(path: Path, figure: Figure) -> None:
+    """Write a figure in the format of the file's suffix."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    figure.savefig(content, format=path.suffix[1:], dpi=120)
     write_atomically(path, content.getvalue())

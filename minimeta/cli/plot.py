@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from minimeta import cli
 from minimeta.cli.evaluate import tested_state
-from minimeta.cli.figures import adaptation_figure, curves_figure
+from minimeta.cli.figures import adaptation_figure, curves_figure, require_format
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
 
@@ -21,10 +21,12 @@ def plot(options: PlotOptions) -> int:
     Raises
     ------
     MinimetaError
-        There are no runs, one of them is not finished, data or the extra ``plot`` are missing.
+        There are no runs, one of them is not finished, the file's suffix names no format, data or the extra ``plot``
+        are missing.
     """
     if not options.runs:
         raise ConfigurationError("plot needs the folders of runs, as in: minimeta plot runs/*")
+    require_format(options.out)
     folders = [RunFolder(path) for path in options.runs]
     curves_figure(options.out, [folder.read_results() for folder in folders])
     for folder in folders:

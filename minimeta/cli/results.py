@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +138,8 @@ def show_table(title: str, head: list[str], body: list[list[str]], notes: Iterab
         table.add_column(word, no_wrap=place == 0)
     for row in body:
         table.add_row(*row)
-    console = Console(soft_wrap=True)
+    # Of a file that is given, rich asks the encoding, and draws what it has.
+    console = Console(file=sys.stdout, soft_wrap=True)
     if not console.is_terminal:
         console.width = 120
     console.print(title, highlight=False)

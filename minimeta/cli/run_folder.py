@@ -42,7 +42,7 @@ from minimeta import __version__, kernels
 from minimeta.cli.sealed import read_sealed, sealed
 from minimeta.errors import CheckpointError, ConfigurationError, StorageError
 from minimeta.files import write_atomically
-from minimeta.training import Validated, checkpoint
+from minimeta.training import ModelSelection, Validated, checkpoint
 from minimeta.training.configuration import read_toml, replace, to_toml
 from minimeta.training.presets import PRESETS, LearnerName, Preset, fingerprint
 
@@ -84,6 +84,12 @@ class Records:
             )
         return cls(**{**found, "validations": tuple(map(tuple, found["validations"]))})
 
+    def with_validations(self, selection: ModelSelection) -> Records:
+        """Return these records, and what was validated since."""
+        judged = tuple((found.step, found.mean, found.interval) for found in selection.history)
+        best = self.best if selection.best is None else selection.best.step
+        return dataclasses.replace(self, validations=judged, best=best)
+
 
 class RunFolder:
     """Names the files of a run and guards against mixing two runs.
@@ -106,6 +112,7 @@ class RunFolder:
         self.table = path / "results.md"
         self.adaptation_figure = path / "adaptation.png"
         self.learning_figure = path / "learning.png"
+        self._sessions: list[dict[str, Any]] = []
 
     def require_empty(self) -> None:
         """Refuse a folder that holds anything.
@@ -276,7 +283,8 @@ class RunFolder:
         session = {"step": step, "time": datetime.now().astimezone().isoformat(timespec="seconds"), **environment()}
         if data is not None:
             session["data"] = str(data.absolute())
-        write_atomically(self.environment, sealed([*sessions, session]))
+        self._sessions = [*sessions, session]
+        write_atomically(self.environment, sealed(self._sessions))
         return settings
 
     @property
@@ -305,12 +313,12 @@ class RunFolder:
         return sessions
 
     def spent(self, seconds: float, history: Sequence[Validated] = ()) -> None:
-        """Write down how long the run has been trained so far, and when it was validated."""
-        *before, last = self.sessions()
+        """Write down how long the run has been trained so far, and when it was validated, in the session begun."""
+        *before, last = self._sessions
         last["seconds"] = round(seconds - sum(session.get("seconds", 0.0) for session in before), 3)
-        if history:
-            last["validated"] = {str(found.step): found.seconds for found in history if found.step > last["step"]}
-        write_atomically(self.environment, sealed([*before, last]))
+        if validated := {str(found.step): found.seconds for found in history if found.step > last["step"]}:
+            last["validated"] = validated
+        write_atomically(self.environment, sealed(self._sessions))
 
     def validations(self, records: Records) -> list[Validated]:
         """Return all validations, with the seconds after which they were; None where these are lost."""

@@ -120,7 +120,8 @@ def _fit(
     """Train to the end, leaving a checkpoint of the last good step however it ends; return its records."""
     preset, folder = run.preset, run.folder
     marks = fingerprint(run.learner, preset)
-    latest, saved = state, time.monotonic()
+    # One name for both, which are never of two steps, wherever an interruption comes.
+    latest, saved = (state, records), time.monotonic()
 
     with (
         MetricsLog(folder.metrics, state.step, records.metrics) as log,
@@ -130,35 +131,29 @@ def _fit(
         selection = _selection(run, experiment, folder.validations(records), stopwatch)
 
         def save() -> None:
-            nonlocal saved, records
+            nonlocal saved
+            state, records = latest
             with stopwatch.paused():
-                history = selection.history if selection else []
-                judged = tuple((found.step, found.mean, found.interval) for found in history)
-                records = dataclasses.replace(records, metrics=log.sha256, validations=judged or records.validations)
-                folder.spent(stopwatch.seconds, history)
+                folder.spent(stopwatch.seconds, selection.history if selection else ())
                 log.flush()
-                checkpoint.save(folder.checkpoint, latest, marks, dataclasses.asdict(records))
+                checkpoint.save(folder.checkpoint, state, marks, dataclasses.asdict(records))
                 saved = time.monotonic()
 
         def keep(state: TrainingState, report: Report) -> None:
             nonlocal latest
-            latest = state
-            every = run.options.checkpoint_every
+            records = dataclasses.replace(latest[1], metrics=log.sha256)
+            if selection and state.step % preset.evaluation.validate_every == 0:
+                selection(state, report)
+                latest = state, records.with_validations(selection)
+                folder.write_validations(selection.history)
+                # First the checkpoint, which then is the best state, too: at every moment it says which one is.
+                save()
+                if selection.best is state:
+                    checkpoint.save(folder.best, state, marks)
+                return
+            latest, every = (state, records), run.options.checkpoint_every
             if state.step % every == 0 if every else time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
                 save()
-
-        def select(state: TrainingState, report: Report) -> None:
-            nonlocal records
-            if not selection or state.step % preset.evaluation.validate_every:
-                return
-            selection(state, report)
-            folder.write_validations(selection.history)
-            # First the checkpoint, which is then the best state, too: so at every moment it says which one is.
-            if selection.best is state:
-                records = dataclasses.replace(records, best=state.step)
-            save()
-            if selection.best is state:
-                checkpoint.save(folder.best, state, marks)
 
         try:
             fit(
@@ -169,15 +164,15 @@ def _fit(
                 meta_batch=preset.meta_batch,
                 seed=preset.seed,
                 state=state,
-                callbacks=[log, keep, bar, select, interruption],
+                callbacks=[log, keep, bar, interruption],
             )
         except NonFiniteError as error:
             raise NonFiniteError(
-                f"{error}\nThe checkpoint of the {latest.step} good steps is kept in {folder.checkpoint}."
+                f"{error}\nThe checkpoint of the {latest[0].step} good steps is kept in {folder.checkpoint}."
             ) from error
         finally:
             save()
-    return records
+    return latest[1]
 
 
 def _selection(
