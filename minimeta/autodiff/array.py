@@ -109,7 +109,7 @@ class Array(Methods):
     id : int
         The moment of its creation; 0 if it is detached.
     primitive, inputs, params
-        How it was computed; an argument or a detached value has no inputs.
+        How it was computed. An argument has no inputs, and neither has a detached value, but for views of others.
     """
 
     __slots__ = ("__weakref__", "id", "inputs", "params", "primitive", "transformation", "value", "weak")

@@ -226,8 +226,8 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine
     stack = list(outputs)
     while stack:
         array = stack.pop()
-        # What has no inputs is the alias of a constant.
-        if type(array) is Array and array.inputs and array.id not in boundary and array.id not in graph:
+        # What has no inputs is the alias of a constant, and what has no id is a constant or a view of one.
+        if type(array) is Array and array.inputs and array.id and array.id not in boundary and array.id not in graph:
             graph[array.id] = array
             stack += array.inputs
     order = [graph[moment] for moment in sorted(graph)]

@@ -66,7 +66,7 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
             "to. Write y = y + v"
         )
     extra = references - (_OWN_TWICE if operand is array else _OWN)
-    if extra > 0 or primitive is None or primitive.view or primitive.name == "project":
+    if extra > 0 or (primitive is not None and (primitive.view or primitive.name == "project")):
         seers = _seers(extra, others - _OPERAND, array, operand, frame)
         if seers:
             raise TracingError(_refusal(statement, f"an Array of shape {array.shape}", _who(seers, array, frame)))
@@ -162,14 +162,9 @@ def _seers(extra: int, operands: int, array: Array, operand: Any, frame: types.F
     array, operand, frame
         What the operator was called with, and where.
     """
-    since = array.id
-    for member in _ancestors(array):
-        since = min(since, member.id)
-        if member.transformation is None and not _is_alone(member):
-            return [member]
-    if array.primitive is None and extra <= 0:
-        return []
-    member = array  # so that no variable of this function counts as somebody
+    since = _since(array)
+    if since is None:
+        return [array]
     known = {id(operand): operands, id(array): extra}
     graph: dict[int, Array] = {}
     _reach(graph, [array, operand], since)
@@ -188,9 +183,10 @@ def _seers(extra: int, operands: int, array: Array, operand: Any, frame: types.F
 def _seen(graph: dict[int, Array], known: dict[int, int], array: Array) -> list[int]:
     """Which members of a family have more references than the graph's: by identity, for not to be one more."""
     family = {id(member) for member in _ancestors(array)}
-    for key in sorted(graph, key=lambda key: graph[key].id):  # A view is younger than what it is a view of.
-        if not family.isdisjoint(map(id, _shares_memory_with(graph[key]))):
-            family.add(key)
+    size = 0
+    while len(family) > size:
+        size = len(family)
+        family.update([key for key, node in graph.items() if not family.isdisjoint(map(id, _shares_memory_with(node)))])
     tuples = {id(node.inputs): node.inputs for node in graph.values()}
     inputs = Counter(id(x) for row in tuples.values() for x in row)
     return [key for key in family if known.get(key, _held(graph, key) - _HELD) > inputs[key]]
@@ -213,12 +209,21 @@ def _ancestors(array: Array) -> list[Array]:
     return found
 
 
+def _since(array: Array) -> int | None:
+    """When the oldest of a family was made; None if one of them has the memory of an Array that it does not know."""
+    family = _ancestors(array)
+    for member in family[1:]:
+        if member.primitive is None and member.transformation is None and not _is_alone(member):
+            return None
+    return min(member.id for member in family)
+
+
 def _shares_memory_with(node: Array) -> tuple[Array, ...]:
     """What a node is a view of, or may be."""
     primitive = node.primitive
     if primitive is None:
         return ()
-    if primitive.view:
+    if primitive.view and primitive.differentiable:  # A constant, of stop_gradient, counts as a copy.
         return node.inputs
     if primitive.name != "project":
         return ()
@@ -238,7 +243,7 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
 
 
 def _is_alone(array: Array) -> bool:
-    """Whether a detached Array has memory of its own, which nobody else holds."""
+    """Whether a detached Array has memory of its own, which no other holds."""
     value = array.value
     return type(value) is not Abstract and value.base is None and getrefcount(value) <= _ALONE
 

@@ -255,6 +255,8 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         return Array(
             value, weak, trace, next(moments), primitive, lasting(arrays) if context.walking else arrays, params
         )
+    if primitive.view and primitive.differentiable:  # Of a detached Array: in_place.py asks what it is a view of.
+        return Array(value, weak, None, 0, primitive, arrays)
     return Array(value, weak)
 
 

@@ -52,12 +52,18 @@ ON_ARRAYS = {
     "slope": mm.grad(lambda v: mm.sum(v**3)),
     "half": mm.custom_vjp(lambda v: v[:1], lambda g, y, v: (mm.concatenate([g, 0.0 * v[1:]]),)),
     "again": mm.rematerialize(lambda v: v * v),
+    "each": mm.vmap(lambda row: row * 0.5),
+    "same": mm.vmap(lambda row: row),
+    "constant": lambda v: mm.stop_gradient(v) * 0.0 + 0.75,
 }
 ON_NUMPY = {
     "zeros": lambda shape: np.zeros(shape, complex),
     "slope": lambda v: 3.0 * v**2,
     "half": lambda v: v[:1],
     "again": lambda v: v * v,
+    "each": lambda v: v * 0.5,
+    "same": lambda v: v * 1.0,
+    "constant": lambda v: v * 0.0 + 0.75,
 }
 ROOTS = np.exp(2j * np.pi * np.arange(64) / 64)
 RADIUS = 0.5
@@ -102,6 +108,10 @@ COPIES = [
     "{}.astype({}.dtype)",
     "again({})",
     "slope({})",
+    "each({})",
+    "same({})",
+    "constant({})",
+    "constant({})",
 ]
 DEGREE = {"again({})": 2, "slope({})": 2}
 OPERATORS = ["*= 0.5", "+= 1.0", "/= 2.0", "-= 0.25"]

@@ -245,7 +245,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
         cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
     else:
         cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
-    if type(x) is Array and cuts == sorted(cuts):
+    if type(x) is Array and x.transformation is not None and cuts == sorted(cuts):
         pieces = apply(SPLIT, x, line=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
         return [apply(regions.PROJECT, pieces, place=place) for place in range(len(cuts) - 1)]
     return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in itertools.pairwise(cuts)]
