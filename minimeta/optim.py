@@ -7,7 +7,8 @@
 
 ``init(parameters)`` makes the state, a tree of arrays; ``update(gradient, state, parameters)`` returns new parameters
 and a new state. The number of steps ``t`` is part of the state, and an array like the rest, so that an update can be
-traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape ().
+traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape (). An optimiser
+pickles, for a pool of processes.
 
 Four more are made of others:
 
@@ -19,13 +20,31 @@ Four more are made of others:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.operations import add, astype, clip, maximum, minimum, norm, power, sqrt, square, stack, subtract
+from minimeta.autodiff.operations import (
+    absolute,
+    add,
+    astype,
+    clip,
+    divide,
+    max,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    sqrt,
+    square,
+    stop_gradient,
+    subtract,
+    sum,
+)
 from minimeta.errors import ConfigurationError, ShapeError
 
 
@@ -54,11 +73,11 @@ def sgd(learning_rate: float) -> Optimiser:
     """
     _check("sgd", learning_rate=learning_rate)
     learning_rate = float(learning_rate)  # of numpy's own float64, too, which would make float64 of float32
+    return Optimiser(_nothing, partial(_sgd, learning_rate))
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        return tree.map(lambda p, g: subtract(p, learning_rate * g), parameters, gradient), state
 
-    return Optimiser(lambda parameters: (), update)
+def _sgd(learning_rate: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+    return tree.map(lambda p, g: subtract(p, learning_rate * g), parameters, gradient), state
 
 
 def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
@@ -73,12 +92,12 @@ def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
     """
     _check("momentum", fractions={"decay": decay}, learning_rate=learning_rate)
     learning_rate, decay = float(learning_rate), float(decay)
+    return Optimiser(_zeros, partial(_momentum, learning_rate, decay))
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        velocity = tree.map(lambda v, g: add(decay * v, g), state, gradient)
-        return tree.map(lambda p, v: subtract(p, learning_rate * v), parameters, velocity), velocity
 
-    return Optimiser(_zeros, update)
+def _momentum(learning_rate: float, decay: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+    velocity = tree.map(lambda v, g: add(decay * v, g), state, gradient)
+    return tree.map(lambda p, v: subtract(p, learning_rate * v), parameters, velocity), velocity
 
 
 def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
@@ -98,31 +117,31 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
     """
     _check("adam", fractions={"beta1": beta1, "beta2": beta2}, learning_rate=learning_rate, epsilon=epsilon)
     learning_rate, beta1, beta2, epsilon = map(float, (learning_rate, beta1, beta2, epsilon))
+    return Optimiser(_adam_state, partial(_adam, learning_rate, beta1, beta2, epsilon))
 
-    def init(parameters: Any) -> Any:
-        return {"step": np.zeros(()), "first_moment": _zeros(parameters), "second_moment": _zeros(parameters)}
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        step = add(state["step"], 1.0)
-        first = tree.map(lambda m, g: add(beta1 * m, (1 - beta1) * g), state["first_moment"], gradient)
-        second = tree.map(lambda v, g: add(beta2 * v, (1 - beta2) * square(g)), state["second_moment"], gradient)
-        # The corrections of both moments as one step size and one epsilon: the same formula, two passes fewer.
-        root = sqrt(1.0 - power(beta2, step))
-        size, shift = learning_rate * root / (1.0 - power(beta1, step)), epsilon * root
+def _adam_state(parameters: Any) -> Any:
+    return {"step": np.zeros(()), "first_moment": _zeros(parameters), "second_moment": _zeros(parameters)}
 
-        def moved(p: Any, m: Any, v: Any) -> Any:
-            # The derivative of sqrt is infinite at 0. The smallest normal number in place of 0 makes it finite, times
-            # dv/dg = 0, and leaves no trace in a sum with epsilon.
-            root_mean_square = sqrt(maximum(v, float(np.finfo(v.dtype).tiny)))
-            return subtract(p, astype(size, p.dtype) * m / (root_mean_square + astype(shift, p.dtype)))
 
-        return tree.map(moved, parameters, first, second), {
-            "step": step,
-            "first_moment": first,
-            "second_moment": second,
-        }
+def _adam(
+    learning_rate: float, beta1: float, beta2: float, epsilon: float, gradient: Any, state: Any, parameters: Any
+) -> tuple[Any, Any]:
+    step = add(state["step"], 1.0)
+    first = tree.map(lambda m, g: add(beta1 * m, (1 - beta1) * g), state["first_moment"], gradient)
+    second = tree.map(lambda v, g: add(beta2 * v, (1 - beta2) * square(g)), state["second_moment"], gradient)
+    # The corrections of both moments as one step size and one epsilon: the same formula, two passes fewer.
+    root = sqrt(1.0 - power(beta2, step))
+    size, shift = learning_rate * root / (1.0 - power(beta1, step)), epsilon * root
 
-    return Optimiser(init, update)
+    def moved(p: Any, m: Any, v: Any) -> Any:
+        # The derivative of sqrt is infinite at 0. The smallest normal number in place of 0 makes it finite, times
+        # dv/dg = 0, and leaves no trace in a sum with epsilon.
+        root_mean_square = sqrt(maximum(v, float(np.finfo(v.dtype).tiny)))
+        return subtract(p, astype(size, p.dtype) * m / (root_mean_square + astype(shift, p.dtype)))
+
+    moments = {"step": step, "first_moment": first, "second_moment": second}
+    return tree.map(moved, parameters, first, second), moments
 
 
 def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
@@ -136,14 +155,25 @@ def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
         ``c``, the norm over all parameters together that is not exceeded, positive.
     """
     _check("clip_global_norm", largest=largest)
+    return Optimiser(optimiser.init, partial(_clip_global_norm, optimiser, largest))
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        leaves, _ = tree.flatten(gradient)
-        length = norm(stack([norm(leaf) for leaf in leaves])) if leaves else np.zeros(())
-        factor = largest / maximum(length, largest)
-        return optimiser.update(tree.map(lambda g: astype(factor, g.dtype) * g, gradient), state, parameters)
 
-    return Optimiser(optimiser.init, update)
+def _clip_global_norm(
+    optimiser: Optimiser, largest: float, gradient: Any, state: Any, parameters: Any
+) -> tuple[Any, Any]:
+    leaves = [g for g in tree.flatten(gradient)[0] if 0 not in g.shape]
+    # |g| = s |g / s| whatever s is, and so s is a constant to every derivative. At least as large as every element and
+    # as c, it keeps squares in range, and is not 0.
+    scale = functools.reduce(maximum, [max(absolute(stop_gradient(g))) for g in leaves], largest)
+    squares = [sum(square(divide(g, scale))) for g in leaves]
+    bound = divide(largest, scale)
+    root = sqrt(maximum(functools.reduce(add, squares, 0.0), square(bound)))
+
+    # g (c / s) / (max(|g|, c) / s): a short gradient is left as it is, to the last bit.
+    def shortened(g: Any) -> Any:
+        return astype(divide(multiply(g, bound), root), g.dtype)
+
+    return optimiser.update(tree.map(shortened, gradient), state, parameters)
 
 
 def clip_elements(optimiser: Optimiser, largest: float) -> Optimiser:
@@ -158,11 +188,11 @@ def clip_elements(optimiser: Optimiser, largest: float) -> Optimiser:
     """
     _check("clip_elements", largest=largest)
     largest = float(largest)
+    return Optimiser(optimiser.init, partial(_clip_elements, optimiser, largest))
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        return optimiser.update(tree.map(lambda g: clip(g, -largest, largest), gradient), state, parameters)
 
-    return Optimiser(optimiser.init, update)
+def _clip_elements(optimiser: Optimiser, largest: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+    return optimiser.update(tree.map(lambda g: clip(g, -largest, largest), gradient), state, parameters)
 
 
 def linear_decay(optimiser: Optimiser, iterations: int, final: float = 0.0) -> Optimiser:
@@ -183,17 +213,20 @@ def linear_decay(optimiser: Optimiser, iterations: int, final: float = 0.0) -> O
         raise ConfigurationError(
             f"linear_decay: iterations={iterations} must be at least 1, and final={final} in [0, 1]"
         )
+    return Optimiser(partial(_counted, optimiser), partial(_linear_decay, optimiser, iterations, final))
 
-    def init(parameters: Any) -> Any:
-        return {"step": np.zeros(()), "optimiser": optimiser.init(parameters)}
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        proposed, inner = optimiser.update(gradient, state["optimiser"], parameters)
-        factor = 1.0 + (final - 1.0) * minimum(state["step"] / iterations, 1.0)
-        moved = tree.map(lambda p, q: add(p, astype(factor, p.dtype) * (q - p)), parameters, proposed)
-        return moved, {"step": add(state["step"], 1.0), "optimiser": inner}
+def _counted(optimiser: Optimiser, parameters: Any) -> Any:
+    return {"step": np.zeros(()), "optimiser": optimiser.init(parameters)}
 
-    return Optimiser(init, update)
+
+def _linear_decay(
+    optimiser: Optimiser, iterations: int, final: float, gradient: Any, state: Any, parameters: Any
+) -> tuple[Any, Any]:
+    proposed, inner = optimiser.update(gradient, state["optimiser"], parameters)
+    factor = 1.0 + (final - 1.0) * minimum(state["step"] / iterations, 1.0)
+    moved = tree.map(lambda p, q: add(p, astype(factor, p.dtype) * (q - p)), parameters, proposed)
+    return moved, {"step": add(state["step"], 1.0), "optimiser": inner}
 
 
 def by_part(**optimisers: Optimiser) -> Optimiser:
@@ -209,23 +242,28 @@ def by_part(**optimisers: Optimiser) -> Optimiser:
     ShapeError
         (By ``init`` and ``update``.) The parameters are not a dict with these keys.
     """
+    return Optimiser(partial(_states_by_part, optimisers), partial(_by_part, optimisers))
 
-    def each(parameters: Any) -> Any:
-        if not isinstance(parameters, dict) or parameters.keys() != optimisers.keys():
-            found = list(parameters) if isinstance(parameters, dict) else f"a {type(parameters).__name__}"
-            raise ShapeError(f"by_part: there are optimisers for {list(optimisers)}, but the parameters are {found}")
-        return optimisers.items()
 
-    def init(parameters: Any) -> Any:
-        return {key: optimiser.init(parameters[key]) for key, optimiser in each(parameters)}
+def _states_by_part(optimisers: dict[str, Optimiser], parameters: Any) -> Any:
+    _check_parts(optimisers, parameters)
+    return {key: optimiser.init(parameters[key]) for key, optimiser in optimisers.items()}
 
-    def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
-        updated = {
-            key: optimiser.update(gradient[key], state[key], parameters[key]) for key, optimiser in each(parameters)
-        }
-        return {key: new for key, (new, _) in updated.items()}, {key: after for key, (_, after) in updated.items()}
 
-    return Optimiser(init, update)
+def _by_part(optimisers: dict[str, Optimiser], gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+    _check_parts(optimisers, parameters)
+    updated = {key: each.update(gradient[key], state[key], parameters[key]) for key, each in optimisers.items()}
+    return {key: new for key, (new, _) in updated.items()}, {key: after for key, (_, after) in updated.items()}
+
+
+def _check_parts(optimisers: dict[str, Optimiser], parameters: Any) -> None:
+    if not isinstance(parameters, dict) or parameters.keys() != optimisers.keys():
+        found = list(parameters) if isinstance(parameters, dict) else f"a {type(parameters).__name__}"
+        raise ShapeError(f"by_part: there are optimisers for {list(optimisers)}, but the parameters are {found}")
+
+
+def _nothing(parameters: Any) -> tuple[()]:
+    return ()
 
 
 def _zeros(parameters: Any) -> Any:

@@ -153,11 +153,11 @@ def test_an_update_can_be_traced_and_is_the_same_bit_for_bit(make: Callable[[], 
 def test_an_update_can_be_differentiated(make: Callable[[], optim.Optimiser]) -> None:
     optimiser = make()
     state = optimiser.init(np.ones(2))
-    start = np.array([0.3, -0.7])
+    start, other = np.array([0.3, -0.7]), np.array([0.2, 0.1])  # Of multiples of one vector, clipped, nothing is left.
 
     def after(scale: Any) -> Any:
-        parameters, state_after = optimiser.update(scale * start, state, start)
-        parameters, _ = optimiser.update(scale * start * 2.0, state_after, parameters)
+        parameters, state_after = optimiser.update(scale * start + other, state, start)
+        parameters, _ = optimiser.update(scale * start * 2.0 + other, state_after, parameters)
         return mm.sum(parameters * parameters)
 
     check_gradients(after, 1.0)
@@ -227,6 +227,48 @@ def test_gradients_are_clipped_to_a_global_norm(largest: float, seed: int, dtype
     tolerance = 1e-6 if dtype == "f4" else 1e-13
     for a, b, p in zip(*(mm.tree.flatten(x)[0] for x in (found, expected, parameters)), strict=True):
         assert_allclose(a - p, b - p, rtol=tolerance, atol=tolerance * max(1, np.abs(b).max()))
+
+
+def test_clipping_has_right_second_derivatives_where_a_part_is_zero() -> None:
+    optimiser = optim.clip_global_norm(optim.sgd(1.0), 1.0)
+
+    def after(g: Any) -> Any:
+        found, _ = optimiser.update({"a": g[:2], "b": g[2:]}, (), {"a": np.zeros(2), "b": np.zeros(1)})
+        return mm.concatenate([found["a"], found["b"]])
+
+    def plain(g: Any) -> Any:
+        return -g / mm.sqrt(mm.sum(g**2))
+
+    g = np.array([3.0, 4.0, 0.0])
+    found, expected = (mm.jacobian(mm.jacobian(f)) for f in (after, plain))
+    # new a0 = -3 / sqrt(25 + b^2), whose second derivative by b at 0 is 3 / 25^(3/2)
+    assert_allclose(found(g)[0, 2, 2], 3 / 125, rtol=1e-14)
+    assert_allclose(found(g), expected(g), rtol=1e-13, atol=1e-15)
+    assert_allclose(mm.compile(found)(g), expected(g), rtol=1e-13, atol=1e-15)
+    assert_allclose(mm.vmap(found)(np.stack([g, 2 * g]))[1], expected(2 * g), rtol=1e-13, atol=1e-15)
+    assert_allclose(mm.jacobian(found)(g), mm.jacobian(expected)(g), rtol=1e-12, atol=1e-15)
+    # A gradient that is short, or 0, goes through: slope 1, and nothing beyond.
+    for short in (np.zeros(3), np.array([0.0, 0.5, 0.0])):
+        assert_array_equal(mm.jacobian(after)(short), -np.eye(3))
+        assert_array_equal(mm.jacobian(mm.jacobian(after))(short), np.zeros((3, 3, 3)))
+
+
+def test_clipping_neither_overflows_nor_underflows() -> None:
+    for dtype, huge in (("f4", 3e38), ("f8", 1.5e308)):
+        optimiser = optim.clip_global_norm(optim.sgd(1.0), 1.0)
+        zeros: Any = np.zeros(2, dtype)
+        gradient: Any = np.array([huge, huge], dtype)
+        assert_allclose(optimiser.update(gradient, (), zeros)[0], -(0.5**0.5) * np.ones(2), rtol=1e-6)
+        many: Any = np.full(10**5, huge, dtype)
+        assert_allclose(optimiser.update(many, (), 0 * many)[0], np.full(10**5, -(10.0**-2.5)), rtol=1e-5)
+        tiny: Any = np.array([1e-30, 1e-38], dtype)
+        assert_array_equal(optimiser.update(tiny, (), zeros)[0], -tiny)
+        shorter, _ = optim.clip_global_norm(optim.sgd(1.0), 1e-35).update(np.array([3e-30, 4e-30], dtype), (), zeros)
+        assert_allclose(shorter, [-6e-36, -8e-36], rtol=1e-5)
+    mixed: Any = {"a": np.array([3e38], np.float32), "b": np.array([4e38]), "none": np.zeros((0, 2))}
+    found, _ = optim.clip_global_norm(optim.sgd(1.0), 5.0).update(mixed, (), mm.tree.map(np.zeros_like, mixed))
+    assert_allclose([found["a"][0], found["b"][0]], [-3.0, -4.0], rtol=1e-6)
+    assert found["a"].dtype == np.float32 and found["none"].shape == (0, 2)
 
 
 def test_short_gradients_and_none_at_all_are_left_alone() -> None:

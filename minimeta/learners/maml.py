@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,16 +73,17 @@ class MAML:
     learned_rates
         Whether the inner learning rate is a meta-parameter, one for each parameter that adapts.
     adapts
-        Which parameters adapt, by their paths (:func:`minimeta.tree.paths`): the beginnings of paths, as in ``("4",)``
-        for the last of five layers or ``("4/bias",)`` for its bias; or a function from path to truth value. None is
-        all.
+        Which parameters adapt, by their paths (:func:`minimeta.tree.paths`): one beginning of paths or several, as in
+        ``"4"`` for the last of five layers or ``("3", "4/bias")`` for the one before it and its bias; or a function
+        from path to truth value. None is all.
     inner_optimiser
         In place of ``inner_learning_rate``: what takes the steps of adaptation.
 
     Raises
     ------
     ConfigurationError
-        A setting is out of range, or two contradict each other.
+        A setting is out of range, or two contradict each other; by ``init`` and ``adapt``, a path in ``adapts`` is that
+        of no parameter.
     """
 
     model: Model
@@ -92,7 +94,7 @@ class MAML:
     metrics: Mapping[str, Judgement] = field(default_factory=dict)
     step_weights: Sequence[float] | None = None
     learned_rates: bool = False
-    adapts: Sequence[str] | Callable[[str], bool] | None = None
+    adapts: str | Sequence[str] | Callable[[str], bool] | None = None
     inner_optimiser: Optimiser | None = None
 
     def __post_init__(self) -> None:
@@ -177,15 +179,23 @@ class MAML:
     def _start(self, initial: Any) -> tuple[dict[str, Any], Any]:
         """The parameters that adapt, by their paths, and the state of the optimiser that moves them."""
         paths, (leaves, _) = tree.paths(initial), tree.flatten(initial)
-        moving = {path: leaf for path, leaf in zip(paths, leaves, strict=True) if self._adapts(path)}
-        if not moving:
+        chosen = self._chosen(paths)
+        if not chosen:
             raise ConfigurationError(f"MAML: adapts={self.adapts!r} chooses none of the parameters {', '.join(paths)}")
+        moving = {path: leaf for path, leaf in zip(paths, leaves, strict=True) if path in chosen}
         return moving, self._optimiser.init(moving)
 
-    def _adapts(self, path: str) -> bool:
+    def _chosen(self, paths: Sequence[str]) -> set[str]:
+        """The paths of the parameters that adapt."""
         if self.adapts is None or callable(self.adapts):
-            return self.adapts is None or self.adapts(path)
-        return any(f"{path}/".startswith(f"{part}/") for part in self.adapts)
+            return {path for path in paths if self.adapts is None or self.adapts(path)}
+        chosen: set[str] = set()
+        for part in (self.adapts,) if isinstance(self.adapts, str) else self.adapts:
+            found = {path for path in paths if f"{path}/".startswith(f"{part}/")}
+            if not found:
+                raise ConfigurationError(f"MAML: adapts names {part!r}, and the parameters are {', '.join(paths)}")
+            chosen |= found
+        return chosen
 
 
 def _replaced(parameters: Any, some: Mapping[str, Any]) -> Any:
@@ -197,8 +207,12 @@ def _replaced(parameters: Any, some: Mapping[str, Any]) -> Any:
 
 def _meta_sgd(rate: float) -> Optimiser:
     """``theta <- theta - a * g``: the state is ``a``, a tree like theta, and stays as it is."""
+    return Optimiser(partial(_equal_rates, rate), _meta_sgd_update)
 
-    def update(gradient: Any, rates: Any, parameters: Any) -> tuple[Any, Any]:
-        return tree.map(lambda p, g, a: subtract(p, a * g), parameters, gradient, rates), rates
 
-    return Optimiser(lambda parameters: tree.map(lambda p: np.full(p.shape, rate, p.dtype), parameters), update)
+def _equal_rates(rate: float, parameters: Any) -> Any:
+    return tree.map(lambda p: np.full(p.shape, rate, p.dtype), parameters)
+
+
+def _meta_sgd_update(gradient: Any, rates: Any, parameters: Any) -> tuple[Any, Any]:
+    return tree.map(lambda p, g, a: subtract(p, a * g), parameters, gradient, rates), rates

@@ -226,6 +226,7 @@ def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightL
 
 def known(passes: Collection[str]) -> tuple[str, ...]:
     """These passes in the order in which they run; a ConfigurationError if there is none of such a name."""
+    passes = (passes,) if isinstance(passes, str) else passes
     if unknown := sorted(set(passes) - set(PASSES)):
         raise ConfigurationError(f"unknown passes {', '.join(unknown)}; there are {', '.join(PASSES)}")
     return tuple(name for name in PASSES if name in passes)

@@ -374,14 +374,27 @@ def test_parameters_are_chosen_by_the_beginning_of_a_path_or_by_a_function() -> 
         pairs = zip(paths, leaves(parameters), leaves(after), strict=True)
         return {path for path, before, now in pairs if not np.array_equal(before, now)}
 
-    assert moved(("1",)) == {"1/weight", "1/offset"}  # and not layer 10
+    assert moved(("1",)) == moved("1") == {"1/weight", "1/offset"}  # and not layer 10
+    assert moved("10") == {"10/weight", "10/bias"}  # and not layers 1 and 0
+    assert moved("1/weight") == {"1/weight"}  # and not a letter of it
     assert moved(["10/bias", "0/weight"]) == {"10/bias", "0/weight"}
     assert moved(lambda path: not path.endswith("offset")) == {path for path in paths if not path.endswith("offset")}
     assert moved(None) == set(paths)
-    with pytest.raises(
-        ConfigurationError, match=r"adapts=\('head',\) chooses none of the parameters 0/weight, 0/offset"
-    ):
-        moved(("head",))
+    for misspelt in ("1/bais", ("0", "1/bais"), ["1/bais", "10/weight"]):
+        with pytest.raises(
+            ConfigurationError, match="adapts names '1/bais', and the parameters are 0/weight, 0/offset"
+        ):
+            moved(misspelt)
+        learner = MAML(model, nn.cross_entropy, 0.5, learned_rates=True, adapts=misspelt)
+        with pytest.raises(ConfigurationError, match="adapts names '1/bais'"):
+            learner.init(rng)
+    for nothing in ((), lambda path: False):
+        with pytest.raises(ConfigurationError, match="chooses none of the parameters 0/weight, 0/offset"):
+            moved(nothing)
+    # By the string '1/bias' only that bias adapts: a letter is no path.
+    line = nn.mlp((1, 2, 1))
+    with pytest.raises(ConfigurationError, match="adapts names '2/bias'"):
+        MAML(line, nn.mean_squared_error, 0.1, adapts="2/bias").adapt(line.init(rng), support, 1)
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -3,9 +3,9 @@
     |x|^2 = x^2        norm(v)^2 = v_1^2 + v_2^2 + ...        sqrt(x)^2 = x
 
 The chain rule takes the derivative of ``y^2`` apart into ``2 y`` and ``dy``. Where ``y = 0`` the first order is right,
-since ``2 y`` is 0, but no convention for ``dy`` makes the next order right: the Hessian of ``norm(v)^2`` is ``2 I``, and
-half of that comes from the derivative of ``dy``, which a kink has not. So the walk backwards hands the cotangent ``c`` of
-a square past the magnitude, to what that was computed from:
+since ``2 y`` is 0, but no convention for ``dy`` makes the next order right: the Hessian of ``norm(v)^2`` is ``2 I``,
+and that is in no way made of 0 and of the slope at a kink. So the walk backwards hands the cotangent ``c`` of a square
+past the magnitude, to what that was computed from:
 
     of y^2, where y is      it is
     |x|, -x                 c, of x^2
@@ -16,7 +16,7 @@ a square past the magnitude, to what that was computed from:
     a part or a copy of x   what a copy's cotangent is, of x^2
     anything else           2 c y, of y
 
-The value is the square's. What is smooth in another way (``cos(norm(v))``, and ``norm(v)^4`` to the fourth order) is not
+The value is the square's. What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth order) is not
 seen: write it with ``sum(v**2)``.
 """
 
@@ -31,21 +31,10 @@ from minimeta.autodiff.array import Array
 from minimeta.autodiff.operations import elementwise, reductions
 from minimeta.autodiff.primitive import Primitive
 
-_COPIES = frozenset(
-    (
-        "alias",
-        "astype",
-        "broadcast_to",
-        "concatenate",
-        "copy",
-        "gather",
-        "pad",
-        "reshape",
-        "slice",
-        "transpose",
-        "where",
-    )
-)
+_COPIES = {
+    *("alias", "astype", "broadcast_to", "concatenate", "copy", "gather"),
+    *("pad", "reshape", "slice", "transpose", "where"),
+}
 #: So many steps are looked at between a magnitude and its square.
 _STEPS = 8
 

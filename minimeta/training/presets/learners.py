@@ -62,7 +62,7 @@ class MAMLSettings(Preset):
             learned_rates=self.learned_rates,
             adapts={
                 "all": None,
-                "all_but_offsets": lambda path: not path.endswith("offset"),
+                "all_but_offsets": _is_no_offset,
                 "last_layer": (problem.last_layer,),
             }[self.adapts],
         )
@@ -73,6 +73,10 @@ class MAMLSettings(Preset):
         if self.largest_element:
             optimiser = clip_elements(optimiser, self.largest_element)
         return linear_decay(optimiser, self.iterations, self.final_step) if self.scheduled else optimiser
+
+
+def _is_no_offset(path: str) -> bool:
+    return not path.endswith("offset")
 
 
 @dataclass(frozen=True)
