@@ -178,7 +178,7 @@ def _blamed_on(path: Path, name: str = "") -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise DataError(f"{path} does not fit into memory: {place}{error or 'it is too large'}") from error
+        raise DataError(f"{path} does not fit into memory: {place}{str(error) or 'it is too large'}") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise DataError(f"{path} is not an .npz file, or is truncated or damaged: {place}{reason}") from error

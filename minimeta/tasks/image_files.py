@@ -34,7 +34,7 @@ ImageClasses = dict[str, NDArray[np.uint8]]
 
 Filter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 
-_LEFT_BEHIND = {"__MACOSX", "__pycache__", "@eaDir", "System Volume Information", "lost+found"}
+_LEFT_BEHIND = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,12 @@ def class_files(source: Path) -> dict[str, list[Path]]:
         If there are class folders both in the folder and in a folder ``images`` of it.
     """
     inner, outer = (_images_by_folder(root) for root in image_roots(source))
-    if any(inner.values()) and any(files for name, files in outer.items() if name != "images"):
+    within = any(inner.values())
+    if within and any(files for name, files in outer.items() if name != "images"):
         raise DataError(
             f"there are class folders both in {source} and in {source / 'images'}: name one that holds them all"
         )
-    root, classes = (source / "images", inner) if inner else (source, outer)
+    root, classes = (source / "images", inner) if within else (source, outer)
     if not classes:
         raise MissingDataError(f"there are no class folders in {root}")
     if empty := [name for name, paths in classes.items() if not paths]:
@@ -171,7 +172,7 @@ def _images_by_folder(root: Path) -> dict[str, list[Path]]:
 
 def _left_behind(path: Path) -> bool:
     """Whether a system or a program put it there, and not who collected the images."""
-    return path.name.startswith((".", "~$", "$")) or path.name in _LEFT_BEHIND
+    return path.name.startswith(".") or path.name in _LEFT_BEHIND
 
 
 def read_files(classes: Mapping[str, Iterable[Path]], reading: Reading) -> ImageClasses:

@@ -104,21 +104,23 @@ def read_image(path: Path, mode: str) -> Any:
     """
     image = pillow()
     image.init()
+    formats = [name for name in _FORMATS if name in image.OPEN]
     try:
         # From memory, where no length in a header can ask for more than there is, and where Pillow has no short cut: it
         # maps an uncompressed TIFF that lies on its side with height and width exchanged.
         content = path.read_bytes()
-        formats = [name for name in _FORMATS if name in image.OPEN]
         with image.open(io.BytesIO(content), formats=formats) as opened:
             _check_size(opened, len(content))
             opened.load()
             return _upright(to_bytes(opened, mode), opened)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    except image.UnidentifiedImageError as error:
+        raise DataError(f"{path} is not an image, or is damaged: it is none of {', '.join(formats)}") from error
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory") from error
     except Exception as error:  # what Pillow raises for bytes that nobody wrote is not to be listed
-        raise DataError(f"{path} is not an image, or is damaged: {error or type(error).__name__}") from error
+        raise DataError(f"{path} is not an image, or is damaged: {str(error) or type(error).__name__}") from error
 
 
 def to_bytes(image: Any, mode: str) -> Any:
