@@ -135,7 +135,8 @@ def compile(
     >>> step(np.ones(2, np.float32), 0.25)
     array([0.5, 0.5], dtype=float32)
     >>> print(step.lower(np.ones(2, np.float32), 0.25))  # doctest: +ELLIPSIS
-    program(%0: float32[2], %1: float64[]) -> ...
+    program step(w: float32[2], rate: float64[]):
+      ...
     """
     made = functools.partial(
         Compiled, static=static, enabled=enabled, check=check, check_finite=check_finite, passes=passes
@@ -386,7 +387,7 @@ class Compiled:
         function = signature.function_of_trees(self._function)
         arguments = signature.abstract_trees()
         began = time.perf_counter()
-        program = attempt(function, arguments)
+        program = attempt(function, arguments, self._function, signature.keyworded)
         if not isinstance(program, Program):
             return None
         traced = time.perf_counter()

@@ -1,25 +1,160 @@
-"""A program as a drawing, in the language of Graphviz: values are nodes, and arrows lead from operands to uses."""
+"""A program as a drawing, in the language of Graphviz: arrows lead from values to what uses them.
+
+Its names are those of the program in print (:mod:`minimeta.program.listing`). Folded, the steps of one pass of one of
+the user's lines are one node, as long as they follow each other, and so are the arrays of one argument. A vmap is a box
+around the nodes of its body.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
 
-from minimeta.autodiff.array import Abstract
-from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.program.listing import Listed, Literal, Row, constant_of, heading_of, index_of, listed, names_of
 
-
-def drawing(line: StraightLine) -> str:
-    """The text of a directed graph: operands are boxes, constants plain, steps ellipses, outputs drawn twice around."""
-    rows = [_node(i, f"%{i}\n{form!r}", "box") for i, form in enumerate(line.operands)]
-    for value in line.constants:
-        rows.append(_node(len(rows), f"constant\n{Abstract(value.shape, value.dtype)!r}", "plaintext"))
-    arrows = []
-    for step in line.steps:
-        arrows += [f"  v{i} -> v{len(rows)};" for i in step.operands]
-        rows.append(_node(len(rows), f"{step.primitive.name}\n{step.shape!r}", "ellipse"))
-    outputs = [f"  v{i} [peripheries=2];" for i in dict.fromkeys(line.outputs)]
-    return "\n".join(["digraph program {", *rows, *arrows, *outputs, "}"]) + "\n"
+_IN_A_ROW = 4
 
 
-def _node(number: int, label: str, shape: str) -> str:
-    return f"  v{number} [label={json.dumps(label)}, shape={shape}];"
+def drawing(line: StraightLine, operands: Sequence[str], folded: bool) -> str:
+    """The text of a directed graph: operands are boxes, constants plain, steps ellipses, outputs drawn twice around.
+
+    Parameters
+    ----------
+    line
+        The program.
+    operands
+        The names of its operands; empty for their numbers.
+    folded
+        Whether steps are drawn by the user's lines.
+    """
+    names = names_of(line, operands)
+    drawn = _Drawing(folded)
+    drawn.operands(names, line.operands)
+    found = listed(line, names)
+    rows = list(drawn.lines(found, 0))
+    labels = [f"  v{node} [label={json.dumps(label)}, shape={shape}];" for node, (label, shape) in drawn.nodes.items()]
+    arrows = [f"  v{source} -> v{target}{_label(names)};" for (source, target), names in drawn.arrows.items()]
+    outputs = dict.fromkeys(drawn.places[x] for x in found.outputs if x in drawn.places)
+    doubled = [f"  v{node} [peripheries=2];" for node in outputs]
+    return "\n".join(["digraph program {", *labels, *rows, *arrows, *doubled, "}"]) + "\n"
+
+
+def _label(names: Sequence[str]) -> str:
+    """What an arrow carries, where it stands for more than one value."""
+    return f" [label={len(names)}]" if len(names) > 1 else ""
+
+
+class _Drawing:
+    """The nodes of a drawing and the arrows between them.
+
+    Attributes
+    ----------
+    nodes
+        By their numbers: label and shape.
+    places
+        The node of each name.
+    arrows
+        By both ends: the names of the values that they carry.
+    """
+
+    def __init__(self, folded: bool) -> None:
+        self._folded = folded
+        self.nodes: dict[int, tuple[str, str]] = {}
+        self.places: dict[str, int] = {}
+        self.arrows: dict[tuple[int, int], list[str]] = {}
+
+    def operands(self, names: Sequence[str], forms: Sequence[Any]) -> None:
+        """The nodes of the operands."""
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(name.partition("/")[0] if self._folded else name, []).append(name)
+        known = dict(zip(names, forms, strict=True))
+        for group, members in groups.items():
+            of_many = f"{group}\n{len(members)} arrays"
+            self._node(f"{members[0]}\n{known[members[0]]!r}" if len(members) == 1 else of_many, "box", members)
+
+    def lines(self, found: Listed, depth: int) -> Iterator[str]:
+        """Draw the steps of a line, and yield the boxes around the bodies in it."""
+        rows, constants = _opened(found)
+        if not self._folded:
+            for name, value in constants:
+                self._node(f"{name}\n{constant_of(value)}", "plaintext", [name])
+        group: list[Row] = []
+        for row in rows:
+            if group and (row.results or not self._folded or heading_of(group[-1].step) != heading_of(row.step)):
+                self._steps(group)
+                group = []
+            if row.results:
+                yield from self._body(row, depth)
+            else:
+                group.append(row)
+        if group:
+            self._steps(group)
+
+    def _body(self, row: Row, depth: int) -> Iterator[str]:
+        """The box around what is done for each task, and what it gives."""
+        assert row.body is not None
+        index, count = index_of(depth), row.step.params["count"]
+        for name in row.operands:
+            if name in self.places:
+                self.places[f"{name}[{index}]"] = self.places[name]
+        first = len(self.nodes)
+        boxes = list(self.lines(row.body, depth + 1))
+        inside = " ".join(f"v{node};" for node in range(first, len(self.nodes)))
+        label = json.dumps(f"{row.number} = vmap, for each {index} of {count}")
+        yield f"  subgraph cluster{row.number.strip('%').replace(':', '_')} {{ label={label}; {inside}"
+        yield from boxes
+        yield "  }"
+        self.places.update({name: self.places[x] for name, x in row.results if x in self.places})
+
+    def _steps(self, group: Sequence[Row]) -> None:
+        """One node of so many steps, and the arrows to it."""
+        first, last = group[0], group[-1]
+        if not self._folded:
+            label = f"{first.number} = {first.step.primitive.name}\n{first.step.shape!r}"
+        else:
+            numbers = first.number if first is last else f"{first.number} to {last.number}"
+            label = "\n".join([_short(first.step), numbers, *_kinds(row.step for row in group)])
+        node = self._node(label, "ellipse" if not self._folded else "box, style=rounded", [row.number for row in group])
+        for row in group:
+            for name in row.operands:
+                source = self.places.get(name, node)
+                if not isinstance(name, Literal) and source != node:
+                    carried = self.arrows.setdefault((source, node), [])
+                    carried += [name] if name not in carried else []
+
+    def _node(self, label: str, shape: str, names: Sequence[str]) -> int:
+        node = len(self.nodes)
+        self.nodes[node] = (label, shape)
+        self.places.update(dict.fromkeys(names, node))
+        return node
+
+
+def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
+    """The rows and constants of a line, and those of its regions but for the bodies of a vmap."""
+    rows, constants = [], [*found.constants]
+    for row in found.rows:
+        if row.body is None or row.results:
+            rows.append(row)
+        else:
+            inside = _opened(row.body)
+            rows += inside[0]
+            constants += inside[1]
+    return rows, constants
+
+
+def _short(step: Step) -> str:
+    """What a user knows a step by, without the folder."""
+    file, _, place = step.line.rpartition(":")
+    return heading_of(step._replace(line=f"{PurePath(file).name}:{place}")) if file else heading_of(step)
+
+
+def _kinds(steps: Iterator[Step]) -> list[str]:
+    """How many steps there are of each kind, a few kinds in a row."""
+    kinds = [f"{n} {name}" if n > 1 else name for name, n in Counter(step.primitive.name for step in steps).items()]
+    rows = [", ".join(kinds[i : i + _IN_A_ROW]) for i in range(0, len(kinds), _IN_A_ROW)]
+    return [*(f"{row}," for row in rows[:-1]), *rows[-1:]]

@@ -4,17 +4,18 @@ Running a function on *abstract* Arrays (shapes and dtypes without values) recor
 would walk. Sorted, it is a program: numbered values, each computed from earlier ones by one primitive. Derivatives
 are part of the function, so the program of a meta-gradient holds forward, backward and second order in one line.
 
-    >>> print(trace(grad(lambda x: sum(sin(x))), np.zeros(3)))
-    program(%0: float64[3]) -> %4
-      %1 = [constant float64[3]]
-      %2 = alias(%0)  : float64[3]
-      %3 = cos(%2)  : float64[3]
-      %4 = multiply(%1, %3)  : float64[3]
+    >>> print(trace(grad(lambda x: sum(sin(x))), np.zeros(3)))  # doctest: +ELLIPSIS
+    program <lambda>(x: float64[3]):
+      # backward of ..., in <lambda>
+      %3 = cos(x): float64[3]
+      %4 = multiply(1.0, %3): float64[3]
+      return %4
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,13 @@ from minimeta.autodiff.primitive import constant, outermost
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
 from minimeta.program.drawing import drawing
+from minimeta.program.listing import listing, names_of, title
 from minimeta.program.source import source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
-    """A traced function.
+    """A traced function. It prints as a list of instructions, by the user's lines.
 
     Attributes
     ----------
@@ -40,11 +42,17 @@ class Program:
         Its instructions.
     arguments, output
         The trees that its operands and outputs are leaves of.
+    name
+        Of the function, if it has one.
+    operands
+        What its operands are called, such as ``parameters/0/weight``; empty for their numbers.
     """
 
     line: StraightLine
     arguments: tree.Structure
     output: tree.Structure
+    name: str = ""
+    operands: tuple[str, ...] = ()
 
     def run(self, evaluate: Callable[..., Any], *arguments: Any) -> Any:
         """The output for these arguments, each step computed by ``evaluate(primitive, *operands, **params)``.
@@ -58,12 +66,11 @@ class Program:
             x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
             for x in tree.leaves_like(self.arguments, arguments)
         ]
-        for number, (x, expected) in enumerate(zip(leaves, self.line.operands, strict=True)):
+        names = names_of(self.line, self.operands)
+        for name, x, expected in zip(names, leaves, self.line.operands, strict=True):
             if x.shape != expected.shape or (x.dtype != expected.dtype and x.dtype.kind != "c"):
                 found = _form(x)
-                raise ShapeError(
-                    f"program: operand %{number} was traced as {expected!r}, not {found!r}; trace it again"
-                )
+                raise ShapeError(f"program: operand {name} was traced as {expected!r}, not {found!r}; trace it again")
         return tree.unflatten(self.output, self.line.run(leaves, evaluate))
 
     def check(self) -> None:
@@ -76,9 +83,16 @@ class Program:
         """
         check(self.line)
 
-    def to_dot(self) -> str:
-        """The program as a drawing in Graphviz's language, as in ``dot -Tsvg``."""
-        return drawing(self.line)
+    def to_dot(self, folded: bool = True) -> str:
+        """The program as a drawing in Graphviz's language, as in ``dot -Tsvg``.
+
+        Parameters
+        ----------
+        folded
+            Whether the steps of a line of the user's are one node, which says how many they are and of what kinds, and
+            so are the arrays of an argument. Otherwise each step is a node, under its number in print.
+        """
+        return drawing(self.line, self.operands, folded)
 
     def to_python(self) -> str:
         """The program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
@@ -88,23 +102,12 @@ class Program:
         return source(self.line)
 
     def __str__(self) -> str:
-        return "\n".join(_rows("program", self.line, ""))
+        outputs = tree.paths(tree.unflatten(self.output, [0.0] * len(self.line.outputs)))
+        return listing(self.name, self.line, self.operands, outputs)
 
-
-def _rows(name: str, line: StraightLine, indent: str) -> Iterator[str]:
-    """A line in print; the body of a region stands below it, with values of its own."""
-    operands = ", ".join(f"%{i}: {form!r}" for i, form in enumerate(line.operands))
-    yield f"{indent}{name}({operands}) -> {', '.join(f'%{i}' for i in line.outputs)}"
-    first = len(line.operands)
-    for i, value in enumerate(line.constants, first):
-        yield f"{indent}  %{i} = [constant {_form(value)!r}]"
-    first += len(line.constants)
-    for i, step in enumerate(line.steps, first):
-        params = "".join(f" {key}={value}" for key, value in step.params.items())
-        inputs = ", ".join(f"%{j}" for j in step.operands)
-        yield f"{indent}  %{i} = {step.primitive.name}({inputs}){params}  : {step.shape!r}"
-        if isinstance(step.params.get("line"), StraightLine):
-            yield from _rows("body", step.params["line"], f"{indent}    ")
+    def __repr__(self) -> str:
+        arguments = dict.fromkeys(name.partition("/")[0] for name in self.operands)
+        return f"<{title(self.name)}({', '.join(arguments)}), {len(self.line.steps)} steps>"
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> Program:
@@ -135,8 +138,23 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
     )
 
 
-def attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Program | list[Array]:
-    """The program of :func:`trace`, or the Arrays of outer transformations that stand in its way."""
+def attempt(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    named: Callable[..., Any] | None = None,
+    keyworded: bool = False,
+) -> Program | list[Array]:
+    """The program of :func:`trace`, or the Arrays of outer transformations that stand in its way.
+
+    Parameters
+    ----------
+    function, arguments
+        As there.
+    named
+        The function whose arguments these are, if it is another.
+    keyworded
+        Whether the last of them is a dict of keywords.
+    """
     leaves, structure = tree.flatten(arguments)
     open_trace = Trace()
     operands = [_abstract(leaf, open_trace) for leaf in leaves]
@@ -148,7 +166,26 @@ def attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Program
     if free := free_variables(operands, outputs):
         outermost(free)  # What a finished transformation has leaked is nobody's to compute with.
         return free
-    return Program(linearise(operands, outputs), structure, output_structure)
+    named = named or function
+    name = str(getattr(named, "__name__", ""))
+    names = tuple(_operand_names(named, arguments, keyworded))
+    return Program(linearise(operands, outputs), structure, output_structure, name, names)
+
+
+def _operand_names(function: Callable[..., Any], arguments: Sequence[Any], keyworded: bool) -> Iterator[str]:
+    """What the leaves of the arguments are called: ``parameters/0/weight``; without a signature, ``0/0/weight``."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # It is none of Python's.
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((f"{p.name}/" for p in parameters if p.kind is p.VAR_POSITIONAL), "")
+    for place, argument in enumerate(arguments):
+        first = names[place] if place < len(names) else f"{rest}{place - len(names) if rest else place}"
+        if keyworded and place == len(arguments) - 1:
+            first = ""
+        for path in tree.paths(argument):
+            yield "/".join(filter(None, (first, path)))
 
 
 def _abstract(x: Any, open_trace: Trace) -> Array:

@@ -527,7 +527,7 @@ def test_transformations_keep_the_settings() -> None:
     eager = mm.compile(lambda x: mm.sum(x) if mm.sum(x) > 0 else -mm.sum(x), enabled=False)
     assert_array_equal(mm.grad(eager)(-x), -x)
     whole = mm.grad(mm.compile(lambda x: mm.sum(mm.sin(x)), passes=()))
-    assert isinstance(whole, Compiled) and "alias" in str(whole.lower(x))
+    assert isinstance(whole, Compiled) and "alias" in [step.primitive.name for step in whole.lower(x).line.steps]
 
 
 def test_static_arguments_stay_static_where_a_function_is_transformed() -> None:
@@ -901,7 +901,8 @@ def test_lower_and_stats_do_not_run_the_program() -> None:
     counted = Counted(lambda x, s, *, n: mm.sin(x) * s)
     compiled = mm.compile(counted)
     program = compiled.lower(Abstract((3,), np.float32), 2.0, n=1.0)
-    assert str(program).splitlines()[0] == "program(%0: float32[3], %1: float64[], %2: float64[]) -> %6"
+    head = "program(arguments/0: float32[3], arguments/1: float64[], n: float64[]):"
+    assert str(program).splitlines()[0] == head
     stats = compiled.stats(np.ones(3, np.float32), 2.0, n=1.0)
     assert len(program.line.steps) == 4
     assert 0 < stats.instructions <= 4  # views need none

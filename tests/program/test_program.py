@@ -38,21 +38,7 @@ def same_bits(one: Any, other: Any) -> bool:
     )
 
 
-# Printing
-
-
-def test_a_program_reads_as_a_list_of_instructions() -> None:
-    program = trace(mm.grad(lambda x: mm.sum(mm.sin(x))), np.zeros(3))
-    assert str(program).splitlines() == [
-        "program(%0: float64[3]) -> %4",
-        "  %1 = [constant float64[3]]",
-        "  %2 = alias(%0)  : float64[3]",
-        "  %3 = cos(%2)  : float64[3]",
-        "  %4 = multiply(%1, %3)  : float64[3]",
-    ]
-    text = str(trace(lambda x: mm.sum(mm.astype(x, "float32"), 1), np.zeros((2, 3))))
-    assert "  %1 = astype(%0) dtype=float32  : float32[2, 3]" in text
-    assert "  %2 = sum(%1) axes=(1,) keepdims=False  : float32[2]" in text
+# The line
 
 
 def test_arguments_constants_and_outputs_are_numbered_in_order() -> None:
@@ -60,10 +46,7 @@ def test_arguments_constants_and_outputs_are_numbered_in_order() -> None:
     program = trace(
         lambda p: {"y": p["a"] @ p["b"], "same": p["b"], "table": table}, {"a": np.ones((2, 3)), "b": np.ones(3)}
     )
-    text = str(program)
-    assert text.startswith("program(%0: float64[2, 3], %1: float64[3]) -> ")
     assert program.line.outputs[1:] == (1, 2)
-    assert "%2 = [constant float64[3]]" in text
     found = program.run(by_kernel, {"b": np.ones(3), "a": np.ones((2, 3))})
     assert_array_equal(found["y"], [3.0, 3.0])
     assert_array_equal(found["table"], table)
@@ -138,9 +121,9 @@ def test_constants_are_copied_when_they_are_traced() -> None:
 
 def test_another_form_is_refused() -> None:
     program = trace(lambda x, p: x * p["w"], np.ones(3), {"w": 1.0})
-    with pytest.raises(ShapeError, match=r"operand %0 was traced as float64\[3\]"):
+    with pytest.raises(ShapeError, match=r"operand x was traced as float64\[3\]"):
         program.run(by_kernel, np.ones(4), {"w": 1.0})
-    with pytest.raises(ShapeError, match=r"operand %0 was traced as float64\[3\]"):
+    with pytest.raises(ShapeError, match=r"operand x was traced as float64\[3\]"):
         program.run(by_kernel, np.ones(3, np.float32), {"w": 1.0})
     with pytest.raises(ShapeError, match="trees differ at 1"):
         program.run(by_kernel, np.ones(3), {"v": 1.0})

@@ -241,7 +241,7 @@ def test_programs_with_maps_print_check_and_run_as_numpy_and_complex() -> None:
     w, x = spread(np.random.default_rng(0), (3,)), spread(np.random.default_rng(1), (17, 3))
     program = trace(f, w, x)
     program.check()
-    assert "body(%0: float64[3]" in str(program) and "vmap" in program.to_dot()
+    assert "vmap, for each i of 17:" in str(program) and "vmap" in program.to_dot()
     expected = np.sum(x * (1 - np.tanh(w * x) ** 2), 0)
     scope: dict[str, Any] = {}
     exec(program.to_python(), scope)
