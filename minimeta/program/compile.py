@@ -256,7 +256,7 @@ class Compiled:
         executable = replayable.executable
         try:
             if self._check_finite:
-                outputs = run_finite(executable, values, self._name, signature.leaf_names())
+                outputs = run_finite(executable, values, self._name, replayable.program.operands)
             else:
                 outputs = executable.run(values)
                 self._latest = replayable.call

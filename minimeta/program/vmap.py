@@ -52,8 +52,9 @@ def vmap(
     Parameters
     ----------
     function
-        A pure function of trees of arrays to a tree of arrays. What it takes by closure is shared by all tasks. It is
-        traced at every call, for one task, on shapes alone; :func:`minimeta.compile` the result to trace it once.
+        A pure function of trees of arrays to a tree of arrays. What it takes by closure is shared by all tasks, and so
+        are random numbers that it draws by itself: draw for each task outside, and map them. It is traced at every
+        call, for one task, on shapes alone; :func:`minimeta.compile` the result to trace it once.
     in_axes
         The axis of the tasks in each argument: 0, another axis, or None where all tasks share the argument. One for all
         arguments, or a tuple with one for each, which may be a tree of them like the argument.

@@ -12,7 +12,7 @@ itself a :class:`Task` of plain arrays: it can be passed to a pure function, tra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,11 +59,11 @@ class Task:
 
     support: Examples
     query: Examples
-    noise: Any = None
+    noise: Any = field(default=None, kw_only=True)
 
     def __getitem__(self, index: int) -> Task:
         """Return task `index` of a batch (views, not copies)."""
-        return Task(self.support[index], self.query[index], tree.map(lambda x: x[index], self.noise))
+        return Task(self.support[index], self.query[index], noise=tree.map(lambda x: x[index], self.noise))
 
 
 def unstack(batch: Task) -> Iterator[Task]:

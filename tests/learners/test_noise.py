@@ -74,7 +74,7 @@ def test_noise_is_for_training_alone(name: str) -> None:
     ours, theirs = (mm.tree.flatten(each.meta_gradient(meta, task))[0] for each in (learner, sober))
     assert all(np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True))
     rng = np.random.default_rng(0)
-    noisy = Task(task.support, task.query, learner.draw(rng, task))  # type: ignore[attr-defined]
+    noisy = Task(task.support, task.query, noise=learner.draw(rng, task))  # type: ignore[attr-defined]
     assert any(
         not np.array_equal(x, y)
         for x, y in zip(mm.tree.flatten(learner.meta_gradient(meta, noisy))[0], ours, strict=True)

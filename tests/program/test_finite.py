@@ -83,8 +83,8 @@ def test_arguments_are_named_by_their_path(exp: Function) -> None:
 
     compiled, w = mm.compile(f, check_finite=True), np.zeros((2, 2))
     w[1, 0] = np.inf
-    assert message(lambda: compiled({"w": [w, w]}, rate=1.0)).endswith(": argument '0/w/0' is inf at (1, 0)")
-    assert message(lambda: compiled({"w": [w * 0 + 1, w]}, rate=1.0)).endswith(": argument '0/w/0' is nan at (1, 0)")
+    assert message(lambda: compiled({"w": [w, w]}, rate=1.0)).endswith(": argument 'tree/w/0' is inf at (1, 0)")
+    assert message(lambda: compiled({"w": [w * 0 + 1, w]}, rate=1.0)).endswith(": argument 'tree/w/0' is nan at (1, 0)")
     assert message(lambda: compiled({"w": [1, 1.0]}, rate=float("nan"))).endswith(": argument 'rate' is nan")
 
 

@@ -27,7 +27,11 @@ def test_a_task_is_a_tree_of_four_arrays() -> None:
 
 def test_noise_is_a_tree_of_the_task() -> None:
     points = Examples(np.zeros((2, 3, 1)), np.zeros((2, 3, 1)))
-    batch = Task(points, points, {"kept": np.array([[True, False], [False, False]]), "scale": np.array([1.0, 2.0])})
+    batch = Task(
+        points,
+        points,
+        noise={"kept": np.array([[True, False], [False, False]]), "scale": np.array([1.0, 2.0])},
+    )
 
     tasks = list(unstack(batch))
 
