@@ -9,6 +9,9 @@ are in ``minimeta.nn``, optimisers in ``minimeta.optim``, meta-learners in ``min
 ``minimeta.tasks``, and loops over them in ``minimeta.training``.
 """
 
+from minimeta import starting  # noqa: F401 (first of all, for the command)
+
+# isort: split
 from minimeta import errors
 from minimeta.autodiff import (
     Array,

@@ -1,19 +1,23 @@
-"""Ctrl-C and SIGTERM, honoured between two steps.
+"""Ctrl-C, SIGTERM, SIGHUP and SIGQUIT, honoured between two steps.
 
 The first signal is only noted: the step at hand is finished, and the next call of the interruption, a callback of
-training and evaluation, raises :class:`Interrupted`. From the first signal on the usual handling is back, so a second
-one ends the program at once; every file is written atomically, so that too leaves the last checkpoint whole.
+training and evaluation, raises :class:`Interrupted`. The second one raises KeyboardInterrupt where the program is,
+within a compiled step, too: what was being computed is given up, and the last complete step is saved.
+
+A terminal that is closed (SIGHUP) and Ctrl-\\ (SIGQUIT) are answered alike, for whoever ends a program does not want to
+lose its work. A signal that is ignored, as ``nohup`` has SIGHUP ignored, stays so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
@@ -33,7 +37,8 @@ class Interruption:
             raise Interrupted
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(
@@ -43,8 +48,9 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._noted:
+            raise KeyboardInterrupt
         self._noted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # Not print: the signal may have come in the middle of one.
-        os.write(sys.stderr.fileno(), b"\nfinishing this step; Ctrl-C once more stops at once\n")
+        # Not print: the signal may have come in the middle of one. And the terminal may be gone.
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), b"\nfinishing this step; Ctrl-C once more stops at once\n")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, sent to a real process."""
+"""Ctrl-C and other signals, sent to a real process."""
 
 import json
 import shlex
@@ -11,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from minimeta.cli import main
+from minimeta.training import checkpoint
+
 FLAGS = ["--hidden", "5", "--meta-batch", "2", "--evaluation.tasks", "2", "--evaluation.steps", "1"]
 
 
+def command(folder: Path, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "minimeta", "train", "maml", "sinusoid", "--out", str(folder), *FLAGS, *flags]
+
+
 def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "minimeta", "train", "maml", "sinusoid", "--out", str(folder), *FLAGS, *flags]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command(folder, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def has_steps(folder: Path) -> bool:
+    return (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size > 0
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -32,7 +42,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tm
     folder, whole = tmp_path / "a folder", tmp_path / "whole"
     with start(folder, "--iterations", "1000000", "--checkpoint-every", "5", "--json") as process:
         # The checkpoint of step 0 is written at once; a later one shows that steps are being taken.
-        wait_for(lambda: (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size > 0, process)
+        wait_for(lambda: has_steps(folder), process)
         process.send_signal(number)
         printed, errors = process.communicate(timeout=60)
 
@@ -92,3 +102,85 @@ def test_an_evaluation_can_be_interrupted_and_repeated(tmp_path: Path) -> None:
     words = ["train", "maml", "sinusoid", "--out", str(folder), "--resume", "--evaluation.tasks", "2"]
     assert subprocess.run([sys.executable, "-m", "minimeta", *words], capture_output=True, check=False).returncode == 0
     assert (folder / "results.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT], ids=lambda number: number.name)
+def test_other_signals_that_end_a_program_save_too(number: signal.Signals, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with start(folder, "--iterations", "1000000") as process:
+        wait_for(lambda: has_steps(folder), process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130 and "interrupted and saved" in errors
+    assert checkpoint.read_header(folder / "checkpoint.npz").step == len(
+        (folder / "metrics.jsonl").read_text().splitlines()
+    )
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command(folder, "--iterations", "1000000")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: has_steps(folder), process)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert process.poll() is None
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("module", ["minimeta.errors", "numpy", "minimeta.program", "tyro", "minimeta.cli.train"])
+def test_an_interruption_of_the_imports_is_a_word(module: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-X", "importtime", *command(tmp_path / "run", "--iterations", "1000000")[1:]]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:  # a line for each module, when it has been imported
+            if line.rpartition("|")[2].strip() == module:
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "minimeta: interrupted" in errors or "interrupted and saved" in errors
+    assert "Traceback" not in errors and "Error" not in errors
+
+
+def test_a_program_that_imports_the_library_keeps_its_own_answer_to_ctrl_c() -> None:
+    program = "import minimeta, signal; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_second_signal_within_a_step_keeps_the_last_complete_one(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    program = (
+        "import sys, time\n"
+        "from minimeta.cli import main, train\n"
+        "before = train.fit\n"
+        "def fit(*arguments, callbacks, **options):\n"
+        "    def slow(state, report):\n"  # the next step, which takes long
+        "        if state.step == 3:\n"
+        "            print('slow', file=sys.stderr, flush=True)\n"
+        "            end = time.monotonic() + 60\n"
+        "            while time.monotonic() < end: pass\n"
+        "    return before(*arguments, callbacks=[*callbacks[:-1], slow, callbacks[-1]], **options)\n"
+        "train.fit = fit\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    words = [sys.executable, "-c", program, *command(folder, "--checkpoint-every", "1000", "--json")[3:]]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for awaited in ("slow", "finishing this step"):
+            for line in process.stderr:
+                if awaited in line:
+                    break
+            process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        printed, errors = process.communicate(timeout=60)
+        assert time.monotonic() - sent < 20  # seconds are a machine's that is busy
+
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert json.loads(printed)["status"] == "interrupted"
+    assert checkpoint.read_header(folder / "checkpoint.npz").step == 3
+    assert main(["train", "maml", "sinusoid", "--out", str(folder), "--resume", "--iterations", "4"]) == 0
