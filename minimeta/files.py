@@ -75,8 +75,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # whose file is the user's, and not one that is gone
+            error.filename = str(target)
         raise
     # The new name itself reaches the disk with its folder.
     folder = os.open(target.parent, os.O_RDONLY)

@@ -1,0 +1,126 @@
+"""Disks that are full, folders that vanish, and two processes that write one run."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from minimeta.cli import main
+from minimeta.cli.run_folder import RunFolder
+from minimeta.errors import StorageError
+from minimeta.training import checkpoint
+
+FLAGS = ["--hidden", "4", "--meta-batch", "2", "--evaluation.tasks", "2", "--evaluation.steps", "1"]
+
+
+def train(folder: Path, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "minimeta", "train", "maml", "sinusoid", "--out", str(folder), *FLAGS, *flags]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_disk_that_is_full_is_said_and_how_to_go_on(tmp_path: Path) -> None:
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+
+    def no_large_files() -> None:
+        # What a full disk is to a process that may not mount a small one: a write that fails. Python ignores SIGXFSZ.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    words = train(folder, "--iterations", "2000", "--checkpoint-every", "100")
+    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=no_large_files, check=False)
+
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    step = checkpoint.read_header(folder / "checkpoint.npz").step
+    assert 0 < step < 2000 and step % 100 == 0
+    assert f"The checkpoint of {step} steps in {folder / 'checkpoint.npz'} is good" in done.stderr
+    command = f"minimeta train maml sinusoid --out {folder} --resume"
+    assert command in done.stderr
+    assert main([*command.split()[1:], "--iterations", str(step + 5)]) == 0
+    assert subprocess.run(train(whole, "--iterations", str(step + 5)), capture_output=True, check=False).returncode == 0
+    for file in ("metrics.jsonl", "checkpoint.npz", "results.md"):
+        assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", ["results.json", "checkpoint.npz"])
+def test_what_cannot_be_written_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, sync = tmp_path / "run", os.fsync
+
+    def full(descriptor: int) -> None:
+        if name in Path(f"/proc/self/fd/{descriptor}").readlink().name:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("a file system of Linux")
+    monkeypatch.setattr(os, "fsync", full)
+    assert main([*train(folder, "--iterations", "2")[3:], "--json"]) == 1
+
+    printed, errors = capsys.readouterr()
+    report = json.loads(printed)
+    assert report["status"] == "error" and report["error"] in errors
+    assert f"No space left on device: '{folder / name}'" in errors
+    if name == "results.json":
+        assert f"The checkpoint of 2 steps in {folder / 'checkpoint.npz'} is good" in errors
+    else:
+        assert "not even its first checkpoint" in errors
+
+
+def test_a_folder_that_vanishes_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = train(folder, "--iterations", "1000000", "--checkpoint-every", "10")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: (folder / "metrics.jsonl").exists(), process)
+        folder.rename(tmp_path / "gone")
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 1 and "Traceback" not in errors
+    assert f"{folder} has vanished" in errors
+
+
+def test_one_process_at_a_time_writes_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    with subprocess.Popen(
+        train(folder, "--iterations", "1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: (folder / "checkpoint.npz").exists(), process)
+        for words in (["--resume"], ["--resume", "--iterations", "3"]):
+            assert main(["train", "maml", "sinusoid", "--out", str(folder), *words]) == 1
+            errors = capsys.readouterr().err
+            assert f"process {process.pid} on " in errors and f"is writing the run in {folder}" in errors
+        assert main(["evaluate", str(folder), "--tasks", "2"]) == 0  # reading is always possible
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+
+    # The lock ends with its process, however that ended.
+    step = checkpoint.read_header(folder / "checkpoint.npz").step
+    assert main(["train", "maml", "sinusoid", "--out", str(folder), "--resume", "--iterations", str(step + 1)]) == 0
+    assert not (folder / ".lock").exists()
+
+
+def test_a_lock_whose_file_is_gone_is_none(tmp_path: Path) -> None:
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with first.locked():
+        with pytest.raises(StorageError, match=f"process {os.getpid()} on "), second.locked():
+            pass
+        assert (first.path / ".lock").exists()
+    with second.locked():
+        pass
+    shutil.rmtree(first.path)
+    with first.locked():
+        shutil.rmtree(first.path)
