@@ -31,7 +31,9 @@ class Bar:
 
     def __init__(self, title: str, done: int, total: int) -> None:
         self._title, self._first, self._total = title, done, total
-        self._began = self._spoke = time.monotonic()
+        # The first step also compiles: the rate is that of the steps after it.
+        self._rated: tuple[int, float] | None = None
+        self._spoke = time.monotonic()
         console = Console(stderr=True)
         self._bar = (
             Progress(
@@ -56,11 +58,19 @@ class Bar:
         now = time.monotonic()
         # The first step shows that it works; then every few seconds; the last shows that it ended.
         if done in (self._first + 1, self._total) or now - self._spoke >= SECONDS_BETWEEN_LINES:
-            rate = (done - self._first) / max(now - self._began, 1e-9)
-            left = f", {_duration((self._total - done) / rate)} left" if done < self._total else ""
-            words = [f"{self._title} {done}/{self._total}", said, f"{rate:.3g}/s{left}"]
+            words = [f"{self._title} {done}/{self._total}", said, self._rate(done, now)]
             print("  ".join(filter(None, words)), file=sys.stderr, flush=True)
             self._spoke = now
+        self._rated = self._rated or (done, now)
+
+    def _rate(self, done: int, now: float) -> str:
+        """Say how fast it goes, and how long it will take; nothing before there is anything to go by."""
+        since, began = self._rated or (done, now)
+        if done == since or now == began:
+            return ""
+        rate = (done - since) / (now - began)
+        left = f", {_duration((self._total - done) / rate)} left" if done < self._total else ""
+        return f"{rate:.3g}/s{left}"
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -161,8 +161,8 @@ class RunFolder:
         path = self.path / ".lock"
         with self._lock(path) as file:
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}")
-            file.flush()
+            with contextlib.suppress(OSError):  # on a full disk the lock has no name
+                os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
             try:
                 yield
             finally:

@@ -85,7 +85,7 @@ def test_a_folder_that_vanishes_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = train(folder, "--iterations", "1000000", "--checkpoint-every", "10")
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: (folder / "metrics.jsonl").exists(), process)
+        wait_for((folder / "metrics.jsonl").exists, process)
         folder.rename(tmp_path / "gone")
         _, errors = process.communicate(timeout=60)
 
@@ -98,7 +98,7 @@ def test_one_process_at_a_time_writes_a_run(tmp_path: Path, capsys: pytest.Captu
     with subprocess.Popen(
         train(folder, "--iterations", "1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait_for(lambda: (folder / "checkpoint.npz").exists(), process)
+        wait_for((folder / "checkpoint.npz").exists, process)
         for words in (["--resume"], ["--resume", "--iterations", "3"]):
             assert main(["train", "maml", "sinusoid", "--out", str(folder), *words]) == 1
             errors = capsys.readouterr().err
