@@ -30,6 +30,7 @@ from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minimeta.autodiff import protocols
 from minimeta.autodiff.array import Abstract, Array, Value
@@ -90,15 +91,26 @@ def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], k
     target = keywords.pop("out")[0]
     if statement is None or target is not inputs[0]:
         raise TracingError(f"{protocols.full_name(ufunc)}(..., out=...): an Array is never written to; drop out=")
-    what = f"a numpy array of shape {target.shape} with an Array"
-    if target.base is not None:
+    what, memory = f"a numpy array of shape {target.shape} with an Array", target.base
+    if memory is not None and (
+        type(memory) is not np.ndarray or memory.base is not None or getrefcount(memory) > _ALONE
+    ):
         raise TracingError(
             f"{statement.target} {statement.symbol} ... on {what}: it is a view of another array, which cannot take an "
             "Array in. Collect the parts in a list, and join them with stack or concatenate"
         )
-    if references > _OWN_NUMPY or type(target) is not np.ndarray:
+    if references > (_OWN_PRODUCT if ufunc is np.matmul else _OWN_NUMPY) or type(target) is not np.ndarray:
         raise TracingError(_refusal(statement, what, "it is held by something else, too"))
+    keywords.pop("axes", None)  # numpy's @= says where the matrices are: in the last two.
     return _in_form_of(target, protocols.answer(ufunc, inputs, keywords), statement)
+
+
+def _is_view(target: NDArray[Any]) -> bool:
+    """Whether somebody else may hold the memory of a numpy array."""
+    memory = target.base
+    return memory is not None and (
+        type(memory) is not np.ndarray or memory.base is not None or getrefcount(memory) > _ALONE
+    )
 
 
 def _is_whole(array: Array) -> bool:
@@ -123,8 +135,9 @@ class _Statement(NamedTuple):
 def _statement(code: types.CodeType, offset: int) -> _Statement | None:
     """The statement at a place in the code; None if it is no in-place operator."""
     following = itertools.dropwhile(lambda instruction: instruction.offset != offset, dis.get_instructions(code))
-    symbol = next(following).argrepr
-    if not symbol.endswith("="):
+    running = next(following)
+    symbol = running.argrepr
+    if running.opname != "BINARY_OP" or not symbol.endswith("="):
         return None
     store = next(instruction for instruction in following if instruction.opname.startswith("STORE"))
     name = store.argval[0] if isinstance(store.argval, tuple) else store.argval  # Python 3.13 stores and loads at once.
@@ -336,14 +349,16 @@ class _Probe:
         return getrefcount(keywords["out"][0])
 
 
-def _count() -> tuple[int, int, int, int]:
+def _count() -> tuple[int, int, int, int, int]:
     once: Any = _Probe()
     once += _Probe()
     twice: Any = _Probe()
     twice += twice
     array: Any = np.zeros(1)
     array += _Probe()
-    return (*once, twice[0], array)
+    product: Any = np.zeros((1, 1))
+    product @= _Probe()
+    return (*once, twice[0], array, product)
 
 
 def _count_variables() -> int:
@@ -364,5 +379,5 @@ def _count_alone() -> int:
 # Where not all references are counted (without the interpreter's lock, in code compiled while it runs), a statement is
 # given none: it is refused, and not believed.
 _counts = "t" not in getattr(sys, "abiflags", "") and not (hasattr(sys, "_jit") and sys._jit.is_enabled())
-_OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY = map(min, _count(), _count()) if _counts else (0, 0, 0, 0)
+_OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY, _OWN_PRODUCT = map(min, _count(), _count()) if _counts else (0,) * 5
 _HELD, _ALONE, _VARIABLES = _held({0: object()}, 0), _count_alone(), _count_variables()

@@ -399,7 +399,7 @@ def total_plus_array(x: Any) -> Any:
 
 @idiom(lambda x: np.sum((2.0 * x) ** 2) + np.sum(x[:2] ** 2))
 def total_of_zeros_plus_array(x: Any) -> Any:
-    total, other = np.zeros(3), np.zeros((2, 1))
+    total, other = np.zeros(3), np.zeros(2).reshape(2, 1)
     for _ in range(2):
         total += x
     other += x[:2, None]
@@ -483,11 +483,13 @@ def itself(x: Any) -> Any:
     return np.sum(y * y)
 
 
-@idiom(lambda x: np.sum((x @ np.ones((3, 3))) ** 2))
+@idiom(lambda x: np.sum((x @ np.ones((3, 3))) ** 2) + 3.0 * np.sum(x))
 def product(x: Any) -> Any:
     y = np.stack([x, x])
     y @= np.ones((3, 3))
-    return np.sum(y[0] * y[1])
+    total = np.eye(3)
+    total @= np.outer(x, np.ones(3))
+    return np.sum(y[0] * y[1]) + np.sum(total)
 
 
 @idiom(lambda x: np.sum(x * np.array([0.0, 1.0, 0.0])))
