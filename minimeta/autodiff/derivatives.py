@@ -13,14 +13,18 @@ The walk's rules are operations like all others, so each of these can be applied
 order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with float32 or float64 leaves. Results
 are numpy arrays that are writable, contiguous and share no memory; inside another transformation they are Arrays.
 
-A function may also transform itself (:func:`transformation`): the gradient of a compiled function is compiled.
+A function may also transform itself (:func:`transformation`): the gradient of a compiled function is compiled. What
+was transformed pickles if the function does, for a pool of processes.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
+import operator
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -33,6 +37,9 @@ from minimeta.errors import DtypeError, ShapeError
 
 Function = Callable[..., Any]
 Transform = TypeVar("Transform", bound=Callable[..., Any])
+
+#: An argument: its position or its name.
+Place: TypeAlias = int | str
 
 _NAMES = ("__module__", "__name__", "__qualname__")  # what a transformed function takes over
 
@@ -58,10 +65,45 @@ def transformation(transform: Transform) -> Transform:
     def asked(function: Function, *options: Any, **named: Any) -> Any:
         answer = getattr(function, "transformed_by", None)
         if answer is None:
-            return transform(function, *options, **named)
-        return answer(function, transform, *options, **named)
+            return Transformed(transform(function, *options, **named), (asked, function, options, named))
+        return answer(function, asked, *options, **named)
 
     return cast(Transform, asked)
+
+
+class Transformed:
+    """A function that a transformation made; it is called like the function, and pickles if the function does."""
+
+    def __init__(self, call: Function, made_by: tuple[Function, Function, tuple[Any, ...], dict[str, Any]]) -> None:
+        functools.update_wrapper(self, made_by[1], assigned=_NAMES, updated=())
+        self._call = call
+        self._made_by = made_by
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """The function's value."""
+        return self._call(*arguments, **keywords)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __repr__(self) -> str:
+        transform, function, *_ = self._made_by
+        return f"<{transform.__name__} of {getattr(function, '__qualname__', repr(function))}>"
+
+    def __reduce__(self) -> Any:
+        return self.__qualname__ if namesake(self) is self else (_transformed_again, self._made_by)
+
+
+def _transformed_again(transform: Function, function: Function, options: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    return transform(function, *options, **named)
+
+
+def namesake(function: Any) -> Any:
+    """What a function's module has under the function's name, if it has anything."""
+    found: Any = sys.modules.get(function.__module__)
+    for part in getattr(function, "__qualname__", "").split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -126,7 +168,6 @@ def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_a
 def _forward(function: Function, has_aux: bool) -> Function:
     """What :func:`vjp` returns beside the pullback."""
 
-    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any) -> tuple[Any, ...]:
         output, _, *aux = vjp(function, *arguments, has_aux=has_aux)
         return (output, *aux)
@@ -138,7 +179,6 @@ def _forward(function: Function, has_aux: bool) -> Function:
 def _pullback(function: Function, has_aux: bool) -> Function:
     """The pullback, as a function of the arguments too."""
 
-    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, cotangents: Any) -> Any:
         return vjp(function, *arguments, has_aux=has_aux)[1](cotangents)
 
@@ -146,7 +186,7 @@ def _pullback(function: Function, has_aux: bool) -> Function:
 
 
 @transformation
-def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has_aux: bool = False) -> Function:
     """A function that computes the value and the gradient of a scalar function.
 
     Parameters
@@ -154,7 +194,8 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
     function
         To one float of shape ``()``; with ``has_aux``, to a pair of it and anything else.
     argnums
-        The positional argument, or arguments, to differentiate with respect to.
+        The argument, or arguments, to differentiate with respect to: each by its position or by its name, however it
+        is passed.
     has_aux
         Whether the function returns something beside what is differentiated.
 
@@ -172,25 +213,27 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
         The function's value is not a scalar, or ``argnums`` names an argument that is not there.
     """
 
-    @functools.wraps(function, assigned=_NAMES, updated=())
+    alone = isinstance(argnums, str) or not hasattr(argnums, "__iter__")
+    asked_for = cast(Sequence[Place], (argnums,) if alone else argnums)
+
     def transformed(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
-        named = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        numbers = tuple(_place_of(number, arguments, "grad") for number in named)
-        if len(set(numbers)) != len(numbers):
+        places = tuple(_place_of("grad", place, function, arguments, keywords) for place in asked_for)
+        if len(set(places)) != len(places):
             raise ShapeError(f"grad: argnums={argnums} names an argument twice")
-        chosen = tuple(arguments[number] for number in numbers)
-        for number, argument in zip(numbers, chosen, strict=True):
+        given: dict[Place, Any] = dict(enumerate(arguments))
+        given.update(keywords)
+        chosen = tuple(given[place] for place in places)
+        for place, argument in zip(places, chosen, strict=True):
             if argument is None:
                 raise DtypeError(
-                    f"grad: argument {number} is None or, of a compiled function, static: it holds no numbers to "
+                    f"grad: argument {place!r} is None or, of a compiled function, static: it holds no numbers to "
                     "differentiate with respect to. Leave it out of argnums"
                 )
         leaves, structure = tree.flatten(chosen)
-        _check_differentiable(leaves, chosen, "grad", numbers)
+        _check_differentiable(leaves, chosen, "grad", places)
 
         def partial(*values: Any) -> Any:
-            replaced = dict(zip(numbers, values, strict=True))
-            return function(*(replaced.get(i, x) for i, x in enumerate(arguments)), **keywords)
+            return _called(function, arguments, keywords, dict(zip(places, values, strict=True)))
 
         recording, outputs, output_structure, aux = _run(partial, leaves, structure, has_aux)
         _check_scalar(outputs, output_structure, has_aux)
@@ -198,14 +241,14 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
         one = np.ones((), value.dtype) if isinstance(value, (Array, np.ndarray)) else 1.0
         found = backward(recording, outputs, [Array(np.asarray(one))])
         gradients = tree.unflatten(structure, _settled_gradients(recording, found))
-        gradient = gradients[0] if isinstance(argnums, int) else gradients
+        gradient = gradients[0] if alone else gradients
         return ((settle(value), aux) if has_aux else settle(value)), gradient
 
     return transformed
 
 
 @transformation
-def grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def grad(function: Function, argnums: Place | Sequence[Place] = 0, has_aux: bool = False) -> Function:
     """A function that computes the gradient of a scalar function.
 
     Parameters and errors are those of :func:`value_and_grad`.
@@ -224,7 +267,6 @@ def grad(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = F
     """
     both = value_and_grad(function, argnums, has_aux)
 
-    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, **keywords: Any) -> Any:
         value, gradient = both(*arguments, **keywords)
         return (gradient, value[1]) if has_aux else gradient
@@ -260,7 +302,6 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
 @transformation
 def _jvp(function: Function) -> Function:
-    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*primals: Any, tangents: Any) -> tuple[Any, Any]:
         output, pullback = vjp(function, *primals)
         for y in tree.flatten(output)[0]:
@@ -294,7 +335,6 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
 @transformation
 def _hvp(function: Function) -> Function:
-    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*primals: Any, tangents: Any) -> Any:
         return jvp(grad(function, tuple(range(len(primals)))), primals, tangents)[1]
 
@@ -302,7 +342,7 @@ def _hvp(function: Function) -> Function:
 
 
 @transformation
-def jacobian(function: Function, argnum: int = 0) -> Function:
+def jacobian(function: Function, argnum: Place = 0) -> Function:
     """A function that computes the Jacobian matrix, one walk for each element of the output.
 
     Parameters
@@ -310,7 +350,7 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
     function
         To a tree of arrays.
     argnum
-        The positional argument to differentiate with respect to.
+        The argument to differentiate with respect to: its position or its name.
 
     Returns
     -------
@@ -319,14 +359,14 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
         the shape of the output's leaf followed by that of the argument's.
     """
 
-    @functools.wraps(function, assigned=_NAMES, updated=())
     def transformed(*arguments: Any, **keywords: Any) -> Any:
-        number = _place_of(argnum, arguments, "jacobian")
+        place_of_x = _place_of("jacobian", argnum, function, arguments, keywords)
+        point = keywords[place_of_x] if isinstance(place_of_x, str) else arguments[place_of_x]
 
         def partial(x: Any) -> Any:
-            return function(*arguments[:number], x, *arguments[number + 1 :], **keywords)
+            return _called(function, arguments, keywords, {place_of_x: x})
 
-        output, pullback = vjp(partial, arguments[number])
+        output, pullback = vjp(partial, point)
         outputs, structure = tree.flatten(output)
         zeros = [np.zeros(y.shape, y.dtype) for y in outputs]
 
@@ -340,7 +380,7 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
                 (gradient,) = pullback(tree.unflatten(structure, [*zeros[:place], one_hot, *zeros[place + 1 :]]))
                 gradients.append(gradient)
             if not gradients:
-                return tree.map(lambda x: np.zeros((*shape, *np.shape(x)), zeros[place].dtype), arguments[number])
+                return tree.map(lambda x: np.zeros((*shape, *np.shape(x)), zeros[place].dtype), point)
             return tree.map(lambda *parts: reshape(stack(parts), (*shape, *parts[0].shape)), *gradients)
 
         return tree.unflatten(structure, [rows(place) for place in range(len(outputs))])
@@ -349,7 +389,7 @@ def jacobian(function: Function, argnum: int = 0) -> Function:
 
 
 @transformation
-def hessian(function: Function, argnum: int = 0) -> Function:
+def hessian(function: Function, argnum: Place = 0) -> Function:
     """A function that computes the Hessian of a scalar function: the Jacobian of its gradient.
 
     Returns
@@ -364,10 +404,47 @@ def hessian(function: Function, argnum: int = 0) -> Function:
 # Arguments and results
 
 
-def _place_of(number: int, arguments: Sequence[Any], name: str) -> int:
-    if not -len(arguments) <= number < len(arguments):
-        raise ShapeError(f"{name}: argument {number}, but the function was called with {len(arguments)} arguments")
-    return number % len(arguments)
+def _place_of(
+    name: str, asked_for: Place, function: Function, arguments: Sequence[Any], keywords: dict[str, Any]
+) -> Place:
+    """Where an argument is in a call, a position or a keyword, however it is asked for."""
+    count, names = len(arguments), _positional_names(function)
+    if isinstance(asked_for, str):
+        if asked_for in keywords:
+            return asked_for
+        if asked_for in names[:count]:
+            return names.index(asked_for)
+        given = [*names[:count], *keywords]
+        raise ShapeError(
+            f"{name}: no argument {asked_for!r} is in the call"
+            + (f", which passes {', '.join(map(repr, given))}" if len(given) > 0 else "; give its position")
+        )
+    try:
+        number = operator.index(asked_for)
+    except TypeError:
+        raise DtypeError(f"{name}: {asked_for!r} is neither the position nor the name of an argument") from None
+    if -count <= number < count:
+        return number % count
+    if count <= number < len(names) and names[number] in keywords:
+        return names[number]
+    raise ShapeError(f"{name}: argument {number}, but the function was called with {count} arguments")
+
+
+def _positional_names(function: Function) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a function that is written in C
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [parameter.name for parameter in parameters if parameter.kind in kinds]
+
+
+def _called(function: Function, arguments: Sequence[Any], keywords: dict[str, Any], replaced: dict[Place, Any]) -> Any:
+    """The function's value, some of its arguments replaced."""
+    return function(
+        *[replaced.get(i, x) for i, x in enumerate(arguments)],
+        **{name: replaced.get(name, x) for name, x in keywords.items()},
+    )
 
 
 def _run(
@@ -405,7 +482,7 @@ def _settled_gradients(recording: Recording, found: Sequence[Array | None]) -> l
 
 
 def _check_differentiable(
-    leaves: Sequence[Any], arguments: Any, name: str, numbers: Sequence[int] | None = None
+    leaves: Sequence[Any], arguments: Any, name: str, places: Sequence[Place] | None = None
 ) -> None:
     for i, leaf in enumerate(leaves):
         dtype = (
@@ -414,7 +491,7 @@ def _check_differentiable(
         if dtype is not None and dtype.kind == "f":
             continue
         position, _, rest = tree.paths(arguments)[i].partition("/")
-        place = f"argument {numbers[int(position)] if numbers else position}" + (f" at {rest!r}" if rest else "")
+        place = f"argument {repr(places[int(position)]) if places else position}" + (f" at {rest!r}" if rest else "")
         if dtype is None:
             raise DtypeError(f"{name} with respect to {place}: a {type(leaf).__name__} is not an array of floats")
         raise DtypeError(

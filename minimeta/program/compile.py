@@ -21,21 +21,20 @@ compiled function, ``grad(compile(f)) = compile(grad(f))``.
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 import time
 import types
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
-from minimeta.autodiff.derivatives import Function, settle
+from minimeta.autodiff.derivatives import Function, namesake, settle
 from minimeta.autodiff.primitive import constant
 from minimeta.errors import TracingError, user_line
 from minimeta.program.arithmetic import operations
@@ -181,7 +180,8 @@ class Compiled:
     """A compiled function; made by :func:`compile`.
 
     It is called like the function, with numpy arrays of any layout and Python scalars, and returns fresh arrays. It may
-    be called from several threads at once, is a method where a function would be, and pickles by its name.
+    be called from several threads at once, is a method where a function would be, and pickles by its name, or as its
+    function does.
     """
 
     def __init__(
@@ -210,6 +210,8 @@ class Compiled:
         self._pure: set[Signature] = set()  # that were run twice, eagerly
         self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}
+        # For pickle: the function and what transformed it. (The one that it was made from holds this one.)
+        self._origin: tuple[Function, tuple[_Step, ...]] = function, ()
         self._lock = threading.RLock()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -280,13 +282,18 @@ class Compiled:
             The same for equal options.
         """
         is_method = function is not self
+        transformed = self._transformed_by(transform, is_method, options, named)
+        return _Method(transformed, function.__self__) if is_method else transformed
+
+    def _transformed_by(
+        self, transform: Callable[..., Function], is_method: bool, options: tuple[Any, ...], named: dict[str, Any]
+    ) -> Compiled:
         leaves, structure = tree.flatten((options, named))
         key = (transform, is_method, tuple(leaves), structure)
         with self._lock:
             if key not in self._transformed:
                 self._transformed[key] = self._newly_transformed(transform, is_method, options, named)
-        transformed = self._transformed[key]
-        return types.MethodType(transformed, function.__self__) if is_method else transformed
+        return self._transformed[key]
 
     def _newly_transformed(
         self, transform: Callable[..., Function], is_method: bool, options: tuple[Any, ...], named: dict[str, Any]
@@ -304,6 +311,8 @@ class Compiled:
 
         compiled = self._like(transformed)
         compiled._name = f"{transform.__name__.lstrip('_')}({self._name})"
+        origin, steps = self._origin
+        compiled._origin = origin, (*steps, (transform, is_method, options, named))
         return compiled
 
     def lower(self, *arguments: Any, **keywords: Any) -> Program:
@@ -354,17 +363,13 @@ class Compiled:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
-    def __reduce__(self) -> str:
-        name = self._name
-        found: Any = sys.modules.get(self.__module__)
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is not self:
-            raise TracingError(
-                f"pickle of {self!r}: a compiled function pickles by its name, and {self.__module__}.{name} is "
-                "something else. Decorate a function at the top of a module"
-            )
-        return name
+    def __reduce__(self) -> Any:
+        function, steps = self._origin
+        found = namesake(function)
+        is_named = isinstance(found, Compiled) and found._function is function
+        if not steps:
+            return self.__qualname__ if found is self else (self._like, (function,))
+        return _transformed_again, (found if is_named else self._like(function), steps)
 
     def _replayable(self, signature: Signature) -> _Replayable | None:
         """What replays this signature, made if need be; None if the function takes an outer Array by closure."""
@@ -434,6 +439,31 @@ class Compiled:
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+class _Method(functools.partial[Any]):
+    """A method that was transformed: like Python's methods, but that pickle does not look for it by its name."""
+
+    @property
+    def __self__(self) -> Any:
+        return self.args[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Method) and other.func is self.func and other.__self__ is self.__self__
+
+    def __hash__(self) -> int:
+        return hash((self.func, id(self.__self__)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.func, name)
+
+
+_Step: TypeAlias = tuple[Callable[..., Function], bool, tuple[Any, ...], dict[str, Any]]
+
+
+def _transformed_again(compiled: Compiled, steps: Sequence[_Step]) -> Compiled:
+    """What transformations made of a compiled function, in another process."""
+    return functools.reduce(lambda found, step: found._transformed_by(*step), steps, compiled)
 
 
 def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:

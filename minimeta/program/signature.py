@@ -6,7 +6,9 @@ which it depends on the form alone. Two calls of equal signatures run the same p
 
 from __future__ import annotations
 
+import functools
 import inspect
+import operator
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -162,6 +164,7 @@ def without(
 def with_static(function: Function, static: dict[Place, Any]) -> Function:
     """A function of the arguments of :func:`without`: static ones are filled in."""
 
+    @functools.wraps(function, updated=())
     def filled(*positional: Any, **keywords: Any) -> Any:
         return function(
             *(static.get(i, x) for i, x in enumerate(positional)),
@@ -184,8 +187,9 @@ def static_places(function: Function, static: Static) -> frozenset[Place]:
     parameters = list(inspect.signature(function).parameters.values())
     names = [parameter.name for parameter in parameters]
     places: set[Place] = set()
-    for given in (static,) if isinstance(static, (int, str)) else static:
+    for given in static if isinstance(static, (tuple, list, set, frozenset)) else (static,):
         position = names.index(given) if given in names else given
+        position = operator.index(position) if hasattr(position, "__index__") else position
         if not isinstance(position, int) or not 0 <= position < len(names) or parameters[position].kind in _VARIADIC:
             raise ConfigurationError(f"compile: static={given!r} is none of the arguments {names}")
         places.add(names[position])

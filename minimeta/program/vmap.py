@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -57,7 +58,8 @@ def vmap(
         call, for one task, on shapes alone; :func:`minimeta.compile` the result to trace it once.
     in_axes
         The axis of the tasks in each argument: 0, another axis, or None where all tasks share the argument. One for all
-        arguments, or a tuple with one for each, which may be a tree of them like the argument.
+        arguments, or a tuple or list with one for each, which may be a tree of them like the argument. Arguments that
+        are passed by keyword are mapped along axis 0; what all tasks share is passed by position.
     out_axes
         0 where the results are stacked along a new leading axis; ``"sum"`` where they are added up, in a fixed order
         and without being stacked. One for all outputs, or a tree of them like the output.
@@ -78,7 +80,8 @@ def vmap(
     Raises
     ------
     ShapeError
-        Nothing is mapped, an argument lacks the axis, or two have axes of different lengths.
+        Nothing is mapped, ``in_axes`` has not one entry for each argument, an argument lacks the axis, or two have axes
+        of different lengths.
     TracingError
         The function needs a value (a truth value, a float, a numpy array).
     DtypeError
@@ -94,17 +97,20 @@ def vmap(
     array([6., 9.])
     """
 
-    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"), updated=())
-    def transformed(*arguments: Any) -> Any:
-        leaves, structure = tree.flatten(arguments)
-        axes = tree.spread(in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments), structure)
-        names = tree.paths(arguments)
+    def transformed(*arguments: Any, **keywords: Any) -> Any:
+        given = (*arguments, keywords) if keywords else arguments
+        leaves, structure = tree.flatten(given)
+        axes = tree.spread(
+            (*_axes(in_axes, len(arguments)), 0) if keywords else _axes(in_axes, len(arguments)), structure
+        )
+        names = [name.removeprefix(f"{len(arguments)}/") for name in tree.paths(given)]
         operands = [_leading(*given) for given in zip(leaves, axes, names, strict=True)]
         mapped = tuple(axis is not None for axis in axes)
         count = _count(operands, mapped, names)
 
         def body(*values: Any) -> tuple[list[Any], tree.Structure]:
-            return tree.flatten(function(*tree.unflatten(structure, values)))
+            parts = tree.unflatten(structure, values)
+            return tree.flatten(function(*parts[:-1], **parts[-1]) if keywords else function(*parts))
 
         def one_by_one() -> list[tuple[list[Any], tree.Structure]]:
             return [body(*_task(leaves, operands, mapped, task)) for task in range(count)]
@@ -128,13 +134,29 @@ def vmap(
     return transformed
 
 
+def _axes(in_axes: Any, count: int) -> tuple[Any, ...]:
+    """The entry of in_axes for each positional argument."""
+    if not isinstance(in_axes, (tuple, list)):
+        return (in_axes,) * count
+    if len(in_axes) != count:
+        raise ShapeError(
+            f"vmap: in_axes={in_axes!r} has {len(in_axes)} entries for {count} positional arguments; it needs one for "
+            "each (those that are passed by keyword are mapped along axis 0)"
+        )
+    return tuple(in_axes)
+
+
 def _leading(x: Any, axis: Any, name: str) -> Any:
     """An operand whose tasks lie along the first axis."""
     x = x if type(x) is Array else constant(x, private=True)
     if axis is None:
         return x
-    if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"vmap: in_axes has {axis!r} for argument {name!r} of shape {x.shape}, which has no such axis")
+    if not hasattr(axis, "__index__") or not -x.ndim <= operator.index(axis) < x.ndim:
+        raise ShapeError(
+            f"vmap: in_axes has {axis!r} for argument {name!r} of shape {x.shape}, which has no such axis; where all "
+            "tasks share an argument it is passed by position, and its in_axes is None"
+        )
+    axis = operator.index(axis)
     return x if axis % x.ndim == 0 else moveaxis(x, axis, 0)
 
 

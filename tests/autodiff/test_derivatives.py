@@ -138,6 +138,70 @@ def test_argnums_may_count_from_either_end(argnums: int, expected: float) -> Non
     assert mm.grad(lambda x, y: x * x * y**3, argnums)(4.0, 3.0) == pytest.approx(expected)
 
 
+def named(x: Any, y: Any = 3.0, /, z: Any = 5.0, *, k: Any = 7.0) -> Any:
+    return x * y**2 * z**3 * k**4
+
+
+SLOPES = {"x": 9 * 125 * 2401.0, "y": 2 * 3 * 125 * 2401.0, "z": 9 * 3 * 25 * 2401.0, "k": 9 * 125 * 4 * 343.0}
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, mm.compile, lambda f: mm.compile(f, enabled=False)])
+@pytest.mark.parametrize(
+    "transform", [mm.grad, mm.jacobian, lambda f, n: lambda *a, **k: mm.value_and_grad(f, n)(*a, **k)[1]]
+)
+def test_arguments_may_be_named(wrap: Any, transform: Any) -> None:
+    for how in ("positions", "a keyword"):
+        z = {"positions": ((5.0,), {}), "a keyword": ((), {"z": 5.0})}[how]
+        for place in ("x", "y", "z", "k", 0, 1, 2, np.int64(2), np.uint8(1)):
+            name = place if isinstance(place, str) else "xyz"[place]
+            found = transform(wrap(named), place)(1.0, 3.0, *z[0], **z[1], k=7.0)
+            assert found == pytest.approx(SLOPES[name], rel=1e-14)
+
+
+def test_several_arguments_may_be_named() -> None:
+    expected = (SLOPES["k"], SLOPES["x"], SLOPES["z"])
+    several: Any
+    for several in (("k", 0, "z"), ["k", "x", np.int64(2)]):
+        for function in (named, mm.compile(named)):
+            found = mm.grad(function, several)(1.0, 3.0, z=5.0, k=7.0)
+            assert isinstance(found, tuple) and found == pytest.approx(expected, rel=1e-14)
+    assert len(mm.grad(named, range(2))(1.0, 2.0)) == 2
+    assert mm.hessian(lambda x, y: x * y**3, "y")(2.0, y=3.0) == 36.0
+    assert mm.hessian(mm.compile(lambda x, y: x * y**3), "y")(2.0, 3.0) == 36.0
+
+    class Line:
+        def at(self, x: Any, w: Any) -> Any:
+            return w * x
+
+    assert mm.grad(Line().at, "w")(2.0, 3.0) == 2.0
+    assert mm.grad(lambda **named: named["a"] * named["b"], "a")(a=2.0, b=3.0) == 3.0
+    assert mm.grad(mm.grad(named, "z"), "y")(1.0, 3.0, 5.0) == pytest.approx(2 * 3 * 3 * 25 * 2401.0)
+
+
+@pytest.mark.parametrize(
+    ("argnums", "error", "message"),
+    [
+        ("w", ShapeError, "grad: no argument 'w' is in the call, which passes 'x', 'y', 'k'"),
+        ("z", ShapeError, "no argument 'z' is in the call, which passes 'x', 'y', 'k'"),
+        (("x", 0), ShapeError, "names an argument twice"),
+        (("k", "k"), ShapeError, "names an argument twice"),
+        (1.0, DtypeError, "1.0 is neither the position nor the name of an argument"),
+        (None, DtypeError, "None is neither the position nor the name"),
+        (2, ShapeError, "argument 2, but the function was called with 2 arguments"),
+    ],
+)
+def test_names_of_no_argument_are_refused(argnums: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        mm.grad(named, argnums)(1.0, 2.0, k=1.0)
+
+
+def test_a_named_argument_that_holds_no_floats_is_named() -> None:
+    with pytest.raises(DtypeError, match=r"grad with respect to argument .k.*int"):
+        mm.grad(named, "k")(1.0, 2.0, k=1)
+    with pytest.raises(DtypeError, match="argument 'k' is None"):
+        mm.grad(named, "k")(1.0, 2.0, k=None)
+
+
 def test_several_argnums_give_a_tuple_in_their_order() -> None:
     def function(x: Any, y: Any, z: Any, power: int = 1) -> Any:
         return (x + 2 * y + 3 * z) ** power

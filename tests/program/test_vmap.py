@@ -262,6 +262,47 @@ def test_the_function_may_need_values_where_it_runs_itself() -> None:
     assert_array_equal(mm.vmap(f, enabled=False)(x), [-0.0, -1.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_axes_in_a_list_and_of_numpys_integers(enabled: bool) -> None:
+    x, w = np.arange(6.0).reshape(3, 2), np.array([2.0, 5.0])
+
+    def scaled(x: Any, w: Any) -> Any:
+        return x * w
+
+    expected = [row * w for row in x]
+    for axes in ([0, None], (np.int64(0), None), [np.int64(-2), None]):
+        assert_array_equal(mm.vmap(scaled, axes, enabled=enabled)(x, w), expected)
+        assert_array_equal(mm.vmap(scaled, in_axes=axes, out_axes=np.int64(0), enabled=enabled)(x, w), expected)
+    columns = [column * 2.0 for column in x.T]
+    assert_array_equal(mm.vmap(lambda x: x * 2.0, np.int32(1), enabled=enabled)(x), columns)
+    assert_array_equal(mm.vmap(lambda t: t["x"] * 2.0, [{"x": np.int64(1)}], enabled=enabled)({"x": x}), columns)
+    if enabled:
+        compiled = mm.vmap(mm.compile(scaled), [0, None])
+        assert_array_equal(compiled(x, w), expected)
+        assert compiled is not mm.vmap(mm.compile(scaled), [0, None])
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_keyword_arguments_are_mapped_along_their_first_axis(enabled: bool) -> None:
+    x, y = np.arange(6.0).reshape(3, 2), np.arange(3.0)
+
+    def product(x: Any, w: Any = None, *, y: Any) -> Any:
+        return mm.sum(x) * y["y"] * (1.0 if w is None else w)
+
+    mapped = mm.vmap(product, in_axes=(0,), enabled=enabled)
+    assert_array_equal(mapped(x, y={"y": y}), x.sum(1) * y)
+    shared = mm.vmap(product, in_axes=[1, None], out_axes="sum", enabled=enabled)
+    assert_array_equal(shared(x.T, 3.0, y={"y": y}), np.sum(x.sum(1) * y * 3.0))
+    assert_array_equal(mm.vmap(lambda *, a: a * 2.0, enabled=enabled)(a=y), y * 2.0)
+    gradient = mm.grad(lambda y: mm.sum(mm.vmap(product, enabled=enabled)(x, y={"y": y})))
+    assert_array_equal(gradient(y), x.sum(1))
+    inside = mm.vmap(mm.grad(product, argnums="y"), enabled=enabled)(x, y={"y": y})
+    assert_array_equal(inside["y"], x.sum(1))
+    transform: Any
+    for transform in (lambda f: mm.compile(mm.vmap(f)), lambda f: mm.vmap(mm.compile(f))):
+        assert_array_equal(transform(product)(x, y={"y": y}), x.sum(1) * y)
+
+
 def test_errors_name_the_argument() -> None:
     x = np.zeros((3, 2))
     with pytest.raises(ShapeError, match="'0' has 3 tasks, and '1/w' 2"):
@@ -270,8 +311,20 @@ def test_errors_name_the_argument() -> None:
         mm.vmap(lambda x: x, None)(x)
     with pytest.raises(ShapeError, match="has no such axis"):
         mm.vmap(lambda x: x, 2)(x)
+    for axes in ((0,), [0, None, 0]):
+        with pytest.raises(ShapeError, match=r"has \d entries for 2 positional arguments"):
+            mm.vmap(lambda x, y: x, axes)(x, x)
     with pytest.raises(ShapeError, match="prefix of a tree"):
-        mm.vmap(lambda x, y: x, (0,))(x, x)
+        mm.vmap(lambda x: x["a"], ({"b": 0},))({"a": x})
+    with pytest.raises(
+        ShapeError, match=r"for argument 'rate' of shape \(\).*share an argument it is passed by position"
+    ):
+        mm.vmap(lambda x, rate: x, 0)(x, rate=1.0)
+    for axis in (0.0, "1"):
+        with pytest.raises(ShapeError, match="has no such axis"):
+            mm.vmap(lambda x: x, axis)(x)
+    with pytest.raises(ShapeError, match="'0' has 3 tasks, and 'y/w' 2"):
+        mm.vmap(lambda x, y: x)(x, y={"w": np.zeros(2)})
     with pytest.raises(ConfigurationError, match="neither 0 nor 'sum'"):
         mm.vmap(lambda x: x, out_axes=1)(x)
     with pytest.raises(DtypeError, match="only floats"):

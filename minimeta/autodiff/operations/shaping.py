@@ -239,7 +239,8 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
     before = shape_of(x)
     axis = axis_of("split", axis, len(before))
     length = before[axis]
-    if isinstance(sections, int):
+    if isinstance(sections, (int, np.integer)):
+        sections = int(sections)
         if sections < 1 or length % sections:
             raise ShapeError(f"split of shape {before}: axis {axis} does not divide into {sections} equal sections")
         cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
