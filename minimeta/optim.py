@@ -7,8 +7,8 @@
 
 ``init(parameters)`` makes the state, a tree of arrays; ``update(gradient, state, parameters)`` returns new parameters
 and a new state. The number of steps ``t`` is part of the state, and an array like the rest, so that an update can be
-traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape (). An optimiser
-pickles, for a pool of processes.
+traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape (). Settings are
+kept as Python's floats, since numpy's own float64 would make float64 of float32. Optimisers pickle.
 
 Four more are made of others:
 
@@ -72,8 +72,7 @@ def sgd(learning_rate: float) -> Optimiser:
         ``a``, positive.
     """
     _check("sgd", learning_rate=learning_rate)
-    learning_rate = float(learning_rate)  # of numpy's own float64, too, which would make float64 of float32
-    return Optimiser(_nothing, partial(_sgd, learning_rate))
+    return Optimiser(_nothing, partial(_sgd, float(learning_rate)))
 
 
 def _sgd(learning_rate: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
@@ -91,8 +90,7 @@ def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
         ``d``, in [0, 1).
     """
     _check("momentum", fractions={"decay": decay}, learning_rate=learning_rate)
-    learning_rate, decay = float(learning_rate), float(decay)
-    return Optimiser(_zeros, partial(_momentum, learning_rate, decay))
+    return Optimiser(_zeros, partial(_momentum, float(learning_rate), float(decay)))
 
 
 def _momentum(learning_rate: float, decay: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
@@ -116,8 +114,7 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
         Added to the root of the second moment, positive.
     """
     _check("adam", fractions={"beta1": beta1, "beta2": beta2}, learning_rate=learning_rate, epsilon=epsilon)
-    learning_rate, beta1, beta2, epsilon = map(float, (learning_rate, beta1, beta2, epsilon))
-    return Optimiser(_adam_state, partial(_adam, learning_rate, beta1, beta2, epsilon))
+    return Optimiser(_adam_state, partial(_adam, *map(float, (learning_rate, beta1, beta2, epsilon))))
 
 
 def _adam_state(parameters: Any) -> Any:
@@ -155,7 +152,7 @@ def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
         ``c``, the norm over all parameters together that is not exceeded, positive.
     """
     _check("clip_global_norm", largest=largest)
-    return Optimiser(optimiser.init, partial(_clip_global_norm, optimiser, largest))
+    return Optimiser(optimiser.init, partial(_clip_global_norm, optimiser, float(largest)))
 
 
 def _clip_global_norm(
@@ -187,8 +184,7 @@ def clip_elements(optimiser: Optimiser, largest: float) -> Optimiser:
         ``c``, positive.
     """
     _check("clip_elements", largest=largest)
-    largest = float(largest)
-    return Optimiser(optimiser.init, partial(_clip_elements, optimiser, largest))
+    return Optimiser(optimiser.init, partial(_clip_elements, optimiser, float(largest)))
 
 
 def _clip_elements(optimiser: Optimiser, largest: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:

@@ -23,6 +23,7 @@ from minimeta.autodiff.array import Value
 from minimeta.autodiff.operations import max_pool, mean, relu, reshape, sigmoid, softplus, tanh
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.errors import ConfigurationError, ShapeError
+from minimeta.nn import recipe
 from minimeta.nn.initialisers import Initialiser, initialiser_of
 from minimeta.nn.layers import Statistics, batch_norm_and_statistics, conv, dense, layer_norm
 from minimeta.nn.layers import dropout as drop
@@ -69,6 +70,7 @@ def _check_rate(model: str, rate: float) -> None:
         raise ConfigurationError(f"{model}: dropout={rate} must be in [0, 1)")
 
 
+@recipe.pickled_by_settings
 def mlp(
     sizes: Sequence[int],
     *,
@@ -164,6 +166,7 @@ Normalisation = Literal["batch", "layer"]
 _BLOCKS = 4
 
 
+@recipe.pickled_by_settings
 def conv4(
     input_shape: Sequence[int] = (28, 28, 1),
     classes: int = 5,

@@ -1,0 +1,56 @@
+"""Models pickle as the call that made them.
+
+The functions of a model close over its settings, and closures do not pickle. But a model is the same wherever it is
+made of the same settings, so what is sent to another process is the call, and which of its functions is meant.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+Settings = ParamSpec("Settings")
+Functions = TypeVar("Functions", bound=tuple[Any, ...])
+
+
+class Part:
+    """One function of a model; called like it."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        place: int,
+        make: Callable[..., Any],
+        settings: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self._function = function
+        self._recipe = place, make, settings, named
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """The function's value."""
+        return self._function(*arguments, **keywords)
+
+    def __reduce__(self) -> Any:
+        return _part, self._recipe
+
+
+def _part(place: int, make: Callable[..., Any], settings: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    return make(*settings, **named)[place]
+
+
+def pickled_by_settings(make: Callable[Settings, Functions]) -> Callable[Settings, Functions]:
+    """Let the functions that a module's function makes, a named tuple of them, pickle as the call that made them."""
+
+    @functools.wraps(make)
+    def made(*settings: Settings.args, **named: Settings.kwargs) -> Functions:
+        functions = make(*settings, **named)
+        parts: list[Any] = [
+            Part(function, place, made, settings, named) if callable(function) else function
+            for place, function in enumerate(functions)
+        ]
+        return type(functions)(*parts)
+
+    return made
