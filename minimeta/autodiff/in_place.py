@@ -119,6 +119,9 @@ def _is_whole(array: Array) -> bool:
     return primitive is None or primitive.name != "slice"
 
 
+_ITEM = "x[...]"
+
+
 class _Statement(NamedTuple):
     """An in-place operator, such as ``*=``, and its target."""
 
@@ -141,7 +144,7 @@ def _statement(code: types.CodeType, offset: int) -> _Statement | None:
         return None
     store = next(instruction for instruction in following if instruction.opname.startswith("STORE"))
     name = store.argval[0] if isinstance(store.argval, tuple) else store.argval  # Python 3.13 stores and loads at once.
-    targets = {"STORE_SUBSCR": "x[...]", "STORE_ATTR": f"x.{name}"}
+    targets = {"STORE_SUBSCR": _ITEM, "STORE_ATTR": f"x.{name}"}
     return _Statement(symbol, targets.get(store.opname, str(name)))
 
 
@@ -311,9 +314,11 @@ def _running(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 
 
 def _refusal(statement: _Statement, what: str, who: str) -> str:
+    of_array = " (where x is an Array itself: scatter_add(x, indices, v), or where(mask, v, x))"
     return (
         f"{statement.target} {statement.symbol} ... on {what}: {who}, and would change with it in numpy; here nothing "
         f"is ever written to. Write {statement.plain}, which leaves everything else as it is"
+        f"{of_array if statement.target == _ITEM else ''}"
     )
 
 

@@ -64,7 +64,7 @@ class Methods:
         """The elements in row-major order, on one axis of their own."""
         return answer(np.copy, (answer(np.ravel, (self, *arguments), {}),), {})
 
-    def astype(self, dtype: DTypeLike, *arguments: Any, copy: bool = True) -> Value:
+    def astype(self: Any, dtype: DTypeLike, *arguments: Any, copy: bool = True) -> Value:
         """See :func:`numpy.astype`."""
         if not copy and np.dtype(dtype) == self.dtype:
             return self
@@ -97,12 +97,12 @@ class Methods:
         return answer(np.swapaxes, (self, -2, -1), {})
 
     @property
-    def itemsize(self) -> int:
+    def itemsize(self: Any) -> int:
         """Bytes of one element."""
         return int(self.dtype.itemsize)
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self: Any) -> int:
         """Bytes of all elements."""
         return int(self.size * self.dtype.itemsize)
 
@@ -114,10 +114,21 @@ class Methods:
     def __round__(self, digits: int = 0) -> Value:
         return answer(np.round, (self, digits), {})
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # Such as protocols ask for.
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        remedy = REMEDIES.get(name)
+
+class _Missing:
+    """An attribute that Arrays lack. (A __getattr__ would make every access to an attribute slower.)"""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, x: Any, kind: Any = None) -> Any:
+        if x is None:
+            return self
         raise MissingAttributeError(
-            f"an Array of shape {self.shape} has no attribute {name!r}" + (f": {remedy}" if remedy else "")
+            f"an Array of shape {x.shape} has no attribute {self._name!r}: {REMEDIES[self._name]}"
         )
+
+
+for _name in REMEDIES:
+    if hasattr(np.ndarray, _name):
+        setattr(Methods, _name, _Missing(_name))

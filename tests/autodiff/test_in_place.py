@@ -616,6 +616,12 @@ def element(x: Any) -> Any:
     return s * y[1]
 
 
+def row(x: Any) -> Any:
+    y = np.stack([x, x])
+    y[0] += x
+    return np.sum(y)
+
+
 def of_a_custom_rule(x: Any) -> Any:
     def rule(g: Any, y: Any, x: Any) -> Any:
         z = x[1:]
@@ -651,6 +657,7 @@ def of_a_custom_rule(x: Any) -> Any:
         (called, r"an in-place operator of an Array of shape \(3,\), called as a function"),
         (called_by_its_name, r"np\.add\(..., out=...\): an Array is never written to; drop out="),
         (element, "cannot be changed in place"),
+        (row, r"x\[...\] \+= ... on an Array of shape \(3,\): y sees it, too.*scatter_add\(x, indices, v\)"),
         (of_a_custom_rule, r"z \*= "),
     ],
 )

@@ -114,10 +114,8 @@ def test_remedies_are_of_what_numpy_has() -> None:
 
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
     def ask(x: Any) -> Any:
-        with pytest.raises(AttributeError, match=r"an Array of shape \(2, 3, 4\) has no attribute 'foo'\n  at"):
+        with pytest.raises(AttributeError, match="'Array' object has no attribute 'foo'"):
             x.foo  # noqa: B018
-        with pytest.raises(AttributeError, match="'Array' object has no attribute '_foo'"):
-            x._foo  # noqa: B018
         with pytest.raises(AttributeError, match="foo"):
             x.foo = 1.0
         with pytest.raises(TracingError, match=r"np\.round of an Array is not supported: its derivative is 0"):
