@@ -408,10 +408,11 @@ def _place_of(
     name: str, asked_for: Place, function: Function, arguments: Sequence[Any], keywords: dict[str, Any]
 ) -> Place:
     """Where an argument is in a call, a position or a keyword, however it is asked for."""
-    count, names = len(arguments), _positional_names(function)
+    count = len(arguments)
     if isinstance(asked_for, str):
         if asked_for in keywords:
             return asked_for
+        names = _positional_names(function)
         if asked_for in names[:count]:
             return names.index(asked_for)
         given = [*names[:count], *keywords]
@@ -425,6 +426,7 @@ def _place_of(
         raise DtypeError(f"{name}: {asked_for!r} is neither the position nor the name of an argument") from None
     if -count <= number < count:
         return number % count
+    names = _positional_names(function)
     if count <= number < len(names) and names[number] in keywords:
         return names[number]
     raise ShapeError(f"{name}: argument {number}, but the function was called with {count} arguments")

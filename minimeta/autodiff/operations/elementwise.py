@@ -47,7 +47,14 @@ def subtract(x: ArrayLike, y: ArrayLike) -> Value:
 @answers(np.multiply)
 def multiply(x: ArrayLike, y: ArrayLike) -> Value:
     """``x y``; of one magnitude with itself (``norm(v) * norm(v)``) it is :func:`square`."""
-    if type(x) is type(y) is Array and x.primitive is y.primitive and magnitudes.is_square(x, y):
+    if (
+        type(x) is Array
+        and type(y) is Array
+        and x.inputs
+        and y.inputs
+        and x.inputs[0] is y.inputs[0]
+        and magnitudes.is_square(x, y)
+    ):
         return apply(SQUARE, x)
     return apply(MULTIPLY, x, y)
 

@@ -31,7 +31,11 @@ from minimeta.autodiff.array import Array
 from minimeta.autodiff.operations import elementwise, reductions
 from minimeta.autodiff.primitive import Primitive
 
-_COPIES = {
+_MAGNITUDES = {"absolute", "norm", "sqrt"}
+_LINKS = {
+    *_MAGNITUDES,
+    *("negative", "multiply", "divide"),
+    # parts and copies
     *("alias", "astype", "broadcast_to", "concatenate", "copy", "gather"),
     *("pad", "reshape", "slice", "transpose", "where"),
 }
@@ -57,20 +61,19 @@ def of_square(cotangent: Array, active: Container[int], x: Array) -> _Shares | N
 
 
 def is_square(x: Any, y: Any) -> bool:
-    """Whether two Arrays are the same magnitude, so that their product is a square, and smoother than each."""
-    same = x is y or (len(x.inputs) == 1 and len(y.inputs) == 1 and x.inputs[0] is y.inputs[0] and x.params == y.params)
-    return same and _is_magnitude(x, None, _STEPS)
+    """Whether two Arrays of one first input are one magnitude, so that their product is a square, and smoother."""
+    if x is not y and (x.primitive is not y.primitive or len(x.inputs) > 1):
+        return False
+    return _is_magnitude(x, None, _STEPS) and x.params == y.params
 
 
 def _is_magnitude(x: Array, active: Container[int] | None, steps: int) -> bool:
-    if x.primitive is None or steps == 0 or not (active is None or any([part.id in active for part in x.inputs])):
+    name = "" if x.primitive is None else x.primitive.name
+    if name not in _LINKS or steps == 0 or not (active is None or any([part.id in active for part in x.inputs])):
         return False
-    name = x.primitive.name
-    if name in ("norm", "absolute", "sqrt"):
+    if name in _MAGNITUDES:
         return True
-    if name in ("negative", "divide"):
-        return _is_magnitude(x.inputs[0], active, steps - 1)
-    parts = x.inputs if name in _COPIES or name == "multiply" else ()
+    parts = x.inputs[:1] if name in ("negative", "divide") else x.inputs
     return any([_is_magnitude(part, active, steps - 1) for part in parts])
 
 
