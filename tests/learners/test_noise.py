@@ -81,6 +81,36 @@ def test_noise_is_for_training_alone(name: str) -> None:
     )
 
 
+@each
+def test_every_mask_that_is_drawn_is_used(name: str) -> None:
+    learner, _ = LEARNERS[name]
+    meta, task = learner.init(np.random.default_rng(0)), Sinusoid().sample(np.random.default_rng(0), 1)[0]
+    noise = learner.draw(np.random.default_rng(0), task)  # type: ignore[attr-defined]
+    masks, structure = mm.tree.flatten(noise)
+
+    def result(masks: list[Any]) -> list[bytes]:
+        given = Task(task.support, task.query, noise=mm.tree.unflatten(structure, masks))
+        return [np.asarray(x).tobytes() for x in mm.tree.flatten(learner.meta_gradient(meta, given))[0]]
+
+    expected = result(masks)
+    for place, mask in enumerate(masks):
+        assert result([*masks[:place], ~mask, *masks[place + 1 :]]) != expected
+
+
+def test_all_losses_on_the_query_set_have_its_noise() -> None:
+    # With weights (1, 0) the objective after two steps is that after one.
+    model = nn.mlp((1, 8, 1), activation="tanh", dropout=RATE, dtype=np.float64)
+    two, one = MAML(model, LOSS, 0.1, 2, step_weights=(1.0, 0.0)), MAML(model, LOSS, 0.1, 1)
+    meta = two.init(np.random.default_rng(0))
+    task = Sinusoid(dtype=np.float64).sample(np.random.default_rng(0), 1)[0]
+    noise = two.draw(np.random.default_rng(0), task)
+    assert noise is not None
+    found = two.meta_gradient(meta, Task(task.support, task.query, noise=noise)).gradient
+    shorter = Task(task.support, task.query, noise=noise._replace(steps=noise.steps[:1]))
+    for x, y in zip(*(mm.tree.flatten(g)[0] for g in (found, one.meta_gradient(meta, shorter).gradient)), strict=True):
+        assert_allclose(x, y, rtol=1e-12, atol=1e-14)
+
+
 class Remembering:
     """What is a mask here is there to be looked at: a learner of one's own, and nothing but the contract."""
 
