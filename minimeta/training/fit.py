@@ -26,6 +26,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.operations import divide
 from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.learners import MetaLearner
+from minimeta.nn import Model
 from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
@@ -164,7 +165,8 @@ def fit(
     Raises
     ------
     ConfigurationError
-        If `iterations` is negative, `meta_batch` below 1, or `seed` out of range.
+        If `iterations` is negative, `meta_batch` below 1, or `seed` out of range, or if a model of the learner's draws,
+        and the learner does not.
     ShapeError
         If what is drawn is not so many tasks.
     TracingError
@@ -175,9 +177,10 @@ def fit(
     """
     iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
+    draw = _draw_of(learner)
     state = initial_state(learner, optimiser, seed) if state is None else state
     take_step = make_step(learner, optimiser, compiled)
-    draw, first = getattr(learner, "draw", None), state.step
+    first = state.step
     while state.step < iterations:
         batch = tasks.sample(training_generator(seed, state.step), meta_batch)
         check_batch("fit", batch, meta_batch)
@@ -251,6 +254,20 @@ def check_number(caller: str, tasks: TaskDistribution, batch: Task, rng: np.rand
 _WANTED = (
     "TaskDistribution.sample(rng, count) returns a Task whose inputs and targets have shape (count, examples, ...)"
 )
+
+
+def _draw_of(learner: MetaLearner) -> Callable[[np.random.Generator, Task], Any] | None:
+    """The learner's method ``draw``, if it has one; without it no model of its own may wait for noise."""
+    if hasattr(learner, "draw"):
+        draw: Callable[[np.random.Generator, Task], Any] = learner.draw
+        return draw
+    for name, value in {**vars(type(learner)), **getattr(learner, "__dict__", {})}.items():
+        if isinstance(value, Model) and value.draw is not None:
+            raise ConfigurationError(
+                f"fit: {type(learner).__name__}.{name} is a model that draws random numbers, and would be trained "
+                "without: give the learner a method draw(rng, task), and the model what it returned, task.noise"
+            )
+    return None
 
 
 def _noise(draw: Callable[[np.random.Generator, Task], Any], batch: Task, seed: int, step: int) -> Any:

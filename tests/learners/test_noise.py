@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta import nn, optim
+from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, FineTuning, MetaGradient, MetaLearner, MetaLSTM, Reptile, outer_step
 from minimeta.tasks import Examples, Sinusoid, Task
 from minimeta.training import TrainingState, evaluate, fit
@@ -245,3 +246,15 @@ def test_dropout_learns() -> None:
     state = fit(learner, waves, optim.adam(0.02), iterations=100, meta_batch=8, seed=0)
     result = evaluate(learner, state.meta_parameters, waves, metric=LOSS, steps=1, count=100)
     assert result.mean[1] + result.interval[1] < waves.unadapted_error() / 2
+
+
+def test_a_model_whose_learner_does_not_draw_is_refused() -> None:
+    class Forgetful:
+        init, adapt, predict = Remembering.init, Remembering.adapt, Remembering.predict
+        meta_gradient = Remembering.meta_gradient
+        features = MODEL
+
+    with pytest.raises(
+        ConfigurationError, match=r"Forgetful\.features is a model that draws random numbers, and would be"
+    ):
+        fit(Forgetful(), Sinusoid(), optim.sgd(1.0), iterations=1, meta_batch=1, seed=0)
