@@ -27,7 +27,7 @@ from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
-from minimeta.training.fit import check_batch, check_number
+from minimeta.training.batches import check_batch, check_number
 from minimeta.training.randomness import checked_seed, evaluation_generator, whole_number
 
 Metric: TypeAlias = Callable[[Any, Any], Any]

@@ -24,19 +24,13 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import divide
-from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
+from minimeta.errors import NonFiniteError
 from minimeta.learners import MetaLearner
-from minimeta.nn import Model
 from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
-from minimeta.training.randomness import (
-    checked_seed,
-    initialisation_generator,
-    noise_generator,
-    training_generator,
-    whole_number,
-)
+from minimeta.training.batches import check_batch, check_number, draw_of, drawn_noise
+from minimeta.training.randomness import checked_seed, initialisation_generator, training_generator, whole_number
 
 
 class Report(NamedTuple):
@@ -119,7 +113,13 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
 
 
 def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
-    """Return the state a run with this seed begins in."""
+    """Return the state a run with this seed begins in.
+
+    Raises
+    ------
+    ConfigurationError
+        If `seed` is out of range.
+    """
     meta_parameters = learner.init(initialisation_generator(checked_seed("initial_state", seed)))
     return TrainingState(0, meta_parameters, optimiser.init(meta_parameters))
 
@@ -177,7 +177,7 @@ def fit(
     """
     iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
-    draw = _draw_of(learner)
+    draw = draw_of(learner)
     state = initial_state(learner, optimiser, seed) if state is None else state
     take_step = make_step(learner, optimiser, compiled)
     first = state.step
@@ -187,7 +187,7 @@ def fit(
         if state.step == first:
             check_number("fit", tasks, batch, training_generator(seed, first), meta_batch)
         if draw is not None:
-            noise = _noise(draw, batch, seed, state.step)
+            noise = drawn_noise(draw, batch, seed, state.step)
             batch, draw = (batch, None) if noise is None else (replace(batch, noise=noise), draw)
         # What becomes infinite is reported below, by step and task, and not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -197,87 +197,6 @@ def fit(
         for callback in callbacks:
             callback(state, report)
     return state
-
-
-def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
-    """Refuse what is not a batch of so many tasks: every array of it has a leading axis over tasks.
-
-    Parameters
-    ----------
-    caller
-        For the message.
-    batch
-        What a task distribution drew.
-    count
-        How many tasks it was asked for; None for any number from 1 on.
-
-    Raises
-    ------
-    ShapeError
-        An array has another leading axis, or a set has not as many targets as inputs.
-    ConfigurationError
-        There are no tasks.
-    """
-    if not (hasattr(batch, "support") and hasattr(batch, "query")):
-        raise ConfigurationError(f"{caller}: what was drawn is a {type(batch).__name__}: {_WANTED}")
-    shapes = [np.shape(leaf) for leaf in tree.flatten(batch)[0]]
-    expected = count if count is not None else shapes[0][0] if shapes and shapes[0] else 1
-    for place, shape in enumerate(shapes):
-        if shape[:1] != (expected,):
-            raise ShapeError(
-                f"{caller}: {tree.paths(batch)[place]!r} has shape {shape}, and not ({expected}, ...): {_WANTED}"
-            )
-    if not expected:
-        raise ConfigurationError(f"{caller}: a batch of 0 tasks; there must be at least 1")
-    for name in ("support", "query"):
-        examples = getattr(batch, name)
-        if not (hasattr(examples.inputs, "shape") and hasattr(examples.targets, "shape")):
-            continue  # Trees of arrays, of a learner that knows them.
-        inputs, targets = examples.inputs.shape, examples.targets.shape
-        if len(inputs) < 2 or inputs[1:2] != targets[1:2]:
-            raise ShapeError(
-                f"{caller}: {name!r} has inputs of shape {inputs} and targets of shape {targets}, which are not as "
-                f"many examples of {expected} tasks: {_WANTED}"
-            )
-
-
-def check_number(caller: str, tasks: TaskDistribution, batch: Task, rng: np.random.Generator, count: int) -> None:
-    """Refuse a distribution that does not care how many tasks it is asked for, where its batch cannot tell.
-
-    A task whose examples are rows of numbers looks like as many tasks with examples that are numbers. So where they
-    would be numbers, one task more is asked for.
-    """
-    if np.ndim(batch.support.inputs) == 2:
-        check_batch(caller, tasks.sample(rng, count + 1), count + 1)
-
-
-_WANTED = (
-    "TaskDistribution.sample(rng, count) returns a Task whose inputs and targets have shape (count, examples, ...)"
-)
-
-
-def _draw_of(learner: MetaLearner) -> Callable[[np.random.Generator, Task], Any] | None:
-    """The learner's method ``draw``, if it has one; without it no model of its own may wait for noise."""
-    if hasattr(learner, "draw"):
-        draw: Callable[[np.random.Generator, Task], Any] = learner.draw
-        return draw
-    for name, value in {**vars(type(learner)), **getattr(learner, "__dict__", {})}.items():
-        if isinstance(value, Model) and value.draw is not None:
-            raise ConfigurationError(
-                f"fit: {type(learner).__name__}.{name} is a model that draws random numbers, and would be trained "
-                "without: give the learner a method draw(rng, task), and the model what it returned, task.noise"
-            )
-    return None
-
-
-def _noise(draw: Callable[[np.random.Generator, Task], Any], batch: Task, seed: int, step: int) -> Any:
-    """What a learner draws for each task of a step, stacked; None if it draws nothing."""
-    drawn = []
-    for index, task in enumerate(unstack(batch)):
-        drawn.append(draw(noise_generator(seed, step, index), task))
-        if not tree.flatten(drawn[0])[0]:
-            return None
-    return tree.map(lambda *parts: np.stack(parts), *drawn)
 
 
 def _refuse_non_finite(
