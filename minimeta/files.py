@@ -7,28 +7,11 @@ content goes to a temporary file in the same folder, reaches the disk (``fsync``
 
 import io
 import os
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-# Most of what zipfile and numpy raise for damaged bytes.
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    OSError,
-    OverflowError,
-    RuntimeError,  # with its NotImplementedError
-)
 
 
 def data_folder(data: str | os.PathLike[str] | None = None) -> Path:

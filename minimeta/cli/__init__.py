@@ -25,13 +25,13 @@ TASK      sinusoid     regression on sinusoids
           omniglot     few-shot classification of handwritten characters (after: minimeta data omniglot)
           images       few-shot classification of images of one's own, as miniImageNet: --data FOLDER or FILE.npz
 
-Each command explains its flags: minimeta train maml sinusoid --help
+Each command explains its flags: minimeta train maml sinusoid --help; minimeta train maml --help lists its tasks
 
 exit codes: 0    done
-            1    an error: data or an extra is missing, a checkpoint does not fit, a disk is full
+            1    an error: data or an extra is missing, a file is damaged, a disk or standard output is full or gone
             2    wrong usage: an unknown flag or setting, a value out of range, a folder that is not empty
             3    a loss or a parameter became NaN or infinite; the last good checkpoint is kept
-            130  interrupted by Ctrl-C or SIGTERM; saved, with the command that goes on
+            130  interrupted by Ctrl-C, SIGTERM, SIGHUP or SIGQUIT; saved, with the command that goes on
 
 MINIMETA_DATA names the folder of the data where --data does not (without both it is minimeta in the user's cache);
 MINIMETA_TRACEBACK=1 shows the traceback of an error.

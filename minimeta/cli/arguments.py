@@ -10,21 +10,31 @@ The flags can only be read over some default, and what the default is depends on
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from minimeta.cli.groups import Grouped, in_full, optional
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
 from minimeta.tasks.image_splits import MINI_IMAGENET
 from minimeta.training import Cell, cell_of
 from minimeta.training.configuration import read_toml, replace
-from minimeta.training.presets import PRESETS, LearnerName, Preset
+from minimeta.training.presets import PRESETS, ImageEvaluationSettings, LearnerName, Preset
 
 Options = TypeVar("Options")
+Switch = tyro.conf.FlagCreatePairsOff[bool]
+"""Of which there is only the flag that turns it on."""
+if TYPE_CHECKING:
+    Changes = ImageEvaluationSettings
+else:
+    Changes = optional(ImageEvaluationSettings)
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class TrainOptions:
 
     out: Path | None = None
     """Run folder to write (default: runs/LEARNER-TASK-seedSEED). It must be empty, or new."""
-    resume: bool = False
+    resume: Switch = False
     """Go on with the run in that folder, with its settings; a larger --iterations goes further."""
     config: Path | None = None
     """TOML file of settings; flags override it. A run's configuration.toml is one."""
@@ -41,33 +51,20 @@ class TrainOptions:
     """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
     checkpoint_every: int | None = None
     """Steps from one checkpoint to the next (default: as many as take ten seconds)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Evaluate a run again from its checkpoint, by default as it was evaluated."""
+    """Evaluate a run again from its checkpoint, by default as it was evaluated; --steps is --evaluation.steps."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
-    shots: int | None = None
-    """Support examples per task (per class in classification)."""
-    queries: int | None = None
-    """Query examples per task (per class in classification)."""
-    steps: int | None = None
-    """Up to how many adaptation steps."""
-    every: int | None = None
-    """After how many of them, each time, it is measured."""
-    tasks: int | None = None
-    """How many test tasks."""
-    transductive: bool | None = None
-    """Whether all queries of a task are predicted at once, or each alone with the support set."""
-    seed: int | None = None
-    """Decides the test tasks."""
+    evaluation: Annotated[Changes, tyro.conf.arg(help="As the run has them, where they are not given.")]
     data: Path | None = None
     """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -83,7 +80,7 @@ class ReproduceOptions:
     """Run folder (default: runs/CELL-seedSEED). Where it holds this run already, the run goes on."""
     data: Path | None = None
     """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -91,7 +88,7 @@ class ReproduceOptions:
 class PresetsOptions:
     """List the cells of the papers' tables that can be reproduced."""
 
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -101,7 +98,7 @@ class CompareOptions:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Their folders."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -115,7 +112,7 @@ class PlotOptions:
     """The file to write: a .png, .pdf or .svg."""
     data: Path | None = None
     """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -127,7 +124,7 @@ class ResultsOptions:
     """Folders of runs of minimeta reproduce; none to write the page again."""
     folder: Path = Path("docs/results")
     """The folder; the page is beside it, as in docs/results.md."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -139,7 +136,7 @@ class DataOptions:
     """A folder with images_background and images_evaluation (.zip, as published, or .npz), or these two files."""
     data: Path | None = None
     """Folder to keep it in (default: $MINIMETA_DATA, or the user's cache)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -155,7 +152,7 @@ class SplitOptions:
     """Decides which classes they are."""
     ways: int = 5
     """The classes of a task: each part must have as many, or none (validation)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -165,7 +162,7 @@ class InfoOptions:
 
     data: Path | None = None
     """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -179,7 +176,7 @@ class GradcheckOptions:
     """On how many operands each."""
     seed: int = 0
     """Decides the operands."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object on standard output and nothing else."""
 
 
@@ -204,9 +201,28 @@ class Training:
 
 
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
-    """Read flags into a dataclass; exits with code 2, and a suggestion, for flags that are wrong."""
-    parsed: Options = tyro.cli(kind, prog=program, args=flags, default=default, config=(tyro.conf.FlagCreatePairsOff,))
-    return parsed
+    """Read flags into a dataclass; exits with code 2, and a suggestion, for flags that are wrong.
+
+    Raises
+    ------
+    ConfigurationError
+        Instead, where an answer in JSON was asked for.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said) if "--json" in flags else contextlib.nullcontext():
+            parsed: Options = tyro.cli(kind, prog=program, args=flags, default=default)
+            return parsed
+    except SystemExit as end:
+        if not end.code or "--json" not in flags:
+            raise
+        words = re.sub(r"[\u2500-\u257f]+|[|+-]{3,}|^\||\|$", " ", said.getvalue(), flags=re.MULTILINE).split()
+        raise ConfigurationError(" ".join(words)) from None
+
+
+def parse_evaluation(flags: list[str]) -> EvaluateOptions:
+    """Read the flags of ``minimeta evaluate``."""
+    return parse(EvaluateOptions, "minimeta evaluate", in_full(flags, ImageEvaluationSettings))
 
 
 def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Training:
@@ -219,17 +235,13 @@ def parse_training(learner: LearnerName, task: str, flags: list[str]) -> Trainin
         nothing to resume.
     """
     preset = PRESETS[learner, task]
-    # One flat list of flags: no prefix tells the options from the preset's settings.
-    flat = tyro.conf.arg(name="")
-    kind = dataclasses.make_dataclass(
-        "train", [("options", Annotated[TrainOptions, flat]), ("preset", Annotated[type(preset), flat])], frozen=True
-    )
-    kind.__doc__ = f"Meta-train {learner} on {task}, evaluate and draw. {type(preset).__doc__}".partition("\n")[0]
+    title = f"Meta-train {learner} on {task}, evaluate and draw. {type(preset).__doc__}".partition("\n")[0]
+    groups = Grouped(title, TrainOptions, type(preset))
 
     def over(default: Preset) -> tuple[TrainOptions, Preset]:
         program = f"minimeta train {learner} {task}"
-        parsed: Any = parse(kind, program, flags, kind(TrainOptions(), default))
-        return parsed.options, parsed.preset
+        parsed: Any = parse(groups.kind, program, flags, groups.taken_apart(TrainOptions(), default))
+        return groups.put_together(parsed, default)
 
     def layered(default: Preset, path: Path | None, values: dict[str, Any]) -> Preset:
         expected = {"learner": learner, "task": task}

@@ -9,7 +9,6 @@ from minimeta import cli
 from minimeta.cli.arguments import (
     CompareOptions,
     DataOptions,
-    EvaluateOptions,
     GradcheckOptions,
     InfoOptions,
     PlotOptions,
@@ -17,6 +16,7 @@ from minimeta.cli.arguments import (
     ResultsOptions,
     SplitOptions,
     parse,
+    parse_evaluation,
     parse_reproduction,
     parse_training,
 )
@@ -40,16 +40,19 @@ COMMANDS = ["train", "reproduce", "presets", "evaluate", "compare", "plot", "res
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
     match _choose("command", command, COMMANDS), words:
-        case "train", [learner, task, *flags] if not learner.startswith("-"):
+        case "train", [learner, task, *flags] if "-" not in (learner[:1], task[:1]):
             learner = _choose("learner", learner, list(LEARNERS))
             task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
             return train(parse_training(cast(LearnerName, learner), task, flags))
+        case "train", [learner, *flags] if learner in LEARNERS and {"-h", "--help"} & set(flags):
+            print(_what_follows(learner))
+            return cli.DONE
         case "reproduce", [name, *flags] if not name.startswith("-"):
             return train(parse_reproduction(CELLS[_choose("cell", name, list(CELLS))], flags))
         case "presets", flags:
             return presets(parse(PresetsOptions, "minimeta presets", flags))
         case "evaluate", flags:
-            return evaluate(parse(EvaluateOptions, "minimeta evaluate", flags))
+            return evaluate(parse_evaluation(flags))
         case "compare", flags:
             return compare(parse(CompareOptions, "minimeta compare", flags))
         case "plot", flags:
@@ -74,6 +77,22 @@ def run(command: str, words: list[str]) -> int:
         "data": ("the name of a data set", "minimeta data omniglot"),
     }[command]
     raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")
+
+
+def _what_follows(learner: str) -> str:
+    """Say which tasks a learner has, and what each is."""
+    tasks = {task: preset for (name, task), preset in PRESETS.items() if name == learner}
+    lines = [f"  {task:10} {(type(preset).__doc__ or '').partition(chr(10))[0]}" for task, preset in tasks.items()]
+    return "\n".join(
+        [
+            f"usage: minimeta train {learner} TASK [flags]",
+            "",
+            "TASK",
+            *lines,
+            "",
+            f"Each explains its flags: minimeta train {learner} {next(iter(tasks))} --help",
+        ]
+    )
 
 
 def _choose(kind: str, word: str, names: list[str], where: str = "") -> str:

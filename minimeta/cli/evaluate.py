@@ -30,8 +30,7 @@ def evaluate(options: EvaluateOptions) -> int:
     """
     folder = RunFolder(options.run)
     learner, preset = folder.settings()
-    names = ("shots", "queries", "steps", "every", "tasks", "transductive", "seed")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given = {name: value for name, value in vars(options.evaluation).items() if value is not None}
     preset = replace(preset, {"evaluation": given}, "minimeta evaluate")
     with Interruption() as interruption:
         experiment = preset.experiment(learner, options.data or folder.data)

@@ -85,7 +85,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text("utf-8-sig"))  # editors begin UTF-8 with a mark
     except FileNotFoundError:
         raise ConfigurationError(f"there is no configuration file {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits, too deep
         raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
 
 

@@ -1,6 +1,8 @@
 """The words after minimeta, what they answer, and how they fail."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,13 @@ import pytest
 import minimeta
 from minimeta import cli, kernels
 from minimeta.cli import main
+from minimeta.cli.arguments import parse_evaluation, parse_training
 from minimeta.errors import ConfigurationError
+from minimeta.training.presets import PRESETS, LearnerName, Preset
 
 pytest_plugins = ["omniglot_files"]
+
+GENERAL = ("iterations", "meta_batch", "seed")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "--help"]])
@@ -190,3 +196,94 @@ def test_python_m_minimeta() -> None:
     )
 
     assert done.returncode == 0 and json.loads(done.stdout)["minimeta"] == minimeta.__version__
+
+
+def test_a_learner_lists_what_can_follow(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["train", "maml", "--help"], ["train", "maml", "-h"]):
+        assert main(words) == 0
+        printed, errors = capsys.readouterr()
+        assert printed.startswith("usage: minimeta train maml TASK [flags]") and errors == ""
+        for task in ("sinusoid", "omniglot", "strokes", "images"):
+            assert f"  {task} " in printed
+    assert main(["train", "pretraining", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "sinusoid" in printed and "omniglot" not in printed
+
+
+@pytest.mark.parametrize("learner, task", PRESETS)
+def test_help_is_in_groups_with_a_word_on_every_flag(
+    learner: LearnerName, task: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", learner, task, "--help"])
+    parts = re.split(r"^\W*(\w+) options\b", capsys.readouterr().out, flags=re.MULTILINE)
+    found = {title: " ".join(text.split()) for title, text in zip(parts[1::2], parts[2::2], strict=True)}
+    preset = PRESETS[learner, task]
+    owner = next(base for base in type(preset).__mro__ if "learners" in vars(base))
+    own = {field.name for field in dataclasses.fields(owner)} - {field.name for field in dataclasses.fields(Preset)}
+    assert (len(own) > 0) == ("learner" in found)
+    for field in dataclasses.fields(preset):
+        if field.name == "evaluation":
+            continue
+        group = "learner" if field.name in own else "run" if field.name in GENERAL else "benchmark"
+        flag = field.name.replace("_", "-")
+        said = re.findall(rf" --{flag}(?:, --no-{flag})? ((?:(?! --[a-z]).)*)\(default:", found[group])
+        assert any(re.search("[a-z]+ [a-z]+", words) for words in said), flag
+    for field in dataclasses.fields(preset.evaluation):
+        assert f"--evaluation.{field.name.replace('_', '-')}" in found["evaluation"]
+    for name in ("out", "resume", "config", "data", "json", "checkpoint-every"):
+        assert f"--{name} " in found["run"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--iteratons", "3"], "Perhaps you meant: --iterations INT"),
+        (["--iterations", "many"], "Error parsing --iterations: invalid literal for int() with base 10: 'many'"),
+        (["--evaluation.steps", "-1"], "steps must be at least 0, not -1"),
+        (["--shots", "0"], "shots must be at least 1, not 0"),
+        (["--network", "big"], "--network"),
+    ],
+)
+def test_settings_that_are_wrong_are_errors_in_json(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "maml", "sinusoid", "--out", str(tmp_path / "run"), *flags, "--json"]) == 2
+
+    printed, errors = capsys.readouterr()
+    report = json.loads(printed)
+    assert report["status"] == "error" and report["exit_code"] == 2
+    assert message in report["error"] and report["error"] in errors and "─" not in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_an_evaluation_have_one_name() -> None:
+    """What ``train`` takes ``evaluate`` takes, too."""
+    given = (
+        "--evaluation.shots 2 --evaluation.queries=4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
+        "--evaluation.no-transductive --evaluation.side-by-side --evaluation.validate-every 4 "
+        "--evaluation.validation-tasks 7 --evaluation.every 2"
+    )
+    flags = given.split()
+    wanted = {
+        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "transductive": False, "side_by_side": True,
+        "validate_every": 4, "validation_tasks": 7, "every": 2,
+    }  # fmt: skip
+
+    assert dataclasses.asdict(parse_training("maml", "sinusoid", flags).preset.evaluation) == wanted
+    for words in (flags, [word.replace("evaluation.", "") for word in flags]):
+        options = parse_evaluation(["some/run", *words])
+        assert options.run == Path("some/run")
+        assert dataclasses.asdict(options.evaluation) == {**wanted, "rotations": None}
+    mixed = parse_evaluation(["--transductive", "False", "--evaluation.rotations", "some/run", "--validate_every=3"])
+    assert (mixed.evaluation.transductive, mixed.evaluation.rotations, mixed.evaluation.validate_every) == (
+        False,
+        True,
+        3,
+    )
+
+
+def test_a_flag_may_say_what_is_so_anyway() -> None:
+    preset = parse_training("maml", "sinusoid", ["--evaluation.transductive", "--no-learned-rates"]).preset
+    assert preset == PRESETS["maml", "sinusoid"]

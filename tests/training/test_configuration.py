@@ -91,7 +91,7 @@ def test_files_that_are_not_toml_are_named(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     with pytest.raises(ConfigurationError, match=f"there is no configuration file {path}"):
         read_toml(path)
-    for content in (b"rate: 1", b"\xff\xfe"):
+    for content in (b"rate: 1", b"\xff\xfe", b"rate = " + b"9" * 5000, b"rate = " + b"[" * 100_000):
         path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=f"{path} is not a TOML file"):
             read_toml(path)
