@@ -16,7 +16,8 @@ from minimeta import cli
 from minimeta.cli.beside import beside, times
 from minimeta.cli.results import markdown, number
 from minimeta.cli.run_folder import RunFolder
-from minimeta.errors import ConfigurationError
+from minimeta.cli.sealed import read_json
+from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.training import CELLS
 
@@ -41,6 +42,8 @@ def results(options: ResultsOptions) -> int:
     ------
     ConfigurationError
         If a run is not finished, or is none of a cell.
+    CheckpointError
+        If its results, or any that are kept, are damaged.
     """
     options.folder.mkdir(parents=True, exist_ok=True)
     for path in options.runs:
@@ -55,7 +58,7 @@ def results(options: ResultsOptions) -> int:
 
 def page(folder: Path) -> str:
     """Return the page of all results in a folder."""
-    found = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    found = [_read(path) for path in sorted(folder.glob("*.json"))]
     order = list(CELLS)
     found.sort(key=lambda each: (order.index(each["cell"]), -each["iterations"], each["seed"]))
     parts = [INTRODUCTION.format(folder=folder.name)]
@@ -68,6 +71,27 @@ def page(folder: Path) -> str:
     parts += [f"**{cell}**: {said}\n" for cell, said in _said(found)]
     parts += [f"![{path.stem}]({folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))]
     return "\n".join(parts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a result that is kept, if all that the page needs of it is there.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not.
+    """
+    remedy = "Restore it, or take it in again: minimeta results RUN"
+    found: dict[str, Any] = read_json(path, remedy)
+    try:
+        _rows(found, _machine(found)), times(found), _best(found)
+        if type(found["iterations"]) is int and type(found["seed"]) is int:
+            return found
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        reason = "iterations and seed should be integers"
+    raise CheckpointError(f"{path} is not a result that was kept ({reason}). {remedy}")
 
 
 def _kept(path: Path) -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """minimeta reproduce, presets, plot and results: from the name of a cell to a page of numbers beside the papers'."""
 
+import contextlib
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mutations import bounded, mutations
 
 from minimeta.cli import main
 from minimeta.cli.arguments import parse_reproduction
 from minimeta.cli.beside import beside, times
 from minimeta.cli.page import page
 from minimeta.cli.sealed import read_sealed, sealed
+from minimeta.errors import CheckpointError
 from minimeta.training import CELLS
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +143,23 @@ def test_results_are_kept_and_the_page_follows_from_them(
     (reproduced / "results.json").write_text(sealed({**results, "cell": None}))
     assert main(["results", str(reproduced), "--folder", str(folder)]) == 2
     assert "is of no cell" in capsys.readouterr().err
+
+
+def test_results_made_by_nobody_are_refused_by_name(tmp_path: Path) -> None:
+    kept = ROOT / "docs" / "results" / "omniglot-5w1s-maml-20000-seed0.json"
+    if not kept.exists():
+        kept = sorted((ROOT / "docs" / "results").glob("*.json"))[0]
+    path = tmp_path / kept.name
+    for content in [
+        *mutations(kept.read_bytes(), 300), b"[]", b"{}", b"3", b"null", b"[" * 100_000, b"\xff",
+        json.dumps({**json.loads(kept.read_text()), "steps": {}, "mean": 1}).encode(),
+        json.dumps({**json.loads(kept.read_text()), "seed": "a"}).encode(),
+    ]:  # fmt: skip
+        path.write_bytes(content)
+        with bounded(1 << 24), contextlib.suppress(CheckpointError):
+            page(tmp_path)
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        page(tmp_path)
 
 
 def test_the_page_of_the_documents_is_that_of_its_files() -> None:
