@@ -12,8 +12,9 @@
 // residues the pixels are then a convolution of g with stride 1 by a part of the taps, last one first: nothing is
 // computed for the zeros in between.
 //
-// Threads share the rows of c. So each element is one chain of fused multiply-adds in the order above. Images of many
-// channels under 3 x 3 taps go another way, which takes half of the multiplications (winograd.cpp).
+// Threads share the rows of c, so each element is summed in the order above, in the chains and groups of tile.hpp; the
+// weights' at most some whole images or rows of one at a time. Images of many channels under 3 x 3 taps go another way,
+// which takes half of the multiplications (winograd.cpp).
 #include "convolution.hpp"
 
 #include <algorithm>
@@ -174,6 +175,8 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
       }
     });
     Scratch<T> window, scratch;
+    T* const c = reinterpret_cast<T*>(result.data);
+    Groups<T> groups(c, c_rows.data(), 1, end - begin, f.out, false);
     for (Index image = 0; image < f.images; image += group)
       for (Index y = 0; y < f.down.positions; y += step) {
         const Index images = std::min(group, f.images - image), positions = std::min(step, f.down.positions - y);
@@ -181,18 +184,20 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
         T* const copied = window.take(images * span * line);
         for (Index n = 0; n < images; ++n)
           cut(x, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns, copied + n * span * line);
+        const Index counts[3] = {images, positions, f.right.positions};
         const Product<T> q{{images, positions, f.right.positions},
                            copied,
                            a_rows.data(),
                            {image_size, f.down.stride * line, f.right.stride * f.in},
                            reinterpret_cast<const T*>(g.view.data) + (image * area + y * f.right.positions) * f.out,
                            {area * f.out, f.right.positions * f.out, f.out},
-                           reinterpret_cast<T*>(result.data),
+                           c,
                            c_rows.data(),
                            1,
-                           image > 0 || y > 0};
+                           groups.next(chains(counts))};
         multiply(q, end - begin, f.out, 1, end - begin >= kOften, scratch);
       }
+    groups.finish();
   });
 }
 

@@ -5,7 +5,7 @@
 //
 // A small product is a single block, and b is read where it lies. A large b that many rows read is copied, so that its
 // panels are contiguous. Or both factors trade places, c^T = b^T a^T, where that copies less. None of this shows in a
-// result: each element is one chain of fused multiply-adds in increasing order of the inner index.
+// result: each element is summed in increasing order of the inner index, in the chains and groups of tile.hpp.
 #include "matmul.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kColumns = 240, kTerms = 256;
+constexpr Index kColumns = 240, kTerms = kChain;
 constexpr Index kLarge = 64 * 1024;  // bytes of b that are no longer next to the processor
 
 // A matrix with strides in elements.
@@ -49,12 +49,18 @@ template <class T> void product(const Factors<T>& f) {
     c_rows[i] = c;
   }
   Scratch<T> scratch;
-  for (Index j = 0; j < f.n; j += columns)
+  for (Index j = 0; j < f.n; j += columns) {
+    const Index n = std::min(columns, f.n - j);
+    T* const c = f.c.at(0, j).data;
+    Groups<T> groups(c, c_rows, f.c.column, f.m, n, false);
     for (Index p = 0; p == 0 || p < f.k; p += terms) {
-      multiply(Product<T>{{1, 1, std::min(terms, f.k - p)}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column},
-                          f.b.at(p, j).data, {0, 0, f.b.row}, f.c.at(0, j).data, c_rows, f.c.column, p > 0},
-               f.m, std::min(columns, f.n - j), f.b.column, copy, scratch);
+      const Index now = std::min(terms, f.k - p);
+      multiply(Product<T>{{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data,
+                          {0, 0, f.b.row}, c, c_rows, f.c.column, groups.next((now + kChain - 1) / kChain)},
+               f.m, n, f.b.column, copy, scratch);
     }
+    groups.finish();
+  }
 }
 
 // The same product on several threads: the longer side of c is shared out.

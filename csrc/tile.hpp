@@ -12,8 +12,10 @@
 // one more by a tile whose last vector is a half: a processor with multipliers of half a vector is done sooner, and to any
 // other it is the same.
 //
-// Each element of c is one chain of fused multiply-adds in the order of the loops, starting from 0, or from c where the
-// product continues an earlier part of the same chain: a long reduction may be cut anywhere without changing a bit.
+// Each element of c is a sum in the order of the loops, to which three lengths give its digits: at most 256 terms are one
+// chain of fused multiply-adds from 0, at most 64 chains are added up one after another, and so are these groups. Where
+// there are more terms, a chain takes whole inner loops, as many as it has room for, or else 256 steps of one. The error is
+// at most (256 + 64 + groups) roundings of the sum of the terms' magnitudes, where a single chain has one for each term.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +41,11 @@ template <class T> struct Product {
   T* c;
   const Index* c_rows;
   Index c_column;  // how far two columns of c lie apart
-  bool accumulate;
+  bool accumulate;    // or c is written over
 };
+
+constexpr Index kChain = 256;  // terms; long enough that c is seldom read, short enough for its digits
+constexpr Index kGroup = 64;   // chains
 
 namespace detail {
 
@@ -80,15 +85,6 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
     for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
     if constexpr (half) half_sum[i] = Half{};
   }
-  if (product.accumulate) {
-    MINIMETA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      const T* const c = product.c + product.c_rows[first + i];
-      MINIMETA_UNROLL
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c + at(j));
-      if constexpr (half) half_sum[i] = simd::load<Half>(c + rest);
-    }
-  }
   do {
     t = 0;
     do {
@@ -118,6 +114,15 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
   } while (s < kept->counts[0]);
   const Product<T>& q = *kept;
   const Index* const c_rows = q.c_rows + row;
+  if (q.accumulate) {  // all is read before any of it is written, as vectors may overlap
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      const T* const c = q.c + c_rows[i];
+      MINIMETA_UNROLL
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c + at(j)) + sum[i][j];
+      if constexpr (half) half_sum[i] = simd::load<Half>(c + rest) + half_sum[i];
+    }
+  }
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     T* const c = q.c + c_rows[i];
@@ -152,20 +157,24 @@ template <class T, class Row> void panel(const Product<T>& q, Index first, Index
   if (columns >= Row::lanes && q.c_column == 1)
     return deal_rows<T, Row>(first, last, [&](Tile<T> tile, Index i, Index) { tile(q, i, columns); });
   constexpr Index most = kTileRows<Row>, width = Row::width;
-  T beside[most * width] = {};
+  alignas(64) T beside[most * width];
   Index beside_rows[most];
   for (Index i = 0; i < most; ++i) beside_rows[i] = i * width;
   Product<T> r = q;
   r.c = beside;
   r.c_rows = beside_rows;
+  r.accumulate = false;
   deal_rows<T, Row>(first, last, [&](Tile<T> tile, Index i, Index n) {
     r.a_rows = q.a_rows + i;
-    if (q.accumulate)
-      for (Index k = 0; k < n; ++k)
-        for (Index j = 0; j < columns; ++j) beside[k * width + j] = q.c[q.c_rows[i + k] + j * q.c_column];
     tile(r, 0, std::max<Index>(columns, Row::lanes));
-    for (Index k = 0; k < n; ++k)
-      for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i + k] + j * q.c_column] = beside[k * width + j];
+    for (Index k = 0; k < n; ++k) {
+      T* const c = q.c + q.c_rows[i + k];
+      const T* const sums = beside + k * width;
+      if (q.accumulate)
+        for (Index j = 0; j < columns; ++j) c[j * q.c_column] += sums[j];
+      else
+        for (Index j = 0; j < columns; ++j) c[j * q.c_column] = sums[j];
+    }
   });
 }
 
@@ -221,9 +230,92 @@ template <class T> class Scratch {
   Index size_ = 0;
 };
 
+// The sum of groups. The one under way is in c; those before it are beside it, if there are any.
+template <class T> class Groups {
+ public:
+  // Of an m x n part of c, which may hold the beginning of a sum.
+  Groups(T* c, const Index* rows, Index column, Index m, Index n, bool begun)
+      : c_(c), rows_(rows), column_(column), m_(m), n_(n), begun_(begun) {}
+
+  // Whether c accumulates the next product, of so many chains; otherwise they begin a group, and it is written over.
+  bool next(Index chains) {
+    if (chains_ > 0 && chains_ + chains > kGroup) {
+      close();
+      chains_ = 0;
+      begun_ = false;
+    }
+    const bool accumulate = begun_ || chains_ > 0;
+    chains_ += chains;
+    return accumulate;
+  }
+
+  void finish() {
+    if (closed_)
+      for_each([](T& closed, T& c) { c = closed + c; });
+  }
+
+ private:
+  void close() {
+    if (closed_) return for_each([](T& closed, T& c) { closed = closed + c; });
+    closed_.reset(new T[static_cast<std::size_t>(m_ * n_)]);
+    for_each([](T& closed, T& c) { closed = c; });
+  }
+
+  template <class Body> void for_each(Body body) {
+    for (Index i = 0; i < m_; ++i)
+      for (Index j = 0; j < n_; ++j) body(closed_[static_cast<std::size_t>(i * n_ + j)], c_[rows_[i] + j * column_]);
+  }
+
+  T* const c_;
+  const Index* const rows_;
+  const Index column_, m_, n_;
+  bool begun_;
+  Index chains_ = 0;
+  std::unique_ptr<T[]> closed_;
+};
+
 constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all read
 
 namespace detail {
+
+// The steps of each loop that a chain takes.
+struct ChainSteps {
+  explicit ChainSteps(const Index (&counts)[3]) : counts{counts[0], counts[1], counts[2]} {
+    Index room = kChain;
+    for (int d = 2; d >= 0; --d) {
+      steps[d] = std::clamp<Index>(room, 1, counts[d]);
+      room /= counts[d];
+    }
+  }
+
+  Index chains() const {
+    Index n = 1;
+    for (int d = 0; d < 3; ++d) n *= (counts[d] + steps[d] - 1) / steps[d];
+    return n;
+  }
+
+  // go() for each chain of a product, which q is meanwhile.
+  template <class T, class Go> void for_each(Product<T>& q, Go go) const {
+    const T *const a = q.a, *const b = q.b;
+    Index at[3];
+    for (at[0] = 0; at[0] < counts[0]; at[0] += steps[0])
+      for (at[1] = 0; at[1] < counts[1]; at[1] += steps[1])
+        for (at[2] = 0; at[2] < counts[2]; at[2] += steps[2]) {
+          q.a = a;
+          q.b = b;
+          for (int d = 0; d < 3; ++d) {
+            q.counts[d] = std::min(steps[d], counts[d] - at[d]);
+            q.a += at[d] * q.a_steps[d];
+            q.b += at[d] * q.b_steps[d];
+          }
+          go();
+        }
+    q.a = a;
+    for (int d = 0; d < 3; ++d) q.counts[d] = counts[d];
+  }
+
+  Index counts[3], steps[3];
+};
 
 // How many columns to take next, where so many are left. Vectors go in pairs, in a trio where their number is odd, and
 // alone, too few sums to keep the multipliers busy, only where there is no other.
@@ -249,6 +341,9 @@ template <class T> void pack(const Product<T>& q, Index b_column, Index columns,
 
 }  // namespace detail
 
+// How many chains a product of so many terms has.
+inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts).chains(); }
+
 // c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
 // columns do not lie side by side; so are in any case the few columns of many rows, to fill a vector.
 template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
@@ -266,6 +361,8 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
+  const bool begun = q.accumulate;
+  const detail::ChainSteps chain(q.counts);
   for (Index i = 0; i < m; i += rows)
     for (Index j = 0, columns; j < n; j += columns) {
       columns = detail::panel_columns<T>(n - j);
@@ -281,9 +378,15 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
         q.b_steps[1] = width * q.counts[2];
         q.b_steps[0] = q.b_steps[1] * q.counts[1];
       }
+      const Index last = std::min(m, i + rows);
+      Groups<T> groups(q.c, q.c_rows + i, q.c_column, last - i, columns, begun);
       detail::with_tiles<T>(columns, padded, [&](auto row) {
-        detail::panel<T, decltype(row)>(q, i, std::min(m, i + rows), columns);
+        chain.for_each(q, [&] {
+          q.accumulate = groups.next(1);
+          detail::panel<T, decltype(row)>(q, i, last, columns);
+        });
       });
+      groups.finish();
     }
 }
 
@@ -293,7 +396,7 @@ template <class T> class TiledProduct {
  public:
   static bool fits(Index m, Index k, Index n, Index c_column) {
     const bool padded = n < simd::kLanes<T> && std::min(m, k) >= kOften;
-    return k > 0 && c_column == 1 && m <= 96 && !padded;
+    return k > 0 && k <= kChain * kGroup && c_column == 1 && m <= 96 && !padded;
   }
 
   TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row) : b_column_(b[1]) {
@@ -311,26 +414,34 @@ template <class T> class TiledProduct {
   }
 
   void run(const T* a, const T* b, T* c) const {
+    const Index terms = product_.counts[2];
     Product<T> q = product_;
-    q.a = a;
     q.a_rows = rows_.data();
     q.c_rows = q.a_rows + rows_.size() / 2;
+    const T* panel_b = nullptr;
     Index panel = -1;
     for (const Part& part : parts_) {
       if (part.column != panel) {
         panel = part.column;
-        q.b = b + panel * b_column_;
+        panel_b = q.b = b + panel * b_column_;
         q.c = c + panel;
         if (b_column_ != 1) {
           static thread_local Scratch<T> scratch;
-          T* const turned = scratch.take(part.columns * q.counts[2]);
+          T* const turned = scratch.take(part.columns * terms);
+          q.counts[2] = terms;
           q.b_steps[2] = product_.b_steps[2];
           detail::pack(q, b_column_, part.columns, part.columns, turned);
-          q.b = turned;
+          panel_b = turned;
           q.b_steps[2] = part.columns;
         }
       }
-      part.tile(q, part.row, part.columns);
+      for (Index p = 0; p < terms; p += kChain) {
+        q.counts[2] = std::min(kChain, terms - p);
+        q.a = a + p * q.a_steps[2];
+        q.b = panel_b + p * q.b_steps[2];
+        q.accumulate = p > 0;
+        part.tile(q, part.row, part.columns);
+      }
     }
   }
 

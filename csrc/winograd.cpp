@@ -247,8 +247,9 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
   parallel_for(f.in, f.steps(), [&](Index begin, Index end) {
     static thread_local Scratch<T> x_memory, g_memory, sum_memory;
     Scratch<T> window, packed;
-    const Index in = end - begin, out = f.out, most = kBytes / (kRank * kRank * (in + out) * Index{sizeof(T)});
-    // Several whole images at a time where they are small, otherwise a few rows of one.
+    const Index in = end - begin, out = f.out;
+    // Several whole images at a time where they are small, otherwise a few rows of one: a chain of each sum.
+    const Index most = std::min(kChain, kBytes / (kRank * kRank * (f.in + out) * Index{sizeof(T)}));
     const Index group = evenly(f.images, most / (down.tiles * right.tiles));
     const Index step = group > 1 ? down.tiles : evenly(down.tiles, most / right.tiles);
     const Index tiles = group * step * right.tiles;
@@ -281,7 +282,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
                                      sums.at(r, q),
                                      rows.data() + in,
                                      1,
-                                     image > 0 || t > 0};
+                                     accumulate};
             multiply(product, in, out, 1, false, packed);
           }
       }
@@ -323,3 +324,9 @@ void conv2d_weight(const Geometry& f, const View& x, const View& g, const View& 
 }
 
 }  // namespace minimeta::winograd
+    std::vector<Index> planes_of_sums;
+    for (Index r = 0; r < kRank * kRank; ++r) planes_of_sums.push_back(r * sums.right);
+    Groups<T> groups(sums.first, planes_of_sums.data(), 1, kRank * kRank, in * out, false);
+        const Index counts[3] = {images, lines, right.tiles};
+        const bool accumulate = groups.next(chains(counts));
+    groups.finish();

@@ -1,9 +1,10 @@
-"""An element of a product is one chain of fused multiply-adds in a known order: matrices and convolutions, to the bit.
+"""An element of a product is a sum of short chains of fused multiply-adds in a known order: to the bit, and how near.
 
 The oracle rounds once a term. Factors are whole multiples of 2**-11 below 1, so that a product of two and any sum that
 occurs here fit the 64 bits of a long double, and rounding to float32 is the chain's only one.
 """
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -36,6 +37,54 @@ def chain(a: Array, b: Array) -> Array:
     return total
 
 
+def chain_lengths(counts: tuple[int, ...]) -> list[int]:
+    """Of a product whose terms are nested loops: whole inner loops of at most 256 terms together, or 256 of one."""
+    room = 256
+    steps: list[int] = []
+    for count in counts[::-1]:
+        steps.insert(0, min(max(room, 1), count))
+        room //= count
+    pieces = [
+        [min(step, count - at) for at in range(0, count, step)] for count, step in zip(counts, steps, strict=True)
+    ]
+    return [math.prod(piece) for piece in itertools.product(*pieces)]
+
+
+def summed(a: Array, b: Array, products: list[tuple[int, ...]]) -> Array:
+    """``a b``, as products of so many terms: their chains are added up, 64 at most, and so are these groups."""
+    if 0 in a.shape or 0 in b.shape:
+        return np.zeros((a.shape[0], b.shape[1]), np.float32)
+    groups: list[Array] = []
+    first, members = 0, 0
+    for counts in products:
+        lengths = chain_lengths(counts)
+        if not groups or members + len(lengths) > 64:
+            groups.append(np.float32(-0.0) * np.ones((a.shape[0], b.shape[1]), np.float32))
+            members = 0
+        members += len(lengths)
+        for length in lengths:
+            groups[-1] = groups[-1] + chain(a[:, first : first + length], b[first : first + length])
+            first += length
+    assert first == a.shape[1]
+    return functools.reduce(np.add, groups)
+
+
+def evenly(n: int, most: int) -> int:
+    return -(-n // -(-n // max(most, 1)))
+
+
+def pieces(places: tuple[int, ...], most: int) -> list[tuple[int, ...]]:
+    """Several whole images of at most so many places, or several rows of one."""
+    images, rows, columns = places
+    group = evenly(images, most // (rows * columns))
+    step = rows if group > 1 else evenly(rows, most // columns)
+    return [
+        (min(group, images - i), min(step, rows - y), columns)
+        for i in range(0, images, group)
+        for y in range(0, rows, step)
+    ]
+
+
 def lay_out(rng: np.random.Generator, x: Array) -> Array:
     """The same values with other strides."""
     axes = rng.permutation(x.ndim)
@@ -55,17 +104,24 @@ def windows(x: Array, size: tuple[int, int], strides: tuple[int, int], padding: 
 def chain_to_images(
     g: Array, w: Array, strides: tuple[int, int], padding: tuple[int, int, int, int], size: tuple[int, int]
 ) -> Array:
-    """The images' gradient: of each pixel's taps the last comes first. A position that is none is a term of zero."""
-    total = np.zeros((g.shape[0], *size, w.shape[2]), np.float32)
-    for down, right in itertools.product(range(w.shape[0])[::-1], range(w.shape[1])[::-1]):
-        for o in range(w.shape[3]):
-            met = np.zeros((g.shape[0], *size), np.float32)
-            for y, x in itertools.product(range(g.shape[1]), range(g.shape[2])):
-                pixel = y * strides[0] + down - padding[0], x * strides[1] + right - padding[2]
-                if 0 <= pixel[0] < size[0] and 0 <= pixel[1] < size[1]:
-                    met[:, pixel[0], pixel[1]] = g[:, y, x, o]
-            total = (total + met[..., None].astype(np.longdouble) * w[down, right, :, o]).astype(np.float32)
-    return total
+    """The images' gradient, of the pixels of one residue after another: of each pixel's taps the last comes first."""
+    top, _, left, _ = padding
+    images = np.zeros((g.shape[0], *size, w.shape[2]), np.float32)
+    reach = max(w.shape[0], w.shape[1], *size) + max(padding)
+    wide = np.pad(g, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    for down, right in itertools.product(range(min(strides[0], size[0])), range(min(strides[1], size[1]))):
+        taps_down = range(w.shape[0])[(down + top) % strides[0] :: strides[0]][::-1]
+        taps_right = range(w.shape[1])[(right + left) % strides[1] :: strides[1]][::-1]
+        counts = len(taps_down), len(taps_right), w.shape[3]
+        rows, columns = np.arange(size[0])[down :: strides[0]], np.arange(size[1])[right :: strides[1]]
+        met = np.zeros((g.shape[0], len(rows), len(columns), *counts), np.float32)
+        for i, j in np.ndindex(counts[:2]):
+            y, x = (rows + top - taps_down[i]) // strides[0], (columns + left - taps_right[j]) // strides[1]
+            met[:, :, :, i, j] = wide[:, reach + y[:, None], reach + x]
+        taps = w[taps_down][:, taps_right].swapaxes(2, 3).reshape(math.prod(counts), w.shape[2])
+        found = summed(met.reshape(math.prod(met.shape[:3]), math.prod(counts)), taps, [counts])
+        images[:, down :: strides[0], right :: strides[1]] = found.reshape(*met.shape[:3], w.shape[2])
+    return images
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -96,7 +152,18 @@ def test_products_of_large_matrices(native: Any, shape: tuple[int, int, int], tu
     x, y = factors(rng, m, k), factors(rng, k, n)
     left, right = x.T.copy() if turn_x else x, y.T.copy() if turn_y else y
     result = native.matmul(left, right, transpose_x=turn_x, transpose_y=turn_y)
-    assert_array_equal(result, chain(x, y), strict=True)
+    assert_array_equal(result, summed(x, y, [(k,)]), strict=True)
+
+
+# So many terms that there are several groups; c in its place, or turned; few elements, several panels.
+@pytest.mark.parametrize("shape", [(1, 40_000, 1), (3, 16_385, 20), (40, 33_000, 2), (50, 17_000, 9)])
+def test_products_of_very_many_terms(native: Any, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    m, k, n = shape
+    x, y = factors(rng, m, k), factors(rng, k, n)
+    expected = summed(x, y, [(min(256, k - p),) for p in range(0, k, 256)])
+    assert_array_equal(native.matmul(x, y), expected, strict=True)
+    assert_array_equal(native.matmul(np.asfortranarray(x), np.asfortranarray(y)), expected, strict=True)
 
 
 def check_convolutions(
@@ -116,9 +183,11 @@ def check_convolutions(
     laid_x, laid_w, laid_g = (lay_out(rng, z) for z in (x, w, g))
 
     forward = native.conv2d(laid_x, laid_w, strides, padding)
-    assert_array_equal(forward, chain(matrix, w.reshape(terms, filters)).reshape(*places, filters), strict=True)
+    taps = w.reshape(terms, filters)
+    assert_array_equal(forward, summed(matrix, taps, [(kh, kw * channels)]).reshape(*places, filters), strict=True)
     weight = native.conv2d_weight(laid_x, laid_g, strides, padding, (kh, kw))
-    assert_array_equal(weight, chain(matrix.T, g.reshape(math.prod(places), filters)).reshape(w.shape), strict=True)
+    by_place = summed(matrix.T, g.reshape(math.prod(places), filters), pieces(places, 168) if places[0] else [])
+    assert_array_equal(weight, by_place.reshape(w.shape), strict=True)
     images_gradient = native.conv2d_input(laid_g, laid_w, strides, padding, (height, width))
     assert_array_equal(images_gradient, chain_to_images(g, w, strides, padding, (height, width)), strict=True)
 
@@ -146,6 +215,10 @@ def test_convolutions(native: Any, data: st.DataObject, seed: int) -> None:
         ((2, 28, 28, 1), (3, 3, 64), (2, 2), (1, 1, 1, 1)),
         ((1, 60, 9, 3), (5, 2, 5), (3, 1), (2, 1, 0, 4)),
         ((1, 9, 200, 30), (2, 7, 6), (1, 5), (0, 0, 3, 3)),
+        ((1, 3, 700, 2), (2, 3, 4), (1, 1), (0, 0, 0, 0)),
+        ((70, 20, 20, 2), (2, 2, 3), (1, 1), (0, 1, 0, 1)),
+        ((1, 7, 7, 300), (3, 2, 5), (1, 1), (0, 0, 0, 0)),
+        ((1, 6, 6, 5), (3, 3, 600), (2, 1), (1, 1, 1, 1)),
     ],
 )
 def test_large_convolutions(
@@ -177,3 +250,59 @@ def test_what_is_not_finite_spreads_where_it_is_used(native: Any, special: float
     touched[1:4, 3:6] = True
     assert_array_equal(~np.isfinite(y[0]).all(-1), touched)
     assert_array_equal(~np.isfinite(native.matmul(x[0, 2], w[0, 0])).all(-1), np.arange(6) == 4)
+
+
+def distance(result: Array, exact: Array, magnitude: Array) -> float:
+    """The root mean square of the error, of the sum of the terms' magnitudes."""
+    return float(np.sqrt(np.mean(np.square((result - exact) / magnitude))))
+
+
+DRAWS = {
+    "uniform": lambda rng, *shape: rng.uniform(size=shape),
+    "normal": lambda rng, *shape: rng.normal(size=shape),
+    "of many magnitudes": lambda rng, *shape: np.exp(2 * rng.normal(size=shape)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+@pytest.mark.parametrize("shape", [(6, 700, 5), (4, 5_000, 3), (1, 5_000, 30), (30, 5_000, 1), (2, 100_000, 2)])
+def test_the_error_is_at_most_numpys(native: Any, dtype: type, draw: Any, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    m, k, n = shape
+    errors = []
+    for _ in range(max(1, 20_000 // k)):
+        x, y = draw(rng, m, k).astype(dtype), draw(rng, k, n).astype(dtype)
+        exact, magnitude = (f(x).astype("g") @ f(y).astype("g") for f in (np.positive, np.abs))
+        errors.append([distance(z, exact, magnitude) for z in (native.matmul(x, y), x @ y)])
+    ours, numpys = np.mean(errors, axis=0)
+    assert ours <= 1.5 * numpys or ours <= 20 * np.finfo(dtype).eps / 16  # a bare sum of few roundings is not compared
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_the_error_of_a_dot_product_does_not_grow_with_its_length(native: Any, draw: Any) -> None:
+    rng = np.random.default_rng(0)
+    for k in (10_000, 100_000, 1_000_000):
+        x, y = draw(rng, 1, k).astype(np.float32), draw(rng, k, 1).astype(np.float32)
+        exact, magnitude = (f(x).astype("g") @ f(y).astype("g") for f in (np.positive, np.abs))
+        assert abs(native.matmul(x, y) - exact) <= 5e-7 * magnitude
+
+
+def test_the_weights_gradient_of_very_many_places(native: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, g = (rng.uniform(size=(1000, 28, 28, 1)).astype(np.float32) for _ in range(2))
+    result = native.conv2d_weight(x, g, (1, 1), (1, 1, 1, 1), (3, 3))
+    exact = windows(x.astype("d"), (3, 3), (1, 1), (1, 1, 1, 1)).reshape(-1, 9).T @ g.astype("d").reshape(-1, 1)
+    assert np.max(abs(result.reshape(9, 1) / exact - 1)) <= 5e-7
+
+
+def test_a_convolution_as_long_as_its_image(native: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.uniform(size=shape).astype(np.float32) for shape in ((1, 1, 200_000, 4), (1, 200_000, 4, 1)))
+    once, none = (1, 1), (0, 0, 0, 0)
+    y = native.conv2d(x, w, once, none)
+    assert abs(y.item() / np.vdot(x.astype("d"), w.astype("d")) - 1) <= 5e-7
+    g = rng.uniform(size=(1, 1, 200_000, 1)).astype(np.float32)
+    weight = native.conv2d_weight(x, g, once, none, (1, 1))
+    exact = x.astype("d").reshape(-1, 4).T @ g.astype("d").reshape(-1, 1)
+    assert np.max(abs(weight.reshape(4, 1) / exact - 1)) <= 5e-7
