@@ -272,9 +272,11 @@ void check_conv2d(const View& x, const View& w, const Windows& windows, View& re
 void run_conv2d(const View& x, const View& w, const Windows& windows, const View& result) {
   if (count(result) == 0) return;
   const Geometry f = geometry(x, w, result, windows);
-  if (winograd::fits(f)) return winograd::conv2d(f, x, w, result);
   with_float(x.dtype, [&](auto tag) {
-    convolve<typename decltype(tag)::type>(f, x, w, result);
+    using T = typename decltype(tag)::type;
+    if (!winograd::fits(f)) return convolve<T>(f, x, w, result);
+    for (const Index i : winograd::conv2d(f, x, w, result))
+      convolve<T>(f.of_one_image(), image_of(x, i), w, image_of(result, i));
   });
 }
 
@@ -295,9 +297,11 @@ void check_conv2d_input(const View& g, const View& w, const Windows& windows, co
 void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result) {
   if (count(result) == 0) return;
   const Geometry f = geometry(result, w, g, windows);
-  if (winograd::fits(f)) return winograd::conv2d_input(f, g, w, result);
   with_float(g.dtype, [&](auto tag) {
-    convolve_input<typename decltype(tag)::type>(f, g, w, result);
+    using T = typename decltype(tag)::type;
+    if (!winograd::fits(f)) return convolve_input<T>(f, g, w, result);
+    for (const Index i : winograd::conv2d_input(f, g, w, result))
+      convolve_input<T>(f.of_one_image(), image_of(g, i), w, image_of(result, i));
   });
 }
 
@@ -322,7 +326,7 @@ void run_conv2d_weight(const View& x, const View& g, const Windows& windows, con
     return;
   }
   const Geometry f = geometry(x, result, g, windows);
-  if (winograd::fits(f)) return winograd::conv2d_weight(f, x, g, result);
+  if (winograd::fits(f) && winograd::conv2d_weight(f, x, g, result)) return;
   with_float(x.dtype, [&](auto tag) {
     convolve_weight<typename decltype(tag)::type>(f, x, g, result);
   });

@@ -24,6 +24,7 @@ struct Geometry {
   Index images, in, out;
   Axis down, right;
 
+  Geometry of_one_image() const { return {1, in, out, down, right}; }
   Index steps() const { return work({images, down.positions, right.positions, down.taps, right.taps, in, out}) / kAtOnce; }
 };
 
@@ -55,6 +56,13 @@ class Contiguous4 {
  private:
   std::unique_ptr<char[]> memory_;
 };
+
+// One image of several, as a batch of its own.
+inline View image_of(View x, Index image) {
+  x.data += image * x.strides[0];
+  x.shape[0] = 1;
+  return x;
+}
 
 // Weights (kh, kw, I, O) as (kh, kw, O, I).
 inline View turned(View w) {

@@ -19,14 +19,26 @@
 // each of them is a product of matrices, on the register tile (tile.hpp). Where an odd row or column leaves only one
 // output of a tile, the products that it does not read are left out.
 //
-// An output depends on no pixel that is not under its window, and is nearer to the exact sum than by its definition: B
-// and A only add, halves are exact, and chains are shorter. Larger tiles need fewer products still, but their constants
-// lose digits. With stride 2 there are 25 products instead of 36, which hardly repays their transformations.
+// B and A only add, and halves are exact. So the error of an output is at most some roundings of
+//
+//   the largest pixel under its tile  times  the sum of its taps' magnitudes,
+//
+// where the definition has those of each pixel times its tap. That is as good for pixels of about one size, such as normal
+// ones. Where they differ, what cancels in A is rounded by the largest: a pixel of 1e6 beside others of 1e-3 leaves no digit of
+// them in float32, even where its tap is zero. So an image goes the direct way if under some tile a pixel, that is the
+// largest of its channels, is more than 2^8 times another that is not zero; and if a result is not finite, which may be
+// an overflow in between.
+//
+// Larger tiles need fewer products still, but their constants lose digits. With stride 2 there are 25 products instead of 36,
+// which hardly repays their transformations.
 #include "winograd.hpp"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
+#include "elementwise.hpp"
 #include "tile.hpp"
 
 namespace minimeta::winograd {
@@ -138,6 +150,68 @@ struct Tiling {
 };
 
 Tiling tiling(Index outputs, Index first) { return {(outputs + kOutputs - 1) / kOutputs, first, outputs}; }
+
+// The largest magnitude among the channels of a pixel, as its bits: they are in the order of the magnitudes, and an infinity
+// and a NaN come last.
+template <class T> using Size = simd::Unsigned<sizeof(T)>;
+
+template <class T> Size<T> size_of(const char* pixel, Index channels, Index stride) {
+  constexpr Size<T> magnitude = static_cast<Size<T>>(~Size<T>(0)) >> 1;
+  Size<T> size = 0;
+  for (Index c = 0; c < channels; ++c)
+    size = std::max(size, simd::bits<Size<T>>(*reinterpret_cast<const T*>(pixel + c * stride)) & magnitude);
+  return size;
+}
+
+// Whether under some tile of an image, so many pixels wide, one pixel is far larger than another that is not zero.
+template <class T> bool mixes(const View& x, Index image, const Tiling& down, const Tiling& right, Index side) {
+  constexpr Size<T> far = Size<T>(8) << (std::numeric_limits<T>::digits - 1);  // 2^8, on top of an exponent
+  const Index rows = kOutputs * (down.tiles - 1) + side, columns = kOutputs * (right.tiles - 1) + side;
+  const Index first = std::max<Index>(-right.first, 0), last = std::min(columns, x.shape[2] - right.first);
+  std::vector<Size<T>> pixels(columns), most(rows * right.tiles), least(rows * right.tiles);  // least less 1: 0 is large
+  for (Index i = 0; i < rows; ++i) {
+    const Index y = down.first + i;
+    const bool inside = y >= 0 && y < x.shape[1];
+    if (!inside) std::fill(pixels.begin(), pixels.end(), Size<T>(0));
+    const char* pixel = x.data + image * x.strides[0] + y * x.strides[1] + (right.first + first) * x.strides[2];
+    for (Index j = first; j < last && inside; ++j, pixel += x.strides[2])
+      pixels[j] = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
+                                                   : size_of<T>(pixel, x.shape[3], x.strides[3]);
+    for (Index t = 0; t < right.tiles; ++t) {
+      Size<T> largest = 0, smallest = static_cast<Size<T>>(~Size<T>(0));
+      for (Index j = kOutputs * t; j < kOutputs * t + side; ++j) {
+        largest = std::max(largest, pixels[j]);
+        smallest = std::min(smallest, static_cast<Size<T>>(pixels[j] - 1));
+      }
+      most[i * right.tiles + t] = largest;
+      least[i * right.tiles + t] = smallest;
+    }
+  }
+  for (Index s = 0; s < down.tiles; ++s)
+    for (Index t = 0; t < right.tiles; ++t) {
+      Size<T> largest = 0, smallest = static_cast<Size<T>>(~Size<T>(0));
+      for (Index i = kOutputs * s; i < kOutputs * s + side; ++i) {
+        largest = std::max(largest, most[i * right.tiles + t]);
+        smallest = std::min(smallest, least[i * right.tiles + t]);
+      }
+      if (largest > 0 && largest - smallest - 1 > far) return true;
+    }
+  return false;
+}
+
+// The images that are not done justice to.
+template <class T>
+std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, const View& result) {
+  std::vector<char> flags(static_cast<std::size_t>(x.shape[0]));
+  parallel_for(x.shape[0], count(x) + count(result), [&](Index first, Index last) {
+    for (Index i = first; i < last; ++i)
+      flags[static_cast<std::size_t>(i)] = mixes<T>(x, i, down, right, kRank) || !all_finite(image_of(result, i));
+  });
+  std::vector<Index> images;
+  for (Index i = 0; i < x.shape[0]; ++i)
+    if (flags[static_cast<std::size_t>(i)]) images.push_back(i);
+  return images;
+}
 
 // m x m' of a row of tiles of an image, from the row of pixels `top` on: n channels of each from x's channel `first`.
 template <const auto& matrix, class T>
@@ -258,9 +332,14 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
     std::vector<Index> rows;  // of a product: of its left factor, and its own
     for (const Index width : {Index{1}, out})
       for (Index i = 0; i < in; ++i) rows.push_back(i * width);
+    std::vector<Index> planes_of_sums;
+    for (Index r = 0; r < kRank * kRank; ++r) planes_of_sums.push_back(r * sums.right);
+    Groups<T> groups(sums.first, planes_of_sums.data(), 1, kRank * kRank, in * out, false);
     for (Index image = 0; image < f.images; image += group)
       for (Index t = 0; t < down.tiles; t += step) {
         const Index images = std::min(group, f.images - image), lines = std::min(step, down.tiles - t);
+        const Index counts[3] = {images, lines, right.tiles};
+        const bool accumulate = groups.next(chains(counts));
         for (Index n = 0; n < images; ++n)
           for (Index i = 0; i < lines; ++i) {
             const Index row = (n * lines + i) * right.tiles;
@@ -286,6 +365,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
             multiply(product, in, out, 1, false, packed);
           }
       }
+    groups.finish();
     const Index tap = f.in * out;
     const Square<T> to{reinterpret_cast<T*>(result.data) + begin * out, 3 * tap, tap};
     transform<kToC, T>({sums.first, sums.down, sums.right}, to, in * out);
@@ -301,32 +381,43 @@ bool fits(const Geometry& f) {
   return suits(f.down) && suits(f.right) && channels >= 16 && channels * positions >= 128;
 }
 
-void conv2d(const Geometry& f, const View& x, const View& weights, const View& result) {
+std::vector<Index> conv2d(const Geometry& f, const View& x, const View& weights, const View& result) {
   const Contiguous4 w(weights);
   const Tiling down = tiling(f.down.positions, -f.down.before), right = tiling(f.right.positions, -f.right.before);
+  std::vector<Index> images;
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     filter(x, reinterpret_cast<const T*>(w.view.data), false, down, right, f.steps(), result);
+    images = lost<T>(x, down, right, result);
   });
+  return images;
 }
 
-void conv2d_input(const Geometry& f, const View& g, const View& weights, const View& result) {
+std::vector<Index> conv2d_input(const Geometry& f, const View& g, const View& weights, const View& result) {
   const Contiguous4 w(turned(weights));
   const Tiling down = tiling(f.down.pixels, f.down.before - 2), right = tiling(f.right.pixels, f.right.before - 2);
+  std::vector<Index> images;
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     filter(g, reinterpret_cast<const T*>(w.view.data), true, down, right, f.steps(), result);
+    images = lost<T>(g, down, right, result);
   });
+  return images;
 }
 
-void conv2d_weight(const Geometry& f, const View& x, const View& g, const View& result) {
-  with_float(x.dtype, [&](auto tag) { correlate<typename decltype(tag)::type>(f, x, g, result); });
+bool conv2d_weight(const Geometry& f, const View& x, const View& g, const View& result) {
+  const Tiling down = tiling(f.down.positions, -f.down.before), right = tiling(f.right.positions, -f.right.before);
+  bool holds = true;
+  with_float(x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for (Index i = 0; i < f.images && holds; ++i)
+      holds = !mixes<T>(x, i, down, right, kRank) &&
+              !mixes<T>(g, i, tiling(f.down.positions, 0), tiling(f.right.positions, 0), kOutputs);
+    if (!holds) return;
+    correlate<T>(f, x, g, result);
+    holds = all_finite(result);
+  });
+  return holds;
 }
 
 }  // namespace minimeta::winograd
-    std::vector<Index> planes_of_sums;
-    for (Index r = 0; r < kRank * kRank; ++r) planes_of_sums.push_back(r * sums.right);
-    Groups<T> groups(sums.first, planes_of_sums.data(), 1, kRank * kRank, in * out, false);
-        const Index counts[3] = {images, lines, right.tiles};
-        const bool accumulate = groups.next(chains(counts));
-    groups.finish();
