@@ -19,6 +19,14 @@ template <class F, class Result, class... T> void row(char* const* data, const I
   });
 }
 
+// The same, one loop for all strides: of whole numbers there are eight kinds, and long arrays of them are rare.
+template <class F, class Result, class... T> void short_row(char* const* data, const Index* strides, Index size) {
+  Result* result = reinterpret_cast<Result*>(data[sizeof...(T)]);
+  read_strided<T...>(data, strides, [=](auto... operand) {
+    for (Index i = 0; i < size; ++i) result[i] = F{}(operand[i]...);
+  });
+}
+
 // The same where F computes in vectors.
 template <class F, class T> void vector_row(char* const* data, const Index* strides, Index size) {
   map_row(data[0], strides[0], reinterpret_cast<T*>(data[1]), size, F{});
@@ -49,10 +57,51 @@ template <class F> Function binary(const char* name, const char* doc) {
   return f;
 }
 
+// The rows of whole numbers: go(Tag<T>) is that of T.
+template <class Go> void add_whole(Function& f, Go go) {
+  f.row[at(Dtype::int8)] = go(Tag<std::int8_t>{});
+  f.row[at(Dtype::int16)] = go(Tag<std::int16_t>{});
+  f.row[at(Dtype::int32)] = go(Tag<std::int32_t>{});
+  f.row[at(Dtype::int64)] = go(Tag<std::int64_t>{});
+  f.row[at(Dtype::uint8)] = go(Tag<std::uint8_t>{});
+  f.row[at(Dtype::uint16)] = go(Tag<std::uint16_t>{});
+  f.row[at(Dtype::uint32)] = go(Tag<std::uint32_t>{});
+  f.row[at(Dtype::uint64)] = go(Tag<std::uint64_t>{});
+}
+
+template <class F, class T> constexpr RowKernel row_of_one() { return short_row<F, T, T>; }
+template <class F, class T> constexpr RowKernel row_of_two() { return short_row<F, T, T, T>; }
+
+// A function, and F of whole numbers.
+template <class F> Function whole(Function f) {
+  add_whole(f, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_invocable_v<F, T>)
+      return row_of_one<F, T>();
+    else
+      return row_of_two<F, T>();
+  });
+  return f;
+}
+
+// A function, and F of truth values.
+template <class F> Function truth(Function f) {
+  f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
+  return f;
+}
+
+template <class F> Function bitwise(const char* name, const char* doc) {
+  return whole<F>({name, doc, 2, {"x", "y"}, 0, false, 1, {}});
+}
+
 template <class F> Function comparison(const char* name, const char* doc) {
   Function f{name, doc, 2, {"x", "y"}, 0, true, 1, {}};
-  f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
+  add_whole(f, [](auto tag) -> RowKernel {
+    using T = typename decltype(tag)::type;
+    return short_row<F, bool, T, T>;
+  });
   f.row[at(Dtype::int64)] = row<F, bool, std::int64_t, std::int64_t>;
+  f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
   f.row[at(Dtype::float32)] = row<F, bool, float, float>;
   f.row[at(Dtype::float64)] = row<F, bool, double, double>;
   return f;
@@ -72,6 +121,10 @@ Function logical_not() {
 
 Function where() {
   Function f{"where", "x where the condition holds, y elsewhere.", 3, {"condition", "x", "y"}, 1, false, 1, {}};
+  add_whole(f, [](auto tag) -> RowKernel {
+    using T = std::make_unsigned_t<typename decltype(tag)::type>;
+    return short_row<Where, T, Truth, T, T>;
+  });
   f.row[at(Dtype::boolean)] = row<Where, std::uint8_t, Truth, std::uint8_t, std::uint8_t>;
   f.row[at(Dtype::int64)] = row<Where, std::int64_t, Truth, std::int64_t, std::int64_t>;
   f.row[at(Dtype::float32)] = row<Where, float, Truth, float, float>;
@@ -170,16 +223,16 @@ template <class T> bool finite_row(const char* data, Index stride, Index size) {
 
 const std::vector<Function>& elementwise_functions() {
   static const std::vector<Function> table{
-      unary<Negative>("negative", "-x."),
+      whole<Wrapped<Negative>>(unary<Negative>("negative", "-x.")),
       transcendental<Exp>("exp", "The exponential of x."),
       transcendental<Log>("log", "The natural logarithm of x."),
       transcendental<Log1p>("log1p", "log(1 + x), accurate near 0."),
       transcendental<Expm1>("expm1", "exp(x) - 1, accurate near 0."),
       unary<Sqrt>("sqrt", "The square root of x."),
-      unary<Square>("square", "x * x."),
+      whole<Wrapped<Square>>(unary<Square>("square", "x * x.")),
       unary<Reciprocal>("reciprocal", "1 / x."),
-      unary<Absolute>("absolute", "The absolute value of x."),
-      unary<Sign>("sign", "-1, 0 or 1: the sign of x."),
+      whole<WholeAbsolute>(unary<Absolute>("absolute", "The absolute value of x.")),
+      whole<Sign>(unary<Sign>("sign", "-1, 0 or 1: the sign of x.")),
       transcendental<Sin>("sin", "The sine of x."),
       transcendental<Cos>("cos", "The cosine of x."),
       transcendental<Tan>("tan", "The tangent of x."),
@@ -187,16 +240,18 @@ const std::vector<Function>& elementwise_functions() {
       transcendental<Sigmoid>("sigmoid", "1 / (1 + exp(-x))."),
       transcendental<Softplus>("softplus", "log(1 + exp(x))."),
       unary<Relu>("relu", "max(x, 0)."),
-      binary<Add>("add", "x + y."),
-      binary<Subtract>("subtract", "x - y."),
-      binary<Multiply>("multiply", "x * y."),
+      truth<LogicalOr>(whole<Wrapped<Add>>(binary<Add>("add", "x + y."))),
+      whole<Wrapped<Subtract>>(binary<Subtract>("subtract", "x - y.")),
+      truth<LogicalAnd>(whole<Wrapped<Multiply>>(binary<Multiply>("multiply", "x * y."))),
       binary<Divide>("divide", "x / y."),
-      binary<Power>("power", "x to the power of y."),
+      whole<WholePower>(binary<Power>("power", "x to the power of y.")),
+      whole<FloorDivide>(binary<FloorDivide>("floor_divide", "The largest whole number up to x / y.")),
+      whole<Remainder>(binary<Remainder>("remainder", "x - y * floor(x / y).")),
       binary<Gate>("gate", "y where x is positive, 0 elsewhere."),
       binary<SigmoidSlope>("sigmoid_slope", "y * (x * (1 - x))."),
       binary<TanhSlope>("tanh_slope", "y * (1 - x * x)."),
-      binary<Maximum>("maximum", "The larger of x and y; NaN where either is."),
-      binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."),
+      truth<LogicalOr>(whole<Maximum>(binary<Maximum>("maximum", "The larger of x and y; NaN where either is."))),
+      truth<LogicalAnd>(whole<Minimum>(binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."))),
       comparison<Equal>("equal", "Whether x == y."),
       comparison<NotEqual>("not_equal", "Whether x != y."),
       comparison<Less>("less", "Whether x < y."),
@@ -206,6 +261,9 @@ const std::vector<Function>& elementwise_functions() {
       connective<LogicalAnd>("logical_and", "Whether both x and y are true."),
       connective<LogicalOr>("logical_or", "Whether x or y is true."),
       logical_not(),
+      bitwise<BitwiseAnd>("bitwise_and", "The bits that both x and y have."),
+      bitwise<BitwiseOr>("bitwise_or", "The bits that x or y has."),
+      bitwise<BitwiseXor>("bitwise_xor", "The bits that one of x and y has."),
       where(),
       clip(),
   };

@@ -7,6 +7,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
+#include <type_traits>
 
 namespace minimeta::functions {
 
@@ -15,6 +17,15 @@ struct Sqrt { template <class T> T operator()(T x) const { return std::sqrt(x); 
 struct Square { template <class T> T operator()(T x) const { return x * x; } };
 struct Reciprocal { template <class T> T operator()(T x) const { return T(1) / x; } };
 struct Absolute { template <class T> T operator()(T x) const { return std::fabs(x); } };
+
+// The same of whole numbers, which wrap around: the low bits of what 64 bits hold.
+template <class F> struct Wrapped {
+  template <class T, class... Rest>
+  auto operator()(T x, Rest... rest) const -> decltype(F{}(std::uint64_t{}, std::uint64_t(rest)...), T{}) {
+    return static_cast<T>(F{}(static_cast<std::uint64_t>(x), static_cast<std::uint64_t>(rest)...));
+  }
+};
+struct WholeAbsolute { template <class T> T operator()(T x) const { return x < 0 ? Wrapped<Negative>{}(x) : x; } };
 
 struct Sign {
   template <class T> T operator()(T x) const { return x > 0 ? T(1) : x < 0 ? T(-1) : x == 0 ? T(0) : x; }
@@ -29,6 +40,49 @@ struct Subtract { template <class T> T operator()(T x, T y) const { return x - y
 struct Multiply { template <class T> T operator()(T x, T y) const { return x * y; } };
 struct Divide { template <class T> T operator()(T x, T y) const { return x / y; } };
 struct Power { template <class T> T operator()(T x, T y) const { return std::pow(x, y); } };
+
+struct WholePower {
+  template <class T> T operator()(T x, T y) const {
+    if (y < 0) throw std::invalid_argument("power: integers to negative integer powers are no integers; convert with astype");
+    std::uint64_t power = 1, square = static_cast<std::uint64_t>(x);
+    for (std::uint64_t rest = static_cast<std::uint64_t>(y); rest > 0; rest >>= 1, square *= square)
+      if (rest & 1) power *= square;
+    return static_cast<T>(power);
+  }
+};
+
+// x - y floor(x / y), which has the sign of y, and floor(x / y), each as numpy rounds it.
+struct Remainder {
+  template <class T> T operator()(T x, T y) const {
+    if constexpr (std::is_integral_v<T>) {
+      if (y == 0 || y == static_cast<T>(-1)) return std::is_signed_v<T> || y == 0 ? T(0) : static_cast<T>(x % y);
+      const T rest = static_cast<T>(x % y);
+      return rest != 0 && (rest < 0) != (y < 0) ? static_cast<T>(rest + y) : rest;
+    } else {
+      const T rest = std::fmod(x, y);
+      if (y == 0) return rest;
+      if (rest == 0) return std::copysign(T(0), y);
+      return (rest < 0) != (y < 0) ? rest + y : rest;
+    }
+  }
+};
+struct FloorDivide {
+  template <class T> T operator()(T x, T y) const {
+    if constexpr (std::is_integral_v<T>) {
+      if (y == 0) return 0;
+      if (std::is_signed_v<T> && y == static_cast<T>(-1)) return Wrapped<Negative>{}(x);
+      return static_cast<T>(x / y - (x % y != 0 && (x < 0) != (y < 0)));
+    } else {
+      if (y == 0) return x / y;
+      const T rest = std::fmod(x, y);
+      T quotient = (x - rest) / y;  // whole but for its rounding
+      if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
+      if (quotient == 0) return std::copysign(T(0), x / y);
+      const T whole = std::floor(quotient);
+      return quotient - whole > T(0.5) ? whole + 1 : whole;
+    }
+  }
+};
 
 // The derivatives of relu, sigmoid and tanh in terms of their results, times g.
 struct Gate { template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); } };
@@ -64,6 +118,10 @@ struct GreaterEqual { template <class T> bool operator()(T x, T y) const { retur
 struct LogicalAnd { bool operator()(Truth x, Truth y) const { return x.byte && y.byte; } };
 struct LogicalOr { bool operator()(Truth x, Truth y) const { return x.byte || y.byte; } };
 struct LogicalNot { bool operator()(Truth x) const { return !x.byte; } };
+
+struct BitwiseAnd { template <class T> T operator()(T x, T y) const { return static_cast<T>(x & y); } };
+struct BitwiseOr { template <class T> T operator()(T x, T y) const { return static_cast<T>(x | y); } };
+struct BitwiseXor { template <class T> T operator()(T x, T y) const { return static_cast<T>(x ^ y); } };
 
 struct Where { template <class T> T operator()(Truth condition, T x, T y) const { return condition.byte ? x : y; } };
 

@@ -96,6 +96,25 @@ template <class T> void reduce(Reducer reducer, const Reduction& r, double corre
   }
 }
 
+// Of whole numbers, whose sums wrap around: all orders give the same.
+template <class T> void reduce_whole(Reducer reducer, const Reduction& r, T* result) {
+  char* const data[1] = {const_cast<char*>(r.data)};
+  for_each_row(r.kept, data, 0, r.outputs, [&](char* const* outer, const Index* steps, Index size) {
+    for (Index o = 0; o < size; ++o, ++result) {
+      char* const first[1] = {outer[0] + o * steps[0]};
+      T y = reducer == Reducer::sum ? T(0) : *reinterpret_cast<const T*>(first[0]);
+      for_each_row(r.reduced, first, 0, r.length, [&](char* const* row, const Index* strides, Index length) {
+        const Strided<T> x{row[0], strides[0]};
+        for (Index k = 0; k < length; ++k)
+          y = reducer == Reducer::sum   ? functions::Wrapped<functions::Add>{}(y, x[k])
+              : reducer == Reducer::max ? functions::Maximum{}(y, x[k])
+                                        : functions::Minimum{}(y, x[k]);
+      });
+      *result = y;
+    }
+  });
+}
+
 // One value for each sequence, seen with the shape of x.
 View spread(const View& x, const Shape& axes, const void* values) {
   View view;
@@ -220,7 +239,8 @@ template <class T> void argmax(const Reduction& r, std::int64_t* result) {
 }  // namespace
 
 void check_reduce(const char* operation, Reducer reducer, const View& x, const Shape& axes, bool keepdims, View& result) {
-  require_float(operation, "x", x);
+  const bool orders = reducer == Reducer::sum || reducer == Reducer::max || reducer == Reducer::min;
+  if (!orders || (x.dtype != Dtype::int64 && x.dtype != Dtype::uint64)) require_float(operation, "x", x);
   check_axes(operation, x, axes);
   describe_reduced(operation, x.dtype, x, axes, keepdims, result);
   if ((reducer == Reducer::max || reducer == Reducer::min) && count(x) == 0 && count(result) > 0)
@@ -231,6 +251,8 @@ void check_reduce(const char* operation, Reducer reducer, const View& x, const S
 void run_reduce(Reducer reducer, const View& x, const Shape& axes, double correction, const View& result) {
   Reduction r;
   split(r, x, axes);
+  if (x.dtype == Dtype::int64) return reduce_whole(reducer, r, reinterpret_cast<std::int64_t*>(result.data));
+  if (x.dtype == Dtype::uint64) return reduce_whole(reducer, r, reinterpret_cast<std::uint64_t*>(result.data));
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     reduce<T>(reducer, r, correction, reinterpret_cast<T*>(result.data));
@@ -249,8 +271,8 @@ void run_softmax(bool logarithm, const View& x, const Shape& axes, const View& r
 
 void check_argmax(const View& x, Index axis, bool keepdims, View& result) {
   require_axis("argmax", axis, x.ndim);
-  if (!is_float(x.dtype) && x.dtype != Dtype::int64 && x.dtype != Dtype::boolean)
-    throw DtypeError(std::string("argmax: x must be bool, int64, float32 or float64, not ") + name(x.dtype));
+  if (!is_float(x.dtype) && x.dtype != Dtype::int64 && x.dtype != Dtype::uint64 && x.dtype != Dtype::boolean)
+    throw DtypeError(std::string("argmax: x must be bool, int64, uint64, float32 or float64, not ") + name(x.dtype));
   Shape axes;
   axes.ndim = 1;
   axes.size[0] = axis;
@@ -270,6 +292,7 @@ void run_argmax(const View& x, Index axis, const View& result) {
   switch (x.dtype) {
     case Dtype::boolean: return argmax<functions::Truth>(r, to);
     case Dtype::int64: return argmax<std::int64_t>(r, to);
+    case Dtype::uint64: return argmax<std::uint64_t>(r, to);
     case Dtype::float32: return argmax<float>(r, to);
     default: return argmax<double>(r, to);
   }

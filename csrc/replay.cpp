@@ -22,6 +22,47 @@
 namespace minimeta {
 namespace {
 
+// A step that Python computes: a function of fresh arrays, to a sequence of arrays of these shapes and dtypes.
+class Callback final : public Kernel {
+ public:
+  Callback(py::object function, std::vector<View> results) : function_(std::move(function)), results_(std::move(results)) {}
+
+  bool check(View* operands, Index n, std::vector<View>& results) override {
+    operands_.assign(operands, operands + n);
+    for (View& x : operands_) {
+      forms_.add(x);
+      describe(x, "call", x.dtype, x);
+    }
+    results.insert(results.end(), results_.begin(), results_.end());
+    return false;
+  }
+
+  void run(char* const* data, Watch*) const override {
+    const py::gil_scoped_acquire acquire;
+    py::list arguments;
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+      View from, to = operands_[i];
+      forms_.place(i, data[i], from);
+      arguments.append(allocate(to));
+      copy(from, to);
+    }
+    const py::tuple answer = function_(arguments);
+    for (std::size_t j = 0; j < results_.size(); ++j) {
+      View from, to = results_[j];
+      read(from, "call", "a result", answer[j]);
+      require_same_dtype("call", from, to);
+      require_same_shape("call", from, to);
+      to.data = data[operands_.size() + j];
+      copy(from, to);
+    }
+  }
+
+ private:
+  py::object function_;
+  std::vector<View> operands_, results_;
+  Forms forms_;
+};
+
 // A program, and the arrays that its constants lie in.
 class PyProgram {
  public:
@@ -197,6 +238,19 @@ class PyBuilder {
     return builder_.add_step(bind_kernel(name, operands.size(), parameters), numbers(operands))[0];
   }
 
+  // Forms are (dtype, shape).
+  py::tuple add_call(const py::object& function, const py::tuple& operands, const py::tuple& forms) {
+    std::vector<View> results;
+    for (const py::handle form : forms) {
+      const auto [dtype, sides] = py::cast<std::pair<std::string, py::object>>(form);
+      Shape shape;
+      read(shape, "call", "shape", sides);
+      describe(results.emplace_back(), "call", dtype_named("call", dtype), shape.ndim, shape.size);
+    }
+    const std::size_t size = results.size();
+    return first_of(builder_.add_step(std::make_unique<Callback>(function, std::move(results)), numbers(operands)), size);
+  }
+
   // Operations are (name, numbers of values), sums (value, axes, whether it is a mean, whether they are kept).
   py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
                       const py::tuple& sums) {
@@ -283,6 +337,8 @@ void define_programs(py::module_& m) {
       .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
       .def("add_constant", &PyBuilder::add_constant, arg("array"), "An array that nobody writes to.")
       .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"))
+      .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
+           "A function of a list of arrays, that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
            "Elementwise operations in one pass: their results that are named, and sums over leading axes.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),

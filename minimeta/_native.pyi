@@ -3,6 +3,7 @@
 One stub for the extensions of all levels, ``_native_v3`` and so on, which have the same functions.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,12 @@ def softplus(x: _Array) -> _Array:
 def relu(x: _Array) -> _Array:
     """max(x, 0)."""
 
+def floor_divide(x: _Array, y: _Array) -> _Array:
+    """The largest whole number up to x / y."""
+
+def remainder(x: _Array, y: _Array) -> _Array:
+    """x - y * floor(x / y)."""
+
 def gate(x: _Array, y: _Array) -> _Array:
     """Return y where x is positive, 0 elsewhere."""
 
@@ -120,6 +127,15 @@ def logical_or(x: _Bool, y: _Bool) -> _Bool:
 
 def logical_not(x: _Bool) -> _Bool:
     """Whether x is false."""
+
+def bitwise_and(x: _Array, y: _Array) -> _Array:
+    """The bits that both x and y have."""
+
+def bitwise_or(x: _Array, y: _Array) -> _Array:
+    """The bits that x or y has."""
+
+def bitwise_xor(x: _Array, y: _Array) -> _Array:
+    """The bits that one of x and y has."""
 
 def where(condition: _Bool, x: _Array, y: _Array) -> _Array:
     """x where the condition holds, y elsewhere."""
@@ -267,6 +283,14 @@ class Builder:
         """An array that nobody writes to."""
 
     def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> int: ...
+    def add_call(
+        self,
+        function: Callable[[list[_Array]], tuple[_Array, ...]],
+        operands: tuple[int, ...],
+        forms: tuple[tuple[str, _Shape], ...],
+    ) -> tuple[int, ...]:
+        """A function of a list of arrays, that returns a tuple of arrays of these dtypes and shapes."""
+
     def add_fused(
         self,
         operands: tuple[int, ...],

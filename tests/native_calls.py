@@ -33,6 +33,11 @@ def _elementwise(floats: int, booleans: int = 0) -> Draw:
     return draw
 
 
+def _whole(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+    kind = str(rng.choice(["int8", "uint16", "int32", "int64", "uint64"]))
+    return tuple(rng.integers(0, 100, shape).astype(kind) for _ in range(2)), {}
+
+
 def _reduction(keepdims: bool = True, **arguments: Any) -> Draw:
     def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
         axes = tuple(d for d in range(len(shape)) if shape[d] and rng.integers(2))
@@ -155,7 +160,7 @@ def _with(arguments: Callable[[np.random.Generator, Shape], dict[str, Any]]) -> 
 
 
 _UNARY = "negative exp log log1p expm1 sqrt square reciprocal absolute sign sin cos tan tanh sigmoid softplus relu"
-_BINARY = "add subtract multiply divide power maximum minimum gate sigmoid_slope tanh_slope"
+_BINARY = "add subtract multiply divide power floor_divide remainder maximum minimum gate sigmoid_slope tanh_slope"
 _COMPARISONS = "equal not_equal less less_equal greater greater_equal"
 _REDUCTIONS = "sum mean max min norm logsumexp"
 
@@ -164,6 +169,7 @@ CALLS: dict[str, Draw] = {
     **dict.fromkeys((_BINARY + " " + _COMPARISONS).split(), _elementwise(2)),
     **dict.fromkeys(("logical_and", "logical_or"), _elementwise(0, 2)),
     "logical_not": _elementwise(0, 1),
+    **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), _whole),
     "where": _elementwise(2, 1),
     "clip": _elementwise(3),
     **dict.fromkeys(_REDUCTIONS.split(), _reduction()),

@@ -377,10 +377,22 @@ class Array(Methods):
         return operations.greater_equal(self, other)
 
     def __and__(self, other: ArrayLike) -> Value:
-        return operations.logical_and(self, other)
+        return operations.bitwise_and(self, other)
 
     def __or__(self, other: ArrayLike) -> Value:
-        return operations.logical_or(self, other)
+        return operations.bitwise_or(self, other)
+
+    def __xor__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.bitwise_xor, (self, other), {})
+
+    def __rand__(self, other: ArrayLike) -> Value:
+        return operations.bitwise_and(other, self)
+
+    def __ror__(self, other: ArrayLike) -> Value:
+        return operations.bitwise_or(other, self)
+
+    def __rxor__(self, other: ArrayLike) -> Value:
+        return operations.answer(np.bitwise_xor, (other, self), {})
 
     def __xor__(self, other: ArrayLike) -> Value:
         return operations.answer(np.bitwise_xor, (self, other), {})
@@ -395,7 +407,7 @@ class Array(Methods):
         return operations.answer(np.bitwise_xor, (other, self), {})
 
     def __invert__(self) -> Value:
-        return operations.logical_not(self)
+        return operations.bitwise_not(self)
 
     # In place: the target takes the result, if nobody else sees what was there (in_place.py)
 

@@ -81,7 +81,8 @@ class Primitive:
     elementwise
         Whether operands are promoted to one dtype and broadcast to one shape.
     accepts
-        Kinds of dtype (numpy's letters) that elementwise operands may be promoted to.
+        Kinds of dtype (numpy's letters) that elementwise operands may be promoted to. Whole numbers and truth values
+        become floats where they are not among them.
     differentiable
         Whether it has derivatives; a result that has none is detached from the graph.
     view
@@ -327,8 +328,7 @@ def _native(x: NDArray[Any]) -> np.dtype[Any]:
     if x.dtype == object and any(isinstance(element, Array) for element in x.flat):
         raise DtypeError("a numpy array that holds Arrays (dtype object); join them with stack or concatenate")
     raise DtypeError(
-        f"an array of dtype {native.name}: float32 and float64 compute, integers and bool index and select; "
-        "convert with astype"
+        f"an array of dtype {native.name}: float32 and float64 compute, and so do integers and bool. Convert with astype"
     )
 
 
@@ -359,6 +359,7 @@ def _fit(x: Any, dtype: np.dtype[Any], shape: Shape) -> Array:
     value = x.value
     if x.transformation is not None:
         array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)
+        array.weak = x.weak
         return array if value.shape == shape else apply(registry["broadcast_to"], array, shape=shape)
     if value.dtype != dtype:
         value = value.astype(dtype)
@@ -396,19 +397,27 @@ def _unified(primitive: Primitive, forms: tuple[tuple[np.dtype[Any], Shape, bool
     return (_promoted(primitive, forms),) * len(forms), shape
 
 
+_COMPARISONS = frozenset(("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"))
+_OF_INT8 = frozenset(("square", "power", "floor_divide", "remainder"))  # what truth values are to these
+
+
 def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, bool]]) -> np.dtype[Any]:
     """numpy's common dtype, where Python scalars (weak) adapt to arrays."""
     strong = [dtype for dtype, _, weak in forms if not weak]
     scalars: list[Any] = [{"f": 0.0, "i": 0, "b": False}[dtype.kind] for dtype, _, weak in forms if weak]
-    if not strong and primitive.accepts == "f":
-        return np.dtype(np.float64)
     result = np.result_type(*strong, *scalars)
-    if result.kind in "iu" and "i" in primitive.accepts:
-        result = np.dtype(np.int64)  # Whole numbers are compared and selected in one type.
-    if result.kind not in primitive.accepts:
-        names = ", ".join(dtype.name for dtype, _, _ in forms)
-        wants = "bool operands" if primitive.accepts == "b" else "at least one float32 or float64 operand"
-        raise DtypeError(
-            f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)"
-        )
-    return result
+    if result.kind in "iu" and primitive.name in _COMPARISONS:
+        # A number is compared with whole numbers of fewer bits, too.
+        return result if result == np.uint64 else np.dtype(np.int64)
+    if result.kind in primitive.accepts:
+        return result
+    if result.kind == "b" and primitive.name in _OF_INT8:
+        return np.dtype(np.int8)
+    if "f" in primitive.accepts and result.kind in "biu" and "i" not in primitive.accepts:
+        # numpy's float of as many bits; what that has for bool and int8, float16, no kernel knows.
+        as_float = np.result_type(result, np.float16) if strong and primitive.name != "divide" else np.dtype(np.float64)
+        if as_float != np.float16:
+            return as_float
+    names = ", ".join(dtype.name for dtype, _, _ in forms)
+    wants = {"b": "truth values", "iu": "integers", "iuf": "numbers"}.get(primitive.accepts, "floats")
+    raise DtypeError(f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)")

@@ -9,6 +9,7 @@ Where there are no kernels, or a step's primitive has one of its own, the steps 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from minimeta import kernels
 from minimeta.autodiff import tree
+from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
@@ -239,6 +241,8 @@ class _Writer:
             return tuple(self._written(params["line"], operands))
         if primitive is PROJECT:
             return operands[0][params["place"]]
+        if primitive is CALL:
+            return self._call(step, operands)
         if primitive in (ALIAS, STOP_GRADIENT):
             return operands[0]
         if primitive.kernel is not getattr(kernels.native, primitive.name, None):
@@ -246,6 +250,12 @@ class _Writer:
         result = self.builder.add_step(primitive.name, self._numbers(operands), params)
         self._label(Instruction.of(step))
         return result
+
+    def _call(self, step: Step, operands: list[Any]) -> Any:
+        forms = tuple((form.dtype.name, form.shape) for form in step.shape)
+        results = self.builder.add_call(functools.partial(_called, step), self._numbers(operands), forms)
+        self._label(Instruction.of(step))
+        return results
 
     def _fused(self, step: Step, operands: list[Any]) -> Any:
         line: StraightLine = step.params["line"]
@@ -281,6 +291,17 @@ class _Writer:
         """Name the builder's last step, if one was added since the one before; those in between are copies."""
         added = self.builder.steps - len(self._instructions)
         self._instructions += [*[Instruction("copy", "")] * (added - 1), instruction][-added:] if added else []
+
+
+def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    """The results of a step that Python computes."""
+    try:
+        results: tuple[NDArray[Any], ...] = by_kernel(step.primitive, *operands, **step.params)
+    except Exception as error:
+        if step.line:
+            error.add_note(f"  at {step.line}")
+        raise
+    return results
 
 
 def group_count(count: int) -> int:

@@ -47,7 +47,7 @@ _WIDE, _BLOCK, _LONG = 256, 480, 4096
 
 #: Functions that take much longer than moving an element.
 _SLOW = frozenset(
-    "divide power reciprocal sqrt exp expm1 log log1p sin cos tan tanh sigmoid softplus".split()  # noqa: SIM905
+    "divide power floor_divide remainder reciprocal sqrt exp expm1 log log1p sin cos tan tanh sigmoid softplus".split()  # noqa: SIM905
 )
 
 
@@ -103,6 +103,8 @@ class _Grouping:
     def _is_sum(self, step: Step) -> bool:
         """Whether a step is a sum, or mean, over leading axes of an elementwise value, that is worth taking along."""
         if step.primitive not in (SUM, MEAN) or not self._is_elementwise(step.operands[0]):
+            return False
+        if step.shape.dtype.kind != "f":
             return False
         shape, axes = self.steps[step.operands[0]].shape.shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])

@@ -96,7 +96,10 @@ def _call(params: dict[str, Any], operands: list[str]) -> str:
     return f"[{expression}]" if output.kind == "leaf" else expression
 
 
-_FUNCTIONS = ("square", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sign", "power", "where")
+_FUNCTIONS = (
+    *("square", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sign", "power", "where"),
+    *("floor_divide", "remainder", "bitwise_and", "bitwise_or", "bitwise_xor"),
+)
 _OPERATORS = {
     **{"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "logical_and": "&", "logical_or": "|"},
     **{"equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="},

@@ -5,9 +5,10 @@ The Jacobian of such a function is diagonal, so the cotangent of each input is t
 one dtype by numpy's rules (Python scalars adapt) and broadcast to one shape by explicit ``broadcast_to`` primitives,
 whose own derivative is the sum over the broadcast axes; no rule here needs to think of shapes.
 
-All functions take arrays of any shape, float32 or float64 (comparisons and ``where`` also integers and bool), and
-return an array of the broadcast shape; they raise a ShapeError where shapes do not broadcast and a DtypeError where
-no operand is a float. Where a function has a kink or a pole, its line says which value the derivative is given.
+All functions take arrays of any shape and return an array of the broadcast shape; they raise a ShapeError where shapes
+do not broadcast. Integers and truth values compute by numpy's rules, wrap around, and have no derivative; where numpy
+would make float16 of them, or knows nothing to do, there is a DtypeError. Where a function has a kink or a pole, its
+line says which value the derivative is given.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, apply, fixed, register
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
@@ -61,8 +62,29 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Value:
 
 @answers(np.divide)
 def divide(x: ArrayLike, y: ArrayLike) -> Value:
-    """``x / y``; infinite or NaN where ``y = 0``."""
+    """``x / y``; infinite or NaN where ``y = 0``. Of integers it is float64."""
     return apply(DIVIDE, x, y)
+
+
+@answers(np.floor_divide)
+def floor_divide(x: ArrayLike, y: ArrayLike) -> Value:
+    """``floor(x / y)``; of integers 0 where ``y = 0``. Its derivative is 0 everywhere, so the result is a constant."""
+    return apply(FLOOR_DIVIDE, x, y)
+
+
+@answers(np.remainder)
+def remainder(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x - y floor(x / y)``, which has the sign of ``y``; of integers 0 where ``y = 0``, of floats NaN.
+
+    The derivatives are 1 and ``-floor(x / y)``; where the function jumps, too.
+    """
+    return apply(REMAINDER, x, y)
+
+
+@answers(np.divmod)
+def divmod(x: ArrayLike, y: ArrayLike) -> tuple[Value, Value]:
+    """:func:`floor_divide` and :func:`remainder`."""
+    return floor_divide(x, y), remainder(x, y)
 
 
 @answers(np.power)
@@ -72,6 +94,11 @@ def power(x: ArrayLike, y: ArrayLike) -> Value:
     At ``x = 0`` all derivatives with respect to ``y``, mixed ones included, are taken as 0, which they are where they
     exist; for ``x < 0`` they are NaN, since there is a function of ``y`` at whole numbers only. At ``y = 0`` the
     derivative with respect to ``x`` is 0, even at ``x = 0``. A Python exponent 2 is computed by :func:`square`.
+
+    Raises
+    ------
+    ValueError
+        Integers to negative integer powers.
     """
     if type(y) in (int, float) and y == 2:
         return apply(SQUARE, x)
@@ -169,7 +196,7 @@ def softplus(x: ArrayLike) -> Value:
 @answers(np.absolute)
 def absolute(x: ArrayLike) -> Value:
     """``|x|``; its derivative at 0 is 0. (Its square's derivatives are right there: :func:`square`.)"""
-    return apply(ABSOLUTE, x)
+    return apply(COPY if _are_truths(x) else ABSOLUTE, x)
 
 
 @answers(np.sign)
@@ -208,6 +235,8 @@ def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = No
     """
     if low is None and high is None:
         raise ShapeError("clip without bounds: give low, high or both")
+    if _dtype_of(x).kind != "f":  # There are no infinite bounds.
+        return minimum(x if low is None else maximum(x, low), high) if high is not None else maximum(x, low)  # type: ignore[arg-type]
     return apply(CLIP, x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
@@ -224,7 +253,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Value:
     The side that is not chosen has derivative 0. A NaN or an infinity in that side's *own* derivative still spreads
     (0 times infinity is NaN), so make its argument harmless first: ``where(x > 0, log(where(x > 0, x, 1)), 0)``.
     """
-    found = condition.dtype if isinstance(condition, (Array, np.ndarray)) else np.asarray(condition).dtype
+    found = _dtype_of(condition)
     if found != np.bool_:
         raise DtypeError(f"where with a condition of dtype {found.name}: it must be bool, as in where(x > 0, x, y)")
     return apply(WHERE, condition, x, y)
@@ -269,22 +298,69 @@ def greater_equal(x: ArrayLike, y: ArrayLike) -> Value:
     return apply(GREATER_EQUAL, x, y)
 
 
-@answers(np.logical_and, np.bitwise_and)
+@answers(np.logical_and)
 def logical_and(x: ArrayLike, y: ArrayLike) -> Value:
-    """Whether both hold."""
-    return apply(LOGICAL_AND, x, y)
+    """Whether both hold; a number does where it is not 0."""
+    return apply(LOGICAL_AND, _truth(x), _truth(y))
 
 
-@answers(np.logical_or, np.bitwise_or)
+@answers(np.logical_or)
 def logical_or(x: ArrayLike, y: ArrayLike) -> Value:
-    """Whether either holds."""
-    return apply(LOGICAL_OR, x, y)
+    """Whether either holds; a number does where it is not 0."""
+    return apply(LOGICAL_OR, _truth(x), _truth(y))
 
 
-@answers(np.logical_not, np.invert)
+@answers(np.logical_xor)
+def logical_xor(x: ArrayLike, y: ArrayLike) -> Value:
+    """Whether one of them holds; a number does where it is not 0."""
+    return apply(NOT_EQUAL, _truth(x), _truth(y))
+
+
+@answers(np.logical_not)
 def logical_not(x: ArrayLike) -> Value:
-    """Whether it does not hold."""
-    return apply(LOGICAL_NOT, x)
+    """Whether it does not hold; a number holds where it is not 0."""
+    return apply(LOGICAL_NOT, _truth(x))
+
+
+@answers(np.bitwise_and)
+def bitwise_and(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x & y`` of integers or truth values."""
+    return apply(LOGICAL_AND if _are_truths(x, y) else BITWISE_AND, x, y)
+
+
+@answers(np.bitwise_or)
+def bitwise_or(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x | y`` of integers or truth values."""
+    return apply(LOGICAL_OR if _are_truths(x, y) else BITWISE_OR, x, y)
+
+
+@answers(np.bitwise_xor)
+def bitwise_xor(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x ^ y`` of integers or truth values."""
+    return apply(NOT_EQUAL if _are_truths(x, y) else BITWISE_XOR, x, y)
+
+
+@answers(np.invert)
+def bitwise_not(x: ArrayLike) -> Value:
+    """``~x`` of integers or truth values."""
+    return apply(LOGICAL_NOT, x) if _are_truths(x) else bitwise_xor(x, -1 if _dtype_of(x).kind == "i" else _ones(x))
+
+
+def _dtype_of(x: Any) -> np.dtype[Any]:
+    return x.dtype if isinstance(x, (Array, np.ndarray)) else fixed(x, False).dtype
+
+
+def _are_truths(*operands: Any) -> bool:
+    return all([_dtype_of(x).kind == "b" for x in operands])
+
+
+def _ones(x: Any) -> int:
+    """All bits of an unsigned integer."""
+    return int(np.iinfo(_dtype_of(x)).max)
+
+
+def _truth(x: ArrayLike) -> ArrayLike | Value:
+    return x if _are_truths(x) else not_equal(x, 0)
 
 
 @answers(np.astype)
@@ -338,7 +414,11 @@ def _sample(*domains: str) -> Sample:
 
 
 def _function(
-    name: str, reference: Callable[..., Any], *rules: Rule | None, domains: tuple[str, ...] | None = None, **fields: Any
+    name: str,
+    reference: Callable[..., Any],
+    *rules: Rule | None,
+    domains: tuple[str, ...] | None = None,
+    **fields: Any,
 ) -> Primitive:
     return register(
         name,
@@ -402,9 +482,9 @@ def _exponent_rule(g: Array, x: Array, y: Array) -> Value:
     return g * power(base, y) * log(base)
 
 
-ADD = _function("add", np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
-SUBTRACT = _function("subtract", np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g)
-MULTIPLY = _function("multiply", np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: x * g)
+ADD = _function("add", np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, accepts="biuf")
+SUBTRACT = _function("subtract", np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, accepts="iuf")
+MULTIPLY = _function("multiply", np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: x * g, accepts="biuf")
 DIVIDE = _function(
     "divide", np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z) / y, domains=("real", "nonzero")
 )
@@ -414,12 +494,32 @@ POWER = _function(
     lambda g, z, x, y: _power_rule(g, x, y),
     lambda g, z, x, y: _exponent_rule(g, x, y),
     domains=("positive", "real"),
+    accepts="iuf",
 )
-NEGATIVE = _function("negative", np.negative, lambda g, y, x: -g)
+REMAINDER = _function(
+    "remainder",
+    lambda x, y: x - y * np.floor_divide(x.real, y.real) if np.iscomplexobj(x + y) else np.remainder(x, y),
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -(g * floor_divide(x, y)),
+    domains=("real", "nonzero"),
+    accepts="iuf",
+)
+FLOOR_DIVIDE = register(
+    "floor_divide",
+    shape=_same_shape,
+    reference=_on_real_parts(np.floor_divide),
+    rules=(),
+    sample=_sample("real", "nonzero"),
+    elementwise=True,
+    accepts="iuf",
+    differentiable=False,
+)
+NEGATIVE = _function("negative", np.negative, lambda g, y, x: -g, accepts="iuf")
 SQUARE = _function(
     "square",
     np.square,
     lambda g, y, x: g * (2.0 * x),
+    accepts="iuf",
     through=lambda *given: magnitudes.of_square(*given),  # noqa: PLW0108 (it is imported below)
 )
 RECIPROCAL = _function("reciprocal", lambda x: 1 / x, lambda g, y, x: -(g * square(y)), domains=("nonzero",))
@@ -450,7 +550,7 @@ SOFTPLUS = _function(
     lambda x: np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x))),
     lambda g, y, x: g * sigmoid(x),
 )
-ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x))
+ABSOLUTE = _function("absolute", _magnitude, lambda g, y, x: g * sign(x), accepts="iuf")
 RELU = _function("relu", lambda x: np.where((np.real(x) > 0) | np.isnan(x), x, 0), lambda g, y, x: apply(GATE, y, g))
 # Lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear in g, so that of relu no
 # other derivative ever comes.
@@ -462,12 +562,14 @@ MAXIMUM = _function(
     _larger,
     lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(x > y, x.dtype)),
     lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(y > x, x.dtype)),
+    accepts="biuf",
 )
 MINIMUM = _function(
     "minimum",
     _smaller,
     lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(x < y, x.dtype)),
     lambda g, z, x, y: g * where(equal(x, y), 0.5, astype(y < x, x.dtype)),
+    accepts="biuf",
 )
 CLIP = _function(
     "clip",
@@ -484,6 +586,7 @@ SIGN = register(
     rules=(),
     sample=_sample("real"),
     elementwise=True,
+    accepts="iuf",
     differentiable=False,
 )
 WHERE = register(
@@ -504,6 +607,28 @@ GREATER_EQUAL = _comparison("greater_equal", _on_real_parts(np.greater_equal), (
 LOGICAL_AND = _comparison("logical_and", np.logical_and, ("bool", "bool"), "b")
 LOGICAL_OR = _comparison("logical_or", np.logical_or, ("bool", "bool"), "b")
 LOGICAL_NOT = _comparison("logical_not", np.logical_not, ("bool",), "b")
+
+
+def _bitwise(name: str, reference: Callable[..., Any]) -> Primitive:
+    def sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+        shape = draw.shape()
+        return (draw.indices(shape, 100), draw.indices(shape, 100)), {}
+
+    return register(
+        name,
+        shape=_same_shape,
+        reference=reference,
+        rules=(),
+        sample=sample,
+        elementwise=True,
+        accepts="iu",
+        differentiable=False,
+    )
+
+
+BITWISE_AND = _bitwise("bitwise_and", np.bitwise_and)
+BITWISE_OR = _bitwise("bitwise_or", np.bitwise_or)
+BITWISE_XOR = _bitwise("bitwise_xor", np.bitwise_xor)
 
 
 # Conversions and identities

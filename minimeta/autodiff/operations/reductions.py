@@ -9,8 +9,9 @@ with respect to each element:
 
 ``axis`` is one axis, a sequence of axes, or None for all; with ``keepdims`` the reduced axes stay with length 1. The
 order in which elements are added depends on the shape and the axes alone, never on the memory layout. All take float32
-or float64 (``argmax`` also int64 and bool) and raise a DtypeError for anything else, and a ShapeError for axes out of
-range.
+or float64, and raise a ShapeError for axes out of range. ``sum``, ``mean``, ``variance``, ``norm``, ``max``, ``min``
+and ``argmax`` also take integers and bool, by numpy's rules: a sum is int64 (of unsigned ones uint64), a mean float64.
+The others raise a DtypeError.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, apply, fixed, register
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
@@ -34,13 +35,13 @@ Axis: TypeAlias = int | Sequence[int] | None
 @answers(np.sum)
 def sum(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The sum; 0 of no elements."""
-    return apply(SUM, x, axes=_axes("sum", x, axis), keepdims=keepdims)
+    return apply(SUM, _widened(x), axes=_axes("sum", x, axis), keepdims=keepdims)
 
 
 @answers(np.mean)
 def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The mean; NaN of no elements."""
-    return apply(MEAN, x, axes=_axes("mean", x, axis), keepdims=keepdims)
+    return apply(MEAN, _as_float(x), axes=_axes("mean", x, axis), keepdims=keepdims)
 
 
 @answers(np.max)
@@ -52,7 +53,7 @@ def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     ShapeError
         There are no elements to choose from.
     """
-    return apply(MAX, x, axes=_axes("max", x, axis), keepdims=keepdims)
+    return _chosen(MAX, x, axes=_axes("max", x, axis), keepdims=keepdims)
 
 
 @answers(np.min)
@@ -64,13 +65,13 @@ def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     ShapeError
         There are no elements to choose from.
     """
-    return apply(MIN, x, axes=_axes("min", x, axis), keepdims=keepdims)
+    return _chosen(MIN, x, axes=_axes("min", x, axis), keepdims=keepdims)
 
 
 @answers(np.var)
 def variance(x: ArrayLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Value:
     """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``."""
-    return apply(VARIANCE, x, axes=_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
+    return apply(VARIANCE, _as_float(x), axes=_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
 
 
 def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
@@ -79,7 +80,7 @@ def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     That is a convention: there is a kink. The derivatives of ``norm(x)**2`` are right there, to every order; of
     what is smooth in another way (``cos(norm(x))``) the second ones are not: write it with ``sum(x**2)``.
     """
-    return apply(NORM, x, axes=_axes("norm", x, axis), keepdims=keepdims)
+    return apply(NORM, _as_float(x), axes=_axes("norm", x, axis), keepdims=keepdims)
 
 
 @answers(np.linalg.norm)
@@ -124,7 +125,42 @@ def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> 
     if axis is None:
         flat = argmax(shaping.ravel(x), 0)
         return shaping.reshape(flat, (1,) * len(shape)) if keepdims else flat
-    return apply(ARGMAX, x, axis=shaping.axis_of("argmax", axis, len(shape)), keepdims=keepdims)
+    return apply(
+        ARGMAX,
+        x if _kind(x) == "b" else _widened(x),
+        axis=shaping.axis_of("argmax", axis, len(shape)),
+        keepdims=keepdims,
+    )
+
+
+# Integers and truth values
+
+
+def _array(x: Any) -> Any:
+    return x if isinstance(x, (Array, np.ndarray)) else fixed(x, False)
+
+
+def _kind(x: ArrayLike) -> str:
+    kind: str = _array(x).dtype.kind
+    return kind
+
+
+def _widened(x: ArrayLike) -> ArrayLike | Value:
+    """Integers and truth values of 64 bits."""
+    kind = _kind(x)
+    wide = np.uint64 if kind == "u" else np.int64
+    return x if kind not in "biu" or _array(x).dtype == wide else elementwise.astype(x, wide)
+
+
+def _as_float(x: ArrayLike) -> ArrayLike | Value:
+    return x if _kind(x) not in "biu" else elementwise.astype(x, np.float64)
+
+
+def _chosen(primitive: Primitive, x: ArrayLike, **params: Any) -> Value:
+    """One of the elements, which has their dtype."""
+    wide = _widened(x)
+    y = apply(primitive, wide, **params)
+    return y if wide is x else elementwise.astype(y, _array(x).dtype)
 
 
 # Shape rules
@@ -145,7 +181,8 @@ def _kept(shape: Shape, axes: Shape) -> Shape:
 
 def _reduced(name: str, needs_elements: bool = False) -> Callable[..., Abstract]:
     def rule(x: Any, axes: Shape, keepdims: bool = False, correction: float = 0.0) -> Abstract:
-        _check_float(name, x)
+        if name not in ("sum", "max", "min") or x.dtype not in (np.int64, np.uint64):
+            _check_float(name, x)
         if needs_elements:
             _check_elements(name, x, axes)
         shape = _kept(x.shape, axes) if keepdims else tuple([s for i, s in enumerate(x.shape) if i not in axes])
@@ -168,8 +205,8 @@ def _normalised(name: str) -> Callable[..., Abstract]:
 
 
 def _position(x: Any, axis: int, keepdims: bool) -> Abstract:
-    if x.dtype.kind in "iu" and x.dtype != np.int64:
-        raise DtypeError(f"argmax of dtype {x.dtype.name}: it needs floats, int64 or bool; convert with astype")
+    if x.dtype.kind in "iu" and x.dtype not in (np.int64, np.uint64):
+        raise DtypeError(f"argmax of dtype {x.dtype.name}: it needs floats, int64, uint64 or bool; convert with astype")
     _check_elements("argmax", x, (axis,))
     return Abstract(_kept(x.shape, (axis,)) if keepdims else x.shape[:axis] + x.shape[axis + 1 :], np.int64)
 
