@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
+from mutations import bounded, mutations
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
@@ -119,6 +120,29 @@ def test_damaged_bytes_are_refused_or_harmless(saved: Path, tmp_path: Path, data
         assert_equal(a_state(), loaded)
 
 
+def test_files_made_by_nobody_are_refused_or_harmless(saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    for content in mutations(saved.read_bytes(), 1000):
+        path.write_bytes(content)
+        with bounded(1 << 22):
+            try:
+                loaded = checkpoint.load(path, a_state(), FINGERPRINT)
+            except CheckpointError as error:
+                assert str(path) in str(error)
+            else:
+                assert_equal(a_state(), loaded)
+
+
+def test_records_come_back_and_no_state_depends_on_them(saved: Path, tmp_path: Path) -> None:
+    records = {"lines": 3, "hash": "ab", "judged": [[1, 0.1], [2, None]]}
+    checkpoint.save(tmp_path / "checkpoint.npz", a_state(), FINGERPRINT, records)
+
+    assert checkpoint.read_header(tmp_path / "checkpoint.npz").records == records
+    assert_equal(a_state(), checkpoint.load(tmp_path / "checkpoint.npz", a_state(), FINGERPRINT))
+    header = checkpoint.read_header(saved)
+    assert (header.step, header.records) == (17, {}) and header.fingerprint["rate"] == 0.01
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(CheckpointError, match=re.escape(f"there is no checkpoint {path}")):
@@ -130,7 +154,15 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="is not a checkpoint of minimeta, or is truncated or damaged"):
             checkpoint.load(path, a_state(), FINGERPRINT)
-    for header in ("[]", "{}", "nonsense", '{"format": 1, "step": 1, "fingerprint": {}, "entries": ["absent"]}'):
+    for header in (
+        "[]",
+        "{}",
+        "nonsense",
+        "[" * 100_000,
+        '{"format": 1, "step": "1", "fingerprint": {}, "entries": []}',
+        '{"format": 1, "step": 1, "fingerprint": 3, "entries": []}',
+        '{"format": 1, "step": 1, "fingerprint": {}, "entries": ["absent"]}',
+    ):
         np.savez(path, header=np.array(header))
         with pytest.raises(CheckpointError, match="is not a checkpoint of minimeta, or is truncated or damaged"):
             checkpoint.load(path, a_state(), {})

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import tomllib
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import bounded, mutations
 
 from minimeta.errors import ConfigurationError
 from minimeta.training.configuration import read_toml, replace, require, setting, to_toml
@@ -102,3 +104,11 @@ def test_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfrate = 0.5\n")
 
     assert read_toml(path) == {"rate": 0.5}
+
+
+def test_settings_made_by_nobody_are_refused_or_settings(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    for content in mutations(to_toml(Outer()).encode(), 2000):
+        path.write_bytes(content)
+        with bounded(1 << 22), contextlib.suppress(ConfigurationError):
+            assert isinstance(replace(Outer(), read_toml(path), str(path)), Outer)

@@ -1,9 +1,12 @@
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from minimeta.errors import CheckpointError
 from minimeta.training import MetricsLog, Report, TrainingState, read_metrics
 from minimeta.training.metrics import means
 
@@ -64,3 +67,48 @@ def test_flushed_lines_are_there(tmp_path: Path) -> None:
         log(TrainingState(1, None, None), Report(np.array([1.0]), {}))
         log.flush()
         assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 0, "loss": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda lines: lines[:3], "it has 3 lines, and 4 steps were recorded"),
+        (lambda lines: [*lines[:3], lines[3][:-2]], "it has 3 lines, and 4 steps were recorded"),
+        (lambda lines: [], "it has 0 lines, and 4 steps were recorded"),
+        (lambda lines: lines[1:], "line 1 is damaged: it should be that of step 0"),
+        (lambda lines: [lines[0], *lines], "line 2 is damaged: it should be that of step 1"),
+        (lambda lines: [*lines[:2], bytes(10) + b"\n", *lines[2:]], "line 3 is damaged"),
+        (lambda lines: [*lines[:2], b"\xff\n", lines[3], *lines], "line 3 is damaged"),
+        (lambda lines: [*lines[:2], b'{"step": 2, "loss": "low"}\n', *lines[3:]], "line 3 is damaged"),
+        (lambda lines: [*lines[:2], b"[" * 100_000 + b"\n", *lines[3:]], "line 3 is damaged"),
+        (lambda lines: [lines[0].replace(b"5", b"6"), *lines[1:]], "its first 4 lines are not those that were written"),
+    ],
+)
+def test_lines_that_are_not_those_of_their_steps_are_refused(
+    damage: Callable[[list[bytes]], list[bytes]], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    record(path, 0, 5)
+    lines = path.read_bytes().splitlines(keepends=True)
+    sha256 = hashlib.sha256(b"".join(lines[:4])).hexdigest()
+    damaged = b"".join(damage(lines))
+    path.write_bytes(damaged)
+
+    for read in (lambda: read_metrics(path, 4, sha256), lambda: MetricsLog(path, 4, sha256)):
+        with pytest.raises(CheckpointError) as caught:
+            read()
+        assert str(path) in str(caught.value) and said in str(caught.value)
+    assert path.read_bytes() == damaged
+
+
+def test_the_hash_is_that_of_all_lines(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    record(path, 0, 3)
+    first = hashlib.sha256(path.read_bytes()).hexdigest()
+    record(path, 0, 5)
+    with MetricsLog(path, 3, first) as log:
+        assert log.sha256 == first
+        log(TrainingState(4, None, None), Report(np.array([1.0]), {}))
+        assert log.sha256 != first
+        log.flush()
+        assert log.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
