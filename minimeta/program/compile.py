@@ -203,11 +203,11 @@ class Compiled:
         self._static = static_places(function, static)
         self._enabled = enabled
         self._check = check
+        self._pure: set[Signature] = set()  # that were run twice, eagerly
         self._check_finite = check_finite
         # What is fused has no result of its own to look at.
         self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
         self._replayables: dict[Signature, _Replayable] = {}
-        self._pure: set[Signature] = set()  # that were run twice, eagerly
         self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}
         # For pickle: the function and what transformed it. (The one that it was made from holds this one.)
