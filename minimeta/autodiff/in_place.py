@@ -229,7 +229,7 @@ def _since(array: Array) -> int | None:
     """When the oldest of a family was made; None if one of them has the memory of an Array that it does not know."""
     family = _ancestors(array)
     for member in family[1:]:
-        if member.primitive is None and member.transformation is None and not _is_alone(member):
+        if member.primitive is None and member.transformation is None and not _is_alone(member, family):
             return None
     return min(member.id for member in family)
 
@@ -258,10 +258,12 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
     return (region, *region.inputs) if value < first or line.steps[value - first].primitive.name == "project" else ()
 
 
-def _is_alone(array: Array) -> bool:
-    """Whether a detached Array has memory of its own, which no other holds."""
+def _is_alone(array: Array, family: list[Array]) -> bool:
+    """Whether nobody but its family holds the memory of a detached Array."""
     value = array.value
-    return type(value) is not Abstract and value.base is None and getrefcount(value) <= _ALONE
+    if type(value) is Abstract or value.base is not None:
+        return False
+    return getrefcount(value) <= _ALONE + sum(getattr(member.value, "base", None) is value for member in family)
 
 
 # What names it has

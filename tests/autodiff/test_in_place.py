@@ -497,6 +497,8 @@ def masks(x: Any) -> Any:
     mask = np.array([1.0, 2.0, 3.0]) + 0.0 * x > 1.5
     mask &= np.array([True, True, False])
     mask |= mask
+    mask = (mask[None, ::-1] & True).reshape(3)[::-1]
+    mask &= np.array([True, True, True])
     return np.sum(np.where(mask, x, 0.0))
 
 
