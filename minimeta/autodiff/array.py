@@ -320,16 +320,16 @@ class Array(Methods):
         return operations.divide(other, self)
 
     def __floordiv__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.floor_divide, (self, other), {})
+        return operations.floor_divide(self, other)
 
     def __rfloordiv__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.floor_divide, (other, self), {})
+        return operations.floor_divide(other, self)
 
     def __mod__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.remainder, (self, other), {})
+        return operations.remainder(self, other)
 
     def __rmod__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.remainder, (other, self), {})
+        return operations.remainder(other, self)
 
     def __divmod__(self, other: ArrayLike) -> tuple[Value, Value]:
         return self // other, self % other
@@ -383,7 +383,7 @@ class Array(Methods):
         return operations.bitwise_or(self, other)
 
     def __xor__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.bitwise_xor, (self, other), {})
+        return operations.bitwise_xor(self, other)
 
     def __rand__(self, other: ArrayLike) -> Value:
         return operations.bitwise_and(other, self)
@@ -392,19 +392,7 @@ class Array(Methods):
         return operations.bitwise_or(other, self)
 
     def __rxor__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.bitwise_xor, (other, self), {})
-
-    def __xor__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.bitwise_xor, (self, other), {})
-
-    def __rand__(self, other: ArrayLike) -> Value:
-        return operations.logical_and(other, self)
-
-    def __ror__(self, other: ArrayLike) -> Value:
-        return operations.logical_or(other, self)
-
-    def __rxor__(self, other: ArrayLike) -> Value:
-        return operations.answer(np.bitwise_xor, (other, self), {})
+        return operations.bitwise_xor(other, self)
 
     def __invert__(self) -> Value:
         return operations.bitwise_not(self)

@@ -188,8 +188,9 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
             elif type(array.value) is Abstract:
                 raise LeakedArrayError(
                     f"an Array of shape {array.shape} is used after the trace that made it (vmap, compile) has ended: "
-                    "it never had a value. Where the rule of a custom_vjp uses it, because it was made after the "
-                    "function was called or because the rule calls itself, pass it to the function as an argument"
+                    "it never had a value. Return it from the function instead of storing it. Where the rule of a "
+                    "custom_vjp uses it, because it was made after the function was called or because the rule calls "
+                    "itself, pass it to the function as an argument"
                 )
             elif not any([own.moment >= walked.moment for walked in context.walking]):
                 raise LeakedArrayError(
@@ -328,7 +329,7 @@ def _native(x: NDArray[Any]) -> np.dtype[Any]:
     if x.dtype == object and any(isinstance(element, Array) for element in x.flat):
         raise DtypeError("a numpy array that holds Arrays (dtype object); join them with stack or concatenate")
     raise DtypeError(
-        f"an array of dtype {native.name}: float32 and float64 compute, and so do integers and bool. Convert with astype"
+        f"an array of dtype {native.name}: float32, float64, integers and bool compute. Convert with astype"
     )
 
 

@@ -65,10 +65,11 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     Notes
     -----
     The kernels take weights of 3 x 3 with stride 1, from 16 channels on, by Winograd's products of sums: equal to the
-    definition up to rounding. The error of an output is at most some roundings of the largest of the 4 x 4 pixels around it
-    times the sum of the weights' magnitudes, where the definition's is of the sum of the products' magnitudes. An image
-    in which such pixels differ by more than a factor of 256 (in their largest channels, zeros apart), or with a result
-    that is not finite, is computed by the definition. An image has the same bits in a batch as alone.
+    definition up to rounding. The error of an output is at most some roundings of the largest of the 4 x 4 pixels
+    around it times the sum of the weights' magnitudes, where the definition's is of the sum of the products'
+    magnitudes. An image in which such pixels differ by more than a factor of 256 (in their largest channels, zeros
+    apart), or with a result that is not finite, is computed by the definition. An image has the same bits in a batch as
+    alone.
     """
     strides = windows.pair("conv2d", "strides", strides)
     sides, window = _sides("conv2d", "x", shaping.shape_of(x)), _sides("conv2d", "w", shaping.shape_of(w))
