@@ -173,8 +173,8 @@ def test_a_result_without_derivative_is_a_constant(primitive: Primitive, data: s
     seen: list[Array] = []
 
     def function(x: Any) -> Any:
-        # Each operand depends on x: truth values through a comparison, floats through a product.
-        moved = [(x * v if is_float(v) else v & mm.greater(x, 0.0)) for v in operands]
+        # Each operand depends on x: floats through a product, truth values and integers through a comparison.
+        moved = [x * v if is_float(v) else v * mm.greater(x, 0.0) for v in operands]
         seen.append(apply(primitive, *moved, **params))
         return x
 
