@@ -5,7 +5,7 @@ training and evaluation, raises :class:`Interrupted`. The second one raises Keyb
 within a compiled step, too: what was being computed is given up, and the last complete step is saved.
 
 A terminal that is closed (SIGHUP) and Ctrl-\\ (SIGQUIT) are answered alike, for whoever ends a program does not want to
-lose its work. A signal that is ignored, as ``nohup`` has SIGHUP ignored, stays so.
+lose its work. Where ``nohup`` has SIGHUP ignored, it stays so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Interruption:
             raise Interrupted
 
     def __enter__(self) -> Self:
-        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heard = [number for number in _SIGNALS if not (nohup and number is signal.SIGHUP)]
         self._previous = {number: signal.signal(number, self._note) for number in heard}
         return self
 

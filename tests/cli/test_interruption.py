@@ -1,5 +1,6 @@
 """Ctrl-C and other signals, sent to a real process."""
 
+import functools
 import json
 import shlex
 import signal
@@ -118,7 +119,7 @@ def test_other_signals_that_end_a_program_save_too(number: signal.Signals, tmp_p
     )
 
 
-def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+def test_under_nohup_the_end_of_a_terminal_is_none(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command(folder, "--iterations", "1000000")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -134,7 +135,15 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", ["minimeta.errors", "numpy", "minimeta.program", "tyro", "minimeta.cli.train"])
 def test_an_interruption_of_the_imports_is_a_word(module: str, tmp_path: Path) -> None:
     words = [sys.executable, "-X", "importtime", *command(tmp_path / "run", "--iterations", "1000000")[1:]]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Where the tests run in the background, a shell has Ctrl-C ignored, and what they start inherits that.
+    restored = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=restored,  # noqa: PLW1509 (it may)
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:  # a line for each module, when it has been imported
             if line.rpartition("|")[2].strip() == module:
