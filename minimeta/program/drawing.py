@@ -85,10 +85,10 @@ class _Drawing:
                 self._node(f"{name}\n{constant_of(value)}", "plaintext", [name])
         group: list[Row] = []
         for row in rows:
-            if group and (row.results or not self._folded or heading_of(group[-1].step) != heading_of(row.step)):
+            if group and (row.is_vmap or not self._folded or heading_of(group[-1].step) != heading_of(row.step)):
                 self._steps(group)
                 group = []
-            if row.results:
+            if row.is_vmap:
                 yield from self._body(row, depth)
             else:
                 group.append(row)
@@ -109,7 +109,8 @@ class _Drawing:
         yield f"  subgraph cluster{row.number.strip('%').replace(':', '_')} {{ label={label}; {inside}"
         yield from boxes
         yield "  }"
-        self.places.update({name: self.places[x] for name, x in row.results if x in self.places})
+        results = zip(row.results, row.body.outputs, strict=True)
+        self.places.update({name: self.places[x] for name, x in results if x in self.places})
 
     def _steps(self, group: Sequence[Row]) -> None:
         """One node of so many steps, and the arrows to it."""
@@ -119,7 +120,11 @@ class _Drawing:
         else:
             numbers = first.number if first is last else f"{first.number} to {last.number}"
             label = "\n".join([_short(first.step), numbers, *_kinds(row.step for row in group)])
-        node = self._node(label, "ellipse" if not self._folded else "box, style=rounded", [row.number for row in group])
+        node = self._node(
+            label,
+            "ellipse" if not self._folded else "box, style=rounded",
+            [x for row in group for x in (row.results or (row.number,))],
+        )
         for row in group:
             for name in row.operands:
                 source = self.places.get(name, node)
@@ -138,7 +143,7 @@ def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
     """The rows and constants of a line, and those of its regions but for the bodies of a vmap."""
     rows, constants = [], [*found.constants]
     for row in found.rows:
-        if row.body is None or row.results:
+        if row.body is None or row.is_vmap:
             rows.append(row)
         else:
             inside = _opened(row.body)

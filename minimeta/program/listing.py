@@ -26,6 +26,7 @@ from minimeta.autodiff.array import Abstract
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS
 from minimeta.autodiff.regions import PROJECT
+from minimeta.autodiff.tree import Structure
 
 _WIDTH = 120
 _FEW = 8
@@ -61,14 +62,19 @@ class Row(NamedTuple):
     body
         What is printed below it, for a region.
     results
-        Of a vmap, the name of each result, and that of what it is the stack or the sum of.
+        The names of its results, where it has several of its own.
     """
 
     number: str
     step: Step
     operands: tuple[str, ...]
     body: Listed | None = None
-    results: tuple[tuple[str, str], ...] = ()
+    results: tuple[str, ...] = ()
+
+    @property
+    def is_vmap(self) -> bool:
+        """Whether the body is run for each task."""
+        return "mapped" in self.step.params
 
 
 class Listed(NamedTuple):
@@ -118,16 +124,23 @@ def listed(line: StraightLine, operands: Sequence[str], prefix: str = "%", depth
                 for x, is_mapped in zip(inputs, params["mapped"], strict=True)
             ]
             body = listed(params["line"], parts, f"{number}:", depth + 1)
-            names.append(tuple(f"{number}.{j}" for j in range(len(body.outputs))))
-            rows.append(Row(number, step, inputs, body, tuple(zip(names[-1], body.outputs, strict=True))))
+            names.append(_results(number, step))
+            rows.append(Row(number, step, inputs, body, names[-1]))
         elif "line" in params:
             body = listed(params["line"], inputs, f"{number}:", depth)
             names.append(tuple(body.outputs))
             rows.append(Row(number, step, inputs, body))
+        elif isinstance(step.shape, tuple):
+            names.append(_results(number, step))
+            rows.append(Row(number, step, inputs, None, names[-1]))
         else:
             names.append(number)
             rows.append(Row(number, step, inputs))
     return Listed(constants, rows, [names[i] for i in line.outputs])
+
+
+def _results(number: str, step: Step) -> tuple[str, ...]:
+    return tuple(f"{number}.{j}" for j in range(len(step.shape)))
 
 
 def index_of(depth: int) -> str:
@@ -181,13 +194,15 @@ def _printed(lines: Listed, heading: list[Any], depth: int) -> Iterator[str]:
             heading[0] = above
             yield f"# {above}"
         if row.body is None:
-            yield f"{row.number} = {_expression(step, row.operands)}: {step.shape!r}"
-        elif row.results:
+            forms = step.shape if row.results else (step.shape,)
+            names, form = ", ".join(row.results or (row.number,)), ", ".join(map(repr, forms))
+            yield f"{names} = {_expression(step, row.operands)}: {form}"
+        elif row.is_vmap:
             params, index = step.params, index_of(depth)
             yield f"{row.number} = vmap, for each {index} of {params['count']}:"
             yield from (f"  {inner}" for inner in _printed(row.body, heading, depth + 1))
-            forms = zip(row.results, params["summed"], step.shape, strict=True)
-            for (name, inside), is_sum, form in forms:
+            results = zip(row.results, row.body.outputs, params["summed"], step.shape, strict=True)
+            for name, inside, is_sum, form in results:
                 yield f"  {name} = {'sum' if is_sum else 'stack'} of {_typed(inside)} over {index}: {form!r}"
             heading[0] = None
         else:
@@ -197,7 +212,7 @@ def _printed(lines: Listed, heading: list[Any], depth: int) -> Iterator[str]:
 
 def _first(row: Row) -> Step:
     """The step that stands first in what is printed for a row, or the vmap itself."""
-    return row.step if row.body is None or row.results or not row.body.rows else _first(row.body.rows[0])
+    return row.step if row.body is None or row.is_vmap or not row.body.rows else _first(row.body.rows[0])
 
 
 def heading_of(step: Step) -> str:
@@ -210,12 +225,18 @@ def _expression(step: Step, operands: Sequence[str]) -> str:
     elementwise = step.primitive.elementwise
     parts = [x if elementwise else _typed(x) for x in operands]
     for key, value in step.params.items():
-        if key == "dtype" or value is None or value is False or (key == "shape" and value == step.shape.shape):
+        if key in ("dtype", "forms") or value is None or value is False or isinstance(value, Structure):
             continue
-        parts.append(
-            key if value is True else f"{key}={constant_of(value) if isinstance(value, np.ndarray) else value}"
-        )
+        if key == "shape" and value == step.shape.shape:
+            continue
+        parts.append(key if value is True else f"{key}={_parameter(value)}")
     return f"{step.primitive.name}({', '.join(parts)})"
+
+
+def _parameter(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return constant_of(value)
+    return str(getattr(value, "__qualname__", value))
 
 
 def _typed(name: str) -> str:

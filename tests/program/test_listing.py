@@ -11,7 +11,11 @@ from traced_functions import TRACED, Traced
 
 import minimeta as mm
 from minimeta import nn, optim
-from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.operations.elementwise import SIN
+from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.regions import PROJECT, no_sample
 from minimeta.learners import MAML
 from minimeta.program import PASSES, Program, optimise, trace
 from minimeta.tasks import Sinusoid
@@ -152,6 +156,20 @@ def test_the_body_of_a_region_uses_the_names_around_it() -> None:
     fused = mm.compile(lambda x: mm.sum(mm.exp(mm.sin(x))), check=True).lower(np.ones(10_000))
     assert "fused:" in str(fused)
     assert_readable(fused)
+
+
+def test_a_step_of_several_results_defines_each() -> None:
+    form = Abstract((2,), "float64")
+    two = Primitive("call", lambda *_, **__: (form, form), np.sin, (), no_sample, np.sin)
+    call = Step(two, (0,), {"function": np.polyfit, "arguments": mm.tree.LEAF, "forms": ()}, (form, form), "")
+    steps = (call, Step(PROJECT, (1,), {"place": 1}, form, ""), Step(SIN, (2,), {}, form, ""))
+    program = Program(StraightLine((form,), (), steps, (3,)), mm.tree.flatten((0.0,))[1], mm.tree.flatten(0.0)[1])
+    assert str(program).splitlines()[1:] == [
+        "  %1.0, %1.1 = call(%0, function=polyfit): float64[2], float64[2]",
+        "  %3 = sin(%1.1): float64[2]",
+        "  return %3",
+    ]
+    assert "  v0 -> v1;\n  v1 -> v2;" in program.to_dot(folded=False)
 
 
 @pytest.mark.parametrize("order", [1, 2])
