@@ -55,7 +55,28 @@ def mapped(x: Any, w: Any = 3.0) -> Any:
     return mm.sin(x) * w
 
 
+@mm.custom_vjp
+def doubled(x: Any) -> Any:
+    return x * 2.0
+
+
+@doubled.rule
+def _(cotangent: Any, output: Any, x: Any) -> Any:
+    return (cotangent * 3.0,)
+
+
+def with_rule(x: Any) -> Any:
+    return mm.sin(x)
+
+
+def its_rule(cotangent: Any, output: Any, x: Any) -> Any:
+    return (cotangent * 5.0,)
+
+
 FUNCTIONS: dict[str, Any] = {
+    "rematerialize": mm.rematerialize(smooth),
+    "gradient of one's own rule": mm.grad(doubled),
+    "gradient of a function with a rule": mm.vmap(mm.grad(mm.custom_vjp(with_rule, its_rule))),
     "grad": mm.grad(smooth),
     "grad by name": mm.grad(smooth, argnums=("y", "x")),
     "value and grad of a gradient": mm.jacobian(mm.grad(smooth)),
@@ -123,6 +144,7 @@ def test_optimisers_do_so_too(pool: ProcessPoolExecutor) -> None:
 def test_so_do_transformed_functions_and_losses(pool: ProcessPoolExecutor) -> None:
     x = np.linspace(0.1, 2.0, 3)
     arguments: dict[str, Any] = {"vmap": (x, 2.0), "grad by name": (x, 3.0), "loss": (np.arange(3),)}
+    arguments["gradient of one's own rule"] = (2.0,)
     futures = {name: pool.submit(call, f, *arguments.get(name, (x,))) for name, f in FUNCTIONS.items()}
     for name, function in FUNCTIONS.items():
         assert futures[name].result(timeout=120) == call(function, *arguments.get(name, (x,))), name

@@ -13,18 +13,16 @@ The walk's rules are operations like all others, so each of these can be applied
 order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with float32 or float64 leaves. Results
 are numpy arrays that are writable, contiguous and share no memory; inside another transformation they are Arrays.
 
-A function may also transform itself (:func:`transformation`): the gradient of a compiled function is compiled. What
-was transformed pickles if the function does, for a pool of processes.
+A function may also transform itself (:mod:`minimeta.autodiff.transformed`): the gradient of a compiled function is
+compiled.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -33,77 +31,13 @@ from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.graph import Recording, backward, record
 from minimeta.autodiff.operations import astype, reshape, stack
 from minimeta.autodiff.primitive import constant, fixed, outermost
+from minimeta.autodiff.transformed import transformation
 from minimeta.errors import DtypeError, ShapeError
 
 Function = Callable[..., Any]
-Transform = TypeVar("Transform", bound=Callable[..., Any])
 
 #: An argument: its position or its name.
 Place: TypeAlias = int | str
-
-_NAMES = ("__module__", "__name__", "__qualname__")  # what a transformed function takes over
-
-
-def transformation(transform: Transform) -> Transform:
-    """Let a function answer for itself when it is transformed.
-
-    Parameters
-    ----------
-    transform
-        From a function and options to another function, which takes the same arguments in the same places, and perhaps
-        some more by keyword.
-
-    Returns
-    -------
-    callable
-        The same, but that a function with a method ``transformed_by`` is asked for the result:
-        ``function.transformed_by(function, transform, *options, **named_options)``. Its bound methods ask it too, and
-        are then what it is given first.
-    """
-
-    @functools.wraps(transform)
-    def asked(function: Function, *options: Any, **named: Any) -> Any:
-        answer = getattr(function, "transformed_by", None)
-        if answer is None:
-            return Transformed(transform(function, *options, **named), (asked, function, options, named))
-        return answer(function, asked, *options, **named)
-
-    return cast(Transform, asked)
-
-
-class Transformed:
-    """A function that a transformation made; it is called like the function, and pickles if the function does."""
-
-    def __init__(self, call: Function, made_by: tuple[Function, Function, tuple[Any, ...], dict[str, Any]]) -> None:
-        functools.update_wrapper(self, made_by[1], assigned=_NAMES, updated=())
-        self._call = call
-        self._made_by = made_by
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """The function's value."""
-        return self._call(*arguments, **keywords)
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
-
-    def __repr__(self) -> str:
-        transform, function, *_ = self._made_by
-        return f"<{transform.__name__} of {getattr(function, '__qualname__', repr(function))}>"
-
-    def __reduce__(self) -> Any:
-        return self.__qualname__ if namesake(self) is self else (_transformed_again, self._made_by)
-
-
-def _transformed_again(transform: Function, function: Function, options: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    return transform(function, *options, **named)
-
-
-def namesake(function: Any) -> Any:
-    """What a function's module has under the function's name, if it has anything."""
-    found: Any = sys.modules.get(function.__module__)
-    for part in getattr(function, "__qualname__", "").split("."):
-        found = getattr(found, part, None)
-    return found
 
 
 def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any, ...]:

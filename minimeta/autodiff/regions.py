@@ -29,6 +29,7 @@ from minimeta.autodiff.graph import StraightLine, backward, free_variables, line
 from minimeta.autodiff.operations.elementwise import ASTYPE
 from minimeta.autodiff.primitive import Primitive, Rule, apply, constant, context, lasting, outermost
 from minimeta.autodiff.protocols import has_answer
+from minimeta.autodiff.transformed import Transformed, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
         self._rule = rule
         return rule
 
+    def __reduce__(self) -> Any:
+        name: str = getattr(self, "__qualname__", "")
+        return name if namesake(self) is self else (custom_vjp, (self._function, self._rule))
+
     def __call__(self, *arguments: Any) -> Any:
         """The function's value."""
         if self._rule is None:
@@ -146,11 +151,12 @@ def rematerialize(function: Function) -> Function:
         Equal to the function, to every order of derivative; it holds the memory of its arguments and results alone.
     """
 
-    @functools.wraps(function)
     def transformed(*arguments: Any) -> Any:
         return _region(REMATERIALIZE, function, arguments)
 
-    return transformed
+    made = Transformed(transformed, (rematerialize, function, (), {}))
+    made.__doc__ = function.__doc__
+    return made
 
 
 def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...], rule: Function | None = None) -> Any:

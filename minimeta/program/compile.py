@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
-from minimeta.autodiff.derivatives import Function, namesake, settle
+from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.transformed import namesake
 from minimeta.errors import TracingError, user_line
 from minimeta.program.arithmetic import operations
 from minimeta.program.executor import Call, Executable, explained

@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,12 +182,13 @@ def static_places(function: Function, static: Static) -> frozenset[Place]:
     ConfigurationError
         One of them is no argument of the function.
     """
-    if static == ():
+    if isinstance(static, tuple) and not static:
         return frozenset()
     parameters = list(inspect.signature(function).parameters.values())
     names = [parameter.name for parameter in parameters]
     places: set[Place] = set()
-    for given in static if isinstance(static, (tuple, list, set, frozenset)) else (static,):
+    alone = isinstance(static, str) or not hasattr(static, "__iter__")
+    for given in cast(Sequence[Place], (static,) if alone else static):
         position = names.index(given) if given in names else given
         position = operator.index(position) if hasattr(position, "__index__") else position
         if not isinstance(position, int) or not 0 <= position < len(names) or parameters[position].kind in _VARIADIC:

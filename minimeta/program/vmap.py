@@ -35,11 +35,12 @@ import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array, Trace, moments
-from minimeta.autodiff.derivatives import Function, settle, transformation
+from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant, context, outermost
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
+from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, explained, group_bounds
 

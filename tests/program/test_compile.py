@@ -363,6 +363,17 @@ def test_equal_static_values_of_different_kinds_are_told_apart() -> None:
     assert kinds(Line(1.0, 2.0, power=True)) == 2.0
 
 
+def test_places_and_passes_may_be_given_alone() -> None:
+    numpys: Any = np.int64(1)
+    for static in (numpys, "n", ["n"], range(1, 2), (numpys,)):
+        function = mm.compile(lambda x, n: x * float(n), static=static)
+        assert_array_equal(function(np.ones(2), 3), [3.0, 3.0])
+    assert mm.compile(lambda x: x + x, passes="fuse")(2.0) == 4.0
+    with pytest.raises(ConfigurationError, match="unknown passes fuze"):
+        mm.compile(lambda x: x, passes="fuze")
+    assert [part.tolist() for part in mm.split(np.arange(4.0), numpys + 1)] == [[0.0, 1.0], [2.0, 3.0]]
+
+
 def test_what_cannot_be_static_is_refused() -> None:
     function = mm.compile(lambda x, n: x * n, static="n")
     with pytest.raises(TracingError, match="static argument 'n' is a ndarray, which is not hashable"):
