@@ -211,6 +211,7 @@ class Compiled:
         self._replayables: dict[Signature, _Replayable] = {}
         self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}
+        self._bound: Callable[[Compiled, Any], Any] = types.MethodType
         # For pickle: the function and what transformed it. (The one that it was made from holds this one.)
         self._origin: tuple[Function, tuple[_Step, ...]] = function, ()
         self._lock = threading.RLock()
@@ -361,8 +362,12 @@ class Compiled:
         count = len(self._replayables)
         return f"<compiled {self._name}, {count} signature{'s' * (count != 1)}>"
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        if name != getattr(self, "__name__", None):
+            self._bound = _Method
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else types.MethodType(self, instance)
+        return self if instance is None else self._bound(self, instance)
 
     def __reduce__(self) -> Any:
         function, steps = self._origin
@@ -443,7 +448,7 @@ class Compiled:
 
 
 class _Method(functools.partial[Any]):
-    """A method that was transformed: like Python's methods, but that pickle does not look for it by its name."""
+    """A method under another name than its function's, by which Python's own would be looked for by pickle."""
 
     @property
     def __self__(self) -> Any:

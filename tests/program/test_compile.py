@@ -952,6 +952,7 @@ def test_it_pickles_by_name(tmp_path: Path) -> None:
         "    def line(self, x):\n"
         "        return x * 5.0\n"
         "    slope = mm.grad(line, argnums='x')\n"
+        "    fast = mm.compile(line, static=0)\n"
         "def plain(x):\n"
         "    return x * x\n"
         "@mm.grad\n"
@@ -978,6 +979,8 @@ def test_it_pickles_by_name(tmp_path: Path) -> None:
         "assert again(mm.grad(mm.grad(steps.plain)))(2.0) == 2.0\n"
         "assert again(steps.slope) is steps.slope and again(mm.grad(steps.slope))(2.0) == 6.0\n"
         "assert again(steps.Model().slope)(2.0) == 5.0\n"
+        "assert repr(again(steps.Model().fast).func) == '<compiled Model.line, 0 signatures>'\n"
+        "assert again(steps.Model().fast)(2.0) == 10.0 and again(mm.grad(steps.Model().fast))(2.0) == 5.0\n"
     )
     done: subprocess.CompletedProcess[str] = fresh_python.run(program, tmp_path)
     assert done.returncode == 0, done.stderr
