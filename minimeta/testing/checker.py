@@ -4,11 +4,12 @@ The ladder, the strongest first:
 
 1. the complex step on the traced program (:mod:`minimeta.testing.replay`), exact to rounding and exact about kinks;
 2. the central difference with an error of its own (:mod:`minimeta.testing.differences`), where nothing can be traced;
-3. Taylor's remainder, where a bound does not decide (:mod:`minimeta.testing.comparison`);
+3. the limit of derivatives beside the point, where it is a kink, or rounding hides it (:mod:`minimeta.testing.limits`);
 4. identities, which hold whatever the values (:mod:`minimeta.testing.identities`).
 
 Each order is checked as a function of its own (:mod:`minimeta.testing.subject`), with fresh cotangents and directions
-(:mod:`minimeta.testing.directions`).
+(:mod:`minimeta.testing.directions`), and where another one follows also at points nearby
+(:mod:`minimeta.testing.level`).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def check_gradients(
     Inconclusive
         Rounding, or the error of the oracle, leaves nothing to be decided.
     VacuousCheck
-        There is nothing to differentiate, or the output is constant and was not declared so.
+        There is nothing to differentiate, or the output is constant, here and nearby, and was not declared so.
     ConfigurationError
         An order below 1.
 
@@ -84,11 +85,11 @@ def check_gradients(
     called = getattr(function, "__name__", repr(function))
     first = Subject.of(function, arguments)
     reproduce = call("check_gradients", (called,), arguments, {"order": order, **options})
-    setting = Setting(called, reproduce, precision(first.line, first.point), **options)
+    setting = Setting(called, reproduce, precision(first.line, first.point), order, **options)
 
     level = check_level(first, 1, setting)
     constant = level.constant
-    require_dependence(first, level, setting)
+    require_dependence(level, setting)
     names = of_pullback(of_library(first), level.given, first.point)
     if first.line is not None:
         names += of_bits(first, level.given)
@@ -103,12 +104,12 @@ def check_gradients(
     return Report(tuple(orders), names, constant, held, first.reason)
 
 
-def require_dependence(subject: Subject, level: Level, setting: Setting) -> None:
+def require_dependence(level: Level, setting: Setting) -> None:
     """Refuse a check of a function that depends on nothing, if it is not declared so."""
-    if len(level.constant) == len(subject.point) and not setting.may_be_constant:
+    if not level.depends and not setting.may_be_constant:
         raise VacuousCheck(
-            f"{setting.called} does not depend on its arguments at this point, so nothing was tested; if that is as it "
-            "should be, say may_be_constant=True",
+            f"{setting.called} does not depend on its arguments, neither at this point nor nearby, so nothing was "
+            "tested; if that is as it should be, say may_be_constant=True",
             fault="constant",
             order=1,
         )
@@ -125,6 +126,6 @@ def _of_second_order(subject: Subject, first: Subject, level: Level, setting: Se
         gradient = subject.function(*subject.point)
 
     def allowed(factors: Sequence[Floats]) -> float:
-        return 32 * (spread_of(level.noise, factors) + 16 * setting.eps * magnitude(level.gradient, factors))
+        return 32 * (spread_of(level.noise(), factors) + 16 * setting.eps * magnitude(level.gradient, factors))
 
     return of_second_order((subject.values[count:], gradient), [(level.given, level.gradient), (other, again)], allowed)

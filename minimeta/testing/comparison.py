@@ -5,14 +5,17 @@ With ``g = J^T v`` from the library and ``J u`` from the oracle, they agree if
     | <g, u> - <v, J u> |  <=  8 (e + r),
 
 where ``e`` is the oracle's error and ``r`` the spread that rounding gives to ``<g, u>``
-(:mod:`minimeta.testing.rounding`). Neither grows with the size of an array unless errors do. What is beyond the bound
-by less than ten times, and what has a bound too wide to decide, goes to Taylor's remainder: an error of the derivative
-is one of slope 1, whatever its size.
+(:mod:`minimeta.testing.rounding`), with that of writing ``g`` down. Roundings of n elements add up as independent
+errors do, as the root of n, so that the bound does not drown one wrong element of many. Both are measured where they
+are needed: numbers that agree to the last places agree.
+
+Where the two are beyond the bound by less than ten times, or the bound is too wide to decide, a second oracle is asked,
+the limit of derivatives beside the point (:mod:`minimeta.testing.limits`), and the one with the smaller error counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,19 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.errors import Inconclusive, Nondifferentiable
-from minimeta.testing.differences import has_kink, taylor_slope
+from minimeta.testing.differences import has_kink
 from minimeta.testing.identities import product
 from minimeta.testing.replay import Along
+from minimeta.testing.rounding import DOUBLE, greatest, least
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]
 
 _FACTOR = 8.0
 _BAND = 10.0
+_CLEARLY = 0.5
+"""What part of the bound numbers may be apart that agree before any rounding is measured."""
+
 _UNDECIDED = 0.01
 """A bound that is wider than this part of what is added up decides nothing."""
-_TINY = 1e-140
-"""Below this the imaginary parts of the complex step underflow."""
 
 
 class Tolerance(NamedTuple):
@@ -53,12 +58,12 @@ class Compared(NamedTuple):
         ``<g, u>`` and ``<v, J u>``.
     derived, bound
         How far apart they may be by the errors of both, and as the user loosened it.
-    weight
-        The sum of the magnitudes of what was added up.
+    weight, floor
+        The sum of the magnitudes of what was added up, and what underflow alone may make of it.
     wrong
         The verdict.
     arbitrated, undecided
-        Whether Taylor's remainder gave it, and whether there is none.
+        Whether the second oracle gave it, and whether there is none.
     """
 
     direction: Sequence[Floats]
@@ -67,6 +72,7 @@ class Compared(NamedTuple):
     derived: float
     bound: float
     weight: float
+    floor: float
     wrong: bool = False
     arbitrated: bool = False
     undecided: bool = False
@@ -92,7 +98,7 @@ class Comparison:
     subject, given, gradient
         The function, ``v``, and ``J^T v`` as the library has it.
     noise
-        A few differences that rounding makes to the gradient.
+        Measures a few differences that rounding makes to the gradient.
     order, called, eps, tolerance
         Of the derivative; the function's name; the unit in the last place; what the user allows.
     """
@@ -100,7 +106,7 @@ class Comparison:
     subject: Subject
     given: Sequence[Floats]
     gradient: Sequence[Floats]
-    noise: Sequence[Sequence[Floats]]
+    noise: Callable[[], Sequence[Sequence[Floats]]]
     order: int
     called: str
     eps: float
@@ -113,61 +119,94 @@ class Comparison:
         ------
         Nondifferentiable
             The function bends here.
-        Inconclusive
-            There is no telling, along any of them.
         """
-        rows = [self._decided(self._along(*pair)) for pair in zip(directions, seen, strict=True)]
+        quick = [self._along(*pair, []) for pair in zip(directions, seen, strict=True)]
+        moves = any(row.weight > 0 for row in quick)
+        return [self._decided(row, moves) for row in quick]
+
+    def undecided(self, rows: Sequence[Compared]) -> Inconclusive | None:
+        """The error that there is no telling, if there is none along any direction."""
         lost = [row for row in rows if row.undecided]
-        if lost and len(lost) == sum(row.weight > 0 for row in rows):
-            worst = max(lost, key=lambda row: row.bound)
-            raise Inconclusive(
-                f"{self.called}, order {self.order}: the library says {worst.found!r} and the {self.subject.oracle} "
-                f"{worst.expected!r}, but rounding and the oracle's error alone may make a difference of "
-                f"{worst.bound:.1e}; choose a point where less is lost by cancellation",
-                fault="precision",
-                order=self.order,
-                oracle=self.subject.oracle,
-            )
-        return rows
+        if not lost or len(lost) < sum(row.weight > 0 for row in rows):
+            return None
+        worst = max(lost, key=lambda row: row.bound)
+        return Inconclusive(
+            f"{self.called}, order {self.order}: the library says {worst.found!r} and the {self.subject.oracle} "
+            f"{worst.expected!r}, but rounding and the oracle's error alone may make a difference of "
+            f"{worst.bound:.1e}; choose a point where less is lost by cancellation",
+            fault="precision",
+            order=self.order,
+            oracle=self.subject.oracle,
+        )
 
-    def _decided(self, row: Compared) -> Compared:
-        """A row with its verdict."""
-
-        def path(t: float) -> float:
-            return product(self.given, self.subject.outputs(t, row.direction))
-
-        if self.subject.line is None and has_kink(path):  # The complex step has found kinks already.
+    def _decided(self, row: Compared, moves: bool) -> Compared:
+        """A row with its verdict. Where nothing moves at all, it may be rounding that adds up to 0."""
+        direction = row.direction
+        if self.subject.line is None and has_kink(
+            lambda t: product(self.given, self.subject.outputs(t, direction))
+        ):  # The replay has found kinks already.
             raise Nondifferentiable(
                 f"there is no derivative of order {self.order} at this point: {self.called} bends here",
                 fault="kink",
                 order=self.order,
                 oracle="central difference",
             )
-        decides = row.bound <= max(_UNDECIDED * row.weight, _TINY)
-        if row.bound > row.derived or (row.bounds <= 1 and decides) or not row.bounds <= _BAND:
-            return row._replace(wrong=row.bounds > 1)
-        slope = taylor_slope(path, row.found)
-        if slope >= 1.7:
-            return row._replace(arbitrated=True)
-        return row._replace(wrong=row.bounds > 1 and slope <= 1.3, undecided=row.bounds <= 1 or not slope <= 1.3)
+        if self.subject.line is not None:
+            if moves and row.bounds <= _CLEARLY and _decides(row):
+                return row
+            row = self._along(direction, self.subject.along(direction, self.order, measured=True), self.noise())
+        if row.bound == row.derived and (1 < row.bounds <= _BAND or not _decides(row)):
+            other = self.subject.beside(direction)
+            if other is not None and (second := self._along(direction, other, self.noise())).bound < row.bound:
+                row = second._replace(arbitrated=True)
+        if self._leaves_range(row):
+            return row._replace(undecided=True)
+        wrong = row.bounds > 1
+        return row._replace(wrong=wrong, undecided=not wrong and row.bound == row.derived and not _decides(row))
 
-    def _along(self, direction: Sequence[Floats], seen: Along) -> Compared:
+    def _leaves_range(self, row: Compared) -> bool:
+        """Whether the library's number is infinite because the derivative itself is too large for its dtype."""
+        reach = max(float(np.max(np.abs(u), initial=0.0)) for u in row.direction)
+        with np.errstate(over="ignore"):
+            return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / reach > greatest(self.eps))
+
+    def _along(self, direction: Sequence[Floats], seen: Along, noise: Sequence[Sequence[Floats]]) -> Compared:
         given = [np.asarray(v, np.float64) for v in self.given]
-        found, expected = product(self.gradient, direction), product(given, seen.derivatives)
-        to_round = magnitude(self.gradient, direction)
+        gradient = [np.where(u == 0, 0.0, g) for g, u in zip(self.gradient, direction, strict=True)]
+        found, expected = product(gradient, direction), product(given, seen.derivatives)
+        to_round = magnitude(gradient, direction)
         weight = magnitude(given, seen.derivatives) + (to_round if np.isfinite(to_round) else 0.0)
-        error = magnitude(given, seen.errors)
-        derived = _FACTOR * (error + self.eps * weight + spread_of(self.noise, direction)) + _TINY
+        written = norm_of_products(gradient, direction)
+        rounding = DOUBLE * weight + (self.eps * written if np.isfinite(written) else 0.0)
+        underflow = least(self.eps) * float(sum(np.sum(np.abs(u)) for u in direction))
+        floor = _FACTOR * underflow + least(DOUBLE)
+        derived = _FACTOR * (magnitude(given, seen.errors) + rounding + spread_of(noise, direction)) + floor
         bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(expected))
-        return Compared(direction, found, expected, derived, bound, weight)
+        return Compared(direction, found, expected, derived, bound, weight, floor)
 
 
+def _decides(row: Compared) -> bool:
+    """Whether the bound is narrow beside what is added up."""
+    return row.bound <= max(_UNDECIDED * row.weight, row.floor)
+
+
+@np.errstate(all="ignore")
 def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) -> float:
     """The root mean square of what rounding makes of a derivative along a direction."""
-    return float(np.sqrt(np.mean([product(sample, direction) ** 2 for sample in noise]))) if noise else 0.0
+    samples = np.abs([product(sample, direction) for sample in noise])
+    largest = float(np.max(samples, initial=0.0))
+    return largest * float(np.sqrt(np.mean((samples / largest) ** 2))) if largest > 0 else 0.0
 
 
 @np.errstate(all="ignore")
 def magnitude(one: Sequence[Any], other: Sequence[Any]) -> float:
     """The sum of the magnitudes that an inner product adds up."""
     return float(sum(np.sum(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)))
+
+
+@np.errstate(all="ignore")
+def norm_of_products(one: Sequence[Any], other: Sequence[Any]) -> float:
+    """The Euclidean norm of what an inner product adds up: so independent errors of its terms add up."""
+    terms = np.concatenate([np.ravel(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)])
+    largest = float(np.max(terms, initial=0.0))
+    return largest * float(np.linalg.norm(terms / largest)) if largest > 0 else 0.0

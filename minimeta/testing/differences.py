@@ -8,11 +8,10 @@ so the differences at ``t, t/2, t/4, ...`` can be combined to cancel one power a
 table of combinations also says how good they are: neighbours agree as far as the series has converged and rounding has
 not begun, and the entry whose neighbours are closest is taken, their distance being its error (Ridders 1982).
 
-Where that is not enough to decide, the remainder of Taylor's formula arbitrates. With a number ``d`` for ``p'(0)``,
-
-    |p(t) - p(0) - t d|  shrinks as  t^2  if d is the derivative,  and as  t  if it is not,
-
-whatever the size of the error; the slope on a double logarithmic scale is 2 or 1.
+A step has to be shorter than the function's scale, and long enough for its values to change. The scale is nobody's to
+know; steps are tried from short ones to long ones, relative to the point and at last of the order of 1. What longer
+ones say counts where it is more exact and *agrees with the shorter ones*: beyond a pole, a kink or a step of a
+staircase there is another function.
 """
 
 from __future__ import annotations
@@ -23,42 +22,65 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.testing.replay import Along
+
 Floats: TypeAlias = NDArray[Any]
 Path: TypeAlias = Callable[[float], Sequence[Any]]
 """From ``t`` to the outputs at ``x + t u``."""
 
-_LARGEST_STEPS = (2.0**-3, 2.0**-8, 2.0**-14)
-_ROWS = 8
+HALVINGS = 8
+"""How many steps of one scale are combined."""
+
+_RELATIVE = (2.0**-14, 2.0**-8, 2.0**-3)
+_ABSOLUTE = (2.0**-15, 2.0**-9, 2.0**-3)
 _SAFETY = 4.0
 
 
-def central_difference(path: Path) -> tuple[list[Floats], list[Floats]]:
+def lengths(direction: Sequence[Floats]) -> list[float]:
+    """The longest step of each scale, the shortest first; the direction has the scale of the point."""
+    reach = max((float(np.max(np.abs(u), initial=0.0)) for u in direction), default=0.0)
+    further = [step / reach for step in _ABSOLUTE if reach > 0 and step > _RELATIVE[-1] * reach]
+    return [*_RELATIVE, *(step for step in further if np.isfinite(step))]
+
+
+def narrowed(best: Along | None, found: Sequence[tuple[Floats, Floats]]) -> Along:
+    """The better of what shorter steps say and what longer ones do, element by element."""
+    if best is None:
+        return Along([x for x, _ in found], [error for _, error in found])
+    rows = []
+    for (x, error), known, bound in zip(found, *best, strict=True):
+        better = (error < bound) & (np.abs(x - known) <= error + bound)
+        rows.append((np.where(better, x, known), np.where(better, error, bound)))
+    return Along([x for x, _ in rows], [error for _, error in rows])
+
+
+@np.errstate(all="ignore")
+def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),)) -> Along:
     """The derivatives of the outputs at ``t = 0``, and bounds of their errors, element by element.
 
     Parameters
     ----------
     path
         From ``t`` to a sequence of arrays.
+    direction
+        What ``t`` is a multiple of.
 
     Returns
     -------
-    derivatives, errors
+    Along
         One array for each output. An error is infinite where a value is not finite.
     """
-    best: list[Floats] = []
-    errors: list[Floats] = []
-    for largest in _LARGEST_STEPS:
-        table = [_row(path, largest / 2**i) for i in range(_ROWS)]
-        for place, column in enumerate(zip(*table, strict=True)):
-            found, error = _extrapolated(list(column))
-            if len(best) <= place:
-                best.append(found)
-                errors.append(error)
-            else:
-                better = error < errors[place]
-                best[place] = np.where(better, found, best[place])
-                errors[place] = np.where(better, error, errors[place])
-    return best, errors
+    best: Along | None = None
+    for longest in lengths(direction):
+        try:
+            table = [_row(path, longest / 2**i) for i in range(HALVINGS)]
+        except Exception:  # A function of somebody else's ends where it likes, but not at the point.
+            if best is None:
+                raise
+            break
+        best = narrowed(best, [extrapolated(list(column)) for column in zip(*table, strict=True)])
+    assert best is not None
+    return best
 
 
 def _row(path: Path, step: float) -> list[tuple[Floats, Floats]]:
@@ -72,68 +94,43 @@ def _row(path: Path, step: float) -> list[tuple[Floats, Floats]]:
     return found
 
 
-def _extrapolated(differences: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Neville's table of differences of halved steps: the entry with the closest neighbours, and its error."""
-    with np.errstate(all="ignore"):
-        previous: list[Floats] = []
-        best = np.zeros_like(differences[0][0])
-        smallest = np.full_like(best, np.inf)
-        for difference, rounding in differences:
-            current = [difference]
-            for column, earlier in enumerate(previous, 1):
-                factor = 4.0**column
-                current.append((factor * current[-1] - earlier) / (factor - 1))
-                distance = np.maximum(abs(current[-1] - current[-2]), abs(current[-1] - earlier))
-                error = _SAFETY * (distance + rounding)
-                better = error < smallest
-                best, smallest = np.where(better, current[-1], best), np.where(better, error, smallest)
-            previous = current
-        return best, smallest
-
-
-def taylor_slope(path: Callable[[float], float], derivative: float) -> float:
-    """The order to which ``p(t) = p(0) + t d`` holds: 2 where ``d`` is the derivative, 1 where it is not.
+@np.errstate(all="ignore")
+def extrapolated(samples: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """Neville's table of what belongs to halved steps, even in them: the entry with the closest neighbours, its error.
 
     Parameters
     ----------
-    path
-        ``p``, to a scalar.
-    derivative
-        ``d``.
-
-    Returns
-    -------
-    float
-        The median slope between halvings of the step, the last six that rounding leaves to be seen; infinite if
-        ``p`` is linear to rounding; NaN if there are too few to say. What rounding does is what ``p`` does from one
-        number to the next.
+    samples
+        Numbers, and what rounding may have made of them.
     """
-    start = path(0.0)
-    steps = 2.0 ** -np.arange(4, 24)
-    values = np.array([path(t) for t in steps])
-    remainders = np.abs(values - start - steps * derivative)
-    jitter = max(abs(path(i * 2.0**-50) - start) for i in (1, 2, 3, 5))
-    floor = 16 * jitter + 64 * 2.0**-52 * (np.abs(values) + abs(start) + np.abs(steps * derivative))
-    seen = remainders > floor
-    if not seen.any():
-        return np.inf
-    count = int(np.argmin(seen)) if not seen.all() else len(steps)
-    if count < 4:
-        return np.nan
-    logs = np.log2(remainders[:count])
-    return float(np.median(logs[:-1][-6:] - logs[1:][-6:]))
+    previous: list[Floats] = []
+    best = np.zeros_like(samples[0][0])
+    smallest = np.full_like(best, np.inf)
+    shorter = [*(rounding for _, rounding in samples[1:]), samples[-1][1]]
+    for (sample, own), next_one in zip(samples, shorter, strict=True):
+        rounding = np.maximum(own, next_one)  # A sample of rounding may be small by chance.
+        current = [sample]
+        for column, earlier in enumerate(previous, 1):
+            factor = 4.0**column
+            current.append((factor * current[-1] - earlier) / (factor - 1))
+            distance = np.maximum(abs(current[-1] - current[-2]), abs(current[-1] - earlier))
+            error = _SAFETY * (distance + rounding)
+            better = error < smallest
+            best, smallest = np.where(better, current[-1], best), np.where(better, error, smallest)
+        previous = current
+    return best, smallest
 
 
+@np.errstate(all="ignore")
 def has_kink(path: Callable[[float], float]) -> bool:
     """Whether ``p`` bends at 0: ``|p(t) + p(-t) - 2 p(0)| / t`` tends to the jump of the slope, and not to 0."""
     start = path(0.0)
     steps = 2.0 ** -np.arange(4, 20)
-    with np.errstate(all="ignore"):
-        above, below = (np.array([path(sign * t) for t in steps]) for sign in (1.0, -1.0))
-        bends = np.abs(above + below - 2 * start) / steps
-        floor = 64 * np.finfo(np.float64).eps * (np.abs(above) + np.abs(below) + 2 * abs(start)) / steps
-        if not np.isfinite(bends).all():
-            return True
-        slopes = np.maximum(np.abs(above - start), np.abs(below - start)) / steps
-        small, large = bends[-6:], bends[:6]
-        return bool((small > np.maximum(floor[-6:], 1e-3 * slopes[-6:])).all() and small.min() > 0.25 * large.max())
+    above, below = (np.array([path(sign * t) for t in steps]) for sign in (1.0, -1.0))
+    bends = np.abs(above + below - 2 * start) / steps
+    floor = 64 * np.finfo(np.float64).eps * (np.abs(above) + np.abs(below) + 2 * abs(start)) / steps
+    if not np.isfinite(bends).all():
+        return True
+    slopes = np.maximum(np.abs(above - start), np.abs(below - start)) / steps
+    small, large = bends[-6:], bends[:6]
+    return bool((small > np.maximum(floor[-6:], 1e-3 * slopes[-6:])).all() and small.min() > 0.25 * large.max())

@@ -31,8 +31,17 @@ _WIDEST = 60
 """The largest power of two, or of 1/2, that a scale is brought to."""
 
 
-def directions(rng: np.random.Generator, point: Sequence[Floats]) -> list[list[Floats]]:
+def directions(rng: np.random.Generator, point: Sequence[Floats], few: int = FEW) -> list[list[Floats]]:
     """Directions that show every element of a point.
+
+    Parameters
+    ----------
+    rng
+        For signs and magnitudes.
+    point
+        The arrays.
+    few
+        Up to how many elements each is a direction.
 
     Returns
     -------
@@ -41,10 +50,10 @@ def directions(rng: np.random.Generator, point: Sequence[Floats]) -> list[list[F
     """
     scales = [power_of_two(x) for x in point]
     found = []
-    few = sum(x.size for x in point) <= FEW
+    one_by_one = sum(x.size for x in point) <= few
     for place, scale in enumerate(scales):
         zeros = [np.zeros(x.shape) for x in point]
-        if few:
+        if one_by_one:
             for position in np.ndindex(scale.shape):
                 row = [x.copy() for x in zeros]
                 row[place][position] = scale[position]
@@ -82,7 +91,7 @@ def component(rng: np.random.Generator, shape: Shape) -> Floats:
     return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
 
 
-def power_of_two(x: Floats, widest: int = 100) -> Floats:
+def power_of_two(x: Floats, widest: int = 1000) -> Floats:
     """The power of two below each magnitude; 1 for what is 0 or not finite."""
     x = np.abs(np.asarray(x, np.float64))
     usual = np.isfinite(x) & (x > 0)

@@ -11,7 +11,7 @@ from minimeta.errors import GradientMismatch, MinimetaError
 from minimeta.program.source import source
 from minimeta.testing.comparison import Compared
 from minimeta.testing.localise import Culprit, culprit
-from minimeta.testing.replay import released
+from minimeta.testing.replay import Kink, released
 from minimeta.testing.subject import Subject
 
 _MOST = 8
@@ -21,25 +21,48 @@ _LONGEST = 4000
 """How many characters of code are shown."""
 
 
-def explained(row: Compared, subject: Subject, order: int, called: str, reproduce: str) -> GradientMismatch:
-    """The error of a derivative that is wrong along a direction."""
+def explained(
+    row: Compared,
+    subject: Subject,
+    order: int,
+    called: str,
+    reproduce: str,
+    parts: Kink | None = None,
+    nearby: bool = False,
+) -> GradientMismatch:
+    """The error of a derivative that is wrong along a direction.
+
+    Parameters
+    ----------
+    row
+        The numbers.
+    subject, order, called, reproduce
+        Whose derivative it is, of which order, what the function is called, and how to check it again.
+    parts
+        A part of the function that has a kink where the whole has none.
+    nearby
+        Whether the subject is not at the point that was given.
+    """
     derivative = "derivative" if order == 1 else f"derivative of order {order}"
     lines = [
-        f"the {derivative} of {called} is wrong",
+        f"the {derivative} of {called} is wrong" + (" at a point nearby" if nearby else ""),
+        *(f"  at         {name} = {_shown(x)}" for name, x in zip(subject.names, subject.point, strict=True) if nearby),
         f"  direction  {_direction(row.direction, subject.names)}",
         f"  library    {row.found!r}",
         f"  oracle     {row.expected!r} +- {row.bound:.1e}, by the {subject.oracle}",
     ]
-    found = None if subject.line is None else culprit(subject.line, subject.point)
+    found = None if subject.line is None else culprit(subject.line, subject.point, cut=parts is None)
     if found is not None:
         lines += _culprit(found)
+    elif parts is not None:
+        lines += _kinks(parts, row)
     program = _program(found) if found else ""
     lines += _section("smallest failing program", program, "program")
     lines += _section("reproduce", reproduce, "reproduce")
-    step = found.step if found else None
+    step = found.step if found else parts.step if parts else None
     return GradientMismatch(
         "\n".join(lines),
-        fault="value",
+        fault="kinks" if parts and not found else "value",
         order=order,
         oracle=subject.oracle,
         culprit=step.primitive.name if step else "",
@@ -80,6 +103,19 @@ def _culprit(found: Culprit) -> list[str]:
         lines.append(f"             {'in the backward pass of' if step.backward else 'at'} {step.line}")
     lines.append(f"             its derivative is {found.found!r}, and should be {found.expected!r}")
     lines += [f"             operand {i} = {_shown(x)}" for i, x in enumerate(found.operands)]
+    return lines
+
+
+def _kinks(parts: Kink, row: Compared) -> list[str]:
+    lines = [
+        "  culprit    none: the function is smooth, though made of kinks, and what is made part by part is wrong here",
+        f"             {parts.step.primitive.name} {parts.reason}{f', {parts.where}' if parts.where else ''}",
+    ]
+    if not np.isfinite(row.found):
+        lines += [
+            "             What is not taken still spreads its NaN or infinity: a choice multiplies it by 0. Make its",
+            "             argument harmless first: where(x > 0, log(where(x > 0, x, 1)), 0)",
+        ]
     return lines
 
 

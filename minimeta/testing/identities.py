@@ -3,7 +3,8 @@
 For ``f`` with Jacobian ``J``, pullback ``v -> J^T v``, and Hessian ``H_v`` of ``<v, f>``:
 
     zero cotangent      J^T 0 = 0
-    linearity           J^T (-2 v) = -2 J^T v         (exact in floating point: only signs and exponents change)
+    linearity           J^T (c v) = c J^T v           (exact in floating point for c = -2, 2^-20 ... 2^20: only signs
+                                                       and exponents change)
     determinism         the same call twice has the same bits
     mutation            neither the arguments nor the cotangent are written to (looked at in every call)
     aliasing            what is returned shares no memory with them
@@ -31,6 +32,7 @@ Floats = NDArray[Any]
 Pullback = Callable[[list[Any]], Sequence[Any]]
 
 _MANY_THREADS = 3
+_FACTORS = (-2.0, *(2.0**power for power in (-20, -13, -7, 7, 13, 20)))
 
 
 @np.errstate(all="ignore")
@@ -62,9 +64,11 @@ def of_pullback(pullback: Pullback, cotangents: Sequence[Floats], point: Sequenc
     require("determinism", map(same_bits, first, again), "the same call has other bits the second time")
     none = pullback([np.zeros_like(v) for v in cotangents])
     require("zero cotangent", [not np.any(g) for g in none], "a cotangent of 0 gives something else than 0")
-    doubled = pullback([-2 * v for v in cotangents])
-    linear = (_nearly(d, -2 * g) for d, g in zip(doubled, first, strict=True))
-    require("linearity", linear, "-2 times the cotangent does not give -2 times the derivative")
+    for factor in _FACTORS:
+        scaled = pullback([np.asarray(factor * v, v.dtype) for v in cotangents])
+        linear = (_nearly(d, g, factor) for d, g in zip(scaled, first, strict=True))
+        message = f"{factor:g} times the cotangent does not give {factor:g} times the derivative"
+        require("linearity", linear, message)
     return "aliasing", "determinism", "zero cotangent", "linearity"
 
 
@@ -112,7 +116,7 @@ def of_second_order(
     zeros = [np.zeros_like(v) for v in cotangents]
 
     def agree(one: float, other: float, factors: Sequence[Floats]) -> bool:
-        return abs(one - other) <= allowed(factors)
+        return not abs(one - other) > allowed(factors)  # NaN where the Hessian leaves the range of its dtype.
 
     for w, row in rows:
         forward, backward = product(cotangents, row[count:]), product(gradient, w)
@@ -150,8 +154,11 @@ def _same_rows(one: Sequence[Any], other: Sequence[Any]) -> bool:
     return len(one) == len(other) and all(map(same_bits, one, other))
 
 
-def _nearly(one: Any, other: Any) -> bool:
-    """Equal, but for what becomes subnormal on one side alone."""
-    x, y = np.asarray(one), np.asarray(other)
-    least = np.finfo(x.dtype)
-    return bool(np.allclose(x, y, rtol=8 * least.eps, atol=64 * float(least.tiny), equal_nan=True))
+def _nearly(scaled: Any, one: Any, factor: float) -> bool:
+    """Whether an array is a multiple of another, but for what leaves the range of its format on one side alone."""
+    x, y = np.asarray(scaled), np.asarray(one, np.asarray(scaled).dtype) * np.asarray(factor, np.asarray(scaled).dtype)
+    form = np.finfo(x.dtype)
+    room = max(abs(factor), 1 / abs(factor)) ** 2
+    close = np.isclose(x, y, rtol=8 * form.eps, atol=64 * float(form.tiny) * room, equal_nan=True)
+    overflows = ~np.isfinite(x) & (np.abs(np.asarray(one)) > float(form.max) / (64 * room))
+    return bool((close | overflows).all())

@@ -27,7 +27,8 @@ from minimeta.testing.checker import check_gradients
 from minimeta.testing.comparison import magnitude, spread_of
 from minimeta.testing.directions import directions
 from minimeta.testing.identities import product
-from minimeta.testing.replay import Along, along
+from minimeta.testing.limits import along
+from minimeta.testing.replay import Along
 from minimeta.testing.report import Report
 from minimeta.testing.rounding import precision, spread
 from minimeta.testing.subject import Subject, is_float
@@ -133,7 +134,7 @@ def _kind(learner: Any, task: Any, loss: Callable[[Any], Any], meta_parameters: 
     def agrees(direction: Sequence[Any], seen: Along) -> bool:
         (slope,), (error,) = seen
         weight = magnitude(gradient, direction) + abs(float(slope))
-        bound = 8 * (float(error) + spread_of(noise, direction) + eps * weight) + 1e-140
+        bound = 8 * (float(error) + spread_of(noise, direction) + eps * weight)
         return abs(product(gradient, direction) - float(slope)) <= bound
 
     line = subject.line

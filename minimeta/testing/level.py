@@ -2,10 +2,17 @@
 
 The function at a level is ``F``, its derivative with cotangents ``v`` is ``J^T v``. Directions are drawn, the oracle is
 asked for ``J u``, cotangents are drawn of the inverse scales of what it said, and both sides are compared.
+
+A derivative that is right at one point only is not one: what is wrong in it may vanish there, as ``3 (x - x0)`` does in
+``cos x + 3 (x - x0)``, and its own derivative is then that of another function. So the same is done at points nearby,
+with cotangents of 1 at one of them: the next order is the derivative of something that is right *around* the point, and
+as good as one of the function itself. And what is constant, or lost in rounding, at the point and nearby too, has not
+been tested.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
@@ -14,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.derivatives import vjp
-from minimeta.errors import GradientMismatch, Nondifferentiable, ShapeError, VacuousCheck
-from minimeta.testing.comparison import Comparison, Tolerance
+from minimeta.errors import GradientMismatch, Inconclusive, Nondifferentiable, ShapeError, VacuousCheck
+from minimeta.testing.comparison import Compared, Comparison, Tolerance
 from minimeta.testing.directions import component, cotangents, directions, power_of_two
 from minimeta.testing.explanation import explained
 from minimeta.testing.identities import require, same_bits
-from minimeta.testing.replay import kink
+from minimeta.testing.limits import is_smooth
+from minimeta.testing.replay import Kink, kink, nondifferentiable
 from minimeta.testing.report import Order, summary
 from minimeta.testing.rounding import spread
 from minimeta.testing.subject import Subject
@@ -28,6 +36,9 @@ Floats = NDArray[Any]
 
 _LOOKS = 16
 """Along how many directions a kink is looked for, before a derivative is called wrong."""
+
+_NEARBY = (2.0**-3, 2.0**-8)
+"""How far away points nearby are, relative to each element."""
 
 
 class Options(TypedDict, total=False):
@@ -49,6 +60,8 @@ class Setting:
         The function's name, and the statements that make the check again.
     eps
         The unit in the last place of what is computed.
+    highest
+        The highest order that is checked.
     rtol, atol, seed, may_be_constant
         The :class:`Options`.
     """
@@ -56,10 +69,15 @@ class Setting:
     called: str
     reproduce: str
     eps: float
+    highest: int = 1
     rtol: float = 0.0
     atol: float = 0.0
     seed: int = 0
     may_be_constant: bool = False
+
+
+Noise = Callable[[], list[list[Floats]]]
+"""Measures a few differences that rounding makes to a gradient."""
 
 
 class Level(NamedTuple):
@@ -68,24 +86,31 @@ class Level(NamedTuple):
     Attributes
     ----------
     given, gradient, noise
-        ``v``, ``J^T v``, and a few differences that rounding makes to it.
+        ``v``, ``J^T v``, and what measures rounding in it.
     derivative
         The next level.
     constant
-        Arguments that no output depends on.
+        Arguments that no output has a derivative by.
+    depends
+        Whether the function depends on its arguments: by a derivative or, where there is no program, by its values.
     row
         For the report.
     """
 
     given: list[Floats]
     gradient: list[Floats]
-    noise: list[list[Floats]]
+    noise: Noise
     derivative: Subject
     constant: tuple[str, ...]
+    depends: bool
     row: Order
 
 
-def check_level(subject: Subject, order: int, setting: Setting, pullback: Callable[..., Any] | None = None) -> Level:
+Pullbacks = Callable[[Subject], Callable[[list[Any]], Sequence[Any]]]
+"""From a function at a point to its pullback there."""
+
+
+def check_level(subject: Subject, order: int, setting: Setting, pullbacks: Pullbacks | None = None) -> Level:
     """Check one order.
 
     Parameters
@@ -96,44 +121,101 @@ def check_level(subject: Subject, order: int, setting: Setting, pullback: Callab
         Its number.
     setting
         How.
-    pullback
-        From a row of cotangents to ``J^T v``; the library's if None.
+    pullbacks
+        From the function at a point to what takes a row of cotangents to ``J^T v``; the library's if None.
 
     Raises
     ------
     GradientMismatch, Nondifferentiable, Inconclusive, VacuousCheck
         As of :func:`~minimeta.testing.check_gradients`.
     """
-    outputs = _values(subject, setting)
     rng = np.random.default_rng([setting.seed, order])
-    chosen = directions(rng, subject.values)
+    outputs = _values(subject, setting)
+    pullbacks = pullbacks or of_library
+    look = _look(subject, directions(rng, subject.values), outputs, rng, order, setting, pullbacks)
+    moving, varies, lost = look.moving, False, look.lost
+    if look.lost or not look.moving or order == 1 or order < setting.highest:
+        found: list[_Look] = []
+        for number, distance in enumerate(_NEARBY, 1):
+            near = subject.moved(rng, distance)
+            try:
+                others = _values(near, setting)
+                found.append(
+                    _look(near, directions(rng, near.values, 0), others, rng, order, setting, pullbacks, number)
+                )
+            except GradientMismatch:
+                raise
+            except Exception:  # A function may end where it likes, and have kinks, but not at the point.
+                continue
+            varies = varies or not all(map(same_bits, outputs, others))
+        moving = moving.union(*(other.moving for other in found))
+        if found and (lost or not look.moving):
+            lost = None if any(not other.lost for other in found) else found[0].lost
+    if lost and not setting.may_be_constant:
+        raise lost
+    constant = tuple(name for i, name in enumerate(subject.names) if i not in moving)
+    depends = bool(moving) or (varies and subject.line is None)
+    return Level(*look[:4], constant, depends, summary(order, subject.oracle, look.rows))
+
+
+class _Look(NamedTuple):
+    """What one point has shown: as a level does, and the rows, which arguments have derivatives, and if all is lost."""
+
+    given: list[Floats]
+    gradient: list[Floats]
+    noise: Noise
+    derivative: Subject
+    rows: list[Compared]
+    moving: set[int]
+    lost: Inconclusive | None
+
+
+def _look(
+    subject: Subject,
+    chosen: list[list[Floats]],
+    outputs: list[Floats],
+    rng: np.random.Generator,
+    order: int,
+    setting: Setting,
+    pullbacks: Pullbacks,
+    nearby: int = 0,
+) -> _Look:
+    """Compare at the point or one nearby, with cotangents of the inverse scales of the outputs; of 1 at the first."""
     seen = [subject.along(u, order) for u in chosen]
-    given = cotangents(rng, [found.derivatives for found in seen], outputs)
-    gradient = _pulled_back(subject, given, order, setting, pullback or of_library(subject))
+    drawn = cotangents(rng, [found.derivatives for found in seen], outputs)
+    given = [np.ones_like(v) for v in drawn] if nearby == 1 else drawn
+    gradient = _pulled_back(subject, given, order, setting, pullbacks(subject))
     derivative = subject.derivative(given)
-    noise = [] if derivative.line is None else spread(derivative.line, derivative.values, setting.eps)
+
+    @functools.cache
+    def noise() -> list[list[Floats]]:
+        return [] if derivative.line is None else spread(derivative.line, derivative.values, setting.eps)
+
     tolerance = Tolerance(setting.rtol, setting.atol)
     comparison = Comparison(subject, given, gradient, noise, order, setting.called, setting.eps, tolerance)
     rows = comparison.rows(chosen, seen)
     if wrong := [row for row in rows if row.wrong]:
-        _require_smooth(subject, rng, order)
+        parts = _require_smooth(subject, rng, order)
         worst = max(wrong, key=lambda row: row.bounds)
-        raise explained(worst, subject, order, setting.called, setting.reproduce)
+        raise explained(worst, subject, order, setting.called, setting.reproduce, parts, bool(nearby))
     moving = {i for row in rows if row.weight for i, x in enumerate(row.direction) if np.any(x)}
-    constant = tuple(name for i, name in enumerate(subject.names) if i not in moving)
-    return Level(given, gradient, noise, derivative, constant, summary(order, subject.oracle, rows))
+    return _Look(given, gradient, noise, derivative, rows, moving, comparison.undecided(rows))
 
 
-def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> None:
-    """Look for a kink once more, before anything is accused.
+def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> Kink | None:
+    """Look for a kink once more, before anything is accused; the first part that has one, where the whole has none.
 
     No axis need show it: see ``min(max(x, y), 0)`` at 0. And the function may be smooth where its parts are not, as
     ``max(x, min(x, y))`` is where both are equal; there no derivative that is made part by part can be right.
     """
+    parts = None
     for _ in range(_LOOKS if subject.line else 0):
         direction = [component(rng, x.shape) * power_of_two(x) for x in subject.values]
-        if subject.line and (found := kink(subject.line, subject.values, direction, order)):
-            raise found
+        if subject.line and (found := kink(subject.line, subject.values, direction)):
+            if not is_smooth(subject.line, subject.values, direction):
+                raise nondifferentiable(found, order)
+            parts = parts or found
+    return parts
 
 
 def _values(subject: Subject, setting: Setting) -> list[Floats]:

@@ -20,15 +20,19 @@ from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import Nondifferentiable
 from minimeta.program.passes import eliminate
-from minimeta.testing.comparison import magnitude
+from minimeta.testing.comparison import norm_of_products
 from minimeta.testing.directions import component, directions
 from minimeta.testing.identities import product
-from minimeta.testing.replay import along, watched
+from minimeta.testing.limits import along
+from minimeta.testing.replay import watched
 
 Floats = NDArray[Any]
 
-_RIGHT = 2.0**12
+_RIGHT = 2.0**6
 """How many units in the last place a derivative may be off and count as right here."""
+
+_LIKE = 0.1
+"""What part of the worst error makes an earlier instruction the culprit."""
 
 
 class Culprit(NamedTuple):
@@ -51,8 +55,16 @@ class Culprit(NamedTuple):
     expected: float
 
 
-def culprit(line: StraightLine, point: Sequence[Any]) -> Culprit | None:
-    """What is wrong in a program at a point; None if nothing is seen to be."""
+def culprit(line: StraightLine, point: Sequence[Any], cut: bool = True) -> Culprit | None:
+    """What is wrong in a program at a point; None if nothing is seen to be.
+
+    Parameters
+    ----------
+    line, point
+        The program and its operands.
+    cut
+        Whether to look for the shortest stretch that is wrong, where every instruction is right alone.
+    """
     steps = watched(line, [np.asarray(x) for x in point], by_kernel)
     suspects = []
     for step, operands, _ in steps:
@@ -61,9 +73,9 @@ def culprit(line: StraightLine, point: Sequence[Any]) -> Culprit | None:
             suspects.append((gap.error, Culprit(step, alone, operands, gap.found, gap.expected)))
     if suspects:
         worst = max(error for error, _ in suspects)
-        first = next(found for error, found in suspects if error >= 0.01 * worst)
+        first = next(found for error, found in suspects if error >= _LIKE * worst)
         return _inside(first) or first
-    return _smallest(line, point)
+    return _smallest(line, point) if cut else None
 
 
 def _inside(found: Culprit) -> Culprit | None:
@@ -81,7 +93,7 @@ def _inside(found: Culprit) -> Culprit | None:
 
 
 class _Gap(NamedTuple):
-    """Two numbers for one derivative, and how far apart they are relative to what is added up."""
+    """Two numbers for one derivative, and how far apart they are relative to what is added up (its Euclidean norm)."""
 
     error: float
     found: float
@@ -110,12 +122,12 @@ def _gap(line: StraightLine, operands: Sequence[Any]) -> _Gap | None:
         gradient = pullback(given)
         for direction in directions(rng, [x.astype(np.float64) for x in point]):
             try:
-                seen = along(alone, [x.astype(np.float64) for x in point], direction).derivatives
+                seen = along(alone, [x.astype(np.float64) for x in point], direction, measured=False).derivatives
             except Nondifferentiable:
                 continue
             found, expected = product(gradient, direction), product(given, seen)
-            weight = magnitude(gradient, direction) + magnitude(given, seen)
-            error = abs(found - expected) / (weight if np.isfinite(weight) and weight else 1.0)
+            size = max(norm_of_products(gradient, direction), norm_of_products(given, seen))
+            error = abs(found - expected) / (size if np.isfinite(size) and size else 1.0)
             gaps.append(_Gap(error if np.isfinite(error) else np.inf, found, expected))
     eps = max(float(np.finfo(x.dtype).eps) for x in (*point, *outputs))
     worst = max(gaps, default=_Gap(0.0, 0.0, 0.0))

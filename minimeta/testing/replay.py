@@ -1,20 +1,19 @@
-"""Replay: the derivative of a program along a direction, by the complex step, to machine precision.
+"""Replay: the derivative of a program along a direction, to machine precision, by a complex step in every step of it.
 
 Computed in complex numbers, an analytic function satisfies
 
-    f(x + i h u) = f(x) + i h f'(x) u + O(h^2)        so that        f'(x) u = Im f(x + i h u) / h + O(h^2).
+    f(x + i h u) = f(x) + i h f'(x) u + O(h^2)        so that        f'(x) u = Im f(x + i h u) / h + O(h^2)
 
-Nothing is subtracted, so ``h`` may be 1e-150, and ``h^2`` vanishes in any comparison: what is left is rounding
-(Squire and Trapp 1998; Lyness and Moler 1967).
+and nothing is subtracted (Squire and Trapp 1998; Lyness and Moler 1967). One ``h`` for a whole program would be too
+short where values are small, and underflow, or too long beside a pole. So it is chosen anew in every step: a number
+``x + i x'`` is a value with its derivative, and what is nonlinear is computed at ``x + i h x'`` with ``h |x'|`` about
+2^-40 of ``|x|``, whatever the scale. Values are those of real arithmetic.
 
-A program also makes choices: ``max``, ``abs``, ``x > y``. Here they are made in *lexicographic* order, by the real
-parts and, where these are tied, by the imaginary ones. Since ``h`` is smaller than any difference of real parts, the
-replay at ``x + i h u`` then computes what the program does just beside ``x``, on the side of ``u``: the one-sided
-derivative (Nesterov 2005). So two replays decide exactly whether ``x`` is a kink along ``u``:
-
-    Im f(x + i h u) / h  =  -Im f(x - i h u) / h        if and only if the two sides have one derivative.
-
-``relu`` at 0 has two, ``|x|^3`` at 0 has one; ``max`` of a tie has one if both candidates move alike.
+A program also makes choices: ``max``, ``abs``, ``x > y``. Here they are made in *lexicographic* order, by values and,
+where these are tied, by derivatives: as the program chooses just beside ``x``, on the side of ``u`` (Nesterov 2005). So
+where a tie has decided, two replays tell whether ``x`` may be a kink along ``u``: the derivatives along ``u`` and
+along ``-u`` are opposite if the two sides have one. Whether it is one, the derivatives beside it say
+(:mod:`minimeta.testing.limits`); here the step is found that is to be named.
 """
 
 from __future__ import annotations
@@ -28,20 +27,12 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import STOP_GRADIENT
-from minimeta.autodiff.primitive import Primitive, registry
+from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.regions import PROJECT
 from minimeta.errors import Nondifferentiable
+from minimeta.testing.choices import CHOICES, differ, sided
 
 Floats = NDArray[Any]
-
-H = 1e-150
-"""The complex step: ``h^2`` is still a normal number."""
-
-_NOTHING = 1e-230
-"""What a real part may be without being anything: some ``h^2``, times whatever is large."""
-
-_ALIKE = 1e-8
-"""Two sides whose derivatives differ by less, relatively, have one derivative."""
 
 HELD = dataclasses.replace(STOP_GRADIENT, name="held")
 """``stop_gradient`` in the function that is checked: a constant on purpose, to the oracle too."""
@@ -112,24 +103,102 @@ class Replay:
 
 
 class Complex(Replay):
-    """Evaluates in complex numbers, choosing lexicographically.
+    """Evaluates values with their derivatives, as complex numbers, choosing lexicographically.
 
     Parameters
     ----------
     through
         Whether to see through the user's own ``stop_gradient`` too: the derivative of the values themselves.
+    strict
+        Whether a root of 0 is singular also where its operand does not move to first order: at the point itself, where
+        it may move as the square does. Beside the point what is 0 and does not move is a constant.
+
+    Attributes
+    ----------
+    tied
+        Whether a choice came out as it does on one side of the point alone.
     """
 
-    def __init__(self, through: bool = False) -> None:
+    def __init__(self, through: bool = False, strict: bool = False) -> None:
         self._through = through
+        self._strict = strict
+        self.tied = False
 
     def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        """The result of a step, by its rule for complex operands."""
+        """The result of a step, of values with derivatives."""
+        name = primitive.name
         if not any(map(np.iscomplexobj, values)):
             return primitive.reference(*values, **params)
         if primitive is HELD:
             return values[0] if self._through else np.real(values[0])
-        return _RULES.get(primitive.name, primitive.reference)(*values, **params)
+        if choose := CHOICES.get(name):
+            result = choose(*values, **params)
+            self.tied = self.tied or sided(choose, values, params, result)
+            return result
+        if name in LINEAR:
+            return values[0] if name == "stop_gradient" else primitive.reference(*values, **params)
+        value = primitive.reference(*map(np.real, values), **params)
+        if name in _QUADRATIC:  # The imaginary part is x y' + x' y, whatever the length of the step.
+            return pair(value, np.imag(primitive.reference(*values, **params)))
+        length = _length(values, primitive.elementwise)
+        beside = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
+        derivative = np.imag(_RULES.get(name, primitive.reference)(*beside, **params)) / length
+        if name in _ROOTS:
+            derivative = np.where(self._is_singular(name, *values, **params), np.nan, derivative)
+        return pair(value, derivative)
+
+    def _is_singular(self, name: str, x: Any, y: Any = 0.5, **params: Any) -> Any:
+        """Where a root is taken of 0 that moves, or may move."""
+        if name == "norm":
+            zero, moves = (
+                np.max(np.abs(part(x)), params["axes"], keepdims=params["keepdims"], initial=0)
+                for part in (np.real, np.imag)
+            )
+        else:
+            zero, moves = np.real(x), np.imag(x)
+        whole = np.real(y) == np.round(np.real(y))
+        return (zero == 0) & ~whole & (self._strict | (moves != 0))
+
+
+def pair(value: Any, derivative: Any) -> Any:
+    """Values with derivatives as complex numbers; an infinity of one leaves the other alone."""
+    z = np.empty(np.broadcast_shapes(np.shape(value), np.shape(derivative)), np.complex128)
+    z.real, z.imag = value, derivative
+    return z
+
+
+#: What moves and adds elements.
+LINEAR = frozenset(
+    {
+        *("add", "alias", "astype", "broadcast_to", "concatenate", "copy", "gather", "mean", "negative", "pad"),
+        *("pool_put", "pool_take", "reshape", "scatter_add", "slice", "stop_gradient", "subtract", "sum", "sum_pool"),
+        *("sum_pool_input", "transpose", "where"),
+    }
+)
+_QUADRATIC = frozenset({"conv2d", "conv2d_input", "conv2d_weight", "matmul", "multiply", "square", "variance"})
+_ROOTS = frozenset({"norm", "power", "sqrt"})
+
+_RATIO = 2.0**-40
+"""How far a complex step goes, relative to its operand: the square of it is nothing."""
+
+_LEAST, _MOST = 2.0**-1000, 2.0**1000
+"""Between what imaginary parts, and lengths, are kept."""
+
+_NO_FRACTION = 2.0**53
+"""Numbers beyond this are whole, and nothing that oscillates or grows on a scale of 1 has a meaning there."""
+
+
+def _length(values: Sequence[Any], elementwise: bool) -> Any:
+    """How long a step is right for a function of these operands; of each element, or of all."""
+    length: Any = _MOST
+    for z in values:
+        if np.iscomplexobj(z):
+            x, slope = np.abs(np.real(z)), np.abs(np.imag(z))
+            if not elementwise:
+                x, slope = np.max(x, initial=0.0), np.max(slope, initial=0.0)
+            scale = np.where((x > 0) & ((x < 1) | (x > _NO_FRACTION)), x, 1.0)
+            length = np.minimum(length, np.maximum(scale * _RATIO, _LEAST) / slope)
+    return np.where(length >= _LEAST, length, _LEAST)
 
 
 class Along(NamedTuple):
@@ -145,55 +214,15 @@ class Along(NamedTuple):
     errors: list[Floats]
 
 
-def along(
-    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False, order: int = 1
-) -> Along:
-    """Derivatives of the outputs of a line along a direction.
-
-    Parameters
-    ----------
-    line
-        A program of float operands to float outputs.
-    point, direction
-        One array for each operand.
-    through
-        As of :class:`Complex`.
-    order
-        Of the derivative that this is, for the message.
-
-    Raises
-    ------
-    Nondifferentiable
-        The two sides have different derivatives or values, or there is none; the message names the first step.
-    """
-    evaluate = Complex(through)
-    base, above, below = (_outputs(line, _shifted(point, direction, side), evaluate) for side in (0.0, H, -H))
-    if not all(map(_smooth, base, above, below)):
-        found = kink(line, point, direction, order, through)
-        assert found is not None
-        raise found
-    eps = np.finfo(np.float64).eps
-    derivatives = [np.imag(y) / H for y in above]
-    return Along(derivatives, [8 * eps * np.abs(d) for d in derivatives])
+def moving(point: Sequence[Floats], direction: Sequence[Floats], t: float = 0.0) -> list[Any]:
+    """The point at a distance ``t`` along a direction, with the direction as its derivative."""
+    return [pair(x + t * np.asarray(u), u) for x, u in zip(point, direction, strict=True)]
 
 
-def _shifted(point: Sequence[Floats], direction: Sequence[Floats], step: float) -> list[Floats]:
-    return [np.asarray(x) + 1j * step * np.asarray(u) for x, u in zip(point, direction, strict=True)]
-
-
-def _outputs(line: StraightLine, operands: Sequence[Any], evaluate: Replay) -> list[Floats]:
+def replayed(line: StraightLine, operands: Sequence[Any], evaluate: Callable[..., Any]) -> list[Any]:
+    """The outputs of a line, as complex numbers."""
     with np.errstate(all="ignore"):
         return [np.asarray(y, np.complex128) for y in line.run(operands, evaluate)]
-
-
-def _smooth(*sides: Any) -> bool:
-    """Whether a value, here and beside here, is one and has one derivative."""
-    middle, plus, minus = (np.asarray(y, np.complex128) for y in sides)
-    with np.errstate(all="ignore"):
-        jumps = np.maximum(abs(np.real(plus - middle)), abs(np.real(minus - middle))) > _ALIKE * abs(middle) + _NOTHING
-        right, left = np.imag(plus), -np.imag(minus)
-        bends = abs(right - left) > _ALIKE * np.maximum(abs(right), abs(left)) + _NOTHING
-        return bool(np.isfinite(plus).all() and not (jumps | bends).any())
 
 
 def watched(line: StraightLine, operands: Sequence[Any], evaluate: Callable[..., Any]) -> list[Watched]:
@@ -218,32 +247,62 @@ class Watched(NamedTuple):
     result: Any
 
 
-def kink(
-    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], order: int, through: bool = False
-) -> Nondifferentiable | None:
-    """The error that names the first step with two sides along a direction, or without a derivative, if there is one.
+class Kink(NamedTuple):
+    """A step of a program that has no derivative where it is.
+
+    Attributes
+    ----------
+    step
+        Which.
+    reason
+        That it has two sides, or is singular.
+    """
+
+    step: Step
+    reason: str
+
+    @property
+    def where(self) -> str:
+        """The user's line, if there is one."""
+        step = self.step
+        return f"{'in the backward pass of' if step.backward else 'at'} {step.line}" if step.line else ""
+
+
+def kink(line: StraightLine, point: Sequence[Any], direction: Sequence[Floats], through: bool = False) -> Kink | None:
+    """The first step with two sides along a direction, or without a derivative, if there is one.
 
     The outputs may be smooth where a step is not, as ``|x|^3`` at 0.
     """
-    evaluate = Complex(through)
-    for sides in zip(*(watched(line, _shifted(point, direction, h), evaluate) for h in (0.0, H, -H)), strict=True):
-        step = sides[0].step
-        results = [side.result if isinstance(side.result, tuple) else (side.result,) for side in sides]
-        if not all(map(_smooth, *results)):
-            reason = "has two sides" if all(np.isfinite(y).all() for y in results[1]) else "is singular"
-            where = f"\n  {'in the backward pass of' if step.backward else 'at'} {step.line}" if step.line else ""
-            return Nondifferentiable(
-                f"there is no derivative of order {order} at this point, where {step.primitive.name} {reason}{where}",
-                fault="kink",
-                order=order,
-                oracle="complex step",
-                culprit=step.primitive.name,
-                line=step.line,
-            )
+    backwards = [-np.asarray(u) for u in direction]
+    nowhere = [np.zeros(np.shape(u)) for u in direction]
+    runs = (
+        watched(line, moving(point, way), Complex(through, strict=way is not nowhere))
+        for way in (nowhere, direction, backwards)
+    )
+    for sides in zip(*runs, strict=True):
+        rows = [side.result if isinstance(side.result, tuple) else (side.result,) for side in sides]
+        for here, above, below in zip(*rows, strict=True):
+            if np.asarray(above).dtype.kind in "fc" and differ(here, above, below):
+                singular = not np.isfinite(above).all()
+                return Kink(sides[0].step, "is singular" if singular else "has two sides")
     return None
 
 
-# Rules for complex operands, where the reference chooses by real parts alone or is not exact enough
+def nondifferentiable(found: Kink | None, order: int, called: str = "the function") -> Nondifferentiable:
+    """The error that names a kink."""
+    what = f"where {found.step.primitive.name} {found.reason}" if found else f"where {called} has two sides"
+    return Nondifferentiable(
+        f"there is no derivative of order {order} at this point, {what}"
+        + (f"\n  {found.where}" if found and found.where else ""),
+        fault="kink",
+        order=order,
+        oracle="complex step",
+        culprit=found.step.primitive.name if found else "",
+        line=found.step.line if found else "",
+    )
+
+
+# Rules for complex operands, where the reference goes on where it ends in real numbers, or is not exact enough
 
 
 def _logarithm_of_1_plus(x: Floats) -> Floats:
@@ -251,16 +310,9 @@ def _logarithm_of_1_plus(x: Floats) -> Floats:
     return np.asarray(np.log1p(np.real(x)) + 1j * np.arctan2(np.imag(x), 1 + np.real(x)))
 
 
-def _absolute(x: Floats) -> Floats:
-    return np.where(x < 0, -x, x)
-
-
 def _softplus(x: Floats) -> Floats:
-    return np.where(x > 0, x, 0) + _logarithm_of_1_plus(np.exp(-_absolute(x)))
-
-
-def _sign(x: Floats) -> Floats:
-    return np.where(x > 0, 1.0, np.where(x < 0, -1.0, np.real(x)))
+    positive = np.real(x) > 0
+    return np.where(positive, x, 0) + _logarithm_of_1_plus(np.exp(np.where(positive, -x, x)))
 
 
 def _power(x: Floats, y: Floats) -> Floats:
@@ -268,51 +320,13 @@ def _power(x: Floats, y: Floats) -> Floats:
     a, b = np.real(x), np.real(y)
     to_base = np.where(np.imag(x) != 0, b * np.power(a, np.where(b == 0, 1.0, b - 1)) * np.imag(x), 0)
     to_exponent = np.where(np.imag(y) != 0, np.power(a, b) * np.log(np.where(a == 0, 1.0, a)) * np.imag(y), 0)
-    singular = _leaves_zero(x) & (b != np.round(b))
-    return np.asarray(np.power(a, b) + 1j * np.where(singular, np.nan, to_base + to_exponent))
+    return np.asarray(pair(a, to_base + to_exponent))
 
 
-def _leaves_zero(x: Floats) -> Any:
-    """Where an operand is 0 and moves: at a singular point. What grows as the square of a step shows as ``-h^2``."""
-    return (np.abs(np.real(x)) <= _NOTHING) & ((np.imag(x) != 0) | (np.real(x) < 0))
-
-
-def _norm(x: Floats, axes: tuple[int, ...], keepdims: bool) -> Floats:
-    y = registry["norm"].reference(x, axes, keepdims)
-    vanishes = np.max(np.abs(np.real(x)), axes, keepdims=keepdims, initial=0) <= _NOTHING
-    return np.where(vanishes & np.any(np.imag(x) != 0, axes, keepdims=keepdims), complex(0, np.nan), y)
-
-
-def _first_cell(x: Floats, **geometry: Any) -> Any:
-    ranks = np.unique(x, return_inverse=True)[1].reshape(x.shape)
-    return registry["max_cell"].reference(ranks.astype(np.float64), **geometry)
-
-
-# numpy's comparisons and extremes of complex numbers are lexicographic.
 _RULES: dict[str, Callable[..., Any]] = {
-    "equal": np.equal,
-    "not_equal": np.not_equal,
-    "less": np.less,
-    "less_equal": np.less_equal,
-    "greater": np.greater,
-    "greater_equal": np.greater_equal,
-    "absolute": _absolute,
-    "sign": _sign,
-    "relu": lambda x: np.where(x > 0, x, 0),
-    "gate": lambda x, g: np.where(x > 0, g, 0),
-    "maximum": lambda x, y: np.where(x >= y, x, y),
-    "minimum": lambda x, y: np.where(x <= y, x, y),
-    "clip": lambda x, low, high: _RULES["minimum"](_RULES["maximum"](x, low), high),
-    "max": lambda x, axes, keepdims: np.max(x, axes, keepdims=keepdims),
-    "min": lambda x, axes, keepdims: np.min(x, axes, keepdims=keepdims),
-    "argmax": lambda x, axis, keepdims: np.argmax(x, axis, keepdims=keepdims),
-    "max_cell": _first_cell,
     "log1p": _logarithm_of_1_plus,
     "softplus": _softplus,
     "power": _power,
-    # In complex numbers they go on where they end in real ones.
-    "sqrt": lambda x: np.where(_leaves_zero(x) | (np.real(x) < 0), complex(0, np.nan), np.sqrt(x)),
+    "sqrt": lambda x: np.where(np.real(x) < 0, complex(0, np.nan), np.sqrt(x)),
     "log": lambda x: np.where(np.real(x) > 0, np.log(x), complex(0, np.nan)),
-    "norm": _norm,
-    "stop_gradient": lambda x: x,
 }

@@ -23,7 +23,8 @@ class Order:
     bounds
         The largest difference, in bounds.
     arbitrated, undecided
-        How many directions Taylor's remainder decided, and how many nothing did, being lost in rounding.
+        How many directions the limit of derivatives beside the point decided, and how many nothing did: they are lost
+        in rounding, or leave the range of the dtype.
     """
 
     order: int
@@ -71,8 +72,8 @@ class Report:
         rows = [
             f"order {row.order}: {row.oracle}, {row.directions} directions, relative error {row.error:.1e} "
             f"({row.bounds:.2g} bounds)"
-            + (f", {row.arbitrated} by Taylor's remainder" if row.arbitrated else "")
-            + (f", {row.undecided} lost in rounding" if row.undecided else "")
+            + (f", {row.arbitrated} by limits" if row.arbitrated else "")
+            + (f", {row.undecided} undecided" if row.undecided else "")
             for row in self.orders
         ]
         rows.append(f"identities: {', '.join(self.identities)}")
@@ -87,9 +88,9 @@ class Report:
 
 def summary(order: int, oracle: str, rows: Sequence[Compared]) -> Order:
     """What was found for one order, along all directions."""
-    weight = max((row.weight for row in rows), default=0.0)
-    error = max((row.difference for row in rows), default=0.0) / (weight or 1.0)
-    bounds = max((row.bounds for row in rows), default=0.0)
-    return Order(
-        order, oracle, len(rows), error, bounds, sum(row.arbitrated for row in rows), sum(row.undecided for row in rows)
-    )
+    seen = [row for row in rows if not row.undecided]
+    weight = max((row.weight for row in seen), default=0.0)
+    error = max((row.difference for row in seen), default=0.0) / (weight or 1.0)
+    bounds = max((row.bounds for row in seen), default=0.0)
+    arbitrated = sum(row.arbitrated for row in rows)
+    return Order(order, oracle, len(rows), error, bounds, arbitrated, len(rows) - len(seen))

@@ -1,16 +1,20 @@
 """Rounding: how far apart two correct computations of one number may be, by Monte Carlo arithmetic.
 
-Every operation rounds its result, ``fl(a op b) = (a op b)(1 + d)`` with ``|d| <= eps``. What that does to the outcome
-of a program depends on where it cancels and what it divides by. It is measured: each step is given random ``d`` of a
-few eps, the program is run a few times, and the spread of an outcome is the error that rounding may have made of it
-(Parker 1997; Vignes 1993). A sum rounds after every term, so there the operands are moved too.
+Every operation rounds its result, ``fl(a op b) = (a op b)(1 + d)`` with ``|d| <= eps``, or to within the least number
+where it underflows. What that does to the outcome of a program depends on where it cancels and what it divides by. It
+is measured, by an error analysis that runs with the program: each step is given random ``d`` of a few eps, the program
+is run a few times, and the spread of an outcome is the error that rounding may have made of it (Parker 1997; Vignes
+1993). A sum rounds after every term, so there the operands are moved too; and so they are in a product, whose
+derivative is a sum.
 
-Choices are those of the run without noise: a comparison that comes out differently is not rounding.
+It is done to the program of the gradient, as the library computes it, and to the replay that is its oracle: there
+values and derivatives are moved apart. Choices are those of the run without noise: a comparison that comes out
+differently is not rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +22,12 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import Primitive
-from minimeta.testing.replay import Replay
+from minimeta.testing.replay import LINEAR, Replay, pair
 
 Floats = NDArray[Any]
+
+DOUBLE = 2.0**-52
+"""The unit in the last place of the oracles."""
 
 SAMPLES = 4
 """How many times a program is run with noise."""
@@ -29,54 +36,72 @@ _ULPS = 4.0
 """How much noise: kernels and references are within a few units in the last place of each other."""
 
 #: What moves elements or chooses among them, and does not round.
-_EXACT = frozenset(
-    {
-        *("alias", "broadcast_to", "concatenate", "copy", "gather", "held", "pad", "reshape", "slice", "stop_gradient"),
-        *("absolute", "clip", "gate", "max", "maximum", "min", "minimum", "negative", "pool_take", "relu", "transpose"),
-        "where",
-    }
-)
+_EXACT = (LINEAR - {"add", "astype", "mean", "scatter_add", "subtract", "sum", "sum_pool", "sum_pool_input"}) | {
+    *("absolute", "clip", "gate", "held", "max", "maximum", "min", "minimum", "relu"),
+}
 
 
 def precision(line: StraightLine | None, point: Sequence[Any]) -> float:
     """The coarsest unit in the last place that a function computes in."""
     forms = [] if line is None else [form for step in line.steps for form in _forms(step.shape)]
     dtypes = [form.dtype for form in (*forms, *map(np.asarray, point))]
-    return max((float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind == "f"), default=2.0**-52)
+    return max((float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind == "f"), default=DOUBLE)
+
+
+def least(eps: float) -> float:
+    """The least normal number of the format with this unit in the last place."""
+    return float(_format(eps).tiny)
+
+
+def greatest(eps: float) -> float:
+    """The greatest number of that format."""
+    return float(_format(eps).max)
+
+
+def _format(eps: float) -> Any:
+    return np.finfo(np.float64 if eps <= DOUBLE else np.float32)
 
 
 def _forms(shape: Any) -> Sequence[Any]:
     return shape if isinstance(shape, tuple) else (shape,)
 
 
-def spread(line: StraightLine, point: Sequence[Floats], eps: float) -> list[list[Floats]]:
+def spread(line: StraightLine, operands: Sequence[Any], eps: float) -> list[list[Floats]]:
     """What rounding does to the outputs of a line: their differences from those without noise, a few times.
 
     Parameters
     ----------
     line
         A program of float operands to float outputs.
-    point
-        Its operands, as float64.
+    operands
+        As float64.
     eps
         The unit in the last place.
     """
+    return disturbed(line, operands, eps, Replay, SAMPLES)[1]
+
+
+def disturbed(
+    line: StraightLine, operands: Sequence[Any], eps: float, evaluate: Callable[[], Replay], samples: int
+) -> tuple[list[Floats], list[list[Floats]]]:
+    """The outputs of a line, and their differences from those with noise; ``evaluate`` makes what evaluates steps."""
     with np.errstate(all="ignore"):
-        exact = _Recorded()
-        outputs = line.run(list(point), exact)
-        runs = [line.run(list(point), _Noisy(seed, eps, iter(exact.choices))) for seed in range(SAMPLES)]
-        return [[np.asarray(y - z) for y, z in zip(run, outputs, strict=True)] for run in runs]
+        exact = _Recorded(evaluate())
+        outputs = [np.asarray(y) for y in line.run(list(operands), exact)]
+        runs = [line.run(list(operands), _Noisy(evaluate(), seed, eps, iter(exact.choices))) for seed in range(samples)]
+        return outputs, [[np.asarray(y - z) for y, z in zip(run, outputs, strict=True)] for run in runs]
 
 
 class _Recorded(Replay):
     """Evaluates, and keeps what is no float: choices."""
 
-    def __init__(self) -> None:
+    def __init__(self, evaluate: Replay) -> None:
+        self._evaluate = evaluate
         self.choices: list[Any] = []
 
     def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        result = super().step(primitive, *values, **params)
-        if not _is_float(result):
+        result = self._evaluate.step(primitive, *values, **params)
+        if not _rounds(result):
             self.choices.append(result)
         return result
 
@@ -84,22 +109,29 @@ class _Recorded(Replay):
 class _Noisy(Replay):
     """Evaluates with noise, and with the same choices."""
 
-    def __init__(self, seed: int, eps: float, choices: Iterator[Any]) -> None:
+    def __init__(self, evaluate: Replay, seed: int, eps: float, choices: Iterator[Any]) -> None:
+        self._evaluate = evaluate
         self._rng = np.random.default_rng(seed)
         self._noise = _ULPS * eps
+        self._least = least(eps)
         self._choices = choices
 
     def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        if not primitive.elementwise and primitive.name not in _EXACT:
+        if primitive.name == "multiply" or not (primitive.elementwise or primitive.name in _EXACT):
             values = tuple(map(self._moved, values))
-        result = super().step(primitive, *values, **params)
-        if not _is_float(result):
+        result = self._evaluate.step(primitive, *values, **params)
+        if not _rounds(result):
             return next(self._choices)
         return result if primitive.name in _EXACT else self._moved(result)
 
     def _moved(self, x: Any) -> Any:
-        return x * (1 + self._noise * self._rng.uniform(-1, 1, np.shape(x))) if _is_float(x) else x
+        if np.iscomplexobj(x):
+            return pair(self._moved(x.real), self._moved(x.imag))
+        if not _rounds(x):
+            return x
+        relative, absolute = self._rng.uniform(-1, 1, (2, *np.shape(x)))
+        return x * (1 + self._noise * relative) + np.where(x == 0, 0.0, self._least * absolute)
 
 
-def _is_float(x: Any) -> bool:
-    return bool(np.asarray(x).dtype.kind == "f")
+def _rounds(x: Any) -> bool:
+    return np.asarray(x).dtype.kind in "fc"

@@ -12,6 +12,7 @@ no direction of one level has to do with those of another.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from minimeta.autodiff.graph import StraightLine
 from minimeta.program import trace
 from minimeta.testing.constrained import realised
 from minimeta.testing.differences import central_difference
-from minimeta.testing.replay import Along, Replay, along, held
+from minimeta.testing.directions import component, power_of_two
+from minimeta.testing.limits import along, limit
+from minimeta.testing.replay import Along, held
 
 Floats = NDArray[Any]
 Row = Sequence[Any]
@@ -94,8 +97,8 @@ class Subject:
         """What its derivatives are compared with."""
         return "central difference" if self.line is None else "complex step"
 
-    def along(self, direction: Sequence[Floats], order: int) -> Along:
-        """The oracle's derivatives of all outputs along a direction.
+    def along(self, direction: Sequence[Floats], order: int, measured: bool = False) -> Along:
+        """The oracle's derivatives of all outputs along a direction; of a program, their rounding if it is measured.
 
         Raises
         ------
@@ -103,15 +106,26 @@ class Subject:
             There are none.
         """
         if self.line is not None:
-            return along(self.line, self.values, direction, order=order)
-        return Along(*central_difference(lambda t: self.outputs(t, direction)))
+            return along(self.line, self.values, direction, order=order, measured=measured)
+        return central_difference(lambda t: self.outputs(t, direction), direction)
+
+    def beside(self, direction: Sequence[Floats]) -> Along | None:
+        """A second opinion: the limits of the oracle's derivatives beside the point."""
+        return limit(self.line, self.values, direction) if self.line is not None else None
+
+    def moved(self, rng: np.random.Generator, distance: float) -> Subject:
+        """The same function at a point nearby, every element of which is moved by a part of itself."""
+        point = [
+            np.asarray(x + distance * component(rng, x.shape) * power_of_two(x), np.asarray(leaf).dtype)
+            for leaf, x in zip(self.point, self.values, strict=True)
+        ]
+        return dataclasses.replace(self, point=point)
 
     def outputs(self, t: float, direction: Sequence[Floats]) -> list[Floats]:
-        """The function's values at a distance ``t`` along a direction, in float64."""
-        moved = [x + t * u for x, u in zip(self.values, direction, strict=True)]
+        """The function's values at a distance ``t`` along a direction."""
         with np.errstate(all="ignore"):
-            outputs = self.function(*moved) if self.line is None else self.line.run(moved, Replay())
-        return [np.asarray(y) for y in outputs]
+            moved = [x + t * u for x, u in zip(self.values, direction, strict=True)]
+            return [np.asarray(y) for y in self.function(*moved)]
 
 
 def _names(function: Function, arguments: tuple[Any, ...]) -> list[str]:

@@ -56,17 +56,26 @@ def check_vjp(
     subject = Subject.of(function, arguments)
     leaves, structure = tree.flatten(function(*arguments))
 
-    def pullback(given: list[Any]) -> list[Any]:
-        remaining = iter(given)
-        cotangent = tree.unflatten(structure, [next(remaining) if is_float(y) else y for y in leaves])
-        return _rows(vjp(cotangent, *arguments), arguments, called)
+    of_arguments, arguments_structure = tree.flatten(arguments)
+
+    def at(near: Subject) -> Callable[[list[Any]], list[Any]]:
+        floats = iter(near.point)
+        row = [next(floats) if is_float(x) else x for x in of_arguments]
+        there = arguments if near is subject else tree.unflatten(arguments_structure, row)
+
+        def pullback(given: list[Any]) -> list[Any]:
+            remaining = iter(given)
+            cotangent = tree.unflatten(structure, [next(remaining) if is_float(y) else y for y in leaves])
+            return _rows(vjp(cotangent, *there), there, called)
+
+        return pullback
 
     names = (called, getattr(vjp, "__name__", repr(vjp)))
     eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
     setting = Setting(called, call("check_vjp", names, arguments, options), eps, **options)
-    level = check_level(subject, 1, setting, pullback)
-    require_dependence(subject, level, setting)
-    identities = of_pullback(pullback, level.given, subject.point)
+    level = check_level(subject, 1, setting, at)
+    require_dependence(level, setting)
+    identities = of_pullback(at(subject), level.given, subject.point)
     return Report((level.row,), identities, level.constant, reason=subject.reason)
 
 

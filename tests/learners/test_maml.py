@@ -18,7 +18,7 @@ from minimeta.learners import MAML, MetaLearner
 from minimeta.program import trace
 from minimeta.tasks.task import Examples, Task
 from minimeta.testing import check_meta_gradient
-from minimeta.testing.replay import along
+from minimeta.testing.limits import along
 
 
 def leaves(x: Any) -> list[Any]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import minimeta as mm
 from minimeta.program import trace
-from minimeta.testing.differences import central_difference, has_kink, taylor_slope
-from minimeta.testing.replay import along
+from minimeta.testing.differences import central_difference, has_kink
+from minimeta.testing.limits import along, is_smooth, limit
 from minimeta.testing.rounding import spread
 
 SMOOTH: list[tuple[Callable[[Any], Any], Callable[[float], float]]] = [
@@ -33,14 +33,92 @@ def test_the_central_difference_is_within_its_bound(functions: Any, x: float, sc
     assert error <= 1e-6 * max(abs(exact), 10.0**scale)
 
 
-@given(st.sampled_from(SMOOTH), st.floats(0.1, 2), st.sampled_from([1e-3, 0.1, 2.0]))
-def test_the_slope_of_taylors_remainder_is_2_for_a_derivative_and_1_for_another(
-    functions: Any, x: float, error: float
-) -> None:
+def at(function: Callable[[Any], Any], x: float) -> tuple[Any, list[Any], list[Any]]:
+    """A program at a point, and a direction of its scale."""
+    return trace(function, np.array(x)).line, [np.array(x)], [np.array(abs(x) or 1.0)]
+
+
+@given(st.sampled_from(SMOOTH), st.floats(-2, 2).filter(lambda x: x == 0 or abs(x) > 1e-3))
+def test_the_limit_of_derivatives_beside_a_point_is_within_its_bound(functions: Any, x: float) -> None:
     function, derivative = functions
-    assert taylor_slope(lambda t: float(function(x + t)), derivative(x)) > 1.7
-    wrong = derivative(x) + error * max(1.0, abs(derivative(x)))
-    assert taylor_slope(lambda t: float(function(x + t)), wrong) < 1.3
+    line, point, direction = at(function, x)
+    (found,), (error,) = limit(line, point, direction)
+    exact = derivative(x) * direction[0]
+    assert abs(found - exact) <= error <= 1e-7 * max(1.0, abs(exact))
+
+
+CANCELLING: list[tuple[Callable[[Any], Any], float, float]] = [
+    (lambda x: np.sin(x) / x, 1e-5, -1e-5 / 3),
+    (lambda x: np.sin(x) / x, 1e-8, -1e-8 / 3),
+    (lambda x: mm.log((mm.exp(x) + mm.exp(-x)) / 2), 1e-4, math.tanh(1e-4)),
+    (lambda x: (1 - mm.cos(x)) / x**2, 1e-3, -1e-3 / 12 + 1e-9 / 180),
+    (lambda x: mm.sqrt(1 + x) - mm.sqrt(1 - x) - x, 1e-3, 3 / 8 * 1e-6),
+]
+
+
+@pytest.mark.parametrize(("function", "x", "exact"), CANCELLING)
+def test_a_replay_that_cancels_knows_its_error_and_the_limit_is_better(function: Any, x: float, exact: float) -> None:
+    line, point, direction = at(function, x)
+    (found,), (error,) = along(line, point, direction)
+    assert abs(found / x - exact) <= 8 * error / x + 1e-6 * abs(exact)
+    (other,), (bound,) = limit(line, point, direction)
+    assert abs(other / x - exact) <= bound / x + 1e-6 * abs(exact)
+    assert bound < 1e-2 * abs(exact * x)
+
+
+RANGES: list[tuple[Callable[[Any], Any], float, float]] = [
+    (mm.exp, 700.0, math.exp(700)),
+    (mm.exp, -600.0, math.exp(-600)),
+    (mm.sigmoid, -600.0, math.exp(-600)),
+    (mm.softplus, -600.0, math.exp(-600)),
+    (lambda x: mm.exp(-(x**2)), 25.0, -50 * math.exp(-625)),
+    (lambda x: 1 / x, 1e-90, -1e180),
+    (lambda x: x**3, 1e80, 3e160),
+    (mm.sqrt, 1e-200, 0.5e100),
+    (mm.log, 1e-200, 1e200),
+    (lambda x: mm.norm(mm.reshape(x, (1,))), 1e-200, 1.0),
+    (mm.sin, 1e6, math.cos(1e6)),
+    (lambda x: (x * 1e-200) * 1e150, 1e100, 1e-50),
+]
+
+
+@pytest.mark.parametrize(("function", "x", "exact"), RANGES)
+def test_the_complex_step_has_the_range_of_floats(function: Any, x: float, exact: float) -> None:
+    line, point, _ = at(function, x)
+    (found,), (error,) = along(line, point, [np.array(x)])
+    assert found == pytest.approx(exact * x, rel=1e-13) and error <= 1e-12 * abs(found)
+
+
+@pytest.mark.parametrize(
+    ("function", "smooth"),
+    [
+        (lambda x: mm.relu(x) - mm.relu(-x), True),
+        (lambda x: mm.maximum(x, -x) ** 2 + x, True),
+        (lambda x: mm.norm(mm.reshape(x, (1,))) ** 2, True),
+        (lambda x: mm.where(x == 0, 1.0, mm.expm1(x) / mm.where(x == 0, 1.0, x)), True),
+        (lambda x: x * mm.absolute(x), True),
+        (mm.absolute, False),
+        (mm.sqrt, False),
+        (lambda x: mm.sqrt(x * x), False),
+        (lambda x: mm.sign(x) * mm.absolute(x) ** (1 / 3), False),
+        (lambda x: mm.where(x > 0, x + 1, x), False),
+        (lambda x: mm.where(x == 0, 5.0, x), False),
+    ],
+)
+def test_the_two_sides_of_0_come_together_or_not(function: Any, smooth: bool) -> None:
+    assert is_smooth(*at(function, 0.0)) == smooth
+
+
+def test_a_difference_believes_longer_steps_where_they_agree_with_shorter_ones() -> None:
+    def tiny(t: float) -> list[Any]:  # sin(x)/x at 1e-7: nothing is to be seen of it from nearer than 1e-3
+        return [np.sinc(1e-7 + t * 1e-7)]
+
+    (found,), (error,) = central_difference(tiny, [np.array(1e-7)])
+    assert abs(found / 1e-7 - -(math.pi**2) * 1e-7 / 3) <= error / 1e-7 < 1e-9
+    (found,), (error,) = central_difference(lambda t: [np.asarray(1 / (1e-90 * (1 + t)))], [np.array(1e-90)])
+    assert found == pytest.approx(-1e90, rel=1e-9) and error < 1e-7 * 1e90  # beyond the pole it is another function
+    (found,), _ = central_difference(lambda t: [np.round(0.3217 * (1 + t), 3) ** 2], [np.array(0.3217)])
+    assert found == 0.0
 
 
 @pytest.mark.parametrize("jump", [1e-2, 1.0, 100.0])

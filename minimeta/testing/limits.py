@@ -1,0 +1,184 @@
+"""Limits: the derivative at a point from those beside it.
+
+Where a program is singular or ties at a point, or cancels so much that rounding is all there is to see, its derivatives
+``d(t)`` at ``x + t u`` are as good as they are anywhere. For a smooth function
+
+    (d(t) + d(-t)) / 2 = d(0) + c2 t^2 + c4 t^4 + ...,        d(t) - d(-t) = c1 t + c3 t^3 + ...,
+
+so the first is extrapolated to ``t = 0`` (:mod:`minimeta.testing.differences`), and the second decides whether there is
+a derivative at all: at a kink it tends to the jump of the slope, at a pole to nothing, and otherwise to 0. That is a
+property of the function, whatever its parts: ``relu(x) - relu(-x)`` is smooth, though made of kinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.graph import StraightLine
+from minimeta.testing.choices import differ
+from minimeta.testing.differences import HALVINGS, extrapolated, lengths, narrowed
+from minimeta.testing.replay import Along, Complex, kink, moving, nondifferentiable, pair, replayed
+from minimeta.testing.rounding import DOUBLE, disturbed
+
+Floats = NDArray[Any]
+
+_RUNS = 3
+"""How many times a replay is run with noise."""
+
+_EXACT = 2.0**-46
+"""A relative error that longer steps need not improve on."""
+
+_NEAR, _ABOUT = 2.0**-24, 2.0**-12
+"""How near, relative to the point, derivatives are about those at it; and what that means, relative to them."""
+
+_STAYS = 0.25
+"""What stays more than this part of itself while ``t`` is halved a few times does not vanish."""
+
+
+def along(
+    line: StraightLine,
+    point: Sequence[Floats],
+    direction: Sequence[Floats],
+    through: bool = False,
+    order: int = 1,
+    measured: bool = True,
+) -> Along:
+    """Derivatives of the outputs of a line along a direction, and what rounding may have made of them.
+
+    Parameters
+    ----------
+    line
+        A program of float operands to float outputs.
+    point, direction
+        One array for each operand.
+    through
+        As of :class:`~minimeta.testing.replay.Complex`.
+    order
+        Of the derivative that this is, for the message.
+    measured
+        Whether to measure what rounding may have made of them; it is taken for nothing else.
+
+    Raises
+    ------
+    Nondifferentiable
+        The two sides have different derivatives or values, or there is none; the message names the first step.
+    """
+    operands = moving(point, direction)
+    evaluate = Complex(through, strict=True)
+    above = replayed(line, operands, evaluate)
+    if not all(np.isfinite(y).all() for y in above):
+        above = replayed(line, operands, Complex(through))
+        doubtful = not _continues(line, point, direction, above, through)
+    else:
+        doubtful = evaluate.tied and _has_sides(line, point, direction, above, through)
+    if doubtful:
+        if not is_smooth(line, point, direction, through):
+            raise nondifferentiable(kink(line, point, direction, through), order)
+        return limit(line, point, direction, through)
+    if not measured:
+        return Along([y.imag for y in above], [np.zeros(y.shape) for y in above])
+    _, noise = disturbed(line, operands, DOUBLE, lambda: Complex(through), _RUNS)
+    return Along([y.imag for y in above], [_root_mean_square(column) for column in zip(*noise, strict=True)])
+
+
+def _root_mean_square(samples: Sequence[Any]) -> Floats:
+    parts = np.abs([np.imag(y) for y in samples])
+    largest = np.max(parts, axis=0)
+    with np.errstate(all="ignore"):
+        return np.asarray(largest * np.sqrt(np.mean((parts / np.where(largest > 0, largest, 1)) ** 2, axis=0)))
+
+
+def _has_sides(
+    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], above: Sequence[Any], through: bool
+) -> bool:
+    """Whether the derivatives, or the values, of the two sides of a point differ."""
+    nowhere, backwards = ([factor * np.asarray(u) for u in direction] for factor in (0.0, -1.0))
+    here = replayed(line, moving(point, nowhere), Complex(through))
+    below = replayed(line, moving(point, backwards), Complex(through))
+    return any(map(differ, here, above, below))
+
+
+def _continues(
+    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], here: Sequence[Any], through: bool
+) -> bool:
+    """Whether derivatives very near a point are about those at it: a root is taken of what is 0 and stays 0."""
+    if not all(np.isfinite(y).all() for y in here):
+        return False
+    for t in (_NEAR, -_NEAR):
+        for y, z in zip(here, replayed(line, moving(point, direction, t), Complex(through)), strict=True):
+            if not (abs(z.imag - y.imag) <= _ABOUT * np.maximum(abs(y.imag), abs(z.imag))).all():
+                return False
+    return True
+
+
+class _Beside:
+    """The derivatives on both sides of a point, at ``x + t u`` and ``x - t u``; rounding in them, where it is measured.
+
+    Attributes
+    ----------
+    above, below
+        Values with derivatives.
+    noise
+        For each output, how large a difference rounding was seen to make on either side.
+    """
+
+    def __init__(
+        self, line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool, t: float
+    ) -> None:
+        runs = [
+            disturbed(line, moving(point, direction, way * t), DOUBLE, lambda: Complex(through), 1)
+            for way in (1.0, -1.0)
+        ]
+        self.above, self.below = ([np.asarray(y, np.complex128) for y in outputs] for outputs, _ in runs)
+        self.noise = [
+            pair(np.max(np.abs(np.real(both)), axis=0), np.max(np.abs(np.imag(both)), axis=0))
+            for both in zip(*(samples[0] for _, samples in runs), strict=True)
+        ]
+
+    def means(self) -> list[tuple[Floats, Floats]]:
+        """The means of the derivatives, and what rounding made of them."""
+        return [
+            ((y.imag + z.imag) / 2, size.imag) for y, z, size in zip(self.above, self.below, self.noise, strict=True)
+        ]
+
+
+@np.errstate(all="ignore")
+def limit(line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> Along:
+    """The limits of the derivatives beside a point, where they exist, and bounds of their errors."""
+    best: Along | None = None
+    for longest in lengths(direction):
+        rows = [_Beside(line, point, direction, through, longest / 2**i).means() for i in range(HALVINGS)]
+        best = narrowed(best, [extrapolated(column) for column in zip(*rows, strict=True)])
+        if all((error <= _EXACT * abs(x)).all() for x, error in zip(*best, strict=True)):
+            break
+    assert best is not None
+    return best
+
+
+@np.errstate(all="ignore")
+def is_smooth(line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> bool:
+    """Whether values and derivatives on the two sides of a point come together."""
+    longest = lengths(direction)[0]
+    far, near = (_Beside(line, point, direction, through, longest / 2**i) for i in (0, HALVINGS - 1))
+    nowhere = [np.zeros(np.shape(u)) for u in direction]
+    here = replayed(line, moving(point, nowhere), Complex(through))
+    for middle, y, z, above, below, size in zip(
+        here, far.above, far.below, near.above, near.below, near.noise, strict=True
+    ):
+        if not all(np.isfinite(side).all() for side in (middle, y, z, above, below)):
+            return False
+        noise, jitter = 8 * size.imag, 8 * size.real
+        slopes = np.maximum(abs(above.imag), abs(below.imag))
+        bend, before = abs(above.imag - below.imag), abs(y.imag - z.imag)
+        jump = np.maximum(abs(above.real - middle.real), abs(below.real - middle.real))
+        jumped = np.maximum(abs(y.real - middle.real), abs(z.real - middle.real))
+        stays = (bend > _STAYS * before) & (bend > noise + 1e-9 * slopes)
+        leaps = (jump > _STAYS * jumped) & (jump > jitter)
+        grows = (_STAYS * slopes > np.maximum(abs(y.imag), abs(z.imag))) & (slopes > noise)
+        if (stays | leaps | grows).any():
+            return False
+    return True

@@ -1,0 +1,274 @@
+"""Verdicts where they are hard: at stationary points, of kinks that cancel, at the ends of the range, in rounding."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minimeta as mm
+from minimeta import nn
+from minimeta.learners import MAML
+from minimeta.tasks import Examples, Task
+from minimeta.testing import (
+    GradientMismatch,
+    Inconclusive,
+    Nondifferentiable,
+    VacuousCheck,
+    check_gradients,
+    check_meta_gradient,
+    check_vjp,
+)
+
+Rule = Callable[..., Any]
+
+
+def own(function: Callable[..., Any], slope: Rule) -> Any:
+    """A function with a derivative of its own: the cotangent times a slope."""
+    return mm.custom_vjp(function, lambda g, y, x: (g * slope(x),))
+
+
+# Stationary points
+
+
+DESIGN = np.arange(6.0).reshape(3, 2)
+
+STATIONARY: list[tuple[str, Callable[[Any], Any], Any]] = [
+    ("a sum of squares at 0", lambda x: mm.sum(x**2), np.zeros(2)),
+    (
+        "a loss at its optimum",
+        lambda w: mm.mean((DESIGN @ w - DESIGN @ np.array([0.3, 0.7])) ** 2),
+        np.array([0.3, 0.7]),
+    ),
+    ("weights of 0", lambda w: mm.sum(mm.tanh(DESIGN @ w) ** 2), np.zeros(2)),
+    ("a cosine at 0", mm.cos, 0.0),
+    ("a fourth power at 0", lambda x: mm.sum(x**4), np.zeros(3)),
+]
+
+
+@pytest.mark.parametrize(("function", "point"), [row[1:] for row in STATIONARY], ids=[row[0] for row in STATIONARY])
+def test_a_stationary_point_is_as_good_as_any(function: Any, point: Any) -> None:
+    assert check_gradients(function, point).constant == ()
+    twice = mm.custom_vjp(function, lambda g, y, x: (2 * g * mm.grad(lambda z: mm.sum(function(z)))(x),))
+    with pytest.raises(GradientMismatch, match="at a point nearby\n  at "):
+        check_gradients(lambda x: mm.sum(twice(x)), point)
+
+
+def test_a_meta_gradient_at_the_optimum() -> None:
+    model = nn.mlp((1, 1), dtype=np.float64)
+    inputs = np.linspace(-1, 1, 4)[:, None]
+    task = Task(Examples(inputs, 0 * inputs), Examples(inputs, 0 * inputs))
+    zeros = mm.tree.map(np.zeros_like, model.init(np.random.default_rng(0)))
+    learner = MAML(model, nn.mean_squared_error, 0.1, 1)
+    assert check_meta_gradient(learner, task, meta_parameters=zeros).orders
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: mm.sum(mm.stop_gradient(x)),
+        lambda x: mm.sum(0.0 * x) + 1.0,
+        lambda x: mm.sum(mm.where(x > 0, 1.0, 0.0 * x)),
+    ],
+)
+def test_what_is_constant_nearby_too_is_vacuous(function: Any) -> None:
+    with pytest.raises(VacuousCheck, match="neither at this point nor nearby"):
+        check_gradients(function, np.array([1.0, 2.0]))
+    check_gradients(function, np.array([1.0, 2.0]), may_be_constant=True)
+
+
+def test_what_is_the_same_for_every_argument_but_for_rounding_is_inconclusive() -> None:
+    def one(x: Any) -> Any:
+        return mm.sum(mm.exp(x) / mm.sum(mm.exp(x)))
+
+    with pytest.raises((Inconclusive, VacuousCheck)):
+        check_gradients(one, np.array([0.3, 0.4, 1.0]))
+    check_gradients(one, np.array([0.3, 0.4, 1.0]), may_be_constant=True)
+    check_gradients(lambda w, b: mm.sum(mm.sin(w - mm.mean(w)) + one(b)), np.arange(3.0), np.arange(2.0) / 3)
+
+
+# What is right at the point alone
+
+
+half = own(lambda x: x**2, lambda x: x)
+cubic = own(lambda x: x**3 + x**2 + x, lambda x: 3 * x**2 + 5 * x + 1)
+
+RIGHT_AT_THE_POINT: list[tuple[Callable[[Any], Any], Any]] = [
+    (lambda v: v[0] + half(v[1]), np.array([1.0, 0.0])),
+    (cubic, 0.0),
+    (own(mm.sin, lambda x: mm.cos(x) + 3 * (x - 0.3)), 0.3),
+    (own(mm.sin, lambda x: mm.cos(x) + 3 * (x - 0.3) ** 2), 0.3),
+    (own(mm.sin, lambda x: mm.cos(x) + 3 * (x - 0.3) ** 3), 0.3),
+    (own(mm.sin, lambda x: mm.cos(x) + 3 * (x - np.float32(0.3)) ** 2), np.float32(0.3)),
+]
+
+
+@pytest.mark.parametrize(("function", "point"), RIGHT_AT_THE_POINT)
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_rule_has_to_be_right_around_the_point(function: Any, point: Any, order: int) -> None:
+    with pytest.raises(GradientMismatch) as caught:
+        check_gradients(function, point, order=order)
+    assert (caught.value.fault, caught.value.order, caught.value.culprit) == ("value", 1, "custom_vjp")
+    with pytest.raises(GradientMismatch):
+        exec(caught.value.reproduce, {"function": function, "sin": function})
+
+
+def test_a_derivative_made_elsewhere_too() -> None:
+    with pytest.raises(GradientMismatch, match="at a point nearby"):
+        check_vjp(np.sin, lambda g, x: g * (np.cos(x) + 3 * (x - 0.3)), np.array([0.3]))
+
+
+# Smooth, though made of kinks
+
+
+SMOOTH_OF_KINKS: list[tuple[Callable[[Any], Any], Any, int, str, str]] = [
+    (lambda x: mm.relu(x) - mm.relu(-x), 0.0, 1, "relu", "0.0"),
+    (lambda x: mm.maximum(x, -x) ** 2 + x, 0.0, 2, "maximum", "0.0"),
+    (lambda x: mm.sum(mm.maximum(x, -x) ** 2), np.zeros(2), 2, "maximum", "0.0"),
+    (lambda x: mm.sum(mm.where(x > 0, mm.sqrt(x), 0.0)), np.array([-1.0, 2.0]), 1, "sqrt", "nan"),
+    (lambda x: mm.where(x > 0, mm.sqrt(x), 0.0), -1.0, 1, "sqrt", "nan"),
+    (lambda x: mm.where(x == 0, 1.0, mm.expm1(x) / x), 0.0, 1, "divide", "nan"),
+]
+
+
+@pytest.mark.parametrize(("function", "point", "order", "culprit", "found"), SMOOTH_OF_KINKS)
+def test_a_wrong_derivative_of_a_smooth_function_is_no_kink(
+    function: Any, point: Any, order: int, culprit: str, found: str
+) -> None:
+    with pytest.raises(GradientMismatch, match="the function is smooth, though made of kinks") as caught:
+        check_gradients(function, point)
+    assert (caught.value.fault, caught.value.order, caught.value.culprit) == ("kinks", order, culprit)
+    assert f"library    {found}\n" in str(caught.value) and "oracle     " in str(caught.value)
+    assert ("still spreads its NaN" in str(caught.value)) == (found == "nan")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: mm.sum(mm.maximum(x, -x) ** 2) + x[0], lambda x: mm.norm(x) ** 2, lambda x: mm.sum(abs(x) ** 2)],
+)
+def test_what_is_right_of_a_smooth_function_made_of_kinks_passes(function: Any) -> None:
+    check_gradients(function, np.zeros(2), order=1)
+    try:  # The derivative of order 2 is 2 I, and may be right.
+        check_gradients(function, np.zeros(2))
+    except GradientMismatch as mismatch:
+        assert (mismatch.fault, mismatch.order) == ("kinks", 2)
+
+
+@pytest.mark.parametrize("function", [mm.absolute, lambda x: mm.sqrt(x * x), lambda x: mm.relu(x) + mm.relu(-x)])
+def test_a_kink_is_one_still(function: Any) -> None:
+    with pytest.raises(Nondifferentiable):
+        check_gradients(lambda x: mm.sum(function(x)), np.array([0.0, 1.0]))
+
+
+# The ends of the range
+
+
+SCALED: list[tuple[str, Callable[[Any], Any], Rule, Any]] = [
+    ("exp at 700", mm.exp, mm.exp, 700.0),
+    ("1/v at 1e-90", lambda v: 1 / v, lambda v: -1 / v / v, 1e-90),
+    ("v**3 at 1e80", lambda v: v**3, lambda v: 3 * v * v, 1e80),
+    ("exp at -380", mm.exp, mm.exp, -380.0),
+    ("exp at -600", mm.exp, mm.exp, -600.0),
+    ("sigmoid at -400", mm.sigmoid, mm.exp, -400.0),
+    ("softplus at -400", mm.softplus, mm.exp, -400.0),
+    ("exp(-x^2)", lambda x: mm.exp(-(x**2)), lambda x: -2 * x * mm.exp(-(x**2)), np.array([0.5, 20.0])),
+    ("log at 1e-200", mm.log, lambda x: 1 / x, 1e-200),
+    ("sqrt at 1e-200", mm.sqrt, lambda x: 0.5 / mm.sqrt(x), 1e-200),
+]
+
+
+@pytest.mark.parametrize(("function", "slope", "point"), [row[1:] for row in SCALED], ids=[row[0] for row in SCALED])
+def test_scales_are_no_difficulty(function: Any, slope: Any, point: Any) -> None:
+    report = check_gradients(function, point)
+    assert all(row.error < 1e-14 for row in report.orders)
+    check_gradients(own(function, slope), point, order=1)
+    for factor in (1.0001, -1.0, 0.0):
+        with pytest.raises(GradientMismatch):
+            check_gradients(own(function, lambda x, factor=factor: slope(x) * factor), point, order=1)
+
+
+def test_norm_at_1e_200_is_no_kink() -> None:
+    assert check_gradients(mm.norm, np.array([1e-200, 2e-200]), order=1).orders[0].error < 1e-15
+
+
+# Rounding
+
+
+def hyperbolic(x: Any) -> Any:
+    return mm.log((mm.exp(x) + mm.exp(-x)) / 2)
+
+
+def series(x: Any) -> Any:
+    return -x / 3 + x**3 / 30 - x**5 / 840
+
+
+CANCELLING: list[tuple[Callable[[Any], Any], Rule, float]] = [
+    (hyperbolic, mm.tanh, 1e-4),
+    (hyperbolic, mm.tanh, 1e-7),
+    (lambda x: mm.sin(x) / x, series, 1e-5),
+    (lambda x: mm.sin(x) / x, series, 1e-8),
+    (lambda x: (1 - mm.cos(x)) / (x * x), lambda x: -x / 12 + x**3 / 180, 1e-4),
+]
+
+
+@pytest.mark.parametrize(("function", "slope", "point"), CANCELLING)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rule_that_is_better_than_the_oracle_is_right_and_one_that_is_worse_is_not(
+    function: Any, slope: Any, point: float, seed: int
+) -> None:
+    check_gradients(own(function, slope), point, seed=seed)
+    for factor in (1.02, 10.0, -1.0, 0.0):
+        with pytest.raises(GradientMismatch):
+            check_gradients(own(function, lambda x, factor=factor: slope(x) * factor), point, order=1, seed=seed)
+
+
+@pytest.mark.parametrize("factor", [10.0, -1.0, 0.0, 1.01])
+def test_a_difference_that_is_lost_near_the_point_is_looked_for_farther_away(factor: float) -> None:
+    def rule(c: Any, a: Any) -> Any:
+        return c * (-(math.pi**2) * a / 3)
+
+    assert check_vjp(np.sinc, rule, np.array([1e-7])).oracle == "central difference"
+    with pytest.raises(GradientMismatch):
+        check_vjp(np.sinc, lambda c, a: rule(c, a) * factor, np.array([1e-7]))
+
+
+def test_a_staircase_has_the_derivative_0() -> None:
+    def stairs(a: Any) -> Any:
+        return np.round(a, 3) ** 2
+
+    point = np.array([0.3217, 1.2342])
+    assert check_vjp(stairs, lambda c, a: 0 * c * a, point).constant == ("a",)
+    with pytest.raises(GradientMismatch):
+        check_vjp(stairs, lambda c, a: 2 * c * a, point)
+
+
+def test_a_tie_of_rounding_is_no_kink() -> None:
+    check_gradients(lambda x: x * x * x - 208067.0**3, 208067.0)
+
+
+@pytest.mark.parametrize("least", [1e-3, 1e-5])
+def test_a_rule_that_drops_small_cotangents(least: float) -> None:
+    dropping = mm.custom_vjp(mm.sin, lambda g, y, x: (mm.where(abs(g) < least, 0.0 * g, g) * mm.cos(x),))
+    with pytest.raises(GradientMismatch) as caught:
+        check_gradients(dropping, np.array([0.3, 0.4]))
+    assert caught.value.fault == "linearity"
+
+
+def test_a_rule_that_is_wrong_of_a_cotangent_of_1() -> None:
+    ones = mm.custom_vjp(mm.sin, lambda g, y, x: (mm.where(g == 1.0, 0.5, g) * mm.cos(x),))
+    with pytest.raises(GradientMismatch):
+        check_gradients(ones, np.array([0.3, 0.4]))
+
+
+SPIKE = np.ones(100_000, np.float32)
+SPIKE[61_234] = 1.01
+
+
+@pytest.mark.parametrize("whole", [mm.sum, lambda y: y])
+def test_one_wrong_entry_of_many_in_float32(whole: Any) -> None:
+    point = np.linspace(-1, 1, SPIKE.size, dtype=np.float32)
+    check_gradients(lambda x: whole(own(mm.sin, mm.cos)(x)), point, order=1)
+    for seed in range(2):
+        with pytest.raises(GradientMismatch):
+            check_gradients(lambda x: whole(own(mm.sin, lambda x: mm.cos(x) * SPIKE)(x)), point, order=1, seed=seed)
