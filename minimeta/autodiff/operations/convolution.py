@@ -68,8 +68,8 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     definition up to rounding. The error of an output is at most some roundings of the largest of the 4 x 4 pixels
     around it times the sum of the weights' magnitudes, where the definition's is of the sum of the products'
     magnitudes. An image in which such pixels differ by more than a factor of 256 (in their largest channels, zeros
-    apart), or with a result that is not finite, is computed by the definition. An image has the same bits in a batch as
-    alone.
+    apart), or with a result that is not finite, is computed by the definition. An image has the same bits in a batch
+    as alone.
     """
     strides = windows.pair("conv2d", "strides", strides)
     sides, window = _sides("conv2d", "x", shaping.shape_of(x)), _sides("conv2d", "w", shaping.shape_of(w))
