@@ -32,6 +32,15 @@ template <class F, class T> void vector_row(char* const* data, const Index* stri
   map_row(data[0], strides[0], reinterpret_cast<T*>(data[1]), size, F{});
 }
 
+// F(x) y, where F computes in vectors.
+template <class F, class T> void scaled_row(char* const* data, const Index* strides, Index size) {
+  T* __restrict result = reinterpret_cast<T*>(data[2]);
+  map_row(data[0], strides[0], result, size, F{});
+  read_row<T>(data + 1, strides + 1, [=](auto y) {
+    for (Index i = 0; i < size; ++i) result[i] = y[i] * result[i];
+  });
+}
+
 constexpr int kSlow = 16;  // a transcendental function, beside an addition
 
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
@@ -92,6 +101,13 @@ template <class F> Function truth(Function f) {
 
 template <class F> Function bitwise(const char* name, const char* doc) {
   return whole<F>({name, doc, 2, {"x", "y"}, 0, false, 1, {}});
+}
+
+template <class F> Function slope(const char* name, const char* doc) {
+  Function f{name, doc, 2, {"x", "y"}, 0, false, kSlow, {}};
+  f.row[at(Dtype::float32)] = scaled_row<F, float>;
+  f.row[at(Dtype::float64)] = scaled_row<F, double>;
+  return f;
 }
 
 template <class F> Function comparison(const char* name, const char* doc) {
@@ -190,8 +206,6 @@ std::vector<Both> pairs() {
   add_arithmetic<Multiply, 0, 1>(pairs);
   add_arithmetic<Gate, 1>(pairs);
   add_pairs<Gate, 0, Relu>(pairs);
-  add_arithmetic<SigmoidSlope, 1>(pairs);
-  add_arithmetic<TanhSlope, 1>(pairs);
   add_arithmetic<Relu, 0>(pairs);
   add_arithmetic<Square, 0>(pairs);
   return pairs;
@@ -248,8 +262,8 @@ const std::vector<Function>& elementwise_functions() {
       whole<FloorDivide>(binary<FloorDivide>("floor_divide", "The largest whole number up to x / y.")),
       whole<Remainder>(binary<Remainder>("remainder", "x - y * floor(x / y).")),
       binary<Gate>("gate", "y where x is positive, 0 elsewhere."),
-      binary<SigmoidSlope>("sigmoid_slope", "y * (x * (1 - x))."),
-      binary<TanhSlope>("tanh_slope", "y * (1 - x * x)."),
+      slope<SigmoidSlope>("sigmoid_slope", "y times the derivative of sigmoid at x."),
+      slope<TanhSlope>("tanh_slope", "y times the derivative of tanh at x."),
       truth<LogicalOr>(whole<Maximum>(binary<Maximum>("maximum", "The larger of x and y; NaN where either is."))),
       truth<LogicalAnd>(whole<Minimum>(binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."))),
       comparison<Equal>("equal", "Whether x == y."),

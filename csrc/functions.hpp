@@ -84,10 +84,8 @@ struct FloorDivide {
   }
 };
 
-// The derivatives of relu, sigmoid and tanh in terms of their results, times g.
+// The derivative of relu, in terms of its result as well as of x, times g.
 struct Gate { template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); } };
-struct SigmoidSlope { template <class T> T operator()(T y, T g) const { return g * (y * (T(1) - y)); } };
-struct TanhSlope { template <class T> T operator()(T y, T g) const { return g * (T(1) - y * y); } };
 
 // x != x: a NaN on the left wins; one on the right does because the comparison is false. For vectors, too: | is not ||.
 struct Maximum {

@@ -12,6 +12,7 @@
 //   log1p     u + c = 1 + x without error, u the nearest number:   log u + c / u
 //   tanh      x + x^3 P(x^2) for |x| < 1, since 1 - 2 / (e^2x + 1) cancels there; odd, so |x| is enough
 //   sigmoid   e = e^-|x|, never of a large number:   1 / (1 + e) for x >= 0, e / (1 + e) below
+//   slopes    sigmoid' = e / (1 + e)^2;   tanh' = 4 e / (1 + e)^2 with e = e^-2|x|
 //   softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|)
 #pragma once
 
@@ -204,6 +205,21 @@ struct Sigmoid {
     const Extended<V> numerator = {x < 0 ? e.high : all<V>(1), x < 0 ? e.tail : all<V>(0)};
     const V sum = 1 + e.high, lost = (e.high - (sum - 1)) + e.tail;
     return quotient(numerator, {sum, lost});
+  }
+};
+
+// Their derivatives, within a few units in the last place. From the results, y (1 - y) and 1 - y^2, few digits are left of
+// them where y is nearly 1.
+struct SigmoidSlope {
+  template <class V> V operator()(V x) const {
+    const V e = exp_between(not_too_small(-absolute(x))), sum = 1 + e;
+    return e / (sum * sum);
+  }
+};
+struct TanhSlope {
+  template <class V> V operator()(V x) const {
+    const V e = exp_between(not_too_small(-2 * absolute(x))), sum = 1 + e;
+    return 4 * e / (sum * sum);
   }
 };
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+import minimeta as mm
+
 Array = NDArray[Any]
 Wide = np.longdouble
 
@@ -26,6 +28,15 @@ def sigmoid(x: Array) -> Array:
 
 def softplus(x: Array) -> Array:
     return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+def sigmoid_slope(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.asarray(e / (1 + e) ** 2)
+
+
+def tanh_slope(x: Array) -> Array:
+    return np.asarray(4 * sigmoid_slope(2 * x))
 
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
@@ -221,3 +232,48 @@ def test_the_constants_are_those_that_the_script_writes() -> None:
     script = [sys.executable, str(sources / "fit_coefficients.py")]
     written = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     assert written == (sources / "coefficients.hpp").read_text()
+
+
+@wide_enough
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("slope", [sigmoid_slope, tanh_slope])
+def test_slopes_have_all_their_digits(native: Any, slope: Callable[[Array], Array], dtype: str) -> None:
+    info = np.finfo(dtype)
+    x = np.concatenate([arguments("exp", dtype), np.linspace(-760, 760, 100_001).astype(dtype)])
+    with np.errstate(all="ignore"):
+        exact = slope(x.astype(Wide))
+        found = getattr(native, slope.__name__)(x, np.ones_like(x))
+        unit = np.maximum(np.spacing(np.abs(exact).astype(dtype)), info.smallest_subnormal)
+        error = np.abs(found - exact) / unit
+    assert_array_equal(np.isnan(found), np.isnan(x))
+    assert np.max(error[~np.isnan(x)]) <= 5
+
+
+@pytest.mark.parametrize(("x", "right"), [(17, 4.1399375473943e-08), (20, 2.0611536181902037e-09), (100, 3.720076e-44)])
+def test_the_slope_of_sigmoid_where_the_result_is_one(native: Any, x: float, right: float) -> None:
+    for sign in (-1, 1):
+        found = native.sigmoid_slope(np.array(sign * x, "f4"), np.array(1, "f4"))
+        assert found == pytest.approx(right, rel=1e-6, abs=1e-45)
+        half = native.tanh_slope(np.array(sign * x / 2, "f4"), np.array(0.25, "f4"))
+        assert half == pytest.approx(right, rel=1e-6, abs=1e-45)
+
+
+@wide_enough
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_three_derivatives_of_sigmoid_and_tanh_have_all_their_digits(name: str, dtype: str) -> None:
+    info = np.finfo(dtype)
+    span = -np.log(float(info.smallest_subnormal))
+    ours: Any = getattr(mm, name)
+    x = np.concatenate([np.linspace(-span, span, 201), np.linspace(-3, 3, 101), [1e-10, 9, 17, 20]]).astype(dtype)
+    scale = 2 if name == "tanh" else 1  # tanh x = 2 sigmoid(2x) - 1
+    wide = scale * x.astype(Wide)
+    first, turn = sigmoid_slope(wide), -np.tanh(wide / 2)
+    exact = [scale**2 * first, scale**3 * first * turn, scale**4 * first * (1 - 6 * first)]
+    for order, derivative in enumerate(exact):
+        ours = mm.grad(lambda x, f=ours: mm.sum(f(x)))
+        # The third is 0 where 6 sigmoid' is 1: there its digits are those of the second.
+        size = scale**4 * first if order == 2 else derivative
+        unit = np.maximum(np.spacing(np.abs(size).astype(dtype)), info.smallest_subnormal)
+        for function in (ours, mm.compile(ours), mm.compile(mm.vmap(ours)), mm.compile(ours, enabled=False)):
+            assert np.max(np.abs(function(x) - derivative) / unit) <= 8

@@ -124,9 +124,9 @@ _EXPRESSIONS = {
     "reciprocal": "1 / {0}",
     "relu": "np.where(({0} > 0) | np.isnan({0}), {0}, 0)",
     "reshape": "{0}.reshape({shape})",
-    "sigmoid_slope": "{1} * ({0} * (1 - {0}))",
+    "sigmoid_slope": "{1} * (np.exp(-np.abs({0})) / np.square(1 + np.exp(-np.abs({0}))))",
     "stop_gradient": "{0}",
-    "tanh_slope": "{1} * (1 - np.square({0}))",
+    "tanh_slope": "{1} * (4 * np.exp(-2 * np.abs({0})) / np.square(1 + np.exp(-2 * np.abs({0}))))",
     "transpose": "{0}.transpose({axes})",
 }
 

@@ -465,6 +465,11 @@ def _logistic(x: Any) -> Any:
     return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))
 
 
+def _logistic_slope(x: Any) -> Any:
+    decay = np.exp(-_magnitude(x))
+    return decay / np.square(1.0 + decay)
+
+
 def _power_rule(g: Array, x: Array, y: Array) -> Value:
     """``g y x**(y - 1)``, which is 0 where ``y = 0``, though the power may be infinite there."""
     is_constant = equal(y, 0.0)
@@ -531,19 +536,20 @@ LOG1P = _function("log1p", np.log1p, lambda g, y, x: g / (1.0 + x), domains=("po
 SIN = _function("sin", np.sin, lambda g, y, x: g * cos(x))
 COS = _function("cos", np.cos, lambda g, y, x: -(g * sin(x)))
 TAN = _function("tan", np.tan, lambda g, y, x: g * (1.0 + square(y)), domains=("unit",))
-TANH = _function("tanh", np.tanh, lambda g, y, x: apply(TANH_SLOPE, y, g))
+# The slopes of both are symmetric, and functions of x: 1 - y**2 and y (1 - y) have no digits left where y is nearly 1.
+TANH = _function("tanh", np.tanh, lambda g, y, x: apply(TANH_SLOPE, x, g))
 TANH_SLOPE: Primitive = _function(
     "tanh_slope",
-    lambda y, g: g * (1 - np.square(y)),
-    lambda h, z, y, g: h * (g * (-2.0 * y)),
-    lambda h, z, y, g: apply(TANH_SLOPE, y, h),
+    lambda x, g: g * (4.0 * _logistic_slope(2.0 * x)),
+    lambda h, z, x, g: h * (z * (-2.0 * tanh(x))),
+    lambda h, z, x, g: apply(TANH_SLOPE, x, h),
 )
-SIGMOID = _function("sigmoid", _logistic, lambda g, y, x: apply(SIGMOID_SLOPE, y, g))
+SIGMOID = _function("sigmoid", _logistic, lambda g, y, x: apply(SIGMOID_SLOPE, x, g))
 SIGMOID_SLOPE: Primitive = _function(
     "sigmoid_slope",
-    lambda y, g: g * (y * (1 - y)),
-    lambda h, z, y, g: h * (g * (1.0 - 2.0 * y)),
-    lambda h, z, y, g: apply(SIGMOID_SLOPE, y, h),
+    lambda x, g: g * _logistic_slope(x),
+    lambda h, z, x, g: h * (z * -tanh(0.5 * x)),
+    lambda h, z, x, g: apply(SIGMOID_SLOPE, x, h),
 )
 SOFTPLUS = _function(
     "softplus",
