@@ -57,6 +57,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
     const Index step = rows_at_once(end - begin, f.down.stride * line * Index{sizeof(T)});
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
+      spend(f.steps() / lines * (last - first));
       const Index pixels = (last - first) * f.right.positions;
       rows.resize(static_cast<std::size_t>(2 * pixels));
       Index *a_rows = rows.data(), *c_rows = a_rows + pixels, *row = a_rows;
@@ -108,6 +109,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
     const Index step = rows_at_once(end - begin, line * Index{sizeof(T)} / f.down.stride);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
+      spend(f.steps() / rows * (last - first));
       // The positions that pixels [top, bottom) meet, and the most taps before them.
       const auto position = [&](Index top) { return (top + f.down.before) / f.down.stride; };
       const auto span = [&](Index top, Index bottom) { return position(bottom - 1) - position(top) + 1 + reach_down; };
@@ -185,6 +187,7 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
         for (Index n = 0; n < images; ++n)
           cut(x, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns, copied + n * span * line);
         const Index counts[3] = {images, positions, f.right.positions};
+        spend(work({images, positions, f.right.positions, end - begin, f.out}) / kAtOnce);
         const Product<T> q{{images, positions, f.right.positions},
                            copied,
                            a_rows.data(),

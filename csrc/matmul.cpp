@@ -55,6 +55,7 @@ template <class T> void product(const Factors<T>& f) {
     Groups<T> groups(c, c_rows, f.c.column, f.m, n, false);
     for (Index p = 0; p == 0 || p < f.k; p += terms) {
       const Index now = std::min(terms, f.k - p);
+      if (large) spend(work({f.m, n, now}) / kAtOnce);
       multiply(Product<T>{{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data,
                           {0, 0, f.b.row}, c, c_rows, f.c.column, groups.next((now + kChain - 1) / kChain)},
                f.m, n, f.b.column, copy, scratch);

@@ -29,8 +29,7 @@ template <class Run> py::object compute(View& result, Index work, Run run) {
   if (work < kWorthReleasing) {
     run();
   } else {
-    const py::gil_scoped_release release;
-    run();
+    without_lock(run);
   }
   return array;
 }

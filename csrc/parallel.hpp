@@ -6,7 +6,8 @@
 // `work` is what the whole loop costs, in elements moved; little work stays on the calling thread, since waking another
 // takes some microseconds. A body writes outputs of its own and must give the same bits for any split, so the number of
 // threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions, that of the
-// lowest range or index, which is the one that a single thread would have met.
+// lowest range or index, which is the one that a single thread would have met. All threads of a loop listen to whom the
+// caller listens to (interruption.hpp), and once that one has asked to stop, no further item begins.
 //
 // OpenMP, where there is one, is only asked how many threads there may be: OMP_NUM_THREADS and threadpoolctl set that.
 #pragma once
@@ -24,6 +25,7 @@
 #endif
 
 #include "array.hpp"
+#include "interruption.hpp"
 #include "team.hpp"
 
 namespace minimeta {
@@ -77,17 +79,24 @@ template <class Body> void for_each_on(int threads, Index n, const Body& body) {
   }
   struct Loop {
     const Body& body;
+    Interruption* interruption;
     std::vector<std::exception_ptr> thrown;
-  } loop{body, std::vector<std::exception_ptr>(static_cast<std::size_t>(n))};
+  } loop{body, patience.of, std::vector<std::exception_ptr>(static_cast<std::size_t>(n))};
   team::run(
       n, threads - 1,
       [](const void* context, Index i) {
         Loop& loop = *const_cast<Loop*>(static_cast<const Loop*>(context));
+        const Listening listening(loop.interruption);
         try {
+          look_up(patience);
           loop.body(i);
         } catch (...) {
           loop.thrown[static_cast<std::size_t>(i)] = std::current_exception();
         }
+      },
+      [](const void* context) {
+        Interruption* const interruption = static_cast<const Loop*>(context)->interruption;
+        if (interruption) interruption->asked();
       },
       &loop);
   for (const std::exception_ptr& exception : loop.thrown)

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "elementwise.hpp"
+#include "interruption.hpp"
 #include "layout.hpp"
 
 namespace minimeta {
@@ -132,7 +133,10 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
     result.data = origin;
     values.push_back(add_value(result, add_buffer(Buffer::Kind::temporary, result), true));
   }
-  steps_.push_back({kernel.get(), n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
+  Index work = 0;
+  for (const View& x : views) work += count(x);
+  for (const View& x : results) work += count(x);
+  steps_.push_back({kernel.get(), work, n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
   kernels_.push_back(std::move(kernel));
   ends_.emplace_back(n > 0 ? operands[0] : -1, values.empty() ? -1 : values[0]);
   const auto add_place = [&](const Value& value) { places_.push_back({value.buffer, value.view.data - origin}); };
@@ -322,11 +326,13 @@ template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
   auto next = dying.begin();
   Index now = 0;
   std::size_t result = 0;
+  Patience& patience = minimeta::patience;
   for (const Step& step : program_.steps_) {
     char* const* const data = addresses + step.first;
     if constexpr (!watched) {
       step.kernel->run(data, nullptr);
     } else {
+    spend(patience, step.work);
       Watch* const body = watch->bodies[static_cast<std::size_t>(now)].get();
       const Clock::time_point began = Clock::now();
       try {

@@ -71,6 +71,7 @@ struct Place {
 
 struct Step {
   const Kernel* kernel;
+  Index work;  // elements that it moves
   Index operands, results, first;  // places[first] and so on; the results' follow the operands'
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "array.hpp"
+#include "interruption.hpp"
 
 namespace minimeta {
 
@@ -110,6 +111,21 @@ inline py::object allocate(View& result) {
   py::object array = new_array(result, nullptr, nullptr);
   result.data = py::detail::array_proxy(array.ptr())->data;
   return array;
+}
+
+// Runs without the interpreter's lock, until the end or until a signal's handler raises an exception.
+template <class Run> void without_lock(Run run) {
+  try {
+    const py::gil_scoped_release release;
+    Interruption interruption([] {
+      const py::gil_scoped_acquire acquire;
+      return PyErr_CheckSignals() != 0;
+    });
+    const Listening listening(&interruption);
+    run();
+  } catch (const Interrupted&) {
+    throw py::error_already_set();
+  }
 }
 
 // A read-only array over the memory of `owner`, which it keeps alive.

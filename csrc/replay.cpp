@@ -84,8 +84,7 @@ class PyProgram {
       results.push_back(allocate(result));
       run.set_output(j, result.data);
     }
-    const py::gil_scoped_release release;
-    run.replay(watch);
+    without_lock([&] { run.replay(watch); });
     return results;
   }
 

@@ -90,7 +90,7 @@ void help(State& s, int helper) {
 
 bool is_inside() { return inside; }
 
-void run(Index n, int helpers, Body body, const void* context) {
+void run(Index n, int helpers, Body body, Wait wait, const void* context) {
   State& s = *state;
   std::unique_lock<std::mutex> caller(s.caller, std::defer_lock);
   if (helpers < 1 || n < 2 || inside || !caller.try_lock()) {
@@ -109,11 +109,13 @@ void run(Index n, int helpers, Body body, const void* context) {
   }
   inside = true;
   work(s);
-  inside = false;
   for (int spins = 0; s.done.load(std::memory_order_acquire) < n; ++spins) {
     pause();
-    if (spins > 1000) std::this_thread::yield();
+    if (spins <= 1000) continue;
+    std::this_thread::yield();
+    wait(context);
   }
+  inside = false;
 }
 
 void forget_helpers() { state = new State; }

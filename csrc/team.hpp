@@ -19,10 +19,12 @@ constexpr Index kMostItems = Index{1} << 20;
 bool is_inside();
 
 using Body = void (*)(const void* context, Index item);
+using Wait = void (*)(const void* context);
 
 // body(context, i) for each i of [0, n), n at most kMostItems, on this thread and on so many helpers at most. It must not
-// throw. Where the team is busy with another caller's loop, on this thread alone.
-void run(Index n, int helpers, Body body, const void* context);
+// throw. Where the team is busy with another caller's loop, on this thread alone. wait(context) again and again while others
+// finish their last items.
+void run(Index n, int helpers, Body body, Wait wait, const void* context);
 
 // In a child of a fork, which has no helpers.
 void forget_helpers();

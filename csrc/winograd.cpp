@@ -173,10 +173,11 @@ template <class T> bool mixes(const View& x, Index image, const Tiling& down, co
     const Index y = down.first + i;
     const bool inside = y >= 0 && y < x.shape[1];
     if (!inside) std::fill(pixels.begin(), pixels.end(), Size<T>(0));
-    const char* pixel = x.data + image * x.strides[0] + y * x.strides[1] + (right.first + first) * x.strides[2];
-    for (Index j = first; j < last && inside; ++j, pixel += x.strides[2])
+    for (Index j = first; j < last && inside; ++j) {
+      const char* const pixel = x.data + image * x.strides[0] + y * x.strides[1] + (right.first + j) * x.strides[2];
       pixels[j] = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
                                                    : size_of<T>(pixel, x.shape[3], x.strides[3]);
+    }
     for (Index t = 0; t < right.tiles; ++t) {
       Size<T> largest = 0, smallest = static_cast<Size<T>>(~Size<T>(0));
       for (Index j = kOutputs * t; j < kOutputs * t + side; ++j) {
@@ -275,6 +276,7 @@ void filter(const View& x, const T* w, bool reversed, const Tiling& down, const 
       for (Index i = 0; i < tiles; ++i) every.push_back(i * width);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
+      spend(steps / (x.shape[0] * down.tiles) * (last - first));
       for (Index line = first; line < last; ++line)
         read_tiles<kB, T>(x, line / down.tiles, down.pixel(line % down.tiles), right, 0, in, window,
                           read.from((line - first) * right.tiles * in));
@@ -340,6 +342,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
         const Index images = std::min(group, f.images - image), lines = std::min(step, down.tiles - t);
         const Index counts[3] = {images, lines, right.tiles};
         const bool accumulate = groups.next(chains(counts));
+        spend(work({images, lines, right.tiles, in, out}));
         for (Index n = 0; n < images; ++n)
           for (Index i = 0; i < lines; ++i) {
             const Index row = (n * lines + i) * right.tiles;

@@ -1,0 +1,131 @@
+"""Ctrl-C while a program runs: it ends soon, on all threads, and the next call is right."""
+
+import sys
+
+import pytest
+from fresh_python import run
+
+# What is interrupted: a function without arguments that takes some seconds, and is the same program every time.
+LONG = {
+    "steps": """
+w = np.random.default_rng(0).normal(size=(400, 400)).astype("f4") / 20
+def steps(x):
+    for _ in range(REPEATED // 16):
+        x = mm.tanh(x @ w)
+    return x
+steps = mm.compile(steps)
+def long(): return steps(w)
+""",
+    "small steps": """
+w = np.random.default_rng(0).normal(size=(40, 40)).astype("f4") / 6
+def steps(x):
+    for _ in range(60):
+        x = mm.tanh(x @ w)
+    return x
+steps = mm.compile(mm.vmap(steps))
+def long(): return steps(np.broadcast_to(w, (2 * REPEATED, 40, 40)))
+""",
+    "tasks": """
+mm.set_num_threads(2)
+w = np.random.default_rng(0).normal(size=(4, 300, 300)).astype("f4") / 17
+def steps(x):
+    for _ in range(REPEATED // 16):
+        x = mm.tanh(x @ x)
+    return x
+steps = mm.compile(mm.vmap(steps))
+def long(): return steps(w)
+""",
+    "eager vmap": """
+w = np.random.default_rng(0).normal(size=(4, 300, 300)).astype("f4") / 17
+def steps(x):
+    for _ in range(REPEATED // 32):
+        x = mm.tanh(x @ x)
+    return x
+def long(): return mm.vmap(steps)(w)
+""",
+    "one product": """
+w = np.random.default_rng(0).normal(size=(2 * REPEATED, 4000)).astype("f4")
+v = np.random.default_rng(1).normal(size=(4000, 4000)).astype("f4")
+def long(): return mm.matmul(w, v)
+""",
+    "one convolution": """
+w = np.random.default_rng(0).normal(size=(5, 5, 64, 64)).astype("f4")
+x = np.random.default_rng(1).normal(size=(REPEATED // 20, 56, 56, 64)).astype("f4")
+def long(): return mm.conv2d(x, w)
+""",
+}
+
+PROGRAM = """
+import os, signal, threading, time
+import numpy as np
+import minimeta as mm
+REPEATED = {repeated}
+{long}
+began = time.monotonic()
+expected = long()
+took = time.monotonic() - began  # with the tracing
+began = time.monotonic()
+long()
+took = time.monotonic() - began
+sent = None
+def send():
+    global sent
+    sent = time.monotonic()
+    os.kill(os.getpid(), signal.SIGINT)
+timer = threading.Timer(0.3 * took, send)
+timer.start()
+try:
+    long()
+    print("was not interrupted, in", took)
+except KeyboardInterrupt:
+    late = time.monotonic() - sent
+    again = long()
+    print("right" if np.array_equal(again, expected) else "wrong", late, took)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way")
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("isa", ["", "reference"])
+def test_it_ends_within_a_second_and_the_next_call_is_right(name: str, isa: str) -> None:
+    if isa and name.startswith("one"):
+        pytest.skip("numpy itself computes it")
+    found = run(
+        "import warnings\n"
+        + ("warnings.simplefilter('ignore')\n" if isa else "")
+        + PROGRAM.format(repeated=150 if isa else 600, long=LONG[name]),
+        MINIMETA_ISA=isa,
+    )
+    assert found.returncode == 0, found.stderr
+    verdict, late, took = found.stdout.split()
+    assert verdict == "right"
+    assert float(late) < max(0.5, 0.3 * float(took))
+
+
+HANDLED = """
+import os, signal, threading
+import numpy as np
+import minimeta as mm
+w = np.random.default_rng(0).normal(size=(4, 200, 200)).astype("f4") / 14
+def steps(x):
+    for _ in range(150):
+        x = mm.tanh(x @ x)
+    return x
+step, other = mm.compile(mm.vmap(steps)), mm.compile(lambda x: mm.sum(x @ x))
+mm.set_num_threads(2)
+expected, small = step(w), other(w[0])
+seen = []
+signal.signal(signal.SIGALRM, lambda *_: seen.append(other(w[0]) == small and np.array_equal(step(w), expected)))
+signal.setitimer(signal.ITIMER_REAL, 0.06)
+right = []
+while not seen:
+    right.append(np.array_equal(step(w), expected))
+print(all(right), seen)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way")
+def test_a_handler_that_raises_nothing_changes_nothing_and_may_compute_itself() -> None:
+    found = run(HANDLED)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "True [True]\n"
