@@ -282,14 +282,18 @@ Watch::Watch(const Program& program, bool check)
 
 Program::~Program() = default;
 
+// The lock on what is idle, if it can be had. In a forked child another thread's is never given back.
+std::unique_lock<std::mutex> Program::lock_idle() const {
+  std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+  for (int i = 0; i < 1000 && !lock; ++i) lock.try_lock();
+  return lock;
+}
+
 Program::Run::Run(const Program& program) : program_(program) {
-  {
-    const std::lock_guard<std::mutex> lock(program.mutex_);
-    if (!program.idle_.empty()) {
-      workspace_ = std::move(program.idle_.back());
-      program.idle_.pop_back();
-      return;
-    }
+  if (const std::unique_lock<std::mutex> lock = program.lock_idle(); lock && !program.idle_.empty()) {
+    workspace_ = std::move(program.idle_.back());
+    program.idle_.pop_back();
+    return;
   }
   workspace_ = std::make_unique<Workspace>();
   workspace_->arena = allocate_arena(program.arena_bytes_);
@@ -301,8 +305,7 @@ Program::Run::Run(const Program& program) : program_(program) {
 }
 
 Program::Run::~Run() {
-  const std::lock_guard<std::mutex> lock(program_.mutex_);
-  program_.idle_.push_back(std::move(workspace_));
+  if (const std::unique_lock<std::mutex> lock = program_.lock_idle()) program_.idle_.push_back(std::move(workspace_));
 }
 
 void Program::Run::set(Index buffer, char* data) const {
@@ -323,16 +326,16 @@ template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
   char* const* const addresses = workspace_->addresses.data();
   const std::vector<Index>& dying = program_.dying_;
   if (program_.poison_) std::memset(workspace_->arena.get(), kPoison, static_cast<std::size_t>(program_.arena_bytes_));
+  Patience& patience = minimeta::patience;
   auto next = dying.begin();
   Index now = 0;
   std::size_t result = 0;
-  Patience& patience = minimeta::patience;
   for (const Step& step : program_.steps_) {
     char* const* const data = addresses + step.first;
+    spend(patience, step.work);
     if constexpr (!watched) {
       step.kernel->run(data, nullptr);
     } else {
-    spend(patience, step.work);
       Watch* const body = watch->bodies[static_cast<std::size_t>(now)].get();
       const Clock::time_point began = Clock::now();
       try {

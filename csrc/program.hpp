@@ -178,6 +178,7 @@ class Program {
   bool poison_;
   std::vector<Index> dying_;  // where memory is poisoned: temporaries in the order of their last use
 
+  std::unique_lock<std::mutex> lock_idle() const;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };

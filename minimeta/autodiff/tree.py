@@ -297,16 +297,14 @@ def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 def paths(tree: Any) -> list[str]:
     """Names of the leaves in order, such as ``layers/0/weight`` (the empty string for a bare leaf)."""
-    found: list[str] = []
+    return list(_paths(flatten(tree)[1], ""))
 
-    def visit(structure: Structure, path: str) -> None:
-        if structure.kind == "leaf":
-            found.append(path)
-        for key, child in zip(structure.keys, structure.children, strict=True):
-            visit(child, f"{path}/{key}" if path else str(key))
 
-    visit(flatten(tree)[1], "")
-    return found
+def _paths(structure: Structure, path: str) -> Iterator[str]:
+    if structure.kind == "leaf":
+        yield path
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        yield from _paths(child, f"{path}/{key}" if path else str(key))
 
 
 def count(structure: Structure) -> int:
@@ -334,22 +332,20 @@ def spread(prefix: Any, structure: Structure) -> list[Any]:
     >>> spread((0, {"a": None, "b": 1}), flatten(([1.0, 2.0], {"a": 3.0, "b": 4.0}))[1])
     [0, 0, None, 1]
     """
-    found: list[Any] = []
+    return list(_spread(prefix, structure, ""))
 
-    def visit(prefix: Any, structure: Structure, path: str) -> None:
-        parts = _parts_of(type(prefix))
-        if parts is None:
-            found.extend([prefix] * count(structure))
-            return
-        _, keys, children, _ = parts(prefix)
-        if set(keys) != set(structure.keys):
-            raise ShapeError(
-                f"a prefix of a tree differs from it at {path or 'the root'}: it has {list(keys)}, and not "
-                f"{list(structure.keys)}"
-            )
-        by_key = dict(zip(keys, children, strict=True))
-        for key, child in zip(structure.keys, structure.children, strict=True):
-            visit(by_key[key], child, f"{path}/{key}" if path else str(key))
 
-    visit(prefix, structure, "")
-    return found
+def _spread(prefix: Any, structure: Structure, path: str) -> Iterator[Any]:
+    parts = _parts_of(type(prefix))
+    if parts is None:
+        yield from [prefix] * count(structure)
+        return
+    _, keys, children, _ = parts(prefix)
+    if set(keys) != set(structure.keys):
+        raise ShapeError(
+            f"a prefix of a tree differs from it at {path or 'the root'}: it has {list(keys)}, and not "
+            f"{list(structure.keys)}"
+        )
+    by_key = dict(zip(keys, children, strict=True))
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        yield from _spread(by_key[key], child, f"{path}/{key}" if path else str(key))

@@ -21,10 +21,13 @@ compiled function, ``grad(compile(f)) = compile(grad(f))``.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 import types
 import warnings
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, overload
@@ -59,6 +62,10 @@ from minimeta.program.signature import (
 
 #: A function that was traced this often is probably given something that should not be part of its signature.
 _MANY_TRACES = 8
+
+#: So many signatures of a function are kept, each with its program and memory for what that computes: about 1 MB for a
+#: training step.
+_MOST_SIGNATURES = 128
 
 
 @overload
@@ -103,7 +110,8 @@ def compile(
         argument is a constant, copied when the function is traced: later changes of it are not seen.
     static
         Names or positions of arguments that are Python values and no arrays: sizes, flags, functions, a method's
-        ``self``. They must be hashable, and stay as they are; each new value is a new signature, and is kept.
+        ``self``. They must be hashable, and stay as they are; each new value is a new signature. Of more than 128
+        signatures those that were not used for the longest time are forgotten, and traced again when they come back.
     enabled
         With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
     check
@@ -208,13 +216,15 @@ class Compiled:
         self._check_finite = check_finite
         # What is fused has no result of its own to look at.
         self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
-        self._replayables: dict[Signature, _Replayable] = {}
+        self._replayables: OrderedDict[Signature, _Replayable] = OrderedDict()  # the last used last
         self._latest: Call | None = None
+        self._forgets = False
         self._transformed: dict[Any, Compiled] = {}
         self._bound: Callable[[Compiled, Any], Any] = types.MethodType
         # For pickle: the function and what transformed it. (The one that it was made from holds this one.)
         self._origin: tuple[Function, tuple[_Step, ...]] = function, ()
         self._lock = threading.RLock()
+        _compiled.add(self)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The function's value.
@@ -389,10 +399,34 @@ class Compiled:
             with self._lock:
                 found = self._replayables.get(signature) or self._made(signature)
                 if found is not None:
-                    self._replayables[signature] = found
-                    if len(self._replayables) == _MANY_TRACES:
-                        self._explain_retraces()
+                    self._keep(signature, found)
+        else:
+            self._used(signature)
         return found
+
+    def _used(self, signature: Signature) -> None:
+        try:
+            self._replayables.move_to_end(signature)
+        except KeyError:  # Another thread has just forgotten it.
+            return
+
+    def _keep(self, signature: Signature, found: _Replayable) -> None:
+        is_new = signature not in self._replayables
+        self._replayables[signature] = found
+        self._used(signature)
+        if len(self._replayables) > _MOST_SIGNATURES:
+            forgotten, _ = self._replayables.popitem(last=False)
+            if not self._forgets:
+                self._forgets = True
+                self._explain_retraces(
+                    f"{self._name} has been traced for more than {_MOST_SIGNATURES} signatures, so that those that "
+                    "were not used for the longest time are forgotten, and traced again when they come back",
+                    forgotten,
+                    signature,
+                )
+        elif is_new and len(self._replayables) == _MANY_TRACES:
+            before, last = list(self._replayables)[-2:]
+            self._explain_retraces(f"{self._name} has been traced for {_MANY_TRACES} signatures", before, last)
 
     def _made(self, signature: Signature) -> _Replayable | None:
         function = signature.function_of_trees(self._function)
@@ -436,14 +470,12 @@ class Compiled:
             )
         return replayable
 
-    def _explain_retraces(self) -> None:
-        before, last = list(self._replayables)[-2:]
+    def _explain_retraces(self, what: str, one: Signature, other: Signature) -> None:
         warnings.warn(
-            f"{self._name} has been traced for {_MANY_TRACES} signatures. The last two differ in "
-            f"{difference(before, last)}. Each costs a trace and is kept: give arrays a common shape, and pass numbers "
-            f"that change as arguments that are not static\n  at {user_line()}",
+            f"{what}. Two of them differ in {difference(one, other)}. Each costs a trace and memory: give arrays a "
+            f"common shape, and pass numbers that change as arguments that are not static\n  at {user_line()}",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -470,6 +502,19 @@ _Step: TypeAlias = tuple[Callable[..., Function], bool, tuple[Any, ...], dict[st
 def _transformed_again(compiled: Compiled, steps: Sequence[_Step]) -> Compiled:
     """What transformations made of a compiled function, in another process."""
     return functools.reduce(lambda found, step: found._transformed_by(*step), steps, compiled)
+
+
+_compiled: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked child: a thread that was tracing is not there to give back its lock."""
+    for compiled in _compiled:
+        compiled._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:

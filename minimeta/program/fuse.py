@@ -23,7 +23,6 @@ Elements are computed by the same functions and sums are taken in the same order
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -77,6 +76,8 @@ class _Grouping:
         self.line = line
         self.first = len(line.operands) + len(line.constants)
         self.steps = dict(enumerate(line.steps, self.first))
+        constants = [Abstract(value.shape, value.dtype) for value in line.constants]
+        self.known = [*line.operands, *constants, *(step.shape for step in line.steps)]
         self.readers: dict[int, list[int]] = {}
         for number, step in self.steps.items():
             for i in dict.fromkeys(step.operands):
@@ -296,10 +297,5 @@ class _Grouping:
             for i, value in enumerate(results)
         ]
 
-    @functools.cached_property
-    def _known(self) -> list[Any]:
-        constants = [Abstract(value.shape, value.dtype) for value in self.line.constants]
-        return [*self.line.operands, *constants, *(step.shape for step in self.line.steps)]
-
     def _form(self, number: int) -> Any:
-        return self._known[number]
+        return self.known[number]

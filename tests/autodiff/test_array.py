@@ -184,7 +184,7 @@ def test_pickling_says_what_would_be_lost() -> None:
 def test_what_one_transformation_leaks_is_no_result_of_another(run: Function) -> None:
     leaked: list[Any] = []
     mm.compile(lambda x: leaked.append(x * 2.0) or x)(np.ones(2))  # type: ignore[func-returns-value]
-    with pytest.raises(LeakedArrayError, match="used after the trace that made it.*Return it from the function"):
+    with pytest.raises(LeakedArrayError, match=r"used after the trace that made it.*Return it from the function"):
         run(lambda x: leaked[0], np.ones(2))
 
 

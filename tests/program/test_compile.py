@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import gc
+import os
 import pickle
 import random
 import subprocess
@@ -997,3 +998,101 @@ def test_there_is_no_derivative_by_a_static_argument() -> None:
     assert_array_equal(mm.grad(scaled)(np.ones(2), 3), [3.0, 3.0])
     with pytest.raises(DtypeError, match="argument 1 is None or, of a compiled function, static"):
         mm.grad(scaled, argnums=1)(np.ones(2), 3)
+
+
+def test_signatures_that_were_not_used_for_the_longest_time_are_forgotten() -> None:
+    traced = []
+
+    @mm.compile
+    def f(x: Any) -> Any:
+        traced.append(x.shape[0])
+        return x * 2.0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for n in range(1, 129):
+            f(np.ones(n))
+    f(np.ones(1))
+    with pytest.warns(RuntimeWarning, match=r"more than 128 signatures.*forgotten.*float64\[2\].*float64\[129\]"):
+        f(np.ones(129))
+    replayables = [weakref.ref(kept.program) for kept in f._replayables.values()]
+    assert len(replayables) == 128
+    traced.clear()
+    for n in (1, 3, 129):
+        assert_array_equal(f(np.ones(n)), np.full(n, 2.0))
+    assert traced == []
+    for n in range(130, 400):  # said once
+        assert_array_equal(f(np.ones(n)), np.full(n, 2.0))
+    assert len(f._replayables) == 128
+    assert [program() for program in replayables] == [None] * 128
+    traced.clear()
+    assert_array_equal(f(np.ones(2)), [2.0, 2.0])
+    assert traced == [2]
+
+
+def test_more_threads_than_signatures_are_kept_are_right() -> None:
+    f = mm.compile(lambda x: x * 2.0)
+    wrong = []
+
+    def work(first: int) -> None:
+        for n in np.random.default_rng(first).permutation(np.arange(1, 200)):
+            if not np.array_equal(f(np.ones(n)), np.full(n, 2.0)):
+                wrong.append(n)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+FORKS = """
+import os, threading, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+import minimeta as mm
+
+def function(x):
+    for _ in range(40):
+        x = mm.tanh(x * 1.5) + x
+    return mm.sum(x)
+
+compiled = mm.compile(mm.vmap(mm.grad(function)))
+expected = compiled(np.ones((20, 3)))
+going = True
+def compile_on():
+    n = 4
+    while going:
+        compiled(np.ones((20, n)))
+        n += 1
+threads = [threading.Thread(target=compile_on) for _ in range(2)]
+for thread in threads:
+    thread.start()
+stuck = []
+for _ in range(80):
+    child = os.fork()
+    if not child:
+        same = np.array_equal(compiled(np.ones((20, 3))), expected)
+        compiled(np.ones((20, 2)))
+        os._exit(0 if same else 1)
+    end = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < end:
+        time.sleep(0.001)
+    if ended != (child, 0):
+        stuck.append(ended)
+        os.kill(child, 9)
+        break
+going = False
+for thread in threads:
+    thread.join()
+print(stuck)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_children_forked_while_other_threads_compile_end() -> None:
+    found = fresh_python.run(FORKS)
+    assert found.stdout == "[]\n", found.stderr

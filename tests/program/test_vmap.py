@@ -1,5 +1,7 @@
 """vmap: the tasks one by one, in a fixed order, on threads; differentiable; inside and around everything else."""
 
+import contextlib
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -404,3 +406,37 @@ def test_a_task_that_is_looked_at_has_values() -> None:
     assert seen == [1.5, -1.5]
     scalars = mm.vmap(lambda x, rate: x * rate, (0, None), enabled=False)(np.ones(2, np.float32), 0.5)
     assert scalars.dtype == np.float32
+
+
+def broken(x: Any) -> Any:
+    mm.tanh(x)
+    raise ValueError
+
+
+@pytest.mark.parametrize(
+    "transformed",
+    [
+        lambda: mm.vmap(mm.tanh),
+        lambda: mm.vmap(mm.tanh, enabled=False),
+        lambda: mm.grad(lambda x: mm.sum(mm.vmap(mm.tanh)(x))),
+        lambda: mm.compile(mm.vmap(lambda x: {"a": mm.sum(x)}, out_axes={"a": "sum"})),
+        lambda: mm.vmap(broken),
+        lambda: mm.grad(broken),
+        lambda: mm.compile(broken),
+        lambda: lambda x: mm.vmap(lambda x, i: x[i])(x, np.full(3, 9)),
+        lambda: mm.grad(lambda x: mm.sum(mm.rematerialize(broken)(x))),
+    ],
+)
+def test_nothing_is_left_to_the_cycle_collector(transformed: Any) -> None:
+    def once() -> None:
+        with contextlib.suppress(ValueError, IndexError):
+            transformed()(np.ones((3, 4)))
+
+    once()
+    gc.collect()
+    gc.disable()
+    try:
+        once()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
