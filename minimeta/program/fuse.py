@@ -46,8 +46,8 @@ _WIDE, _BLOCK, _LONG = 256, 480, 4096
 
 #: Functions that take much longer than moving an element.
 _SLOW = frozenset(
-    "divide power floor_divide remainder reciprocal sqrt exp expm1 log log1p sin cos tan tanh sigmoid softplus".split()  # noqa: SIM905
-)
+    ("divide", "power", "floor_divide", "remainder", "reciprocal", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos")
+) | {"tan", "tanh", "tanh_slope", "sigmoid", "sigmoid_slope", "softplus"}
 
 
 #: A group: elementwise steps, then sums over leading axes; its results are some of the former and all of the latter.
