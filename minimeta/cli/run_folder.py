@@ -163,6 +163,8 @@ class RunFolder:
             file.truncate(0)
             with contextlib.suppress(OSError):  # on a full disk the lock has no name
                 os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
+            for left in self.path.glob(".*.npz.*"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
             try:
                 yield
             finally:
