@@ -162,7 +162,8 @@ class Comparison:
         if self._leaves_range(row):
             return row._replace(undecided=True)
         wrong = row.bounds > 1
-        return row._replace(wrong=wrong, undecided=not wrong and row.bound == row.derived and not _decides(row))
+        lost = row.weight > 0 and row.bound == row.derived and not _decides(row)
+        return row._replace(wrong=wrong, undecided=lost and not wrong)
 
     def _leaves_range(self, row: Compared) -> bool:
         """Whether the library's number is infinite because the derivative itself is too large for its dtype."""
