@@ -79,6 +79,8 @@ FAULTS: dict[str, Callable[[Any, Any, Any], Any]] = {
 @given(chains, points, st.sampled_from(sorted(FAULTS)), st.integers(0, 9))
 def test_a_wrong_rule_never_passes(names: list[str], x: Any, fault: str, seed: int) -> None:
     function, slope = chain(names)
+    if fault.startswith("vanishes"):  # Points nearby are so relative to x: a rule may be a series that ends soon.
+        x = np.where(abs(x) < 1e-3, 0.0, x)
     wrong = own(function, slope, lambda s, z: FAULTS[fault](s, z, x))
     with pytest.raises((GradientMismatch, Inconclusive)):
         check_gradients(wrong, x, seed=seed)
