@@ -157,7 +157,13 @@ def test_an_interruption_of_the_imports_is_a_word(module: str, tmp_path: Path) -
 
 
 def test_a_program_that_imports_the_library_keeps_its_own_answer_to_ctrl_c() -> None:
-    program = "import minimeta, signal; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    program = (
+        "import signal\n"
+        "answer = signal.default_int_handler\n"
+        "signal.signal(signal.SIGINT, answer)\n"
+        "import minimeta\n"
+        "assert signal.getsignal(signal.SIGINT) is answer\n"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
