@@ -35,6 +35,14 @@ template <class F, class T> void vector_row(char* const* data, const Index* stri
 // F(x) y, where F computes in vectors.
 template <class F, class T> void scaled_row(char* const* data, const Index* strides, Index size) {
   T* __restrict result = reinterpret_cast<T*>(data[2]);
+  constexpr Index element = sizeof(T), lanes = simd::kLanes<T>;
+  if (strides[0] == element && strides[1] == element && size % lanes == 0) {
+    using V = simd::Vec<T>;
+    const T *const x = reinterpret_cast<const T*>(data[0]), *const y = reinterpret_cast<const T*>(data[1]);
+    for (Index i = 0; i < size; i += lanes)
+      simd::store(result + i, simd::load<V>(y + i) * F{}(simd::load<V>(x + i)));
+    return;
+  }
   map_row(data[0], strides[0], result, size, F{});
   read_row<T>(data + 1, strides + 1, [=](auto y) {
     for (Index i = 0; i < size; ++i) result[i] = y[i] * result[i];
