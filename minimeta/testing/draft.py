@@ -294,12 +294,18 @@ def _in_dtype(operands: Operands, dtype: str) -> Operands:
 
 
 def _takes(primitive: Primitive, dtype: str, operands: Operands, params: dict[str, Any]) -> bool:
-    """Whether a primitive takes operands whose floats are converted to this dtype."""
-    if primitive.elementwise:
-        return dtype in _COMPARABLE and np.dtype(dtype).kind in primitive.accepts
-    try:
-        primitive.shape(*_in_dtype(operands, dtype), **params)
-    except DtypeError:
+    """Whether a primitive takes operands whose floats are converted to this dtype, whatever their values."""
+    if not primitive.elementwise:
+        try:
+            primitive.shape(*_in_dtype(operands, dtype), **params)
+        except DtypeError:
+            return False
+        return True
+    if dtype not in _COMPARABLE or np.dtype(dtype).kind not in primitive.accepts:
+        return False
+    try:  # An integer has no integer power to a negative exponent.
+        primitive.kernel(*_in_dtype(tuple(np.full((), -1).astype(x.dtype) for x in operands), dtype), **params)
+    except ValueError:
         return False
     return True
 

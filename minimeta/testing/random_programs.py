@@ -23,6 +23,7 @@ from minimeta.autodiff.derivatives import vjp
 from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import Primitive, apply, registry
 from minimeta.program import Program, trace
+from minimeta.program.listing import names_of
 from minimeta.testing.draft import Draft, Operands, form_of, is_float
 from minimeta.testing.strategies import arrays
 
@@ -51,8 +52,11 @@ class Specimen:
         return self.program.run(apply, *operands)
 
     def __repr__(self) -> str:
-        values = enumerate((*self.operands, *self.program.line.constants))
-        return "\n".join([str(self.program), *(f"  %{number} = {x!r}" for number, x in values)])
+        line = self.program.line
+        numbers = [f"%{number}" for number in range(len(line.operands), len(line.operands) + len(line.constants))]
+        names = [*names_of(line, self.program.operands), *numbers]
+        values = zip(names, (*self.operands, *line.constants), strict=True)
+        return "\n".join([str(self.program), *(f"  {name} = {x!r}" for name, x in values)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(f"\n{self!r}\n")  # as hypothesis shows an example
