@@ -296,7 +296,9 @@ def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, co
 def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     length = _restore(y, x, axes, keepdims)
     zero = elementwise.equal(length, 0.0)
-    return x * elementwise.where(zero, 0.0, _restore(g, x, axes, keepdims) / elementwise.where(zero, 1.0, length))
+    # x / |x| first: it is at most 1, where g / |x| and its derivatives leave the range for tiny x.
+    direction = elementwise.where(zero, 0.0, x / elementwise.where(zero, 1.0, length))
+    return _restore(g, x, axes, keepdims) * direction
 
 
 def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
