@@ -235,8 +235,10 @@ class Array(Methods):
         return value
 
     def __float__(self) -> float:
+        # numpy asks for a number in y[i] = x, and hides what is said here behind an error of its own.
         self._scalar("float()")
-        return float(self._constant("float()", "float(stop_gradient(x))").item())
+        constant = "float(stop_gradient(x)). A numpy array cannot take it in: collect a list of them, and np.stack it"
+        return float(self._constant("float()", constant).item())
 
     def __int__(self) -> int:
         self._scalar("int()")

@@ -17,7 +17,7 @@ REMEDIES: dict[str, str] = {
     "base": _MEMORY.format("base"),
     "byteswap": _MEMORY.format("byteswap()"),
     "choose": "write where(condition, a, b), or np.stack(choices)[x, np.arange(n)]",
-    "compress": "write x[np.flatnonzero(mask)] with a mask that is plain numpy, or where(mask, x, 0.0)",
+    "compress": "write x[np.flatnonzero(mask)] with a mask of numpy, or where(mask, x, 0.0)",
     "ctypes": _MEMORY.format("ctypes"),
     "cumprod": "write a Python loop of products, and stack them",
     "cumsum": "write x @ np.triu(np.ones((n, n))), or a Python loop of sums, and stack them",

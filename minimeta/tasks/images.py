@@ -111,8 +111,8 @@ class FewShot:
             )
         if self.shots + self.queries > len(images):
             raise ConfigurationError(
-                f"FewShot: {self.shots} shots and {self.queries} queries need {self.shots + self.queries} different "
-                f"images of each class, but class {name} has {len(images)}"
+                f"FewShot: shots={self.shots} and queries={self.queries} need {self.shots + self.queries} different "
+                f"images of each class, but class {name} has {len(images)}; ask for fewer"
             )
         if images.max() > self.full_scale:
             raise ConfigurationError(

@@ -84,7 +84,7 @@ def check_gradients(
         raise ConfigurationError(f"check_gradients: order={order} must be at least 1")
     called = getattr(function, "__name__", repr(function))
     first = Subject.of(function, arguments)
-    reproduce = call("check_gradients", (called,), arguments, {"order": order, **options})
+    reproduce = call("check_gradients", (function,), arguments, {"order": order, **options})
     setting = Setting(called, reproduce, precision(first.line, first.point), order, **options)
 
     level = check_level(first, 1, setting)

@@ -7,7 +7,8 @@ written by their bytes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,23 @@ _MOST = 4096
 """Beyond how many it is not written at all."""
 
 
-def call(check: str, functions: tuple[str, ...], arguments: tuple[Any, ...], options: Mapping[str, object]) -> str:
+def call(
+    check: str, functions: tuple[Callable[..., Any], ...], arguments: tuple[Any, ...], options: Mapping[str, object]
+) -> str:
     """The statements that make a check again; a function without a name is called ``function``."""
-    given = [name if name.isidentifier() else "function" for name in functions]
+    given = [_name(function) for function in functions]
     given += [*map(literal, arguments), *(f"{name}={value}" for name, value in options.items())]
     statement = f"{check}({', '.join(given)})"
     names = ["Constrained", check] if "Constrained(" in statement else [check]
     return f"import numpy as np\nfrom minimeta.testing import {', '.join(names)}\n{statement}"
+
+
+def _name(function: Callable[..., Any]) -> str:
+    # What is made from a function (by custom_vjp, grad) has its name, by which the other one would be checked again.
+    name = str(getattr(function, "__name__", ""))
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    is_another = hasattr(function, "__wrapped__") and getattr(module, name, None) is not function
+    return name if name.isidentifier() and not is_another else "function"
 
 
 def literal(x: Any) -> str:

@@ -70,9 +70,8 @@ def check_vjp(
 
         return pullback
 
-    names = (called, getattr(vjp, "__name__", repr(vjp)))
     eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
-    setting = Setting(called, call("check_vjp", names, arguments, options), eps, **options)
+    setting = Setting(called, call("check_vjp", (function, vjp), arguments, options), eps, **options)
     level = check_level(subject, 1, setting, at)
     require_dependence(level, setting)
     identities = of_pullback(at(subject), level.given, subject.point)

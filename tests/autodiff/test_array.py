@@ -634,3 +634,14 @@ def test_a_constant_of_a_differentiated_function_can_be_kept() -> None:
     value = np.asarray(kept[0])
     value[...] = 0.0
     assert_array_equal(np.asarray(kept), [5.0])
+
+
+def test_a_numpy_array_that_cannot_take_an_array_in_says_what_can() -> None:
+    def filled(x: Any) -> Any:
+        y = np.zeros(2)
+        y[0] = x[0]
+        return np.sum(y)
+
+    with pytest.raises(ValueError, match="sequence") as caught:
+        mm.grad(filled)(np.ones(2))
+    assert "collect a list of them, and np.stack it" in str(caught.value.__cause__)

@@ -249,3 +249,13 @@ def test_a_loss_of_the_papers_network() -> None:
 
     parameters = model.init(np.random.default_rng(0))
     assert check_gradients(loss, parameters, order=2).oracle == "complex step"
+
+
+def test_what_is_made_from_a_function_is_not_called_by_its_name() -> None:
+    def cubed(x: Any) -> Any:
+        return x**3
+
+    wrong = mm.custom_vjp(cubed, lambda g, y, x: (g * x,))
+    with pytest.raises(GradientMismatch) as caught:
+        check_gradients(wrong, 2.0)
+    assert "check_gradients(function, " in str(caught.value)

@@ -192,7 +192,7 @@ def _entry(key: Any) -> Any:
     if kind == "b":
         raise IndexingError(
             "x[mask] with a mask of bool: the shape of the result would depend on values. Use where(mask, x, 0.0) to "
-            "keep the shape, or x[np.flatnonzero(mask)] with a mask that is plain numpy"
+            "keep the shape, or x[np.flatnonzero(mask)] with a mask of numpy, as in np.asarray(stop_gradient(x)) > 0"
         )
     if kind not in "iu":
         raise IndexingError(f"an index of dtype {key.dtype.name}: indices must be integers")
