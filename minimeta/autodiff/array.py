@@ -96,7 +96,7 @@ class Array(Methods):
     """A value inside a transformation; it behaves as a numpy array that cannot be written to.
 
     An in-place operator binds a name to a new Array, and is refused where numpy would change what somebody else sees
-    (:mod:`~minimeta.autodiff.in_place`). Arrays of shape ``()`` are numpy's scalars.
+    (:mod:`~minimeta.autodiff.in_place`). Numbers that arithmetic returns are numpy's scalars.
 
     Attributes
     ----------

@@ -12,29 +12,30 @@ are more than that: what was computed from ``y`` keeps the old value, as numpy's
 A node that is not found counts as somebody else, so a mistake is a refusal and never a wrong number. A view and what it
 is a view of share their memory, so nobody else may see any of that family.
 
-Arrays of shape () are numpy's scalars, which never change: there the name takes the result, in numpy as here. (Only
-``x.squeeze()`` and ``x.reshape(())`` of a single element are views.)
+Arithmetic, reductions and elements return scalars in numpy, which never change: there the name takes the result, in
+numpy as here. Other Arrays of shape () (of where, copy, squeeze, reshape) are arrays of no axes, and shared as others.
 """
 
 from __future__ import annotations
 
-import dis
-import functools
-import inspect
 import itertools
 import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from sys import getrefcount
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff import protocols
+from minimeta.autodiff import operations, protocols
 from minimeta.autodiff.array import Abstract, Array, Value
+from minimeta.autodiff.statements import ITEM, Statement, read_variables, statement_at, stores_where_it_reads
 from minimeta.errors import DtypeError, ShapeError, TracingError, is_internal
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.primitive import Primitive
 
 
 def assign(references: int, others: int, operation: Callable[..., Value], array: Array, operand: Any) -> Value:
@@ -56,21 +57,23 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
     ShapeError, DtypeError
         The result has a shape or a kind of dtype that does not fit into the Array, as in numpy.
     """
-    primitive = array.primitive
-    if array.value.shape == () and not (primitive is not None and primitive.name == "reshape" and _is_whole(array)):
+    if array.value.shape == () and _is_scalar(array):
         return operation(array, operand)
+    primitive = array.primitive
     frame = sys._getframe(2)
-    statement = _statement(frame.f_code, frame.f_lasti)
+    statement = statement_at(frame.f_code, frame.f_lasti)
     if statement is None:
         raise TracingError(
             f"an in-place operator of an Array of shape {array.shape}, called as a function: an Array is never written "
             "to. Write y = y + v"
         )
     extra = references - (_OWN_TWICE if operand is array else _OWN)
-    if extra > 0 or (primitive is not None and (primitive.view or primitive.name == "project")):
+    if extra > 0 or (primitive is not None and (primitive.view or primitive.name in ("project", "gather"))):
         seers = _seers(extra, others - _OPERAND, array, operand, frame)
         if seers:
             raise TracingError(_refusal(statement, f"an Array of shape {array.shape}", _who(seers, array, frame)))
+    if not stores_where_it_reads(statement, frame, array):
+        raise TracingError(_misplaced(statement, f"an Array of shape {array.shape}"))
     return _in_form_of(array, operation(array, operand), statement)
 
 
@@ -87,20 +90,24 @@ def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], k
         As :func:`assign`.
     """
     frame = sys._getframe(2)
-    statement = _statement(frame.f_code, frame.f_lasti)
+    statement = statement_at(frame.f_code, frame.f_lasti)
     target = keywords.pop("out")[0]
     if statement is None or target is not inputs[0]:
         raise TracingError(f"{protocols.full_name(ufunc)}(..., out=...): an Array is never written to; drop out=")
-    what, memory = f"a numpy array of shape {target.shape} with an Array", target.base
-    if memory is not None and (
-        type(memory) is not np.ndarray or memory.base is not None or getrefcount(memory) > _ALONE
-    ):
+    what = f"a numpy array of shape {target.shape} with an Array"
+    if not target.flags.writeable:
+        raise TracingError(
+            f"{statement.target} {statement.symbol} ... on {what}: it is read-only. Write {statement.plain}"
+        )
+    if _is_view(target):
         raise TracingError(
             f"{statement.target} {statement.symbol} ... on {what}: it is a view of another array, which cannot take an "
             "Array in. Collect the parts in a list, and join them with stack or concatenate"
         )
     if references > (_OWN_PRODUCT if ufunc is np.matmul else _OWN_NUMPY) or type(target) is not np.ndarray:
         raise TracingError(_refusal(statement, what, "it is held by something else, too"))
+    if not stores_where_it_reads(statement, frame, target):
+        raise TracingError(_misplaced(statement, what))
     keywords.pop("axes", None)  # numpy's @= says where the matrices are: in the last two.
     return _in_form_of(target, protocols.answer(ufunc, inputs, keywords), statement)
 
@@ -113,48 +120,42 @@ def _is_view(target: NDArray[Any]) -> bool:
     )
 
 
-def _is_whole(array: Array) -> bool:
-    """Whether a reshaped Array has all elements of its base, so that x.squeeze() is a view, and x[0] is a scalar."""
-    primitive = array.inputs[0].primitive
-    return primitive is None or primitive.name != "slice"
+#: What returns a scalar in numpy, beside arithmetic, where the result has shape ().
+_REDUCTIONS = frozenset(("sum", "mean", "max", "min", "variance", "norm", "logsumexp", "argmax", "gather"))
 
 
-_ITEM = "x[...]"
+def _is_scalar(array: Array) -> bool:
+    """Whether an Array of shape () is surely a scalar in numpy, which never changes, and no array of no axes."""
+    primitive = array.primitive
+    if primitive is None or not array.inputs:  # A Python number that was passed in.
+        return array.weak and array.transformation is not None
+    if primitive.name in ("astype", "alias", "stop_gradient"):
+        return _is_scalar(array.inputs[0])
+    if primitive.name == "reshape":  # An element is cut out and nothing more (indexing.py).
+        origin = array.inputs[0].primitive
+        return origin is not None and origin.name in ("slice", "matmul")
+    if primitive.name == "project":
+        (region,) = array.inputs
+        assert region.params is not None and array.params is not None
+        line, place = region.params["line"], array.params["place"]
+        number = line.outputs[place] - len(line.operands) - len(line.constants) if place < len(line.outputs) else -1
+        return number >= 0 and _returns_scalars(line.steps[number].primitive)
+    return _returns_scalars(primitive)
 
 
-class _Statement(NamedTuple):
-    """An in-place operator, such as ``*=``, and its target."""
-
-    symbol: str
-    target: str
-
-    @property
-    def plain(self) -> str:
-        """The same without the operator."""
-        return f"{self.target} = {self.target} {self.symbol[:-1]} ..."
+def _returns_scalars(primitive: Primitive) -> bool:
+    return primitive.name in _REDUCTIONS or (primitive.elementwise and primitive.name != "where")
 
 
-@functools.lru_cache(maxsize=4096)
-def _statement(code: types.CodeType, offset: int) -> _Statement | None:
-    """The statement at a place in the code; None if it is no in-place operator."""
-    following = itertools.dropwhile(lambda instruction: instruction.offset != offset, dis.get_instructions(code))
-    running = next(following)
-    symbol = running.argrepr
-    if running.opname != "BINARY_OP" or not symbol.endswith("="):
-        return None
-    store = next(instruction for instruction in following if instruction.opname.startswith("STORE"))
-    name = store.argval[0] if isinstance(store.argval, tuple) else store.argval  # Python 3.13 stores and loads at once.
-    targets = {"STORE_SUBSCR": _ITEM, "STORE_ATTR": f"x.{name}"}
-    return _Statement(symbol, targets.get(store.opname, str(name)))
-
-
-def _in_form_of(target: Any, result: Value, statement: _Statement) -> Value:
+def _in_form_of(target: Any, result: Value, statement: Statement) -> Value:
     """The result in the shape and dtype of the target, which an in-place operator does not change."""
     if result.shape != target.shape:
         raise ShapeError(
             f"{statement.target} {statement.symbol} ... on shape {target.shape}: the result, of shape {result.shape}, "
             f"does not fit. Write {statement.plain}"
         )
+    if not result.shape:
+        result = operations.copy(result)  # An array of no axes stays one: arithmetic would return a scalar.
     if result.dtype == target.dtype:
         return result
     if not np.can_cast(result.dtype, target.dtype, "same_kind"):
@@ -241,6 +242,8 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
         return ()
     if primitive.view and primitive.differentiable:  # A constant, of stop_gradient, counts as a copy.
         return node.inputs
+    if primitive.name == "gather" and not node.inputs[1].shape:  # x[i], of one whole number that is not known yet
+        return node.inputs[:1]
     if primitive.name != "project":
         return ()
     # One result of a region: an argument, perhaps, or a view of one.
@@ -271,11 +274,11 @@ def _is_alone(array: Array, family: list[Array]) -> bool:
 
 def _variables(frame: types.FrameType) -> list[tuple[str, Array]]:
     """The Arrays that the variables of a running function hold, in containers and attributes, too."""
-    variables = frame.f_locals
-    found = [(name, array) for name, thing in list(variables.items()) for array in _arrays_in(thing)]
-    copied = type(variables) is dict and frame.f_code.co_flags & inspect.CO_OPTIMIZED
-    if copied and getrefcount(variables) <= _VARIABLES:
-        variables.clear()  # The frame would keep the copy, and with it everything that it refers to.
+
+    def read(variables: Any) -> list[tuple[str, Array]]:
+        return [(name, array) for name, thing in list(variables.items()) for array in _arrays_in(thing)]
+
+    found: list[tuple[str, Array]] = read_variables(frame, read)
     return found
 
 
@@ -315,19 +318,27 @@ def _running(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 # What is said
 
 
-def _refusal(statement: _Statement, what: str, who: str) -> str:
+def _refusal(statement: Statement, what: str, who: str) -> str:
     of_array = " (where x is an Array itself: scatter_add(x, indices, v), or where(mask, v, x))"
     return (
         f"{statement.target} {statement.symbol} ... on {what}: {who}, and would change with it in numpy; here nothing "
         f"is ever written to. Write {statement.plain}, which leaves everything else as it is"
-        f"{of_array if statement.target == _ITEM else ''}"
+        f"{of_array if statement.target == ITEM else ''}"
+    )
+
+
+def _misplaced(statement: Statement, what: str) -> str:
+    return (
+        f"{statement.target} {statement.symbol} ... on {what}: where it is read from is not surely where the result "
+        "is stored, as with attributes of a class, properties and containers other than list and dict, or cannot be "
+        f"seen; what is there would change in numpy, and here nothing is ever written to. Write {statement.plain}"
     )
 
 
 def _who(seers: list[Array], array: Array, frame: types.FrameType) -> str:
     """Who else sees an Array: by name, if it has one in a function that is running."""
     wanted = {id(seer) for seer in seers}
-    own = _statement(frame.f_code, frame.f_lasti)
+    own = statement_at(frame.f_code, frame.f_lasti)
     for here in itertools.islice(_running(frame), _FEW):
         names = [name for name, seen in _variables(here) if id(seen) in wanted]
         if here is frame and own is not None and own.target in names:
@@ -368,11 +379,6 @@ def _count() -> tuple[int, int, int, int, int]:
     return (*once, twice[0], array, product)
 
 
-def _count_variables() -> int:
-    variables = sys._getframe().f_locals
-    return getrefcount(variables)
-
-
 def _held(graph: dict[int, Any], key: int) -> int:
     return getrefcount(graph[key])
 
@@ -387,4 +393,4 @@ def _count_alone() -> int:
 # given none: it is refused, and not believed.
 _counts = "t" not in getattr(sys, "abiflags", "") and not (hasattr(sys, "_jit") and sys._jit.is_enabled())
 _OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY, _OWN_PRODUCT = map(min, _count(), _count()) if _counts else (0,) * 5
-_HELD, _ALONE, _VARIABLES = _held({0: object()}, 0), _count_alone(), _count_variables()
+_HELD, _ALONE = _held({0: object()}, 0), _count_alone()

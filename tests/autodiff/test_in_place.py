@@ -8,6 +8,7 @@ the derivatives are the coefficients of ``p(x + t d) = c0 + c1 t + c2 t^2 + ...`
 exact for polynomials of fewer than n coefficients.
 """
 
+import collections
 import copy
 import operator
 import random
@@ -778,3 +779,272 @@ def test_where_references_are_not_counted_everything_is_refused(monkeypatch: pyt
         with pytest.raises(TracingError, match="held by something else"):
             mm.grad(function)(X)
     assert_array_equal(mm.grad(loss_plus_term)(X), 1.0 + 2.0 * X + 3.0 * X**2)
+
+
+# Arrays of no axes, and scalars
+
+PAIR = np.array([0.5, 2.0])
+
+
+def squeezed(y: Any) -> Any:
+    return np.squeeze(y[:1])
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda y: np.where(y[0] < 1.0, 0.5 * y[0] ** 2, y[0] - 0.5),
+        lambda y: np.copy(y[0]),
+        lambda y: np.where(True, y[0], 0.0).copy(),
+        lambda y: np.where(True, y[0], 0.0).astype(np.float32),
+        lambda y: np.broadcast_to(y[0] * 1.0, ()).copy(),
+        lambda y: (y[0] * y[1])[...],
+        lambda y: triple(np.where(True, y[0], 0.0)),
+        squeezed,
+        lambda y: y[:1].reshape(()),
+        lambda y: y[0, ...],
+    ],
+)
+def test_an_array_of_no_axes_is_shared_as_others(take: Function) -> None:
+    def named(x: Any) -> Any:
+        y = x * 1.0
+        total = take(y)
+        loss = total
+        total += y[1]
+        return total * loss
+
+    def alone(x: Any) -> Any:
+        total = take(x * 1.0)
+        total += x[1]
+        total *= 2.0
+        return total * total
+
+    runs: list[Function] = [lambda f: mm.vjp(f, PAIR)[0], lambda f: mm.compile(lambda x: mm.vjp(f, x)[0])(PAIR)]
+    for run in runs:
+        with pytest.raises(TracingError, match=r"total .*sees? it, too"):
+            run(named)
+        assert_allclose(run(alone), alone(PAIR), rtol=1e-6)
+
+
+@pytest.mark.parametrize("view", [squeezed, lambda y: y[:1].reshape(()), lambda y: y[0, ...]])
+def test_a_view_of_no_axes_changes_what_it_is_a_view_of(view: Function) -> None:
+    for run in (mm.grad(viewed(view)), mm.compile(mm.grad(viewed(view)))):
+        with pytest.raises(TracingError, match="y sees it, too"):
+            run(PAIR)
+
+
+def test_a_running_total_of_no_axes_is_not_rebound_where_a_list_holds_it() -> None:
+    def function(x: Any) -> Any:
+        total, history = np.zeros(()), []
+        for v in x:
+            total += v
+            history.append(total)
+        return history[0] * history[1]
+
+    with pytest.raises(TracingError, match=r"total \+= ... on an Array of shape \(\): history sees it, too"):
+        mm.grad(function)(PAIR)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        np.sum,
+        np.mean,
+        np.max,
+        np.min,
+        np.var,
+        np.linalg.norm,
+        lambda y: y @ y,
+        lambda y: np.dot(y, y),
+        lambda y: y[0],
+        lambda y: y[-1].astype(np.float32),
+        lambda y: y[np.argmax(y)],
+        lambda y: y[0] * 2.0,
+        lambda y: np.maximum(y[0], y[1]),
+    ],
+)
+def test_scalars_are_rebound_though_others_hold_them(take: Function) -> None:
+    def function(x: Any) -> Any:
+        loss = take(x)
+        first = loss
+        loss += x[0]
+        return loss * first
+
+    for found in (mm.vjp(function, PAIR)[0], mm.compile(lambda x: mm.vjp(function, x)[0])(PAIR)):
+        assert_allclose(found, function(PAIR), rtol=1e-6)
+
+
+def test_a_python_number_is_rebound_and_a_custom_rules_scalar_too() -> None:
+    square = mm.custom_vjp(lambda v: mm.sum(v * v), lambda g, y, v: (2.0 * g * v,))
+
+    def function(x: Any, number: Any) -> Any:
+        loss, before = square(x), number
+        first = loss
+        loss += 1.0
+        number += 1.0
+        return loss * first * number * before
+
+    s = float(np.sum(PAIR * PAIR))
+    assert_allclose(mm.vjp(function, PAIR, 3.0)[0], (s + 1.0) * s * 12.0, rtol=1e-12)
+
+
+def test_a_row_at_a_place_that_is_not_known_yet_is_a_view() -> None:
+    def function(x: Any) -> Any:
+        y = np.stack([x, 2.0 * x])
+        z = y[np.argmax(y[:, 0])]
+        z *= 3.0
+        return np.sum(y)
+
+    for run in (mm.grad(function), mm.compile(mm.grad(function))):
+        with pytest.raises(TracingError, match="y sees it, too"):
+            run(PAIR)
+
+
+# Where the result is stored
+
+MISPLACED = """
+class M: total = {0}
+a = M()
+a.total += x
+---
+base = {{"w": {0}}}
+c = collections.ChainMap({{}}, base)
+c["w"] += x
+---
+class Delegate:
+    def __init__(self, inner): self.__dict__["inner"] = inner
+    def __getattr__(self, name): return getattr(self.__dict__["inner"], name)
+inner = types.SimpleNamespace(w={0})
+d = Delegate(inner)
+d.w += x
+---
+class P:
+    @property
+    def w(self): return self._w
+    @w.setter
+    def w(self, value): self.other = value
+p = P()
+p._w = {0}
+p.w += x
+---
+class L(list):
+    def __setitem__(self, i, value): pass
+l = L([{0}])
+l[0] += x
+---
+kept = [{0}]
+class D(dict):
+    def __missing__(self, key): return kept[0]
+D()["a"] += x
+---
+class F:
+    def __setattr__(self, name, value): raise AttributeError
+f = F()
+f.__dict__["w"] = {0}
+f.w += x
+---
+w = {0}
+class C:
+    w += x
+---
+names = {{"w": {0}, "x": x}}
+exec("w += x", names, {{}})
+---
+t = ({0},)
+t[0] += x
+---
+a, b = types.SimpleNamespace(w={0}), types.SimpleNamespace(w={0})
+(a if a is not b else b).w += x
+"""
+PLACED = """
+class M: pass
+a = M()
+a.w = {0}
+a.w += x
+w = a.w
+---
+class S: __slots__ = ("w",)
+a = S()
+a.w = {0}
+a.w += x
+w = a.w
+---
+class M: w = {0}
+M.w += x
+w = M.w
+---
+a = types.SimpleNamespace(layers=[{{"w": {0}}}])
+a.layers[-1]["w"] += x
+w = a.layers[0]["w"]
+---
+d, i = {{"w0": {0}}}, 0
+d[f"w{{i}}"] += x
+w = d["w0"]
+---
+l, i = [0.0, {0}], 0
+l[i + 1] += x
+w = l[1]
+---
+d = collections.defaultdict(lambda: {0})
+d["w"] += x
+w = d["w"]
+---
+w = {0}
+w += x
+---
+def change():
+    global w
+    w += x
+w = {0}
+change()
+---
+def outer():
+    w = {0}
+    def change():
+        nonlocal w
+        w += x
+    change()
+    return w
+w = outer()
+"""
+
+
+def stored(source: str, held: str, then: str = "") -> Function:
+    def function(x: Any) -> Any:
+        names = {"np": np, "types": types, "collections": collections, "x": x}
+        exec(source.format(held) + then, names)
+        return np.sum(names["w"] * x) if then == "" else np.sum(x)
+
+    return function
+
+
+@pytest.mark.parametrize("held", ["x * 1.0", "np.zeros(2)"])
+@pytest.mark.parametrize("source", MISPLACED.split("---\n"))
+def test_a_store_elsewhere_than_the_read_is_refused(source: str, held: str) -> None:
+    function = stored(source, held, "\n")
+    for run in (mm.grad(function), mm.compile(mm.grad(function))):
+        with pytest.raises(TracingError, match=r"\+= .*where it is read from is not surely where .*Write .* = .* \+ "):
+            run(PAIR)
+
+
+@pytest.mark.parametrize("held", ["x * 1.0", "np.zeros(2)"])
+@pytest.mark.parametrize("source", PLACED.split("---\n"))
+def test_a_store_where_the_read_was_is_answered(source: str, held: str) -> None:
+    function = stored(source, held)
+    for run in (mm.grad(function), mm.compile(mm.grad(function))):
+        assert_allclose(run(PAIR), (4.0 if held == "x * 1.0" else 2.0) * PAIR, rtol=1e-12)
+
+
+def test_a_read_only_array_is_no_target() -> None:
+    def function(x: Any) -> Any:
+        total = np.zeros(2)
+        total.flags.writeable = False
+        total += x
+        return np.sum(total)
+
+    with pytest.raises(ValueError, match="read-only"):
+        function(PAIR)
+    with pytest.raises(
+        TracingError, match=r"total \+= ... on a numpy array of shape \(2,\).*it is read-only. Write total"
+    ):
+        mm.grad(function)(PAIR)

@@ -75,10 +75,14 @@ def index(x: ArrayLike, key: Any) -> Value:
         steps.append(step)
         axis += 1
     # A scalar is always cut out, though it be all there is: x[0] is no view of x, and x.squeeze() is (in_place.py).
+    # With '...' numpy returns an array of no axes, a view.
+    boxed = not result and any(k is Ellipsis for k in (key if isinstance(key, tuple) else (key,)))
     if tuple(sizes) != shape or any(step != 1 for step in steps) or (sizes and not result):
         x = apply(shaping.SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
-    if tuple(result) != tuple(sizes):
-        x = shaping.reshape(x, tuple(result))
+    if boxed:
+        x = shaping.reshape(x, ())
+    elif tuple(result) != tuple(sizes):
+        x = apply(shaping.RESHAPE, x, shape=tuple(result))
     if chosen:
         return _choose(x, chosen, apart=isinstance(key, tuple) and _are_apart(key))
     # x[:] of a numpy array is still an array of its own.

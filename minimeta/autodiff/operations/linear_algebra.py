@@ -54,6 +54,8 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
     x, y = same_dtype("matmul", x, y)
     if len(x_shape) == 2 and len(y_shape) == 2:
         return _multiply(x, y)
+    if len(x_shape) == len(y_shape) == 1:  # A scalar, and no view of the product (in_place.py).
+        return apply(shaping.RESHAPE, _multiply(shaping.expand_dims(x, 0), shaping.expand_dims(y, 1)), shape=())
     if len(y_shape) == 1:
         return shaping.squeeze(matmul(x, shaping.expand_dims(y, 1)), -1)
     if len(x_shape) == 1:

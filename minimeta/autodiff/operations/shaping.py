@@ -93,6 +93,8 @@ def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
         if sides.count(-1) > 1 or known == 0 or size % known:
             raise ShapeError(f"reshape of shape {before} to {tuple(sides)}: -1 cannot be found")
         sides[sides.index(-1)] = size // known
+    if not sides and type(x) is Array and before and size == 1:
+        x = apply(RESHAPE, x, shape=(1, *before))  # A slice that is reshaped at once is an element (in_place.py).
     return apply(RESHAPE, x, shape=tuple(sides))
 
 
