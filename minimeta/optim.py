@@ -34,6 +34,7 @@ from minimeta.autodiff.operations import (
     astype,
     clip,
     divide,
+    greater,
     max,
     maximum,
     minimum,
@@ -44,6 +45,7 @@ from minimeta.autodiff.operations import (
     stop_gradient,
     subtract,
     sum,
+    where,
 )
 from minimeta.errors import ConfigurationError, ShapeError
 
@@ -163,12 +165,14 @@ def _clip_global_norm(
     # as c, it keeps squares in range, and is not 0.
     scale = functools.reduce(maximum, [max(absolute(stop_gradient(g))) for g in leaves], largest)
     squares = [sum(square(divide(g, scale))) for g in leaves]
-    bound = divide(largest, scale)
-    root = sqrt(maximum(functools.reduce(add, squares, 0.0), square(bound)))
+    root = sqrt(maximum(functools.reduce(add, squares, 0.0), square(divide(largest, scale))))
+    too_long = greater(scale, largest)  # by one element alone; if none is, s is c.
+    by, bound = where(too_long, scale, 1.0), where(too_long, minimum(scale, largest), 1.0)
 
-    # g (c / s) / (max(|g|, c) / s): a short gradient is left as it is, to the last bit.
+    # (g / s) c / (max(|g|, c) / s): c / s may be less than any float. A short gradient is left as it is, to the last
+    # bit.
     def shortened(g: Any) -> Any:
-        return astype(divide(multiply(g, bound), root), g.dtype)
+        return astype(divide(multiply(divide(g, by), bound), root), g.dtype)
 
     return optimiser.update(tree.map(shortened, gradient), state, parameters)
 

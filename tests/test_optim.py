@@ -8,6 +8,7 @@ import pytest
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
@@ -265,6 +266,9 @@ def test_clipping_neither_overflows_nor_underflows() -> None:
         assert_array_equal(optimiser.update(tiny, (), zeros)[0], -tiny)
         shorter, _ = optim.clip_global_norm(optim.sgd(1.0), 1e-35).update(np.array([3e-30, 4e-30], dtype), (), zeros)
         assert_allclose(shorter, [-6e-36, -8e-36], rtol=1e-5)
+        for bound in (1e-30, 1e-8, 1e-4, 1e4):  # The bound over the largest element may be less than any float32.
+            shorter, _ = optim.clip_global_norm(optim.sgd(1.0), bound).update(gradient, (), zeros)
+            assert_allclose(shorter, -bound * 0.5**0.5 * np.ones(2), rtol=1e-6)
     mixed: Any = {"a": np.array([3e38], np.float32), "b": np.array([4e38]), "none": np.zeros((0, 2))}
     found, _ = optim.clip_global_norm(optim.sgd(1.0), 5.0).update(mixed, (), mm.tree.map(np.zeros_like, mixed))
     assert_allclose([found["a"][0], found["b"][0]], [-3.0, -4.0], rtol=1e-6)
@@ -279,6 +283,13 @@ def test_short_gradients_and_none_at_all_are_left_alone() -> None:
     assert optimiser.update((), (), ()) == ((), ())
     still = optimiser.update(np.zeros(2), (), np.ones(2))[0]
     assert_array_equal(still, np.ones(2))
+
+
+@given(g=arrays(np.float32, 3, elements=st.floats(-1, 1, width=32)), exponent=st.integers(-25, 25))
+def test_short_gradients_are_left_to_the_last_bit(g: Any, exponent: int) -> None:
+    g = g * np.float32(10.0**exponent)
+    optimiser = optim.clip_global_norm(optim.sgd(1.0), 2 * 10.0**exponent)
+    assert_array_equal(optimiser.update(g, (), np.zeros(3, np.float32))[0], -g)
 
 
 def test_elements_are_cut_off_each_by_itself() -> None:
