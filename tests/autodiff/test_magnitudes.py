@@ -161,3 +161,69 @@ def test_looking_for_a_magnitude_ends() -> None:
 
     assert np.isfinite(mm.grad(f)(0.5))
     assert not magnitudes.is_square(Array(np.ones(2)), Array(np.ones(2)))
+
+
+def test_a_factor_is_not_squared_by_itself() -> None:
+    f32 = np.float32
+
+    def wide(v: Any) -> Any:
+        return mm.astype(v, np.float64)
+
+    small = np.array([3e-20, 4e-20], f32)
+    single: list[Function] = [
+        lambda v: (mm.norm(v) / f32(1e-20)) ** 2,
+        lambda v: (mm.norm(v) / f32(1e-10) / f32(1e-10)) ** 2,
+        lambda v: mm.sum((abs(v) * f32(1e20)) ** 2),
+        lambda v: mm.sum((mm.reshape(abs(v), (2, 1)) * f32(1e20)) ** 2),
+        lambda v: mm.sum((wide(abs(v)) * 1e20) ** 2),
+        lambda v: mm.sum((abs(wide(v)) * 1e20) ** 2),
+        lambda v: mm.sum((mm.norm(v) * np.array([0.6e20, 0.8e20], f32)) ** 2),
+        lambda v: mm.sum((abs(v)[np.array([0, 0, 1, 1])] * np.array([0.6e20, 0.8e20, 0.0, 1e20], f32)) ** 2),
+    ]
+    for f in single:
+        for gradient in (mm.grad(f), mm.compile(mm.grad(f))):
+            assert gradient(small).dtype == f32
+            assert_allclose(gradient(small), [6e20, 8e20], rtol=1e-6)
+            assert_array_equal(gradient(0 * small), [0, 0])
+        assert_allclose(mm.vmap(mm.grad(f))(np.stack([small, 0 * small])), [[6e20, 8e20], [0.0, 0.0]], rtol=1e-6)
+
+    # x^2, by way of factors that are 1 together.
+    double: list[Function] = [
+        lambda x: (abs(x) * 1e200 * 1e-200) ** 2,
+        lambda x: (abs(x) * 1e-200 * 1e200) ** 2,
+        lambda x: (abs(x) / 1e200 / 1e-200) ** 2,
+        lambda x: (mm.sqrt(x**2) * 1e200 * 1e-200) ** 2,
+    ]
+    for f in double:
+        for x in (3.0, 0.0, -2.0):
+            for gradient in (mm.grad(f), mm.compile(mm.grad(f))):
+                assert_allclose(gradient(x), 2 * x, rtol=1e-14)
+            assert_allclose(mm.vmap(mm.hessian(f))(np.array([x])), [2.0], rtol=1e-14)
+            assert_allclose(mm.grad(mm.hessian(f))(x), 0.0, atol=1e-14)
+
+
+def test_a_large_magnitude_times_what_is_zero() -> None:
+    slopes = mm.grad(lambda v, z: (mm.norm(v) * z) ** 2, argnums=(0, 1))(np.array([3e200, 4e200]), 0.0)
+    assert_array_equal(slopes[0], [0.0, 0.0])
+    assert slopes[1] == 0.0
+    # The slope by z is -2 norm(v)^2 / z^3, and norm(v)^2 itself is out of range.
+    slope = mm.grad(lambda z: (mm.norm(np.array([3e200, 4e200])) / z) ** 2)(1e200)
+    assert_allclose(slope, -5e-199, rtol=1e-14)
+    both = mm.grad(lambda v, z: (mm.norm(v) / z) ** 2, argnums=(0, 1))(np.array([3e200, 4e200]), 1e200)
+    assert_allclose(both[0], [6e-200, 8e-200], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "two", [2, 2.0, np.float64(2), np.float32(2), np.int64(2), np.uint8(2), np.array(2), np.array(2.0)], ids=repr
+)
+def test_every_number_two_is_the_exponent_of_a_square(two: Any) -> None:
+    assert_array_equal(mm.hessian(lambda v: mm.norm(v) ** two)(np.zeros(2)), 2 * np.eye(2))
+    assert_array_equal(mm.hessian(lambda x: abs(x) ** two)(0.0), 2.0)
+    operands: list[Any] = [3.0, 3, np.float32(3), *(np.array([3, 5]).astype(d) for d in ("f4", "f8", "i1", "i8", "u1"))]
+    for x in operands:
+        if type(two) is float and np.asarray(x).itemsize == 1:
+            continue  # numpy's float16
+        expected = np.asarray(np.power(x, two))
+        for found in (mm.power(x, two), mm.compile(lambda x: mm.power(x, two))(x)):
+            assert_array_equal(found, expected)
+            assert found.dtype == expected.dtype

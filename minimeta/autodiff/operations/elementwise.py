@@ -93,15 +93,19 @@ def power(x: ArrayLike, y: ArrayLike) -> Value:
 
     At ``x = 0`` all derivatives with respect to ``y``, mixed ones included, are taken as 0, which they are where they
     exist; for ``x < 0`` they are NaN, since there is a function of ``y`` at whole numbers only. At ``y = 0`` the
-    derivative with respect to ``x`` is 0, even at ``x = 0``. A Python exponent 2 is computed by :func:`square`.
+    derivative with respect to ``x`` is 0, even at ``x = 0``. An exponent that is the number 2 is computed by
+    :func:`square`.
 
     Raises
     ------
     ValueError
         Integers to negative integer powers.
     """
-    if type(y) in (int, float) and y == 2:
-        return apply(SQUARE, x)
+    if type(y) in (int, float):
+        if y == 2 and (type(y) is int or _dtype_of(x).kind == "f"):
+            return apply(SQUARE, x)
+    elif isinstance(y, (np.generic, np.ndarray)) and y.ndim == 0 and y.dtype.kind in "iuf" and y == 2:
+        return apply(SQUARE, _beside(x, y))
     return apply(POWER, x, y)
 
 
@@ -348,6 +352,14 @@ def bitwise_not(x: ArrayLike) -> Value:
 
 def _dtype_of(x: Any) -> np.dtype[Any]:
     return x.dtype if isinstance(x, (Array, np.ndarray)) else fixed(x, False).dtype
+
+
+def _beside(x: Any, y: Any) -> Any:
+    """An operand in the dtype that it takes together with a number of numpy's."""
+    found = _dtype_of(x)
+    weak = x.weak if type(x) is Array else type(x) in (float, int, bool)
+    dtype = np.result_type(found.type(0).item() if weak else found, y)
+    return x if dtype == found and not weak else astype(x, dtype)
 
 
 def _are_truths(*operands: Any) -> bool:

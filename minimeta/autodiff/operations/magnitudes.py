@@ -16,8 +16,11 @@ past the magnitude, to what that was computed from:
     a part or a copy of x   what a copy's cotangent is, of x^2
     anything else           2 c y, of y
 
-The value is the square's. What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth order) is not
-seen: write it with ``sum(v**2)``.
+The value is the square's. Factors are kept apart from ``c``, since ``z^2`` may be out of range where ``x z`` is not.
+
+What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth order) is not seen, nor is a square that
+has another form (``norm(v) * norm(-v)``, ``mean(norm(v))**2``, ``(norm(v) - 0.0)**2``, ``y @ y``, ``(y**4)**0.5``) or is
+taken outside of a ``vmap`` or a ``rematerialize`` that the magnitude is inside of: write it with ``sum(v**2)``.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.array import Array
-from minimeta.autodiff.operations import elementwise, reductions
+from minimeta.autodiff.operations import elementwise, reductions, shaping
 from minimeta.autodiff.primitive import Primitive
 
 _MAGNITUDES = {"absolute", "norm", "sqrt"}
@@ -57,7 +60,7 @@ def of_square(cotangent: Array, active: Container[int], x: Array) -> _Shares | N
     x
         What was squared.
     """
-    return _shares(cotangent, active, x, _STEPS) if _is_magnitude(x, active, _STEPS) else None
+    return _shares(cotangent, None, active, x, _STEPS) if _is_magnitude(x, active, _STEPS) else None
 
 
 def is_square(x: Any, y: Any) -> bool:
@@ -77,31 +80,78 @@ def _is_magnitude(x: Array, active: Container[int] | None, steps: int) -> bool:
     return any([_is_magnitude(part, active, steps - 1) for part in parts])
 
 
-def _shares(c: Any, active: Container[int], x: Array, steps: int) -> _Shares:
-    """The cotangents that follow from that of ``x**2``."""
+def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Shares:
+    """The cotangents that follow from that of ``x**2``, which is ``c k**2``; a `k` of None is 1.
+
+    The square of a factor may leave the range of floats where the factor does not: it is never computed.
+    """
     if x.id not in active:
         return []
     if not _is_magnitude(x, active, steps):
-        return [(x, c * (2.0 * x))]
+        slope = c * (2.0 * x) if k is None else (c * (2.0 * (k * x))) * k
+        return [(x, elementwise.astype(slope, x.dtype) if slope.dtype != x.dtype else slope)]
     assert x.primitive is not None
     first, *others = x.inputs
     match x.primitive.name:
-        case "absolute" | "negative":
-            return _shares(c, active, first, steps - 1)
-        case "norm":
-            handed = _handed(reductions.SUM, c, x)
+        case "absolute" | "negative" | "astype":  # What is wide stays so to the end: a factor may not fit before.
+            return _shares(c, k, active, first, steps - 1)
         case "sqrt":  # NaN below 0, as the square is.
-            return [(first, elementwise.where(elementwise.equal(x, x), c, np.nan))]
+            slope = elementwise.where(elementwise.equal(x, x), c if k is None else (c * k) * k, np.nan)
+            return [(first, elementwise.astype(slope, first.dtype) if slope.dtype != first.dtype else slope)]
         case "multiply":
             (other,) = others
-            handed = [(a, c * elementwise.square(b)) for a, b in ((first, other), (other, first)) if a.id in active]
+            found = []
+            for part, factor in ((first, other), (other, first)):
+                if part.id in active:
+                    found += _shares(*_times(c, k, factor, active, steps - 1), active, part, steps - 1)
+            return found
         case "divide":
             (other,) = others
-            found = _shares(c / elementwise.square(other), active, first, steps - 1)
-            return [*found, (other, -2.0 * (c * elementwise.square(x)) / other)] if other.id in active else found
-        case _:
-            handed = _handed(x.primitive, c, x)
-    return [share for part, g in handed for share in _shares(g, active, part, steps - 1)]
+            found = _shares(c, 1.0 / other if k is None else k / other, active, first, steps - 1)
+            if other.id in active:
+                slope = -2.0 * (c * elementwise.square(x if k is None else k * x)) / other
+                found.append((other, elementwise.astype(slope, other.dtype) if slope.dtype != other.dtype else slope))
+            return found
+        case "broadcast_to" | "gather":  # Of copies, the cotangents are summed.
+            c, k = _with_one_factor(c, k)
+            return [
+                share
+                for part, g in _handed(x.primitive, c, x)
+                for share in _shares(
+                    g, None if k is None else shaping.broadcast_to(k, part.shape), active, part, steps - 1
+                )
+            ]
+        case name:
+            primitive = reductions.SUM if name == "norm" else x.primitive
+            handed = _handed(primitive, c, x)
+            factors = [None] * len(handed) if k is None else [part for _, part in _handed(primitive, k, x)]
+            return [
+                share
+                for (part, g), factor in zip(handed, factors, strict=True)
+                for share in _shares(g, factor, active, part, steps - 1)
+            ]
+
+
+def _times(c: Any, k: Any, factor: Array, active: Container[int], steps: int) -> tuple[Any, Any]:
+    """One more factor. A magnitude is smooth as a square only: as that it goes into `c`, divided by its own size."""
+    if _is_magnitude(factor, active, steps):
+        size = _size(elementwise.absolute(factor))
+        c, factor = c * elementwise.square(factor / size), size
+    return c, factor if k is None else k * factor
+
+
+def _with_one_factor(c: Any, k: Any) -> tuple[Any, Any]:
+    """The same ``c k**2`` with one factor, the largest, for all elements."""
+    if k is None or 0 in k.shape:
+        return c, None
+    size = _size(reductions.max(elementwise.absolute(k)))
+    return c * elementwise.square(k / size), size
+
+
+def _size(x: Any) -> Any:
+    """A constant to divide by."""
+    x = elementwise.stop_gradient(x)
+    return elementwise.where((x > 0.0) & (x < np.inf), x, 1.0)
 
 
 def _handed(primitive: Primitive, c: Any, x: Array) -> list[tuple[Array, Any]]:
