@@ -34,6 +34,11 @@ PAIRS: dict[str, tuple[Function, Function]] = {
     "half": (lambda v: 0.5 * mm.norm(v) ** 2, lambda v: 0.5 * mm.sum(v**2)),
     "product": (lambda v: mm.norm(v) * mm.norm(v), lambda v: mm.sum(v**2)),
     "itself": (lambda v: (y := mm.norm(v)) * y, lambda v: mm.sum(v**2)),
+    "half times itself": (lambda v: 0.5 * mm.norm(v) * mm.norm(v), lambda v: 0.5 * mm.sum(v**2)),
+    "times a multiple": (lambda v: mm.norm(v) * (-2.0 * mm.norm(v)), lambda v: -2.0 * mm.sum(v**2)),
+    "divided times itself": (lambda v: (y := mm.norm(v)) / 4.0 * y, lambda v: 0.25 * mm.sum(v**2)),
+    "mean of one": (lambda v: mm.mean(mm.norm(v)) ** 2, lambda v: mm.sum(v**2)),
+    "sum of one": (lambda v: mm.sum(3.0 * mm.norm(v)[None]) ** 2, lambda v: 9.0 * mm.sum(v**2)),
     "axis": (lambda v: mm.sum(mm.norm(halves(v), axis=1) ** 2), lambda v: mm.sum(v**2)),
     "keepdims": (
         lambda v: mm.sum(mm.norm(halves(v), axis=1, keepdims=True) ** 2 * np.array([[2.0], [3.0]])),
@@ -108,6 +113,24 @@ def test_at_any_point(v: Any, name: str) -> None:
     made, plain = PAIRS[name]
     assert_allclose(mm.grad(made)(v), mm.grad(plain)(v), rtol=1e-9, atol=1e-9)
     assert_allclose(mm.hessian(made)(v), mm.hessian(plain)(v), rtol=1e-9, atol=1e-9)
+
+
+def test_a_product_of_multiples_whose_factor_is_an_argument() -> None:
+    def f(v: Any, k: Any) -> Any:
+        return k * mm.norm(v) * mm.norm(v) + mm.norm(v) * (mm.norm(v) / (2.0 + k))
+
+    def plain(v: Any, k: Any) -> Any:
+        return (k + 1.0 / (2.0 + k)) * mm.sum(v**2)
+
+    for k in (0.0, -0.5, 3.0):
+        for v in (np.zeros(2), np.array([3.0, -4.0])):
+            for of in (mm.hessian, lambda g: mm.jacobian(mm.hessian(g), argnum=1)):
+                for found in (of(f)(v, k), mm.compile(of(f))(v, k), mm.vmap(of(f))(v[None], np.array([k]))[0]):
+                    assert_allclose(found, of(plain)(v, k), rtol=1e-13, atol=1e-13)
+                assert_array_equal(mm.compile(of(f))(v, k), mm.compile(of(f), enabled=False)(v, k))
+    v = np.array([3e-20, 4e-20], np.float32)
+    slope = mm.grad(lambda v: np.float32(1e20) * (np.float32(1e20) * mm.norm(v) * mm.norm(v)))(v)
+    assert_allclose(slope, [6e20, 8e20], rtol=1e-6)
 
 
 def test_the_value_is_the_squares() -> None:

@@ -501,7 +501,14 @@ def _exponent_rule(g: Array, x: Array, y: Array) -> Value:
 
 ADD = _function("add", np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, accepts="biuf")
 SUBTRACT = _function("subtract", np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, accepts="iuf")
-MULTIPLY = _function("multiply", np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: x * g, accepts="biuf")
+MULTIPLY = _function(
+    "multiply",
+    np.multiply,
+    lambda g, z, x, y: g * y,
+    lambda g, z, x, y: x * g,
+    accepts="biuf",
+    through=lambda *given: magnitudes.of_product(*given),  # noqa: PLW0108 (it is imported below)
+)
 DIVIDE = _function(
     "divide", np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z) / y, domains=("real", "nonzero")
 )

@@ -19,8 +19,9 @@ past the magnitude, to what that was computed from:
 The value is the square's. Factors are kept apart from ``c``, since ``z^2`` may be out of range where ``x z`` is not.
 
 What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth order) is not seen, nor is a square that
-has another form (``norm(v) * norm(-v)``, ``mean(norm(v))**2``, ``(norm(v) - 0.0)**2``, ``y @ y``, ``(y**4)**0.5``) or is
-taken outside of a ``vmap`` or a ``rematerialize`` that the magnitude is inside of: write it with ``sum(v**2)``.
+has another form (``norm(v) * norm(-v)``, ``(norm(v) - 0.0)**2``, ``y @ y``, a power 0.5 of a fourth power, ``k y * y``
+differentiated by `k` too) or is taken outside of a ``vmap`` or a ``rematerialize`` that the magnitude is inside of:
+write it with ``sum(v**2)``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _LINKS = {
     *("negative", "multiply", "divide"),
     # parts and copies
     *("alias", "astype", "broadcast_to", "concatenate", "copy", "gather"),
-    *("pad", "reshape", "slice", "transpose", "where"),
+    *("mean", "pad", "reshape", "slice", "sum", "transpose", "where"),
 }
 #: So many steps are looked at between a magnitude and its square.
 _STEPS = 8
@@ -63,6 +64,21 @@ def of_square(cotangent: Array, active: Container[int], x: Array) -> _Shares | N
     return _shares(cotangent, None, active, x, _STEPS) if _is_magnitude(x, active, _STEPS) else None
 
 
+def of_product(cotangent: Any, active: Container[int], x: Array, y: Array) -> _Shares | None:
+    """The same for ``x y``, where one is a magnitude and the other a multiple of that: ``k y^2``, `k` needing none."""
+    for multiple, alone in ((x, y), (y, x)):
+        if multiple.primitive is not None and multiple.primitive.name in ("multiply", "divide") and alone.inputs:
+            part, k = multiple.inputs
+            if multiple.primitive.name == "multiply" and k.id in active:
+                part, k = k, part
+            if k.id not in active and part.inputs and part.inputs[0] is alone.inputs[0] and is_square(part, alone):
+                size = _size(elementwise.absolute(k))
+                if multiple.primitive.name == "multiply":
+                    return _shares(cotangent * (k / size), elementwise.sqrt(size), active, part, _STEPS)
+                return _shares(cotangent * (size / k), 1.0 / elementwise.sqrt(size), active, part, _STEPS)
+    return None
+
+
 def is_square(x: Any, y: Any) -> bool:
     """Whether two Arrays of one first input are one magnitude, so that their product is a square, and smoother."""
     if x is not y and (x.primitive is not y.primitive or len(x.inputs) > 1):
@@ -76,6 +92,8 @@ def _is_magnitude(x: Array, active: Container[int] | None, steps: int) -> bool:
         return False
     if name in _MAGNITUDES:
         return True
+    if name in ("mean", "sum") and x.size != x.inputs[0].size:  # Of one element each they are copies.
+        return False
     parts = x.inputs[:1] if name in ("negative", "divide") else x.inputs
     return any([_is_magnitude(part, active, steps - 1) for part in parts])
 

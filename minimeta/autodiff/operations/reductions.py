@@ -78,7 +78,8 @@ def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The Euclidean norm ``sqrt(sum(x**2))`` over all named axes, without overflow; its derivative at 0 is 0.
 
     That is a convention: there is a kink. The derivatives of ``norm(x)**2`` are right there, to every order; of
-    what is smooth in another way (``cos(norm(x))``) the second ones are not: write it with ``sum(x**2)``.
+    what is smooth in another way (``cos(norm(x))``), or squared outside of the ``vmap`` or ``rematerialize`` that the
+    norm is inside of, the second ones are not: write it with ``sum(x**2)``.
     """
     return apply(NORM, _as_float(x), axes=_axes("norm", x, axis), keepdims=keepdims)
 
