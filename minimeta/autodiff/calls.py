@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Abstract, Array
 from minimeta.autodiff.primitive import Primitive, apply, constant, fixed
-from minimeta.errors import ShapeError, TracingError
+from minimeta.errors import DtypeError, ShapeError, TracingError
 
 Function: TypeAlias = Callable[..., Any]
 Forms: TypeAlias = tuple[tuple[tuple[int, ...], str], ...]
@@ -36,7 +36,7 @@ def called_on_values(function: Function, like: Function | None = None) -> Functi
     Parameters
     ----------
     function
-        Of trees of numpy arrays, which are its own, to a tree of arrays.
+        Of trees of numpy arrays, which are its own (it may write to them), to a tree of arrays.
     like
         Of the same arguments, to a tree whose leaves have the shapes and dtypes of the function's results; called in
         its place on the stand-ins.
@@ -45,7 +45,10 @@ def called_on_values(function: Function, like: Function | None = None) -> Functi
     def called(*arguments: Any) -> Any:
         leaves, structure = tree.flatten(arguments)
         if Array not in map(type, leaves):
-            return function(*arguments)
+            own = [np.array(x, subok=True) for x in leaves]
+            result = function(*tree.unflatten(structure, own))
+            _checked(function, tree.flatten(result)[0], own)
+            return result
         operands = [x if type(x) is Array else constant(x, private=True) for x in leaves]
         if Abstract not in [type(x.value) for x in operands]:
             outputs, output = _computed(function, structure, [x.value for x in operands])
@@ -62,7 +65,18 @@ def _computed(
 ) -> tuple[list[NDArray[Any]], tree.Structure]:
     """The leaves of a function's output, and their structure; its arguments are its own copies."""
     outputs, output = tree.flatten(function(*tree.unflatten(arguments, [np.array(x) for x in values])))
+    _checked(function, outputs, values)
     return [np.array(y if np.iscomplexobj(y) else fixed(y, False), order="C") for y in outputs], output
+
+
+def _checked(function: Function, outputs: Sequence[Any], values: Sequence[Any]) -> None:
+    """Refuse complex results of real arguments. (Of complex ones they are: a derivative by the complex step.)"""
+    if any(map(np.iscomplexobj, outputs)) and not any(map(np.iscomplexobj, values)):
+        dtype = next(np.asarray(y).dtype.name for y in outputs if np.iscomplexobj(y))
+        raise DtypeError(
+            f"custom_vjp: {_name(function)} returned {dtype} for real arguments, and minimeta computes with real "
+            "numbers alone. Return real and imaginary parts apart: lambda x: (function(x).real, function(x).imag)"
+        )
 
 
 def _expected(
@@ -72,6 +86,8 @@ def _expected(
     try:
         with np.errstate(all="ignore"):
             outputs, output = _computed(like or function, arguments, list(map(_stand_in, operands)))
+    except DtypeError:
+        raise
     except Exception as error:
         shapes = ", ".join(str(x.shape) for x in operands)
         raise TracingError(
@@ -108,9 +124,16 @@ def _call(
             f"{[x.shape for x in values]}, but {[shape for shape, _ in forms]} on its stand-ins. A program's shapes do "
             "not depend on values: pad the result to one shape, or say what it looks like by like="
         )
-    return tuple(
-        y if np.iscomplexobj(y) else y.astype(dtype, copy=False) for y, (_, dtype) in zip(outputs, forms, strict=True)
-    )
+    results = []
+    for y, (_, dtype) in zip(outputs, forms, strict=True):
+        if y.dtype.kind != "c" and not np.can_cast(y.dtype, dtype, "same_kind"):
+            raise DtypeError(
+                f"custom_vjp: {_name(function)} returned {y.dtype.name}, but {dtype} on its stand-ins, which cannot "
+                "hold it. A program's dtypes do not depend on values: return one dtype (np.float64(y), "
+                "y.astype(np.float64)), or say what the result looks like by like="
+            )
+        results.append(y if y.dtype.kind == "c" else y.astype(dtype, copy=False))
+    return tuple(results)
 
 
 def _pick(values: Any, place: int) -> Any:

@@ -52,7 +52,7 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
         name = full_name(function)
         general = (
             "it has no derivative here. Write it with minimeta's operations, or let custom_vjp call "
-            f"{name} on values, and give it a rule"
+            f"{name} on values, and give it a rule: custom_vjp(function, rule, on_values=True)"
         )
         raise TracingError(f"{name} of an Array is not supported: {REMEDIES.get(name.removeprefix('np.'), general)}")
     try:

@@ -166,3 +166,85 @@ def test_equal_calls_are_one_and_references_take_complex_numbers() -> None:
     step = interpret(program, A + 1e-30j * np.eye(2)).imag / 1e-30
     assert_allclose(step, complex_step(A, np.eye(2)), rtol=1e-15)
     program.check()
+
+
+# What it is given, and what it gives
+
+
+everywhere = pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: f,
+        lambda f: lambda x: mm.vjp(f, x)[0],
+        mm.compile,
+        lambda f: lambda x: mm.vmap(f)(x[None])[0],
+        lambda f: lambda x: mm.vmap(f, enabled=False)(x[None])[0],
+        lambda f: lambda x: mm.compile(mm.vmap(f))(x[None])[0],
+    ],
+    ids=["eager", "vjp", "compiled", "vmapped", "one by one", "vmapped and compiled"],
+)
+abstract = pytest.mark.parametrize(
+    "transform", [mm.compile, lambda f: lambda x: mm.vmap(f)(x[None])[0], lambda f: mm.compile(mm.rematerialize(f))]
+)
+
+
+def rule_of_nothing(g: Any, y: Any, x: Any) -> Any:
+    return (0.0 * x,)
+
+
+@abstract
+@pytest.mark.parametrize(
+    ("stand_in", "value", "names"),
+    [(0, 2.5, "float64, but int64"), (True, 2, "int64, but bool"), (np.int8(1), 0.5, "float64, but int8")],
+)
+def test_a_dtype_that_depends_on_values_is_not_cut_off(transform: Any, stand_in: Any, value: Any, names: str) -> None:
+    f = mm.custom_vjp(lambda x: value if x.max() > 1 else stand_in, rule_of_nothing, on_values=True)
+    assert mm.compile(lambda x: f(x) * 1.0, enabled=False)(np.array([2.5, 0.1])) == value
+    with pytest.raises(DtypeError, match=rf"returned {names} on its stand-ins.*return one dtype.*like="):
+        transform(lambda x: f(x) * 1.0)(np.array([2.5, 0.1]))
+
+
+@abstract
+def test_a_dtype_that_can_hold_the_value_may_differ(transform: Any) -> None:
+    f = mm.custom_vjp(lambda x: 2 if x.max() > 1 else 0.5, rule_of_nothing, on_values=True)
+    assert transform(lambda x: f(x) * 1.0)(np.array([2.5, 0.1])) == 2.0
+
+
+@everywhere
+def test_complex_results_of_real_arguments_are_refused(transform: Any) -> None:
+    for f in (lambda x: x * 1j, lambda x: (x, 1j)):
+        turned = mm.custom_vjp(f, rule_of_nothing, on_values=True)
+        with pytest.raises(DtypeError, match=r"<lambda> returned complex128 for real arguments.*\.real"):
+            transform(turned)(np.ones(2))
+
+
+def test_a_complex_step_by_hand_goes_through() -> None:
+    assert_array_equal(inverse(A + 1e-30j * np.eye(2)), np.linalg.inv(A + 1e-30j * np.eye(2)))
+
+
+@everywhere
+def test_a_function_that_writes_to_its_argument_writes_to_its_own(transform: Any) -> None:
+    def greedy(x: Any) -> Any:
+        x += 1.0
+        return x
+
+    f = mm.custom_vjp(greedy, lambda g, y, x: (g,), on_values=True)
+    x = np.array([1.0, 2.0])
+    assert_array_equal(transform(f)(x), [2.0, 3.0])
+    assert_array_equal(x, [1.0, 2.0])
+
+
+def test_a_python_number_is_an_array_to_the_function_everywhere() -> None:
+    f = mm.custom_vjp(lambda x: x.max() * 2.0, lambda g, y, x: (2.0 * g,), on_values=True)
+    assert f(3.0) == mm.compile(f)(3.0) == 6.0
+    assert mm.grad(f)(3.0) == 2.0
+
+
+def test_what_has_no_operation_names_the_way_out() -> None:
+    def rule(g: Any, y: Any, x: Any) -> Any:
+        return (g * inverse(x).T,)
+
+    with pytest.raises(TracingError, match=r"np\.linalg\.slogdet.*custom_vjp\(function, rule, on_values=True\)"):
+        mm.grad(mm.custom_vjp(lambda a: np.linalg.slogdet(a)[1], rule))(A)
+    gradient = mm.grad(mm.custom_vjp(lambda a: np.linalg.slogdet(a)[1], rule, on_values=True))(A)
+    assert_allclose(gradient, np.linalg.inv(A).T, rtol=1e-15)
