@@ -73,6 +73,24 @@ def its_rule(cotangent: Any, output: Any, x: Any) -> Any:
     return (cotangent * 5.0,)
 
 
+def on_values(x: Any) -> Any:
+    return np.cumsum(x, axis=-1)
+
+
+def looks_like(x: Any) -> Any:
+    return np.empty(x.shape, x.dtype)
+
+
+def rule_of_inverse(cotangent: Any, output: Any, x: Any) -> Any:
+    return (-(output.T @ cotangent @ output.T),)
+
+
+CALLED: dict[str, Any] = {
+    "inverse": mm.custom_vjp(np.linalg.inv, rule_of_inverse),
+    "of one's own": mm.custom_vjp(on_values, its_rule, on_values=True),
+    "like": mm.custom_vjp(on_values, its_rule, like=looks_like),
+}
+
 FUNCTIONS: dict[str, Any] = {
     "rematerialize": mm.rematerialize(smooth),
     "gradient of one's own rule": mm.grad(doubled),
@@ -148,6 +166,13 @@ def test_so_do_transformed_functions_and_losses(pool: ProcessPoolExecutor) -> No
     futures = {name: pool.submit(call, f, *arguments.get(name, (x,))) for name, f in FUNCTIONS.items()}
     for name, function in FUNCTIONS.items():
         assert futures[name].result(timeout=120) == call(function, *arguments.get(name, (x,))), name
+
+
+def test_functions_that_are_called_on_values_do_so_too(pool: ProcessPoolExecutor) -> None:
+    x = np.array([[[2.0, 1.0], [0.5, 3.0]]])
+    for name, called in CALLED.items():
+        for function in (called, mm.compile(called), mm.vmap(called), mm.compile(mm.vmap(mm.jacobian(called)))):
+            assert pool.submit(call, function, x).result(timeout=120) == call(function, x), name
 
 
 def test_experiments_train_there(pool: ProcessPoolExecutor) -> None:

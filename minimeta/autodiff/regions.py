@@ -12,6 +12,8 @@ and whoever makes a :func:`region` of another kind has one of its own.
 
 A rule may take Arrays by closure, too. Inside of a ``vmap`` they belong to a trace that has ended when the rule is
 needed: there the rule is written down at once, as a line like the body, and what it takes by closure is an operand.
+What the body itself computed and the rule takes (it was saved for the backward pass) is an operand that the body does
+not read: it is no free variable, and the rule for x says all of its derivative.
 """
 
 from __future__ import annotations
@@ -82,6 +84,12 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
     ShapeError
         (When called, or differentiated.) The rule returns something else than cotangents of the arguments; a function
         called on values returns other shapes than while tracing.
+    DtypeError
+        (When called.) A function called on values returns complex numbers for real arguments, or what the dtype that it
+        returned while tracing cannot hold.
+    LeakedArrayError
+        (When differentiated outside of a ``vmap`` that it is called in, more than three times.) The rule calls the
+        function itself, and takes a value of one task by closure.
 
     Examples
     --------
@@ -113,7 +121,8 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
         is_called = (_is_foreign(function) or like is not None) if on_values is None else on_values
         self._function = called_on_values(function, like) if is_called else function
         self._rule = rule
-        functools.update_wrapper(self, function)
+        self._calls: dict[str, Any] = {"on_values": is_called, "like": like}
+        functools.update_wrapper(self, function, updated=())
 
     def rule(self, rule: Function) -> Function:
         """Set the rule; use as a decorator."""
@@ -122,7 +131,9 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
 
     def __reduce__(self) -> Any:
         name: str = getattr(self, "__qualname__", "")
-        return name if namesake(self) is self else (custom_vjp, (self._function, self._rule))
+        if namesake(self) is self:
+            return name
+        return functools.partial(custom_vjp, **self._calls), (self.__wrapped__, self._rule)  # type: ignore[attr-defined]
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's value."""
@@ -167,14 +178,18 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     recording = record(function, leaves, structure)
     outputs, output_structure = tree.flatten(recording.output)
     free = free_variables(recording.aliases, outputs)
+    saved: list[Array] = []
     params: dict[str, Any] = {}
     if rule is not None:
         params = {"rule": rule, "arguments": structure, "output": output_structure}
         if context.mapping and (written := _written(rule, recording.aliases, structure, outputs, output_structure)):
-            free = list({x.id: x for x in (*free, *written.free)}.values())
-            params["rule"] = written.of([*written.operands, *free])
-    line = linearise([*recording.aliases, *free], outputs)
-    operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free)])
+            since = recording.aliases[0].id
+            saved = [x for x in written.free if x.id >= since]
+            free = list({x.id: x for x in (*free, *written.free) if x.id < since}.values())
+            params["rule"] = written.of([*written.operands, *free, *saved])
+    unread = [Array(x.value, id=next(moments)) for x in saved]
+    line = linearise([*recording.aliases, *free, *unread], outputs)
+    operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free, *saved)])
     value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
     node = Array(value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params})
     results = [apply(PROJECT, node, place=i) for i in range(len(outputs))]
@@ -214,6 +229,11 @@ class _Recorded(NamedTuple):
         return _Line(linearise(operands, [self.found[i] for i in places]), places)
 
 
+# A rule that calls its own function would be written down without end. Each time is one order of derivative. One that
+# makes a new rule each time is not known again: it ends where rules are this deep in rules.
+_OWN, _DEEPEST = 3, 8
+
+
 def _written(
     rule: Function,
     arguments: Sequence[Array],
@@ -222,8 +242,7 @@ def _written(
     output: tree.Structure,
 ) -> _Recorded | None:
     """The rule, run on shapes alone; None if it takes no Array by closure, or cannot run yet."""
-    code = getattr(rule, "__code__", rule)
-    if code in context.writing:
+    if len(context.writing) >= _DEEPEST or context.writing.count(rule) >= _OWN:
         return None  # A rule that calls its own function: that one's is called when it is needed.
     stand_ins = [Array(Abstract(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
 
@@ -232,7 +251,7 @@ def _written(
         return _answer(rule, values[:count], values[count : 2 * count], values[2 * count :], structure, output)
 
     before = context.writing
-    context.writing = (*before, code)
+    context.writing = (*before, rule)
     try:
         recording = record(run, stand_ins, tree.flatten(tuple(stand_ins))[1])
     except Exception:

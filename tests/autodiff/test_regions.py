@@ -188,3 +188,166 @@ def test_a_rule_that_cannot_run_without_values_is_not_missed_where_it_is_not_nee
         return mm.custom_vjp(lambda v: v * 2.0, lambda g, y, v: (g * float(v),))(v)
 
     assert_array_equal(mm.vmap(fails)(V), 2.0 * V)
+
+
+def self_calling(v: Any, c: Any) -> Any:
+    f = mm.custom_vjp(mm.exp, lambda g, y, v: (g * f(v) * mm.sin(c),))
+    return f(v)
+
+
+def self_calling_anew(v: Any, c: Any) -> Any:
+    f = mm.custom_vjp(mm.exp, lambda g, y, v: (g * self_calling_anew(v, c) * mm.sin(c),))
+    return f(v)
+
+
+@transforms
+@pytest.mark.parametrize("f", [self_calling, self_calling_anew])
+def test_a_rule_that_calls_its_own_function_to_third_order(f: Function, transform: Any) -> None:
+    derivative: Function = lambda v: mm.sum(mm.vmap(f)(v, C))  # noqa: E731
+    for order in (1, 2, 3):
+        derivative = lambda v, f=derivative: mm.sum(mm.grad(f)(v))  # noqa: E731
+        assert_allclose(transform(derivative)(V), np.sum(np.exp(V) * np.sin(C) ** order), rtol=1e-14)
+
+
+def test_a_rule_that_calls_itself_says_what_to_do_where_it_ends() -> None:
+    f: Function = lambda v: mm.sum(mm.vmap(self_calling)(v, C))  # noqa: E731
+    for _ in range(4):
+        f = lambda v, f=f: mm.sum(mm.grad(f)(v))  # noqa: E731
+    with pytest.raises(LeakedArrayError, match="because the rule calls itself, pass it to the function"):
+        f(V)
+
+
+class Scaled:
+    """A function and its rule as methods; the rule calls another one's function."""
+
+    def __init__(self, c: Any, other: Function) -> None:
+        self.c, self.other = c, other
+
+    def value(self, v: Any) -> Any:
+        return v * 1.0
+
+    def slope(self, g: Any, y: Any, v: Any) -> Any:
+        return (g * self.other(v) * mm.sin(self.c),)
+
+
+def by_factory(c: Any, other: Function) -> Function:
+    return mm.custom_vjp(lambda v: v * 1.0, lambda g, y, v: (g * other(v) * mm.sin(c),))
+
+
+def by_method(c: Any, other: Function) -> Function:
+    made = Scaled(c, other)
+    return mm.custom_vjp(made.value, made.slope)
+
+
+@transforms
+@pytest.mark.parametrize("make", [by_factory, by_method])
+def test_two_rules_of_one_code_are_two(make: Any, transform: Any) -> None:
+    def chained(v: Any, c: Any) -> Any:
+        return make(c, make(2.0 * c, make(3.0 * c, lambda v: v)))(v)
+
+    s, t, u = np.sin(C), np.sin(2.0 * C), np.sin(3.0 * C)
+    derivative: Function = lambda v: mm.sum(mm.vmap(chained)(v, C))  # noqa: E731
+    for expected in (V * s, V * s * t, V * s * t * u):
+        assert_allclose(transform(mm.grad(derivative))(V), expected, rtol=1e-14)
+        derivative = lambda v, f=derivative: mm.sum(mm.grad(f)(v))  # noqa: E731
+
+
+def test_a_rule_around_a_rule_is_the_outer_one() -> None:
+    inner = mm.custom_vjp(lambda v: v * 1.0, lambda g, y, v: (g * 5.0,))
+    outer = mm.custom_vjp(inner, lambda g, y, v: (g * 7.0,))
+    assert mm.grad(outer)(1.0) == 7.0
+    assert mm.grad(mm.custom_vjp(mm.grad(inner), lambda g, y, v: (g * 7.0,)))(1.0) == 7.0
+
+
+# What a rule takes of its function's own run
+
+
+def silu(x: Any) -> Any:
+    saved: dict[str, Any] = {}
+
+    def forward(a: Any) -> Any:
+        saved["s"] = mm.sigmoid(a)
+        return saved["s"] * a
+
+    return mm.custom_vjp(forward, lambda g, y, a: (g * (saved["s"] + a * saved["s"] * (1 - saved["s"])),))(x)
+
+
+def sine(x: Any) -> Any:
+    saved: list[Any] = []
+
+    def forward(a: Any) -> Any:
+        saved.append(a)
+        return mm.sin(a)
+
+    return mm.custom_vjp(forward, lambda g, y, a: (g * mm.cos(saved[0]),))(x)
+
+
+def square_of_sine(x: Any) -> Any:
+    saved: list[Any] = []
+
+    def forward(a: Any) -> Any:
+        saved.append(mm.sin(a))
+        return saved[0] * saved[0]
+
+    def rule(g: Any, y: Any, a: Any) -> Any:
+        return (2.0 * g * saved[0] * mm.cos(a),)
+
+    return mm.custom_vjp(mm.custom_vjp(forward, rule), rule)(x)
+
+
+def sigmoid(x: Any) -> Any:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+X = np.array([0.3, -1.0])
+S = sigmoid(X)
+S1 = S * (1 - S)
+S2 = S1 * (1 - 2 * S)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, mm.rematerialize, mm.compile], ids=["plain", "rematerialize", "compile"])
+@transforms
+@pytest.mark.parametrize(
+    ("f", "exact"),
+    [
+        (silu, (S + X * S1, 2 * S1 + X * S2, 3 * S2 + X * (S2 * (1 - 2 * S) - 2 * S1 * S1))),
+        (sine, (np.cos(X), -np.sin(X), -np.cos(X))),
+        (square_of_sine, (np.sin(2 * X), 2 * np.cos(2 * X), -4 * np.sin(2 * X))),
+    ],
+)
+def test_a_rule_takes_what_its_function_computed(f: Function, exact: Any, transform: Any, wrap: Any) -> None:
+    inside: Function = wrap(f)
+    outside: Function = lambda x: mm.sum(mm.vmap(wrap(f))(x))  # noqa: E731
+    for expected in exact:
+        inside, outside = mm.grad(inside), mm.grad(outside)
+        assert_allclose([inside(x) for x in X], expected, rtol=1e-14)
+        for enabled in (True, False):
+            assert_allclose(transform(mm.vmap(inside, enabled=enabled))(X), expected, rtol=1e-14)
+        assert_allclose(transform(mm.vmap(mm.vmap(inside)))(X[None]), expected[None], rtol=1e-14)
+        assert_allclose(transform(outside)(X), expected, rtol=1e-14)
+        outside = lambda x, f=outside: mm.sum(f(x))  # noqa: E731
+
+
+def test_the_values_and_gradients_of_the_issue() -> None:
+    assert_allclose(mm.vmap(mm.grad(silu))(X), [0.6478, 0.0723], atol=5e-5)
+
+
+@transforms
+def test_what_the_function_computed_of_its_closure_too(transform: Any) -> None:
+    def f(x: Any, c: Any) -> Any:
+        saved: dict[str, Any] = {}
+
+        def forward(a: Any) -> Any:
+            saved["s"], saved["t"] = mm.sin(a) * c, mm.cos(c)
+            return saved["s"] * saved["t"]
+
+        return mm.custom_vjp(forward, lambda g, y, a: (g * (2.0 * saved["s"] + saved["t"] * a + y),))(x)
+
+    s, t = np.sin(X) * D, np.cos(D)
+    to_x, to_c = transform(mm.vmap(mm.grad(f, (0, 1))))(X, D)
+    assert_allclose(to_x, 2.0 * s + t * X + s * t, rtol=1e-14)
+    assert_allclose(to_c, np.sin(X) * (t - D * np.sin(D)), rtol=1e-14)
+    # Of the rule, y has the rule's derivative to x, and the ordinary one to c.
+    second = transform(mm.vmap(mm.grad(mm.grad(f), (0, 1))))(X, D)
+    assert_allclose(second[0], 2.0 * np.cos(X) * D + t + to_x, rtol=1e-14)
+    assert_allclose(second[1], 2.0 * np.sin(X) - np.sin(D) * X + to_c, rtol=1e-14)
