@@ -140,9 +140,12 @@ class Complex(Replay):
         value = primitive.reference(*map(np.real, values), **params)
         if name in _QUADRATIC:  # The imaginary part is x y' + x' y, whatever the length of the step.
             return pair(value, np.imag(primitive.reference(*values, **params)))
-        length = _length(values, primitive.elementwise)
-        beside = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
-        derivative = np.imag(_RULES.get(name, primitive.reference)(*beside, **params)) / length
+        if differential := _DIFFERENTIALS.get(name):
+            derivative = differential(*values)
+        else:
+            length = _length(values, primitive.elementwise)
+            beside = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
+            derivative = np.imag(_RULES.get(name, primitive.reference)(*beside, **params)) / length
         if name in _ROOTS:
             derivative = np.where(self._is_singular(name, *values, **params), np.nan, derivative)
         return pair(value, derivative)
@@ -315,18 +318,53 @@ def _softplus(x: Floats) -> Floats:
     return np.where(positive, x, 0) + _logarithm_of_1_plus(np.exp(np.where(positive, -x, x)))
 
 
-def _power(x: Floats, y: Floats) -> Floats:
-    # By the differential: numpy's own turns about the origin, where a whole power of a negative number stays real.
+_RULES: dict[str, Callable[..., Any]] = {"log1p": _logarithm_of_1_plus, "softplus": _softplus}
+
+# Differentials of values with derivatives. They are linear and need no step, which may be longer than a tiny operand.
+
+
+def _of_power(x: Floats, y: Floats) -> Floats:
+    # numpy's own turns about the origin, where a whole power of a negative number stays real.
     a, b = np.real(x), np.real(y)
     to_base = np.where(np.imag(x) != 0, b * np.power(a, np.where(b == 0, 1.0, b - 1)) * np.imag(x), 0)
     to_exponent = np.where(np.imag(y) != 0, np.power(a, b) * np.log(np.where(a == 0, 1.0, a)) * np.imag(y), 0)
-    return np.asarray(pair(a, to_base + to_exponent))
+    return np.asarray(to_base + to_exponent)
 
 
-_RULES: dict[str, Callable[..., Any]] = {
-    "log1p": _logarithm_of_1_plus,
-    "softplus": _softplus,
-    "power": _power,
-    "sqrt": lambda x: np.where(np.real(x) < 0, complex(0, np.nan), np.sqrt(x)),
-    "log": lambda x: np.where(np.real(x) > 0, np.log(x), complex(0, np.nan)),
+def _of_log(x: Floats) -> Floats:
+    return np.where(np.real(x) > 0, np.imag(x) / np.real(x), np.nan)
+
+
+def _of_sqrt(x: Floats) -> Floats:
+    root = np.sqrt(np.real(x))  # NaN below 0
+    return np.where((root == 0) & (np.imag(x) == 0), 0.0, np.imag(x) / (2 * root))
+
+
+def _of_quotient(x: Floats, y: Floats) -> Floats:
+    a, b = np.real(x), np.real(y)
+    return np.asarray(np.imag(x) / b - a / b * (np.imag(y) / b))
+
+
+def _of_slope(rate: float) -> Callable[[Floats, Floats], Floats]:
+    """Of ``r^2 g s(r x)``, where ``s = e / (1 + e)^2``, ``e = exp(-|x|)`` and ``s' = -s tanh(x / 2)``.
+
+    In complex numbers ``s'`` is a difference, of which nothing is left next to 0.
+    """
+
+    def differential(x: Floats, g: Floats) -> Floats:
+        a, b = rate * np.real(x), np.real(g)
+        decay = np.exp(-np.abs(a))
+        slope = rate**2 * decay / np.square(1 + decay)
+        return np.asarray(slope * (np.imag(g) - b * np.tanh(a / 2) * rate * np.imag(x)))
+
+    return differential
+
+
+_DIFFERENTIALS: dict[str, Callable[..., Floats]] = {
+    "divide": _of_quotient,
+    "log": _of_log,
+    "power": _of_power,
+    "sigmoid_slope": _of_slope(1.0),
+    "sqrt": _of_sqrt,
+    "tanh_slope": _of_slope(2.0),
 }

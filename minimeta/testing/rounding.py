@@ -40,6 +40,9 @@ _EXACT = (LINEAR - {"add", "astype", "mean", "scatter_add", "subtract", "sum", "
     *("absolute", "clip", "gate", "held", "max", "maximum", "min", "minimum", "relu"),
 }
 
+#: Elementwise, and with a sum of two terms for a derivative.
+_PRODUCTS = {"divide", "multiply", "sigmoid_slope", "tanh_slope"}
+
 
 def precision(line: StraightLine | None, point: Sequence[Any]) -> float:
     """The coarsest unit in the last place that a function computes in."""
@@ -117,7 +120,7 @@ class _Noisy(Replay):
         self._choices = choices
 
     def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        if primitive.name == "multiply" or not (primitive.elementwise or primitive.name in _EXACT):
+        if primitive.name in _PRODUCTS or not (primitive.elementwise or primitive.name in _EXACT):
             values = tuple(map(self._moved, values))
         result = self._evaluate.step(primitive, *values, **params)
         if not _rounds(result):

@@ -76,6 +76,13 @@ RANGES: list[tuple[Callable[[Any], Any], float, float]] = [
     (lambda x: x**3, 1e80, 3e160),
     (mm.sqrt, 1e-200, 0.5e100),
     (mm.log, 1e-200, 1e200),
+    (mm.log, 1e-295, 1e295),
+    (mm.log, 1e-305, 1e305),
+    (mm.sqrt, 1e-300, 0.5e150),
+    (mm.grad(mm.tanh), 1e-4, -2e-4 + 8e-12 / 3),
+    (mm.grad(mm.tanh), 1e-100, -2e-100),
+    (mm.grad(mm.sigmoid), 1e-100, -1e-100 / 8),
+    (mm.grad(mm.sigmoid), 600.0, -math.exp(-600)),
     (lambda x: mm.norm(mm.reshape(x, (1,))), 1e-200, 1.0),
     (mm.sin, 1e6, math.cos(1e6)),
     (lambda x: (x * 1e-200) * 1e150, 1e100, 1e-50),
@@ -86,7 +93,7 @@ RANGES: list[tuple[Callable[[Any], Any], float, float]] = [
 def test_the_complex_step_has_the_range_of_floats(function: Any, x: float, exact: float) -> None:
     line, point, _ = at(function, x)
     (found,), (error,) = along(line, point, [np.array(x)])
-    assert found == pytest.approx(exact * x, rel=1e-13) and error <= 1e-12 * abs(found)
+    assert found == pytest.approx(exact * x, rel=1e-13, abs=0.0) and error <= 1e-12 * abs(found)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,30 @@ def test_scales_are_no_difficulty(function: Any, slope: Any, point: Any) -> None
             check_gradients(own(function, lambda x, factor=factor: slope(x) * factor), point, order=1)
 
 
+@pytest.mark.parametrize("function", [mm.tanh, mm.sigmoid])
+@pytest.mark.parametrize("point", [0.5, 1e-2, 1e-3, -1e-4, 1e-9, 1e-20, 1e-100])
+def test_slopes_that_vanish_to_second_order(function: Any, point: float) -> None:
+    check_gradients(function, point, order=3)
+    if point > 1e-30:
+        check_gradients(function, np.float32(point), order=3)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
+def test_a_wrong_curvature_of_a_slope_that_vanishes(name: str) -> None:
+    function = getattr(mm, name)
+    wrong = own(mm.grad(function), lambda x: 1.001 * mm.grad(mm.grad(function))(x))
+    with pytest.raises(GradientMismatch):
+        check_gradients(wrong, 1e-4, order=1)
+
+
+@pytest.mark.parametrize("function", [mm.log, mm.sqrt])
+@pytest.mark.parametrize("point", [1e-295, 1e-300, 3e-308])
+def test_a_step_next_to_0_is_never_longer_than_the_operand(function: Any, point: float) -> None:
+    assert check_gradients(function, point, order=1).orders[0].error < 1e-14
+    with pytest.raises(GradientMismatch):
+        check_gradients(lambda x: own(lambda y: y, lambda y: 1.0001)(function(x)), point, order=1)
+
+
 def test_norm_at_1e_200_is_no_kink() -> None:
     assert check_gradients(mm.norm, np.array([1e-200, 2e-200]), order=1).orders[0].error < 1e-15
 
