@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.testing.replay import Along
+from minimeta.testing.rounding import DOUBLE
 
 Floats: TypeAlias = NDArray[Any]
 Path: TypeAlias = Callable[[float], Sequence[Any]]
@@ -32,8 +33,12 @@ HALVINGS = 8
 """How many steps of one scale are combined."""
 
 _RELATIVE = (2.0**-14, 2.0**-8, 2.0**-3)
+_SHORTEST = 2.0**-21  # for waves that are short beside the point: sin at 1e7
 _ABSOLUTE = (2.0**-15, 2.0**-9, 2.0**-3)
 _SAFETY = 4.0
+
+_FEWEST = 16
+"""In how many steps, each half of the one before, a kink has to stay."""
 
 
 def lengths(direction: Sequence[Floats]) -> list[float]:
@@ -71,7 +76,7 @@ def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),))
         One array for each output. An error is infinite where a value is not finite.
     """
     best: Along | None = None
-    for longest in lengths(direction):
+    for longest in (_SHORTEST, *lengths(direction)):
         try:
             table = [_row(path, longest / 2**i) for i in range(HALVINGS)]
         except Exception:  # A function of somebody else's ends where it likes, but not at the point.
@@ -84,13 +89,17 @@ def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),))
 
 
 def _row(path: Path, step: float) -> list[tuple[Floats, Floats]]:
-    """For each output the central difference of one step, and what rounding may have made of it."""
+    """For each output the central difference of one step, and what rounding may have made of it.
+
+    The point ``x + t u`` is rounded too, by ``eps |x| / 2``, and ``u`` is of the scale of ``x``.
+    """
     found = []
     for above, below in zip(path(step), path(-step), strict=True):
         y, z = np.asarray(above), np.asarray(below)
         eps = np.finfo(y.dtype).eps
         y, z = y.astype(np.float64), z.astype(np.float64)
-        found.append(((y - z) / (2 * step), eps * (np.abs(y) + np.abs(z)) / (2 * step)))
+        slope = (y - z) / (2 * step)
+        found.append((slope, (eps * (np.abs(y) + np.abs(z)) / 2 + DOUBLE * np.abs(slope)) / step))
     return found
 
 
@@ -123,14 +132,19 @@ def extrapolated(samples: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floa
 
 @np.errstate(all="ignore")
 def has_kink(path: Callable[[float], float]) -> bool:
-    """Whether ``p`` bends at 0: ``|p(t) + p(-t) - 2 p(0)| / t`` tends to the jump of the slope, and not to 0."""
+    """Whether ``p`` bends at 0: ``|p(t) + p(-t) - 2 p(0)| / t`` tends to the jump of the slope, and not to 0.
+
+    The shortest steps count in which rounding would not hide it: to longer ones a wave is made of kinks.
+    """
     start = path(0.0)
-    steps = 2.0 ** -np.arange(4, 20)
+    steps = 2.0 ** -np.arange(4, 32)
     above, below = (np.array([path(sign * t) for t in steps]) for sign in (1.0, -1.0))
     bends = np.abs(above + below - 2 * start) / steps
     floor = 64 * np.finfo(np.float64).eps * (np.abs(above) + np.abs(below) + 2 * abs(start)) / steps
     if not np.isfinite(bends).all():
         return True
     slopes = np.maximum(np.abs(above - start), np.abs(below - start)) / steps
-    small, large = bends[-6:], bends[:6]
-    return bool((small > np.maximum(floor[-6:], 1e-3 * slopes[-6:])).all() and small.min() > 0.25 * large.max())
+    least = 1e-3 * slopes
+    seen = max(int(np.sum(np.cumprod(floor <= least))), _FEWEST)
+    small, large = slice(seen - 6, seen), slice(seen - _FEWEST, seen - _FEWEST + 6)
+    return bool((bends > np.maximum(floor, least))[small].all() and bends[small].min() > 0.25 * bends[large].max())

@@ -27,6 +27,9 @@ FEW = 64
 DENSE = 2
 """How many dense directions an array has otherwise."""
 
+_DIGITS = 2.0**12
+"""One over the last binary digit of a component."""
+
 _WIDEST = 60
 """The largest power of two, or of 1/2, that a scale is brought to."""
 
@@ -87,8 +90,8 @@ def cotangents(
 
 
 def component(rng: np.random.Generator, shape: Shape) -> Floats:
-    """Numbers of random sign, of magnitude 1/2 to 3/2."""
-    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
+    """Numbers of random sign, of magnitude 1/2 to 3/2, and of so few digits that steps along them are exact."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * np.round(rng.uniform(0.5, 1.5, shape) * _DIGITS) / _DIGITS)
 
 
 def power_of_two(x: Floats, widest: int = 1000) -> Floats:

@@ -47,3 +47,31 @@ def test_a_wrong_pair_is_blamed_for_its_number() -> None:
         check_vjp(lambda x: np.ones(2), lambda g, x: 0 * x, X)
     with pytest.raises(Nondifferentiable):
         check_vjp(np.abs, lambda g, x: g * np.sign(x), np.array([0.0, 1.0]))
+
+
+def sine(x: Any) -> Any:
+    return np.sin(np.array(x.tolist()))
+
+
+@pytest.mark.parametrize("point", [1e3, 1023.9999999, 1e4, 4095.99999999, 1e5, 1e6, 1e7])
+def test_a_wave_that_is_short_beside_the_point_has_no_kink(point: float) -> None:
+    for seed in range(3):
+        report = check_vjp(sine, lambda c, x: c * np.cos(x), np.array([point]), seed=seed)
+        assert report.oracle == "central difference"
+    for factor in (1.001, -1.0, 0.0):
+        with pytest.raises(GradientMismatch):
+            check_vjp(sine, lambda c, x, factor=factor: c * np.cos(x) * factor, np.array([point]))
+
+
+def test_one_wave_of_many() -> None:
+    point, rate = np.array([1000.0, 2.0, 3.0]), np.array([1.0, 1e3, 1.0])
+    check_vjp(lambda x: sine(rate * x), lambda c, x: c * rate * np.cos(rate * x), point)
+
+
+@pytest.mark.parametrize("center", [1.0, 1e3, 1e5])
+def test_a_kink_far_from_0_is_one(center: float) -> None:
+    def bent(x: Any) -> Any:
+        return np.abs(np.array((x - center).tolist())) + 1e3
+
+    with pytest.raises(Nondifferentiable):
+        check_vjp(bent, lambda c, x: c * np.sign(x - center), np.array([center]))
