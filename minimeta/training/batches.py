@@ -7,13 +7,14 @@ drawn for task i of step s with a generator of the seed, s and i, and stacked al
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError, ShapeError
-from minimeta.learners import MetaLearner
+from minimeta.learners import MAML, FineTuning, MetaLearner, MetaLSTM, Reptile
 from minimeta.nn import Model
 from minimeta.tasks import Task, TaskDistribution, unstack
 from minimeta.training.randomness import noise_generator
@@ -21,6 +22,9 @@ from minimeta.training.randomness import noise_generator
 _WANTED = (
     "TaskDistribution.sample(rng, count) returns a Task whose inputs and targets have shape (count, examples, ...)"
 )
+
+_FOR_THE_MODEL = (FineTuning.draw, MAML.draw, MetaLSTM.draw, Reptile.draw)
+"""The methods that draw what the learner's model does, and nothing where it has no ``draw``."""
 
 
 def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
@@ -65,21 +69,22 @@ def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
             )
 
 
-def check_number(caller: str, tasks: TaskDistribution, batch: Task, rng: np.random.Generator, count: int) -> None:
-    """Refuse a distribution that does not care how many tasks it is asked for, where its batch cannot tell.
+def check_number(caller: str, tasks: TaskDistribution, rng: np.random.Generator, count: int) -> None:
+    """Refuse a distribution that does not care how many tasks it is asked for.
 
-    A task whose examples are rows of numbers looks like as many tasks with examples that are numbers. So where they
-    would be numbers, one task more is asked for.
+    Its batch cannot tell: one task of three examples has the shapes of three tasks whose examples are the parts of
+    these. So one task more is asked for, once a run.
     """
-    if np.ndim(batch.support.inputs) == 2:
-        check_batch(caller, tasks.sample(rng, count + 1), count + 1)
+    check_batch(caller, tasks.sample(rng, count + 1), count + 1)
 
 
 def draw_of(learner: MetaLearner) -> Callable[[np.random.Generator, Task], Any] | None:
     """The learner's method ``draw``, if it has one; without it no model of its own may wait for noise."""
     if hasattr(learner, "draw"):
         draw: Callable[[np.random.Generator, Task], Any] = learner.draw
-        return draw
+        # Where no model waits for noise these need not be asked for every task, which takes longer than a small step.
+        is_ours = getattr(draw, "__func__", None) in _FOR_THE_MODEL
+        return None if is_ours and getattr(getattr(learner, "model", None), "draw", None) is None else draw
     for name, value in {**vars(type(learner)), **getattr(learner, "__dict__", {})}.items():
         if isinstance(value, Model) and value.draw is not None:
             raise ConfigurationError(
@@ -89,11 +94,88 @@ def draw_of(learner: MetaLearner) -> Callable[[np.random.Generator, Task], Any] 
     return None
 
 
-def drawn_noise(draw: Callable[[np.random.Generator, Task], Any], batch: Task, seed: int, step: int) -> Any:
-    """What a learner draws for each task of a step, stacked; None if it draws nothing."""
-    drawn = []
-    for index, task in enumerate(unstack(batch)):
-        drawn.append(draw(noise_generator(seed, step, index), task))
-        if not tree.flatten(drawn[0])[0]:
-            return None
-    return tree.map(lambda *parts: np.stack(parts), *drawn)
+class Drawing:
+    """What a learner draws for the tasks of each step of a run, by its method ``draw``.
+
+    Shapes decide a program, so what is drawn has one form for all tasks of a step, and is None for all or none of a
+    run. A run is decided by its seed, so in the first step each task is drawn for twice, and compared.
+    """
+
+    def __init__(self, learner: MetaLearner, seed: int) -> None:
+        self._draw, self._seed, self._name = draw_of(learner), seed, f"{type(learner).__name__}.draw"
+        self._first: Any = None
+
+    def __call__(self, batch: Task, step: int) -> Task:
+        """The batch with the noise of its tasks, stacked.
+
+        Raises
+        ------
+        ConfigurationError
+            What is drawn has several forms, or is not decided by the generator.
+        """
+        if self._draw is None:
+            return batch
+        drawn = []
+        is_first_step = self._first is None
+        for index, task in enumerate(unstack(batch)):
+            noise = self._drawn(task, step, index)
+            if is_first_step and not _same(noise, self._drawn(task, step, index)):
+                raise ConfigurationError(
+                    f"fit: {self._name} was called twice for task {index} of step {step}, with equal generators, and "
+                    "drew two different things: a run is decided by its seed, so draw(rng, task) takes every random "
+                    "number from its rng, and none from np.random or from a generator that it keeps"
+                )
+            drawn.append(noise)
+            self._refuse_other_forms(drawn, step)
+        if _is_nothing(drawn[0]):
+            return batch
+        return replace(batch, noise=tree.map(lambda *parts: np.stack(parts), *drawn))
+
+    def _drawn(self, task: Task, step: int, index: int) -> Any:
+        """What is drawn for one task; a copy, or an array that is filled anew would be that of every task."""
+        noise = self._draw and self._draw(noise_generator(self._seed, step, index), task)
+        return tree.map(np.array, noise)
+
+    def _refuse_other_forms(self, drawn: list[Any], step: int) -> None:
+        """Refuse another form than that of the step's first task, and nothing beside something in a run."""
+        noise, place = drawn[-1], f"task {len(drawn) - 1} of step {step}"
+        self._first = self._first or (noise, place)
+        if _is_nothing(noise) != _is_nothing(self._first[0]):
+            other, where = self._first
+        elif not _is_nothing(noise) and _forms(noise) != _forms(drawn[0]):
+            other, where = drawn[0], f"task 0 of step {step}"
+        else:
+            return
+        raise ConfigurationError(
+            f"fit: {self._name} returned {_described(noise, other)} for {place}, and {_described(other, noise)} for "
+            f"{where}: draw(rng, task) must always return the same tree of arrays, of the same shapes and dtypes, "
+            "which decide the program of a step; or None, always"
+        )
+
+
+def _is_nothing(noise: Any) -> bool:
+    return not tree.flatten(noise)[0]
+
+
+def _forms(noise: Any) -> tuple[tree.Structure, list[str]]:
+    """The structure of a tree of numpy arrays, and the dtype and shape of each of them by its path."""
+    leaves, structure = tree.flatten(noise)
+    paths = tree.paths(noise)
+    return structure, [f"{at or 'itself'}: {x.dtype}{list(x.shape)}" for at, x in zip(paths, leaves, strict=True)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two trees of numpy arrays have the same bits."""
+    pairs = zip(tree.flatten(one)[0], tree.flatten(other)[0], strict=False)
+    return _forms(one) == _forms(other) and all(x.tobytes() == y.tobytes() for x, y in pairs)
+
+
+def _described(noise: Any, other: Any) -> str:
+    """What was drawn, in words: where it differs from the other."""
+    if _is_nothing(noise):
+        return "None"
+    forms = _forms(noise)[1]
+    differing = [form for form in forms if form not in _forms(other)[1]] or forms
+    return (
+        f"a {type(noise).__name__} ({', '.join(differing[:4])}{', ...' if len(forms) > min(4, len(differing)) else ''})"
+    )

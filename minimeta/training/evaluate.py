@@ -177,7 +177,7 @@ def evaluate(
         for batch in drawn:
             check_batch("evaluate", batch, 1)
         if begin == 0:
-            check_number("evaluate", tasks, drawn[0], generator(seed, 0), 1)
+            check_number("evaluate", tasks, generator(seed, 0), 1)
         drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
         batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
         # A task that diverges is counted, not warned of.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
-from minimeta.training.batches import check_batch, check_number, draw_of, drawn_noise
+from minimeta.training.batches import Drawing, check_batch, check_number
 from minimeta.training.randomness import checked_seed, initialisation_generator, training_generator, whole_number
 
 
@@ -166,7 +166,7 @@ def fit(
     ------
     ConfigurationError
         If `iterations` is negative, `meta_batch` below 1, or `seed` out of range, or if a model of the learner's draws,
-        and the learner does not.
+        and the learner does not, or if what the learner draws has not one form always, or is not decided by its `rng`.
     ShapeError
         If what is drawn is not so many tasks.
     TracingError
@@ -177,7 +177,7 @@ def fit(
     """
     iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
-    draw = draw_of(learner)
+    with_noise = Drawing(learner, seed)
     state = initial_state(learner, optimiser, seed) if state is None else state
     take_step = make_step(learner, optimiser, compiled)
     first = state.step
@@ -185,10 +185,8 @@ def fit(
         batch = tasks.sample(training_generator(seed, state.step), meta_batch)
         check_batch("fit", batch, meta_batch)
         if state.step == first:
-            check_number("fit", tasks, batch, training_generator(seed, first), meta_batch)
-        if draw is not None:
-            noise = drawn_noise(draw, batch, seed, state.step)
-            batch, draw = (batch, None) if noise is None else (replace(batch, noise=noise), draw)
+            check_number("fit", tasks, training_generator(seed, first), meta_batch)
+        batch = with_noise(batch, state.step)
         # What becomes infinite is reported below, by step and task, and not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             meta_parameters, optimiser_state, report = take_step(state.meta_parameters, state.optimiser_state, batch)

@@ -31,6 +31,8 @@ def whole_number(caller: str, name: str, value: SupportsIndex, least: int, most:
     """
     bounds = f"from {least} to {most}" if most is not None else f"at least {least}"
     try:
+        if isinstance(value, bool):  # which Python takes for 0 and 1
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise ConfigurationError(f"{caller}: {name}={value!r} must be an integer, {bounds}") from None

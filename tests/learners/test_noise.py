@@ -12,8 +12,9 @@ from minimeta import nn, optim
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, FineTuning, MetaGradient, MetaLearner, MetaLSTM, Reptile, outer_step
 from minimeta.tasks import Examples, Sinusoid, Task
-from minimeta.training import TrainingState, evaluate, fit
+from minimeta.training import TrainingState, batches, evaluate, fit
 from minimeta.training.fit import Report
+from minimeta.training.randomness import noise_generator
 
 RATE = 0.25
 MODEL = nn.mlp((1, 8, 8, 1), activation="tanh", dropout=RATE)
@@ -158,20 +159,116 @@ def test_each_task_of_each_step_has_numbers_of_its_own(compiled: bool) -> None:
     assert len(masks) == 12
 
 
-def test_a_learner_that_draws_nothing_is_not_asked_again() -> None:
-    asked: list[int] = []
+class Answering(Remembering):
+    """Draws what it is told to for each task of each step, in order, whatever that is."""
 
-    class Sober(Remembering):
-        def draw(self, rng: np.random.Generator, task: Task) -> Any:
-            asked.append(1)
-            return None
+    def __init__(self, *answers: Any) -> None:
+        self.answers = answers
 
+    def draw(self, rng: np.random.Generator, task: Task) -> Any:
+        _, step, _, index = rng.bit_generator.seed_seq.entropy  # type: ignore[attr-defined]
+        return self.answers[2 * step + index]
+
+    def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
+        noise = [mm.sum(x) for x in mm.tree.flatten(task.noise)[0]]
+        return MetaGradient(sum(noise, mm.sum(task.query.targets)), {}, meta_parameters)
+
+
+def train(
+    learner: Any, iterations: int = 2, state: TrainingState | None = None, compiled: bool = True
+) -> TrainingState:
+    settings: dict[str, Any] = {"meta_batch": 2, "seed": 5, "compiled": compiled}
+    return fit(learner, Sinusoid(), optim.sgd(1.0), iterations=iterations, state=state, **settings)
+
+
+ONE, TWO = np.ones(1), np.ones(2)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (
+            (None, ONE),
+            r"None for task 0 of step 0.*|a ndarray \(itself: float64\[1\]\) for task 1 of step 0, and None ",
+        ),
+        ((ONE, None), r"None for task 1 of step 0, and a ndarray \(itself: float64\[1\]\) for task 0 of step 0"),
+        ((ONE, ONE, None, None), r"None for task 0 of step 1, and a ndarray .* for task 0 of step 0"),
+        ((None, None, None, ONE), r"a ndarray .* for task 1 of step 1, and None for task 0 of step 0"),
+        ((ONE, TWO), r"\(itself: float64\[2\]\) for task 1 of step 0, and .*float64\[1\]\) for task 0 of step 0"),
+        ((ONE, ONE, ONE, TWO), r"float64\[2\]\) for task 1 of step 1, and .*float64\[1\]\) for task 0 of step 1"),
+        ((ONE, ONE > 0), r"\(itself: bool\[1\]\) for task 1 of step 0"),
+        (({"a": ONE, "b": ONE}, {"a": ONE, "b": None}), r"a dict .* for task 1 of step 0, and a dict \(b: "),
+        (((ONE, ONE), [ONE, ONE]), r"a list .* for task 1 of step 0, and a tuple"),
+    ],
+)
+def test_what_is_drawn_has_one_form(answers: tuple[Any, ...], message: str, compiled: bool) -> None:
+    with pytest.raises(ConfigurationError, match=rf"fit: Answering\.draw returned .*{message}.* or None, always"):
+        train(Answering(*answers), compiled=compiled)
+
+
+def test_a_learner_of_ones_own_may_always_draw_nothing_or_a_tree_of_nothing() -> None:
+    class Sober(Answering):
         def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
             assert task.noise is None
-            return MetaGradient(mm.sum(task.query.targets), {}, meta_parameters)
+            return super().meta_gradient(meta_parameters, task)
 
-    fit(Sober(), Sinusoid(), optim.sgd(1.0), iterations=5, meta_batch=4, seed=5)
-    assert len(asked) == 1
+    train(Sober(*[None] * 4))
+    train(Sober(*[{}] * 4))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("begun", [False, True], ids=["from the start", "resumed"])
+def test_a_learner_that_draws_from_elsewhere_is_refused(begun: bool, compiled: bool) -> None:
+    class Elsewhere(Remembering):
+        rng = np.random.default_rng(0)
+
+        def draw(self, rng: np.random.Generator, task: Task) -> Any:
+            return {**super().draw(rng, task), "first": self.rng.random()}
+
+    class Globally(Remembering):
+        def draw(self, rng: np.random.Generator, task: Task) -> Any:
+            return {**super().draw(rng, task), "first": np.random.random()}  # noqa: NPY002 (a user's)
+
+    state = train(Remembering(), 1) if begun else None
+    for learner in (Elsewhere(), Globally()):
+        place = rf"fit: {type(learner).__name__}\.draw was called twice for task 0 of step {int(begun)}, with equal gen"
+        with pytest.raises(ConfigurationError, match=rf"{place}.* takes every random number from its rng"):
+            train(learner, 2, state, compiled)
+
+
+def test_an_array_that_is_filled_anew_for_each_task_will_do() -> None:
+    class Filling(Remembering):
+        def __init__(self) -> None:
+            self.noise = {"kept": np.empty((10, 1), bool), "first": np.empty(())}
+
+        def draw(self, rng: np.random.Generator, task: Task) -> Any:
+            drawn = super().draw(rng, task)
+            for name, array in self.noise.items():
+                array[...] = drawn[name]
+            return self.noise
+
+    assert bits(train(Filling())) == bits(train(Remembering()))
+
+
+def test_learners_of_ours_are_asked_where_their_model_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    # To seed a generator for each task takes longer than a small step.
+    seeded: list[int] = []
+
+    def counted(seed: int, step: int, task: int) -> np.random.Generator:
+        seeded.append(task)
+        return noise_generator(seed, step, task)
+
+    class Jittering(MAML):
+        def draw(self, rng: np.random.Generator, task: Task) -> Any:
+            return super().draw(rng, task)
+
+    monkeypatch.setattr(batches, "noise_generator", counted)
+    sober = nn.mlp((1, 8, 1))
+    for learner, times in ((MAML(sober, LOSS, 0.1), 0), (MAML(MODEL, LOSS, 0.1), 6), (Jittering(sober, LOSS, 0.1), 6)):
+        seeded.clear()
+        train(learner)
+        assert len(seeded) == times
 
 
 # The gradient of one step, by hand

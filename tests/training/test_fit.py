@@ -162,7 +162,7 @@ class Poisoned:
 
     step: int
     task: int
-    drawn: int = 0
+    drawn: int = -1  # fit asks once more in its first step, for one task more
 
     def sample(self, rng: np.random.Generator, count: int) -> Task:
         batch = Sinusoid().sample(rng, count)
@@ -278,6 +278,9 @@ def test_a_whole_step_can_be_traced() -> None:
     [
         ({"meta_batch": 0}, "meta_batch=0 must be at least 1"),
         ({"meta_batch": 2.5}, "meta_batch=2.5 must be an integer, at least 1"),
+        ({"meta_batch": True}, "meta_batch=True must be an integer, at least 1"),
+        ({"iterations": True}, "iterations=True must be an integer, at least 0"),
+        ({"seed": False}, "seed=False must be an integer, from 0"),
         ({"iterations": -1}, "iterations=-1 must be at least 0"),
         ({"seed": 2**32}, "seed=4294967296 must be from 0 to 4294967295"),
         ({"seed": -1}, "seed=-1 must be from 0 to 4294967295"),
@@ -328,6 +331,31 @@ def test_a_batch_that_is_none_of_tasks_is_refused(batch: Task, message: str, com
     wanted = r".*TaskDistribution\.sample\(rng, count\) returns a Task whose inputs and targets have shape \(count, ex"
     with pytest.raises(ShapeError, match=f"fit: {message}{wanted}"):
         fit(learner, Always(batch), adam(), iterations=2, meta_batch=3, seed=0, compiled=compiled)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("examples", [(3, 7, 2), (3, 7), (3, 2, 2, 1)], ids=["sequences", "rows", "images"])
+def test_one_task_of_as_many_examples_is_no_batch(examples: tuple[int, ...], compiled: bool) -> None:
+    # Three examples of one task have the shapes of three tasks; only one task more can tell.
+    one = Examples(np.zeros(examples), np.zeros(examples[:2]))
+    with pytest.raises(ShapeError, match=rf"fit: 'support/inputs' has shape \({examples[0]}, .*, and not \(4, \.\.\."):
+        fit(Centre(), Always(Task(one, one)), sgd(0.1), iterations=1, meta_batch=3, seed=0, compiled=compiled)
+
+
+def test_to_ask_for_one_task_more_changes_no_task() -> None:
+    seen: list[Any] = []
+
+    class Sequences:
+        def sample(self, rng: np.random.Generator, count: int) -> Task:
+            inputs = rng.normal(size=(count, 3, 7, 2))
+            seen.append(inputs)
+            return Task(Examples(inputs, inputs[..., 0]), Examples(inputs, inputs[..., 0]))
+
+    learner = MAML(Model(lambda rng: {"w": np.ones(2)}, lambda p, x: x @ p["w"]), mean_squared_error, 0.1)
+    fit(learner, Sequences(), sgd(0.1), iterations=2, meta_batch=3, seed=4)
+    assert [len(each) for each in seen] == [3, 4, 3]
+    for step, inputs in enumerate((seen[0], seen[2])):
+        np.testing.assert_array_equal(inputs, np.random.default_rng([4, step]).normal(size=(3, 3, 7, 2)))
 
 
 def test_a_batch_that_is_no_task_is_refused() -> None:
