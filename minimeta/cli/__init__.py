@@ -82,9 +82,14 @@ def _answer(words: list[str]) -> int:
             raise
         code, status, said = _code(error), "error", str(error) or "there is not enough memory"
     print(f"minimeta: {said}", file=sys.stderr)
-    if "--json" in words:
+    if in_json(words):
         print(json.dumps({"status": status, "error": said, "exit_code": code}))
     return code
+
+
+def in_json(words: Sequence[str]) -> bool:
+    """Whether an answer in JSON is asked for, rightly or with a value that the flag does not take."""
+    return any(word.partition("=")[0] == "--json" for word in words)
 
 
 def _run(words: list[str]) -> int:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from minimeta import cli
 from minimeta.cli.groups import Grouped, in_full, optional
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
@@ -210,11 +211,11 @@ def parse(kind: type[Options], program: str, flags: list[str], default: Any = ty
     """
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said) if "--json" in flags else contextlib.nullcontext():
+        with contextlib.redirect_stderr(said) if cli.in_json(flags) else contextlib.nullcontext():
             parsed: Options = tyro.cli(kind, prog=program, args=flags, default=default)
             return parsed
     except SystemExit as end:
-        if not end.code or "--json" not in flags:
+        if not end.code or not cli.in_json(flags):
             raise
         words = re.sub(r"[\u2500-\u257f]+|[|+-]{3,}|^\||\|$", " ", said.getvalue(), flags=re.MULTILINE).split()
         raise ConfigurationError(" ".join(words)) from None

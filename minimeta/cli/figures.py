@@ -7,10 +7,11 @@ the learner gives, before adaptation and after each step: learning is a diagonal
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.operations import softmax
-from minimeta.errors import ConfigurationError, MissingExtraError
+from minimeta.errors import ConfigurationError, MinimetaError, MissingExtraError
 from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
@@ -36,6 +37,31 @@ PANELS = 6
 """How many numbers of steps it shows of images, at most."""
 
 
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """Draw with matplotlib's own settings, not those of a user's file, and say in one sentence what it cannot draw."""
+    # Matplotlib does not even import where this names a backend that it does not know, and no backend is used here.
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib  # noqa: PLC0415 (needs the plot extra)
+
+        with matplotlib.rc_context({key: x for key, x in matplotlib.rcParamsDefault.items() if key != "backend"}):
+            yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "figures need matplotlib, which is not installed: pip install 'minimeta[plot]'"
+        ) from error
+    except (MinimetaError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise MinimetaError(f"a figure could not be drawn by matplotlib ({type(error).__name__}: {said})") from error
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+
+
+@_drawing()
 def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> None:
     """Draw what `steps` steps of adaptation do on the first test tasks.
 
@@ -43,11 +69,14 @@ def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, 
     ------
     MissingExtraError
         If the plot extra is not installed.
+    MinimetaError
+        If matplotlib fails.
     """
     draw = _draw_waves if isinstance(_ordered(experiment.evaluation_tasks), Sinusoid) else _draw_images
     _save(path, draw(experiment, meta_parameters, steps, seed))
 
 
+@_drawing()
 def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
     """Draw loss and metrics of every training step, and their running means.
 
@@ -55,6 +84,8 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
     ------
     MissingExtraError
         If the plot extra is not installed.
+    MinimetaError
+        If matplotlib fails.
     """
     names = [name for name in metrics[0] if name != "step"]
     figure = _figure(6 * len(names), 4)
@@ -74,6 +105,7 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
     _save(path, figure)
 
 
+@_drawing()
 def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     """Draw runs together: their learning curves, and what they are measured by against adaptation steps.
 
@@ -84,6 +116,8 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     ------
     MissingExtraError
         If the plot extra is not installed.
+    MinimetaError
+        If matplotlib fails.
     """
     figure = _figure(12, 4)
     learning, adapting = figure.subplots(1, 2)
@@ -191,17 +225,8 @@ def require_format(path: Path) -> None:
 
 def _figure(width: float, height: float) -> Figure:
     """Return a figure of that many inches that belongs to no window and no global state."""
-    # Matplotlib does not even import where this names a backend that it does not know, and no backend is used here.
-    backend = os.environ.pop("MPLBACKEND", None)
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 (needs the plot extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "figures need matplotlib, which is not installed: pip install 'minimeta[plot]'"
-        ) from error
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
+    from matplotlib.figure import Figure  # noqa: PLC0415 (needs the plot extra)
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

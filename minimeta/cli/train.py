@@ -32,7 +32,6 @@ from minimeta.errors import (
     CheckpointError,
     ConfigurationError,
     MinimetaError,
-    MissingExtraError,
     NonFiniteError,
     StorageError,
 )
@@ -235,12 +234,14 @@ def _print(run: Training, result: Result, report: dict[str, Any]) -> None:
 
 
 def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
-    """Draw the figures, which need an extra."""
+    """Draw the figures, which need an extra; the run is good without them."""
     folder, settings = run.folder, run.preset.evaluation
     try:
         learning_figure(folder.learning_figure, read_metrics(folder.metrics))
         adaptation_figure(folder.adaptation_figure, experiment, state.meta_parameters, settings.steps, settings.seed)
-    except MissingExtraError as error:
+    except StorageError:
+        raise
+    except MinimetaError as error:
         print(error, file=sys.stderr)
 
 

@@ -15,6 +15,7 @@ lists once: twice in a class, it could be learned from and asked for at once, an
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -30,6 +31,12 @@ from minimeta.tasks.images import Split
 LISTS = ("train.csv", "val.csv", "test.csv")
 
 HEAD = ["filename", "label"]
+
+_MARKS = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # the first begins as that of UTF-16 does
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+"""What files of these encodings begin with."""
 
 
 class _Row(NamedTuple):
@@ -108,6 +115,8 @@ def _read_list(path: Path, source: Path) -> dict[str, list[_Row]]:
             f"{shlex.join(['minimeta', 'data', 'split', str(source)])}"
         )
     content = path.read_bytes()
+    if wide := _wide_encoding(content):
+        raise DataError(f"{path} is {wide}; save it as CSV UTF-8, or convert it by: iconv -f {wide} -t UTF-8")
     try:
         text = content.decode("utf-8-sig")  # spreadsheets begin UTF-8 with a mark
     except UnicodeDecodeError as error:
@@ -129,6 +138,16 @@ def _read_list(path: Path, source: Path) -> dict[str, list[_Row]]:
     except csv.Error as error:
         raise DataError(f"{path}, line {rows.line_num}: this is not CSV: {error}") from error
     return classes
+
+
+def _wide_encoding(content: bytes) -> str | None:
+    """The encoding whose characters are several bytes each, as its mark or the zeros in ASCII tell."""
+    for name, marks in _MARKS.items():
+        if content.startswith(marks):
+            return name
+    if b"\0" not in content[:2]:
+        return None
+    return "UTF-16BE" if content.startswith(b"\0") else "UTF-16LE"
 
 
 def _find(source: Path, row: _Row) -> Path:

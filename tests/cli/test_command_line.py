@@ -258,6 +258,16 @@ def test_settings_that_are_wrong_are_errors_in_json(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("words", [["train", "maml", "sinusoid"], ["info"], ["evaluate", "run"], ["trian"]])
+@pytest.mark.parametrize("flag", ["--json=yes", "--json=", "--json=false"])
+def test_json_with_a_value_is_refused_in_json(words: list[str], flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, flag]) == 2
+
+    printed, errors = capsys.readouterr()
+    report = json.loads(printed)
+    assert report["status"] == "error" and report["exit_code"] == 2 and report["error"] in errors
+
+
 def test_settings_of_an_evaluation_have_one_name() -> None:
     """What ``train`` takes ``evaluate`` takes, too."""
     given = (

@@ -1,11 +1,14 @@
+import json
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from minimeta.cli import figures
+from minimeta.cli import figures, main
 from minimeta.cli.figures import adaptation_figure
 from minimeta.nn import accuracy, cross_entropy
 from minimeta.tasks import FewShot, Shuffled
@@ -33,6 +36,36 @@ def test_images_of_any_kind_are_drawn(tmp_path: Path, shape: tuple[int, ...], fl
     adaptation_figure(tmp_path / "figure.png", experiment, None, steps=1, seed=0)
 
     assert np.ptp(imread(tmp_path / "figure.png")) == 1  # black and white are both there
+
+
+def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path) -> None:
+    metrics = [{"step": step, "loss": 1.0 / (step + 1)} for step in range(30)]
+    figures.learning_figure(tmp_path / "plain.png", metrics)
+    theirs: Any = {"text.usetex": True, "savefig.bbox": "tight", "axes.facecolor": "red", "lines.linewidth": 9.0}
+    with matplotlib.rc_context(theirs):  # as a matplotlibrc says; without TeX the first alone ends in a traceback
+        figures.learning_figure(tmp_path / "theirs.png", metrics)
+        assert all(matplotlib.rcParams[name] == value for name, value in theirs.items())  # they are put back
+    assert (tmp_path / "theirs.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
+def test_what_cannot_be_drawn_costs_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Failed to process string\nbecause of a font")
+
+    monkeypatch.setattr(Figure, "savefig", fails)
+    folder = tmp_path / "run"
+    flags = ["--iterations=2", "--meta-batch=2", "--hidden=4", "--evaluation.tasks=2", "--evaluation.steps=1", "--json"]
+    sentence = "a figure could not be drawn by matplotlib (RuntimeError: Failed to process string because of a font)"
+
+    assert main(["train", "maml", "sinusoid", "--out", str(folder), *flags]) == 0
+    printed, errors = capsys.readouterr()
+    assert json.loads(printed)["status"] == "complete" and (folder / "results.json").exists()
+    assert sentence in errors.splitlines()
+
+    assert main(["plot", str(folder), "--out", str(tmp_path / "curves.png")]) == 1
+    assert capsys.readouterr().err == f"minimeta: {sentence}\n"
 
 
 def test_many_steps_are_drawn_in_few_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

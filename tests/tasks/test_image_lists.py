@@ -127,7 +127,6 @@ def test_a_list_that_a_spreadsheet_saved(tmp_path: Path) -> None:
     ("content", "place"),
     [
         ("filename,label\na.png,n01\nVögel.png,n01\n".encode("latin-1"), r"line 3: byte 26 of the file is 0xf6"),
-        ("filename,label\na.png,n01\n".encode("utf-16"), r"line 1: byte 0 of the file is 0xff"),
         (b"filename,label\na.png,n0\xc3", r"line 2: byte 23 of the file is 0xc3"),
     ],
 )
@@ -136,6 +135,25 @@ def test_a_list_of_another_encoding(tmp_path: Path, content: bytes, place: str) 
     (tmp_path / "val.csv").write_bytes(content)
 
     with pytest.raises(DataError, match=rf"val\.csv, {place}, which is not UTF-8; .* iconv -f LATIN1 -t UTF-8"):
+        load_split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mark", "written", "said"),
+    [
+        ("\ufeff", "utf-16-le", "UTF-16"),  # ff fe, as spreadsheets save "Unicode text"
+        ("\ufeff", "utf-16-be", "UTF-16"),
+        ("\ufeff", "utf-32-le", "UTF-32"),
+        ("\ufeff", "utf-32-be", "UTF-32"),
+        ("", "utf-16-le", "UTF-16LE"),
+        ("", "utf-16-be", "UTF-16BE"),
+    ],
+)
+def test_a_list_of_wide_characters(tmp_path: Path, mark: str, written: str, said: str) -> None:
+    write_lists(tmp_path)
+    (tmp_path / "train.csv").write_bytes(f"{mark}filename,label\na.png,n01\n".encode(written))
+
+    with pytest.raises(DataError, match=rf"train\.csv is {said}; save it as CSV UTF-8, .* iconv -f {said} -t UTF-8$"):
         load_split(tmp_path)
 
 
