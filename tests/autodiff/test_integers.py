@@ -230,3 +230,25 @@ def test_the_quotients_derivative_is_0() -> None:
     assert_array_equal(mm.grad(lambda x: mm.sum(x // 2.0))(np.array([3.0, 4.0])), 0.0)
     assert mm.grad(lambda y: 7.0 % y)(2.0) == -3.0
     assert mm.grad(lambda x: x % 2.0)(4.0) == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint16"])
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (mm.bitwise_and, np.bitwise_and),
+        (mm.bitwise_or, np.bitwise_or),
+        (mm.bitwise_xor, np.bitwise_xor),
+        (mm.logical_xor, np.logical_xor),
+        (lambda x, y: mm.bitwise_not(x), lambda x, y: np.bitwise_not(x)),
+        (lambda x, y: mm.floor_divide(x, 1 + y % 3), lambda x, y: np.floor_divide(x, 1 + y % 3)),
+        (lambda x, y: mm.remainder(x, 1 + y % 3), lambda x, y: np.remainder(x, 1 + y % 3)),
+        (lambda x, y: mm.divmod(x, 1 + y % 3), lambda x, y: np.divmod(x, 1 + y % 3)),
+    ],
+    ids=["and", "or", "xor", "logical_xor", "not", "floor_divide", "remainder", "divmod"],
+)
+def test_public_functions_are_numpys(function: Function, expected: Function, dtype: str) -> None:
+    x, y = drawn(np.random.default_rng(0), dtype), drawn(np.random.default_rng(1), dtype)
+    for f in (function, mm.compile(function)):
+        for found, right in zip(np.atleast_3d(f(x, y)), np.atleast_3d(expected(x, y)), strict=True):
+            same(found, right, rounded=False)
