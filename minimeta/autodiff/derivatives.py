@@ -355,7 +355,7 @@ def _place_of(
             + (f", which passes {', '.join(map(repr, given))}" if len(given) > 0 else "; give its position")
         )
     try:
-        number = operator.index(asked_for)
+        number = operator.index(None if isinstance(asked_for, bool) else asked_for)  # type: ignore[arg-type]
     except TypeError:
         raise DtypeError(f"{name}: {asked_for!r} is neither the position nor the name of an argument") from None
     if -count <= number < count:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 Transform = TypeVar("Transform", bound=Callable[..., Any])
 
 _NAMES = ("__module__", "__name__", "__qualname__")  # what a transformed function takes over
@@ -35,12 +37,18 @@ def transformation(transform: Transform) -> Transform:
 
     @functools.wraps(transform)
     def asked(function: Callable[..., Any], *options: Any, **named: Any) -> Any:
+        options, named = tuple(map(_plain, options)), {name: _plain(option) for name, option in named.items()}
         answer = getattr(function, "transformed_by", None)
         if answer is None:
             return Transformed(transform(function, *options, **named), (asked, function, options, named))
         return answer(function, asked, *options, **named)
 
     return cast(Transform, asked)
+
+
+def _plain(option: Any) -> Any:
+    """An option; a row of numbers, which may be an array of numpy's, as a list: arrays are neither equal nor hashed."""
+    return option.tolist() if isinstance(option, np.ndarray) else option
 
 
 class Transformed:

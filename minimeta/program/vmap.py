@@ -152,7 +152,7 @@ def _leading(x: Any, axis: Any, name: str) -> Any:
     x = x if type(x) is Array else constant(x, private=True)
     if axis is None:
         return x
-    if not hasattr(axis, "__index__") or not -x.ndim <= operator.index(axis) < x.ndim:
+    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= operator.index(axis) < x.ndim:
         raise ShapeError(
             f"vmap: in_axes has {axis!r} for argument {name!r} of shape {x.shape}, which has no such axis; where all "
             "tasks share an argument it is passed by position, and its in_axes is None"

@@ -440,3 +440,15 @@ def test_nothing_is_left_to_the_cycle_collector(transformed: Any) -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_rows_of_options_may_be_arrays_and_truth_values_are_no_axes() -> None:
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    numbers: Any = np.array([0, 1])
+    for f in (lambda a, b: a * b, mm.compile(lambda a, b: a * b)):
+        assert_array_equal(mm.vmap(f, in_axes=np.array([0, 0]))(x, y), x * y)
+        assert_array_equal(mm.grad(f, argnums=numbers)(2.0, 3.0), [3.0, 2.0])
+        with pytest.raises(ShapeError, match="in_axes has True"):
+            mm.vmap(f, in_axes=True)(np.ones((2, 2)), np.ones((2, 2)))
+        with pytest.raises(DtypeError, match="True is neither the position nor the name"):
+            mm.grad(f, argnums=True)(2.0, 3.0)
