@@ -39,6 +39,9 @@ _CLEARLY = 0.5
 _UNDECIDED = 0.01
 """A bound that is wider than this part of what is added up decides nothing."""
 
+_NOTHING = 64.0
+"""An element of so many eps of the largest is nothing beside it."""
+
 
 class Tolerance(NamedTuple):
     """What a user allows beside the derived bound: ``absolute + relative |expected|``."""
@@ -129,7 +132,27 @@ class Comparison:
         lost = [row for row in rows if row.undecided]
         if not lost or len(lost) < sum(row.weight > 0 for row in rows):
             return None
-        worst = max(lost, key=lambda row: row.bound)
+        return self._inconclusive(max(lost, key=lambda row: row.bound))
+
+    def unseen(self, rows: Sequence[Compared]) -> Inconclusive | None:
+        """The error that differences see nothing of an element, though the library's derivative is no rounding.
+
+        A derivative of some eps of the largest may be rounding; not that by an element which is itself nothing beside
+        the others. Of a program the rounding is measured.
+        """
+        if self.subject.line is not None or not rows or self.undecided(rows):
+            return None
+        reaches = [_reach(row) for row in rows]
+        furthest = max(reaches)
+        largest = max(abs(row.found) / reach for row, reach in zip(rows, reaches, strict=True))
+        for row, reach in zip(rows, reaches, strict=True):
+            is_rounding = abs(row.found) <= _FACTOR * self.eps * largest * reach
+            is_nothing = reach <= _NOTHING * self.eps * furthest
+            if row.undecided and row.found != 0 and (is_nothing or not is_rounding):
+                return self._inconclusive(row)
+        return None
+
+    def _inconclusive(self, worst: Compared) -> Inconclusive:
         return Inconclusive(
             f"{self.called}, order {self.order}: the library says {worst.found!r} and the {self.subject.oracle} "
             f"{worst.expected!r}, but rounding and the oracle's error alone may make a difference of "
@@ -167,7 +190,7 @@ class Comparison:
 
     def _leaves_range(self, row: Compared) -> bool:
         """Whether the library's number is infinite because the derivative itself is too large for its dtype."""
-        reach = max(float(np.max(np.abs(u), initial=0.0)) for u in row.direction)
+        reach = _reach(row)
         with np.errstate(over="ignore"):
             return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / reach > greatest(self.eps))
 
@@ -184,6 +207,11 @@ class Comparison:
         derived = _FACTOR * (magnitude(given, seen.errors) + rounding + spread_of(noise, direction)) + floor
         bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(expected))
         return Compared(direction, found, expected, derived, bound, weight, floor)
+
+
+def _reach(row: Compared) -> float:
+    """How far the direction goes."""
+    return max(float(np.max(np.abs(u), initial=0.0)) for u in row.direction)
 
 
 def _decides(row: Compared) -> bool:

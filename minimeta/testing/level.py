@@ -198,6 +198,8 @@ def _look(
         parts = _require_smooth(subject, rng, order)
         worst = max(wrong, key=lambda row: row.bounds)
         raise explained(worst, subject, order, setting.called, setting.reproduce, parts, bool(nearby))
+    if not nearby and (unseen := comparison.unseen(rows)):
+        raise unseen
     moving = {i for row in rows if row.weight for i, x in enumerate(row.direction) if np.any(x)}
     return _Look(given, gradient, noise, derivative, rows, moving, comparison.undecided(rows))
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minimeta.testing import GradientMismatch, Nondifferentiable, VacuousCheck, check_vjp
+from minimeta.testing import GradientMismatch, Inconclusive, Nondifferentiable, VacuousCheck, check_vjp
 
 X = np.array([[0.5, -1.0], [0.25, 2.0]])
 
@@ -75,3 +75,25 @@ def test_a_kink_far_from_0_is_one(center: float) -> None:
 
     with pytest.raises(Nondifferentiable):
         check_vjp(bent, lambda c, x: c * np.sign(x - center), np.array([center]))
+
+
+@pytest.mark.parametrize("tiny", [1e-20, 1e-15, 1e-13])
+def test_an_element_that_differences_cannot_see_does_not_pass(tiny: float) -> None:
+    def squares(x: Any) -> Any:
+        return np.sum(np.array(x.tolist()) ** 2)
+
+    point = np.array([tiny, 1.0, 2.0])
+    for factor in (-1.0, 1.0, 2.0):
+        with pytest.raises(Inconclusive):
+            check_vjp(squares, lambda c, x, f=factor: 2 * c * x * np.array([f, 1.0, 1.0]), point)
+    check_vjp(squares, lambda c, x: 2 * c * x, point, atol=1e-12)
+
+
+def test_rounding_in_place_of_0_is_not_lost() -> None:
+    def first(x: Any) -> Any:
+        return np.sin(np.array(x.tolist()))[:1] * 3.0
+
+    def rule(c: Any, x: Any) -> Any:
+        return 3 * c * np.cos(x) * np.array([1.0, 1e-17, 0.0])
+
+    check_vjp(first, rule, np.array([0.5, 1.0, 2.0]))
