@@ -28,7 +28,7 @@ DENSE = 2
 """How many dense directions an array has otherwise."""
 
 _DIGITS = 2.0**12
-"""One over the last binary digit of a component."""
+"""One over the last binary digit of a dense direction: of few digits, so that steps along it are exact."""
 
 _WIDEST = 60
 """The largest power of two, or of 1/2, that a scale is brought to."""
@@ -63,7 +63,8 @@ def directions(rng: np.random.Generator, point: Sequence[Floats], few: int = FEW
                 found.append(row)
         elif scale.size:
             for _ in range(DENSE):
-                found.append([*zeros[:place], component(rng, scale.shape) * scale, *zeros[place + 1 :]])
+                short = np.round(component(rng, scale.shape) * _DIGITS) / _DIGITS
+                found.append([*zeros[:place], short * scale, *zeros[place + 1 :]])
     return found
 
 
@@ -90,8 +91,8 @@ def cotangents(
 
 
 def component(rng: np.random.Generator, shape: Shape) -> Floats:
-    """Numbers of random sign, of magnitude 1/2 to 3/2, and of so few digits that steps along them are exact."""
-    return np.asarray(rng.choice([-1.0, 1.0], shape) * np.round(rng.uniform(0.5, 1.5, shape) * _DIGITS) / _DIGITS)
+    """Numbers of random sign, of magnitude 1/2 to 3/2."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
 
 
 def power_of_two(x: Floats, widest: int = 1000) -> Floats:
