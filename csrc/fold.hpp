@@ -186,12 +186,14 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   Index done = 0;
   if (r.reduced.ndim == 1 && r.reduced.strides[0][0] == element)
     for (; r.length - done >= kChains * kBlock; done += kChains * kBlock, data += kChains * kBlock * element) {
+      spend(kChains * kBlock);
       fold_blocks<kChains, T, Map, Join>(data, kBlock * element, kBlock, parameters, folded);
       for (T& block : folded) tree.push(&block);
     }
   Cursor cursor(r.reduced, data);
   for (; done < r.length; done += kBlock) {
     const Index size = std::min(kBlock, r.length - done);
+    spend(size);
     fold_blocks<1, T, Map, Join>(contiguous(cursor, size, scratch), 0, size, parameters, folded);
     tree.push(folded);
   }
@@ -309,6 +311,7 @@ void fold_across(const Reduction& r, const char* data, int width, const T* param
   const std::unique_ptr<T[]> levels(new T[Blocks::levels(r.length / kBlock + 1) * width]);
   Blocks tree(width, levels.get());
   for (Index done = 0; done < r.length; done += kBlock) {
+    spend(kBlock * width);
     fold_block(std::min(kBlock, r.length - done), folded);
     tree.push(folded);
   }
@@ -353,6 +356,7 @@ template <class T, class Map, class Join>
 static void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
   const Index element = sizeof(T);
+  Patience& p = patience;
   const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;
   const bool across = !dense && r.kept.shape[0] > 1 && r.kept.strides[0][0] == element;
   if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
@@ -362,6 +366,7 @@ static void fold_range(const Reduction& r, Index first, Index last, const T* par
       for (Index i = 0; i < size; ++i) {
         gathered.outputs[gathered.width++] = row[0] + i * strides[0];
         if (--left > 0 && gathered.width < kGathered) continue;
+        spend(p, gathered.width * r.length);
         gathered.template fold<Map, Join>(parameters, result);
         parameters += gathered.width * step;
         result += gathered.width;
@@ -376,9 +381,11 @@ static void fold_range(const Reduction& r, Index first, Index last, const T* par
       n = 1;
       if (across) {
         n = std::min<Index>(kPanel, size - i);
+        spend(p, n * std::min(r.length, kBlock));
         fold_across<T, Map, Join>(r, x, static_cast<int>(n), parameters, result);
       } else if (dense && r.length <= kBlock && size - i >= kChains) {
         n = kChains;
+        spend(p, n * r.length);
         fold_blocks<kChains, T, Map, Join>(x, strides[0], r.length, parameters, result);
       } else if (dense && r.length <= kBlock) {
         fold_blocks<1, T, Map, Join>(x, 0, r.length, parameters, result);

@@ -199,9 +199,8 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   chunk_ = width > 0 ? kBlock * width : block_;
   for (Index i = 0; i < n; ++i) place_operand(operands[i]);
   place_results(values, static_cast<std::size_t>(n));
-  Index cost = 0;
-  for (const FusedOperation& operation : operations_) cost += operation.function->cost;
-  work_ = work({count_, cost});
+  for (const FusedOperation& operation : operations_) cost_ += operation.function->cost;
+  work_ = work({count_, cost_});
   chunks_ = (count_ + chunk_ - 1) / chunk_;
   if (is_block()) {
     fix_places(static_cast<std::size_t>(n), results);
@@ -392,6 +391,7 @@ class Fused::Worker {
   }
 
   void run(Index chunk) {
+    spend(patience_, fused_.chunk_ * fused_.cost_);
     const Index end = std::min(fused_.count_, (chunk + 1) * fused_.chunk_);
     for (Index first = chunk * fused_.chunk_; first < end; first += fused_.block_)
       run_block(first, std::min(fused_.block_, end - first));
@@ -421,6 +421,7 @@ class Fused::Worker {
   }
 
   const Fused& fused_;
+  Patience& patience_ = patience;
   char* const* data_;
   char* const* sums_;  // where they go, and then those of the chunks
   static constexpr Index kFew = 16 * 1024;

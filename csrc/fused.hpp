@@ -94,7 +94,7 @@ class Fused final : public Kernel {
   std::vector<int> tiled_, copied_;  // operands
   std::vector<Fixed> fixed_;
   std::vector<Far> far_;
-  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0, work_ = 0;
+  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0, cost_ = 0, work_ = 0;
   int buffers_ = 0;
 };
 

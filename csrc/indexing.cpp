@@ -88,11 +88,13 @@ void run_gather(const View& x, const View* indices, Index k, const View& result)
   Loop<2> loop;  // over one item, planned once
   plan<2>(loop, {&item, &place}, 0, item.ndim);
   parallel_for(n, n * size, [&](Index first, Index last) {
+    Patience& p = patience;
     with_size(itemsize(x.dtype), [&](auto tag) {
       using T = typename decltype(tag)::type;
       T* to = reinterpret_cast<T*>(result.data) + first * size;
       for (Index b = first; b < last; ++b, to += size) {
         char* const from = x.data + offset[static_cast<std::size_t>(b)];
+        spend(p, size);
         if (size == 1)
           *to = *reinterpret_cast<const T*>(from);
         else
@@ -127,11 +129,13 @@ void run_scatter_add(const View& updates, const View* indices, Index k, const Vi
   Loop<2> loop;
   plan<2>(loop, {&item, &place}, 0, item.ndim);
   const Index* next = offset.data();
+  Patience& p = patience;
   with_float(updates.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index n) {
       for (Index i = 0; i < n; ++i) {
         char *const from = data[0] + i * strides[0], *const to = result.data + *next++;
+        spend(p, size);
         if (size == 1)
           *reinterpret_cast<T*>(to) += *reinterpret_cast<const T*>(from);
         else

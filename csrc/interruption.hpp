@@ -6,6 +6,7 @@
 // look up next. What is not that much work costs a subtraction.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -61,6 +62,17 @@ inline void spend(Patience& p, Index work) {
   if ((p.left -= work) < 0) look_up(p);
 }
 inline void spend(Index work) { spend(patience, work); }
+
+// body(begin, end) for one piece of [first, last) after the other, each of about as much work as is done without looking
+// up, at some cost of each item. Like a range of a parallel loop, a piece may end anywhere: the bits are the same.
+template <class Body> void in_pieces(Index first, Index last, Index cost, const Body& body) {
+  const Index piece = std::max<Index>(kPatience / std::max<Index>(cost, 1), 1);
+  if (last - first <= piece) return body(first, last);
+  for (Patience& p = patience; first < last; first += piece) {
+    spend(p, kPatience);
+    body(first, std::min(last, first + piece));
+  }
+}
 
 // While it lives, this thread listens.
 class Listening {

@@ -110,7 +110,9 @@ void for_each_row_in_parallel(const View* const (&operands)[N], Row row, Index c
   char* data[N];
   for (int i = 0; i < N; ++i) data[i] = operands[i]->data;
   const Index n = count(loop);
-  parallel_for(n, work({n, cost}), [&](Index first, Index last) { for_each_row(loop, data, first, last, row); });
+  parallel_for(n, work({n, cost}), [&](Index begin, Index end) {
+    in_pieces(begin, end, cost, [&](Index first, Index last) { for_each_row(loop, data, first, last, row); });
+  });
 }
 
 // The row that moves elements as they are, of one size whatever their type.

@@ -100,7 +100,9 @@ template <class T, class Body> void for_each_vector(Index channels, Index place,
 template <class T, class Body> void for_each_window(const Grid& all, const Body& body) {
   parallel_for(all.images * all.rows.places, all.visits(), [=](Index first, Index last) {
     const Grid grid = all;
+    const Index cost = all.visits() / (all.images * all.rows.places);
     for (Index row = first; row < last; ++row) {
+      spend(cost);
       const Index image = row / grid.rows.places, u = row % grid.rows.places;
       const Range down = grid.rows.under(u);
       for (Index v = 0; v < grid.columns.places; ++v)
@@ -115,7 +117,9 @@ template <class T, class Body> void for_each_row_and_window(const Grid& all, T* 
   const Index rows = all.images * all.rows.size, row_size = all.columns.size * all.channels;
   parallel_for(rows, std::max(all.visits(), rows * row_size), [=](Index first, Index last) {
     const Grid grid = all;
+    const Index cost = all.visits() / rows;
     for (Index each = first; each < last; ++each) {
+      spend(cost);
       const Index image = each / grid.rows.size, row = each % grid.rows.size;
       const Range over = grid.rows.over(row);
       if (!grid.tiled()) std::fill_n(pixels + each * row_size, row_size, T(0));

@@ -103,12 +103,15 @@ template <class T> void reduce_whole(Reducer reducer, const Reduction& r, T* res
     for (Index o = 0; o < size; ++o, ++result) {
       char* const first[1] = {outer[0] + o * steps[0]};
       T y = reducer == Reducer::sum ? T(0) : *reinterpret_cast<const T*>(first[0]);
-      for_each_row(r.reduced, first, 0, r.length, [&](char* const* row, const Index* strides, Index length) {
-        const Strided<T> x{row[0], strides[0]};
-        for (Index k = 0; k < length; ++k)
-          y = reducer == Reducer::sum   ? functions::Wrapped<functions::Add>{}(y, x[k])
-              : reducer == Reducer::max ? functions::Maximum{}(y, x[k])
-                                        : functions::Minimum{}(y, x[k]);
+      spend(std::min(r.length, kPatience));
+      in_pieces(0, r.length, 1, [&](Index begin, Index end) {
+        for_each_row(r.reduced, first, begin, end, [&](char* const* row, const Index* strides, Index length) {
+          const Strided<T> x{row[0], strides[0]};
+          for (Index k = 0; k < length; ++k)
+            y = reducer == Reducer::sum   ? functions::Wrapped<functions::Add>{}(y, x[k])
+                : reducer == Reducer::max ? functions::Maximum{}(y, x[k])
+                                          : functions::Minimum{}(y, x[k]);
+        });
       });
       *result = y;
     }
@@ -152,7 +155,9 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
   } else {
     T* const y = reinterpret_cast<T*>(result.data);
     const Index n = count(x);
-    parallel_for(n, n, [y](Index first, Index last) { map_row(y + first, y + first, last - first, functions::Exp{}); });
+    parallel_for(n, n, [y](Index begin, Index end) {
+      in_pieces(begin, end, 1, [y](Index first, Index last) { map_row(y + first, y + first, last - first, functions::Exp{}); });
+    });
     fold<T, Itself, Sum>(shifted, nullptr, T(0), values.get());
   }
   for_each_row_in_parallel<2>({&value, &result}, [=](char* const* data, const Index* strides, Index size) {
@@ -224,9 +229,11 @@ template <class T> void argmax(const Reduction& r, std::int64_t* result) {
   }
   char* const data[1] = {const_cast<char*>(r.data)};
   parallel_for(r.outputs, r.outputs * r.length, [&](Index first, Index last) {
+    Patience& p = patience;
     for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
       for (Index i = 0; i < size; ++i, ++first) {
         const Strided<T> x{row[0] + i * strides[0], r.reduced.strides[0][0]};
+        spend(p, r.length);
         if constexpr (std::is_floating_point_v<T>)
           result[first] = largest ? find(x, r.length, largest[first]) : first_largest(x, r.length);
         else

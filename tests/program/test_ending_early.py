@@ -53,6 +53,33 @@ w = np.random.default_rng(0).normal(size=(5, 5, 64, 64)).astype("f4")
 x = np.random.default_rng(1).normal(size=(REPEATED // 20, 56, 56, 64)).astype("f4")
 def long(): return mm.conv2d(x, w)
 """,
+    "one fused instruction": """
+x = np.random.default_rng(0).random(REPEATED * 60_000)
+fused = mm.compile(lambda x: mm.sum(mm.exp(mm.sin(x)) * mm.tanh(x)))
+def long(): return fused(x)
+""",
+    "one fused instruction on threads": """
+mm.set_num_threads(2)
+x = np.random.default_rng(0).random(REPEATED * 60_000)
+fused = mm.compile(lambda x: mm.sum(mm.exp(mm.sin(x)) * mm.tanh(x)))
+def long(): return fused(x)
+""",
+    "one elementwise operation": """
+x = np.random.default_rng(0).normal(size=(REPEATED * 60_000,))
+def long(): return mm.tan(x)
+""",
+    "one reduction": """
+x = np.broadcast_to(np.random.default_rng(0).normal(size=(1000, 1000)), (REPEATED * 3, 1000, 1000))
+def long(): return mm.sum(x)
+""",
+    "one reduction to many": """
+x = np.broadcast_to(np.random.default_rng(0).normal(size=(1000, 1000)), (REPEATED * 3, 1000, 1000))
+def long(): return mm.logsumexp(x, axis=0)
+""",
+    "one reduction of integers": """
+x = np.broadcast_to(np.random.default_rng(0).integers(100, size=(1000, 1000)), (REPEATED * 3, 1000, 1000))
+def long(): return mm.max(x)
+""",
 }
 
 PROGRAM = """
