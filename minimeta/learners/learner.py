@@ -15,6 +15,7 @@ step, with a generator of its own that is seeded by the run's seed, the step and
 
     ``draw(rng, task)``    a tree of arrays, or None; ``meta_gradient`` finds it in ``task.noise``
 
+It takes every random number from ``rng``, and returns a tree of one form for all tasks, or None always.
 So no bit depends on what else was drawn, and by whom. Evaluation draws nothing.
 """
 

@@ -207,6 +207,17 @@ def test_what_is_drawn_has_one_form(answers: tuple[Any, ...], message: str, comp
         train(Answering(*answers), compiled=compiled)
 
 
+def test_a_model_that_draws_for_some_tasks_is_refused() -> None:
+    # None for the query set of one task would be None for that of all, or numpy's error.
+    def draw(rng: np.random.Generator, inputs: Any) -> Any:
+        assert MODEL.draw is not None
+        return MODEL.draw(rng, inputs) if rng.random() < 0.5 else None
+
+    sometimes = MAML(MODEL._replace(draw=draw), LOSS, 0.1)
+    with pytest.raises(ConfigurationError, match=r"fit: MAML\.draw returned .* for task \d of step \d, and "):
+        train(sometimes, 5)
+
+
 def test_a_learner_of_ones_own_may_always_draw_nothing_or_a_tree_of_nothing() -> None:
     class Sober(Answering):
         def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
