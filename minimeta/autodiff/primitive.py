@@ -154,8 +154,8 @@ class Context(threading.local):
     walking
         The traces.
     origin
-        The user's line that operations are traced for, empty where it is the one that is running, and whether they
-        belong to the backward pass.
+        The user's line that operations are traced for, where it is not the one that is running, and whether they belong
+        to the backward pass of it.
     mapping
         Whether one task of a vmap is being traced: its Arrays are gone when it is differentiated.
     writing
@@ -247,8 +247,7 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         if Abstract not in map(type, values):
             raise IndexingError(str(error)) if type(error) is IndexError else error from None
         for form in value if type(value) is tuple else (value,):
-            line, form.backward = context.origin or ("", False)
-            form.line = line or user_line()
+            form.line, form.backward = context.origin or (user_line(), False)
     if trace is None and Array not in map(type, operands):
         return np.array(value, order="C") if primitive.view else value
 

@@ -274,7 +274,7 @@ def _answer(
     trees = tree.unflatten(arguments, operands)
     origin, code = context.origin, getattr(rule, "__code__", None)
     if code is None or not is_internal(code):
-        context.origin = "", True  # The lines of the rule are the user's own, and belong to the backward pass.
+        context.origin = None  # The lines of the rule are the user's own.
     try:
         answer = rule(tree.unflatten(output, cotangents), tree.unflatten(output, outputs), *trees)
     finally:

@@ -122,26 +122,6 @@ def test_both_passes_have_headings() -> None:
     ]
 
 
-@pytest.mark.parametrize("wrapped", [lambda f: f, mm.vmap], ids=["plain", "mapped"])
-def test_a_rule_of_ones_own_stands_in_the_backward_pass(wrapped: Any) -> None:
-    def rule(cotangent: Any, output: Any, x: Any) -> Any:
-        return (cotangent * mm.sin(x),)
-
-    cosine = mm.custom_vjp(mm.cos, rule)
-    loss = mm.value_and_grad(lambda x: mm.sum(mm.square(wrapped(cosine)(x))))
-    steps = {}
-
-    def collect(line: StraightLine) -> None:
-        for step in line.steps:
-            steps[step.primitive.name] = step
-            if "line" in step.params:
-                collect(step.params["line"])
-
-    collect(mm.compile(loss).lower(np.arange(3.0)).line)
-    assert steps["sin"].backward and not steps["cos"].backward
-    assert steps["sin"].line == f"{__file__}:{rule.__code__.co_firstlineno + 1}, in rule"  # still the user's own
-
-
 def test_the_tasks_of_a_vmap_stand_below_it() -> None:
     def f(w: Any, x: Any) -> Any:
         return mm.vmap(lambda x, w: (x * w, w), (0, None), (0, "sum"))(x, w)
