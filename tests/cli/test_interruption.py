@@ -23,7 +23,16 @@ def command(folder: Path, *flags: str) -> list[str]:
 
 
 def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(folder, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = command(folder, *flags)
+    # What runs the tests may ignore a signal, as nohup does, and what they start inherits that.
+    restored = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=restored,  # noqa: PLW1509 (it may)
+    )
 
 
 def has_steps(folder: Path) -> bool:

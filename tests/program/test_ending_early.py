@@ -86,6 +86,7 @@ PROGRAM = """
 import os, signal, threading, time
 import numpy as np
 import minimeta as mm
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
 REPEATED = {repeated}
 {long}
 began = time.monotonic()
