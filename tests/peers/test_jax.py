@@ -90,6 +90,11 @@ CASES: dict[str, Case] = {
     "copy": (lambda x: mm.copy(x) * x, lambda x: jnp.copy(x) * x, [REAL]),
     "cos": (mm.cos, jnp.cos, [REAL]),
     "divide": (mm.divide, jnp.divide, [((3,), "real"), REAL]),
+    "divmod": (
+        lambda x, y: mm.divmod(x, y)[1] * x + mm.divmod(x, y)[0],
+        lambda x, y: jnp.divmod(x, y)[1] * x + jnp.divmod(x, y)[0],
+        [REAL, ((3,), "positive")],
+    ),
     "dot": (mm.dot, jnp.dot, [REAL, ((3,), "real")]),
     "exp": (mm.exp, jnp.exp, [REAL]),
     "expand_dims": (lambda x: mm.expand_dims(x, (0, 2)) ** 3, lambda x: jnp.expand_dims(x, (0, 2)) ** 3, [REAL]),
@@ -123,6 +128,7 @@ CASES: dict[str, Case] = {
     "power": (mm.power, jnp.power, [POSITIVE, REAL]),
     "ravel": (lambda x: mm.ravel(x) ** 2, lambda x: jnp.ravel(x) ** 2, [REAL]),
     "reciprocal": (mm.reciprocal, jnp.reciprocal, [REAL]),
+    "remainder": (lambda x, y: mm.remainder(x, y) * x, lambda x, y: jnp.remainder(x, y) * x, [REAL, POSITIVE]),
     "relu": (lambda x: mm.relu(x) * x, lambda x: jax.nn.relu(x) * x, [REAL]),
     "reshape": (lambda x: mm.reshape(x, (3, 2)) ** 2, lambda x: jnp.reshape(x, (3, 2)) ** 2, [REAL]),
     "scatter_add": (
@@ -167,7 +173,8 @@ CASES: dict[str, Case] = {
 }
 
 WITHOUT_DERIVATIVE = {"argmax", "equal", "greater", "greater_equal", "less", "less_equal", "not_equal"}
-WITHOUT_DERIVATIVE |= {"logical_and", "logical_not", "logical_or"}
+WITHOUT_DERIVATIVE |= {"logical_and", "logical_not", "logical_or", "logical_xor", "floor_divide"}
+WITHOUT_DERIVATIVE |= {"bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"}
 
 
 def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
