@@ -5,7 +5,7 @@ it), ``operations`` (what there is), ``graph`` (the walk), ``derivatives`` (what
 (derivatives computed in another way), ``calls`` (functions that know values only), ``tree`` (nested parameters).
 """
 
-from minimeta.autodiff.array import Abstract, Array  # first: the operations are written on Arrays
+from minimeta.autodiff.array import Array, Form  # first: the operations are written on Arrays
 
 from minimeta.autodiff import operations, tree  # isort: skip
 from minimeta.autodiff.derivatives import (
@@ -20,8 +20,8 @@ from minimeta.autodiff.derivatives import (
 from minimeta.autodiff.regions import custom_vjp, rematerialize
 
 __all__ = [
-    "Abstract",
     "Array",
+    "Form",
     "custom_vjp",
     "grad",
     "hessian",

@@ -19,7 +19,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -60,29 +60,50 @@ class Trace:
         self.open = True
 
 
-class Abstract:
-    """The shape and dtype of a value that is not known.
+class Form:
+    """The shape and dtype of a value. In place of the value while tracing, when nothing else is known of it."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike) -> None:
+        self.shape: Shape = tuple(shape)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+
+    @classmethod
+    def of(cls, value: Any) -> Form:
+        """Return the form of an array, an Array or another form."""
+        return cls(value.shape, value.dtype)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Form) and (self.shape, self.dtype) == (other.shape, other.dtype)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}{list(self.shape)}"
+
+
+class Origin(NamedTuple):
+    """Where a value of a traced function comes from; it prints as the end of an error message.
 
     Attributes
     ----------
-    shape, dtype
-        As in numpy.
     line
-        The user's line that computed it, for the messages of a compiled program.
+        The user's line that computed it, as :func:`minimeta.errors.user_line` has it; empty if there is none.
     backward
         Whether it was computed in the backward pass of that line.
     """
 
-    __slots__ = ("backward", "dtype", "line", "shape")
+    line: str
+    backward: bool = False
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike, line: str = "", backward: bool = False) -> None:
-        self.shape: Shape = tuple(shape)
-        self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self.line = line
-        self.backward = backward
+    def __str__(self) -> str:
+        return f"{'in the backward pass of' if self.backward else 'at'} {self.line}" if self.line else ""
 
-    def __repr__(self) -> str:
-        return f"{self.dtype.name}{list(self.shape)}"
+
+#: The origin of what no user's line computed.
+NOWHERE = Origin("")
 
 
 def _in_place(operation: Callable[[Any, Any], Value]) -> Callable[[Array, ArrayLike], Value]:
@@ -100,7 +121,7 @@ class Array(Methods):
 
     Attributes
     ----------
-    value : numpy.ndarray or Abstract
+    value : numpy.ndarray or Form
         The value, or its shape and dtype alone.
     weak : bool
         Whether it came from a Python scalar, which takes the dtype of what it meets.
@@ -110,9 +131,13 @@ class Array(Methods):
         The moment of its creation; 0 if it is detached.
     primitive, inputs, params
         How it was computed. An argument has no inputs, and neither has a detached value, but for views of others.
+    origin : Origin
+        Where it was computed. Only Arrays that were traced have this attribute: an eager operation does not look.
     """
 
-    __slots__ = ("__weakref__", "id", "inputs", "params", "primitive", "transformation", "value", "weak")
+    __slots__ = ("__weakref__", "id", "inputs", "origin", "params", "primitive", "transformation", "value", "weak")
+
+    origin: Origin
 
     # The comparison operators work element by element, so an Array cannot be a dictionary's key.
     __hash__ = None  # type: ignore[assignment]
@@ -168,13 +193,13 @@ class Array(Methods):
         return self.shape[0]
 
     def __repr__(self) -> str:
-        if type(self.value) is Abstract:
+        if type(self.value) is Form:
             return f"Array({self.value!r})"
         return f"Array({self.value!r})" if self.transformation is None else f"Array({self.value!r}, traced)"
 
     def __format__(self, specification: str) -> str:
         """A number as Python's own, if it is known; while tracing, the shape and dtype, whatever is asked for."""
-        if specification and type(self.value) is not Abstract:
+        if specification and type(self.value) is not Form:
             return format(self.value.item() if self.shape == () else self.value, specification)
         return str(self)
 
@@ -187,7 +212,7 @@ class Array(Methods):
         return self
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
-        if self.transformation is None and type(self.value) is not Abstract:
+        if self.transformation is None and type(self.value) is not Form:
             return Array, (self.value, self.weak)
         raise TracingError(
             f"pickling an Array of shape {self.shape}: how it was computed would be lost, and with it the derivative. "
@@ -207,7 +232,7 @@ class Array(Methods):
         """The one element, where taking it out of the graph loses no derivative."""
         if self.size != 1:
             raise ShapeError(f"{what} of an Array of shape {self.shape}: it needs exactly one element")
-        if type(self.value) is Abstract:
+        if type(self.value) is Form:
             raise TracingError(
                 f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Choose element by "
                 "element with where(condition, a, b), or pass what decides as a static Python argument"
@@ -221,7 +246,7 @@ class Array(Methods):
 
     def _constant(self, what: str, constant: str) -> NDArray[Any]:
         """The value, where to take it out of the graph loses no derivative."""
-        if type(self.value) is Abstract:
+        if type(self.value) is Form:
             raise TracingError(
                 f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Return it from the "
                 "function, or pass what decides as a static Python argument"
@@ -266,7 +291,7 @@ class Array(Methods):
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
             "calls them)"
         )
-        if type(self.value) is Abstract:
+        if type(self.value) is Form:
             raise TracingError(
                 f"{conversion} while tracing: its value is not known. Use minimeta's function of the same name, or "
                 "compute with numpy outside and pass the result in"

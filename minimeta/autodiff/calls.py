@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.primitive import Primitive, apply, constant, fixed
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
@@ -50,12 +50,12 @@ def called_on_values(function: Function, like: Function | None = None) -> Functi
             _checked(function, tree.flatten(result)[0], own)
             return result
         operands = [x if type(x) is Array else constant(x, private=True) for x in leaves]
-        if Abstract not in [type(x.value) for x in operands]:
+        if Form not in [type(x.value) for x in operands]:
             outputs, output = _computed(function, structure, [x.value for x in operands])
             return tree.unflatten(output, [Array(y) for y in outputs])
         forms, output = _expected(function, like, structure, operands)
         node = apply(CALL, *operands, function=function, arguments=structure, output=output, forms=forms)
-        return tree.unflatten(output, [apply(PROJECT, node, place=i) for i in range(len(forms))])
+        return tree.unflatten(output, [pick(node, i) for i in range(len(forms))])
 
     return called
 
@@ -107,14 +107,14 @@ def _name(function: Function) -> str:
     return str(getattr(function, "__name__", function))
 
 
-def _forms(*values: Any, forms: Forms, **_: Any) -> tuple[Abstract, ...]:
-    return tuple(Abstract(*form) for form in forms)
+def _forms(*values: Any, forms: Forms, **_: Any) -> tuple[Form, ...]:
+    return tuple(Form(*form) for form in forms)
 
 
 def _call(
     *values: Any, function: Function, arguments: tree.Structure, output: tree.Structure, forms: Forms
 ) -> tuple[Any, ...]:
-    if Abstract in map(type, values):
+    if Form in map(type, values):
         raise TypeError("a kernel computes with values")
     outputs, found = _computed(function, arguments, values)
     shapes = [y.shape for y in outputs]
@@ -142,6 +142,14 @@ def _pick(values: Any, place: int) -> Any:
 
 def _project_rule(g: Array, y: Array, node: Array, place: int) -> tuple[Any, ...]:
     return tuple(g if i == place else None for i in range(len(node.value)))
+
+
+def pick(node: Array, place: int) -> Array:
+    """Return one result of a node that has several."""
+    result: Array = apply(PROJECT, node, place=place)
+    if type(result.value) is Form:
+        result.origin = node.origin
+    return result
 
 
 def no_sample(draw: Any) -> Any:

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.graph import Recording, backward, record
 from minimeta.autodiff.operations import astype, reshape, stack
 from minimeta.autodiff.primitive import constant, fixed, outermost
@@ -403,7 +403,7 @@ def _value(x: Any) -> Any:
 
 def settle(x: Any) -> Any:
     """A result as the caller meets it: an Array inside a transformation that is still open, otherwise a numpy array."""
-    if type(x) is Array and type(x.value) is Abstract:
+    if type(x) is Array and type(x.value) is Form:
         outermost((x,))  # It has no value to return, should its transformation have ended.
         return x
     if type(x) is Array and x.transformation is not None and x.transformation.open:

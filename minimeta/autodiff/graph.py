@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.operations import elementwise
 from minimeta.autodiff.primitive import Primitive, apply, constant, context, fixed, outermost
 
@@ -49,7 +49,10 @@ def alias(x: Any, trace: Trace) -> Array:
     if type(x) is Array:
         outer = outermost((x,))
         inputs = () if outer is None else (x,)
-        return Array(x.value, x.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
+        made = Array(x.value, x.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
+        if type(x.value) is Form:
+            made.origin = getattr(x, "origin", NOWHERE)
+        return made
     return Array(fixed(x, True), type(x) in (float, int, bool), trace, next(moments), elementwise.ALIAS, (), {})
 
 
@@ -90,9 +93,8 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
             array = line.pop()
             cotangent = total.pop(array.id, None)
             if cotangent is not None:
-                form = array.value
-                if type(form) is Abstract and form.line:  # A region, of several values, follows its projections.
-                    context.origin = form.line, True
+                if type(array.value) is Form and (found := getattr(array, "origin", NOWHERE)).line:
+                    context.origin = found._replace(backward=True)  # A region, of several, follows its projections.
                 _hand_on(array, cotangent, active, total)
     finally:
         context.walking, context.origin = before, origin
@@ -192,7 +194,7 @@ class StraightLine(NamedTuple):
         origin = context.origin
         try:
             for step in self.steps:
-                context.origin = (step.line, step.backward) if step.line else origin
+                context.origin = Origin(step.line, step.backward) if step.line else origin
                 inputs = [values[i] for i in step.operands]
                 if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
                     values.append(inputs[0][step.params["place"]])
@@ -258,7 +260,9 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine
     for array, row in places:
         assert array.primitive is not None and array.params is not None
         numbers = tuple(place[key] if known else key for known, key in row)
-        steps.append(Step(array.primitive, numbers, array.params, _form(array.value), *_origin(array.value)))
+        steps.append(
+            Step(array.primitive, numbers, array.params, _form(array.value), *getattr(array, "origin", NOWHERE))
+        )
     return StraightLine(
         tuple(_form(x.value) for x in operands),
         tuple(constants),
@@ -271,10 +275,5 @@ def _value(x: Any) -> Any:
     return x.value if type(x) is Array else constant(x, private=True).value
 
 
-def _origin(value: Any) -> tuple[str, bool]:
-    form = value[0] if isinstance(value, tuple) and value else value
-    return (form.line, form.backward) if type(form) is Abstract else ("", False)
-
-
 def _form(value: Any) -> Any:
-    return tuple(_form(v) for v in value) if isinstance(value, tuple) else Abstract(value.shape, value.dtype)
+    return tuple(_form(v) for v in value) if isinstance(value, tuple) else Form(value.shape, value.dtype)

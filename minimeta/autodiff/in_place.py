@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import operations, protocols
-from minimeta.autodiff.array import Abstract, Array, Value
+from minimeta.autodiff.array import Array, Form, Value
 from minimeta.autodiff.statements import ITEM, Statement, read_variables, statement_at, stores_where_it_reads
 from minimeta.errors import DtypeError, ShapeError, TracingError, is_internal
 
@@ -264,7 +264,7 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
 def _is_alone(array: Array, family: list[Array]) -> bool:
     """Whether nobody but its family holds the memory of a detached Array."""
     value = array.value
-    if type(value) is Abstract or value.base is not None:
+    if type(value) is Form or value.base is not None:
         return False
     return getrefcount(value) <= _ALONE + sum(getattr(member.value, "base", None) is value for member in family)
 

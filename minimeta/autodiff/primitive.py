@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta import kernels
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Trace, Value, moments
+from minimeta.autodiff.array import Array, ArrayLike, Form, Origin, Shape, Trace, Value, moments
 from minimeta.errors import (
     DtypeError,
     IndexingError,
@@ -67,7 +67,7 @@ class Primitive:
     name
         Its name, and its kernel's.
     shape
-        Shape rule: operands (anything with ``shape`` and ``dtype``) and params to an :class:`Abstract` result;
+        Shape rule: operands (anything with ``shape`` and ``dtype``) and params to an :class:`Form` result;
         raises a ShapeError or a DtypeError that says what does not fit.
     reference
         The specification, in numpy, for float32, float64 and (where differentiable) complex128. A choice between
@@ -134,7 +134,7 @@ def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Cal
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)
-        if Abstract in [type(value) for value in values]:
+        if Form in [type(value) for value in values]:
             raise TypeError("a kernel computes with values")
         with np.errstate(all="ignore"):
             return np.array(reference(*values, **params), order="C")
@@ -154,8 +154,7 @@ class Context(threading.local):
     walking
         The traces.
     origin
-        The user's line that operations are traced for, where it is not the one that is running, and whether they belong
-        to the backward pass of it.
+        Where operations are traced for, if that is not the line that is running.
     mapping
         Whether one task of a vmap is being traced: its Arrays are gone when it is differentiated.
     writing
@@ -163,7 +162,7 @@ class Context(threading.local):
     """
 
     walking: tuple[Trace, ...] = ()
-    origin: tuple[str, bool] | None = None
+    origin: Origin | None = None
     mapping: bool = False
     writing: tuple[Any, ...] = ()
 
@@ -185,7 +184,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
             if own.open:
                 if trace is None or own.moment < trace.moment:
                     trace = own
-            elif type(array.value) is Abstract:
+            elif type(array.value) is Form:
                 raise LeakedArrayError(
                     f"an Array of shape {array.shape} is used after the trace that made it (vmap, compile) has ended: "
                     "it never had a value. Return it from the function instead of storing it. Where the rule of a "
@@ -237,26 +236,28 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         arrays = tuple([x if type(x) is Array else constant(x, recording) for x in operands])
 
     values = list(map(_value, arrays))
+    origin: Origin | None = None
     try:
         value = primitive.kernel(*values, **params)
-        recording = recording and (primitive.differentiable or type(value) is Abstract)
+        recording = recording and (primitive.differentiable or type(value) is Form)
     except (ValueError, TypeError, IndexError) as error:
         # A kernel takes values that fit. The shape rule knows the result's form where there are none yet (tracing),
         # and says what does not fit.
         value = primitive.shape(*values, **params)
-        if Abstract not in map(type, values):
+        if Form not in map(type, values):
             raise IndexingError(str(error)) if type(error) is IndexError else error from None
-        for form in value if type(value) is tuple else (value,):
-            form.line, form.backward = context.origin or (user_line(), False)
+        origin = context.origin or Origin(user_line())
     if trace is None and Array not in map(type, operands):
         return np.array(value, order="C") if primitive.view else value
 
     # What is made of Python scalars alone is weak as they are; astype says a dtype and makes it strong.
     weak = arrays[0].weak and primitive.name != "astype" and all([array.weak for array in arrays])
     if recording:
-        return Array(
-            value, weak, trace, next(moments), primitive, lasting(arrays) if context.walking else arrays, params
-        )
+        inputs = lasting(arrays) if context.walking else arrays
+        array = Array(value, weak, trace, next(moments), primitive, inputs, params)
+        if origin is not None:
+            array.origin = origin
+        return array
     if primitive.view and primitive.differentiable:  # Of a detached Array: in_place.py asks what it is a view of.
         return Array(value, weak, None, 0, primitive, arrays)
     return Array(value, weak)

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array, moments
-from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample
+from minimeta.autodiff.array import NOWHERE, Array, Form, moments
+from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations.elementwise import ASTYPE
 from minimeta.autodiff.primitive import Primitive, Rule, apply, constant, context, lasting, outermost
@@ -45,6 +45,7 @@ __all__ = [
     "by_reference",
     "custom_vjp",
     "no_sample",
+    "pick",
     "region",
     "rematerialize",
     "rematerialize_rule",
@@ -192,9 +193,12 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free, *saved)])
     value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
     node = Array(value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params})
-    results = [apply(PROJECT, node, place=i) for i in range(len(outputs))]
-    for result, y in zip(results, outputs, strict=True):
+    origins = [getattr(y, "origin", NOWHERE) for y in outputs]
+    node.origin = origins[0] if origins else NOWHERE
+    results = [pick(node, i) for i in range(len(outputs))]
+    for result, y, origin in zip(results, outputs, origins, strict=True):
         result.weak = y.weak if type(y) is Array else type(y) in (float, int, bool)
+        result.origin = origin
     return tree.unflatten(output_structure, results)
 
 
@@ -244,7 +248,7 @@ def _written(
     """The rule, run on shapes alone; None if it takes no Array by closure, or cannot run yet."""
     if len(context.writing) >= _DEEPEST or context.writing.count(rule) >= _OWN:
         return None  # A rule that calls its own function: that one's is called when it is needed.
-    stand_ins = [Array(Abstract(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
+    stand_ins = [Array(Form(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
 
     def run(*values: Any) -> list[Array | None]:
         count = len(outputs)
@@ -312,7 +316,7 @@ def _custom_rule(
     output: tree.Structure,
 ) -> list[Any]:
     count = tree.count(arguments)
-    outputs = [apply(PROJECT, node, place=i) for i in range(len(line.outputs))]
+    outputs = [pick(node, i) for i in range(len(line.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     if isinstance(rule, _Line):
         answers = dict(zip(rule.places, rule.line.run([*given, *outputs, *operands]), strict=True))
@@ -337,9 +341,9 @@ def _running(evaluate: Function) -> Function:
     return lambda *values, line, **_: tuple(line.run(values, evaluate))
 
 
-def _forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Abstract, ...]:
+def _forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Form, ...]:
     known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-    return tuple(Abstract(known[i].shape, known[i].dtype) for i in line.outputs)
+    return tuple(Form(known[i].shape, known[i].dtype) for i in line.outputs)
 
 
 def region(name: str, rule: Rule) -> Primitive:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Value
 from minimeta.autodiff.operations import (
     argmax,
     astype,
@@ -84,7 +84,7 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "
         An unknown reduction.
     """
     classes = _check_labels("cross_entropy", logits, labels)
-    if isinstance(labels, Array) and isinstance(labels.value, Abstract):
+    if isinstance(labels, Array) and isinstance(labels.value, Form):
         # There is no value to check yet. As an index a negative label would count from the end; this one is refused.
         labels = where(less(labels, 0), classes, labels)
     chosen = take_along_axis(log_softmax(logits, -1), expand_dims(labels, -1), -1)
@@ -121,7 +121,7 @@ def _check_labels(name: str, logits: ArrayLike, labels: ArrayLike) -> int:
     if not shape or value.shape != shape[:-1]:
         raise ShapeError(f"{name} of logits of shape {shape} with labels of shape {value.shape}: expected {shape[:-1]}")
     classes = int(shape[-1])
-    if not isinstance(value, Abstract):
+    if not isinstance(value, Form):
         wrong = value[(value < 0) | (value >= classes)]
         if wrong.size:
             raise IndexingError(f"{name}: label {wrong[0]} is out of range for {classes} classes, 0 to {classes - 1}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.errors import MinimetaError, TracingError
 
@@ -21,7 +21,7 @@ def check(line: StraightLine) -> None:
     TracingError
         It is not; the message names the first step that does not fit.
     """
-    forms = [*line.operands, *(Abstract(value.shape, value.dtype) for value in line.constants)]
+    forms = [*line.operands, *(Form(value.shape, value.dtype) for value in line.constants)]
     for step in line.steps:
         where = f"%{len(forms)} = {step.primitive.name}"
         if late := [i for i in step.operands if not 0 <= i < len(forms)]:

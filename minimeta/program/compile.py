@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.primitive import constant
 from minimeta.autodiff.transformed import namesake
@@ -333,7 +333,7 @@ class Compiled:
         Parameters
         ----------
         *arguments, **keywords
-            As in a call; a leaf may also be an :class:`~minimeta.autodiff.array.Abstract`.
+            As in a call; a leaf may also be an :class:`~minimeta.autodiff.array.Form`.
 
         Returns
         -------
@@ -458,7 +458,7 @@ class Compiled:
 
     def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
         taken = Arguments.of(arguments, keywords, self._static)
-        leaves = [np.empty(x.shape, x.dtype) if isinstance(x, (Abstract, Array)) else x for x in taken.leaves]
+        leaves = [np.empty(x.shape, x.dtype) if isinstance(x, (Form, Array)) else x for x in taken.leaves]
         return self._found(taken._replace(leaves=leaves).read()[1])
 
     def _found(self, signature: Signature) -> _Replayable:

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.operations.shaping import BROADCAST_TO
@@ -76,7 +76,7 @@ class _Grouping:
         self.line = line
         self.first = len(line.operands) + len(line.constants)
         self.steps = dict(enumerate(line.steps, self.first))
-        constants = [Abstract(value.shape, value.dtype) for value in line.constants]
+        constants = [Form(value.shape, value.dtype) for value in line.constants]
         self.known = [*line.operands, *constants, *(step.shape for step in line.steps)]
         self.readers: dict[int, list[int]] = {}
         for number, step in self.steps.items():

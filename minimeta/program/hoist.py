@@ -19,7 +19,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.shaping import TRANSPOSE
@@ -50,7 +50,7 @@ def _lightened(region: Step, constants: dict[int, Any], before: dict[int, Step],
             shared.add(i)
         elif _turns(step, shared, forms):
             x, y = step.operands
-            form = Abstract(forms[y].shape[::-1], forms[y].dtype)
+            form = Form(forms[y].shape[::-1], forms[y].dtype)
             inner.setdefault(~y, Step(TRANSPOSE, (y,), {"axes": (1, 0)}, form, step.line, step.backward))
             shared.add(~y)
             step = step._replace(operands=(x, ~y), params={**step.params, "transpose_y": False})  # noqa: PLW2901

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import ALIAS
 from minimeta.autodiff.regions import PROJECT
@@ -35,7 +35,7 @@ _FEW = 8
 class Literal(str):
     """The name of a constant whose elements are all one number: that number. It knows its form."""
 
-    form: Abstract
+    form: Form
 
     @classmethod
     def of(cls, value: Any) -> Literal | None:
@@ -44,7 +44,7 @@ class Literal(str):
         if one.size == 0 or one.tobytes() != one.ravel()[:1].tobytes() * one.size:
             return None
         literal = cls(str(one.flat[0]))
-        literal.form = Abstract(value.shape, value.dtype)
+        literal.form = Form(value.shape, value.dtype)
         return literal
 
 
@@ -246,7 +246,7 @@ def _typed(name: str) -> str:
 
 def constant_of(value: Any) -> str:
     """A constant: what it holds, if that is short, and its form."""
-    form = f"{Abstract(value.shape, value.dtype)!r}"
+    form = f"{Form(value.shape, value.dtype)!r}"
     if not 0 < value.size <= _FEW:
         return f"constant: {form}"
     return f"{np.array2string(value, separator=', ', floatmode='unique', max_line_width=10**6)}: {form}".replace(

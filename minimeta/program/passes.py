@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
@@ -313,7 +313,7 @@ def _traded(step: Step, steps: dict[int, Step], forms: list[Any]) -> Step:
     whole = [(0, size, 1) for size in forms[factor].shape]
     whole[axis] = window[-2 if rows else -1]
     starts, sizes, strides = zip(*whole, strict=True)
-    forms[name] = Abstract(sizes, step.shape.dtype, product.shape.line, product.shape.backward)
+    forms[name] = Form(sizes, step.shape.dtype)
     params = {"starts": starts, "sizes": sizes, "steps": strides}
     steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, shape=forms[name])
     return product._replace(operands=(name, y) if rows else (x, name), shape=step.shape)

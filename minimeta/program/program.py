@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.array import Array, Form, Trace, moments
 from minimeta.autodiff.graph import StraightLine, free_variables, linearise
 from minimeta.autodiff.primitive import constant, outermost
 from minimeta.errors import ShapeError, TracingError
@@ -118,7 +118,7 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
     function
         A pure function of trees of arrays to a tree of arrays.
     *arguments
-        Trees of arrays (their values are not used) or of :class:`~minimeta.autodiff.array.Abstract`.
+        Trees of arrays (their values are not used) or of :class:`~minimeta.autodiff.array.Form`.
 
     Returns
     -------
@@ -190,9 +190,9 @@ def _operand_names(function: Callable[..., Any], arguments: Sequence[Any], keywo
 
 def _abstract(x: Any, open_trace: Trace) -> Array:
     weak = type(x) in (float, int, bool)
-    form = x if isinstance(x, Abstract) else _form(x.value if isinstance(x, Array) else constant(x).value)
+    form = x if isinstance(x, Form) else _form(x.value if isinstance(x, Array) else constant(x).value)
     return Array(form, weak, open_trace, next(moments))
 
 
-def _form(value: Any) -> Abstract:
-    return Abstract(value.shape, value.dtype)
+def _form(value: Any) -> Form:
+    return Form(value.shape, value.dtype)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.errors import TracingError
 from minimeta.program.program import Program, attempt
@@ -130,7 +130,7 @@ def _equal(x: Any, y: Any) -> bool:
         return len(x) == len(y) and all(map(_equal, x, y))
     if isinstance(x, dict):
         return x.keys() == y.keys() and all(_equal(x[key], y[key]) for key in x)
-    if isinstance(x, Abstract):
+    if isinstance(x, Form):
         return (x.shape, x.dtype) == (y.shape, y.dtype)
     if isinstance(x, np.ndarray):
         return (x.shape, x.dtype) == (y.shape, y.dtype) and x.tobytes() == y.tobytes()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.derivatives import Function
 from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.primitive import COMPUTABLE, GENERATORS, fixed
@@ -137,7 +137,7 @@ class Signature(NamedTuple):
 
     def abstract_trees(self) -> tuple[Any, ...]:
         """Those arguments as they are traced."""
-        return self.trees([form() if type(form) is type else Abstract(*form) for form in self.forms])
+        return self.trees([form() if type(form) is type else Form(*form) for form in self.forms])
 
     def function_of_trees(self, function: Function) -> Function:
         """A function of :meth:`trees`, its static arguments filled in."""
@@ -244,4 +244,4 @@ def difference(one: Signature, other: Signature) -> str:
 
 
 def _described(form: Any) -> str:
-    return f"a Python {form.__name__}" if type(form) is type else repr(Abstract(*form))
+    return f"a Python {form.__name__}" if type(form) is type else repr(Form(*form))

@@ -34,12 +34,12 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array, Trace, moments
+from minimeta.autodiff.array import Array, Form, Trace, moments
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive, apply, constant, context, outermost
-from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample
+from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample, pick
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, explained, group_bounds
@@ -204,7 +204,7 @@ def _traced(
     """
     trace = Trace()
     forms = [
-        Array(Abstract(x.shape[1:] if is_mapped else x.shape, x.dtype), x.weak, trace, next(moments))
+        Array(Form(x.shape[1:] if is_mapped else x.shape, x.dtype), x.weak, trace, next(moments))
         for x, is_mapped in zip(operands, mapped, strict=True)
     ]
     before, context.mapping = context.mapping, True
@@ -231,7 +231,7 @@ def _mapped(
         line = _with_values(line, mapped, summed)
         summed += (False,) * (len(line.outputs) - visible)
     node = apply(VMAP, *operands, line=line, mapped=mapped, summed=summed, count=count, keep=keep)
-    return [apply(PROJECT, node, place=i) for i in range(visible)] if type(node) is Array else list(node[:visible])
+    return [pick(node, i) for i in range(visible)] if type(node) is Array else list(node[:visible])
 
 
 def _with_values(line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool]) -> StraightLine:
@@ -290,7 +290,7 @@ def _rule(
     everything = [*operands, *(cotangents[j] for j in given)]
     mapped += tuple(not summed[j] for j in given)
     backwards, free, reached = _traced(body, everything, mapped, values)
-    everything += [apply(PROJECT, node, place=j) for j in values]
+    everything += [pick(node, j) for j in values]
     mapped += (True,) * len(values)
     answers = _mapped(backwards, (*everything, *free), mapped, tuple(not mapped[i] for i in reached), count, keep)
     found = dict(zip(reached, answers, strict=True))
@@ -302,7 +302,7 @@ def _rule(
 
 def _forms(
     *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int, keep: bool
-) -> tuple[Abstract, ...]:
+) -> tuple[Form, ...]:
     for x, form, is_mapped in zip(values, line.operands, mapped, strict=True):
         if (x.shape, x.dtype) != ((count, *form.shape) if is_mapped else form.shape, form.dtype):
             raise ShapeError(f"vmap: a body of {form!r} for each of {count} tasks does not take {x!r}")
@@ -313,10 +313,10 @@ def _forms(
     return results
 
 
-def _results(line: StraightLine, summed: Sequence[bool], count: int) -> tuple[Abstract, ...]:
+def _results(line: StraightLine, summed: Sequence[bool], count: int) -> tuple[Form, ...]:
     known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
     return tuple(
-        Abstract(known[i].shape if is_sum else (count, *known[i].shape), known[i].dtype)
+        Form(known[i].shape if is_sum else (count, *known[i].shape), known[i].dtype)
         for i, is_sum in zip(line.outputs, summed, strict=True)
     )
 
@@ -354,10 +354,10 @@ def _sum_of_groups(values: Sequence[Any], add: Callable[..., Any]) -> Any:
 
 
 def _kernel(*values: Any, **params: Any) -> tuple[Any, ...]:
-    if Abstract in map(type, values):
+    if Form in map(type, values):
         raise TypeError("a kernel computes with values")
     forms = _forms(*values, **params)
-    operands = tuple(Abstract(x.shape, x.dtype) for x in values)
+    operands = tuple(Form(x.shape, x.dtype) for x in values)
     first = len(operands) + 1
     picks = [Step(PROJECT, (len(operands),), {"place": j}, form, "") for j, form in enumerate(forms)]
     steps = (Step(VMAP, tuple(range(len(operands))), params, forms, ""), *picks)

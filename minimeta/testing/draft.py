@@ -22,7 +22,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, Shape
+from minimeta.autodiff.array import Form, Shape
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import CONVERTIBLE
 from minimeta.autodiff.primitive import Primitive, registry
@@ -271,9 +271,9 @@ def _batch(x: NDArray[Any], count: int) -> NDArray[Any]:
 # Forms
 
 
-def form_of(x: NDArray[Any]) -> Abstract:
+def form_of(x: NDArray[Any]) -> Form:
     """The shape and dtype of a value."""
-    return Abstract(x.shape, x.dtype)
+    return Form(x.shape, x.dtype)
 
 
 def _size(shape: Shape) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.derivatives import vjp
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.regions import PROJECT, by_kernel
@@ -150,7 +150,7 @@ def _of_floats(line: StraightLine, operands: Sequence[Any], chosen: Sequence[int
 def _alone(step: Step, operands: Sequence[Any]) -> StraightLine:
     """A program of one instruction."""
     count = len(operands)
-    forms = tuple(Abstract(x.shape, x.dtype) for x in map(np.asarray, operands))
+    forms = tuple(Form(x.shape, x.dtype) for x in map(np.asarray, operands))
     only = step._replace(operands=tuple(range(count)))
     if not isinstance(step.shape, tuple):
         return StraightLine(forms, (), (only,), (count,))
@@ -195,7 +195,7 @@ def _stretch(line: StraightLine, values: Sequence[Any], start: int, end: int) ->
         steps = line.steps[start:end]
         given = sorted({i for step in steps for i in step.operands if i < first + start})
     place = {name: i for i, name in enumerate((*given, *range(first + start, first + end)))}
-    forms = tuple(Abstract(values[i].shape, values[i].dtype) for i in given)
+    forms = tuple(Form(values[i].shape, values[i].dtype) for i in given)
     renamed = tuple(step._replace(operands=tuple(place[i] for i in step.operands)) for step in steps)
     return eliminate(StraightLine(forms, (), renamed, (place[first + end - 1],))), [values[i] for i in given]
 

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
-from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.array import Array, Form
 from minimeta.errors import DtypeError, IndexingError, LeakedArrayError, MinimetaError, ShapeError, TracingError
 from minimeta.program import interpret, trace
 
@@ -132,7 +132,7 @@ def test_repr() -> None:
     mm.grad(lambda x: seen.append(repr(mm.stop_gradient(x))) or x)(1.5)  # type: ignore[func-returns-value]
     trace(lambda x: seen.append(repr(x)) or x, np.zeros((2, 3), np.float32))  # type: ignore[func-returns-value]
     assert seen == ["Array(array(1.5), traced)", "Array(array(1.5))", "Array(float32[2, 3])"]
-    assert repr(Abstract([2], "int64")) == "int64[2]"
+    assert repr(Form([2], "int64")) == "int64[2]"
 
 
 def test_an_array_is_no_key_of_a_dictionary() -> None:

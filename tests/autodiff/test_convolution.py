@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
-from minimeta.autodiff import Abstract
+from minimeta.autodiff import Form
 from minimeta.autodiff.operations import windows
 from minimeta.autodiff.operations.convolution import CONV2D
 from minimeta.autodiff.primitive import apply
@@ -170,8 +170,8 @@ def test_the_shape_is_refused_while_tracing_too() -> None:
     def convolve(x: Any, w: Any) -> Any:
         return apply(CONV2D, x, w, strides=(1, 1), padding=(0, 0, 0, 0))
 
-    w = Abstract(W.shape, W.dtype)
+    w = Form(W.shape, W.dtype)
     with pytest.raises(ShapeError, match="8 channels do not meet 3"):
-        trace(convolve, Abstract(X.shape, X.dtype), w)
+        trace(convolve, Form(X.shape, X.dtype), w)
     with pytest.raises(DtypeError, match="conv2d of float32 and float64: both must be float32, or both float64"):
-        trace(convolve, Abstract((1, 8, 8, 3), "f4"), w)
+        trace(convolve, Form((1, 8, 8, 3), "f4"), w)

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
-from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.graph import backward, record
 from minimeta.autodiff.primitive import constant
 from minimeta.autodiff.tree import flatten
@@ -194,7 +194,7 @@ def test_abstract_values_are_walked_too() -> None:
     recording = record(lambda x: mm.sum(x * 2.0), leaves, structure)
     (found,) = backward(recording, [recording.output], [constant(1.0)])
     assert found is not None and found.shape == (2,)
-    program = trace(mm.grad(lambda x: mm.sum(mm.sin(x))), Abstract((2,), np.float32))
+    program = trace(mm.grad(lambda x: mm.sum(mm.sin(x))), Form((2,), np.float32))
     assert program.line.steps[-1].shape.dtype == np.float32
 
 

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
-from minimeta.autodiff.array import Abstract, Array
+from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.operations.elementwise import CLIP, GATE, POWER, WHERE
 from minimeta.autodiff.primitive import Primitive, apply, registry
 from minimeta.program import interpret, trace
@@ -84,7 +84,7 @@ def test_kernel_equals_the_reference_at_special_values(primitive: Primitive, dat
 @given(data=st.data())
 def test_abstract_evaluation_gives_shape_and_dtype(primitive: Primitive, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))
-    forms = tuple(Abstract(x.shape, x.dtype) for x in operands)
+    forms = tuple(Form(x.shape, x.dtype) for x in operands)
     program = trace(lambda *xs: apply(primitive, *xs, **params), *forms)
     expected = reference(primitive, *operands, **params)
     found = program.line.steps[-1].shape

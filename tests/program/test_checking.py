@@ -9,7 +9,7 @@ from hypothesis import given
 from random_programs import programs
 
 import minimeta as mm
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.errors import TracingError
 from minimeta.program import Program, trace
 
@@ -29,7 +29,7 @@ def test_a_program_that_is_not_well_typed_is_refused() -> None:
         (line._replace(steps=(sine, product)), "%2 = sin uses %2, which is not computed yet"),
         (line._replace(steps=(product, sine._replace(operands=(0,)))), "and not float64"),
         (line._replace(steps=(product._replace(operands=(1, 0)), sine)), "matmul does not take"),
-        (line._replace(steps=(product._replace(shape=Abstract((2, 4), np.float32)), sine)), "and not float32"),
+        (line._replace(steps=(product._replace(shape=Form((2, 4), np.float32)), sine)), "and not float32"),
         (line._replace(outputs=(4,)), "output %4 does not exist"),
     ):
         structure = mm.tree.flatten(0.0)[1]
@@ -49,7 +49,7 @@ def test_the_body_of_a_region_is_checked_too() -> None:
 
 def test_a_product_of_integers_is_not_well_typed() -> None:
     line = trace(lambda x: x @ x, np.ones((2, 2))).line
-    whole = Abstract((2, 2), np.int64)
+    whole = Form((2, 2), np.int64)
     wrong = line._replace(operands=(whole,), steps=(line.steps[0]._replace(shape=whole),))
     structure = mm.tree.flatten((0.0,))[1]
     with pytest.raises(TracingError, match="matmul of int64: it needs float32 or float64"):

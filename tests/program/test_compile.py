@@ -28,7 +28,7 @@ from random_programs import programs
 
 import minimeta as mm
 from minimeta import nn, optim
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError, TracingError
 from minimeta.learners import MAML
 from minimeta.program import Compiled, interpret
@@ -912,7 +912,7 @@ def module_level(x: Any) -> Any:
 def test_lower_and_stats_do_not_run_the_program() -> None:
     counted = Counted(lambda x, s, *, n: mm.sin(x) * s)
     compiled = mm.compile(counted)
-    program = compiled.lower(Abstract((3,), np.float32), 2.0, n=1.0)
+    program = compiled.lower(Form((3,), np.float32), 2.0, n=1.0)
     head = "program(arguments/0: float32[3], arguments/1: float64[], n: float64[]):"
     assert str(program).splitlines()[0] == head
     stats = compiled.stats(np.ones(3, np.float32), 2.0, n=1.0)

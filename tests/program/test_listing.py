@@ -11,7 +11,7 @@ from traced_functions import TRACED, Traced
 
 import minimeta as mm
 from minimeta import nn, optim
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.elementwise import SIN
 from minimeta.autodiff.primitive import Primitive
@@ -159,7 +159,7 @@ def test_the_body_of_a_region_uses_the_names_around_it() -> None:
 
 
 def test_a_step_of_several_results_defines_each() -> None:
-    form = Abstract((2,), "float64")
+    form = Form((2,), "float64")
     two = Primitive("call", lambda *_, **__: (form, form), np.sin, (), no_sample, np.sin)
     call = Step(two, (0,), {"function": np.polyfit, "arguments": mm.tree.LEAF, "forms": ()}, (form, form), "")
     steps = (call, Step(PROJECT, (1,), {"place": 1}, form, ""), Step(SIN, (2,), {}, form, ""))

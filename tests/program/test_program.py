@@ -13,7 +13,7 @@ from random_programs import programs
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.primitive import Primitive, apply, context
 from minimeta.errors import ShapeError, TracingError
 from minimeta.learners import MAML
@@ -28,7 +28,7 @@ def by_kernel(primitive: Primitive, *operands: Any, **params: Any) -> Any:
 
 
 def forms_of(x: Any) -> Any:
-    return mm.tree.map(lambda leaf: Abstract(leaf.shape, leaf.dtype), x)
+    return mm.tree.map(lambda leaf: Form(leaf.shape, leaf.dtype), x)
 
 
 def same_bits(one: Any, other: Any) -> bool:

@@ -14,7 +14,7 @@ from random_programs import programs
 from traced_functions import TRACED, Traced
 
 import minimeta as mm
-from minimeta.autodiff.array import Abstract
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.errors import TracingError
@@ -32,7 +32,7 @@ def written(program: Program) -> Function:
 
 
 def of_one_step(primitive: Primitive, operands: Any, params: dict[str, Any]) -> Program:
-    forms = tuple(Abstract(x.shape, x.dtype) for x in operands)
+    forms = tuple(Form(x.shape, x.dtype) for x in operands)
     step = Step(primitive, tuple(range(len(operands))), params, primitive.shape(*forms, **params), "")
     structure = mm.tree.flatten(tuple(operands))[1]
     return Program(StraightLine(forms, (), (step,), (len(operands),)), structure, mm.tree.flatten([0.0])[1])

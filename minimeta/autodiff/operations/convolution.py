@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, ArrayLike, Shape, Value
+from minimeta.autodiff.array import ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import shaping, windows
 from minimeta.autodiff.operations.linear_algebra import same_dtype
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
@@ -158,7 +158,7 @@ def _sides(name: str, argument: str, shape: Shape) -> Pair:
     return (shape[0], shape[1]) if argument == "w" else (shape[1], shape[2])
 
 
-def _convolved(x: Any, w: Any, strides: Pair, padding: Margins) -> Abstract:
+def _convolved(x: Any, w: Any, strides: Pair, padding: Margins) -> Form:
     sides, window = _sides("conv2d", "x", x.shape), _sides("conv2d", "w", w.shape)
     if x.shape[3] != w.shape[2]:
         raise ShapeError(
@@ -166,10 +166,10 @@ def _convolved(x: Any, w: Any, strides: Pair, padding: Margins) -> Abstract:
             f"x is {_IMAGES}. w is {_WEIGHTS}"
         )
     _require_same_dtype("conv2d", x, w)
-    return Abstract((x.shape[0], *windows.places("conv2d", sides, window, strides, padding), w.shape[3]), x.dtype)
+    return Form((x.shape[0], *windows.places("conv2d", sides, window, strides, padding), w.shape[3]), x.dtype)
 
 
-def _convolved_input(g: Any, w: Any, strides: Pair, padding: Margins, size: Pair) -> Abstract:
+def _convolved_input(g: Any, w: Any, strides: Pair, padding: Margins, size: Pair) -> Form:
     sides, window = _sides("conv2d_input", "g", g.shape), _sides("conv2d_input", "w", w.shape)
     if g.shape[3] != w.shape[3]:
         raise ShapeError(
@@ -179,17 +179,17 @@ def _convolved_input(g: Any, w: Any, strides: Pair, padding: Margins, size: Pair
     expected = windows.places("conv2d_input", size, window, strides, padding)
     _require_places("conv2d_input", sides, "images", size, expected)
     _require_same_dtype("conv2d_input", g, w)
-    return Abstract((g.shape[0], *size, w.shape[2]), g.dtype)
+    return Form((g.shape[0], *size, w.shape[2]), g.dtype)
 
 
-def _convolved_weight(x: Any, g: Any, strides: Pair, padding: Margins, size: Pair) -> Abstract:
+def _convolved_weight(x: Any, g: Any, strides: Pair, padding: Margins, size: Pair) -> Form:
     sides, results = _sides("conv2d_weight", "x", x.shape), _sides("conv2d_weight", "g", g.shape)
     if x.shape[0] != g.shape[0]:
         raise ShapeError(f"conv2d_weight of shapes {x.shape} and {g.shape}: the numbers of images differ")
     expected = windows.places("conv2d_weight", sides, size, strides, padding)
     _require_places("conv2d_weight", results, "weights", size, expected)
     _require_same_dtype("conv2d_weight", x, g)
-    return Abstract((*size, x.shape[3], g.shape[3]), x.dtype)
+    return Form((*size, x.shape[3], g.shape[3]), x.dtype)
 
 
 def _require_places(name: str, found: Pair, argument: str, size: Pair, expected: Pair) -> None:

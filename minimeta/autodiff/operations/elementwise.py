@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Value
 from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, apply, fixed, register
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
@@ -408,12 +408,12 @@ def stop_gradient(x: Any) -> Any:
 # A reference is exact in complex numbers too, with every choice made on real parts.
 
 
-def _same_shape(*operands: Any) -> Abstract:
-    return Abstract(operands[0].shape, operands[-1].dtype)
+def _same_shape(*operands: Any) -> Form:
+    return Form(operands[0].shape, operands[-1].dtype)
 
 
-def _truth_values(*operands: Any) -> Abstract:
-    return Abstract(operands[0].shape, np.bool_)
+def _truth_values(*operands: Any) -> Form:
+    return Form(operands[0].shape, np.bool_)
 
 
 def _sample(*domains: str) -> Sample:
@@ -675,7 +675,7 @@ def _identity(name: str, **fields: Any) -> Primitive:
 
 ASTYPE = register(
     "astype",
-    shape=lambda x, dtype: Abstract(x.shape, dtype),
+    shape=lambda x, dtype: Form(x.shape, dtype),
     reference=_convert,
     rules=(lambda g, y, x, dtype: astype(g, x.dtype) if x.dtype.kind == "f" else None,),
     sample=_sample_conversion,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
 from minimeta.autodiff.primitive import Draw, Primitive, apply, register
 from minimeta.autodiff.protocols import answers
@@ -201,7 +201,7 @@ def _entry(key: Any) -> Any:
     if kind not in "iu":
         raise IndexingError(f"an index of dtype {key.dtype.name}: indices must be integers")
     if _is_array(key):
-        return key if key.shape or (isinstance(key, Array) and isinstance(key.value, Abstract)) else int(key)
+        return key if key.shape or (isinstance(key, Array) and isinstance(key.value, Form)) else int(key)
     try:
         return operator.index(key)
     except TypeError:
@@ -246,13 +246,13 @@ def _same_shape(positions: list[Any]) -> list[Any]:
 # The primitives
 
 
-def _gathered(x: Any, *positions: Any) -> Abstract:
+def _gathered(x: Any, *positions: Any) -> Form:
     if len(positions) > len(x.shape):
         raise IndexingError(f"gather: {len(positions)} index arrays for an array of shape {x.shape}")
-    return Abstract((*positions[0].shape, *x.shape[len(positions) :]), x.dtype)
+    return Form((*positions[0].shape, *x.shape[len(positions) :]), x.dtype)
 
 
-def _scattered(updates: Any, *positions: Any, shape: Shape) -> Abstract:
+def _scattered(updates: Any, *positions: Any, shape: Shape) -> Form:
     expected = (*positions[0].shape, *shape[len(positions) :])
     if updates.shape != expected:
         raise ShapeError(
@@ -261,7 +261,7 @@ def _scattered(updates: Any, *positions: Any, shape: Shape) -> Abstract:
         )
     if updates.dtype.kind != "f":
         raise DtypeError(f"scatter_add of dtype {updates.dtype.name}: it needs float32 or float64; convert with astype")
-    return Abstract(shape, updates.dtype)
+    return Form(shape, updates.dtype)
 
 
 def _scatter_reference(updates: Any, *positions: Any, shape: Shape) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Value
 from minimeta.autodiff.operations import elementwise, shaping
 from minimeta.autodiff.primitive import Draw, Primitive, apply, register
 from minimeta.autodiff.protocols import answers
@@ -115,7 +115,7 @@ def _turned(x: Any, transpose: bool) -> Any:
     return np.swapaxes(x, -1, -2) if transpose else x
 
 
-def _product(x: Any, y: Any, transpose_x: bool, transpose_y: bool) -> Abstract:
+def _product(x: Any, y: Any, transpose_x: bool, transpose_y: bool) -> Form:
     m, k = x.shape[-2:][:: -1 if transpose_x else 1]
     inner, n = y.shape[-2:][:: -1 if transpose_y else 1]
     if x.shape[:-2] != y.shape[:-2] or k != inner or x.dtype != y.dtype:
@@ -124,7 +124,7 @@ def _product(x: Any, y: Any, transpose_x: bool, transpose_y: bool) -> Abstract:
         )
     if x.dtype.kind != "f":
         raise DtypeError(f"matmul of {x.dtype.name}: it needs float32 or float64; convert with astype")
-    return Abstract((*x.shape[:-2], m, n), x.dtype)
+    return Form((*x.shape[:-2], m, n), x.dtype)
 
 
 def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:

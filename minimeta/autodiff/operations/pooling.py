@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, ArrayLike, Shape, Value
+from minimeta.autodiff.array import ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import shaping, windows
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
 from minimeta.autodiff.primitive import Draw, Primitive, apply, register
@@ -106,20 +106,20 @@ def _places(name: str, x: Any, sides: Pair, window: Pair, strides: Pair, padding
     return windows.places(name, sides, window, strides, padding)
 
 
-def _pooled(name: str) -> Callable[..., Abstract]:
-    def shape(x: Any, window: Pair, strides: Pair, padding: Margins) -> Abstract:
+def _pooled(name: str) -> Callable[..., Form]:
+    def shape(x: Any, window: Pair, strides: Pair, padding: Margins) -> Form:
         results = _places(name, x, _sides(name, x.shape), window, strides, padding)
-        return Abstract((x.shape[0], *results, x.shape[3]), x.dtype)
+        return Form((x.shape[0], *results, x.shape[3]), x.dtype)
 
     return shape
 
 
-def _spread(name: str) -> Callable[..., Abstract]:
-    def shape(g: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Abstract:
+def _spread(name: str) -> Callable[..., Form]:
+    def shape(g: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Form:
         expected = _places(name, g, size, window, strides, padding)
         if _sides(name, g.shape) != expected:
             raise ShapeError(f"{name} of shape {g.shape}: images of {size} have {expected} windows")
-        return Abstract((g.shape[0], *size, g.shape[3]), g.dtype)
+        return Form((g.shape[0], *size, g.shape[3]), g.dtype)
 
     return shape
 
@@ -129,17 +129,17 @@ def _number(window: Pair) -> np.dtype[Any]:
     return np.dtype(np.uint8 if window[0] * window[1] <= 256 else np.uint32)
 
 
-def _maximal(x: Any, window: Pair, strides: Pair, padding: Margins) -> Abstract:
-    return Abstract(_pooled("max_pool")(x, window, strides, padding).shape, _number(window))
+def _maximal(x: Any, window: Pair, strides: Pair, padding: Margins) -> Form:
+    return Form(_pooled("max_pool")(x, window, strides, padding).shape, _number(window))
 
 
-def _taken(x: Any, cell: Any, window: Pair, strides: Pair, padding: Margins) -> Abstract:
+def _taken(x: Any, cell: Any, window: Pair, strides: Pair, padding: Margins) -> Form:
     result = _pooled("pool_take")(x, window, strides, padding)
     _check_cell("pool_take", cell, result.shape, window)
     return result
 
 
-def _put(g: Any, cell: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Abstract:
+def _put(g: Any, cell: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Form:
     _check_cell("pool_put", cell, g.shape, window)
     return _spread("pool_put")(g, window, strides, padding, size)
 

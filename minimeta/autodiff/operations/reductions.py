@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
 from minimeta.autodiff.primitive import Draw, Primitive, Rule, apply, fixed, register
 from minimeta.autodiff.protocols import answers
@@ -180,14 +180,14 @@ def _kept(shape: Shape, axes: Shape) -> Shape:
     return tuple([1 if i in axes else side for i, side in enumerate(shape)])
 
 
-def _reduced(name: str, needs_elements: bool = False) -> Callable[..., Abstract]:
-    def rule(x: Any, axes: Shape, keepdims: bool = False, correction: float = 0.0) -> Abstract:
+def _reduced(name: str, needs_elements: bool = False) -> Callable[..., Form]:
+    def rule(x: Any, axes: Shape, keepdims: bool = False, correction: float = 0.0) -> Form:
         if name not in ("sum", "max", "min") or x.dtype not in (np.int64, np.uint64):
             _check_float(name, x)
         if needs_elements:
             _check_elements(name, x, axes)
         shape = _kept(x.shape, axes) if keepdims else tuple([s for i, s in enumerate(x.shape) if i not in axes])
-        return Abstract(shape, x.dtype)
+        return Form(shape, x.dtype)
 
     return rule
 
@@ -197,19 +197,19 @@ def _check_elements(name: str, x: Any, axes: Shape) -> None:
         raise ShapeError(f"{name} of shape {x.shape} over axes {axes}: there are no elements to choose from")
 
 
-def _normalised(name: str) -> Callable[..., Abstract]:
-    def rule(x: Any, axes: Shape) -> Abstract:
+def _normalised(name: str) -> Callable[..., Form]:
+    def rule(x: Any, axes: Shape) -> Form:
         _check_float(name, x)
-        return Abstract(x.shape, x.dtype)
+        return Form(x.shape, x.dtype)
 
     return rule
 
 
-def _position(x: Any, axis: int, keepdims: bool) -> Abstract:
+def _position(x: Any, axis: int, keepdims: bool) -> Form:
     if x.dtype.kind in "iu" and x.dtype not in (np.int64, np.uint64):
         raise DtypeError(f"argmax of dtype {x.dtype.name}: it needs floats, int64, uint64 or bool; convert with astype")
     _check_elements("argmax", x, (axis,))
-    return Abstract(_kept(x.shape, (axis,)) if keepdims else x.shape[:axis] + x.shape[axis + 1 :], np.int64)
+    return Form(_kept(x.shape, (axis,)) if keepdims else x.shape[:axis] + x.shape[axis + 1 :], np.int64)
 
 
 # References, exact in complex numbers too

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Abstract, Array, ArrayLike, Shape, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.primitive import Draw, Primitive, apply, constant, register
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
@@ -250,7 +250,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
         cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
     if type(x) is Array and x.transformation is not None and cuts == sorted(cuts):
         pieces = apply(SPLIT, x, line=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
-        return [apply(regions.PROJECT, pieces, place=place) for place in range(len(cuts) - 1)]
+        return [regions.pick(pieces, place) for place in range(len(cuts) - 1)]
     return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in itertools.pairwise(cuts)]
 
 
@@ -272,7 +272,7 @@ def _along(axis: int, shape: Shape, start: int, size: int, step: int = 1) -> dic
 @lru_cache(maxsize=1024)
 def _pieces(shape: Shape, dtype: np.dtype[Any], axis: int, cuts: Shape) -> StraightLine:
     """The slices between neighbouring cuts."""
-    x = Abstract(shape, dtype)
+    x = Form(shape, dtype)
     slices = [_along(axis, shape, start, stop - start) for start, stop in itertools.pairwise(cuts)]
     steps = tuple(Step(SLICE, (0,), params, _sliced(x, **params), "") for params in slices)
     return StraightLine((x,), (), steps, tuple(range(1, 1 + len(steps))))
@@ -331,41 +331,41 @@ def pad(x: ArrayLike, pad_width: Any, mode: str = "constant", *, constant_values
 # Shape rules
 
 
-def _reshaped(x: Any, shape: Shape) -> Abstract:
+def _reshaped(x: Any, shape: Shape) -> Form:
     if any(side < 0 for side in shape) or np.prod(shape, dtype=np.int64) != np.prod(x.shape, dtype=np.int64):
         raise ShapeError(f"reshape of shape {x.shape} to {shape}: the number of elements differs")
-    return Abstract(shape, x.dtype)
+    return Form(shape, x.dtype)
 
 
-def _transposed(x: Any, axes: Shape) -> Abstract:
+def _transposed(x: Any, axes: Shape) -> Form:
     if sorted(axes) != list(range(len(x.shape))):
         raise ShapeError(f"transpose of shape {x.shape} with axes {axes}: not a permutation of its {len(x.shape)} axes")
-    return Abstract([x.shape[axis] for axis in axes], x.dtype)
+    return Form([x.shape[axis] for axis in axes], x.dtype)
 
 
-def _broadcast(x: Any, shape: Shape) -> Abstract:
+def _broadcast(x: Any, shape: Shape) -> Form:
     lead = len(shape) - len(x.shape)
     if lead < 0 or any(old not in (1, new) for old, new in zip(x.shape, shape[lead:], strict=True)):
         raise ShapeError(
             f"broadcast_to of shape {x.shape} to {shape}: aligned at the last axis, a side must be equal or 1"
         )
-    return Abstract(shape, x.dtype)
+    return Form(shape, x.dtype)
 
 
-def _sliced(x: Any, starts: Shape, sizes: Shape, steps: Shape) -> Abstract:
+def _sliced(x: Any, starts: Shape, sizes: Shape, steps: Shape) -> Form:
     for axis, (side, start, size, step) in enumerate(zip(x.shape, starts, sizes, steps, strict=True)):
         last = start + (size - 1) * step
         if size < 0 or step == 0 or (size > 0 and not (0 <= start < side and 0 <= last < side)):
             raise ShapeError(f"slice of shape {x.shape}: axis {axis} from {start} to {last} is out of bounds")
-    return Abstract(sizes, x.dtype)
+    return Form(sizes, x.dtype)
 
 
-def _padded(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Abstract:
-    _sliced(Abstract(shape, x.dtype), starts, x.shape, steps)
-    return Abstract(shape, x.dtype)
+def _padded(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Form:
+    _sliced(Form(shape, x.dtype), starts, x.shape, steps)
+    return Form(shape, x.dtype)
 
 
-def _joined(*arrays: Any, axis: int) -> Abstract:
+def _joined(*arrays: Any, axis: int) -> Form:
     first = arrays[0].shape
     for x in arrays:
         if len(x.shape) != len(first) or any(
@@ -374,7 +374,7 @@ def _joined(*arrays: Any, axis: int) -> Abstract:
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ShapeError(f"concatenate of shapes {shapes} along axis {axis}: the other sides must be equal")
     total = sum(x.shape[axis] for x in arrays)
-    return Abstract((*first[:axis], total, *first[axis + 1 :]), arrays[0].dtype)
+    return Form((*first[:axis], total, *first[axis + 1 :]), arrays[0].dtype)
 
 
 # References and rules
