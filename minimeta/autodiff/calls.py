@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, Form
-from minimeta.autodiff.primitive import Primitive, apply, constant, fixed
+from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.promotion import constant, fixed
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
 Function: TypeAlias = Callable[..., Any]

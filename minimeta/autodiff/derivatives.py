@@ -27,10 +27,11 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.graph import Recording, backward, record
 from minimeta.autodiff.operations import astype, reshape, stack
-from minimeta.autodiff.primitive import constant, fixed, outermost
+from minimeta.autodiff.promotion import constant, fixed
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import DtypeError, ShapeError
 

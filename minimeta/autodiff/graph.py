@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import apply, context, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.operations import elementwise
-from minimeta.autodiff.primitive import Primitive, apply, constant, context, fixed, outermost
+from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.promotion import constant, fixed
 
 
 class Recording(NamedTuple):

@@ -25,11 +25,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import apply, context, lasting, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations.elementwise import ASTYPE
-from minimeta.autodiff.primitive import Primitive, Rule, apply, constant, context, lasting, outermost
+from minimeta.autodiff.primitive import Primitive, Rule
+from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.protocols import has_answer
 from minimeta.autodiff.transformed import Transformed, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal

@@ -18,7 +18,7 @@ from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import conv2d, mean, reciprocal, reshape, sqrt, square, sum, where
 from minimeta.autodiff.operations.shaping import shape_of
 from minimeta.autodiff.operations.windows import Padding
-from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.regions import custom_vjp
 from minimeta.errors import ConfigurationError, DtypeError
 

@@ -42,7 +42,7 @@ def _result(step: Step, operands: list[Any]) -> Any:
     """The form of a step's result by its primitive's rule."""
     if step.primitive.elementwise:
         shapes = {form.shape for form in operands}
-        dtypes = {form.dtype for form in operands[step.primitive.name == "where" :]}
+        dtypes = {form.dtype for form in operands[step.primitive.unpromoted :]}
         if len(shapes) != 1 or len(dtypes) != 1:
             raise TypeError("elementwise operands have one shape and one dtype")
     if inner := step.params.get("line"):

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.derivatives import Function, settle
-from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.transformed import namesake
 from minimeta.errors import TracingError, user_line
 from minimeta.program.arithmetic import operations

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form, Trace, moments
 from minimeta.autodiff.graph import StraightLine, free_variables, linearise
-from minimeta.autodiff.primitive import constant, outermost
+from minimeta.autodiff.promotion import constant
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
 from minimeta.program.drawing import drawing

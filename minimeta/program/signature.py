@@ -19,7 +19,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.derivatives import Function
 from minimeta.autodiff.exact import exact_type
-from minimeta.autodiff.primitive import COMPUTABLE, GENERATORS, fixed
+from minimeta.autodiff.promotion import COMPUTABLE, GENERATORS, fixed
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
 Place: TypeAlias = int | str

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.primitive import Primitive, apply, registry
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.errors import ConfigurationError, GradientMismatch
 from minimeta.testing.checker import check_gradients
 from minimeta.testing.identities import same_bits

@@ -19,9 +19,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.derivatives import vjp
 from minimeta.autodiff.graph import StraightLine
-from minimeta.autodiff.primitive import Primitive, apply, registry
+from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.program import Program, trace
 from minimeta.program.listing import names_of
 from minimeta.testing.draft import Draft, Operands, form_of, is_float

@@ -15,8 +15,9 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
+from minimeta.autodiff.apply import apply, context, outermost
 from minimeta.autodiff.array import Array
-from minimeta.autodiff.primitive import apply, context, outermost, registry
+from minimeta.autodiff.primitive import registry
 from minimeta.errors import DtypeError, LeakedArrayError, ShapeError
 
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.autodiff import Form
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.operations import windows
 from minimeta.autodiff.operations.convolution import CONV2D
-from minimeta.autodiff.primitive import apply
 from minimeta.errors import DtypeError, ShapeError
 from minimeta.program import trace
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from random_programs import programs
 
 import minimeta as mm
+from minimeta.autodiff.apply import context
 from minimeta.autodiff.array import Array
-from minimeta.autodiff.primitive import context
 from minimeta.errors import DtypeError, ShapeError, TracingError
 from minimeta.program import interpret, trace
 from minimeta.testing import Nondifferentiable, check_gradients

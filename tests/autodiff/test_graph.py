@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minimeta as mm
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.graph import backward, record
-from minimeta.autodiff.primitive import constant
+from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.tree import flatten
 from minimeta.program import trace
 

@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.operations import windows
-from minimeta.autodiff.primitive import apply, registry
+from minimeta.autodiff.primitive import registry
 from minimeta.errors import DtypeError, ShapeError
 
 Floats = NDArray[Any]

@@ -16,9 +16,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.operations.elementwise import CLIP, GATE, POWER, WHERE
-from minimeta.autodiff.primitive import Primitive, apply, registry
+from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.program import interpret, trace
 from minimeta.testing import check_primitive
 from minimeta.testing.primitives import check_derivatives, in_dtype

@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
 from minimeta import optim
-from minimeta.autodiff.primitive import apply, registry
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.primitive import registry
 from minimeta.errors import LeakedArrayError
 
 Function = Callable[..., Any]

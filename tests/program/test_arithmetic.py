@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.autodiff.primitive import apply, registry
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.primitive import registry
 from minimeta.learners import MAML
 from minimeta.program import PASSES, optimise, trace
 from minimeta.program.arithmetic import operations

@@ -15,7 +15,8 @@ from random_programs import programs
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.autodiff.primitive import Primitive, apply, registry
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.autodiff.regions import by_kernel
 from minimeta.errors import IndexingError
 from minimeta.kernels import native

@@ -14,8 +14,9 @@ from random_programs import programs
 from traced_functions import TRACED, Traced, sinusoid
 
 import minimeta as mm
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.graph import StraightLine
-from minimeta.autodiff.primitive import apply, registry
+from minimeta.autodiff.primitive import registry
 from minimeta.autodiff.regions import by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program import Program, trace

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import minimeta as mm
-from minimeta.autodiff.primitive import Primitive, apply, registry
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.errors import TracingError
 from minimeta.kernels import native
 from minimeta.program.executor import Instruction

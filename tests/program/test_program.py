@@ -13,8 +13,9 @@ from random_programs import programs
 
 import minimeta as mm
 from minimeta import nn
+from minimeta.autodiff.apply import apply, context
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.primitive import Primitive, apply, context
+from minimeta.autodiff.primitive import Primitive
 from minimeta.errors import ShapeError, TracingError
 from minimeta.learners import MAML
 from minimeta.program import Program, interpret, trace

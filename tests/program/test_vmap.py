@@ -16,7 +16,7 @@ from random_programs import programs
 from traced_functions import sinusoid
 
 import minimeta as mm
-from minimeta.autodiff.primitive import apply
+from minimeta.autodiff.apply import apply
 from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError, TracingError
 from minimeta.kernels import native
 from minimeta.program import PASSES, interpret, optimise, trace

@@ -7,7 +7,8 @@ from checkers import minimeta_operations
 from gradient_cases import FAULTS, SOUND, Case
 
 import minimeta as mm
-from minimeta.autodiff.primitive import apply, registry
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.primitive import registry
 from minimeta.testing import (
     GradientMismatch,
     Inconclusive,

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import shaping, windows
 from minimeta.autodiff.operations.linear_algebra import same_dtype
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
-from minimeta.autodiff.primitive import Draw, Primitive, Sample, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, Sample, register
 from minimeta.errors import DtypeError, ShapeError
 
 _IMAGES = "(N, height, width, channels); from channels first, x.transpose(0, 2, 3, 1)"

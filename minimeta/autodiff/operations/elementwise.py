@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Value
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, apply, fixed, register
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, register
+from minimeta.autodiff.promotion import fixed
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
@@ -452,6 +454,7 @@ def _comparison(name: str, reference: Callable[..., Any], operands: tuple[str, .
         sample=_sample(*operands),
         elementwise=True,
         accepts=accepts,
+        promotes={"i": "int64", "u": "uint64"},
         differentiable=False,
     )
 
@@ -499,6 +502,8 @@ def _exponent_rule(g: Array, x: Array, y: Array) -> Value:
     return g * power(base, y) * log(base)
 
 
+_TRUTHS_AS_INT8 = {"b": "int8"}
+
 ADD = _function("add", np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, accepts="biuf")
 SUBTRACT = _function("subtract", np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, accepts="iuf")
 MULTIPLY = _function(
@@ -510,7 +515,12 @@ MULTIPLY = _function(
     through=lambda *given: magnitudes.of_product(*given),  # noqa: PLW0108 (it is imported below)
 )
 DIVIDE = _function(
-    "divide", np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z) / y, domains=("real", "nonzero")
+    "divide",
+    np.divide,
+    lambda g, z, x, y: g / y,
+    lambda g, z, x, y: -(g * z) / y,
+    domains=("real", "nonzero"),
+    promotes=dict.fromkeys("biu", "float64"),
 )
 POWER = _function(
     "power",
@@ -519,6 +529,7 @@ POWER = _function(
     lambda g, z, x, y: _exponent_rule(g, x, y),
     domains=("positive", "real"),
     accepts="iuf",
+    promotes=_TRUTHS_AS_INT8,
 )
 REMAINDER = _function(
     "remainder",
@@ -527,6 +538,7 @@ REMAINDER = _function(
     lambda g, z, x, y: -(g * floor_divide(x, y)),
     domains=("real", "nonzero"),
     accepts="iuf",
+    promotes=_TRUTHS_AS_INT8,
 )
 FLOOR_DIVIDE = register(
     "floor_divide",
@@ -536,6 +548,7 @@ FLOOR_DIVIDE = register(
     sample=_sample("real", "nonzero"),
     elementwise=True,
     accepts="iuf",
+    promotes=_TRUTHS_AS_INT8,
     differentiable=False,
 )
 NEGATIVE = _function("negative", np.negative, lambda g, y, x: -g, accepts="iuf")
@@ -544,6 +557,7 @@ SQUARE = _function(
     np.square,
     lambda g, y, x: g * (2.0 * x),
     accepts="iuf",
+    promotes=_TRUTHS_AS_INT8,
     through=lambda *given: magnitudes.of_square(*given),  # noqa: PLW0108 (it is imported below)
 )
 RECIPROCAL = _function("reciprocal", lambda x: 1 / x, lambda g, y, x: -(g * square(y)), domains=("nonzero",))
@@ -622,6 +636,7 @@ WHERE = register(
     sample=_sample("bool", "real", "real"),
     elementwise=True,
     accepts="biuf",
+    unpromoted=1,
 )
 EQUAL = _comparison("equal", _on_real_parts(np.equal), ("real", "real"), "biuf")
 NOT_EQUAL = _comparison("not_equal", _on_real_parts(np.not_equal), ("real", "real"), "biuf")
@@ -679,6 +694,7 @@ ASTYPE = register(
     reference=_convert,
     rules=(lambda g, y, x, dtype: astype(g, x.dtype) if x.dtype.kind == "f" else None,),
     sample=_sample_conversion,
+    strong=True,
 )
 COPY = _identity("copy", rules=(lambda g, y, x: g,))
 # The complex step does not see through it either.

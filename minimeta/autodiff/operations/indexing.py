@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, register
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, IndexingError, ShapeError
 

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import shaping, windows
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
-from minimeta.autodiff.primitive import Draw, Primitive, apply, register
+from minimeta.autodiff.primitive import Draw, Primitive, register
 from minimeta.errors import DtypeError, ShapeError
 
 

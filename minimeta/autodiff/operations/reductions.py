@@ -23,9 +23,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, apply, fixed, register
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, register
+from minimeta.autodiff.promotion import fixed
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 

@@ -1,0 +1,195 @@
+"""Promotion: whatever an operation is given, as Arrays of one dtype and one shape, by numpy's rules.
+
+The dtype of ``x + y`` is the smallest that holds all values of both dtypes, where a Python scalar (*weak*) takes the
+dtype of what it meets; the shape is that to which both broadcast. An operand of another form gets there
+
+- by instructions, ``astype`` and ``broadcast_to``, if it is recorded: they have derivatives, so no rule of an
+  elementwise operation needs to think of shapes or dtypes;
+- by a conversion of its value, if it is a constant.
+
+Primitives differ in the dtypes that they compute in: their rows say so (``accepts``, ``promotes``, ``unpromoted``).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Array, Shape
+from minimeta.autodiff.primitive import Primitive, registry
+from minimeta.errors import DtypeError, ShapeError
+
+# Constants
+
+
+def constant(x: Any, private: bool = False) -> Array:
+    """A detached Array of a value that is not one: a numpy array, a Python scalar or a nested sequence of scalars.
+
+    Parameters
+    ----------
+    x
+        The value.
+    private
+        Whether it enters a recording: a numpy array that somebody could still write to is then copied, so that
+        refilling a buffer cannot change a gradient.
+
+    Raises
+    ------
+    DtypeError
+        Elements that are neither floats of 32 or 64 bits, nor integers, nor bool.
+    """
+    return Array(fixed(x, private), type(x) in _WEAK)
+
+
+def fixed(x: Any, private: bool) -> NDArray[Any]:
+    """The value of :func:`constant`."""
+    if type(x) is not np.ndarray:
+        if _contains_array(x):
+            raise DtypeError(
+                "a list or tuple of Arrays where one array is expected; join them with stack or concatenate"
+            )
+        if isinstance(x, np.ma.MaskedArray):
+            raise DtypeError("a masked array: the mask would be lost; fill it (x.filled(0.0)) and pass the mask apart")
+        x = np.asarray(x)
+    flags = x.flags
+    value: NDArray[Any] = x
+    if x.dtype not in COMPUTABLE or not flags.aligned:
+        value = np.array(x, dtype=_native(x), order="C")
+    elif private and (flags.writeable or x.base is not None):
+        value = x.copy(order="K")
+    return value
+
+
+#: The dtypes that kernels read, in the machine's byte order.
+COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
+
+
+#: What draws random numbers, and is no array.
+GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+
+
+def _native(x: NDArray[Any]) -> np.dtype[Any]:
+    """The dtype of an array in the machine's byte order."""
+    native = x.dtype.newbyteorder("=")
+    if native in COMPUTABLE:
+        return native
+    if x.dtype == object and isinstance(x.flat[0] if x.size else None, GENERATORS):
+        raise DtypeError(
+            "a random generator where an array is expected. Draw from it, outside of a compiled function, and pass the "
+            "arrays in: what is drawn while tracing is a constant ever after"
+        )
+    if x.dtype == object and any(isinstance(element, Array) for element in x.flat):
+        raise DtypeError("a numpy array that holds Arrays (dtype object); join them with stack or concatenate")
+    raise DtypeError(
+        f"an array of dtype {native.name}: float32, float64, integers and bool compute. Convert with astype"
+    )
+
+
+def _contains_array(x: Any) -> bool:
+    return isinstance(x, Array) or (isinstance(x, (list, tuple)) and any(_contains_array(child) for child in x))
+
+
+# One form
+
+
+def unify(
+    primitive: Primitive, operands: Sequence[Any], private: bool, apply: Callable[..., Array]
+) -> tuple[Array, ...]:
+    """Operands of an elementwise primitive as Arrays of one dtype and one shape.
+
+    Parameters
+    ----------
+    primitive, operands
+        The primitive, and what it was called with.
+    private
+        Whether constants enter a recording, as for :func:`constant`.
+    apply
+        What computes the conversions of recorded operands.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        The shapes do not broadcast, or the primitive does not compute in the common dtype.
+    """
+    first = operands[0]
+    if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
+        shape, weak = first.value.shape, first.weak
+        for x in operands[1:]:
+            if type(x) is not Array or (y := x.value).shape != shape or y.dtype is not dtype or x.weak is not weak:
+                break
+        else:
+            return operands  # type: ignore[return-value]  # Nearly always: all are Arrays and alike.
+    arrays = [x if type(x) is Array or type(x) in _WEAK else constant(x, private) for x in operands]
+    forms = tuple([(x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)] for x in arrays])
+    dtypes, shape = _unified(primitive, forms)
+    return tuple([_fit(x, dtype, shape, apply) for x, dtype in zip(arrays, dtypes, strict=True)])
+
+
+def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]) -> Array:
+    """An operand in the common dtype and shape; a constant gets there without an instruction."""
+    if type(x) is not Array:
+        return Array(_scalar(x, math.copysign(1, x) if type(x) is float else 1, dtype, shape), weak=True)
+    value = x.value
+    if x.transformation is not None:
+        array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)
+        array.weak = x.weak
+        return array if value.shape == shape else apply(registry["broadcast_to"], array, shape=shape)
+    if value.dtype != dtype:
+        value = value.astype(dtype)
+    if value.shape != shape:
+        value = registry["broadcast_to"].kernel(value, shape=shape)
+    return Array(value, x.weak)
+
+
+_WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {kind: (np.dtype(kind), (), True) for kind in (float, int, bool)}
+
+
+@lru_cache(maxsize=4096)
+def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
+    """A Python scalar as an array of this shape, one element in memory. (0.0 and -0.0 are equal but for their sign.)"""
+    try:
+        with np.errstate(over="ignore"):
+            return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
+    except OverflowError:
+        raise DtypeError(f"the Python integer {x} does not fit into {dtype.name}") from None
+
+
+@lru_cache(maxsize=4096)
+def _unified(primitive: Primitive, forms: tuple[tuple[np.dtype[Any], Shape, bool], ...]) -> tuple[Any, Shape]:
+    """The dtype that each operand takes, and the shape of all."""
+    shapes = [shape for _, shape, _ in forms]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(
+            f"{primitive.name} of shapes {' and '.join(map(str, shapes))}: they do not broadcast. Aligned at the last "
+            "axis, sides must be equal or 1"
+        ) from None
+    kept = forms[: primitive.unpromoted]
+    common = _promoted(primitive, forms[len(kept) :])
+    return (*[dtype for dtype, _, _ in kept], *[common] * (len(forms) - len(kept))), shape
+
+
+def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, bool]]) -> np.dtype[Any]:
+    """numpy's common dtype, where Python scalars (weak) adapt to arrays."""
+    strong = [dtype for dtype, _, weak in forms if not weak]
+    scalars: list[Any] = [{"f": 0.0, "i": 0, "b": False}[dtype.kind] for dtype, _, weak in forms if weak]
+    result = np.result_type(*strong, *scalars)
+    if result.kind in primitive.promotes:
+        return np.dtype(primitive.promotes[result.kind])
+    if result.kind in primitive.accepts:
+        return result
+    if "f" in primitive.accepts and result.kind in "biu" and "i" not in primitive.accepts:
+        # numpy's float of as many bits. For bool and int8 it is float16, which no kernel computes in.
+        as_float = np.result_type(result, np.float16) if strong else np.dtype(np.float64)
+        if as_float != np.float16:
+            return as_float
+    names = ", ".join(dtype.name for dtype, _, _ in forms)
+    wants = {"b": "truth values", "iu": "integers", "iuf": "numbers"}.get(primitive.accepts, "floats")
+    raise DtypeError(f"{primitive.name} of {names}: it needs {wants}; convert with astype, as in x.astype(np.float32)")
