@@ -53,22 +53,22 @@ constexpr int kSlow = 16;  // a transcendental function, beside an addition
 
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
 
-template <class F> Function unary(const char* name, const char* doc) {
-  Function f{name, doc, 1, {"x"}, 0, false, 1, {}};
+template <class F> Function unary(const char* name) {
+  Function f{name, 1, 0, false, 1, {}};
   f.row[at(Dtype::float32)] = row<F, float, float>;
   f.row[at(Dtype::float64)] = row<F, double, double>;
   return f;
 }
 
-template <class F> Function transcendental(const char* name, const char* doc) {
-  Function f{name, doc, 1, {"x"}, 0, false, kSlow, {}};
+template <class F> Function transcendental(const char* name) {
+  Function f{name, 1, 0, false, kSlow, {}};
   f.row[at(Dtype::float32)] = vector_row<F, float>;
   f.row[at(Dtype::float64)] = vector_row<F, double>;
   return f;
 }
 
-template <class F> Function binary(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, false, 1, {}};
+template <class F> Function binary(const char* name) {
+  Function f{name, 2, 0, false, 1, {}};
   f.row[at(Dtype::float32)] = row<F, float, float, float>;
   f.row[at(Dtype::float64)] = row<F, double, double, double>;
   return f;
@@ -107,19 +107,19 @@ template <class F> Function truth(Function f) {
   return f;
 }
 
-template <class F> Function bitwise(const char* name, const char* doc) {
-  return whole<F>({name, doc, 2, {"x", "y"}, 0, false, 1, {}});
+template <class F> Function bitwise(const char* name) {
+  return whole<F>({name, 2, 0, false, 1, {}});
 }
 
-template <class F> Function slope(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, false, kSlow, {}};
+template <class F> Function slope(const char* name) {
+  Function f{name, 2, 0, false, kSlow, {}};
   f.row[at(Dtype::float32)] = scaled_row<F, float>;
   f.row[at(Dtype::float64)] = scaled_row<F, double>;
   return f;
 }
 
-template <class F> Function comparison(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, true, 1, {}};
+template <class F> Function comparison(const char* name) {
+  Function f{name, 2, 0, true, 1, {}};
   add_whole(f, [](auto tag) -> RowKernel {
     using T = typename decltype(tag)::type;
     return short_row<F, bool, T, T>;
@@ -131,20 +131,20 @@ template <class F> Function comparison(const char* name, const char* doc) {
   return f;
 }
 
-template <class F> Function connective(const char* name, const char* doc) {
-  Function f{name, doc, 2, {"x", "y"}, 0, true, 1, {}};
+template <class F> Function connective(const char* name) {
+  Function f{name, 2, 0, true, 1, {}};
   f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
   return f;
 }
 
 Function logical_not() {
-  Function f{"logical_not", "Whether x is false.", 1, {"x"}, 0, true, 1, {}};
+  Function f{"logical_not", 1, 0, true, 1, {}};
   f.row[at(Dtype::boolean)] = row<LogicalNot, bool, Truth>;
   return f;
 }
 
 Function where() {
-  Function f{"where", "x where the condition holds, y elsewhere.", 3, {"condition", "x", "y"}, 1, false, 1, {}};
+  Function f{"where", 3, 1, false, 1, {}};
   add_whole(f, [](auto tag) -> RowKernel {
     using T = std::make_unsigned_t<typename decltype(tag)::type>;
     return short_row<Where, T, Truth, T, T>;
@@ -157,7 +157,7 @@ Function where() {
 }
 
 Function clip() {
-  Function f{"clip", "minimum(maximum(x, low), high).", 3, {"x", "low", "high"}, 0, false, 1, {}};
+  Function f{"clip", 3, 0, false, 1, {}};
   f.row[at(Dtype::float32)] = row<Clip, float, float, float, float>;
   f.row[at(Dtype::float64)] = row<Clip, double, double, double, double>;
   return f;
@@ -219,13 +219,6 @@ std::vector<Both> pairs() {
   return pairs;
 }
 
-std::string accepted(const Function& f) {
-  std::string names;
-  for (int d = 0; d < kDtypes; ++d)
-    if (f.row[d]) names += (names.empty() ? "" : ", ") + std::string(name(static_cast<Dtype>(d)));
-  return names;
-}
-
 // x - x is 0 for every finite x and NaN for the others, and so is a sum of such terms, in any order.
 template <class T> bool finite_row(const char* data, Index stride, Index size) {
   using V = simd::Vec<T>;
@@ -245,47 +238,47 @@ template <class T> bool finite_row(const char* data, Index stride, Index size) {
 
 const std::vector<Function>& elementwise_functions() {
   static const std::vector<Function> table{
-      whole<Wrapped<Negative>>(unary<Negative>("negative", "-x.")),
-      transcendental<Exp>("exp", "The exponential of x."),
-      transcendental<Log>("log", "The natural logarithm of x."),
-      transcendental<Log1p>("log1p", "log(1 + x), accurate near 0."),
-      transcendental<Expm1>("expm1", "exp(x) - 1, accurate near 0."),
-      unary<Sqrt>("sqrt", "The square root of x."),
-      whole<Wrapped<Square>>(unary<Square>("square", "x * x.")),
-      unary<Reciprocal>("reciprocal", "1 / x."),
-      whole<WholeAbsolute>(unary<Absolute>("absolute", "The absolute value of x.")),
-      whole<Sign>(unary<Sign>("sign", "-1, 0 or 1: the sign of x.")),
-      transcendental<Sin>("sin", "The sine of x."),
-      transcendental<Cos>("cos", "The cosine of x."),
-      transcendental<Tan>("tan", "The tangent of x."),
-      transcendental<Tanh>("tanh", "The hyperbolic tangent of x."),
-      transcendental<Sigmoid>("sigmoid", "1 / (1 + exp(-x))."),
-      transcendental<Softplus>("softplus", "log(1 + exp(x))."),
-      unary<Relu>("relu", "max(x, 0)."),
-      truth<LogicalOr>(whole<Wrapped<Add>>(binary<Add>("add", "x + y."))),
-      whole<Wrapped<Subtract>>(binary<Subtract>("subtract", "x - y.")),
-      truth<LogicalAnd>(whole<Wrapped<Multiply>>(binary<Multiply>("multiply", "x * y."))),
-      binary<Divide>("divide", "x / y."),
-      whole<WholePower>(binary<Power>("power", "x to the power of y.")),
-      whole<FloorDivide>(binary<FloorDivide>("floor_divide", "The largest whole number up to x / y.")),
-      whole<Remainder>(binary<Remainder>("remainder", "x - y * floor(x / y).")),
-      binary<Gate>("gate", "y where x is positive, 0 elsewhere."),
-      slope<SigmoidSlope>("sigmoid_slope", "y times the derivative of sigmoid at x."),
-      slope<TanhSlope>("tanh_slope", "y times the derivative of tanh at x."),
-      truth<LogicalOr>(whole<Maximum>(binary<Maximum>("maximum", "The larger of x and y; NaN where either is."))),
-      truth<LogicalAnd>(whole<Minimum>(binary<Minimum>("minimum", "The smaller of x and y; NaN where either is."))),
-      comparison<Equal>("equal", "Whether x == y."),
-      comparison<NotEqual>("not_equal", "Whether x != y."),
-      comparison<Less>("less", "Whether x < y."),
-      comparison<LessEqual>("less_equal", "Whether x <= y."),
-      comparison<Greater>("greater", "Whether x > y."),
-      comparison<GreaterEqual>("greater_equal", "Whether x >= y."),
-      connective<LogicalAnd>("logical_and", "Whether both x and y are true."),
-      connective<LogicalOr>("logical_or", "Whether x or y is true."),
+      whole<Wrapped<Negative>>(unary<Negative>("negative")),
+      transcendental<Exp>("exp"),
+      transcendental<Log>("log"),
+      transcendental<Log1p>("log1p"),
+      transcendental<Expm1>("expm1"),
+      unary<Sqrt>("sqrt"),
+      whole<Wrapped<Square>>(unary<Square>("square")),
+      unary<Reciprocal>("reciprocal"),
+      whole<WholeAbsolute>(unary<Absolute>("absolute")),
+      whole<Sign>(unary<Sign>("sign")),
+      transcendental<Sin>("sin"),
+      transcendental<Cos>("cos"),
+      transcendental<Tan>("tan"),
+      transcendental<Tanh>("tanh"),
+      transcendental<Sigmoid>("sigmoid"),
+      transcendental<Softplus>("softplus"),
+      unary<Relu>("relu"),
+      truth<LogicalOr>(whole<Wrapped<Add>>(binary<Add>("add"))),
+      whole<Wrapped<Subtract>>(binary<Subtract>("subtract")),
+      truth<LogicalAnd>(whole<Wrapped<Multiply>>(binary<Multiply>("multiply"))),
+      binary<Divide>("divide"),
+      whole<WholePower>(binary<Power>("power")),
+      whole<FloorDivide>(binary<FloorDivide>("floor_divide")),
+      whole<Remainder>(binary<Remainder>("remainder")),
+      binary<Gate>("gate"),
+      slope<SigmoidSlope>("sigmoid_slope"),
+      slope<TanhSlope>("tanh_slope"),
+      truth<LogicalOr>(whole<Maximum>(binary<Maximum>("maximum"))),
+      truth<LogicalAnd>(whole<Minimum>(binary<Minimum>("minimum"))),
+      comparison<Equal>("equal"),
+      comparison<NotEqual>("not_equal"),
+      comparison<Less>("less"),
+      comparison<LessEqual>("less_equal"),
+      comparison<Greater>("greater"),
+      comparison<GreaterEqual>("greater_equal"),
+      connective<LogicalAnd>("logical_and"),
+      connective<LogicalOr>("logical_or"),
       logical_not(),
-      bitwise<BitwiseAnd>("bitwise_and", "The bits that both x and y have."),
-      bitwise<BitwiseOr>("bitwise_or", "The bits that x or y has."),
-      bitwise<BitwiseXor>("bitwise_xor", "The bits that one of x and y has."),
+      bitwise<BitwiseAnd>("bitwise_and"),
+      bitwise<BitwiseOr>("bitwise_or"),
+      bitwise<BitwiseXor>("bitwise_xor"),
       where(),
       clip(),
   };
@@ -304,14 +297,13 @@ void check_elementwise(const Function& f, const View* operands, View& result) {
   const View& last = operands[f.operands - 1];
   for (int i = 0; i < f.operands - 1; ++i) {
     if (i < f.masks)
-      require_dtype(f.name, f.parameters[i], operands[i], Dtype::boolean);
+      require_dtype(f.name, "a condition", operands[i], Dtype::boolean);
     else
       require_same_dtype(f.name, operands[i], last);
     require_same_shape(f.name, operands[i], last);
   }
   if (!f.row[at(last.dtype)])
-    throw DtypeError(std::string(f.name) + ": " + f.parameters[f.operands - 1] + " must be one of " + accepted(f) +
-                     ", not " + name(last.dtype));
+    throw DtypeError(std::string(f.name) + " has no kernel for " + name(last.dtype));
   describe(result, f.name, f.predicate ? Dtype::boolean : last.dtype, last);
 }
 
@@ -327,7 +319,7 @@ void run_elementwise(const Function& f, const View* x, const View& result) {
 }
 
 bool all_finite(const View& x) {
-  require_float("isfinite_all", "x", x);
+  require_float("all_finite", "x", x);
   bool finite = true;
   for_each_row<1>({&x}, [&](char* const* data, const Index* strides, Index size) {
     if (!finite) return;

@@ -15,9 +15,7 @@ using RowKernel = void (*)(char* const* data, const Index* strides, Index size);
 
 struct Function {
   const char* name;
-  const char* doc;
   int operands;
-  const char* parameters[3];
   int masks;
   bool predicate;  // the result is boolean, whatever the operands are
   int cost;        // in elements moved

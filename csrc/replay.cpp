@@ -11,10 +11,10 @@
 #include <tuple>
 #include <utility>
 
-#include "bind.hpp"
 #include "fused.hpp"
 #include "layout.hpp"
 #include "map.hpp"
+#include "operations.hpp"
 #include "program.hpp"
 #include "python.hpp"
 #include "tree.hpp"
@@ -232,9 +232,11 @@ class PyBuilder {
   }
 
   Index add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
+    const Operation& operation = operation_named(name);
+    const std::vector<Index> values = numbers(operands);
     if (options_.reuse_memory)
-      if (const Index found = find_result(builder_, name, numbers(operands), parameters); found >= 0) return found;
-    return builder_.add_step(bind_kernel(name, operands.size(), parameters), numbers(operands))[0];
+      if (const Index found = find_result(builder_, operation, values, parameters); found >= 0) return found;
+    return builder_.add_step(bind_kernel(operation, static_cast<Index>(values.size()), parameters), values)[0];
   }
 
   // Forms are (dtype, shape).
@@ -257,7 +259,9 @@ class PyBuilder {
     std::vector<FusedOperation> functions;
     for (const py::handle row : operations) {
       const auto [name, inputs] = py::cast<std::pair<std::string, std::vector<int>>>(row);
-      functions.push_back({&elementwise_function(name), inputs});
+      const Function* const function = operation_named(name).function;
+      if (!function) throw std::invalid_argument("fused: " + name + " is not elementwise");
+      functions.push_back({function, inputs});
     }
     std::vector<FusedSum> folds;
     for (const py::handle row : sums) {

@@ -176,7 +176,6 @@ CALLS: dict[str, Draw] = {
     "variance": _reduction(correction=1.0),
     **dict.fromkeys(("softmax", "log_softmax"), _reduction(keepdims=False)),
     "argmax": _argmax,
-    "isfinite_all": _elementwise(1),
     "matmul": _matmul,
     **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},
     **{name: _pooling(name) for name in ("max_cell", "pool_take", "pool_put", "sum_pool", "sum_pool_input")},

@@ -182,13 +182,13 @@ def check_convolutions(
     g = factors(rng, *places, filters)
     laid_x, laid_w, laid_g = (lay_out(rng, z) for z in (x, w, g))
 
-    forward = native.conv2d(laid_x, laid_w, strides, padding)
+    forward = native.conv2d(laid_x, laid_w, strides=strides, padding=padding)
     taps = w.reshape(terms, filters)
     assert_array_equal(forward, summed(matrix, taps, [(kh, kw * channels)]).reshape(*places, filters), strict=True)
-    weight = native.conv2d_weight(laid_x, laid_g, strides, padding, (kh, kw))
+    weight = native.conv2d_weight(laid_x, laid_g, strides=strides, padding=padding, size=(kh, kw))
     by_place = summed(matrix.T, g.reshape(math.prod(places), filters), pieces(places, 168) if places[0] else [])
     assert_array_equal(weight, by_place.reshape(w.shape), strict=True)
-    images_gradient = native.conv2d_input(laid_g, laid_w, strides, padding, (height, width))
+    images_gradient = native.conv2d_input(laid_g, laid_w, strides=strides, padding=padding, size=(height, width))
     assert_array_equal(images_gradient, chain_to_images(g, w, strides, padding, (height, width)), strict=True)
 
 
@@ -235,9 +235,9 @@ def test_a_stride_beyond_the_image_leaves_one_position(native: Any) -> None:
     rng = np.random.default_rng(0)
     x, w = factors(rng, 2, 5, 6, 3), factors(rng, 2, 3, 3, 4)
     for strides in ((9, 11), (2**62, 2**62)):
-        y = native.conv2d(x, w, strides, (1, 0, 0, 2))
-        assert_array_equal(y, native.conv2d(x, w, (1, 1), (1, 0, 0, 2))[:, :1, :1], strict=True)
-        images = native.conv2d_input(y, w, strides, (1, 0, 0, 2), (5, 6))
+        y = native.conv2d(x, w, strides=strides, padding=(1, 0, 0, 2))
+        assert_array_equal(y, native.conv2d(x, w, strides=(1, 1), padding=(1, 0, 0, 2))[:, :1, :1], strict=True)
+        images = native.conv2d_input(y, w, strides=strides, padding=(1, 0, 0, 2), size=(5, 6))
         assert_array_equal(images, chain_to_images(y, w, (9, 11), (1, 0, 0, 2), (5, 6)), strict=True)
 
 
@@ -245,7 +245,7 @@ def test_a_stride_beyond_the_image_leaves_one_position(native: Any) -> None:
 def test_what_is_not_finite_spreads_where_it_is_used(native: Any, special: float) -> None:
     x, w = np.ones((1, 6, 6, 2), np.float32), np.ones((3, 3, 2, 9), np.float32)
     x[0, 2, 4, 1] = special
-    y = native.conv2d(x, w, (1, 1), (1, 1, 1, 1))
+    y = native.conv2d(x, w, strides=(1, 1), padding=(1, 1, 1, 1))
     touched = np.zeros((6, 6), bool)
     touched[1:4, 3:6] = True
     assert_array_equal(~np.isfinite(y[0]).all(-1), touched)
@@ -291,7 +291,7 @@ def test_the_error_of_a_dot_product_does_not_grow_with_its_length(native: Any, d
 def test_the_weights_gradient_of_very_many_places(native: Any) -> None:
     rng = np.random.default_rng(0)
     x, g = (rng.uniform(size=(1000, 28, 28, 1)).astype(np.float32) for _ in range(2))
-    result = native.conv2d_weight(x, g, (1, 1), (1, 1, 1, 1), (3, 3))
+    result = native.conv2d_weight(x, g, strides=(1, 1), padding=(1, 1, 1, 1), size=(3, 3))
     exact = windows(x.astype("d"), (3, 3), (1, 1), (1, 1, 1, 1)).reshape(-1, 9).T @ g.astype("d").reshape(-1, 1)
     assert np.max(abs(result.reshape(9, 1) / exact - 1)) <= 5e-7
 
@@ -300,9 +300,9 @@ def test_a_convolution_as_long_as_its_image(native: Any) -> None:
     rng = np.random.default_rng(0)
     x, w = (rng.uniform(size=shape).astype(np.float32) for shape in ((1, 1, 200_000, 4), (1, 200_000, 4, 1)))
     once, none = (1, 1), (0, 0, 0, 0)
-    y = native.conv2d(x, w, once, none)
+    y = native.conv2d(x, w, strides=once, padding=none)
     assert abs(y.item() / np.vdot(x.astype("d"), w.astype("d")) - 1) <= 5e-7
     g = rng.uniform(size=(1, 1, 200_000, 1)).astype(np.float32)
-    weight = native.conv2d_weight(x, g, once, none, (1, 1))
+    weight = native.conv2d_weight(x, g, strides=once, padding=none, size=(1, 1))
     exact = x.astype("d").reshape(-1, 4).T @ g.astype("d").reshape(-1, 1)
     assert np.max(abs(weight.reshape(4, 1) / exact - 1)) <= 5e-7

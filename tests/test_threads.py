@@ -181,7 +181,7 @@ def _no_switching() -> Iterator[None]:
     [
         lambda native, x: native.matmul(x, x),
         lambda native, x: native.exp(x),
-        lambda native, x: native.sum(x, (0,), False),
+        lambda native, x: native.sum(x, axes=(0,), keepdims=False),
         lambda native, x: native.copy(x.T),
     ],
     ids=["matmul", "exp", "sum", "copy"],

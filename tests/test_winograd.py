@@ -97,9 +97,13 @@ def check(
     g = factors(rng, images[0], *places, filters)
     laid_x, laid_w, laid_g = (lay_out(rng, z) for z in (x, w, g))
     once = (1, 1)
-    assert_array_equal(native.conv2d(laid_x, laid_w, once, padding), filtered(x, w, places, padding), strict=True)
     assert_array_equal(
-        native.conv2d_weight(laid_x, laid_g, once, padding, (3, 3)), correlated(x, g, padding), strict=True
+        native.conv2d(laid_x, laid_w, strides=once, padding=padding), filtered(x, w, places, padding), strict=True
+    )
+    assert_array_equal(
+        native.conv2d_weight(laid_x, laid_g, strides=once, padding=padding, size=(3, 3)),
+        correlated(x, g, padding),
+        strict=True,
     )
     # A pixel p meets tap k at place p + before - k: a convolution by the taps in reverse, with zeros where it reads on.
     reach = 4
@@ -107,7 +111,9 @@ def check(
     cut = wide[:, reach + padding[0] - 2 :, reach + padding[2] - 2 :]
     turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
     expected = filtered(cut, turned, images[1:3], (0, 0, 0, 0))
-    assert_array_equal(native.conv2d_input(laid_g, laid_w, once, padding, images[1:3]), expected, strict=True)
+    assert_array_equal(
+        native.conv2d_input(laid_g, laid_w, strides=once, padding=padding, size=images[1:3]), expected, strict=True
+    )
 
 
 @pytest.fixture(params=[1, 2, 7])
@@ -151,9 +157,11 @@ def test_large_ones(native: Any, images: tuple[int, int, int, int], filters: int
 def test_an_image_has_the_same_bits_in_any_company(native: Any, seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     x, w = rng.normal(size=(n, 7, 6, 32)).astype("f4"), rng.normal(size=(3, 3, 32, 24)).astype("f4")
-    together = native.conv2d(x, w, (1, 1), (1, 1, 1, 1))
+    together = native.conv2d(x, w, strides=(1, 1), padding=(1, 1, 1, 1))
     for i in range(n):
-        assert_array_equal(together[i : i + 1], native.conv2d(x[i : i + 1], w, (1, 1), (1, 1, 1, 1)), strict=True)
+        assert_array_equal(
+            together[i : i + 1], native.conv2d(x[i : i + 1], w, strides=(1, 1), padding=(1, 1, 1, 1)), strict=True
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -170,9 +178,9 @@ def test_of_normal_numbers_it_is_as_near_to_the_exact_sums_as_the_direct_way(
     turned = windows(g, (3, 3), once, padding).reshape(-1, 9 * c)
     flipped = w[::-1, ::-1].swapaxes(2, 3).reshape(9 * c, c)
     results = [
-        (native.conv2d(x, w, once, padding), unfolded, w.reshape(9 * c, c)),
-        (native.conv2d_input(g, w, once, padding, (height, width)), turned, flipped),
-        (native.conv2d_weight(x, g, once, padding, (3, 3)), unfolded.T, g.reshape(-1, c)),
+        (native.conv2d(x, w, strides=once, padding=padding), unfolded, w.reshape(9 * c, c)),
+        (native.conv2d_input(g, w, strides=once, padding=padding, size=(height, width)), turned, flipped),
+        (native.conv2d_weight(x, g, strides=once, padding=padding, size=(3, 3)), unfolded.T, g.reshape(-1, c)),
     ]
     for result, left, right in results:
         exact = left.astype(np.longdouble) @ right.astype(np.longdouble)
@@ -189,9 +197,12 @@ def test_what_is_not_finite_spreads_to_its_windows_alone(native: Any, special: f
         x[0, row, column, 5] = special
         touched = np.zeros((9, 9), bool)
         touched[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
-        y = native.conv2d(x, w, (1, 1), (1, 1, 1, 1))
+        y = native.conv2d(x, w, strides=(1, 1), padding=(1, 1, 1, 1))
         assert_array_equal(~np.isfinite(y[0]).all(-1), touched)
-        assert_array_equal(np.isfinite(native.conv2d_input(x, w, (1, 1), (1, 1, 1, 1), (9, 9))[0]).all(-1), ~touched)
+        assert_array_equal(
+            np.isfinite(native.conv2d_input(x, w, strides=(1, 1), padding=(1, 1, 1, 1), size=(9, 9))[0]).all(-1),
+            ~touched,
+        )
         x[0, row, column, 5] = 1
 
 
@@ -214,11 +225,13 @@ def test_a_large_pixel_does_not_disturb_its_neighbours(native: Any, channels: in
     for row, column in itertools.product(range(9), range(9)):
         x = np.full((2, 9, 9, channels), 1e-3, np.float32)
         x[0, row, column, 0] = large
-        assert_array_equal(native.conv2d(x, identity(channels), once, around), x, strict=True)
-        assert_array_equal(native.conv2d_input(x, identity(channels), once, around, (9, 9)), x, strict=True)
+        assert_array_equal(native.conv2d(x, identity(channels), strides=once, padding=around), x, strict=True)
+        assert_array_equal(
+            native.conv2d_input(x, identity(channels), strides=once, padding=around, size=(9, 9)), x, strict=True
+        )
         g = np.zeros_like(x)
         g[0, 4, 4, 1] = 1
-        weight = native.conv2d_weight(x, g, once, around, (3, 3))
+        weight = native.conv2d_weight(x, g, strides=once, padding=around, size=(3, 3))
         assert_array_equal(weight[..., 1], x[0, 3:6, 3:6], strict=True)
         assert not weight[..., 2:].any()
 
@@ -237,25 +250,27 @@ def test_the_error_is_of_the_pixels_under_the_window(native: Any, seed: int, exp
     smallest = np.where(largest > 0, largest, np.inf).min((-2, -1))
     eps = np.finfo("f4").eps
     bound = 20 * eps * magnitude + 2**8 * 4 * eps * smallest[..., None] * np.abs(w).sum((0, 1, 2)) + 1e-43
-    result = native.conv2d(x, w, once, around)
+    result = native.conv2d(x, w, strides=once, padding=around)
     assert (np.abs(result - exact) <= bound).all()
     for i in range(n):
-        assert_array_equal(native.conv2d(x[i : i + 1], w, once, around)[0], result[i])
+        assert_array_equal(native.conv2d(x[i : i + 1], w, strides=once, padding=around)[0], result[i])
 
 
 def test_what_overflows_between_the_transformations_is_computed_directly(native: Any) -> None:
     x = np.full((2, 8, 8, 16), 1e38, np.float32)
     x[1] = 1
     x[0] *= np.random.default_rng(0).choice([-1, 1], size=x[0].shape).astype("f4")
-    assert_array_equal(native.conv2d(x, identity(16), once, around), x, strict=True)
+    assert_array_equal(native.conv2d(x, identity(16), strides=once, padding=around), x, strict=True)
     g = np.zeros_like(x)
     g[0, 4, 4, 1] = 1
-    assert_array_equal(native.conv2d_weight(x, g, once, around, (3, 3))[..., 1], x[0, 3:6, 3:6], strict=True)
+    assert_array_equal(
+        native.conv2d_weight(x, g, strides=once, padding=around, size=(3, 3))[..., 1], x[0, 3:6, 3:6], strict=True
+    )
 
 
 def test_an_infinite_output_is_infinite(native: Any) -> None:
     x = np.ones((1, 9, 9, 16), np.float32)
     x[0, 4, 4] = np.inf
-    y = native.conv2d(x, np.ones((3, 3, 16, 16), np.float32), once, around)
+    y = native.conv2d(x, np.ones((3, 3, 16, 16), np.float32), strides=once, padding=around)
     assert_array_equal(y[0, 3:6, 3:6], np.full((3, 3, 16), np.inf, "f4"))
     assert np.isfinite(np.delete(y[0].reshape(81, 16), [r * 9 + q for r in (3, 4, 5) for q in (3, 4, 5)], 0)).all()

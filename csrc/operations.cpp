@@ -1,0 +1,453 @@
+// The table of operations: see operations.hpp.
+#include "operations.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "convolution.hpp"
+#include "indexing.hpp"
+#include "layout.hpp"
+#include "matmul.hpp"
+#include "pooling.hpp"
+#include "reduce.hpp"
+
+namespace minimeta {
+namespace {
+
+constexpr Index kWorthReleasing = 65536;  // elements, or multiply-adds, that outweigh giving the interpreter's lock away
+
+// Room for so many views: a few on the stack.
+template <Index few> class Views {
+ public:
+  explicit Views(Index n) : many_(n > few ? new View[static_cast<std::size_t>(n)] : nullptr) {}
+  View* data() { return many_ ? many_.get() : few_; }
+
+ private:
+  View few_[few];
+  const std::unique_ptr<View[]> many_;
+};
+
+// A computation whose parameters are known: three functions that hold them.
+//   check(x, n, y)   judges the operands and describes the result; true where y is a view of x[0]
+//   run(x, n, y)     fills the result, unless it is a view
+//   work(x, y)       how much there is to do
+template <class Check, class Run, class Work> struct Computation {
+  Check check;
+  Run run;
+  Work work;
+};
+
+constexpr auto elements = [](const View* x, const View& y) { return std::max(count(*x), count(y)); };
+
+template <class Check, class Run, class Work = decltype(elements)>
+auto computation(Check check, Run run, Work work = elements) {
+  const auto fresh = [check = std::move(check)](View* x, Index n, View& y) {
+    check(x, n, y);
+    return false;
+  };
+  return Computation<decltype(fresh), Run, Work>{fresh, std::move(run), work};
+}
+
+// describe(x, y), for views
+template <class Describe> auto view(Describe describe) {
+  const auto check = [describe = std::move(describe)](View* x, Index, View& y) {
+    describe(*x, y);
+    return true;
+  };
+  const auto run = [](const View*, Index, const View&) {};
+  return Computation<decltype(check), decltype(run), decltype(elements)>{check, run, elements};
+}
+
+template <auto make> py::object call(Parameters& p, PyObject* const* arguments, Index n) {
+  const auto f = make(p);
+  p.finish();
+  Views<3> views(n);
+  View* const x = views.data();
+  for (Index i = 0; i < n; ++i) read(x[i], p.name(), "an operand", arguments[i]);
+  View y;
+  if (f.check(x, n, y)) return view_of(y, arguments[0]);
+  py::object array = allocate(y);
+  const auto run = [&] { f.run(x, n, y); };
+  if (f.work(x, y) < kWorthReleasing)
+    run();
+  else
+    without_lock(run);
+  return array;
+}
+
+// A computation in a program: what its check found is kept, but for the addresses.
+template <class F> class Planned final : public Kernel {
+ public:
+  explicit Planned(F f) : f_(std::move(f)) {}
+  bool check(View* x, Index n, std::vector<View>& results) override {
+    const bool is_view = f_.check(x, n, results.emplace_back());
+    for (Index i = 0; i < n; ++i) forms_.add(x[i]);
+    forms_.add(results[0]);
+    return is_view;
+  }
+  void run(char* const* data, Watch*) const override {
+    const Index n = static_cast<Index>(forms_.size());
+    Views<4> views(n);
+    View* const x = views.data();
+    for (Index i = 0; i < n; ++i) forms_.place(static_cast<std::size_t>(i), data[i], x[i]);
+    f_.run(x, n - 1, x[n - 1]);
+  }
+
+ private:
+  F f_;
+  Forms forms_;
+};
+
+template <auto make> std::unique_ptr<Kernel> bind(Parameters& p) {
+  return std::make_unique<Planned<decltype(make(p))>>(make(p));
+}
+
+template <auto make> Operation row(const char* name, Index operands) { return {name, operands, call<make>, bind<make>}; }
+
+// Elementwise functions
+
+auto elementwise(Parameters& p) {
+  const Function* const f = p.operation().function;
+  return computation([f](View* x, Index, View& y) { check_elementwise(*f, x, y); },
+                     [f](const View* x, Index, const View& y) { run_elementwise(*f, x, y); });
+}
+
+// Reductions
+
+template <Reducer reducer> auto reduction(Parameters& p) {
+  const char* const name = p.name();
+  const Shape axes = p.shape("axes");
+  const bool keepdims = p.flag("keepdims");
+  const double correction = reducer == Reducer::variance ? p.number("correction") : 0;
+  return computation([=](View* x, Index, View& y) { check_reduce(name, reducer, *x, axes, keepdims, y); },
+                     [=](const View* x, Index, const View& y) { run_reduce(reducer, *x, axes, correction, y); });
+}
+
+template <bool logarithm> auto softmax(Parameters& p) {
+  const char* const name = p.name();
+  const Shape axes = p.shape("axes");
+  return computation([=](View* x, Index, View& y) { check_softmax(name, *x, axes, y); },
+                     [=](const View* x, Index, const View& y) { run_softmax(logarithm, *x, axes, y); });
+}
+
+auto argmax(Parameters& p) {
+  const Index axis = p.index("axis");
+  const bool keepdims = p.flag("keepdims");
+  return computation([=](View* x, Index, View& y) { check_argmax(*x, axis, keepdims, y); },
+                     [=](const View* x, Index, const View& y) { run_argmax(*x, axis, y); });
+}
+
+// Products
+
+auto matmul(Parameters& p) {
+  const bool transpose_x = p.flag("transpose_x"), transpose_y = p.flag("transpose_y");
+  return computation(
+      [=](View* x, Index, View& y) {
+        if (transpose_x) swap_last_axes(x[0]);
+        if (transpose_y) swap_last_axes(x[1]);
+        check_matmul(x[0], x[1], y);
+      },
+      [](const View* x, Index, const View& y) { run_matmul(x[0], x[1], y); },
+      [](const View* x, const View& y) { return work({count(y), x[0].shape[x[0].ndim - 1]}); });
+}
+
+// A program knows the shapes and strides of a small product beforehand, and prepares it.
+template <class F> class PlannedMatmul final : public Kernel {
+ public:
+  explicit PlannedMatmul(F f) : planned_(std::move(f)) {}
+  bool check(View* x, Index n, std::vector<View>& results) override {
+    planned_.check(x, n, results);
+    prepared_ = prepare_matmul(x[0], x[1], results[0]);
+    return false;
+  }
+  void run(char* const* data, Watch* watch) const override {
+    if (prepared_) return prepared_->run(data[0], data[1], data[2]);
+    planned_.run(data, watch);
+  }
+
+ private:
+  Planned<F> planned_;
+  std::unique_ptr<PreparedMatmul> prepared_;
+};
+
+std::unique_ptr<Kernel> bind_matmul(Parameters& p) {
+  return std::make_unique<PlannedMatmul<decltype(matmul(p))>>(matmul(p));
+}
+
+// Each position of a result meets a window of an image.
+Index taps(const View& places, const View& weights) {
+  return work({count(places), weights.shape[0], weights.shape[1], weights.shape[2]});
+}
+
+Windows windows(Parameters& p) {
+  const Shape strides = p.shape("strides");
+  return {strides, p.shape("padding")};
+}
+
+auto conv2d(Parameters& p) {
+  const Windows w = windows(p);
+  return computation([=](View* x, Index, View& y) { check_conv2d(x[0], x[1], w, y); },
+                     [=](const View* x, Index, const View& y) { run_conv2d(x[0], x[1], w, y); },
+                     [](const View* x, const View& y) { return taps(y, x[1]); });
+}
+
+auto conv2d_input(Parameters& p) {
+  const Windows w = windows(p);
+  const Shape size = p.shape("size");
+  return computation([=](View* x, Index, View& y) { check_conv2d_input(x[0], x[1], w, size, y); },
+                     [=](const View* x, Index, const View& y) { run_conv2d_input(x[0], x[1], w, y); },
+                     [](const View* x, const View&) { return taps(x[0], x[1]); });
+}
+
+auto conv2d_weight(Parameters& p) {
+  const Windows w = windows(p);
+  const Shape size = p.shape("size");
+  return computation([=](View* x, Index, View& y) { check_conv2d_weight(x[0], x[1], w, size, y); },
+                     [=](const View* x, Index, const View& y) { run_conv2d_weight(x[0], x[1], w, y); },
+                     [](const View* x, const View& y) { return taps(x[1], y); });
+}
+
+// Pooling
+
+Pooling pooling(Parameters& p) {
+  const Shape window = p.shape("window"), strides = p.shape("strides");
+  return {window, strides, p.shape("padding")};
+}
+
+auto max_cell(Parameters& p) {
+  const Pooling w = pooling(p);
+  return computation([=](View* x, Index, View& y) { check_max_cell(*x, w, y); },
+                     [=](const View* x, Index, const View& y) { run_max_cell(*x, w, y); });
+}
+
+// In a program: of each window the number of its largest cell, and that cell, while it is at hand.
+class MaxCell final : public Kernel {
+ public:
+  explicit MaxCell(const Pooling& pooling) : pooling_(pooling) {}
+  bool check(View* x, Index, std::vector<View>& results) override {
+    check_max_cell(*x, pooling_, results.emplace_back());
+    results.emplace_back();
+    describe(results[1], "max_cell", x->dtype, results[0]);
+    for (const View* view : {x, &results[0], &results[1]}) forms_.add(*view);
+    return false;
+  }
+  void run(char* const* data, Watch*) const override {
+    View views[3];
+    for (std::size_t i = 0; i < 3; ++i) forms_.place(i, data[i], views[i]);
+    run_max_cell_and_take(views[0], pooling_, views[1], views[2]);
+  }
+  bool is_of(const Pooling& other) const {
+    const auto equal = [](const Shape& x, const Shape& y) {
+      return x.ndim == y.ndim && std::equal(x.size, x.size + x.ndim, y.size);
+    };
+    return equal(pooling_.window, other.window) && equal(pooling_.strides, other.strides) &&
+           equal(pooling_.padding, other.padding);
+  }
+
+ private:
+  Pooling pooling_;
+  Forms forms_;
+};
+
+std::unique_ptr<Kernel> bind_max_cell(Parameters& p) { return std::make_unique<MaxCell>(pooling(p)); }
+
+Index find_taken(Builder& builder, const std::vector<Index>& operands, Parameters& p) {
+  const auto* const cells = dynamic_cast<const MaxCell*>(builder.kernel_of(operands[1], operands[0]));
+  return cells && cells->is_of(pooling(p)) ? operands[1] + 1 : -1;
+}
+
+auto pool_take(Parameters& p) {
+  const Pooling w = pooling(p);
+  return computation([=](View* x, Index, View& y) { check_pool_take(x[0], x[1], w, y); },
+                     [=](const View* x, Index, const View& y) { run_pool_take(x[0], x[1], w, y); });
+}
+
+auto pool_put(Parameters& p) {
+  const Pooling w = pooling(p);
+  const Shape size = p.shape("size");
+  return computation([=](View* x, Index, View& y) { check_pool_put(x[0], x[1], w, size, y); },
+                     [=](const View* x, Index, const View& y) { run_pool_put(x[0], x[1], w, y); });
+}
+
+auto sum_pool(Parameters& p) {
+  const Pooling w = pooling(p);
+  return computation([=](View* x, Index, View& y) { check_sum_pool(*x, w, y); },
+                     [=](const View* x, Index, const View& y) { run_sum_pool(*x, w, y); });
+}
+
+auto sum_pool_input(Parameters& p) {
+  const Pooling w = pooling(p);
+  const Shape size = p.shape("size");
+  return computation([=](View* x, Index, View& y) { check_sum_pool_input(*x, w, size, y); },
+                     [=](const View* x, Index, const View& y) { run_sum_pool_input(*x, w, y); });
+}
+
+// Indexing, copies and views
+
+auto gather(Parameters&) {
+  return computation([](View* x, Index n, View& y) { check_gather(*x, x + 1, n - 1, y); },
+                     [](const View* x, Index n, const View& y) { run_gather(*x, x + 1, n - 1, y); });
+}
+
+auto scatter_add(Parameters& p) {
+  const Shape shape = p.shape("shape");
+  return computation([=](View* x, Index n, View& y) { check_scatter_add(*x, x + 1, n - 1, shape, y); },
+                     [](const View* x, Index n, const View& y) { run_scatter_add(*x, x + 1, n - 1, y); });
+}
+
+auto copies(Parameters&) {
+  return computation([](View* x, Index, View& y) { describe(y, "copy", x->dtype, *x); },
+                     [](const View* x, Index, const View& y) { copy(*x, y); });
+}
+
+auto astype(Parameters& p) {
+  const Dtype dtype = dtype_named("astype", p.text("dtype"));
+  return computation([=](View* x, Index, View& y) { describe(y, "astype", dtype, *x); },
+                     [](const View* x, Index, const View& y) { convert(*x, y); });
+}
+
+auto concatenate(Parameters& p) {
+  const Index axis = p.index("axis");
+  return computation([=](View* x, Index n, View& y) { check_concatenate(x, n, axis, y); },
+                     [=](const View* x, Index n, const View& y) { run_concatenate(x, n, axis, y); });
+}
+
+Index join(Builder& builder, const std::vector<Index>& operands, Parameters& p) {
+  return builder.join(operands, p.index("axis"));
+}
+
+auto pad(Parameters& p) {
+  const Shape shape = p.shape("shape"), starts = p.shape("starts"), steps = p.shape("steps");
+  return computation([=](View* x, Index, View& y) { check_pad(*x, shape, starts, steps, y); },
+                     [=](const View* x, Index, const View& y) { run_pad(*x, starts, steps, y); });
+}
+
+auto broadcast_to(Parameters& p) {
+  return view([shape = p.shape("shape")](const View& x, View& y) { broadcast_view(x, shape, y); });
+}
+
+auto transpose(Parameters& p) {
+  return view([axes = p.shape("axes")](const View& x, View& y) { transpose_view(x, axes, y); });
+}
+
+auto slice(Parameters& p) {
+  const Shape starts = p.shape("starts"), sizes = p.shape("sizes"), steps = p.shape("steps");
+  return view([=](const View& x, View& y) { slice_view(x, starts, sizes, steps, y); });
+}
+
+// A view where the strides allow one; the copy is made in the shape of x, of the same size.
+auto reshape(Parameters& p) {
+  const Shape shape = p.shape("shape");
+  const auto check = [=](View* x, Index, View& y) {
+    if (reshape_view(*x, shape, y)) return true;
+    describe(y, "reshape", x->dtype, shape.ndim, shape.size);
+    return false;
+  };
+  const auto run = [](const View* x, Index, const View& y) {
+    View flat;
+    describe(flat, "reshape", x->dtype, *x);
+    flat.data = y.data;
+    copy(*x, flat);
+  };
+  return Computation<decltype(check), decltype(run), decltype(elements)>{check, run, elements};
+}
+
+std::vector<Operation> table() {
+  std::vector<Operation> rows{
+      row<reduction<Reducer::sum>>("sum", 1),
+      row<reduction<Reducer::mean>>("mean", 1),
+      row<reduction<Reducer::max>>("max", 1),
+      row<reduction<Reducer::min>>("min", 1),
+      row<reduction<Reducer::norm>>("norm", 1),
+      row<reduction<Reducer::logsumexp>>("logsumexp", 1),
+      row<reduction<Reducer::variance>>("variance", 1),
+      row<softmax<false>>("softmax", 1),
+      row<softmax<true>>("log_softmax", 1),
+      row<argmax>("argmax", 1),
+      {"matmul", 2, call<matmul>, bind_matmul},
+      row<gather>("gather", kAny),
+      row<scatter_add>("scatter_add", kAny),
+      row<conv2d>("conv2d", 2),
+      row<conv2d_input>("conv2d_input", 2),
+      row<conv2d_weight>("conv2d_weight", 2),
+      {"max_cell", 1, call<max_cell>, bind_max_cell},
+      {"pool_take", 2, call<pool_take>, bind<pool_take>, find_taken},
+      row<pool_put>("pool_put", 2),
+      row<sum_pool>("sum_pool", 1),
+      row<sum_pool_input>("sum_pool_input", 1),
+      row<copies>("copy", 1),
+      row<astype>("astype", 1),
+      {"concatenate", kAny, call<concatenate>, bind<concatenate>, join},
+      row<pad>("pad", 1),
+      row<broadcast_to>("broadcast_to", 1),
+      row<transpose>("transpose", 1),
+      row<slice>("slice", 1),
+      row<reshape>("reshape", 1),
+  };
+  for (const Function& f : elementwise_functions())
+    rows.push_back({f.name, f.operands, call<elementwise>, bind<elementwise>, nullptr, &f});
+  return rows;
+}
+
+// The keys and the values of a dict, as two lists.
+class FromDict {
+ public:
+  explicit FromDict(const py::dict& values)
+      : names_(py::reinterpret_steal<py::list>(PyDict_Keys(values.ptr()))),
+        values_(py::reinterpret_steal<py::list>(PyDict_Values(values.ptr()))) {}
+  Parameters parameters(const Operation& operation) const {
+    return {operation, PySequence_Fast_ITEMS(names_.ptr()), PySequence_Fast_ITEMS(values_.ptr()),
+            static_cast<Index>(names_.size())};
+  }
+
+ private:
+  py::list names_, values_;
+};
+
+}  // namespace
+
+const std::vector<Operation>& operations() {
+  static const std::vector<Operation> rows = table();
+  return rows;
+}
+
+const Operation& operation_named(const std::string& name) {
+  static const std::unordered_map<std::string, const Operation*> rows = [] {
+    std::unordered_map<std::string, const Operation*> rows;
+    for (const Operation& row : operations()) rows.emplace(row.name, &row);
+    return rows;
+  }();
+  const auto found = rows.find(name);
+  if (found == rows.end()) throw std::invalid_argument("there is no kernel named " + name);
+  return *found->second;
+}
+
+void require_operands(const Operation& operation, Index n) {
+  if (operation.operands == kAny ? n == 0 : n != operation.operands)
+    throw std::invalid_argument(std::string(operation.name) + " of " + std::to_string(n) + " operands");
+}
+
+void Parameters::finish() const {
+  if (found_ != n_) throw DtypeError(std::string(operation_.name) + " was given a parameter that it does not have");
+}
+
+std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, const py::dict& parameters) {
+  require_operands(operation, operands);
+  const FromDict given(parameters);
+  Parameters p = given.parameters(operation);
+  std::unique_ptr<Kernel> kernel = operation.bind(p);
+  p.finish();
+  return kernel;
+}
+
+Index find_result(Builder& builder, const Operation& operation, const std::vector<Index>& operands,
+                  const py::dict& parameters) {
+  if (!operation.find) return -1;
+  require_operands(operation, static_cast<Index>(operands.size()));
+  const FromDict given(parameters);
+  Parameters p = given.parameters(operation);
+  return operation.find(builder, operands, p);
+}
+
+}  // namespace minimeta

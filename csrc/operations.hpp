@@ -1,0 +1,112 @@
+// The operations that have a kernel: one row each, for the eager call and for the program.
+//
+//   name, number of operands, make:  parameters -> { check(operands) -> result,  run(operands, result),  work }
+//
+// `make` reads the parameters once. An eager call makes the computation on the stack, checks, allocates and runs; a
+// program keeps it, as a Kernel (program.hpp). So an operation is added by one row of the table in operations.cpp.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "elementwise.hpp"
+#include "program.hpp"
+#include "python.hpp"
+
+namespace minimeta {
+
+class Parameters;
+
+struct Operation {
+  const char* name;
+  Index operands;  // or kAny
+  // The result for the arguments of a call, that many numpy arrays.
+  py::object (*call)(Parameters& p, PyObject* const* arguments, Index n);
+  std::unique_ptr<Kernel> (*bind)(Parameters& p);
+  // The value that is the result already, or is put together without a step of its own; -1 if there is none.
+  Index (*find)(Builder& builder, const std::vector<Index>& operands, Parameters& p) = nullptr;
+  const Function* function = nullptr;  // of an elementwise operation
+};
+
+constexpr Index kAny = -1;  // one or more
+
+// All rows, and one of them; throws where there is none of that name.
+const std::vector<Operation>& operations();
+const Operation& operation_named(const std::string& name);
+
+// Throws where an operation takes another number of operands.
+void require_operands(const Operation& operation, Index n);
+
+// The static parameters of one call, by name: its keywords, or the dict of a program's step. They are mostly written in
+// the order in which they are read, so the search for a name begins behind the one before.
+class Parameters {
+ public:
+  Parameters(const Operation& operation, PyObject* const* names, PyObject* const* values, Index n)
+      : operation_(operation), names_(names), values_(values), n_(n) {}
+
+  const Operation& operation() const { return operation_; }
+  const char* name() const { return operation_.name; }
+
+  Shape shape(const char* name) {
+    Shape shape{};
+    read(shape, operation_.name, name, required(name));
+    return shape;
+  }
+  Index index(const char* name) {
+    const Index value = PyNumber_AsSsize_t(required(name), PyExc_ValueError);
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+  }
+  double number(const char* name) {
+    const double value = PyFloat_AsDouble(required(name));
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+  }
+  std::string text(const char* name) {
+    const char* const value = PyUnicode_AsUTF8(required(name));
+    if (!value) throw py::error_already_set();
+    return value;
+  }
+  // False where it is not given.
+  bool flag(const char* name) {
+    PyObject* const value = find(name);
+    const int truth = value ? PyObject_IsTrue(value) : 0;
+    if (truth < 0) throw py::error_already_set();
+    return truth == 1;
+  }
+
+  // After all reads: throws where a parameter was given that the operation does not have.
+  void finish() const;
+
+ private:
+  PyObject* find(const char* name) {
+    for (Index i = 0; i < n_; ++i) {
+      const Index place = next_ + i < n_ ? next_ + i : next_ + i - n_;
+      if (PyUnicode_CompareWithASCIIString(names_[place], name) != 0) continue;
+      next_ = place + 1 < n_ ? place + 1 : 0;
+      ++found_;
+      return values_[place];
+    }
+    return nullptr;
+  }
+  PyObject* required(const char* name) {
+    PyObject* const value = find(name);
+    if (!value) reject(operation_.name, name, "is missing");
+    return value;
+  }
+
+  const Operation& operation_;
+  PyObject* const* names_;
+  PyObject* const* values_;
+  Index n_, next_ = 0, found_ = 0;
+};
+
+// The kernel of an operation for a program.
+std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, const py::dict& parameters);
+
+// As Operation::find; -1 for operations without one.
+Index find_result(Builder& builder, const Operation& operation, const std::vector<Index>& operands,
+                  const py::dict& parameters);
+
+}  // namespace minimeta
