@@ -136,6 +136,7 @@ def _equal(x: Any, y: Any) -> bool:
         return (x.shape, x.dtype) == (y.shape, y.dtype) and x.tobytes() == y.tobytes()
     if hasattr(x, "__code__"):
         return bool(x.__code__ == y.__code__)
-    if type(x).__eq__ is object.__eq__:  # type: ignore[comparison-overlap]
+    own_equality: Any = type(x).__eq__
+    if own_equality is object.__eq__:
         return True  # An object that nobody can compare; what it computes is compared where it does.
     return bool(x == y)

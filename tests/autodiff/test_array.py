@@ -128,9 +128,9 @@ def test_iteration_goes_along_the_first_axis() -> None:
 
 def test_repr() -> None:
     seen: list[str] = []
-    mm.grad(lambda x: seen.append(repr(x)) or x)(1.5)  # type: ignore[func-returns-value]
-    mm.grad(lambda x: seen.append(repr(mm.stop_gradient(x))) or x)(1.5)  # type: ignore[func-returns-value]
-    trace(lambda x: seen.append(repr(x)) or x, np.zeros((2, 3), np.float32))  # type: ignore[func-returns-value]
+    mm.grad(lambda x: seen.append(repr(x)) or x)(1.5)  # type: ignore[func-returns-value, redundant-expr]
+    mm.grad(lambda x: seen.append(repr(mm.stop_gradient(x))) or x)(1.5)  # type: ignore[func-returns-value, redundant-expr]
+    trace(lambda x: seen.append(repr(x)) or x, np.zeros((2, 3), np.float32))  # type: ignore[func-returns-value, redundant-expr]
     assert seen == ["Array(array(1.5), traced)", "Array(array(1.5))", "Array(float32[2, 3])"]
     assert repr(Form([2], "int64")) == "int64[2]"
 
@@ -183,7 +183,7 @@ def test_pickling_says_what_would_be_lost() -> None:
 @pytest.mark.parametrize("run", [mm.vjp, lambda function, x: mm.compile(function)(x), trace])
 def test_what_one_transformation_leaks_is_no_result_of_another(run: Function) -> None:
     leaked: list[Any] = []
-    mm.compile(lambda x: leaked.append(x * 2.0) or x)(np.ones(2))  # type: ignore[func-returns-value]
+    mm.compile(lambda x: leaked.append(x * 2.0) or x)(np.ones(2))  # type: ignore[func-returns-value, redundant-expr]
     with pytest.raises(LeakedArrayError, match=r"used after the trace that made it.*Return it from the function"):
         run(lambda x: leaked[0], np.ones(2))
 
@@ -590,7 +590,8 @@ def test_indices_that_are_refused(key: Any, message: str) -> None:
 def test_positions_out_of_bounds_are_named() -> None:
     with pytest.raises(IndexingError, match="out of bounds") as caught:
         inside(lambda x: x[[0, 2]], np.zeros((2, 3)))
-    assert isinstance(caught.value, IndexError) and isinstance(caught.value, MinimetaError)
+    assert isinstance(caught.value, IndexError)
+    assert isinstance(caught.value, MinimetaError)
 
 
 def test_an_index_may_itself_be_an_array_of_the_computation() -> None:

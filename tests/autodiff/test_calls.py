@@ -48,7 +48,7 @@ def test_a_function_of_numpys_has_the_derivative_that_it_was_given(transform: An
 
 @pytest.mark.parametrize("f", [loss, lambda x: mm.sum(again(x) * x), lambda x: determinant(x @ x)])
 def test_such_derivatives_are_right_to_second_order(f: Any) -> None:
-    assert check_gradients(f, A, order=2)
+    check_gradients(f, A, order=2)
     assert_array_equal(mm.compile(mm.hessian(f))(A), mm.hessian(f)(A))
 
 

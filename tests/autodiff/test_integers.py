@@ -223,7 +223,7 @@ RESTS: list[Function] = [lambda x, y: x % y, lambda x, y: divmod(x, y)[1] * (x /
 @pytest.mark.parametrize("f", RESTS)
 def test_the_rest_of_a_division_has_a_derivative(f: Function) -> None:
     x, y = np.array([5.3, -5.3, 0.2, 7.9]), np.array([2.1, 2.1, -0.7, -3.3])
-    assert check_gradients(lambda x, y: mm.sum(mm.square(f(x, y))), x, y, order=2)
+    check_gradients(lambda x, y: mm.sum(mm.square(f(x, y))), x, y, order=2)
 
 
 def test_the_quotients_derivative_is_0() -> None:

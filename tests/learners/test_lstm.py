@@ -118,7 +118,8 @@ def test_the_trajectory_is_that_of_the_equations(
     meta, task = drawn(learner, seed), wave(seed)
     losses, gradients = along(learner, meta, task.support, 0.25 if divided else 1.0)  # of 4 examples
     trajectory = learner.adapt(meta, task.support, steps)
-    assert isinstance(trajectory, tuple) and len(trajectory) == steps + 1
+    assert isinstance(trajectory, tuple)
+    assert len(trajectory) == steps + 1
     for count in range(steps + 1):
         expected = unrolled(meta, flat(meta["initial"]), losses[:count], gradients[:count], recurrence)
         assert_allclose(flat(trajectory[count].parameters), expected, rtol=1e-10, atol=1e-12)

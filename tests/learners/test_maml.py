@@ -208,7 +208,8 @@ def test_orders_differ_and_agree_in_what_does_not_depend_on_them(kind: str) -> N
 def test_adaptation_is_gradient_descent_and_has_all_its_steps(kind: str, order: int) -> None:
     learner, parameters, task = problem(kind, order, 1)
     trajectory = learner.adapt(parameters, task.support, 4)
-    assert isinstance(trajectory, tuple) and len(trajectory) == 5
+    assert isinstance(trajectory, tuple)
+    assert len(trajectory) == 5
 
     def loss(parameters: Any) -> Any:
         return learner.loss(learner.predict(parameters, task.support.inputs), task.support.targets)

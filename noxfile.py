@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# /// script
+# dependencies = ["nox>=2025.5.1"]
+# ///
+"""What must hold, a session each: ``nox`` runs the default ones, ``nox --list`` names them all.
+
+``.ci/run`` runs the README's test command in place of the session ``tests``, and the other sessions from here.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+POLICY = "manylinux_2_28_x86_64"
+SMOKE = ["tests/test_import.py", "tests/test_repository.py", "tests/autodiff/test_primitives.py"]
+
+
+def group(name: str) -> tuple[str, ...]:
+    """Return the requirements of a dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def dependencies() -> list[str]:
+    """Return the requirements of minimeta and all its extras, without minimeta itself."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    found = [*project["dependencies"], *(each for extra in extras for each in extra)]
+    return [each for each in found if not each.startswith("minimeta")]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style, format and spelling of Python, C++ and prose."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("typos")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types. Nothing is built: mypy reads the extension's stub."""
+    session.install(*dependencies(), *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def review(session: nox.Session) -> None:
+    """Compare the repository with Scientific Python's guide."""
+    session.install(*group("review"))
+    session.run("repo-review", ".")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests, or those given: ``nox -s tests-3.13 -- tests/nn``."""
+    session.install("-e", ".[all]")
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session(python=PYTHONS, default=False)
+def smoke(session: nox.Session) -> None:
+    """Install minimeta without extras, and test that import and every operation work on this Python."""
+    session.install(".", "pytest", "hypothesis", "mpmath")
+    session.run("pytest", "-q", *(session.posargs or SMOKE))
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build an sdist and, from it, a wheel; install each in an empty folder."""
+    session.install(*group("package"))
+    dist, empty = Path("dist").resolve(), Path(session.create_tmp())
+    for old in dist.glob("minimeta-*"):
+        old.unlink()
+    # The temporary folder is inside of the repository, where a compiler cache finds the kernels again.
+    session.run("python", "-m", "build", "--outdir", str(dist), env={"TMPDIR": str(empty)})
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    session.run("auditwheel", "show", str(wheel))
+    with session.chdir(empty):
+        for archive in (sdist, wheel):
+            session.install("--force-reinstall", str(archive), env={"TMPDIR": str(empty)})
+            session.run("python", "-W", "error", "-c", "import minimeta as mm; assert mm.grad(mm.square)(3.0) == 6")
+
+
+@nox.session(requires=["package"])
+def peers(session: nox.Session) -> None:
+    """Compare gradients with JAX's, by the wheel of the session ``package``."""
+    session.install(*map(str, Path("dist").glob("*.whl")), "jax", "pytest", "hypothesis")
+    session.run("pytest", "-q", "tests/peers")
+
+
+if __name__ == "__main__":
+    nox.main()
