@@ -8,7 +8,6 @@ transformation that ran inside it, is a constant to the rules, unless it also de
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -45,6 +44,30 @@ class Context(threading.local):
 context = Context()
 
 
+class during:  # noqa: N801 (used as a statement)
+    """Change the context while a block runs, as in ``with during(mapping=True):``; its end undoes all changes."""
+
+    __slots__ = ("_before", "_changes")
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    def __enter__(self) -> None:
+        state = context.__dict__
+        self._before = state.copy()
+        state.update(self._changes)
+
+    def __exit__(self, *_: object) -> None:
+        state = context.__dict__
+        state.clear()
+        state.update(self._before)
+
+
+def attribute_to(origin: Origin | None) -> None:
+    """Trace what follows for another line than the one that is running, until a ``with during():`` ends."""
+    context.origin = origin
+
+
 def outermost(arrays: Sequence[Any]) -> Trace | None:
     """The oldest open trace that any of the arrays depends on: the one whose graph the result belongs to.
 
@@ -74,9 +97,6 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
     return trace
 
 
-_value = operator.attrgetter("value")  # with map, the quickest way through a row of Arrays
-
-
 def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
     """Compute ``primitive(*operands, **params)``: the only way anything is computed.
 
@@ -104,34 +124,33 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         An operand outlived its transformation.
     """
     trace = outermost(operands)
-    recording = trace is not None
     if primitive.elementwise:
-        arrays = unify(primitive, operands, recording, apply)
+        arrays = unify(primitive, operands, trace is not None, apply)
     else:
-        arrays = tuple([x if type(x) is Array else constant(x, recording) for x in operands])
-
-    values = list(map(_value, arrays))
-    origin: Origin | None = None
-    try:
-        value = primitive.kernel(*values, **params)
-        recording = recording and (primitive.differentiable or type(value) is Form)
-    except (ValueError, TypeError, IndexError) as error:
-        # A kernel takes values that fit. The shape rule knows the result's form where there are none yet (tracing),
-        # and says what does not fit.
+        arrays = tuple([x if type(x) is Array else constant(x, trace is not None) for x in operands])
+    values, traced = [], False
+    for x in arrays:
+        values.append(x.value)
+        if type(x.value) is Form:
+            traced = True
+    if traced:
         value = primitive.shape(*values, **params)
-        if Form not in map(type, values):
+    else:
+        try:
+            value = primitive.kernel(*values, **params)
+        except (ValueError, TypeError, IndexError) as error:
+            primitive.shape(*values, **params)  # It says what does not fit.
             raise IndexingError(str(error)) if type(error) is IndexError else error from None
-        origin = context.origin or Origin(user_line())
-    if trace is None and Array not in map(type, operands):
-        return np.array(value, order="C") if primitive.view else value
+        if trace is None and arrays is not operands and Array not in map(type, operands):
+            return np.array(value, order="C") if primitive.view else value
 
-    # What is made of Python scalars alone is weak as they are; astype says a dtype and makes it strong.
+    # What is made of Python scalars alone is as weak as they are.
     weak = arrays[0].weak and not primitive.strong and all([array.weak for array in arrays])
-    if recording:
+    if trace is not None and (traced or primitive.differentiable):  # A trace is a program, of comparisons, too.
         inputs = lasting(arrays) if context.walking else arrays
         array = Array(value, weak, trace, next(moments), primitive, inputs, params)
-        if origin is not None:
-            array.origin = origin
+        if traced:
+            array.origin = context.origin or Origin(user_line())
         return array
     if primitive.view and primitive.differentiable:  # Of a detached Array: in_place.py asks what it is a view of.
         return Array(value, weak, None, 0, primitive, arrays)

@@ -116,8 +116,6 @@ def _forms(*values: Any, forms: Forms, **_: Any) -> tuple[Form, ...]:
 def _call(
     *values: Any, function: Function, arguments: tree.Structure, output: tree.Structure, forms: Forms
 ) -> tuple[Any, ...]:
-    if Form in map(type, values):
-        raise TypeError("a kernel computes with values")
     outputs, found = _computed(function, arguments, values)
     shapes = [y.shape for y in outputs]
     if found != output or shapes != [shape for shape, _ in forms]:

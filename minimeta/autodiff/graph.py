@@ -17,14 +17,14 @@ that ``x`` is being differentiated too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import apply, context, outermost
+from minimeta.autodiff.apply import apply, attribute_to, context, during, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.operations import elementwise
-from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.primitive import Primitive, Shares
 from minimeta.autodiff.promotion import constant, fixed
 
 
@@ -70,41 +70,37 @@ def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.
 
 
 def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
-    """Cotangents of the aliases, given those of some outputs; None where there is no dependence."""
+    """Return the cotangents of the aliases, given those of some outputs; None where there is no dependence."""
     aliases = recording.aliases
-    if not aliases:
-        return []
-    graph = _reachable(outputs, aliases[0].id)
-    active = {array.id for array in aliases}
-    line = []  # what depends on the aliases, in the order of creation
+    order, needed = dependents(outputs, aliases)
+    totals: dict[int, Any] = {}
+    accumulate(totals, needed, zip(outputs, cotangents, strict=True))
+    with during(walking=(*context.walking, recording.trace)):
+        for y in reversed(order):
+            cotangent = totals.pop(y.id, None)
+            if cotangent is not None:
+                if type(y.value) is Form:
+                    trace_for_derivative_of(y)
+                accumulate(totals, needed, y.primitive.pull(cotangent, y, needed))
+    return [totals.get(x.id) for x in aliases]
+
+
+def dependents(outputs: Iterable[Any], aliases: Sequence[Array]) -> tuple[list[Any], set[int]]:
+    """Return what the outputs were computed from and depends on the aliases, oldest first; and the ids of both."""
+    order: list[Any] = []
+    ids = {x.id for x in aliases}
+    graph = _reachable(outputs, min(ids)) if ids else {}
     for moment in sorted(graph):
         for x in graph[moment].inputs:
-            if x.id in active:
-                active.add(moment)
-                line.append(graph[moment])
+            if x.id in ids:
+                ids.add(moment)
+                order.append(graph[moment])
                 break
-
-    total: dict[int, Any] = {}
-    for output, cotangent in zip(outputs, cotangents, strict=True):
-        if cotangent is not None and type(output) is Array and output.id in active:
-            _accumulate(total, output, cotangent)
-    before, origin = context.walking, context.origin
-    context.walking = (*before, recording.trace)
-    try:
-        while line:
-            array = line.pop()
-            cotangent = total.pop(array.id, None)
-            if cotangent is not None:
-                if type(array.value) is Form and (found := getattr(array, "origin", NOWHERE)).line:
-                    context.origin = found._replace(backward=True)  # A region, of several, follows its projections.
-                _hand_on(array, cotangent, active, total)
-    finally:
-        context.walking, context.origin = before, origin
-    return [total.get(array.id) for array in aliases]
+    return order, ids
 
 
 def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
-    """Everything that the outputs were computed from, back to a moment."""
+    """Return everything that the outputs were computed from, back to a moment."""
     graph: dict[int, Array] = {}
     stack = [x for x in outputs if type(x) is Array and x.id >= since]
     while stack:
@@ -117,32 +113,18 @@ def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
     return graph
 
 
-def _hand_on(array: Array, cotangent: Any, active: set[int], total: dict[int, Any]) -> None:
-    """Add what an array's cotangent contributes to those of its inputs."""
-    primitive, inputs, params = array.primitive, array.inputs, array.params
-    assert primitive is not None and params is not None
-    rules = primitive.rules
-    if primitive.through is not None and (shares := primitive.through(cotangent, active, *inputs)) is not None:
-        for x, contribution in shares:
-            if x.id in active:
-                _accumulate(total, x, contribution)
-    elif type(rules) is tuple:
-        for x, rule in zip(inputs, rules, strict=False):  # Inputs beyond the rules (indices) have no derivative.
-            if rule is not None and x.id in active:
-                _accumulate(total, x, rule(cotangent, array, *inputs, **params))
-    else:
-        for x, contribution in zip(inputs, rules(cotangent, array, *inputs, **params), strict=True):  # type: ignore[operator]
-            if x.id in active:
-                _accumulate(total, x, contribution)
+def trace_for_derivative_of(y: Array) -> None:
+    """Let the rules of ``y`` be traced for the line that computed it, as far as that is known."""
+    if (origin := getattr(y, "origin", NOWHERE)).line:  # A region, of several values, follows its projections.
+        attribute_to(Origin(origin.line, backward=True))
 
 
-def _accumulate(total: dict[int, Any], x: Array, contribution: Any) -> None:
-    known = total.get(x.id)
-    if known is None:
-        if contribution is not None:
-            total[x.id] = contribution
-    elif contribution is not None:
-        total[x.id] = _sum(known, contribution)
+def accumulate(totals: dict[int, Any], needed: Container[int], shares: Shares) -> None:
+    """Add shares of cotangents to the totals, by id, of those Arrays that need one."""
+    for x, share in shares:
+        if share is not None and type(x) is Array and x.id in needed:
+            known = totals.get(x.id)
+            totals[x.id] = share if known is None else _sum(known, share)
 
 
 def _sum(total: Any, contribution: Any) -> Any:
@@ -194,16 +176,14 @@ class StraightLine(NamedTuple):
         """Outputs for these operands; ``evaluate(primitive, *operands, **params)`` computes each step."""
         values = [*operands, *self.constants]
         origin = context.origin
-        try:
+        with during():
             for step in self.steps:
-                context.origin = Origin(step.line, step.backward) if step.line else origin
+                attribute_to(Origin(step.line, step.backward) if step.line else origin)
                 inputs = [values[i] for i in step.operands]
                 if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
                     values.append(inputs[0][step.params["place"]])
                 else:
                     values.append(evaluate(step.primitive, *inputs, **step.params))
-        finally:
-            context.origin = origin
         return [values[i] for i in self.outputs]
 
 

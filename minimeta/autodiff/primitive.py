@@ -6,12 +6,13 @@ cotangents ``dL/dxi = (dL/dy) (dy/dxi)``. A primitive's ``rules`` do that, one f
     rule(cotangent, y, x1, ..., xn, **params) -> cotangent of that input,
 
 written in the library's own operations: the backward pass is an ordinary computation, can itself be recorded and
-differentiated, and so every order of derivative exists.
+differentiated, and so every order of derivative exists. Whatever form the rules were given in, the backward pass
+finds one, ``pull(cotangent, y, needed)``: the inputs of `y` that need a cotangent, each with what it gets from `y`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -19,9 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta import kernels
-from minimeta.autodiff.array import Array, Form, Shape
+from minimeta.autodiff.array import Array, Shape
 
 Rule: TypeAlias = Callable[..., Any]
+#: Arrays, each with a share of its cotangent.
+Shares: TypeAlias = Iterable[tuple[Array, Any]]
+Pull: TypeAlias = Callable[[Any, Array, Container[int]], Shares]
 
 
 class Draw(Protocol):
@@ -83,8 +87,11 @@ class Primitive:
     view
         Whether the kernel's result may share memory with its operand.
     through
-        Of the cotangent, the ids that need one, and the inputs: pairs of an Array that the inputs were computed from
-        and its cotangent, where that is more than the chain rule says; or None.
+        A pull that knows more than the chain rule: it hands the cotangent past the inputs, to what they were computed
+        from. None, or a pull that returns None where the chain rule is right.
+    pull
+        The derivative in one form: of a cotangent, the result `y` that it belongs to, and the ids of the Arrays that
+        need cotangents, to pairs of such an Array and what it gets.
     """
 
     name: str
@@ -100,10 +107,35 @@ class Primitive:
     strong: bool = False
     differentiable: bool = True
     view: bool = False
-    through: Callable[..., list[tuple[Array, Any]] | None] | None = None
+    through: Callable[[Any, Array, Container[int]], Shares | None] | None = None
+    pull: Pull = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pull", _pull(self.rules, self.through))
 
     def __repr__(self) -> str:
         return self.name
+
+
+def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
+    """Bring a derivative into one form, whether it is one rule for each input or one for all."""
+
+    def one_by_one(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
+        inputs, params, shares = y.inputs, y.params or {}, []
+        for x, rule in zip(inputs, rules):  # noqa: B905 (Inputs beyond the rules, such as indices, have no derivative.)
+            if rule is not None and x.id in needed:
+                shares.append((x, rule(cotangent, y, *inputs, **params)))
+        return shares
+
+    def all_at_once(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
+        return zip(y.inputs, rules(cotangent, y, *y.inputs, **(y.params or {})), strict=True)
+
+    def further(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
+        shares = through(cotangent, y, needed) if through is not None else None
+        return by_chain_rule(cotangent, y, needed) if shares is None else shares
+
+    by_chain_rule = one_by_one if type(rules) is tuple else all_at_once
+    return by_chain_rule if through is None else further
 
 
 #: Every primitive by name. Being here is enough to be tested.
@@ -132,8 +164,6 @@ def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Cal
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)
-        if Form in [type(value) for value in values]:
-            raise TypeError("a kernel computes with values")
         with np.errstate(all="ignore"):
             return np.array(reference(*values, **params), order="C")
 

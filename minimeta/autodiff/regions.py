@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import apply, context, lasting, outermost
+from minimeta.autodiff.apply import apply, context, during, lasting, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
@@ -256,14 +256,11 @@ def _written(
         count = len(outputs)
         return _answer(rule, values[:count], values[count : 2 * count], values[2 * count :], structure, output)
 
-    before = context.writing
-    context.writing = (*before, rule)
     try:
-        recording = record(run, stand_ins, tree.flatten(tuple(stand_ins))[1])
+        with during(writing=(*context.writing, rule)):
+            recording = record(run, stand_ins, tree.flatten(tuple(stand_ins))[1])
     except Exception:
         return None  # It is called when it is needed, and then says what is wrong.
-    finally:
-        context.writing = before
     free = free_variables(recording.aliases, [g for g in recording.output if g is not None])
     return _Recorded(recording.aliases, recording.output, free) if free else None
 
@@ -278,13 +275,10 @@ def _answer(
 ) -> list[Array | None]:
     """What a rule answers: a cotangent, or None, for each leaf of the arguments, of that leaf's shape and dtype."""
     trees = tree.unflatten(arguments, operands)
-    origin, code = context.origin, getattr(rule, "__code__", None)
-    if code is None or not is_internal(code):
-        context.origin = None  # The lines of the rule are the user's own.
-    try:
+    code = getattr(rule, "__code__", None)
+    is_users = code is None or not is_internal(code)
+    with during(origin=None if is_users else context.origin):  # The lines of a user's rule are the user's own.
         answer = rule(tree.unflatten(output, cotangents), tree.unflatten(output, outputs), *trees)
-    finally:
-        context.origin = origin
     if not isinstance(answer, tuple) or len(answer) != len(trees):
         raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
     found: list[Array | None] = []

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import apply, context, outermost
+from minimeta.autodiff.apply import apply, during, outermost
 from minimeta.autodiff.array import Array, Form, Trace, moments
 from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
@@ -209,11 +209,11 @@ def _traced(
         Array(Form(x.shape[1:] if is_mapped else x.shape, x.dtype), x.weak, trace, next(moments))
         for x, is_mapped in zip(operands, mapped, strict=True)
     ]
-    before, context.mapping = context.mapping, True
     try:
-        outputs, other = body(*forms)
+        with during(mapping=True):
+            outputs, other = body(*forms)
     finally:
-        trace.open, context.mapping = False, before
+        trace.open = False
     free = free_variables(forms, outputs)
     return linearise([*forms, *given.values(), *free], outputs), free, other
 
@@ -356,8 +356,6 @@ def _sum_of_groups(values: Sequence[Any], add: Callable[..., Any]) -> Any:
 
 
 def _kernel(*values: Any, **params: Any) -> tuple[Any, ...]:
-    if Form in map(type, values):
-        raise TypeError("a kernel computes with values")
     forms = _forms(*values, **params)
     operands = tuple(Form(x.shape, x.dtype) for x in values)
     first = len(operands) + 1

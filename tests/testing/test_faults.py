@@ -8,7 +8,7 @@ from gradient_cases import FAULTS, SOUND, Case
 
 import minimeta as mm
 from minimeta.autodiff.apply import apply
-from minimeta.autodiff.primitive import registry
+from minimeta.autodiff.primitive import Pull, registry
 from minimeta.testing import (
     GradientMismatch,
     Inconclusive,
@@ -64,11 +64,9 @@ def test_what_is_sound_is_not_accused(case: Case, seed: int) -> None:
     assert [row.order for row in report.orders] == [1, 2]
 
 
-def broken(rules: Any) -> Any:
-    """The rules of a primitive, each off by a hundredth."""
-    if callable(rules):
-        return lambda *xs, **params: [g and g * 1.01 for g in rules(*xs, **params)]
-    return tuple(rule and (lambda *xs, rule=rule, **params: rule(*xs, **params) * 1.01) for rule in rules)
+def broken(pull: Pull) -> Pull:
+    """The derivative of a primitive, off by a hundredth."""
+    return lambda cotangent, y, needed: [(x, None if g is None else g * 1.01) for x, g in pull(cotangent, y, needed)]
 
 
 @pytest.mark.parametrize("name", [name for name, primitive in registry.items() if primitive.differentiable])
@@ -78,12 +76,12 @@ def test_a_primitive_with_a_wrong_rule_is_to_blame_wherever_it_is(name: str) -> 
         operands, params = primitive.sample(Seeded(7, example))
         if apply(primitive, *operands, **params).size and all(x.size for x in operands):
             break
-    rules = primitive.rules
+    pull = primitive.pull
     inner = of_floats(primitive, operands, params)
-    object.__setattr__(primitive, "rules", broken(rules))
+    object.__setattr__(primitive, "pull", broken(pull))
     try:
         with pytest.raises(GradientMismatch) as caught:
             check_gradients(lambda *xs: mm.tan(inner(*xs) / 100.0), *filter(is_float, operands))
     finally:
-        object.__setattr__(primitive, "rules", rules)
+        object.__setattr__(primitive, "pull", pull)
     assert (caught.value.culprit, caught.value.order) == (name, 1)

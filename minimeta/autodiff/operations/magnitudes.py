@@ -33,7 +33,6 @@ import numpy as np
 
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.operations import elementwise, reductions, shaping
-from minimeta.autodiff.primitive import Primitive
 
 _MAGNITUDES = {"absolute", "norm", "sqrt"}
 _LINKS = {
@@ -49,23 +48,23 @@ _STEPS = 8
 _Shares = list[tuple[Array, Any]]
 
 
-def of_square(cotangent: Array, active: Container[int], x: Array) -> _Shares | None:
-    """What the cotangent of a square is to those that were computed before it; None where the chain rule is right.
+def of_square(cotangent: Any, y: Array, active: Container[int]) -> _Shares | None:
+    """Return what a square's cotangent is to those that were computed before it; None where the chain rule is right.
 
     Parameters
     ----------
-    cotangent
-        Of ``x**2``.
+    cotangent, y
+        The cotangent of the square, and the square.
     active
         The ids of the Arrays that need cotangents.
-    x
-        What was squared.
     """
+    (x,) = y.inputs
     return _shares(cotangent, None, active, x, _STEPS) if _is_magnitude(x, active, _STEPS) else None
 
 
-def of_product(cotangent: Any, active: Container[int], x: Array, y: Array) -> _Shares | None:
-    """The same for ``x y``, where one is a magnitude and the other a multiple of that: ``k y^2``, `k` needing none."""
+def of_product(cotangent: Any, product: Array, active: Container[int]) -> _Shares | None:
+    """Do the same for ``x y`` where one is a magnitude and the other a multiple of it: ``k y^2``, `k` needing none."""
+    x, y = product.inputs
     for multiple, alone in ((x, y), (y, x)):
         if multiple.primitive is not None and multiple.primitive.name in ("multiply", "divide") and alone.inputs:
             part, k = multiple.inputs
@@ -134,15 +133,15 @@ def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Sh
             c, k = _with_one_factor(c, k)
             return [
                 share
-                for part, g in _handed(x.primitive, c, x)
+                for part, g in x.primitive.pull(c, x, active)
                 for share in _shares(
                     g, None if k is None else shaping.broadcast_to(k, part.shape), active, part, steps - 1
                 )
             ]
         case name:
             primitive = reductions.SUM if name == "norm" else x.primitive
-            handed = _handed(primitive, c, x)
-            factors = [None] * len(handed) if k is None else [part for _, part in _handed(primitive, k, x)]
+            handed = list(primitive.pull(c, x, active))
+            factors = [None] * len(handed) if k is None else [part for _, part in primitive.pull(k, x, active)]
             return [
                 share
                 for (part, g), factor in zip(handed, factors, strict=True)
@@ -170,12 +169,3 @@ def _size(x: Any) -> Any:
     """A constant to divide by."""
     x = elementwise.stop_gradient(x)
     return elementwise.where((x > 0.0) & (x < np.inf), x, 1.0)
-
-
-def _handed(primitive: Primitive, c: Any, x: Array) -> list[tuple[Array, Any]]:
-    """What a primitive in the place of an Array's own would hand on."""
-    rules, params = primitive.rules, x.params or {}
-    if type(rules) is tuple:
-        pairs = zip(x.inputs, rules, strict=False)
-        return [(part, rule(c, x, *x.inputs, **params)) for part, rule in pairs if rule is not None]
-    return list(zip(x.inputs, rules(c, x, *x.inputs, **params), strict=True))  # type: ignore[operator]
