@@ -19,30 +19,23 @@ compiled.
 
 from __future__ import annotations
 
-import inspect
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import outermost
-from minimeta.autodiff.array import Array, Form
+from minimeta.autodiff.arguments import Function, Place, call_with, check_differentiable, place_of
+from minimeta.autodiff.array import Array
 from minimeta.autodiff.graph import Recording, backward, record
-from minimeta.autodiff.operations import astype, reshape, stack
-from minimeta.autodiff.promotion import constant, fixed
+from minimeta.autodiff.operations import reshape, stack
+from minimeta.autodiff.results import check_scalar, cotangents_like, settle, settle_gradients
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import DtypeError, ShapeError
 
-Function = Callable[..., Any]
-
-#: An argument: its position or its name.
-Place: TypeAlias = int | str
-
 
 def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The value of a function and its pullback ``v -> J^T v``.
+    """Return the value of a function and its pullback ``v -> J^T v``.
 
     Parameters
     ----------
@@ -51,7 +44,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
     *arguments
         Trees of float32 or float64 arrays or Python floats.
     has_aux
-        Whether the function returns something beside what is differentiated.
+        Whether the function also returns something that is not differentiated.
 
     Returns
     -------
@@ -59,7 +52,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
         The function's value.
     pullback
         From a tree of cotangents like the output to a tuple of cotangents like the arguments. It may be called any
-        number of times. That of a compiled function is a program which computes the value again.
+        number of times. The pullback of a compiled function is a program which computes the value again.
     aux
         Only with ``has_aux``.
 
@@ -71,13 +64,13 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
     leaves, structure = tree.flatten(arguments)
     if hasattr(function, "transformed_by") and Array not in map(type, leaves):
         return _vjp_without_recording(function, arguments, has_aux)
-    _check_differentiable(leaves, arguments, "vjp")
+    check_differentiable(leaves, arguments, "vjp")
     recording, outputs, output_structure, aux = _run(function, leaves, structure, has_aux)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        given = _cotangents_like(outputs, tree.leaves_like(output_structure, cotangent))
+        given = cotangents_like(outputs, tree.leaves_like(output_structure, cotangent))
         found = backward(recording, outputs, given)
-        gradients: tuple[Any, ...] = tree.unflatten(structure, _settled_gradients(recording, found))
+        gradients: tuple[Any, ...] = tree.unflatten(structure, settle_gradients(recording.aliases, found))
         return gradients
 
     output = tree.unflatten(output_structure, [settle(x) for x in outputs])
@@ -85,13 +78,13 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
 
 
 def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
-    """The same of a function that transforms itself: its pullback computes everything again, from a copied point."""
+    """Do so for a function that transforms itself: its pullback computes everything again, from a copied point."""
     output, *aux = _forward(function, has_aux)(*arguments)
     outputs, structure = tree.flatten(output)
     point = tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, arguments)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        given = _cotangents_like(outputs, tree.leaves_like(structure, cotangent))
+        given = cotangents_like(outputs, tree.leaves_like(structure, cotangent))
         cotangents = tree.unflatten(structure, [None if g is None else settle(g) for g in given])
         gradients: tuple[Any, ...] = _pullback(function, has_aux)(*point, cotangents=cotangents)
         return gradients
@@ -101,7 +94,7 @@ def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_a
 
 @transformation
 def _forward(function: Function, has_aux: bool) -> Function:
-    """What :func:`vjp` returns beside the pullback."""
+    """Make a function that computes what :func:`vjp` returns apart from the pullback."""
 
     def transformed(*arguments: Any) -> tuple[Any, ...]:
         output, _, *aux = vjp(function, *arguments, has_aux=has_aux)
@@ -112,7 +105,7 @@ def _forward(function: Function, has_aux: bool) -> Function:
 
 @transformation
 def _pullback(function: Function, has_aux: bool) -> Function:
-    """The pullback, as a function of the arguments too."""
+    """Make the pullback a function of the arguments, too."""
 
     def transformed(*arguments: Any, cotangents: Any) -> Any:
         return vjp(function, *arguments, has_aux=has_aux)[1](cotangents)
@@ -122,7 +115,7 @@ def _pullback(function: Function, has_aux: bool) -> Function:
 
 @transformation
 def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has_aux: bool = False) -> Function:
-    """A function that computes the value and the gradient of a scalar function.
+    """Make a function that computes the value and the gradient of a scalar function.
 
     Parameters
     ----------
@@ -132,7 +125,7 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
         The argument, or arguments, to differentiate with respect to: each by its position or by its name, however it
         is passed.
     has_aux
-        Whether the function returns something beside what is differentiated.
+        Whether the function also returns something that is not differentiated.
 
     Returns
     -------
@@ -152,7 +145,7 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
     asked_for = cast(Sequence[Place], (argnums,) if alone else argnums)
 
     def transformed(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
-        places = tuple(_place_of("grad", place, function, arguments, keywords) for place in asked_for)
+        places = tuple(place_of("grad", place, function, arguments, keywords) for place in asked_for)
         if len(set(places)) != len(places):
             raise ShapeError(f"grad: argnums={argnums} names an argument twice")
         given: dict[Place, Any] = dict(enumerate(arguments))
@@ -165,17 +158,17 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
                     "differentiate with respect to. Leave it out of argnums"
                 )
         leaves, structure = tree.flatten(chosen)
-        _check_differentiable(leaves, chosen, "grad", places)
+        check_differentiable(leaves, chosen, "grad", places)
 
         def partial(*values: Any) -> Any:
-            return _called(function, arguments, keywords, dict(zip(places, values, strict=True)))
+            return call_with(function, arguments, keywords, dict(zip(places, values, strict=True)))
 
         recording, outputs, output_structure, aux = _run(partial, leaves, structure, has_aux)
-        _check_scalar(outputs, output_structure, has_aux)
+        check_scalar(outputs, output_structure, has_aux)
         value = outputs[0]
         one = np.ones((), value.dtype) if isinstance(value, (Array, np.ndarray)) else 1.0
         found = backward(recording, outputs, [Array(np.asarray(one))])
-        gradients = tree.unflatten(structure, _settled_gradients(recording, found))
+        gradients = tree.unflatten(structure, settle_gradients(recording.aliases, found))
         gradient = gradients[0] if alone else gradients
         return ((settle(value), aux) if has_aux else settle(value)), gradient
 
@@ -184,7 +177,7 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
 
 @transformation
 def grad(function: Function, argnums: Place | Sequence[Place] = 0, has_aux: bool = False) -> Function:
-    """A function that computes the gradient of a scalar function.
+    """Make a function that computes the gradient of a scalar function.
 
     Parameters and errors are those of :func:`value_and_grad`.
 
@@ -210,7 +203,7 @@ def grad(function: Function, argnums: Place | Sequence[Place] = 0, has_aux: bool
 
 
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """The value of a function and its derivative along a direction, ``J u``.
+    """Return the value of a function and its derivative along a direction, ``J u``.
 
     Parameters
     ----------
@@ -251,7 +244,7 @@ def _jvp(function: Function) -> Function:
 
 
 def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The Hessian of a scalar function times a vector, without the Hessian.
+    """Return the Hessian of a scalar function times a vector, without computing the Hessian.
 
     Parameters
     ----------
@@ -278,7 +271,7 @@ def _hvp(function: Function) -> Function:
 
 @transformation
 def jacobian(function: Function, argnum: Place = 0) -> Function:
-    """A function that computes the Jacobian matrix, one walk for each element of the output.
+    """Make a function that computes the Jacobian matrix, one walk for each element of the output.
 
     Parameters
     ----------
@@ -295,18 +288,18 @@ def jacobian(function: Function, argnum: Place = 0) -> Function:
     """
 
     def transformed(*arguments: Any, **keywords: Any) -> Any:
-        place_of_x = _place_of("jacobian", argnum, function, arguments, keywords)
+        place_of_x = place_of("jacobian", argnum, function, arguments, keywords)
         point = keywords[place_of_x] if isinstance(place_of_x, str) else arguments[place_of_x]
 
         def partial(x: Any) -> Any:
-            return _called(function, arguments, keywords, {place_of_x: x})
+            return call_with(function, arguments, keywords, {place_of_x: x})
 
         output, pullback = vjp(partial, point)
         outputs, structure = tree.flatten(output)
         zeros = [np.zeros(y.shape, y.dtype) for y in outputs]
 
         def rows(place: int) -> Any:
-            """The derivative of one leaf of the output."""
+            """Return the derivative of one leaf of the output."""
             shape = zeros[place].shape
             gradients = []
             for position in np.ndindex(shape):
@@ -325,7 +318,7 @@ def jacobian(function: Function, argnum: Place = 0) -> Function:
 
 @transformation
 def hessian(function: Function, argnum: Place = 0) -> Function:
-    """A function that computes the Hessian of a scalar function: the Jacobian of its gradient.
+    """Make a function that computes the Hessian of a scalar function: the Jacobian of its gradient.
 
     Returns
     -------
@@ -334,54 +327,6 @@ def hessian(function: Function, argnum: Place = 0) -> Function:
         an array of shape ``(*s, *s)``.
     """
     return jacobian(grad(function, argnum), argnum)
-
-
-# Arguments and results
-
-
-def _place_of(
-    name: str, asked_for: Place, function: Function, arguments: Sequence[Any], keywords: dict[str, Any]
-) -> Place:
-    """Where an argument is in a call, a position or a keyword, however it is asked for."""
-    count = len(arguments)
-    if isinstance(asked_for, str):
-        if asked_for in keywords:
-            return asked_for
-        names = _positional_names(function)
-        if asked_for in names[:count]:
-            return names.index(asked_for)
-        given = [*names[:count], *keywords]
-        raise ShapeError(
-            f"{name}: no argument {asked_for!r} is in the call"
-            + (f", which passes {', '.join(map(repr, given))}" if len(given) > 0 else "; give its position")
-        )
-    try:
-        number = operator.index(None if isinstance(asked_for, bool) else asked_for)  # type: ignore[arg-type]
-    except TypeError:
-        raise DtypeError(f"{name}: {asked_for!r} is neither the position nor the name of an argument") from None
-    if -count <= number < count:
-        return number % count
-    names = _positional_names(function)
-    if count <= number < len(names) and names[number] in keywords:
-        return names[number]
-    raise ShapeError(f"{name}: argument {number}, but the function was called with {count} arguments")
-
-
-def _positional_names(function: Function) -> list[str]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # of a function that is written in C
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.name for parameter in parameters if parameter.kind in kinds]
-
-
-def _called(function: Function, arguments: Sequence[Any], keywords: dict[str, Any], replaced: dict[Place, Any]) -> Any:
-    """The function's value, some of its arguments replaced."""
-    return function(
-        *[replaced.get(i, x) for i, x in enumerate(arguments)],
-        **{name: replaced.get(name, x) for name, x in keywords.items()},
-    )
 
 
 def _run(
@@ -396,77 +341,3 @@ def _run(
         aux = tree.map(lambda x: settle(x) if type(x) is Array else x, aux)
     outputs, structure = tree.flatten(output)
     return recording, outputs, structure, aux
-
-
-def _value(x: Any) -> Any:
-    return x.value if type(x) is Array else np.asarray(x)
-
-
-def settle(x: Any) -> Any:
-    """A result as the caller meets it: an Array inside a transformation that is still open, otherwise a numpy array."""
-    if type(x) is Array and type(x.value) is Form:
-        outermost((x,))  # It has no value to return, should its transformation have ended.
-        return x
-    if type(x) is Array and x.transformation is not None and x.transformation.open:
-        return x
-    return np.array(x.value if type(x) is Array else fixed(x, False), order="C")
-
-
-def _settled_gradients(recording: Recording, found: Sequence[Array | None]) -> list[Any]:
-    return [
-        np.zeros(x.shape, x.dtype) if g is None else settle(g) for x, g in zip(recording.aliases, found, strict=True)
-    ]
-
-
-def _check_differentiable(
-    leaves: Sequence[Any], arguments: Any, name: str, places: Sequence[Place] | None = None
-) -> None:
-    for i, leaf in enumerate(leaves):
-        dtype = (
-            leaf.dtype if hasattr(leaf, "dtype") else np.dtype(type(leaf)) if isinstance(leaf, (int, float)) else None
-        )
-        if dtype is not None and dtype.kind == "f":
-            continue
-        position, _, rest = tree.paths(arguments)[i].partition("/")
-        place = f"argument {repr(places[int(position)]) if places else position}" + (f" at {rest!r}" if rest else "")
-        if dtype is None:
-            raise DtypeError(f"{name} with respect to {place}: a {type(leaf).__name__} is not an array of floats")
-        raise DtypeError(
-            f"{name} with respect to {place}, of dtype {dtype.name}: derivatives are with respect to floats. Convert "
-            f"it (float(x), x.astype(np.float32)), or leave it out of argnums"
-        )
-
-
-def _check_scalar(outputs: Sequence[Any], structure: tree.Structure, has_aux: bool) -> None:
-    if structure.kind != "leaf":
-        hint = "" if has_aux else "; for something beside the value use has_aux=True"
-        kind = getattr(structure.kind, "__name__", "None")
-        raise ShapeError(f"grad of a function that returns a {kind}: it must return one scalar{hint}")
-    value = outputs[0]
-    shape = value.shape if isinstance(value, (Array, np.ndarray)) else np.shape(value)
-    if shape != ():
-        raise ShapeError(
-            f"grad of a function that returns shape {shape}: it must return a scalar, of shape (). Reduce it with sum "
-            "or mean, or use jacobian or vjp"
-        )
-    dtype = value.dtype if isinstance(value, (Array, np.ndarray)) else np.asarray(value).dtype
-    if dtype.kind != "f":
-        raise DtypeError(
-            f"grad of a function that returns dtype {dtype.name}: it must return a float; convert with astype"
-        )
-
-
-def _cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
-    given: list[Array | None] = []
-    for i, (y, g) in enumerate(zip(outputs, cotangents, strict=True)):
-        value = _value(y)
-        if value.dtype.kind != "f":
-            given.append(None)
-            continue
-        array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype), private=True)
-        if array.dtype != value.dtype:
-            array = astype(array, value.dtype)
-        if array.shape != value.shape:
-            raise ShapeError(f"pullback: output {i} has shape {value.shape}, but its cotangent has shape {array.shape}")
-        given.append(array)
-    return given

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply, context, during, lasting, outermost
+from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
@@ -35,9 +36,6 @@ from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.protocols import has_answer
 from minimeta.autodiff.transformed import Transformed, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal
-
-if TYPE_CHECKING:
-    from minimeta.autodiff.derivatives import Function
 
 __all__ = [
     "CUSTOM_VJP",

@@ -36,9 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Array, Form
-from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.promotion import constant
+from minimeta.autodiff.results import settle
 from minimeta.autodiff.transformed import namesake
 from minimeta.errors import TracingError, user_line
 from minimeta.program.arithmetic import operations

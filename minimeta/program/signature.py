@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.derivatives import Function
 from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.promotion import COMPUTABLE, GENERATORS, fixed
 from minimeta.errors import ConfigurationError, DtypeError, TracingError

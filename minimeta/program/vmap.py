@@ -35,13 +35,14 @@ import numpy as np
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply, during, outermost
+from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Array, Form, Trace, moments
-from minimeta.autodiff.derivatives import Function, settle
 from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample, pick
+from minimeta.autodiff.results import settle
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, explained, group_bounds
