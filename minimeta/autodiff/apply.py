@@ -152,7 +152,7 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         if traced:
             array.origin = context.origin or Origin(user_line())
         return array
-    if primitive.view and primitive.differentiable:  # Of a detached Array: in_place.py asks what it is a view of.
+    if primitive.view and primitive.differentiable:  # Of a detached Array: sharing.py asks what it is a view of.
         return Array(value, weak, None, 0, primitive, arrays)
     return Array(value, weak)
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from sys import getrefcount
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minimeta.autodiff import protocols
 from minimeta.autodiff.methods import Methods
+from minimeta.autodiff.operators import Operators
+from minimeta.autodiff.protocols import ANSWERS
 from minimeta.errors import ShapeError, TracingError
 
 if TYPE_CHECKING:
@@ -106,14 +106,7 @@ class Origin(NamedTuple):
 NOWHERE = Origin("")
 
 
-def _in_place(operation: Callable[[Any, Any], Value]) -> Callable[[Array, ArrayLike], Value]:
-    def changed(self: Array, other: ArrayLike) -> Value:
-        return in_place.assign(getrefcount(self), getrefcount(other), operation, self, other)
-
-    return changed
-
-
-class Array(Methods):
+class Array(Operators, Methods):
     """A value inside a transformation; it behaves as a numpy array that cannot be written to.
 
     An in-place operator binds a name to a new Array, and is refused where numpy would change what somebody else sees
@@ -301,150 +294,8 @@ class Array(Methods):
             "value from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
 
-    # numpy's protocols: np.exp(x), np.sum(x) and the like find their answer (protocols.py)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
-        if method != "__call__":
-            raise TracingError(f"{protocols.full_name(ufunc)}.{method} has no derivative here; use sum, max or take")
-        if keywords.get("out") is not None:
-            return in_place.assign_to_numpy(getrefcount(keywords["out"][0]), ufunc, inputs, keywords)
-        return operations.answer(ufunc, inputs, keywords)
-
-    def __array_function__(
-        self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]
-    ) -> Value:
-        if keywords.get("out") is not None:
-            raise TracingError(
-                f"{protocols.full_name(function)}(..., out=...): an Array is never written to; drop out="
-            )
-        keywords = {name: value for name, value in keywords.items() if name != "out"}
-        return operations.answer(function, arguments, keywords)
-
-    # Operators
-
-    def __add__(self, other: ArrayLike) -> Value:
-        return operations.add(self, other)
-
-    def __radd__(self, other: ArrayLike) -> Value:
-        return operations.add(other, self)
-
-    def __sub__(self, other: ArrayLike) -> Value:
-        return operations.subtract(self, other)
-
-    def __rsub__(self, other: ArrayLike) -> Value:
-        return operations.subtract(other, self)
-
-    def __mul__(self, other: ArrayLike) -> Value:
-        return operations.multiply(self, other)
-
-    def __rmul__(self, other: ArrayLike) -> Value:
-        return operations.multiply(other, self)
-
-    def __truediv__(self, other: ArrayLike) -> Value:
-        return operations.divide(self, other)
-
-    def __rtruediv__(self, other: ArrayLike) -> Value:
-        return operations.divide(other, self)
-
-    def __floordiv__(self, other: ArrayLike) -> Value:
-        return operations.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: ArrayLike) -> Value:
-        return operations.floor_divide(other, self)
-
-    def __mod__(self, other: ArrayLike) -> Value:
-        return operations.remainder(self, other)
-
-    def __rmod__(self, other: ArrayLike) -> Value:
-        return operations.remainder(other, self)
-
-    def __divmod__(self, other: ArrayLike) -> tuple[Value, Value]:
-        return self // other, self % other
-
-    def __rdivmod__(self, other: ArrayLike) -> tuple[Value, Value]:
-        return other // self, other % self
-
-    def __pow__(self, other: ArrayLike) -> Value:
-        return operations.power(self, other)
-
-    def __rpow__(self, other: ArrayLike) -> Value:
-        return operations.power(other, self)
-
-    def __matmul__(self, other: ArrayLike) -> Value:
-        return operations.matmul(self, other)
-
-    def __rmatmul__(self, other: ArrayLike) -> Value:
-        return operations.matmul(other, self)
-
-    def __neg__(self) -> Value:
-        return operations.negative(self)
-
-    def __pos__(self) -> Value:
-        return self
-
-    def __abs__(self) -> Value:
-        return operations.absolute(self)
-
-    def __eq__(self, other: Any) -> Value:
-        return operations.equal(self, other)
-
-    def __ne__(self, other: Any) -> Value:
-        return operations.not_equal(self, other)
-
-    def __lt__(self, other: ArrayLike) -> Value:
-        return operations.less(self, other)
-
-    def __le__(self, other: ArrayLike) -> Value:
-        return operations.less_equal(self, other)
-
-    def __gt__(self, other: ArrayLike) -> Value:
-        return operations.greater(self, other)
-
-    def __ge__(self, other: ArrayLike) -> Value:
-        return operations.greater_equal(self, other)
-
-    def __and__(self, other: ArrayLike) -> Value:
-        return operations.bitwise_and(self, other)
-
-    def __or__(self, other: ArrayLike) -> Value:
-        return operations.bitwise_or(self, other)
-
-    def __xor__(self, other: ArrayLike) -> Value:
-        return operations.bitwise_xor(self, other)
-
-    def __rand__(self, other: ArrayLike) -> Value:
-        return operations.bitwise_and(other, self)
-
-    def __ror__(self, other: ArrayLike) -> Value:
-        return operations.bitwise_or(other, self)
-
-    def __rxor__(self, other: ArrayLike) -> Value:
-        return operations.bitwise_xor(other, self)
-
-    def __invert__(self) -> Value:
-        return operations.bitwise_not(self)
-
-    # In place: the target takes the result, if nobody else sees what was there (in_place.py)
-
-    __iadd__ = _in_place(operator.add)
-    __isub__ = _in_place(operator.sub)
-    __imul__ = _in_place(operator.mul)
-    __itruediv__ = _in_place(operator.truediv)
-    __ifloordiv__ = _in_place(operator.floordiv)
-    __imod__ = _in_place(operator.mod)
-    __ipow__ = _in_place(operator.pow)
-    __imatmul__ = _in_place(operator.matmul)
-    __iand__ = _in_place(operator.and_)
-    __ior__ = _in_place(operator.or_)
-    __ixor__ = _in_place(operator.xor)
-
-    # Elements
-
     def __getitem__(self, key: Any) -> Value:
-        return operations.index(self, key)
+        return ANSWERS[operator.getitem](self, key)
 
     def __iter__(self) -> Iterator[Array]:
         return (self[i] for i in range(len(self)))
-
-
-from minimeta.autodiff import in_place, operations  # noqa: E402 (last: they are written on Arrays)

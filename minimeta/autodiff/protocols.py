@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 Operation = TypeVar("Operation", bound=Callable[..., Any])
 
-_answers: dict[Any, Callable[..., Any]] = {}
+#: The operation that stands in for a function of numpy's, or for an operator of Python's.
+ANSWERS: dict[Any, Callable[..., Any]] = {}
 
 
 def answers(*functions: Any) -> Callable[[Operation], Operation]:
     """Declare which numpy functions an operation stands in for when they are called on an Array."""
 
     def declare(operation: Operation) -> Operation:
-        _answers.update(dict.fromkeys(functions, operation))
+        ANSWERS.update(dict.fromkeys(functions, operation))
         return operation
 
     return declare
@@ -36,7 +37,7 @@ def answers(*functions: Any) -> Callable[[Operation], Operation]:
 
 def has_answer(function: Any) -> bool:
     """Whether an operation stands in for a numpy function."""
-    return function in _answers
+    return function in ANSWERS
 
 
 def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> Value:
@@ -47,7 +48,7 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
     TracingError
         There is none, or it does not take these arguments.
     """
-    operation = _answers.get(function)
+    operation = ANSWERS.get(function)
     if operation is None:
         name = full_name(function)
         general = (

@@ -27,7 +27,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
-from minimeta.autodiff import in_place
+from minimeta.autodiff import sharing
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
 Function = Callable[..., Any]
@@ -774,7 +774,7 @@ def test_variables_are_looked_at_and_not_kept() -> None:
 
 def test_where_references_are_not_counted_everything_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for own in ("_OWN", "_OPERAND", "_OWN_TWICE", "_OWN_NUMPY"):
-        monkeypatch.setattr(in_place, own, 0)
+        monkeypatch.setattr(sharing, own, 0)
     for function in (bias, total_of_zeros_plus_array, itself):
         with pytest.raises(TracingError, match="held by something else"):
             mm.grad(function)(X)

@@ -24,6 +24,7 @@ from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, IndexingError, ShapeError
 
 
+@answers(operator.getitem)
 def index(x: ArrayLike, key: Any) -> Value:
     """``x[key]`` for integers, slices with steps, ``None``, ``...`` and arrays of integers, as in numpy.
 

@@ -1,0 +1,256 @@
+"""Sharing: who else sees an Array, by the references that Python counts.
+
+    references to y  =  those of the statement  +  inputs of nodes of the graph  +  somebody else's
+
+The statement's own are counted once, at import, in a statement like it. Those of the graph are counted only if there
+are more references than that: what was computed from ``y`` keeps the old value, as numpy's results do, and is no reason
+to refuse. A view and what it is a view of share their memory, so they are one *family*, and nobody else may see any
+member of it. A node of the graph that is not found counts as somebody else: a mistake is a refusal, never a wrong
+number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import types
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff.statements import read_variables, statement_at
+from minimeta.errors import is_internal
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.array import Array
+
+
+def seers(references: int, others: int, array: Array, operand: Any, frame: types.FrameType) -> list[Array]:
+    """Return the members of an Array's family that somebody else sees.
+
+    Parameters
+    ----------
+    references, others
+        How many references there are to the Array and to the operand, counted in the operator's method.
+    array, operand, frame
+        What the operator was called with, and where.
+    """
+    extra = references - (_OWN_TWICE if operand is array else _OWN)
+    primitive = array.primitive
+    if extra <= 0 and (primitive is None or not (primitive.view or primitive.name in ("project", "gather"))):
+        return []
+    since, kind = _since(array), type(array)
+    if since is None:
+        return [array]
+    known = {id(operand): others - _OPERAND, id(array): extra}
+    graph: dict[int, Array] = {}
+    _reach(graph, [array, operand], since, kind)
+    found = _seen(graph, known, array)
+    if found:
+        # A debugger has the frames keep copies of their variables, which are no one's and go away here.
+        copies = getrefcount(array), getrefcount(operand)
+        _variables(sys._getframe(2), kind)
+        _reach(graph, [variable for _, variable in _variables(frame, kind)], since, kind)
+        known[id(operand)] -= copies[1] - getrefcount(operand)
+        known[id(array)] = extra - (copies[0] - getrefcount(array))
+        found = _seen(graph, known, array)
+    return [graph[key] for key in found]
+
+
+def _seen(graph: dict[int, Array], known: dict[int, int], array: Array) -> list[int]:
+    """Which members of a family have more references than the graph's: by identity, for not to be one more."""
+    family = {id(member) for member in _ancestors(array)}
+    size = 0
+    while len(family) > size:
+        size = len(family)
+        family.update([key for key, node in graph.items() if not family.isdisjoint(map(id, _shares_memory_with(node)))])
+    tuples = {id(node.inputs): node.inputs for node in graph.values()}
+    inputs = Counter(id(x) for row in tuples.values() for x in row)
+    return [key for key in family if known.get(key, _held(graph, key) - _HELD) > inputs[key]]
+
+
+def _reach(graph: dict[int, Array], stack: list[Any], since: int, kind: type[Array]) -> None:
+    """Add all that some Arrays were computed from, back to a moment."""
+    while stack:
+        node = stack.pop()
+        if type(node) is kind and node.id >= since and id(node) not in graph:
+            graph[id(node)] = node
+            stack += node.inputs
+
+
+def _ancestors(array: Array) -> list[Array]:
+    """An Array, what it is a view of, and so on."""
+    found = [array]
+    for member in found:
+        found += _shares_memory_with(member)
+    return found
+
+
+def _since(array: Array) -> int | None:
+    """When the oldest of a family was made; None if one of them has the memory of an Array that it does not know."""
+    family = _ancestors(array)
+    for member in family[1:]:
+        if member.primitive is None and member.transformation is None and not _is_alone(member, family):
+            return None
+    return min(member.id for member in family)
+
+
+def _shares_memory_with(node: Array) -> tuple[Array, ...]:
+    """What a node is a view of, or may be."""
+    primitive = node.primitive
+    if primitive is None:
+        return ()
+    if primitive.view and primitive.differentiable:  # A constant, of stop_gradient, counts as a copy.
+        return node.inputs
+    if primitive.name == "gather" and not node.inputs[1].shape:  # x[i], of one whole number that is not known yet
+        return node.inputs[:1]
+    if primitive.name != "project":
+        return ()
+    # One result of a region: an argument, perhaps, or a view of one.
+    (region,) = node.inputs
+    assert region.params is not None and node.params is not None
+    line, place = region.params["line"], node.params["place"]
+    if place >= len(line.outputs):  # What a vmap keeps for its own backward pass.
+        return (region, *region.inputs)
+    first = len(line.operands) + len(line.constants)
+    value = line.outputs[place]
+    while value >= first and line.steps[value - first].primitive.view:
+        value = line.steps[value - first].operands[0]
+    if value < len(region.inputs):
+        return (region, region.inputs[value])
+    return (region, *region.inputs) if value < first or line.steps[value - first].primitive.name == "project" else ()
+
+
+def _is_alone(array: Array, family: list[Array]) -> bool:
+    """Whether nobody but its family holds the memory of a detached Array."""
+    value = array.value
+    if type(value) is not np.ndarray or value.base is not None:
+        return False
+    return getrefcount(value) <= _ALONE + sum(getattr(member.value, "base", None) is value for member in family)
+
+
+# numpy arrays
+
+
+def is_seen(target: NDArray[Any], references: int, ufunc: np.ufunc) -> bool:
+    """Return whether somebody else holds a numpy array that is the target of an in-place operator."""
+    return references > (_OWN_PRODUCT if ufunc is np.matmul else _OWN_NUMPY) or type(target) is not np.ndarray
+
+
+def is_view(target: NDArray[Any]) -> bool:
+    """Whether somebody else may hold the memory of a numpy array."""
+    memory = target.base
+    return memory is not None and (
+        type(memory) is not np.ndarray or memory.base is not None or getrefcount(memory) > _ALONE
+    )
+
+
+# Names
+
+
+def names_of(found: list[Array], array: Array, frame: types.FrameType) -> str:
+    """Who else sees an Array: by name, if it has one in a function that is running."""
+    wanted = {id(seer) for seer in found}
+    own = statement_at(frame.f_code, frame.f_lasti)
+    for here in itertools.islice(_running(frame), _FEW):
+        names = [name for name, seen in _variables(here, type(array)) if id(seen) in wanted]
+        if here is frame and own is not None and own.target in names:
+            names.remove(own.target)
+        if names:
+            verb = "sees" if len(set(names)) == 1 else "see"
+            place = "" if here is frame else f" in {here.f_code.co_name}"
+            return f"{' and '.join(sorted(set(names)))}{place} {verb} it, too"
+    if array.transformation is not None and (array.primitive is None or array.primitive.name == "alias"):
+        return "it is an argument, which the caller sees, too"
+    if any(seer is not array for seer in found):
+        return "what it is a view of, or a view of it, is held by something else, too"
+    return "it is held by something else, too"
+
+
+#: In so many objects of a variable Arrays are looked for, and in so many functions names.
+_MANY, _FEW = 1_000, 8
+
+
+def _variables(frame: types.FrameType, kind: type[Array]) -> list[tuple[str, Array]]:
+    """The Arrays that the variables of a running function hold, in containers and attributes, too."""
+
+    def read(variables: Any) -> list[tuple[str, Array]]:
+        return [(name, array) for name, thing in list(variables.items()) for array in _arrays_in(thing, kind)]
+
+    found: list[tuple[str, Array]] = read_variables(frame, read)
+    return found
+
+
+def _arrays_in(thing: Any, kind: type[Array]) -> Iterator[Array]:
+    stack = [thing]
+    known: set[int] = set()
+    while stack and len(known) < _MANY:
+        thing = stack.pop()
+        if type(thing) is kind:
+            yield thing
+        elif id(thing) not in known:
+            known.add(id(thing))
+            stack += itertools.islice(_parts(thing), _MANY)
+
+
+def _parts(thing: Any) -> Iterable[Any]:
+    if isinstance(thing, (list, tuple)):
+        return thing
+    if isinstance(thing, dict):
+        return iter(thing.values())
+    code = isinstance(thing, (type, types.ModuleType, types.FunctionType))
+    return () if code or not type(thing).__dictoffset__ else iter(vars(thing).values())
+
+
+def _running(frame: types.FrameType | None) -> Iterator[types.FrameType]:
+    """The user's functions that are running, the innermost first."""
+    while frame is not None:
+        if not is_internal(frame.f_code):
+            yield frame
+        frame = frame.f_back
+
+
+# What a statement's own references are
+
+
+class _Probe:
+    """Counts references where an Array does."""
+
+    def __iadd__(self, other: Any) -> Any:
+        return getrefcount(self), getrefcount(other)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return getrefcount(keywords["out"][0])
+
+
+def _count() -> tuple[int, int, int, int, int]:
+    once: Any = _Probe()
+    once += _Probe()
+    twice: Any = _Probe()
+    twice += twice
+    array: Any = np.zeros(1)
+    array += _Probe()
+    product: Any = np.zeros((1, 1))
+    product @= _Probe()
+    return (*once, twice[0], array, product)
+
+
+def _held(graph: dict[int, Any], key: int) -> int:
+    return getrefcount(graph[key])
+
+
+def _count_alone() -> int:
+    holder = types.SimpleNamespace(value=object())
+    value = holder.value
+    return getrefcount(value)
+
+
+# Where not all references are counted (without the interpreter's lock, in code compiled while it runs), a statement is
+# given none: it is refused, and not believed.
+_counts = "t" not in getattr(sys, "abiflags", "") and not (hasattr(sys, "_jit") and sys._jit.is_enabled())
+_OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY, _OWN_PRODUCT = map(min, _count(), _count()) if _counts else (0,) * 5
+_HELD, _ALONE = _held({0: object()}, 0), _count_alone()
