@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from background import training
 from omniglot_drawings import SmallOmniglot
 
 pytest_plugins = ["omniglot_files"]
@@ -76,20 +77,7 @@ def test_without_the_data_extra_what_needs_it_names_it(small_omniglot: SmallOmni
 
 
 def test_without_the_plot_extra_a_run_says_which_extra_draws(tmp_path: Path) -> None:
-    flags = [
-        "--hidden",
-        "4",
-        "--meta-batch",
-        "2",
-        "--iterations",
-        "2",
-        "--evaluation.tasks",
-        "2",
-        "--evaluation.steps",
-        "1",
-    ]
-
-    done = run_without(["matplotlib"], ["train", "maml", "sinusoid", "--out", str(tmp_path / "run"), *flags])
+    done = run_without(["matplotlib"], training(tmp_path / "run", "--iterations", "2"))
 
     assert done.returncode == 0
     assert "pip install 'minimeta[plot]'" in done.stderr

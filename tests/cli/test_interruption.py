@@ -1,58 +1,27 @@
 """Ctrl-C and other signals, sent to a real process."""
 
-import functools
 import json
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from background import MINIMETA, read_until, start, start_training, training, wait_for, wait_for_steps
 
 from minimeta.cli import main
 from minimeta.training import checkpoint
-
-FLAGS = ["--hidden", "5", "--meta-batch", "2", "--evaluation.tasks", "2", "--evaluation.steps", "1"]
-
-
-def command(folder: Path, *flags: str) -> list[str]:
-    return [sys.executable, "-m", "minimeta", "train", "maml", "sinusoid", "--out", str(folder), *FLAGS, *flags]
-
-
-def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
-    words = command(folder, *flags)
-    # What runs the tests may ignore a signal, as nohup does, and what they start inherits that.
-    restored = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
-    return subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=restored,  # noqa: PLW1509 (it may)
-    )
-
-
-def has_steps(folder: Path) -> bool:
-    return (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size > 0
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tmp_path: Path) -> None:
     folder, whole = tmp_path / "a folder", tmp_path / "whole"
-    with start(folder, "--iterations", "1000000", "--checkpoint-every", "5", "--json") as process:
+    with start_training(folder, "--iterations", "1000000", "--checkpoint-every", "5", "--json") as process:
         # The checkpoint of step 0 is written at once; a later one shows that steps are being taken.
-        wait_for(lambda: has_steps(folder), process)
+        wait_for_steps(folder, process)
         process.send_signal(number)
         printed, errors = process.communicate(timeout=60)
 
@@ -65,15 +34,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tm
     # A checkpoint of the very last step: the record goes exactly as far.
     done = len((folder / "metrics.jsonl").read_text().splitlines())
 
-    resumed = subprocess.run(
-        [sys.executable, "-m", *words, "--iterations", str(done + 3)], capture_output=True, text=True, check=False
-    )
-    assert resumed.returncode == 0, resumed.stderr
+    assert main([*words[1:], "--iterations", str(done + 3)]) == 0
     sessions = json.loads((folder / "environment.json").read_text())
     assert [session["step"] for session in sessions] == [0, done]
-    with start(whole, "--iterations", str(done + 3)) as process:
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert main(training(whole, "--iterations", str(done + 3))) == 0
     for file in ("metrics.jsonl", "checkpoint.npz", "results.md"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
 
@@ -81,14 +45,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tm
 def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     # One step of so many tasks takes minutes.
-    with start(folder, "--meta-batch", "200000") as process:
+    with start_training(folder, "--meta-batch", "200000") as process:
         wait_for((folder / "checkpoint.npz").exists, process)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        for line in process.stderr:  # Two signals in a row may be taken for one.
-            if "finishing this step" in line:
-                break
+        # Two signals in a row may be taken for one.
+        read_until(process.stderr, "finishing this step")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
 
@@ -99,26 +61,23 @@ def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
 
 def test_an_evaluation_can_be_interrupted_and_repeated(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with start(folder, "--iterations", "2", "--evaluation.tasks", "1000000") as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("evaluation 1/"):
-                break
+    with start_training(folder, "--iterations", "2", "--evaluation.tasks", "1000000") as process:
+        read_until(process.stderr, "^evaluation 1/")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 130, errors
     assert "--resume" in errors and not (folder / "results.json").exists()
     words = ["train", "maml", "sinusoid", "--out", str(folder), "--resume", "--evaluation.tasks", "2"]
-    assert subprocess.run([sys.executable, "-m", "minimeta", *words], capture_output=True, check=False).returncode == 0
+    assert main(words) == 0
     assert (folder / "results.json").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT], ids=lambda number: number.name)
 def test_other_signals_that_end_a_program_save_too(number: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with start(folder, "--iterations", "1000000") as process:
-        wait_for(lambda: has_steps(folder), process)
+    with start_training(folder, "--iterations", "1000000") as process:
+        wait_for_steps(folder, process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
 
@@ -130,9 +89,9 @@ def test_other_signals_that_end_a_program_save_too(number: signal.Signals, tmp_p
 
 def test_under_nohup_the_end_of_a_terminal_is_none(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    words = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command(folder, "--iterations", "1000000")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: has_steps(folder), process)
+    words = [*MINIMETA, *training(folder, "--iterations", "1000000")]
+    with start(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *words]) as process:
+        wait_for_steps(folder, process)
         process.send_signal(signal.SIGHUP)
         time.sleep(1)
         assert process.poll() is None
@@ -143,20 +102,10 @@ def test_under_nohup_the_end_of_a_terminal_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["minimeta.errors", "numpy", "minimeta.program", "tyro", "minimeta.cli.train"])
 def test_an_interruption_of_the_imports_is_a_word(module: str, tmp_path: Path) -> None:
-    words = [sys.executable, "-X", "importtime", *command(tmp_path / "run", "--iterations", "1000000")[1:]]
-    # Where the tests run in the background, a shell has Ctrl-C ignored, and what they start inherits that.
-    restored = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=restored,  # noqa: PLW1509 (it may)
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:  # a line for each module, when it has been imported
-            if line.rpartition("|")[2].strip() == module:
-                break
+    words = [sys.executable, "-X", "importtime", *MINIMETA[1:], *training(tmp_path / "run", "--iterations", "1000000")]
+    with start(words) as process:
+        # One line for each module, when it has been imported.
+        read_until(process.stderr, rf"\| +{re.escape(module)}$")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
 
@@ -192,13 +141,10 @@ def test_a_second_signal_within_a_step_keeps_the_last_complete_one(tmp_path: Pat
         "train.fit = fit\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    words = [sys.executable, "-c", program, *command(folder, "--checkpoint-every", "1000", "--json")[3:]]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
+    words = [sys.executable, "-c", program, *training(folder, "--checkpoint-every", "1000", "--json")]
+    with start(words) as process:
         for awaited in ("slow", "finishing this step"):
-            for line in process.stderr:
-                if awaited in line:
-                    break
+            read_until(process.stderr, awaited)
             process.send_signal(signal.SIGINT)
         sent = time.monotonic()
         printed, errors = process.communicate(timeout=60)

@@ -6,31 +6,15 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from background import MINIMETA, start_training, training, wait_for
 
 from minimeta.cli import main
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import StorageError
 from minimeta.training import checkpoint
-
-FLAGS = ["--hidden", "4", "--meta-batch", "2", "--evaluation.tasks", "2", "--evaluation.steps", "1"]
-
-
-def train(folder: Path, *flags: str) -> list[str]:
-    return [sys.executable, "-m", "minimeta", "train", "maml", "sinusoid", "--out", str(folder), *FLAGS, *flags]
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_disk_that_is_full_is_said_and_how_to_go_on(tmp_path: Path) -> None:
@@ -40,7 +24,7 @@ def test_a_disk_that_is_full_is_said_and_how_to_go_on(tmp_path: Path) -> None:
         # What a full disk is to a process that may not mount a small one: a write that fails. Python ignores SIGXFSZ.
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    words = train(folder, "--iterations", "2000", "--checkpoint-every", "100")
+    words = [*MINIMETA, *training(folder, "--iterations", "2000", "--checkpoint-every", "100")]
     done = subprocess.run(words, capture_output=True, text=True, preexec_fn=no_large_files, check=False)
 
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -50,7 +34,7 @@ def test_a_disk_that_is_full_is_said_and_how_to_go_on(tmp_path: Path) -> None:
     command = f"minimeta train maml sinusoid --out {folder} --resume"
     assert command in done.stderr
     assert main([*command.split()[1:], "--iterations", str(step + 5)]) == 0
-    assert subprocess.run(train(whole, "--iterations", str(step + 5)), capture_output=True, check=False).returncode == 0
+    assert main(training(whole, "--iterations", str(step + 5))) == 0
     for file in ("metrics.jsonl", "checkpoint.npz", "results.md"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
 
@@ -69,7 +53,7 @@ def test_what_cannot_be_written_is_named(
     if not Path("/proc/self/fd").exists():
         pytest.skip("a file system of Linux")
     monkeypatch.setattr(os, "fsync", full)
-    assert main([*train(folder, "--iterations", "2")[3:], "--json"]) == 1
+    assert main(training(folder, "--iterations", "2", "--json")) == 1
 
     printed, errors = capsys.readouterr()
     report = json.loads(printed)
@@ -83,8 +67,7 @@ def test_what_cannot_be_written_is_named(
 
 def test_a_folder_that_vanishes_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    words = train(folder, "--iterations", "1000000", "--checkpoint-every", "10")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start_training(folder, "--iterations", "1000000", "--checkpoint-every", "10") as process:
         wait_for((folder / "metrics.jsonl").exists, process)
         folder.rename(tmp_path / "gone")
         _, errors = process.communicate(timeout=60)
@@ -95,9 +78,7 @@ def test_a_folder_that_vanishes_is_said(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time_writes_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
-    with subprocess.Popen(
-        train(folder, "--iterations", "1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with start_training(folder, "--iterations", "1000000") as process:
         wait_for((folder / "checkpoint.npz").exists, process)
         for words in (["--resume"], ["--resume", "--iterations", "3"]):
             assert main(["train", "maml", "sinusoid", "--out", str(folder), *words]) == 1

@@ -4,35 +4,18 @@ import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from background import MINIMETA, training
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minimeta.cli.streams import Lasting
 
-FLAGS = [
-    "--hidden",
-    "4",
-    "--meta-batch",
-    "2",
-    "--iterations",
-    "2",
-    "--evaluation.tasks",
-    "2",
-    "--evaluation.steps",
-    "1",
-]
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "minimeta", *words]
-
 
 def train(folder: Path) -> list[str]:
-    return command("train", "maml", "sinusoid", "--out", str(folder), *FLAGS)
+    return [*MINIMETA, *training(folder, "--iterations", "2")]
 
 
 def is_complete(folder: Path) -> bool:
@@ -54,7 +37,7 @@ def test_a_table_is_printed_in_every_encoding(encoding: str, interval: bytes, tm
 
 def test_a_name_that_is_no_text_is_printed_somehow(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"\xff")
-    words = [os.fsencode(word) for word in command("evaluate", str(folder))]
+    words = [os.fsencode(word) for word in (*MINIMETA, "evaluate", str(folder))]
 
     done = subprocess.run(words, capture_output=True, check=False)
 
