@@ -1,4 +1,4 @@
-"""What drawing a meta-batch of images costs beside the meta-step that learns from it.
+"""What drawing a meta-batch of images costs, compared with the meta-step that learns from it.
 
     python benchmarks/sampling.py [--seconds 2]
 
@@ -9,7 +9,6 @@ other, so that both see the machine in the same state. To reach: sampling takes 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -28,15 +27,15 @@ GOAL = 0.1
 
 def measure(cell: Cell, seconds: float) -> tuple[float, float]:
     """Median seconds of drawing a meta-batch, and of a step on it."""
-    preset = dataclasses.replace(cell.preset, evaluation=dataclasses.replace(cell.preset.evaluation, validate_every=0))
-    experiment = preset.experiment(cell.learner)
+    preset = cell.preset.replace({"evaluation.validate_every": 0})
+    experiment = preset.experiment()
     step = make_step(experiment.learner, experiment.optimiser)
     state = initial_state(experiment.learner, experiment.optimiser, 0)
-    batch = experiment.training_tasks.sample(training_generator(0, 0), preset.meta_batch)
+    batch = experiment.training_tasks.sample(training_generator(0, 0), preset.run.meta_batch)
     step(state.meta_parameters, state.optimiser_state, batch)  # compiles
 
     def draw(number: int) -> None:
-        experiment.training_tasks.sample(training_generator(0, number), preset.meta_batch)
+        experiment.training_tasks.sample(training_generator(0, number), preset.run.meta_batch)
 
     def learn(number: int) -> None:
         step(state.meta_parameters, state.optimiser_state, batch)

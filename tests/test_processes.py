@@ -16,7 +16,7 @@ from minimeta import nn, optim
 from minimeta.learners import MAML, FineTuning, MetaLearner, MetaLSTM, NearestNeighbour, Reptile
 from minimeta.learners.reptile import outer_step
 from minimeta.tasks import Sinusoid, Task
-from minimeta.training import PRESETS, SinusoidPreset, fit
+from minimeta.training import PRESETS, fit
 
 MODEL = nn.mlp((1, 8, 8, 1), activation="tanh", batch_norm=True)
 LOSS = nn.mean_squared_error
@@ -176,7 +176,7 @@ def test_functions_that_are_called_on_values_do_so_too(pool: ProcessPoolExecutor
 
 
 def test_experiments_train_there(pool: ProcessPoolExecutor) -> None:
-    experiment = SinusoidPreset().experiment("maml")
+    experiment = PRESETS["maml", "sinusoid"].experiment()
     assert pool.submit(train, experiment, 3).result(timeout=300) == train(experiment, 3)
 
 

@@ -1,15 +1,13 @@
 """minimeta: meta-learning from the command line.
 
 usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
-       minimeta reproduce CELL [flags]        train a cell of a paper's table, ours beside theirs
-       minimeta presets                       list these cells, and what is published
+       minimeta reproduce CELL [flags]        train a cell of a paper's table, and print our number next to theirs
+       minimeta presets                       list what these two can train, and what is published
        minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
-       minimeta compare RUN...                print one table over finished runs
-       minimeta plot RUN... [flags]           draw them in one figure
-       minimeta results [RUN...] [flags]      keep results of cells, and write the page of all that are kept
+       minimeta report RUN... [flags]         print finished runs in one table; --figure draws them, --keep keeps them
        minimeta data omniglot [flags]         get a data set, by download or from files
-       minimeta data split IMAGES [flags]     split images of one's own by class, for training, validation, testing
-       minimeta info [flags]                  say what is installed and which data is found
+       minimeta data split IMAGES [flags]     split your images by class, for training, validation and testing
+       minimeta info [flags]                  report what is installed and which data is found
        minimeta gradcheck [NAME...] [flags]   check the derivatives of operations
        minimeta --help | --version
 
@@ -23,7 +21,7 @@ LEARNER   maml         model-agnostic meta-learning, second order
 TASK      sinusoid     regression on sinusoids
           strokes      few-shot classification of made-up characters
           omniglot     few-shot classification of handwritten characters (after: minimeta data omniglot)
-          images       few-shot classification of images of one's own, as miniImageNet: --data FOLDER or FILE.npz
+          images       few-shot classification of your own images, as miniImageNet: --data FOLDER or FILE.npz
 
 Each command explains its flags: minimeta train maml sinusoid --help; minimeta train maml --help lists its tasks
 

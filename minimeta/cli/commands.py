@@ -3,70 +3,59 @@
 from __future__ import annotations
 
 import sys
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from minimeta import cli
-from minimeta.cli.arguments import (
-    CompareOptions,
-    DataOptions,
-    GradcheckOptions,
-    InfoOptions,
-    PlotOptions,
-    PresetsOptions,
-    ResultsOptions,
-    SplitOptions,
-    parse,
-    parse_evaluation,
-    parse_reproduction,
-    parse_training,
-)
-from minimeta.cli.compare import compare
-from minimeta.cli.data import data_omniglot, data_split
+from minimeta.cli.arguments import parse_reproduction, parse_training
+from minimeta.cli.changes import parse_evaluation
+from minimeta.cli.data import DataOptions, SplitOptions, data_omniglot, data_split
 from minimeta.cli.evaluate import evaluate
-from minimeta.cli.gradcheck import gradcheck
-from minimeta.cli.info import info
-from minimeta.cli.page import results
-from minimeta.cli.plot import plot
-from minimeta.cli.presets import presets
+from minimeta.cli.gradcheck import GradcheckOptions, gradcheck
+from minimeta.cli.info import InfoOptions, info
+from minimeta.cli.options import parse
+from minimeta.cli.presets import PresetsOptions, presets
+from minimeta.cli.report import ReportOptions, report
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
 from minimeta.training import CELLS
 from minimeta.training.configuration import suggestion
-from minimeta.training.presets import LEARNERS, PRESETS, LearnerName
+from minimeta.training.presets import LEARNERS, PRESETS
 
-COMMANDS = ["train", "reproduce", "presets", "evaluate", "compare", "plot", "results", "data", "info", "gradcheck"]
+_PLAIN: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "presets": (PresetsOptions, presets),
+    "report": (ReportOptions, report),
+    "info": (InfoOptions, info),
+    "gradcheck": (GradcheckOptions, gradcheck),
+}
+"""Commands that take flags alone."""
+_DATA: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "omniglot": (DataOptions, data_omniglot),
+    "split": (SplitOptions, data_split),
+}
+COMMANDS = ["train", "reproduce", "evaluate", "data", *_PLAIN]
 
 
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
     match _choose("command", command, COMMANDS), words:
         case "train", [learner, task, *flags] if "-" not in (learner[:1], task[:1]):
-            learner = _choose("learner", learner, list(LEARNERS))
-            task = _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
-            return train(parse_training(cast(LearnerName, learner), task, flags))
+            _choose("learner", learner, LEARNERS)
+            _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
+            return train(parse_training(learner, task, flags))
         case "train", [learner, *flags] if learner in LEARNERS and {"-h", "--help"} & set(flags):
             print(_what_follows(learner))
             return cli.DONE
         case "reproduce", [name, *flags] if not name.startswith("-"):
-            return train(parse_reproduction(CELLS[_choose("cell", name, list(CELLS))], flags))
-        case "presets", flags:
-            return presets(parse(PresetsOptions, "minimeta presets", flags))
+            return train(parse_reproduction(CELLS[_choose("cell", name, CELLS)], flags))
         case "evaluate", flags:
             return evaluate(parse_evaluation(flags))
-        case "compare", flags:
-            return compare(parse(CompareOptions, "minimeta compare", flags))
-        case "plot", flags:
-            return plot(parse(PlotOptions, "minimeta plot", flags))
-        case "results", flags:
-            return results(parse(ResultsOptions, "minimeta results", flags))
         case "data", [name, *flags] if not name.startswith("-"):
-            if _choose("data set", name, ["omniglot", "split"]) == "split":
-                return data_split(parse(SplitOptions, "minimeta data split", flags))
-            return data_omniglot(parse(DataOptions, "minimeta data omniglot", flags))
-        case "info", flags:
-            return info(parse(InfoOptions, "minimeta info", flags))
-        case "gradcheck", flags:
-            return gradcheck(parse(GradcheckOptions, "minimeta gradcheck", flags))
+            kind, answer = _DATA[_choose("data set", name, _DATA)]
+            return answer(parse(kind, f"minimeta data {name}", flags))
+        case name, flags if name in _PLAIN:
+            kind, answer = _PLAIN[name]
+            return answer(parse(kind, f"minimeta {name}", flags))
     if {"-h", "--help"} & set(words):
         print(cli.__doc__)
         return cli.DONE
@@ -80,22 +69,22 @@ def run(command: str, words: list[str]) -> int:
 
 
 def _what_follows(learner: str) -> str:
-    """Say which tasks a learner has, and what each is."""
+    """Return the tasks that a learner has, and what each is."""
     tasks = {task: preset for (name, task), preset in PRESETS.items() if name == learner}
-    lines = [f"  {task:10} {(type(preset).__doc__ or '').partition(chr(10))[0]}" for task, preset in tasks.items()]
     return "\n".join(
         [
             f"usage: minimeta train {learner} TASK [flags]",
             "",
             "TASK",
-            *lines,
+            *(f"  {task:10} {preset.title}" for task, preset in tasks.items()),
             "",
             f"Each explains its flags: minimeta train {learner} {next(iter(tasks))} --help",
         ]
     )
 
 
-def _choose(kind: str, word: str, names: list[str], where: str = "") -> str:
+def _choose(kind: str, word: str, names: Iterable[str], where: str = "") -> str:
+    names = list(names)
     if word not in names:
         raise ConfigurationError(f"there is no {kind} {word!r}{where}.{suggestion(word, names)}")
     return word

@@ -1,23 +1,47 @@
-"""``minimeta data``: get a data set once, or split one's own once, so that it is there ever after.
-
-Nothing else downloads anything.
-"""
+"""``minimeta data``: get a data set, or split a user's own, once and for all. Nothing else downloads anything."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
+import tyro
+
+from minimeta.cli.options import JsonOption
 from minimeta.tasks import image_splits, omniglot
 from minimeta.tasks.image_lists import LISTS
+from minimeta.tasks.image_splits import MINI_IMAGENET
 from minimeta.tasks.omniglot_archives import OFFICIAL
 
-if TYPE_CHECKING:
-    from minimeta.cli.arguments import DataOptions, SplitOptions
+
+@dataclass(frozen=True)
+class DataOptions(JsonOption):
+    """Get Omniglot, 16 MB, from where it is published or from files at hand, and keep it at 28 x 28."""
+
+    source: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    """A folder with images_background and images_evaluation (.zip, as published, or .npz), or these two files."""
+    data: Path | None = None
+    """Folder to keep it in (default: $MINIMETA_DATA, or the user's cache)."""
+
+
+@dataclass(frozen=True)
+class SplitOptions(JsonOption):
+    """Split a user's images by class, and write train.csv, val.csv and test.csv next to them."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A folder of class folders, or an .npz."""
+    fractions: tuple[float, float, float] = MINI_IMAGENET
+    """Shares, or numbers, of classes for training, validation and testing: 64 16 20."""
+    seed: int = 0
+    """Decides which classes they are."""
+    ways: int = 5
+    """The classes of a task: each part must have as many, or none (validation)."""
 
 
 def data_omniglot(options: DataOptions) -> int:
-    """Make sure that Omniglot is there, say where, and return the exit code.
+    """Get Omniglot unless it is there, print where it is, and return the exit code.
 
     Raises
     ------
@@ -33,7 +57,7 @@ def data_omniglot(options: DataOptions) -> int:
 
 
 def data_split(options: SplitOptions) -> int:
-    """Write lists that split images of one's own, say which, and return the exit code.
+    """Write lists that split a user's images, print what they hold, and return the exit code.
 
     Raises
     ------

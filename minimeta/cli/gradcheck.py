@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from minimeta.autodiff.primitive import registry
+from minimeta.cli.options import JsonOption
 from minimeta.errors import ConfigurationError, GradientCheckError
-from minimeta.testing import check_primitive
-
-if TYPE_CHECKING:
-    from minimeta.cli.arguments import GradcheckOptions
-    from minimeta.testing import PrimitiveReport
+from minimeta.testing import PrimitiveReport, check_primitive
 
 _COLUMNS = "{:16} {:14} {:>9} {:>9} {:>6}"
+
+
+@dataclass(frozen=True)
+class GradcheckOptions(JsonOption):
+    """Check the derivatives of operations, to second order, on drawn operands."""
+
+    primitives: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Their names (default: all of them)."""
+    examples: int = 8
+    """Number of drawn operands for each."""
+    seed: int = 0
+    """Decides the operands."""
 
 
 def gradcheck(options: GradcheckOptions) -> int:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from minimeta import __version__, kernels
+from minimeta.cli.options import JsonOption
 from minimeta.errors import MissingDataError
 from minimeta.files import data_folder
 from minimeta.tasks import omniglot
 
-if TYPE_CHECKING:
-    from minimeta.cli.arguments import InfoOptions
-
 EXTRAS = {"cli": ("tyro", "rich"), "data": ("pooch", "pillow"), "plot": ("matplotlib",)}
+
+
+@dataclass(frozen=True)
+class InfoOptions(JsonOption):
+    """Report what is installed and which data is found."""
+
+    data: Path | None = None
+    """Folder of the data (default: $MINIMETA_DATA, or the user's cache)."""
 
 
 def info(options: InfoOptions) -> int:

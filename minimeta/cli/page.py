@@ -1,59 +1,71 @@
-"""``minimeta results``: the page of what was reproduced, made of small files that are kept with it.
+"""The page of all results that are kept: docs/results.md, made of the small files in docs/results/.
 
-A run is taken from its folder as one file of JSON: what it came to, its settings, its curves and its machine; no
-weights. The page follows from these files alone, so that it can be written again, and checked, without a run. What a
-person has to say of the runs is in ``notes.md`` beside them, and stands after the table.
+``minimeta report RUN... --keep FOLDER`` takes each run as one file of JSON: its result, settings,
+curves and machine, but no weights. The page follows from these files alone, so it can be written
+again, and checked, without a run. What a person has to say about the runs is in ``notes.md`` in the
+same folder, and comes after the table.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from minimeta import cli
-from minimeta.cli.beside import beside, times
+from minimeta.cli.comparison import comparison, times
 from minimeta.cli.results import markdown, number
-from minimeta.cli.run_folder import RunFolder
 from minimeta.cli.sealed import read_json
 from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.training import CELLS
 
-if TYPE_CHECKING:
-    from minimeta.cli.arguments import ResultsOptions
-
 HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "verdict"]
 
 INTRODUCTION = """# Results
 
-Written by `minimeta results` from the files in `{folder}/`, one a run; each run is the command in its row. *Steps* are
-those of adaptation, an interval is one of 95 % over 600 test tasks, and *time* is that of training, on the machine that
-has the letter, with whatever else it was doing. "As good or better" compares means, "within the intervals" their
-difference with the sum of both half-widths.
+Written by `minimeta report --keep` from the files in `{folder}/`, one per run; the command
+of each run is in its row. *Steps* are those of adaptation, an interval is one of 95 % over 600 test
+tasks, and *time* is that of training on the machine with the letter, which did other work as well.
+"As good or better" compares the means, "within the intervals" their difference with the sum of both
+half-widths. A *short run* has trained for fewer iterations than its cell asks for ("n of N"): its
+number says how far it came, and not what the method reaches.
 """
 
 
-def results(options: ResultsOptions) -> int:
-    """Take runs in, write the page and return the exit code.
+def keep(folder: Path, paths: Sequence[Path], results: Sequence[Mapping[str, Any]]) -> Path:
+    """Take results of runs into a folder, write the page next to it and return the page.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    paths, results
+        Folders of finished runs of cells, and what is in their ``results.json``; none to write the page again.
 
     Raises
     ------
     ConfigurationError
-        If a run is not finished, or is none of a cell.
+        If a run belongs to no cell.
     CheckpointError
-        If its results, or any that are kept, are damaged.
+        If results that are kept are damaged.
     """
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for path in options.runs:
-        kept = _kept(path)
-        name = f"{kept['cell']}-{kept['iterations']}-seed{kept['seed']}.json"
-        write_atomically(options.folder / name, json.dumps(kept, indent=1) + "\n")
-    written = options.folder.with_suffix(".md")
-    write_atomically(written, page(options.folder))
-    print(json.dumps({"status": "complete", "page": str(written)}) if options.json else f"written: {written}")
-    return cli.DONE
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, found in zip(paths, results, strict=True):
+        if not found["cell"]:
+            raise ConfigurationError(f"the run in {path} is of no cell: minimeta reproduce makes those that are")
+        name = f"{found['cell']}-{found['iterations']}-seed{found['seed']}.json"
+        write_atomically(folder / name, json.dumps(_kept(found), indent=1) + "\n")
+    written = folder.with_suffix(".md")
+    write_atomically(written, page(folder))
+    return written
+
+
+def _kept(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a run: all but the paths of its machine."""
+    environment = {name: value for name, value in found["environment"].items() if name not in ("command", "data")}
+    kept = {name: value for name, value in found.items() if name not in ("run", "status")}
+    return {**kept, "environment": environment}
 
 
 def page(folder: Path) -> str:
@@ -68,20 +80,20 @@ def page(folder: Path) -> str:
         parts += [markdown(HEAD, rows), *(f"Machine {letter}: {name}.\n" for name, letter in machines.items())]
     if (notes := folder / "notes.md").exists():
         parts.append(notes.read_text("utf-8"))
-    parts += [f"**{cell}**: {said}\n" for cell, said in _said(found)]
+    parts += [f"**{cell}**: {said}\n" for cell, said in _remarks(found)]
     parts += [f"![{path.stem}]({folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))]
     return "\n".join(parts)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return a result that is kept, if all that the page needs of it is there.
+    """Return a kept result, if it has all that the page needs.
 
     Raises
     ------
     CheckpointError
-        If it is not.
+        If it has not.
     """
-    remedy = "Restore it, or take it in again: minimeta results RUN"
+    remedy = "Restore it, or take it in again: minimeta report RUN --keep FOLDER"
     found: dict[str, Any] = read_json(path, remedy)
     try:
         _rows(found, _machine(found)), times(found), _best(found)
@@ -94,27 +106,19 @@ def _read(path: Path) -> dict[str, Any]:
     raise CheckpointError(f"{path} is not a result that was kept ({reason}). {remedy}")
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    """What is kept of a run: no path of its machine."""
-    found = RunFolder(path).read_results()
-    if not found["cell"]:
-        raise ConfigurationError(f"the run in {path} is of no cell: minimeta reproduce makes those that are")
-    del found["environment"]["command"], found["run"], found["status"]
-    found["environment"].pop("data", None)
-    return found
-
-
 def _rows(found: Mapping[str, Any], machine: str) -> list[list[str]]:
-    """A row for each published number; what they share stands in the first."""
+    """One row for each published number; what they share is in the first."""
     cell = CELLS[found["cell"]]
-    shortened = f" --iterations {found['iterations']}" if found["iterations"] != cell.preset.iterations else ""
+    done, whole = found["iterations"], cell.preset.run.iterations
+    shortened = f" --iterations {done}" if done != whole else ""
+    of = f" of {whole:,}" if done < whole else ""
     command = f"`minimeta reproduce {cell.name}{shortened} --seed {found['seed']}`"
-    first = [command, f"{found['iterations']:,} in {found['seconds']:.0f} s, {machine}"]
-    return [(first if number == 0 else ["", ""]) + row for number, row in enumerate(beside(cell, found))]
+    first = [command, f"{done:,}{of} in {found['seconds']:.0f} s, {machine}"]
+    return [(first if number == 0 else ["", ""]) + row for number, row in enumerate(comparison(cell, found))]
 
 
-def _said(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    """What there is to say of cells and runs beside their numbers."""
+def _remarks(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    """What to say about cells and runs in addition to their numbers."""
     for name in dict.fromkeys(each["cell"] for each in found):
         cell = CELLS[name]
         if said := "; ".join(filter(None, (cell.source, cell.note))):
@@ -125,7 +129,7 @@ def _said(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
 
 
 def _best(found: Mapping[str, Any]) -> str:
-    """Say after how many steps a run does best, where that is clearly better than after those that are published."""
+    """Say after how many steps a run does best, if that is clearly better than after those that are published."""
     sign = 1 if found["metric"] == "accuracy" else -1
     measured = {
         steps: (sign * mean, half)

@@ -1,41 +1,73 @@
-"""``minimeta presets``: the cells of the papers' tables, and what is published of each."""
+"""``minimeta presets``: what ``train`` can run, the presets, and what ``reproduce`` can, the cells."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 from minimeta import cli
-from minimeta.cli.beside import published
+from minimeta.cli.comparison import published
+from minimeta.cli.options import JsonOption
 from minimeta.cli.results import show_table, way_of_predicting
-from minimeta.training import CELLS, Cell
+from minimeta.training import CELLS, PRESETS, Cell, Preset
+from minimeta.training.configuration import nested
 
-if TYPE_CHECKING:
-    from minimeta.cli.arguments import PresetsOptions
 
-HEAD = ["cell", "iterations", "published, after steps", "source"]
+@dataclass(frozen=True)
+class PresetsOptions(JsonOption):
+    """List the presets, and the cells of the papers' tables that are made of them."""
 
 
 def presets(options: PresetsOptions) -> int:
-    """Print all cells and return the exit code."""
+    """Print all presets and all cells, and return the exit code."""
     if options.json:
-        print(json.dumps({"status": "complete", "cells": [dataclasses.asdict(cell) for cell in CELLS.values()]}))
-    else:
-        hint = "minimeta reproduce CELL trains one and prints ours beside it; --iterations shortens"
-        show_table("the papers' tables", HEAD, [_row(cell) for cell in CELLS.values()], [hint])
+        report = {
+            "presets": [{**_as_json(preset), "title": preset.title} for preset in PRESETS.values()],
+            "cells": [
+                {
+                    "name": cell.name,
+                    **_as_json(cell.preset),
+                    "published": [each._asdict() for each in cell.published],
+                    "source": cell.source,
+                    "note": cell.note,
+                    "protocol_only": cell.protocol_only,
+                }
+                for cell in CELLS.values()
+            ],
+        }
+        print(json.dumps({"status": "complete", **report}))
+        return cli.DONE
+    show_table(
+        "presets",
+        ["learner", "task", "iterations", "experiment"],
+        [[*preset.names, f"{preset.run.iterations:,}", preset.title] for preset in PRESETS.values()],
+        ["minimeta train LEARNER TASK trains one; with --help it explains every setting", " "],
+    )
+    show_table(
+        "cells of the papers' tables",
+        ["cell", "iterations", "published, after steps", "source"],
+        [_row(cell) for cell in CELLS.values()],
+        ["minimeta reproduce CELL trains one and prints our number next to the paper's; --iterations shortens it"],
+    )
     return cli.DONE
 
 
+def _as_json(preset: Preset) -> dict[str, Any]:
+    learner, task = preset.names
+    return {"learner": learner, "task": task, "preset": nested(preset.settings)}
+
+
 def _row(cell: Cell) -> list[str]:
-    metric = "squared error" if cell.preset.task == "sinusoid" else "accuracy"
+    metric = "squared error" if cell.preset.benchmark.name == "sinusoid" else "accuracy"
     said = [
         f"{each.steps}: {published(metric, each)}" + ("" if each.transductive else f" ({way_of_predicting(False)})")
         for each in cell.published
     ]
+    not_run = "protocol only: not run here" if cell.protocol_only else ""
     return [
         cell.name,
-        f"{cell.preset.iterations:,}",
+        f"{cell.preset.run.iterations:,}",
         "\n".join(said),
-        "\n".join(filter(None, (cell.source, cell.note))),
+        "\n".join(filter(None, (cell.source, cell.note, not_run))),
     ]

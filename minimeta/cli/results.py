@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minimeta.training import Evaluation
-from minimeta.training.configuration import provenance
-from minimeta.training.presets import LearnerName, Preset
+from minimeta.training.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class Result:
 
     Attributes
     ----------
-    learner, preset
-        The run, its evaluation settings included.
+    preset
+        The run, with its evaluation settings.
     step
         Training steps done.
     metric
@@ -35,7 +34,6 @@ class Result:
         Those of the other way of predicting, transductive or not, where it makes a difference.
     """
 
-    learner: LearnerName
     preset: Preset
     step: int
     metric: str
@@ -47,7 +45,7 @@ class Result:
         """What the table is about."""
         measured = self.preset.evaluation
         return (
-            f"{self.learner} {self.preset.task}, seed {self.preset.seed}, {self.step} training steps: "
+            f"{' '.join(self.preset.names)}, seed {self.preset.run.seed}, {self.step} training steps: "
             f"{measured.tasks} test tasks, {measured.shots}-shot"
             + ("" if measured.transductive else f", {way_of_predicting(False)}")
         )
@@ -71,7 +69,7 @@ class Result:
         """What is to be read with the table."""
         count, diverged = len(self.evaluation.values), self.evaluation.diverged
         left_out = [f"{diverged} of {count} tasks diverged and are left out"] if diverged else []
-        chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.iterations else []
+        chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.run.iterations else []
         return [*left_out, *chosen]
 
     def _cells(self, evaluation: Evaluation, place: int) -> list[str]:
@@ -84,12 +82,13 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that a program may want, representable in JSON (what is not finite is null)."""
+        learner, task = self.preset.names
         return {
-            "learner": self.learner,
-            "task": self.preset.task,
-            "seed": self.preset.seed,
+            "learner": learner,
+            "task": task,
+            "seed": self.preset.run.seed,
             "step": self.step,
-            "iterations": self.preset.iterations,
+            "iterations": self.preset.run.iterations,
             "metric": self.metric,
             "evaluation": dataclasses.asdict(self.preset.evaluation),
             "steps": self.evaluation.steps,
@@ -114,10 +113,7 @@ class Result:
     def to_markdown(self) -> str:
         """Return the table, and every setting with its source."""
         settings = [
-            [prefix + field.name, str(getattr(part, field.name)), provenance(field, self.preset.sources)]
-            for prefix, part in (("", self.preset), ("evaluation.", self.preset.evaluation))
-            for field in dataclasses.fields(part)
-            if not dataclasses.is_dataclass(getattr(part, field.name))
+            [name, str(value), self.preset.sources.get(name, "")] for name, value in self.preset.settings.items()
         ]
         return f"# {self.title}\n\n{markdown(*self.table())}\n" + markdown(["setting", "here", "elsewhere"], settings)
 

@@ -20,13 +20,13 @@ from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import Training
-from minimeta.cli.beside import show_beside
+from minimeta.cli.comparison import show_comparison
 from minimeta.cli.evaluate import best_state, measure, tested_state
 from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
+from minimeta.cli.records import Records
 from minimeta.cli.results import Result
-from minimeta.cli.run_folder import Records
 from minimeta.cli.sealed import sealed
 from minimeta.errors import (
     CheckpointError,
@@ -51,8 +51,9 @@ from minimeta.training import (
     read_metrics,
     validation_generator,
 )
+from minimeta.training.configuration import nested
 from minimeta.training.metrics import thinned
-from minimeta.training.presets import Experiment, fingerprint
+from minimeta.training.presets import Experiment
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
@@ -67,13 +68,13 @@ def train(run: Training) -> int:
     """
     preset, folder = run.preset, run.folder
     with Interruption() as interruption:
-        experiment = preset.experiment(run.learner, run.options.data)
+        experiment = preset.experiment(run.options.data)
         with folder.locked():
             try:
                 state, records = _begin(run, experiment)
                 records = _fit(run, experiment, state, records, interruption)
-                state = tested_state(folder, run.learner, preset, experiment)
-                result = measure(run.learner, preset, experiment, state, interruption)
+                state = tested_state(folder, preset, experiment)
+                result = measure(preset, experiment, state, interruption)
                 report = _write(run, result, records)
             except (Interrupted, KeyboardInterrupt):
                 return _stopped(run)
@@ -89,25 +90,22 @@ def train(run: Training) -> int:
 
 def _begin(run: Training, experiment: Experiment) -> tuple[TrainingState, Records]:
     """Return the state to begin with and its records, and leave a folder that can be resumed."""
-    preset, folder = run.preset, run.folder
-    marks = fingerprint(run.learner, preset)
-    state, records = initial_state(experiment.learner, experiment.optimiser, preset.seed), Records("")
+    preset, folder, marks = run.preset, run.folder, run.preset.fingerprint
+    state, records = initial_state(experiment.learner, experiment.optimiser, preset.run.seed), Records()
     if not run.options.resume:
         folder.require_empty()
     elif folder.checkpoint.exists():
         state, records = checkpoint.load(folder.checkpoint, state, marks), folder.records()
-        if state.step > preset.iterations:
+        if state.step > preset.run.iterations:
             raise ConfigurationError(
-                f"the run in {folder.path} has done {state.step} steps; --iterations {preset.iterations} is fewer"
+                f"the run in {folder.path} has done {state.step} steps; --iterations {preset.run.iterations} is fewer"
             )
         read_metrics(folder.metrics, state.step, records.metrics)
         if records.best is not None:
-            checkpoint.save(folder.best, best_state(folder, records, state, marks), marks)
+            checkpoint.save(folder.best, best_state(folder, records, state, preset), marks)
     else:
         print(f"minimeta: {folder.checkpoint} is missing: the run is begun anew", file=sys.stderr)
-    records = dataclasses.replace(
-        records, configuration=folder.begin(run.learner, preset, state.step, run.options.data)
-    )
+    records = dataclasses.replace(records, configuration=folder.begin(preset, state.step, run.options.data))
     folder.write_validations(folder.validations(records))
     checkpoint.save(folder.checkpoint, state, marks, dataclasses.asdict(records))
     return state, records
@@ -117,23 +115,22 @@ def _fit(
     run: Training, experiment: Experiment, state: TrainingState, records: Records, interruption: Interruption
 ) -> Records:
     """Train to the end, leaving a checkpoint of the last good step however it ends; return its records."""
-    preset, folder = run.preset, run.folder
-    marks = fingerprint(run.learner, preset)
+    preset, folder, marks = run.preset, run.folder, run.preset.fingerprint
     # One name for both, which are never of two steps, wherever an interruption comes.
     latest, saved = (state, records), time.monotonic()
 
     with (
         MetricsLog(folder.metrics, state.step, records.metrics) as log,
-        TrainingBar("training", state.step, preset.iterations) as bar,
+        TrainingBar("training", state.step, preset.run.iterations) as bar,
     ):
-        stopwatch = Stopwatch(folder.seconds)
+        stopwatch = Stopwatch(folder.sessions.seconds)
         selection = _selection(run, experiment, folder.validations(records), stopwatch)
 
         def save() -> None:
             nonlocal saved
             state, records = latest
             with stopwatch.paused():
-                folder.spent(stopwatch.seconds, selection.history if selection else ())
+                folder.sessions.spent(stopwatch.seconds, selection.history if selection else ())
                 log.flush()
                 checkpoint.save(folder.checkpoint, state, marks, dataclasses.asdict(records))
                 saved = time.monotonic()
@@ -159,9 +156,9 @@ def _fit(
                 experiment.learner,
                 experiment.training_tasks,
                 experiment.optimiser,
-                iterations=preset.iterations,
-                meta_batch=preset.meta_batch,
-                seed=preset.seed,
+                iterations=preset.run.iterations,
+                meta_batch=preset.run.meta_batch,
+                seed=preset.run.seed,
                 state=state,
                 callbacks=[log, keep, bar, interruption],
             )
@@ -204,16 +201,16 @@ def _selection(
 
 def _write(run: Training, result: Result, records: Records) -> dict[str, Any]:
     """Write the results to the folder, and return them."""
-    folder, cell = run.folder, cell_of(run.learner, run.preset)
-    session = folder.sessions()[-1]
+    folder, cell = run.folder, cell_of(run.preset)
+    session = folder.sessions.read()[-1]
     session.pop("validated", None)
     report: dict[str, Any] = {
         "status": "complete",
         "run": str(folder.path),
-        "seconds": round(folder.seconds, 3),
+        "seconds": round(folder.sessions.seconds, 3),
         **result.to_json(),
-        "settings": dataclasses.asdict(run.preset),
-        "curve": thinned(read_metrics(folder.metrics, run.preset.iterations, records.metrics)),
+        "settings": nested(run.preset.settings),
+        "curve": thinned(read_metrics(folder.metrics, run.preset.run.iterations, records.metrics)),
         "validation": [found._asdict() for found in folder.validations(records)],
         "environment": session,
         "cell": cell and cell.name,
@@ -229,8 +226,8 @@ def _print(run: Training, result: Result, report: dict[str, Any]) -> None:
         print(sealed(report, indent=None), end="")
         return
     result.show()
-    if cell := cell_of(run.learner, run.preset):
-        show_beside(cell, report)
+    if cell := cell_of(run.preset):
+        show_comparison(cell, report)
 
 
 def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
@@ -247,7 +244,7 @@ def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
 
 def _unwritten(run: Training, error: OSError) -> StorageError:
     """Return an error that says what is good of the run, and how to go on."""
-    folder, command = run.folder, run.folder.resume_command(run.learner, run.preset, run.options.data)
+    folder, command = run.folder, run.folder.resume_command(run.preset, run.options.data)
     if not folder.path.is_dir():
         return StorageError(f"{folder.path} has vanished, and with it the run: it can only be begun anew ({error})")
     try:
@@ -262,7 +259,7 @@ def _unwritten(run: Training, error: OSError) -> StorageError:
 
 def _stopped(run: Training) -> int:
     """Say how to go on."""
-    command = run.folder.resume_command(run.learner, run.preset, run.options.data)
+    command = run.folder.resume_command(run.preset, run.options.data)
     print(f"interrupted and saved; this goes on:\n  {command}", file=sys.stderr)
     if run.options.json:
         report = {"status": "interrupted", "run": str(run.folder.path), "resume": command}

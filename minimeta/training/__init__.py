@@ -5,7 +5,7 @@ from minimeta.training.cells import CELLS, Cell, cell_of
 from minimeta.training.evaluate import Evaluation, evaluate
 from minimeta.training.fit import Report, TrainingState, fit, initial_state, make_step
 from minimeta.training.metrics import MetricsLog, read_metrics
-from minimeta.training.presets import PRESETS, OmniglotPreset, Preset, SinusoidPreset, StrokesPreset
+from minimeta.training.presets import PRESETS, Preset
 from minimeta.training.randomness import validation_generator
 from minimeta.training.stopwatch import Stopwatch
 from minimeta.training.validation import ModelSelection, Validated, time_to
@@ -17,12 +17,9 @@ __all__ = [
     "Evaluation",
     "MetricsLog",
     "ModelSelection",
-    "OmniglotPreset",
     "Preset",
     "Report",
-    "SinusoidPreset",
     "Stopwatch",
-    "StrokesPreset",
     "TrainingState",
     "Validated",
     "cell_of",

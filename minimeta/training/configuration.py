@@ -1,135 +1,20 @@
-"""Settings: frozen dataclasses that can be read from, and written to, TOML.
+"""Settings: frozen dataclasses whose fields are checked, and files of TOML.
 
-A configuration is a frozen dataclass of numbers, strings, tuples and one level of nested dataclasses. Its fields are
-the only list of what can be set: command-line flags, configuration files and their checks all follow from it. A field
-made by :func:`setting` also says where its value comes from, the paper or the code released with it, since a
-reproduction lives and dies by such details.
+The fields of a dataclass are the only list of what can be set: command-line flags, configuration files and their checks
+all follow from it. A setting within a table is written with a dot, ``evaluation.steps``, as its flag is.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from minimeta.errors import ConfigurationError
-
-Configuration = TypeVar("Configuration")
-
-
-def setting(default: Any, *, paper: str = "", code: str = "") -> Any:
-    """Declare a field and where its value comes from.
-
-    Parameters
-    ----------
-    default
-        The value the preset uses.
-    paper, code
-        What the paper, and the code its authors released, say; empty where they say nothing.
-    """
-    return dataclasses.field(default=default, metadata={"paper": paper, "code": code})
-
-
-def replace(configuration: Configuration, values: Mapping[str, Any], where: str) -> Configuration:
-    """Return the configuration with some values replaced, each checked.
-
-    Parameters
-    ----------
-    configuration
-        A frozen dataclass.
-    values
-        New values by field name; nested mappings for nested dataclasses.
-    where
-        Names the source of the values in error messages.
-
-    Raises
-    ------
-    ConfigurationError
-        If a name is unknown (the message suggests one) or a value is of the wrong kind.
-    """
-    kinds = get_type_hints(type(configuration))
-    names = [field.name for field in dataclasses.fields(configuration)]  # type: ignore[arg-type]
-    changes = {}
-    for name, value in values.items():
-        if name not in names:
-            raise ConfigurationError(f"{where}: there is no setting {name!r}.{suggestion(name, names)}")
-        if dataclasses.is_dataclass(kinds[name]):
-            if not isinstance(value, Mapping):
-                raise ConfigurationError(f"{where}: {name} should be a table [{name}], not {value!r}")
-            changes[name] = replace(getattr(configuration, name), value, f"{where}, [{name}]")
-        else:
-            changes[name] = _checked(value, kinds[name], f"{where}: {name}")
-    return dataclasses.replace(configuration, **changes)  # type: ignore[type-var]
-
-
-def suggestion(name: str, names: list[str]) -> str:
-    """Return a sentence with the nearest name, or with all of them."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(names)}."
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """Read a configuration file.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is missing or is not TOML.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text("utf-8-sig"))  # editors begin UTF-8 with a mark
-    except FileNotFoundError:
-        raise ConfigurationError(f"there is no configuration file {path}") from None
-    except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits, too deep
-        raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
-
-
-def to_toml(configuration: Any, sources: str = "", **first: str) -> str:
-    """Write a configuration as TOML, with where each value comes from as a comment.
-
-    Parameters
-    ----------
-    configuration
-        A frozen dataclass.
-    sources
-        The benchmark that the sources speak of, where it is another one.
-    first
-        Strings to put before its fields.
-    """
-    lines = [f"{name} = {_toml_value(value)}" for name, value in first.items()]
-    tables = []
-    for field in dataclasses.fields(configuration):
-        value = getattr(configuration, field.name)
-        if dataclasses.is_dataclass(value):
-            tables.append(f"\n[{field.name}]\n{to_toml(value, sources)}")
-            continue
-        line = f"{field.name} = {_toml_value(value)}"
-        said = provenance(field, sources)
-        lines.append(f"{line}  # {said}" if said else line)
-    return "\n".join(lines) + "\n" + "".join(tables)
-
-
-def _toml_value(value: Any) -> str:
-    """Write a value as JSON does, which for numbers, strings, booleans and arrays of these is nearly TOML.
-
-    TOML has no surrogate pairs, and wants one more character escaped.
-    """
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def provenance(field: dataclasses.Field[Any], of: str = "") -> str:
-    """Return what the paper and its released code say of a field, in one line; of another benchmark, by name."""
-    whose = f" of {of}" if of else ""
-    return "; ".join(
-        f"{source}{whose}: {field.metadata[key]}"
-        for key, source in (("paper", "paper"), ("code", "released code"))
-        if field.metadata.get(key)
-    )
 
 
 def require(
@@ -166,11 +51,26 @@ def require(
                 raise ConfigurationError(f"{name} must be {said}, not {number}")
 
 
-def _checked(value: Any, kind: Any, what: str) -> Any:
-    """Return the value as the kind a field is annotated with, or say what it should be."""
+def checked(value: Any, kind: Any, what: str) -> Any:
+    """Return a value as the type that its field is annotated with.
+
+    Parameters
+    ----------
+    value
+        A number, a string, or a list of these, as TOML has them.
+    kind
+        The annotation: int, float, bool, str, a Literal, or a tuple of one of these.
+    what
+        Names the setting and its source in the message.
+
+    Raises
+    ------
+    ConfigurationError
+        If the value is of another type; the message says what it should be.
+    """
     if get_origin(kind) is tuple:
         if isinstance(value, list | tuple):
-            return tuple(_checked(item, get_args(kind)[0], what) for item in value)
+            return tuple(checked(item, get_args(kind)[0], what) for item in value)
         raise ConfigurationError(f"{what} should be a list, not {value!r}")
     if get_origin(kind) is Literal:
         if value in get_args(kind):
@@ -181,3 +81,72 @@ def _checked(value: Any, kind: Any, what: str) -> Any:
     if type(value) is not kind:
         raise ConfigurationError(f"{what} should be of type {kind.__name__}, not {value!r}")
     return value
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Return a sentence with the nearest name, or with all of them."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(names)}."
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by name with those of a table, which have a dot, in a dict of their own."""
+    tables: dict[str, Any] = {}
+    for name, value in settings.items():
+        table, _, field = name.rpartition(".")
+        (tables.setdefault(table, {}) if table else tables)[field] = value
+    return tables
+
+
+def flattened(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of tables by name; the inverse of :func:`nested`."""
+    settings: dict[str, Any] = {}
+    for name, value in tables.items():
+        is_table = isinstance(value, Mapping)
+        settings |= {f"{name}.{field}": each for field, each in value.items()} if is_table else {name: value}
+    return settings
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a configuration file, and return its settings by name.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is missing or is not TOML.
+    """
+    try:
+        return flattened(tomllib.loads(Path(path).read_text("utf-8-sig")))  # some editors begin UTF-8 with a mark
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no configuration file {path}") from None
+    except (ValueError, RecursionError) as error:  # not TOML, not text, an endless number, or nested too deep
+        raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
+
+
+def to_toml(settings: Mapping[str, Any], comments: Mapping[str, str]) -> str:
+    """Write settings as TOML.
+
+    Parameters
+    ----------
+    settings
+        Values by name; those of a table, whose names have a dot, come last.
+    comments
+        What to write after a value, by name.
+    """
+    text = ""
+    for name, value in settings.items():
+        table, _, field = name.rpartition(".")
+        if table and f"\n[{table}]\n" not in text:
+            text += f"\n[{table}]\n"
+        said = comments.get(name)
+        text += f"{field} = {_toml_value(value)}" + (f"  # {said}\n" if said else "\n")
+    return text
+
+
+def _toml_value(value: Any) -> str:
+    """Write a value as JSON, which for numbers, strings, booleans and arrays of these is nearly TOML.
+
+    TOML has no surrogate pairs, and escapes one more character.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

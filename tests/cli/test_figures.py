@@ -64,7 +64,7 @@ def test_what_cannot_be_drawn_costs_no_results(
     assert json.loads(printed)["status"] == "complete" and (folder / "results.json").exists()
     assert sentence in errors.splitlines()
 
-    assert main(["plot", str(folder), "--out", str(tmp_path / "curves.png")]) == 1
+    assert main(["report", str(folder), "--figure", str(tmp_path / "curves.png")]) == 1
     assert capsys.readouterr().err == f"minimeta: {sentence}\n"
 
 

@@ -63,7 +63,7 @@ def test_from_a_folder_to_a_result(
     assert said(capsys)["mean"] == first["mean"]
     assert main([*TRAINING[:3], "--out", str(tmp_path / "run"), "--resume", "--iterations", "3", "--json"]) == 0
     assert said(capsys)["step"] == 3
-    assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / "curves.png")]) == 0
+    assert main(["report", str(tmp_path / "run"), "--figure", str(tmp_path / "curves.png")]) == 0
 
     # They may have moved; another place is named once, and known from then on.
     folder.rename(tmp_path / "moved")

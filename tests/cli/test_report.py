@@ -1,4 +1,4 @@
-"""minimeta compare: what runs have reached, in one table; and what is no finished run."""
+"""minimeta report: finished runs in one table and in one figure, and folders that hold no finished run."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_one_row_for_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert main(["train", learner, "sinusoid", "--out", folder, *RUN]) == 0
     capsys.readouterr()
 
-    assert main(["compare", *folders]) == 0
+    assert main(["report", *folders]) == 0
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert "iterations" in head and len(rows) == 2
     for row, learner, folder in zip(rows, ("maml", "fomaml"), folders, strict=True):
@@ -37,7 +37,7 @@ def test_one_row_for_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         for step in (0, 1, 3, 5, 10):
             assert f"{step}: {results['mean'][step]:.3f} ± {results['interval'][step]:.3f}" in row
 
-    assert main(["compare", *folders, "--json"]) == 0
+    assert main(["report", *folders, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [run["learner"] for run in found["runs"]] == ["maml", "fomaml"]
     assert all(run["seconds"] > 0 for run in found["runs"])
@@ -49,7 +49,7 @@ def test_diverged_tasks_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
     results = read_sealed(folder / "results.json", "")
     (folder / "results.json").write_text(sealed({**results, "diverged": 3}))
     capsys.readouterr()
-    assert main(["compare", str(folder)]) == 0
+    assert main(["report", str(folder)]) == 0
     assert "3 of 4 tasks diverged" in capsys.readouterr().out
 
 
@@ -61,10 +61,10 @@ def test_what_is_no_finished_run_is_named(
 ) -> None:
     for name in files:
         (tmp_path / name).touch()
-    assert main(["compare", str(tmp_path)]) == 2
+    assert main(["report", str(tmp_path)]) == 2
     assert problem in capsys.readouterr().err
 
 
 def test_no_runs_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare"]) == 2
-    assert "minimeta compare runs/*" in capsys.readouterr().err
+    assert main(["report"]) == 2
+    assert "minimeta report runs/*" in capsys.readouterr().err

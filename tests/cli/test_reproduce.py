@@ -1,7 +1,6 @@
-"""minimeta reproduce, presets, plot and results: from the name of a cell to a page of numbers beside the papers'."""
+"""minimeta reproduce, presets and report: from the name of a cell to a page of our numbers next to the papers'."""
 
 import contextlib
-import dataclasses
 import json
 import re
 from pathlib import Path
@@ -12,11 +11,12 @@ from mutations import bounded, mutations
 
 from minimeta.cli import main
 from minimeta.cli.arguments import parse_reproduction
-from minimeta.cli.beside import beside, times
+from minimeta.cli.comparison import comparison, times
 from minimeta.cli.page import page
 from minimeta.cli.sealed import read_sealed, sealed
 from minimeta.errors import CheckpointError
-from minimeta.training import CELLS
+from minimeta.training import CELLS, PRESETS
+from minimeta.training.configuration import nested
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_ours_stands_beside_the_papers(reproduced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_number_is_next_to_the_papers(reproduced: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Where the run is there, it goes on; here there is nothing left to do but to measure.
     assert main(["reproduce", "sinusoid-maml", "--out", str(reproduced)]) == 0
 
@@ -39,27 +39,30 @@ def test_ours_stands_beside_the_papers(reproduced: Path, capsys: pytest.CaptureF
     for steps, theirs in ((1, "0.67"), (5, "0.38"), (10, "0.35")):
         row = next(line for line in printed.splitlines() if f"│ {theirs} " in line)
         assert f"{found['mean'][steps]:.4f} ± {found['interval'][steps]:.4f}" in row
-        assert f"short by {found['mean'][steps] - float(theirs):.4f}" in row
+        assert f"short run: still {found['mean'][steps] - float(theirs):.4f} short" in row
     assert "table 2" in printed and found["cell"] == "sinusoid-maml" and found["settings"]["seed"] == 5
 
 
-def test_a_number_stands_beside_the_one_that_was_predicted_likewise() -> None:
+def test_a_number_is_next_to_the_one_that_was_predicted_in_the_same_way() -> None:
     cell = CELLS["omniglot-5w1s-reptile"]
     other = {"mean": [0.2, 0.98], "interval": [0.01, 0.01]}
     report: dict[str, Any] = {
         "metric": "accuracy",
+        "iterations": 100_000,
         "steps": [0, 50],
         "mean": [0.2, 0.95],
         "interval": [0.01, 0.004],
         "evaluation": {"transductive": False, "side_by_side": True},
         "other": other,
     }
-    alone, together = beside(cell, report)
+    alone, together = comparison(cell, report)
     assert alone == ["50", "each query alone", "95.39 ± 0.09", "95.00 ± 0.40", "within the intervals"]
     assert together == ["50", "all queries at once", "97.68 ± 0.04", "98.00 ± 1.00", "as good or better"]
     report |= {"other": None, "evaluation": {"transductive": False, "side_by_side": False}}
-    assert [row[3] for row in beside(cell, report)] == ["95.00 ± 0.40", "not measured"]
-    assert beside(cell, report | {"mean": [0.2, 0.9]})[0][4] == "short by 5.39"
+    assert [row[3] for row in comparison(cell, report)] == ["95.00 ± 0.40", "not measured"]
+    assert comparison(cell, report | {"mean": [0.2, 0.9]})[0][4] == "short by 5.39"
+    short_run = report | {"mean": [0.2, 0.9], "iterations": 40_000}
+    assert comparison(cell, short_run)[0][4] == "short run: still 5.39 short"
 
 
 def test_the_time_to_an_accuracy_is_told() -> None:
@@ -83,7 +86,7 @@ def test_a_run_goes_on_further(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_run_that_is_there_keeps_its_settings(reproduced: Path) -> None:
     training = parse_reproduction(CELLS["sinusoid-maml"], ["--out", str(reproduced)])
-    assert (training.preset.seed, training.preset.iterations) == (5, 3) and training.options.resume
+    assert (training.preset.run.seed, training.preset.run.iterations) == (5, 3) and training.options.resume
 
 
 @pytest.mark.parametrize("cell", ["sinusoid-fomaml", "sinusoid-maml-steps"])
@@ -94,21 +97,26 @@ def test_a_run_of_another_cell_is_left_alone(cell: str, reproduced: Path, capsys
     assert {path: path.read_bytes() for path in reproduced.iterdir()} == before
 
 
-def test_presets_lists_all_cells(capsys: pytest.CaptureFixture[str]) -> None:
+def test_presets_lists_all_presets_and_all_cells(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     printed = capsys.readouterr().out
+    words = [line.split() for line in printed.splitlines()]
+    assert all(["│", learner, "│", task, "│"] in [line[:5] for line in words] for learner, task in PRESETS)
     assert all(f"│ {name} " in printed for name in CELLS)
+    assert printed.count("protocol only") == sum(cell.protocol_only for cell in CELLS.values())
     for number in ("0.67", "98.7 ± 0.4", "89.7 ± 1.1", "95.39 ± 0.09", "97.68 ± 0.04", "43.44 ± 0.77"):
         assert number in printed
     assert main(["presets", "--json"]) == 0
-    cells = json.loads(capsys.readouterr().out)["cells"]
-    assert [cell["name"] for cell in cells] == list(CELLS)
+    report = json.loads(capsys.readouterr().out)
+    assert [(preset["learner"], preset["task"]) for preset in report["presets"]] == list(PRESETS)
+    assert [cell["name"] for cell in report["cells"]] == list(CELLS)
+    assert report["cells"][0]["preset"]["evaluation"]["shots"] == 5
 
 
 def test_runs_are_drawn_together(reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (reproduced / "adaptation.png").unlink()
     figure = tmp_path / "curves.png"
-    assert main(["plot", str(reproduced), str(reproduced), "--out", str(figure)]) == 0
+    assert main(["report", str(reproduced), str(reproduced), "--figure", str(figure)]) == 0
     for path in (figure, reproduced / "adaptation.png"):
         assert path.read_bytes().startswith(b"\x89PNG") and str(path) in capsys.readouterr().out + str(path)
 
@@ -117,15 +125,16 @@ def test_results_are_kept_and_the_page_follows_from_them(
     reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "results"
-    assert main(["results", str(reproduced), "--folder", str(folder)]) == 0
+    assert main(["report", str(reproduced), "--keep", str(folder)]) == 0
     kept = json.loads((folder / "sinusoid-maml-3-seed5.json").read_text())
     assert str(reproduced.parent) not in json.dumps(kept) and "command" not in kept["environment"]
 
     text = (tmp_path / "results.md").read_text()
     assert text == page(folder)
-    assert "| `minimeta reproduce sinusoid-maml --iterations 3 --seed 5` | 3 in 0 s, A | 1 |  | 0.67 | " in text
+    command, time = "`minimeta reproduce sinusoid-maml --iterations 3 --seed 5`", f"{kept['seconds']:.0f} s"
+    assert f"| {command} | 3 of 70,000 in {time}, A | 1 |  | 0.67 | " in text
     assert f"{kept['mean'][10]:.4f} ± {kept['interval'][10]:.4f}" in text and "Machine A: " in text
-    assert main(["results", "--folder", str(folder), "--json"]) == 0
+    assert main(["report", "--keep", str(folder), "--json"]) == 0
     assert (tmp_path / "results.md").read_text() == text
 
     (folder / "notes.md").write_text("Too short by far.\n", encoding="utf-8")
@@ -141,7 +150,7 @@ def test_results_are_kept_and_the_page_follows_from_them(
 
     results = read_sealed(reproduced / "results.json", "")
     (reproduced / "results.json").write_text(sealed({**results, "cell": None}))
-    assert main(["results", str(reproduced), "--folder", str(folder)]) == 2
+    assert main(["report", str(reproduced), "--keep", str(folder)]) == 2
     assert "is of no cell" in capsys.readouterr().err
 
 
@@ -169,7 +178,7 @@ def test_the_page_of_the_documents_is_that_of_its_files() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_kept_results_are_of_the_settings_of_their_cells(path: Path) -> None:
     kept = json.loads(path.read_text(encoding="utf-8"))
-    settings = json.loads(json.dumps(dataclasses.asdict(CELLS[kept["cell"]].preset)))
+    settings = json.loads(json.dumps(nested(CELLS[kept["cell"]].preset.settings)))
     free = ("evaluation", "iterations", "seed")
     assert {name: kept["settings"][name] for name in settings if name not in free} == {
         name: value for name, value in settings.items() if name not in free

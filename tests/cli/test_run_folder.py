@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from mutations import bounded, mutations
 
-from minimeta.cli import main, train
+from minimeta.autodiff import tree
+from minimeta.cli import evaluate, main, train
 from minimeta.cli.run_folder import RunFolder
-from minimeta.errors import CheckpointError
-from minimeta.training import checkpoint, read_metrics
+from minimeta.errors import CheckpointError, MinimetaError
+from minimeta.training import MetricsLog, checkpoint, read_metrics
 
 FLAGS = [
     "--hidden", "4", "--meta-batch", "2", "--evaluation.tasks", "2", "--evaluation.steps", "1",
@@ -83,60 +84,150 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """What a run has come to, but for what the hour decides."""
+    """The results of a run, without what depends on the hour."""
     found = json.loads((folder / "results.json").read_text())
     for each in found["validation"]:
         del each["seconds"]
     return {name: found[name] for name in found if name not in ("run", "seconds", "environment", "sha256")}
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def damaged(short: Path, run: Path, name: str, damage: str) -> Path:
+    """A copy of a run, one of whose files is damaged."""
+    shutil.copytree(short, run)
+    content = DAMAGE[damage]((short / name).read_bytes())
+    assert content != (short / name).read_bytes()
+    if content is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_bytes(content)
+    return run
+
+
+EVALUATE = ["evaluate", "--json"]
+RESUME = ["train", "maml", "sinusoid", "--resume", "--iterations", "6", "--out"]
+KEPT = ("configuration.toml", "metrics.jsonl", "checkpoint.npz", "best.npz")
+"""The files that are whole before the first step of a run that goes on."""
+
+
+UNDAMAGED: dict[str, Any] = {}
+
+
+class BegunError(MinimetaError):
+    """Raised where the computation would begin."""
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the commands would compute with: training and evaluation are functions of these, and do not run."""
+    found: list[Any] = []
+
+    def bits(state: Any) -> list[Any]:
+        return [(leaf.shape, leaf.dtype, leaf.tobytes()) for leaf in tree.flatten(state)[0]]
+
+    def measure(preset: Any, experiment: Any, state: Any, *_: Any) -> None:
+        found[:] = [preset, state.step, bits((state.meta_parameters, state.optimiser_state))]
+        raise BegunError
+
+    def fit(run: Any, experiment: Any, state: Any, records: Any, *_: Any) -> None:
+        found[:] = [
+            run.preset,
+            state.step,
+            bits((state.meta_parameters, state.optimiser_state)),
+            records,
+            [each[::2] for each in run.folder.validations(records)],
+        ]
+        with MetricsLog(run.folder.metrics, state.step, records.metrics):
+            pass  # to open the log cuts off what is later than the checkpoint
+        raise BegunError
+
+    monkeypatch.setattr(evaluate, "measure", measure)
+    monkeypatch.setattr(train, "_fit", fit)
+    return found
+
+
+@pytest.fixture
+def undamaged(folders: tuple[Path, Path], computed: list[Any], tmp_path: Path) -> dict[str, Any]:
+    """What the commands compute with if nothing is damaged, and the files before the first step."""
+    if not UNDAMAGED:
+        shutil.copytree(folders[0], tmp_path / "whole")
+        for words in (EVALUATE, RESUME):
+            assert main([*words, str(tmp_path / "whole")]) == 1
+            UNDAMAGED[words[0]] = [*computed]
+        UNDAMAGED["files"] = contents(tmp_path / "whole")
+    return UNDAMAGED
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_refused_or_changes_nothing(
-    name: str, damage: str, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    damage: str,
+    folders: tuple[Path, Path],
+    computed: list[Any],
+    undamaged: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    short, long = folders
-    run = tmp_path / "run"
-    shutil.copytree(short, run)
-    damaged = DAMAGE[damage]((short / name).read_bytes())
-    assert damaged != (short / name).read_bytes()
-    if damaged is None:
-        (run / name).unlink()
-    else:
-        (run / name).write_bytes(damaged)
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    short, _ = folders
+    run = damaged(short, tmp_path / "run", name, damage)
+    before = contents(run)
 
-    code = main(["evaluate", str(run), "--json"])
-    printed, errors = capsys.readouterr()
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-    if code == 0:
-        assert json.loads(printed)["mean"] == results(short)["mean"]
-    else:
-        assert code in (1, 2) and name in errors and name in json.loads(printed)["error"]
+    for words in (EVALUATE, RESUME):
+        computed.clear()
+        code = main([*words, str(run)])
+        printed, errors = capsys.readouterr()
+        if computed and (name, damage) == ("checkpoint.npz", "gone"):
+            assert computed[1] == 0 and "the run is begun anew" in errors
+        elif computed:
+            assert computed == undamaged[words[0]]
+        else:
+            assert code in (1, 2) and name in errors and (words == RESUME or name in json.loads(printed)["error"])
+        if words == EVALUATE or not computed:
+            assert contents(run) == before
+        elif computed[1]:
+            files = contents(run)
+            assert [kept for kept in KEPT if files[kept] != undamaged["files"][kept]] == []
 
-    code = main(["compare", str(run), "--json"])
+    code = main(["report", str(damaged(short, tmp_path / "other", name, damage)), "--json"])
     printed, errors = capsys.readouterr()
     if code == 0:
         assert json.loads(printed)["runs"][0]["mean"] == results(short)["mean"]
     else:
         assert name in errors or "is not finished" in errors
 
-    code = main(["train", "maml", "sinusoid", "--out", str(run), "--resume", "--iterations", "6"])
-    _, errors = capsys.readouterr()
-    if code == 0:
-        for file in ("configuration.toml", "metrics.jsonl", "checkpoint.npz", "best.npz", "results.md"):
-            assert (run / file).read_bytes() == (long / file).read_bytes(), file
-        assert results(run) == results(long)
-        again = [json.loads(line) for line in (run / "validation.jsonl").read_text().splitlines()]
-        assert [found["step"] for found in again] == [2, 4, 6]
-    else:
-        assert code in (1, 2) and name in errors
-        assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("configuration.toml", "zeroed"),
+        ("checkpoint.npz", "gone"),
+        ("metrics.jsonl", "doubled"),
+        ("validation.jsonl", "gone"),
+        ("results.json", "gone"),
+    ],
+)
+def test_a_damaged_run_goes_on_and_equals_the_undamaged_one(
+    name: str, damage: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    short, long = folders
+    run = damaged(short, tmp_path / "run", name, damage)
+
+    assert main([*RESUME, str(run)]) == 0
+
+    for file in ("configuration.toml", "metrics.jsonl", "checkpoint.npz", "best.npz", "results.md"):
+        assert (run / file).read_bytes() == (long / file).read_bytes(), file
+    assert results(run) == results(long)
+    again = [json.loads(line) for line in (run / "validation.jsonl").read_text().splitlines()]
+    assert [found["step"] for found in again] == [2, 4, 6]
 
 
 READERS: dict[str, Callable[[RunFolder], object]] = {
-    "configuration.toml": lambda folder: folder.settings(),
-    "environment.json": lambda folder: folder.sessions(),
+    "configuration.toml": lambda folder: folder.preset(),
+    "environment.json": lambda folder: folder.sessions.read(),
     "metrics.jsonl": lambda folder: read_metrics(folder.metrics, 4, folder.records().metrics),
     "checkpoint.npz": lambda folder: checkpoint.read_header(folder.checkpoint),
     "best.npz": lambda folder: checkpoint.read_header(folder.best),

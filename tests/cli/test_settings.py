@@ -1,6 +1,5 @@
 """Preset < the run's own settings < configuration file < flags."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,10 @@ import pytest
 from minimeta.cli.arguments import Training, parse_training
 from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
-from minimeta.training import OmniglotPreset, SinusoidPreset
+from minimeta.training import PRESETS
 from minimeta.training.configuration import to_toml
+
+SINUSOID, OMNIGLOT = PRESETS["maml", "sinusoid"], PRESETS["maml", "omniglot"]
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +25,9 @@ def parsed(*flags: str, task: str = "sinusoid") -> Training:
 def test_defaults_are_the_preset() -> None:
     training = parsed()
 
-    assert training.preset == SinusoidPreset()
+    assert training.preset == SINUSOID
     assert training.folder.path == Path("runs/maml-sinusoid-seed0")
-    assert parsed(task="omniglot").preset == OmniglotPreset()
+    assert parsed(task="omniglot").preset == OMNIGLOT
     assert parsed("--seed", "7").folder.path == Path("runs/maml-sinusoid-seed7")
     assert parsed("--network", "conv4", task="omniglot").folder.path == Path("runs/maml-omniglot-conv4-seed0")
 
@@ -44,14 +45,16 @@ def test_every_setting_is_a_flag() -> None:
 
     preset = parsed(*flags.split(), task="omniglot").preset
 
-    default = dataclasses.asdict(OmniglotPreset())
-    changed = dataclasses.asdict(preset)
-    assert changed["evaluation"] == {
-        "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False, "transductive": False,
-        "side_by_side": False, "validate_every": 4, "validation_tasks": 7, "every": 2,
+    changed = preset.settings
+    assert {name: value for name, value in changed.items() if name.startswith("evaluation.")} == {
+        f"evaluation.{name}": value
+        for name, value in {
+            "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "rotations": False, "transductive": False,
+            "side_by_side": False, "validate_every": 4, "validation_tasks": 7, "every": 2,
+        }.items()
     }  # fmt: skip
     assert changed["hidden"] == (16, 8) and changed["ways"] == 4 and changed["rotations"] is False
-    assert all(changed[name] != default[name] for name in default)
+    assert all(changed[name] != default for name, default in OMNIGLOT.settings.items())
 
 
 def test_flags_override_the_file_and_the_file_the_preset() -> None:
@@ -59,10 +62,9 @@ def test_flags_override_the_file_and_the_file_the_preset() -> None:
 
     training = parsed("--config", "mine.toml", "--iterations", "9", "--evaluation.shots=4")
 
-    preset = training.preset
-    assert isinstance(preset, SinusoidPreset)
-    assert (preset.iterations, preset.seed, preset.hidden, preset.shots) == (9, 3, (5,), 10)
-    assert (preset.evaluation.steps, preset.evaluation.shots, preset.evaluation.tasks) == (2, 4, 600)
+    found = training.preset.settings
+    assert [found[name] for name in ("iterations", "seed", "hidden", "shots")] == [9, 3, (5,), 10]
+    assert [found[f"evaluation.{name}"] for name in ("steps", "shots", "tasks")] == [2, 4, 600]
     assert training.folder.path == Path("runs/maml-sinusoid-seed3")
 
 
@@ -70,7 +72,10 @@ def test_flags_override_the_file_and_the_file_the_preset() -> None:
     ("content", "message"),
     [
         ("iteratons = 7", "mine.toml: there is no setting 'iteratons'. Did you mean 'iterations'?"),
-        ("[evaluation]\nstep = 7", r"mine.toml, \[evaluation\]: there is no setting 'step'. Did you mean 'steps'?"),
+        (
+            "[evaluation]\nstep = 7",
+            "mine.toml: there is no setting 'evaluation.step'. Did you mean 'evaluation.steps'?",
+        ),
         ("iterations = 'many'", "mine.toml: iterations should be of type int, not 'many'"),
         ("iterations = 0", "iterations must be at least 1, not 0"),
         ("task = 'omniglot'", "mine.toml is for maml omniglot, not for maml sinusoid"),
@@ -91,19 +96,20 @@ def test_a_missing_file_is_refused() -> None:
 
 
 def test_the_configuration_of_a_run_is_a_configuration_file() -> None:
-    preset = SinusoidPreset(iterations=9, inner_learning_rate=0.02, hidden=(3, 4))
-    Path("mine.toml").write_text(to_toml(preset, learner="maml", task="sinusoid"))
+    preset = SINUSOID.replace({"iterations": 9, "inner_learning_rate": 0.02, "hidden": (3, 4)})
+    own = {"learner": "maml", "task": "sinusoid", **preset.settings}
+    Path("mine.toml").write_text(to_toml(own, preset.sources))
 
     assert parsed("--config", "mine.toml").preset == preset
 
 
 def test_resuming_takes_the_settings_of_the_run() -> None:
-    preset = SinusoidPreset(iterations=9, seed=4, inner_learning_rate=0.02)
-    RunFolder(Path("mine")).begin("maml", preset, 0)
+    preset = SINUSOID.replace({"iterations": 9, "seed": 4, "inner_learning_rate": 0.02})
+    RunFolder(Path("mine")).begin(preset, 0)
 
     assert parsed("--out", "mine", "--resume").preset == preset
     longer = parsed("--out", "mine", "--resume", "--iterations", "20").preset
-    assert longer == dataclasses.replace(preset, iterations=20)
+    assert longer == preset.replace({"iterations": 20})
     with pytest.raises(ConfigurationError, match="is for maml sinusoid, not for fomaml sinusoid"):
         parse_training("fomaml", "sinusoid", ["--out", "mine", "--resume"])
 
@@ -120,7 +126,7 @@ def test_a_folder_that_is_not_empty_is_refused() -> None:
     Path("mine/thesis.txt").write_text("do not overwrite")
     with pytest.raises(ConfigurationError, match="mine is not empty: choose another folder with --out"):
         parsed("--out", "mine")
-    RunFolder(Path("mine")).begin("maml", SinusoidPreset(), 0)
+    RunFolder(Path("mine")).begin(SINUSOID, 0)
     with pytest.raises(
         ConfigurationError, match="mine is not empty: go on with its run by --resume, or choose another"
     ):

@@ -319,7 +319,7 @@ def test_both_ways_of_predicting_stand_side_by_side(tmp_path: Path, capsys: pyte
         found[way] = json.loads((tmp_path / way / "results.json").read_text())
     one, other = found.values()
     assert one["mean"] == other["other"]["mean"] != one["other"]["mean"] == other["mean"]
-    assert main(["compare", str(tmp_path / "transductive")]) == 0
+    assert main(["report", str(tmp_path / "transductive")]) == 0
     assert f"each query alone: 2: {100 * one['other']['mean'][2]:.1f} ±" in capsys.readouterr().out
 
 
@@ -410,7 +410,7 @@ def test_evaluate_repeats_and_varies_the_evaluation(run: Path, capsys: pytest.Ca
     varied = json.loads(capsys.readouterr().out)
     assert varied["evaluation"] == {
         "shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8, "transductive": False,
-        "side_by_side": True, "validate_every": 0, "validation_tasks": 200, "every": 1,
+        "side_by_side": True, "validate_every": 0, "validation_tasks": 200, "every": 1, "rotations": False,
     }  # fmt: skip
     assert len(varied["mean"]) == 5 and varied["mean"][0] != trained["mean"][0]
 

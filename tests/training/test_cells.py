@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ import numpy as np
 import pytest
 
 from minimeta.cli.arguments import Training, TrainOptions
-from minimeta.cli.beside import beside
+from minimeta.cli.comparison import comparison
 from minimeta.cli.run_folder import RunFolder
 from minimeta.cli.train import train
 from minimeta.tasks import omniglot
 from minimeta.training import CELLS, Cell, cell_of
 from minimeta.training.presets.images import ImageSettings
-from minimeta.training.presets.learners import MAMLSettings, ReptileSettings
 
+ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
     "iterations": 2,
     "meta_batch": 1,
@@ -52,22 +53,20 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(cell: Cell) -> Cell:
     """The cell with few and small steps, validated if it is."""
-    preset = cell.preset
-    names = {field.name for field in dataclasses.fields(preset)}
-    steps = min(preset.evaluation.steps, 2)
-    evaluation = dataclasses.replace(
-        preset.evaluation,
-        steps=steps,
-        every=1,
-        tasks=2,
-        validation_tasks=2,
-        validate_every=min(preset.evaluation.validate_every, 1),
-        queries=min(preset.evaluation.queries, 2),
-    )
-    settings = {name: value for name, value in SMALL.items() if name in names}
+    measured = cell.preset.evaluation
+    steps = min(measured.steps, 2)
+    settings = {name: value for name, value in SMALL.items() if name in cell.preset.settings}
+    settings |= {
+        "evaluation.steps": steps,
+        "evaluation.every": 1,
+        "evaluation.tasks": 2,
+        "evaluation.validation_tasks": 2,
+        "evaluation.validate_every": min(measured.validate_every, 1),
+        "evaluation.queries": min(measured.queries, 2),
+    }
     return dataclasses.replace(
         cell,
-        preset=dataclasses.replace(preset, **settings, evaluation=evaluation),
+        preset=cell.preset.replace(settings),
         published=tuple(each._replace(steps=min(each.steps, steps)) for each in cell.published),
     )
 
@@ -80,44 +79,50 @@ def test_every_cell_runs(
     monkeypatch.setattr("minimeta.cli.train.adaptation_figure", lambda *_: None)
     monkeypatch.setattr("minimeta.cli.train.learning_figure", lambda *_: None)
     cell, folder = small(CELLS[name]), RunFolder(tmp_path / "run")
-    data = own_images if cell.preset.task == "images" else None
+    data = own_images if cell.preset.benchmark.name == "images" else None
 
-    assert train(Training(cell.learner, cell.preset, folder, TrainOptions(data=data))) == 0
+    assert train(Training(cell.preset, folder, TrainOptions(data=data))) == 0
 
     printed = capsys.readouterr().out
-    for row in beside(cell, folder.read_results()):
+    for row in comparison(cell, folder.read_results()):
         assert row[3] != "not measured" and row[3].split()[0] in printed
     assert folder.best.exists() == bool(cell.preset.evaluation.validate_every)
 
 
 def test_a_training_is_of_the_cell_whose_settings_it_has() -> None:
-    assert [cell_of(cell.learner, cell.preset) for cell in CELLS.values()] == list(CELLS.values())
+    assert [cell_of(cell.preset) for cell in CELLS.values()] == list(CELLS.values())
     cell = CELLS["sinusoid-maml"]
-    assert cell_of("maml", dataclasses.replace(cell.preset, seed=3, iterations=7)) is cell
-    assert cell_of("maml", dataclasses.replace(cell.preset, meta_batch=7)) is None
-    ten = dataclasses.replace(cell.preset.evaluation, shots=10)
-    assert cell_of("maml", dataclasses.replace(cell.preset, evaluation=ten)) is None
+    assert cell_of(cell.preset.replace({"seed": 3, "iterations": 7, "evaluation.tasks": 9})) is cell
+    for name, value in (("meta_batch", 7), ("inner_learning_rate", 0.5), ("hidden", (3,)), ("evaluation.shots", 10)):
+        assert cell_of(cell.preset.replace({name: value})) is None
+    assert cell_of(dataclasses.replace(cell.preset, learner=CELLS["sinusoid-fomaml"].preset.learner)) is not cell
 
 
 def test_the_names_are_the_tables() -> None:
-    for paper, shots in (("omniglot", (1, 5)), ("miniimagenet", (1, 5))):
-        for learner in ("maml", "fomaml", "reptile", "lstm", "finetuning", "nearest"):
-            assert {f"{paper}-5w{k}s-{learner}" for k in shots} <= set(CELLS)
+    for paper, baselines in (("omniglot", ["finetuning", "nearest"]), ("miniimagenet", [])):
+        for learner in ("maml", "fomaml", "reptile", "lstm", *baselines):
+            assert {f"{paper}-5w{shots}s-{learner}" for shots in (1, 5)} <= set(CELLS)
     assert all(name == cell.name and (cell.published or cell.note or "finetuning" in name or "nearest" in name)
                for name, cell in CELLS.items())  # fmt: skip
     assert all(bool(cell.published) == bool(cell.source) for cell in CELLS.values())
+
+
+def test_a_cell_is_a_protocol_or_has_a_run() -> None:
+    kept = {json.loads(path.read_text("utf-8"))["cell"] for path in (ROOT / "docs" / "results").glob("*.json")}
+    assert {name for name, cell in CELLS.items() if not cell.protocol_only} == kept
+    assert all(cell.published for cell in CELLS.values() if cell.protocol_only)
 
 
 @pytest.mark.parametrize(("ways", "rate", "steps", "tasks"), [(5, 0.4, 1, 32), (20, 0.1, 5, 16)])
 @pytest.mark.parametrize("shots", [1, 5])
 def test_maml_on_omniglot_is_the_released_code(ways: int, rate: float, steps: int, tasks: int, shots: int) -> None:
     for learner in ("maml", "fomaml"):
-        preset = CELLS[f"omniglot-{ways}w{shots}s-{learner}"].preset
-        assert isinstance(preset, MAMLSettings) and isinstance(preset, ImageSettings)
-        assert (preset.ways, preset.shots, preset.queries) == (ways, shots, shots)
-        assert (preset.inner_learning_rate, preset.inner_steps, preset.meta_batch) == (rate, steps, tasks)
-        assert (preset.iterations, preset.adapts, preset.reduction) == (60_000, "all_but_offsets", "per_shot")
-        assert (preset.evaluation.shots, preset.evaluation.queries) == (shots, shots)
+        found = CELLS[f"omniglot-{ways}w{shots}s-{learner}"].preset.settings
+        assert found | {
+            "ways": ways, "shots": shots, "queries": shots, "evaluation.shots": shots, "evaluation.queries": shots,
+            "inner_learning_rate": rate, "inner_steps": steps, "meta_batch": tasks, "iterations": 60_000,
+            "adapts": "all_but_offsets", "reduction": "per_shot",
+        } == found  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -130,26 +135,16 @@ def test_maml_on_omniglot_is_the_released_code(ways: int, rate: float, steps: in
     ],
 )
 def test_reptile_has_the_released_options(cell: str, expected: tuple[Any, ...]) -> None:
-    preset = CELLS[cell].preset
-    assert isinstance(preset, ReptileSettings) and isinstance(preset, ImageSettings)
-    found = (
-        preset.shots,
-        preset.inner_batch,
-        preset.inner_steps,
-        preset.inner_learning_rate,
-        preset.meta_batch,
-        preset.iterations,
-        preset.evaluation_batch,
-    )
-    assert found == expected
-    assert (preset.outer_step_size, preset.final_step, preset.evaluation.steps) == (1.0, 0.0, 50)
+    found = CELLS[cell].preset.settings
+    names = "shots inner_batch inner_steps inner_learning_rate meta_batch iterations evaluation_batch"
+    assert tuple(found[name] for name in names.split()) == expected
+    assert (found["outer_step_size"], found["final_step"], found["evaluation.steps"]) == (1.0, 0.0, 50)
 
 
 # As counted in the released codes; that of the LSTM has biases before the normalisations, which cancel them.
 @pytest.mark.parametrize(("learner", "parameters"), [("maml", 32_645), ("lstm", 32_901 - 4 * 32)])
 def test_networks_on_mini_imagenet_have_the_released_sizes(learner: str, parameters: int) -> None:
-    preset = CELLS[f"miniimagenet-5w1s-{learner}"].preset
-    assert isinstance(preset, ImageSettings)
-    assert sum(leaf.size for layer in preset.model().init(np.random.default_rng(0)) for leaf in layer.values()) == (
-        parameters
-    )
+    benchmark = CELLS[f"miniimagenet-5w1s-{learner}"].preset.benchmark
+    assert isinstance(benchmark, ImageSettings)
+    drawn = benchmark.model().init(np.random.default_rng(0))
+    assert sum(leaf.size for layer in drawn for leaf in layer.values()) == parameters

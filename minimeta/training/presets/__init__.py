@@ -1,107 +1,86 @@
-"""Whole experiments: a paper's benchmark, a learner, and their settings.
+"""Presets: a paper's benchmark, a learner and all their settings, as values.
 
-Each preset is a frozen dataclass whose defaults are the experiment and whose every setting says where it comes from,
-the paper or the code released with it; where the two differ a preset says which it follows, and the other value is a
-setting away. What a benchmark's tasks and network are is written once (``sinusoid``; ``images`` for ``omniglot`` and
-``strokes``, ``own_images``), and so is what a learner needs (``learners``, ``baselines``); a preset is one of each.
+    PRESETS["maml", "omniglot"].replace({"network": "conv4"}).experiment(data)
 
-Sources: C. Finn, P. Abbeel, S. Levine, *Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks*, ICML 2017,
-with cbfinn/maml; A. Nichol, J. Achiam, J. Schulman, *On First-Order Meta-Learning Algorithms*, 2018 (arXiv:1803.02999),
-with openai/supervised-reptile and, for sinusoids, a page of code by its last author; S. Ravi, H. Larochelle,
-*Optimization as a Model for Few-Shot Learning*, ICLR 2017, with twitter-research/meta-learning-lstm.
+The settings are dataclasses: one for each learner (``learners``, ``baselines``), one for each benchmark (``sinusoid``,
+``images``), one for the run and one for the evaluation (``parts``). A preset (``preset``) is one of each. Its values,
+and what the papers and their codes say of them, are tables (``papers``).
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from minimeta.training.presets.baselines import FineTuningSettings, NearestSettings, PretrainingSettings
+from minimeta.training.presets.images import OmniglotSettings, OwnImagesSettings, StrokesSettings
+from minimeta.training.presets.learners import FirstOrderMAMLSettings, LSTMSettings, MAMLSettings, ReptileSettings
+from minimeta.training.presets.papers import TABLES
+from minimeta.training.presets.parts import (
+    BenchmarkSettings,
+    EvaluationSettings,
+    LearnerSettings,
+    Problem,
+    RunSettings,
+)
+from minimeta.training.presets.preset import Experiment, Preset
+from minimeta.training.presets.sinusoid import SinusoidSettings
 
-from minimeta.training.presets.experiment import EvaluationSettings, Experiment, LearnerName, Preset
-from minimeta.training.presets.images import ImageEvaluationSettings
-from minimeta.training.presets.omniglot import (
-    FineTuningOmniglotPreset,
-    LSTMOmniglotPreset,
-    NearestOmniglotPreset,
-    OmniglotPreset,
-    ReptileOmniglotPreset,
+_LEARNERS: tuple[type[LearnerSettings], ...] = (
+    MAMLSettings,
+    FirstOrderMAMLSettings,
+    ReptileSettings,
+    LSTMSettings,
+    PretrainingSettings,
+    FineTuningSettings,
+    NearestSettings,
 )
-from minimeta.training.presets.own_images import (
-    FineTuningImagesPreset,
-    ImagesPreset,
-    LSTMImagesPreset,
-    NearestImagesPreset,
-    ReptileImagesPreset,
-)
-from minimeta.training.presets.sinusoid import (
-    FineTuningSinusoidPreset,
-    LSTMSinusoidPreset,
-    NearestSinusoidPreset,
-    PretrainingSinusoidPreset,
-    ReptileSinusoidPreset,
-    SinusoidPreset,
-)
-from minimeta.training.presets.strokes import (
-    FineTuningStrokesPreset,
-    LSTMStrokesPreset,
-    NearestStrokesPreset,
-    ReptileStrokesPreset,
-    StrokesPreset,
+_BENCHMARKS: tuple[type[BenchmarkSettings], ...] = (
+    SinusoidSettings,
+    OmniglotSettings,
+    StrokesSettings,
+    OwnImagesSettings,
 )
 
-_ALL: tuple[Preset, ...] = (
-    SinusoidPreset(),
-    ReptileSinusoidPreset(),
-    LSTMSinusoidPreset(),
-    PretrainingSinusoidPreset(),
-    FineTuningSinusoidPreset(),
-    NearestSinusoidPreset(),
-    OmniglotPreset(),
-    ReptileOmniglotPreset(),
-    LSTMOmniglotPreset(),
-    FineTuningOmniglotPreset(),
-    NearestOmniglotPreset(),
-    StrokesPreset(),
-    ReptileStrokesPreset(),
-    LSTMStrokesPreset(),
-    FineTuningStrokesPreset(),
-    NearestStrokesPreset(),
-    ImagesPreset(),
-    ReptileImagesPreset(),
-    LSTMImagesPreset(),
-    FineTuningImagesPreset(),
-    NearestImagesPreset(),
-)
 
-PRESETS: dict[tuple[LearnerName, str], Preset] = {
-    (name, preset.task): preset for preset in _ALL for name in preset.learners
-}
-"""The experiments by learner and task."""
-
-LEARNERS: tuple[LearnerName, ...] = tuple(dict.fromkeys(learner for learner, _ in PRESETS))
+def _presets() -> dict[tuple[str, str], Preset]:
+    found = {}
+    for learner in _LEARNERS:
+        for benchmark in _BENCHMARKS:
+            like = (
+                "maml" if learner is FirstOrderMAMLSettings else learner.name,
+                "omniglot" if benchmark is StrokesSettings else benchmark.name,
+            )
+            # Few-shot classes have other labels in every task, so there is nothing to pre-train on jointly.
+            if like not in TABLES:
+                continue
+            title, table = TABLES[like]
+            other = "Omniglot" if benchmark is StrokesSettings else ""
+            if other:
+                title, table = "N-way K-shot strokes by the settings for Omniglot.", {**table}
+                del table["split"]
+            preset = Preset(
+                RunSettings(),
+                learner(),
+                benchmark(),
+                EvaluationSettings(),
+                title,
+                {name: said.source(other) for name, said in table.items()},
+            )
+            values = {name: said.value for name, said in table.items()}
+            found[learner.name, benchmark.name] = preset.replace(values, f"preset {learner.name} {benchmark.name}")
+    return found
 
 
-def fingerprint(learner: LearnerName, preset: Preset) -> dict[str, Any]:
-    """Return what must be equal for a run to be resumed: all but how long it goes on and how it is measured.
+PRESETS: dict[tuple[str, str], Preset] = _presets()
+"""The presets by learner and task."""
 
-    Where a step depends on how many there will be in all, that is part of it.
-    """
-    settings = dataclasses.asdict(preset)
-    del settings["evaluation"]
-    if not preset.scheduled:
-        del settings["iterations"]
-    return {"learner": learner, "task": preset.task} | settings
-
+LEARNERS: tuple[str, ...] = tuple(learner.name for learner in _LEARNERS)
+"""The learners by name."""
 
 __all__ = [
     "LEARNERS",
     "PRESETS",
     "EvaluationSettings",
     "Experiment",
-    "ImageEvaluationSettings",
-    "LearnerName",
-    "OmniglotPreset",
     "Preset",
-    "SinusoidPreset",
-    "StrokesPreset",
-    "fingerprint",
+    "Problem",
+    "RunSettings",
 ]

@@ -1,4 +1,4 @@
-"""Few-shot classification of images: the settings that Omniglot, strokes and images of one's own share."""
+"""Few-shot classification of images: Omniglot, strokes, and the user's own images, by networks of two kinds."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import os
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from minimeta.errors import ConfigurationError
+from minimeta.errors import ConfigurationError, MissingDataError
 from minimeta.nn import Model, accuracy, conv4, cross_entropy, mlp
-from minimeta.tasks import FewShot, Split, with_rotations
+from minimeta.tasks import FewShot, Split, load_split, omniglot, strokes, with_rotations
 from minimeta.tasks.area import FULL_INK
+from minimeta.tasks.image_files import Reading
 from minimeta.tasks.images import Images
-from minimeta.training.configuration import require, setting
-from minimeta.training.presets.experiment import EvaluationSettings, Preset, Problem
+from minimeta.training.configuration import require
+from minimeta.training.presets.parts import BenchmarkSettings, EvaluationSettings, Problem
 
 
 @dataclass(frozen=True)
-class ImageEvaluationSettings(EvaluationSettings):
-    """How the result is measured on images.
+class ImageSettings(BenchmarkSettings):
+    """Tasks of images, and the network that learns them.
 
     Raises
     ------
@@ -30,64 +31,55 @@ class ImageEvaluationSettings(EvaluationSettings):
         If a value is out of range.
     """
 
-    rotations: bool = setting(True, code="MAML: test classes are turned too; Reptile: they are not")
-    """Whether test classes are turned by random multiples of 90 degrees."""
-
-
-@dataclass(frozen=True)
-class ImageSettings(Preset):
-    """Tasks of images, and the network of either kind that learns them."""
-
-    evaluation: ImageEvaluationSettings
-    """How the result is measured."""
-    ways: int = setting(5, paper="5", code="5")
+    ways: int = 5
     """Classes per task."""
-    shots: int = setting(1, paper="1", code="1")
-    """Support images per class of a training task."""
-    queries: int = setting(1, code="as many as shots")
-    """Query images per class of a training task."""
-    rotations: bool = setting(True, paper="multiples of 90 degrees", code="drawn per class and task")
+    shots: int = 1
+    """Support images per class of a training task; for Reptile, the pool that mini-batches come from."""
+    queries: int = 1
+    """Query images per class of a training task; Reptile uses them for the reported loss alone."""
+    rotations: bool = True
     """Whether training classes are turned by multiples of 90 degrees."""
-    fixed_turns: bool = setting(False, code="False")
-    """Whether a turn makes a class of its own, once and for all, or is drawn anew for each class of each task."""
-    network: Literal["mlp", "conv4"] = setting("mlp", paper="both", code="conv4; mlp with --conv=False")
-    """Dense layers on pixels, or four convolutions of stride 2."""
-    hidden: tuple[int, ...] = setting((256, 128, 64, 64), paper="256 128 64 64", code="256 128 64 64")
+    fixed_turns: bool = False
+    """Whether each turn makes a class of its own, or every task draws a turn for each of its classes."""
+    network: Literal["mlp", "conv4"] = "mlp"
+    """Dense layers on pixels, or four convolutions."""
+    hidden: tuple[int, ...] = (256, 128, 64, 64)
     """Widths of the hidden layers of mlp, each followed by batch normalisation on current statistics and ReLU."""
-    filters: int = setting(64, paper="64", code="64")
-    """Filters of each convolution of conv4, followed by the same."""
-    downsampling: Literal["stride", "max_pool"] = setting("stride", paper="stride", code="stride")
-    """What halves the image in each block of conv4: the convolution, or a maximum over 2 x 2."""
-    pool_padding: Literal["SAME", "VALID"] = setting("VALID", code="there is no pooling")
-    """Whether max_pool rounds an odd side up, or down."""
-    readout: Literal["mean", "flatten"] = setting("mean", code="mean")
-    """What the last layer of conv4 sees of the pixels left: their mean, or all of them."""
-    scale: bool = setting(False, code="False")
-    """Whether batch normalisation in conv4 has a factor beside the offset."""
-    initialiser: Literal["released", "he", "glorot", "truncated_normal"] = setting(
-        "released", code="mlp: truncated normal, standard deviation 0.01; conv4: Glorot, normal in the last layer"
-    )
+    filters: int = 64
+    """Filters of each convolution of conv4, each followed by the same."""
+    downsampling: Literal["stride", "max_pool"] = "stride"
+    """What halves the image in each block of conv4: the stride of the convolution, or a maximum over 2 x 2."""
+    pool_padding: Literal["SAME", "VALID"] = "VALID"
+    """Whether max_pool rounds an odd side up (SAME) or down (VALID)."""
+    readout: Literal["mean", "flatten"] = "mean"
+    """What the last layer of conv4 sees of the remaining pixels: their mean, or all of them."""
+    scale: bool = False
+    """Whether batch normalisation in conv4 has a factor as well as an offset."""
+    initialiser: Literal["released", "he", "glorot", "truncated_normal"] = "released"
     """Distribution of the initial weights; `released` is truncated_normal for mlp and glorot for conv4."""
-    reduction: Literal["mean", "per_shot"] = setting("mean", code="MAML: per_shot, `ways` times the mean; others: mean")
-    """How losses of examples make one: it scales the inner step."""
+    reduction: Literal["mean", "per_shot"] = "mean"
+    """How the losses of examples become one, which scales the inner step; per_shot is `ways` times the mean."""
 
     full_scale: ClassVar[int] = FULL_INK
     """The value of a pixel that becomes 1."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(self, names="ways", at_least=2)
         require(self, names="shots queries hidden filters", at_least=1)
 
     @property
     def run_name(self) -> str:
-        """Names the default run folder."""
-        return self.task if self.network == "mlp" else f"{self.task}-{self.network}"
+        """The name, and the network if it is not mlp."""
+        return self.name if self.network == "mlp" else f"{self.name}-{self.network}"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return 28, 28, 1
+
+    @abstractmethod
+    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
+        """Read or draw the images."""
 
     def model(self) -> Model:
         """Build the network."""
@@ -106,21 +98,16 @@ class ImageSettings(Preset):
             initialiser=initialiser,
         )
 
-    @abstractmethod
-    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
-        """Read or draw them."""
-
-    def problem(self, data: str | os.PathLike[str] | None) -> Problem:
+    def problem(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Problem:
         """Build tasks of the images, and the network."""
         training, validation, testing = self.images(data)
         if self.rotations and self.fixed_turns:
             if not isinstance(training, np.ndarray):
                 raise ConfigurationError("fixed_turns needs classes in one array, as Omniglot and strokes have them")
             training = with_rotations(training)
-        turned = self.rotations and not self.fixed_turns
-        flat, measured = self.network == "mlp", self.evaluation
+        turned, flat = self.rotations and not self.fixed_turns, self.network == "mlp"
         tasks = partial(FewShot, ways=self.ways, flat=flat, full_scale=self.full_scale)
-        judged = partial(tasks, shots=measured.shots, queries=measured.queries, rotations=measured.rotations)
+        judged = partial(tasks, shots=evaluation.shots, queries=evaluation.queries, rotations=evaluation.rotations)
         return Problem(
             self.model(),
             last_layer=str(len(self.hidden)) if flat else "4",
@@ -134,3 +121,63 @@ class ImageSettings(Preset):
             validation_tasks=judged(validation) if len(validation) else None,
             batch_statistics=True,
         )
+
+
+@dataclass(frozen=True)
+class OmniglotSettings(ImageSettings):
+    """Few-shot Omniglot."""
+
+    split: Literal["reptile", "maml", "background"] = "reptile"
+    """Characters for training, validation and testing: 1200, 0, 423; 1100, 100, 423; or by alphabet 964, 0, 659."""
+
+    name: ClassVar[str] = "omniglot"
+
+    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
+        """Read Omniglot."""
+        return Split(*omniglot.split(omniglot.load(data), self.split))
+
+
+class StrokesSettings(ImageSettings):
+    """Few-shot strokes (:mod:`minimeta.tasks.strokes`), which are drawn."""
+
+    name: ClassVar[str] = "strokes"
+
+    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
+        """Draw the characters; `data` is not used."""
+        return Split(*strokes.split(strokes.draw()))
+
+
+@dataclass(frozen=True)
+class OwnImagesSettings(ImageSettings):
+    """The user's own images.
+
+    `data` is a folder of images, or an ``.npz``, next to the lists of Ravi and Larochelle 2017
+    (:mod:`minimeta.tasks.image_lists`) or lists that ``minimeta data split`` writes.
+    """
+
+    size: int = 84
+    """Height and width that images are resized to."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for colour."""
+
+    name: ClassVar[str] = "images"
+    full_scale: ClassVar[int] = 255
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, names="size", at_least=16)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.size, self.size, self.channels
+
+    def images(self, data: str | os.PathLike[str] | None) -> Split[Images]:
+        """Read the images on the lists."""
+        if data is None:
+            raise MissingDataError(
+                "images are read from --data: a folder of them, or an .npz, with train.csv, val.csv and test.csv, "
+                "which minimeta data split writes"
+            )
+        split: Split[Any] = load_split(data, reading=Reading(self.size, self.channels))
+        return split

@@ -1,0 +1,99 @@
+"""Our number next to the published one: what ``minimeta reproduce`` prints, and the rows of the page of results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from minimeta.cli.results import number, show_table, way_of_predicting
+from minimeta.training import Cell, Validated, time_to
+from minimeta.training.cells import Published
+
+ACCURACIES = (0.90, 0.95, 0.98)
+"""The accuracies whose times are reported."""
+
+HEAD = ["after steps", "predicted", "published", "here", "verdict"]
+
+
+def comparison(cell: Cell, report: Mapping[str, Any]) -> list[list[str]]:
+    """Return a row for each published number; if there is none, a row for the last step.
+
+    Parameters
+    ----------
+    cell
+        What was run.
+    report
+        The ``results.json`` of the run.
+    """
+    metric = report["metric"]
+    if not cell.published:
+        last = report["steps"][-1]
+        mean, half = _ours(report, last, report["evaluation"]["transductive"])
+        return [[str(last), "", "none", _with_interval(metric, mean, half), ""]]
+    rows = []
+    for theirs in cell.published:
+        mean, half = _ours(report, theirs.steps, theirs.transductive)
+        way = way_of_predicting(theirs.transductive) if report["other"] else ""
+        verdict = _verdict(metric, theirs, mean, half, report["iterations"] < cell.preset.run.iterations)
+        ours = _with_interval(metric, mean, half)
+        rows.append([str(theirs.steps), way, published(metric, theirs), ours, verdict])
+    return rows
+
+
+def published(metric: str, theirs: Published) -> str:
+    """Return a published number as it is printed."""
+    interval = f" ± {number(metric, theirs.interval, printed=True)}" if theirs.interval else ""
+    return number(metric, theirs.value, printed=True) + interval
+
+
+def times(report: Mapping[str, Any]) -> str:
+    """Return how long it took to reach accuracies on validation tasks; empty if none was measured."""
+    history = [Validated(**found) for found in report["validation"]]
+    if report["metric"] != "accuracy" or not history:
+        return ""
+    reached = zip(ACCURACIES, time_to(ACCURACIES, history), strict=True)
+    return f"validation accuracy: {'; '.join(f'{100 * accuracy:.0f} % {_when(found)}' for accuracy, found in reached)}"
+
+
+def _when(found: Validated | None) -> str:
+    if found is None:
+        return "not reached"
+    return f"at step {found.step}" if found.seconds is None else f"in {found.seconds:.0f} s, step {found.step}"
+
+
+def show_comparison(cell: Cell, report: Mapping[str, Any]) -> None:
+    """Print our numbers next to the published ones."""
+    protocol = f"{cell.name}: seed {report['seed']}, {report['iterations']} iterations in {report['seconds']:.0f} s"
+    show_table(protocol, HEAD, comparison(cell, report), [cell.source, cell.note, times(report)])
+
+
+def _ours(report: Mapping[str, Any], steps: int, transductive: bool) -> tuple[float | None, float | None]:
+    """Our mean and interval after so many steps; None if it was not measured or is not finite."""
+    found: Mapping[str, Any] | None = report
+    if report["evaluation"]["transductive"] != transductive:
+        # If both were asked for and only one is there, the network does not normalise by its batch: both are equal.
+        found = report["other"] or (report if report["evaluation"]["side_by_side"] else None)
+    if found is None or steps not in report["steps"]:
+        return None, None
+    place = report["steps"].index(steps)
+    return found["mean"][place], found["interval"][place]
+
+
+def _with_interval(metric: str, mean: float | None, half: float | None) -> str:
+    if mean is None:
+        return "not measured"
+    return number(metric, mean) + (f" ± {number(metric, half)}" if half is not None else "")
+
+
+def _verdict(metric: str, theirs: Published, mean: float | None, half: float | None, is_short_run: bool) -> str:
+    """Say whether ours is as good, as good as the two intervals can tell, or by how much it falls short."""
+    if mean is None or half is None:
+        return ""
+    short = theirs.value - mean if metric == "accuracy" else mean - theirs.value
+    if short <= 0:
+        return "as good or better"
+    if short > half + theirs.interval:
+        return (
+            f"short run: still {number(metric, short)} short" if is_short_run else f"short by {number(metric, short)}"
+        )
+    return "within the intervals" if half < theirs.value else "too uncertain to tell"
