@@ -34,8 +34,10 @@ from minimeta.autodiff.operations import (
     where,
 )
 from minimeta.errors import ConfigurationError
+from minimeta.learners.descent import descent
 from minimeta.learners.learner import Judgement, MetaGradient, Noise, given, judge
 from minimeta.nn.models import Model
+from minimeta.optim import Optimiser
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples, Task
@@ -127,12 +129,14 @@ class FineTuning:
         return self.loss(self.model.apply(parameters, examples.inputs, *given(noise)), examples.targets)
 
     def _descent(self, parameters: Any, support: Examples, steps: int, rate: Any) -> tuple[Any, ...]:
-        trajectory = [parameters]
-        for _ in range(steps):
-            gradient = grad(self._loss)(parameters, support)
-            parameters = tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), parameters, gradient)
-            trajectory.append(parameters)
-        return tuple(trajectory)
+        """Parameters after 0, 1, ..., ``steps`` gradient steps at a rate, which may be traced."""
+
+        def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+            return tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), parameters, gradient), state
+
+        at_rate = Optimiser(lambda parameters: (), update)
+        trajectory = descent(lambda at, step: grad(self._loss)(at, support), at_rate, parameters, (), steps)
+        return tuple(parameters for parameters, _ in trajectory)
 
 
 def _zeros(x: Any) -> Any:

@@ -38,6 +38,7 @@ import numpy as np
 from minimeta.autodiff import grad, tree, value_and_grad
 from minimeta.autodiff.operations import stop_gradient, subtract
 from minimeta.errors import ConfigurationError
+from minimeta.learners.descent import descent
 from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
 from minimeta.nn.models import Model
 from minimeta.optim import Optimiser, sgd
@@ -130,13 +131,13 @@ class MAML:
         moving, state = self._start(initial)
         if self.learned_rates:
             state = meta_parameters["rates"]
-        trajectory = [initial]
-        for step in range(steps):
-            # theta_{k+1} = theta_k - a grad L_S(theta_k)
-            gradient = self._gradient(moving, initial, support, noise.of_step(step))
-            moving, state = self._optimiser.update(gradient, state, moving)
-            trajectory.append(_replaced(initial, moving))
-        return tuple(trajectory)
+
+        def gradient(moving: Any, step: int) -> Any:
+            return self._gradient(moving, initial, support, noise.of_step(step))
+
+        # theta_{k+1} = theta_k - a grad L_S(theta_k)
+        trajectory = descent(gradient, self._optimiser, moving, state, steps)
+        return tuple(_replaced(initial, moving) for moving, _ in trajectory)
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
         """The model's outputs."""

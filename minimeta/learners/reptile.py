@@ -39,6 +39,7 @@ import numpy as np
 from minimeta.autodiff import grad, tree
 from minimeta.autodiff.operations import subtract
 from minimeta.errors import ConfigurationError
+from minimeta.learners.descent import descent
 from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
 from minimeta.learners.mini_batches import mini_batches
 from minimeta.nn.models import Model
@@ -142,13 +143,16 @@ class Reptile:
         def loss(parameters: Any, batch: Examples, noise: Any) -> Any:
             return self.loss(self.model.apply(parameters, batch.inputs, *given(noise)), batch.targets)
 
-        parameters, state = meta_parameters["initial"], meta_parameters["inner_state"]
-        places = [(parameters, state if self.shared_state else self.inner_optimiser.init(parameters))]
-        for step, batch in enumerate(mini_batches(support, batch_size, steps)):
-            parameters, state = places[-1]
-            gradient = grad(loss)(parameters, batch, noise.of_step(step))
-            places.append(self.inner_optimiser.update(gradient, state, parameters))
-        return places
+        initial = meta_parameters["initial"]
+        state = meta_parameters["inner_state"] if self.shared_state else self.inner_optimiser.init(initial)
+        batches = mini_batches(support, batch_size, steps)
+        return descent(
+            lambda parameters, step: grad(loss)(parameters, next(batches), noise.of_step(step)),
+            self.inner_optimiser,
+            initial,
+            state,
+            steps,
+        )
 
 
 def outer_step(step_size: float, iterations: int, final: float = 0.0) -> Optimiser:
