@@ -92,7 +92,7 @@ def measure(preset: Preset, experiment: Experiment, state: TrainingState, interr
                 state.meta_parameters,
                 experiment.evaluation_tasks,
                 metric=experiment.metric,
-                beside={"loss": experiment.loss} if experiment.metric_name == "accuracy" else None,
+                also={"loss": experiment.loss} if experiment.metric_name == "accuracy" else None,
                 steps=settings.steps,
                 every=settings.every,
                 count=settings.tasks,

@@ -59,9 +59,9 @@ class Result:
             way = self.preset.evaluation.transductive
             head = [head[0], f"{name}, {way_of_predicting(way)}", head[2], way_of_predicting(not way), head[2]]
             rows = [[*row, *self._cells(self.other, place)] for place, row in enumerate(rows)]
-        for beside, evaluation in self.evaluation.beside.items():
-            head = [*head, beside]
-            rows = [[*row, number(beside, evaluation.mean[place])] for place, row in enumerate(rows)]
+        for name, evaluation in self.evaluation.also.items():
+            head = [*head, name]
+            rows = [[*row, number(name, evaluation.mean[place])] for place, row in enumerate(rows)]
         return head, rows
 
     @property
@@ -95,12 +95,12 @@ class Result:
             "mean": _finite_or_none(self.evaluation.mean.tolist()),
             "interval": _finite_or_none(self.evaluation.interval.tolist()),
             "diverged": self.evaluation.diverged,
-            "beside": {
+            "also": {
                 name: {
                     "mean": _finite_or_none(evaluation.mean.tolist()),
                     "interval": _finite_or_none(evaluation.interval.tolist()),
                 }
-                for name, evaluation in self.evaluation.beside.items()
+                for name, evaluation in self.evaluation.also.items()
             },
             "other": self.other
             and {

@@ -1,7 +1,8 @@
-"""What a training step is given: so many tasks, and what the learner drew for each of them.
+"""What a training step works on: a batch of tasks, and the learner's noise for each of them.
 
-Every array of a batch has a leading axis over its tasks, or examples would be taken for tasks in silence. Noise is
-drawn for task i of step s with a generator of the seed, s and i, and stacked along the same axis.
+Every array of a batch has a leading axis over its tasks. The axis is checked, because examples
+would otherwise pass for tasks without a word. Noise for task i of step s comes from a generator of
+the seed, s and i, and is stacked along the same axis.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ _WANTED = (
 )
 
 _FOR_THE_MODEL = (FineTuning.draw, MAML.draw, MetaLSTM.draw, Reptile.draw)
-"""The methods that draw what the learner's model does, and nothing where it has no ``draw``."""
+"""Methods that draw what the learner's model needs: nothing, if the model has no ``draw``."""
 
 
 def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
-    """Refuse what is not a batch of so many tasks: every array of it has a leading axis over tasks.
+    """Refuse a batch whose arrays have no leading axis over the right number of tasks.
 
     Parameters
     ----------
     caller
-        For the message.
+        The caller, for the message.
     batch
-        What a task distribution drew.
+        The batch that a task distribution drew.
     count
-        How many tasks it was asked for; None for any number from 1 on.
+        The number of tasks it should have; None for any number from 1 on.
 
     Raises
     ------
     ShapeError
-        An array has another leading axis, or a set has not as many targets as inputs.
+        If an array has another leading axis, or a set has fewer or more targets than inputs.
     ConfigurationError
-        There are no tasks.
+        If there are no tasks.
     """
     if not (hasattr(batch, "support") and hasattr(batch, "query")):
         raise ConfigurationError(f"{caller}: what was drawn is a {type(batch).__name__}: {_WANTED}")
@@ -60,7 +61,7 @@ def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
     for name in ("support", "query"):
         examples = getattr(batch, name)
         if not (hasattr(examples.inputs, "shape") and hasattr(examples.targets, "shape")):
-            continue  # Trees of arrays, of a learner that knows them.
+            continue  # trees of arrays, for a learner that takes them
         inputs, targets = examples.inputs.shape, examples.targets.shape
         if len(inputs) < 2 or inputs[1:2] != targets[1:2]:
             raise ShapeError(
@@ -70,19 +71,20 @@ def check_batch(caller: str, batch: Task, count: int | None = None) -> None:
 
 
 def check_number(caller: str, tasks: TaskDistribution, rng: np.random.Generator, count: int) -> None:
-    """Refuse a distribution that does not care how many tasks it is asked for.
+    """Refuse a distribution that ignores the number of tasks.
 
-    Its batch cannot tell: one task of three examples has the shapes of three tasks whose examples are the parts of
-    these. So one task more is asked for, once a run.
+    One batch cannot show it: a task of three examples has the shapes of three tasks. So we ask for
+    one task more, once per run.
     """
     check_batch(caller, tasks.sample(rng, count + 1), count + 1)
 
 
 def draw_of(learner: MetaLearner) -> Callable[[np.random.Generator, Task], Any] | None:
-    """The learner's method ``draw``, if it has one; without it no model of its own may wait for noise."""
+    """Return the learner's method ``draw``; without one, refuse a learner whose model needs noise."""
     if hasattr(learner, "draw"):
         draw: Callable[[np.random.Generator, Task], Any] = learner.draw
-        # Where no model waits for noise these need not be asked for every task, which takes longer than a small step.
+        # To ask them for every task takes longer than a small step, so skip those that have nothing
+        # to draw.
         is_ours = getattr(draw, "__func__", None) in _FOR_THE_MODEL
         return None if is_ours and getattr(getattr(learner, "model", None), "draw", None) is None else draw
     for name, value in {**vars(type(learner)), **getattr(learner, "__dict__", {})}.items():
@@ -95,10 +97,10 @@ def draw_of(learner: MetaLearner) -> Callable[[np.random.Generator, Task], Any] 
 
 
 class Drawing:
-    """What a learner draws for the tasks of each step of a run, by its method ``draw``.
+    """The noise that a learner draws for the tasks of each step, by its method ``draw``.
 
-    Shapes decide a program, so what is drawn has one form for all tasks of a step, and is None for all or none of a
-    run. A run is decided by its seed, so in the first step each task is drawn for twice, and compared.
+    Shapes decide a program, so noise has one form for all tasks of a step, and is None always or
+    never. The seed decides a run, so in the first step we draw twice for each task, and compare.
     """
 
     def __init__(self, learner: MetaLearner, seed: int) -> None:
@@ -106,12 +108,12 @@ class Drawing:
         self._first: Any = None
 
     def __call__(self, batch: Task, step: int) -> Task:
-        """The batch with the noise of its tasks, stacked.
+        """Return the batch with the noise of its tasks, stacked.
 
         Raises
         ------
         ConfigurationError
-            What is drawn has several forms, or is not decided by the generator.
+            If the noise has several forms, or is not decided by the generator.
         """
         if self._draw is None:
             return batch
@@ -132,12 +134,12 @@ class Drawing:
         return replace(batch, noise=tree.map(lambda *parts: np.stack(parts), *drawn))
 
     def _drawn(self, task: Task, step: int, index: int) -> Any:
-        """What is drawn for one task; a copy, or an array that is filled anew would be that of every task."""
+        """Return a copy of the noise for one task: the learner may fill the same array for the next one."""
         noise = self._draw and self._draw(noise_generator(self._seed, step, index), task)
         return tree.map(np.array, noise)
 
     def _refuse_other_forms(self, drawn: list[Any], step: int) -> None:
-        """Refuse another form than that of the step's first task, and nothing beside something in a run."""
+        """Refuse noise of another form than that of the step's first task, or None after noise."""
         noise, place = drawn[-1], f"task {len(drawn) - 1} of step {step}"
         self._first = self._first or (noise, place)
         if _is_nothing(noise) != _is_nothing(self._first[0]):
@@ -158,20 +160,20 @@ def _is_nothing(noise: Any) -> bool:
 
 
 def _forms(noise: Any) -> tuple[tree.Structure, list[str]]:
-    """The structure of a tree of numpy arrays, and the dtype and shape of each of them by its path."""
+    """Return the structure of a tree of numpy arrays, and dtype and shape of each array by its path."""
     leaves, structure = tree.flatten(noise)
     paths = tree.paths(noise)
     return structure, [f"{at or 'itself'}: {x.dtype}{list(x.shape)}" for at, x in zip(paths, leaves, strict=True)]
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two trees of numpy arrays have the same bits."""
+    """Return whether two trees of numpy arrays have the same bits."""
     pairs = zip(tree.flatten(one)[0], tree.flatten(other)[0], strict=False)
     return _forms(one) == _forms(other) and all(x.tobytes() == y.tobytes() for x, y in pairs)
 
 
 def _described(noise: Any, other: Any) -> str:
-    """What was drawn, in words: where it differs from the other."""
+    """Describe noise by what differs from the other."""
     if _is_nothing(noise):
         return "None"
     forms = _forms(noise)[1]

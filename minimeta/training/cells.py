@@ -243,7 +243,8 @@ def _omniglot() -> Iterator[Cell]:
         against = f"nobody prints a number; to be compared with {name}-finetuning and {name}-nearest"
         yield Cell(f"{name}-lstm", _lstm("omniglot", shots), note=against)
         same = {"shots": shots, "queries": 15, "evaluation.shots": shots, "evaluation.queries": 15}
-        # To predict each query alone takes as many trainings as there are queries: longer than all else.
+        # To predict each query alone takes as many trainings as there are queries: longer than all
+        # else.
         alone = {"network": "conv4", "evaluation.side_by_side": False}
         yield Cell(f"{name}-finetuning", PRESETS["finetuning", "omniglot"].replace({**same, **alone}))
         yield Cell(f"{name}-nearest", PRESETS["nearest", "omniglot"].replace(same))
@@ -273,7 +274,8 @@ def _mini_imagenet() -> Iterator[Cell]:
                     "shots": shots,
                     "adapts": "all_but_offsets",
                     "reduction": "per_shot",
-                    # The code clips at 10 the gradient of a loss that is summed over 75 queries and divided by shots.
+                    # The code clips at 10 the gradient of a loss that is summed over 75 queries and
+                    # divided by shots.
                     "largest_element": 10 * shots / 15,
                     "evaluation.shots": shots,
                     "evaluation.queries": shots,

@@ -1,6 +1,7 @@
 """Checkpoints: a training state as one ``.npz`` that either loads exactly or is refused.
 
-The file is an ordinary ``.npz`` without pickled objects, readable by ``numpy.load``. Its entries are
+The file is an ordinary ``.npz`` without pickled objects, readable by ``numpy.load``. Its entries
+are
 
 =============================  =======================================================================
 ``header``                     JSON text: format version, step, fingerprint, records and, so that no entry can
@@ -9,11 +10,11 @@ The file is an ordinary ``.npz`` without pickled objects, readable by ``numpy.lo
 ``optimiser_state/PATH``       a leaf of the optimiser's state
 =============================  =======================================================================
 
-The *fingerprint* is what must be equal for a run to go on as if it had never been interrupted: its settings and its
-seed. The structure of the trees is not stored: it is that of the run that loads, and names, shapes and dtypes must
-agree with it. The zip format keeps a checksum of every entry, so damaged bytes are found; the file is written
-atomically, so half-written ones do not occur. So a checkpoint is what can be trusted of a run, and its *records* say
-what the files beside it should be.
+The *fingerprint* is what must be equal for a run to go on as if nothing had interrupted it: its
+settings and its seed. The structure of the trees is not stored; the run that loads the file has it,
+and names, shapes and dtypes must agree. The zip format keeps a checksum of every entry, so damaged
+bytes are found, and the file is written atomically, so it is never half-written. A checkpoint can
+therefore be trusted, and its *records* say what the other files of the run should be.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _REFUSED = "{path} is not a checkpoint of minimeta, or is truncated or damaged"
 
 
 class Header(NamedTuple):
-    """What a checkpoint says of itself.
+    """What a checkpoint says about itself.
 
     Attributes
     ----------
@@ -69,9 +70,9 @@ def save(
     state
         What to keep.
     fingerprint
-        Names and values, all representable in JSON, of what decides the run.
+        Names and values of what decides the run, all representable in JSON.
     records
-        What else should be known to be whole if the checkpoint is, representable in JSON.
+        Anything else that the checkpoint should vouch for, representable in JSON.
 
     Raises
     ------
@@ -103,9 +104,10 @@ def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Map
     path
         The file.
     template
-        Any state of the run, say :func:`~minimeta.training.initial_state`: gives the structure, shapes and dtypes.
+        Any state of the run, for its structure, shapes and dtypes, such as
+        :func:`~minimeta.training.initial_state`.
     fingerprint
-        Must equal what :func:`save` was given.
+        Must equal the one given to :func:`save`.
 
     Returns
     -------
@@ -115,8 +117,8 @@ def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Map
     Raises
     ------
     CheckpointError
-        If the file is missing, truncated, damaged or of another format, or belongs to another run; the message says
-        which, and for another run what differs.
+        If the file is missing, truncated, damaged or of another format, or belongs to another run;
+        the message says which, and for another run what differs.
     """
     header, leaves = _read(Path(path))
     compare(path, header.fingerprint, fingerprint)
@@ -135,7 +137,7 @@ def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Map
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Return what a checkpoint says of itself, once all of it was found to be whole.
+    """Check that all of a checkpoint is whole, and return what it says about itself.
 
     Raises
     ------
@@ -153,7 +155,7 @@ def compare(where: str | os.PathLike[str], saved: Mapping[str, Any], fingerprint
     CheckpointError
         Naming every field that differs.
     """
-    given = json.loads(json.dumps(dict(fingerprint)))  # as saving would have made it: a tuple is a list
+    given = json.loads(json.dumps(dict(fingerprint)))  # saving turns a tuple into a list
     differing = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
     if differing:
         raise CheckpointError(
@@ -172,7 +174,7 @@ def _named_leaves(state: TrainingState) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[Header, dict[str, NDArray[Any]]]:
-    """Return header and leaves of a file, or say why not."""
+    """Return header and leaves of a file, or raise an error that says why not."""
     try:
         arrays = read_arrays(path)
     except MissingDataError as error:
@@ -185,8 +187,8 @@ def _read(path: Path) -> tuple[Header, dict[str, NDArray[Any]]]:
         if version == FORMAT:
             kept = Header(header["step"], dict(header["fingerprint"]), dict(header.get("records", {})))
             if type(kept.step) is not int or kept.step < 0:
-                raise ValueError(f"a step is a number from 0 on, and not {kept.step!r}")
+                raise ValueError(f"a step is an integer from 0 on, not {kept.step!r}")
             return kept, {name: arrays[name] for name in header["entries"]}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # of a header that is of something else
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # the header of some other file
         raise CheckpointError(f"{_REFUSED.format(path=path)} (its header: {type(error).__name__}: {error})") from error
     raise CheckpointError(f"{path} is of format {version}, and this version of minimeta reads format {FORMAT}")

@@ -1,7 +1,8 @@
 """Settings: frozen dataclasses whose fields are checked, and files of TOML.
 
-The fields of a dataclass are the only list of what can be set: command-line flags, configuration files and their checks
-all follow from it. A setting within a table is written with a dot, ``evaluation.steps``, as its flag is.
+The fields of a dataclass are the only list of what can be set: command-line flags, configuration
+files and their checks all follow from it. A setting within a table is written with a dot,
+``evaluation.steps``, as its flag is.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """Meta-testing: how good a learner is before and after each step of adaptation, on tasks it has never seen.
 
-On each of n tasks the learner adapts to the support set, and after 0, 1, ..., ``steps`` steps it is judged on the
-query set. Reported are, per number of steps, the mean over tasks and the half-width of its 95 % interval,
+On each of n tasks the learner adapts to the support set, and is judged on the query set after 0, 1,
+..., ``steps`` steps. For each number of steps we report the mean over tasks and the half-width of
+its 95 % interval,
 
     mean = (v_1 + ... + v_n) / n,    1.96 s / sqrt(n),    s^2 = ((v_1 - mean)^2 + ... + (v_n - mean)^2) / (n - 1)
 
-over n = 600 tasks, as Ravi and Larochelle (2017) and Finn et al. (2017) do. (The code released with the latter divides
-by n where the sample variance divides by n - 1: for 600 tasks a difference of 0.08 %.) A task that diverges at any step
-is left out of all means, so that these are over the same tasks, and is counted.
+over n = 600 tasks, as Ravi and Larochelle (2017) and Finn et al. (2017) do. (The code released with
+the latter divides by n where the sample variance divides by n - 1, a difference of 0.08 % for 600
+tasks.) All means are over the same tasks: a task that diverges at any step is counted, and left out
+of all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from minimeta.training.randomness import checked_seed, evaluation_generator, who
 
 Metric: TypeAlias = Callable[[Any, Any], Any]
 
-#: Tasks that are judged together, in parallel; the values do not depend on it.
+#: Number of tasks to judge together, in parallel; the values do not depend on it.
 _AT_ONCE = 16
 
 
@@ -45,14 +47,14 @@ class Evaluation:
     values
         Shape ``(count, judgements)``, float64. A task that diverged holds NaN or infinities.
     every
-        How many steps lie between two judgements, of which the first is before adaptation.
-    beside
-        Of other metrics of the same predictions, by name.
+        Number of steps between two judgements; the first one is before adaptation.
+    also
+        The evaluations by other metrics of the same predictions, by name.
     """
 
     values: NDArray[np.float64]
     every: int = 1
-    beside: Mapping[str, Evaluation] = field(default_factory=dict)
+    also: Mapping[str, Evaluation] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[int]:
@@ -66,7 +68,7 @@ class Evaluation:
 
     @property
     def diverged(self) -> int:
-        """How many tasks became NaN or infinite at some step."""
+        """The number of tasks that became NaN or infinite at some step."""
         return len(self.values) - len(self.finite)
 
     @property
@@ -90,7 +92,7 @@ def evaluate(
     tasks: TaskDistribution,
     *,
     metric: Metric,
-    beside: Mapping[str, Metric] | None = None,
+    also: Mapping[str, Metric] | None = None,
     steps: int,
     every: int = 1,
     count: int = 600,
@@ -109,30 +111,34 @@ def evaluate(
     meta_parameters
         What it learned in training.
     tasks
-        Where the test tasks come from.
+        The distribution of the test tasks.
     metric
-        ``metric(outputs, targets)`` is a scalar, judged on a whole query set.
-    beside
+        ``metric(outputs, targets)``, a scalar for a whole query set.
+    also
         Other metrics of the same predictions, by name.
     steps
-        Up to how many adaptation steps.
+        The largest number of adaptation steps.
     every
-        After how many of them, each time, it is judged; `steps` is a multiple of it.
+        Judge after every so many of them; `steps` is a multiple of it.
     count
-        How many tasks. Task `i` depends on `seed` and `i` alone: 100 tasks are the first 100 of 600.
+        Number of tasks. Task `i` depends on `seed` and `i` alone, so 100 tasks are the first 100 of
+        600.
     seed
-        Decides the tasks, from 0 to 2**32 - 1. Equal seeds of training and evaluation give different tasks.
+        Decides the tasks, from 0 to 2**32 - 1. Equal seeds of training and evaluation give
+        different tasks.
     transductive
-        Whether all queries of a task are predicted at once, so that a model that normalises by the statistics of its
-        batch sees them together; otherwise each is predicted alone, together with the support set (Nichol et al. 2018,
-        section 6.1). For other models the two are the same.
+        Whether to predict all queries of a task at once, or each alone with the support set (Nichol
+        et al. 2018, section 6.1). The two differ for a model that normalises by the statistics of
+        its batch.
     generator
-        ``generator(seed, i)`` draws task `i`; that of validation tasks is ``validation_generator``.
+        ``generator(seed, i)`` draws task `i`; for validation tasks it is ``validation_generator``.
     callback
-        Called as ``callback(done)`` for every task. If it raises, so does the evaluation.
+        A function called as ``callback(done)`` for every task. If it raises, so does the
+        evaluation.
     compiled
-        Whether adaptation is traced once and replayed for every task (:func:`minimeta.compile`), with the same bits. A
-        learner or metric that needs values, to branch on them or to call numpy, is run eagerly with False.
+        Whether to trace adaptation once and replay it for every task (:func:`minimeta.compile`),
+        with the same bits. A learner or metric that needs values, to branch on them or to call
+        numpy, needs False.
 
     Returns
     -------
@@ -142,9 +148,10 @@ def evaluate(
     Raises
     ------
     ConfigurationError
-        If `steps` is negative, `count` or `every` below 1, `steps` no multiple of `every`, or `seed` out of range.
+        If `steps` is negative, `count` or `every` below 1, `steps` not a multiple of `every`, or
+        `seed` out of range.
     ShapeError
-        If what is drawn is not one task.
+        If the distribution does not draw one task.
     TracingError
         If the learner or a metric is not pure (:func:`minimeta.compile`).
     """
@@ -153,7 +160,7 @@ def evaluate(
     if steps % every:
         raise ConfigurationError(f"evaluate: steps={steps} must be a multiple of every={every}")
 
-    metrics = {"": metric, **(beside or {})}
+    metrics = {"": metric, **(also or {})}
 
     def judged(meta_parameters: Any, task: Task) -> list[list[Any]]:
         def predict(adapted: Any) -> Any:
@@ -178,13 +185,13 @@ def evaluate(
             check_batch("evaluate", batch, 1)
         if begin == 0:
             check_number("evaluate", tasks, generator(seed, 0), 1)
-        drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # One size, so that one program serves all.
+        drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # one size, so that one program serves all
         batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
-        # A task that diverges is counted, not warned of.
+        # Diverging tasks are counted, so numpy need not warn about them.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             values[:, indices] = np.swapaxes(judge_all(meta_parameters, batch), 1, 2)[:, : len(indices)]
         if callback is not None:
             for index in indices:
                 callback(index + 1)
     first, *others = (Evaluation(each, every) for each in values)
-    return replace(first, beside=dict(zip(beside or {}, others, strict=True)))
+    return replace(first, also=dict(zip(also or {}, others, strict=True)))

@@ -4,12 +4,15 @@ Whatever the learner, one step of training is
 
     draw tasks T_1, ..., T_B;    theta <- optimiser(theta, (g(theta, T_1) + ... + g(theta, T_B)) / B)
 
-where ``g`` is the learner's meta-gradient for one task. :func:`make_step` writes it as a pure function of
-meta-parameters, optimiser state and a batch of tasks, the unit that can be traced, compiled and replayed; :func:`fit`
-is the loop around it. The tasks of step s are drawn from ``default_rng([seed, s])``, what the learner draws for task i
-of them from a generator of seed, s and i (:mod:`minimeta.training.randomness`), and their gradients are summed
-in one order, whatever the number of threads, so a run is decided by its seed alone, and going on from any state it
-passed through gives the same bits. A learner that draws by itself is refused: it is run twice, once, and compared.
+where ``g`` is the learner's meta-gradient for one task. :func:`make_step` writes it as a pure
+function of meta-parameters, optimiser state and a batch of tasks, which can be traced, compiled and
+replayed; :func:`fit` is the loop around it.
+
+The seed alone decides a run, and a run that goes on from any of its states has the same bits. The
+tasks of step s come from ``default_rng([seed, s])``, the learner's noise for task i from a
+generator of seed, s and i (:mod:`minimeta.training.randomness`), and gradients are summed in an
+order that does not depend on the number of threads. A learner with random numbers of its own is
+found before the first step, by running it twice, and refused.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from minimeta.training.randomness import checked_seed, initialisation_generator,
 
 
 class Report(NamedTuple):
-    """What a step reports of its tasks.
+    """What a step reports about its tasks.
 
     Attributes
     ----------
@@ -50,12 +53,12 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """All that is needed to go on with a run.
+    """All that a run needs to go on.
 
     Attributes
     ----------
     step
-        How many steps are done; the next one is step number `step`, counted from 0.
+        Number of steps done; the next one is step number `step`, counted from 0.
     meta_parameters
         A tree of arrays.
     optimiser_state
@@ -72,7 +75,7 @@ Callback = Callable[[TrainingState, Report], None]
 
 
 def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True) -> Step:
-    """Write one step of training as a pure function.
+    """Return one step of training as a pure function.
 
     Parameters
     ----------
@@ -81,24 +84,27 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
     optimiser
         Turns the mean meta-gradient into an update.
     compiled
-        Whether the step is traced once and replayed ever after, its tasks on threads. The bits are the same.
+        Whether to trace the step once and replay it, its tasks in parallel. The bits are the same.
 
     Returns
     -------
     callable
-        ``step(meta_parameters, optimiser_state, batch)`` returns the new meta-parameters, the new optimiser state and a
-        :class:`Report`. It changes none of its arguments and remembers nothing. ``batch.noise`` is what the learner
-        drew for each task, stacked, if it draws.
+        ``step(meta_parameters, optimiser_state, batch)`` returns the new meta-parameters, the new
+        optimiser state and a :class:`Report`. It changes none of its arguments and remembers
+        nothing. ``batch.noise`` is the learner's noise for each task, stacked, if the learner draws
+        any.
 
     Raises
     ------
     TracingError
-        When it is first called: the learner or the optimiser does not do the same twice (:func:`minimeta.compile`).
+        On the first call, if the learner or the optimiser does not do the same twice
+        (:func:`minimeta.compile`).
     ShapeError, ConfigurationError
-        When it is called: the batch is none of tasks.
+        On a call, if the batch is not one of tasks.
     """
 
-    # The gradients of all tasks are added up in an order that depends on their number alone, and never stacked.
+    # Gradients are summed, in an order that depends on the number of tasks alone, and never
+    # stacked.
     of_tasks = vmap(learner.meta_gradient, (None, 0), {"loss": 0, "metrics": 0, "gradient": "sum"}, enabled=compiled)
 
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
@@ -113,7 +119,7 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
 
 
 def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
-    """Return the state a run with this seed begins in.
+    """Return the state in which a run with this seed begins.
 
     Raises
     ------
@@ -136,26 +142,29 @@ def fit(
     callbacks: Sequence[Callback] = (),
     compiled: bool = True,
 ) -> TrainingState:
-    """Meta-train until `iterations` steps are done in all.
+    """Meta-train until `iterations` steps are done in total.
 
     Parameters
     ----------
     learner, tasks, optimiser
-        What learns, from what, and how.
+        What learns, the tasks it learns from, and the optimiser of its meta-parameters.
     iterations
-        Steps in all, those behind `state` included: 100 and then on to 200 equals 200, bit for bit.
+        Steps in total, including those done in `state`: 100 steps and then 100 more equal 200, bit
+        for bit.
     meta_batch
         Tasks per step, at least 1.
     seed
-        Decides initialisation, tasks and what the learner draws for them, from 0 to 2**32 - 1.
+        Decides initialisation, tasks and noise, from 0 to 2**32 - 1.
     state
-        Where to go on from; without it, from :func:`initial_state`.
+        The state to go on from; by default :func:`initial_state`.
     callbacks
-        Each is called as ``callback(state, report)`` after every step, with the new state and the report of the step
-        that led to it. A callback that raises ends the training; the state it was given is complete.
+        Functions called as ``callback(state, report)`` after every step, with the new state and the
+        report of that step. A callback that raises ends the training; the state that it received is
+        complete.
     compiled
-        Whether a step is traced once and replayed (:func:`minimeta.compile`), its tasks in parallel, the bits the same.
-        A learner that needs values, to branch on them or to call numpy, is run eagerly with False.
+        Whether to trace a step once and replay it (:func:`minimeta.compile`), its tasks in
+        parallel; the bits are the same. A learner that needs values, to branch on them or to call
+        numpy, needs False.
 
     Returns
     -------
@@ -165,15 +174,18 @@ def fit(
     Raises
     ------
     ConfigurationError
-        If `iterations` is negative, `meta_batch` below 1, or `seed` out of range, or if a model of the learner's draws,
-        and the learner does not, or if what the learner draws has not one form always, or is not decided by its `rng`.
+        If `iterations` is negative, `meta_batch` below 1, or `seed` out of range; if the learner's
+        model draws noise and the learner does not; if the learner's noise changes its form, or is
+        not decided by its `rng`.
     ShapeError
-        If what is drawn is not so many tasks.
+        If the distribution does not draw as many tasks as it should.
     TracingError
-        If the learner is not pure: it draws random numbers other than by its method ``draw``, say.
+        If the learner is not pure, for example because it draws random numbers outside of its
+        method ``draw``.
     NonFiniteError
-        If a loss or a meta-parameter becomes NaN or infinite. The message names step and task, counted from 0. That
-        step is not accepted, so the last state the callbacks were given is the last good one.
+        If a loss or a meta-parameter becomes NaN or infinite. The message names step and task,
+        counted from 0. The step is discarded, so the last state that the callbacks received is
+        good.
     """
     iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
@@ -187,7 +199,7 @@ def fit(
         if state.step == first:
             check_number("fit", tasks, training_generator(seed, first), meta_batch)
         batch = with_noise(batch, state.step)
-        # What becomes infinite is reported below, by step and task, and not by a warning of numpy's.
+        # Infinities are reported below, by step and task, so numpy need not warn about them.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             meta_parameters, optimiser_state, report = take_step(state.meta_parameters, state.optimiser_state, batch)
             _refuse_non_finite(learner, state, batch, report, meta_parameters)
@@ -211,7 +223,8 @@ def _refuse_non_finite(
     path = _first_non_finite(meta_parameters)
     if path is None:
         return
-    # The step keeps only the sum of the gradients; which task spoilt it is found by asking each once more.
+    # The step keeps only the sum of the gradients, so we compute each again to find the task at
+    # fault.
     for index, task in enumerate(unstack(batch)):
         if _first_non_finite(learner.meta_gradient(state.meta_parameters, task).gradient) is not None:
             raise NonFiniteError(f"{where}, task {index}: the loss is finite, but its gradient is not at {path!r}")
@@ -222,7 +235,8 @@ def _first_non_finite(parameters: Any) -> str | None:
     """Return the path of the first leaf with a NaN or an infinity."""
     leaves, _ = tree.flatten(parameters)
     for place, leaf in enumerate(leaves):
-        # A sum is not finite if a term is not, and is sooner known; it may also be too large.
+        # The sum is quicker to check: it is not finite if a term is not. It may also overflow, so
+        # check the terms.
         if not math.isfinite(np.add.reduce(leaf, axis=None)) and not np.isfinite(leaf).all():
             return tree.paths(parameters)[place]
     return None

@@ -1,9 +1,10 @@
 """The record of a run: one line of JSON per step, ``{"step": 0, "loss": 4.1, ...}``, means over the step's tasks.
 
-The loss of step s is that of the meta-parameters the step began with, so step 0 shows the initial ones.
-Lines are only ever appended. Going on from a checkpoint first takes back the lines after it, so that no step is
-recorded twice: an interrupted and resumed run leaves the same file, byte for byte, as one that was not. The lines
-before it must be those that were written: one for each step, in order, whose SHA-256 a checkpoint may keep.
+The loss of step s is that of the meta-parameters before the step, so step 0 shows the initial ones.
+Lines are only ever appended. A run that goes on from a checkpoint first removes the lines after it,
+so no step is recorded twice, and an interrupted run leaves the same file, byte for byte, as one
+that was not interrupted. The lines before the checkpoint must be those that were written: one for
+each step, in order, whose SHA-256 the checkpoint may keep.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from minimeta.training.fit import Report, TrainingState
 
 def means(report: Report) -> dict[str, float]:
     """Return the mean over tasks of the loss and of each metric of a report."""
-    # What numpy's mean does, without what it asks before: steps of some 0.2 ms are recorded and shown.
+    # np.mean without its checks of arguments, which matter when a step takes 0.2 ms.
     return {
         name: float(np.add.reduce(values) / len(values))
         for name, values in {"loss": report.losses, **report.metrics}.items()
@@ -40,23 +41,25 @@ def read_metrics(
     Parameters
     ----------
     path
-        The file; where there is none, there are no lines.
+        The file; a missing one has no lines.
     steps
-        How many lines it should have at least; what comes after them is ignored. Without it, all that are whole: the
-        last one may have been cut short when the run was killed.
+        The number of lines to return; later ones are ignored. By default all whole ones: a killed
+        run may leave half a line at the end.
     sha256
-        Of these lines, as :attr:`MetricsLog.sha256` was; None where nobody kept it.
+        The SHA-256 of these lines (:attr:`MetricsLog.sha256`); None to check no more than their
+        form.
 
     Raises
     ------
     CheckpointError
-        If a line is missing, is not that of its step, or not what was written. The message names it where it can.
+        If a line is missing, is that of another step, or differs from the one written. The message
+        names it if it can.
     """
     return [line for line, _ in _lines(path, steps, sha256)]
 
 
 def _lines(path: str | os.PathLike[str], steps: int | None, sha256: str | None) -> list[tuple[dict[str, float], bytes]]:
-    """Return the lines of a record, what they say and what they are."""
+    """Return the lines of a record, parsed and as bytes."""
     content = Path(path).read_bytes() if Path(path).exists() else b""
     *whole, _ = content.split(b"\n")
     if steps is not None and len(whole) < steps:
@@ -65,7 +68,7 @@ def _lines(path: str | os.PathLike[str], steps: int | None, sha256: str | None) 
     for step, line in enumerate(whole[:steps]):
         try:
             said = json.loads(line.decode())
-        except (ValueError, RecursionError):  # no JSON, no text
+        except (ValueError, RecursionError):  # not JSON, or not text
             said = None
         if not isinstance(said, dict) or said.get("step") != step or not all(map(_is_number, said.values())):
             raise CheckpointError(f"{path}, line {step + 1} is damaged: it should be that of step {step}")
@@ -85,7 +88,7 @@ def thinned(lines: Sequence[Mapping[str, float]], points: int = 50) -> list[tupl
     Returns
     -------
     list of (step, mean)
-        For equal parts of the record, the steps done at its end and the mean in it.
+        For equal parts of the record, the steps done at the end of the part and the mean in it.
     """
     if not lines:
         return []
@@ -102,14 +105,14 @@ class MetricsLog:
     path
         The file, by convention ``metrics.jsonl``.
     step
-        How many steps are done; the lines of later ones are taken back.
+        Number of steps done; the lines of later ones are removed.
     sha256
-        Of the lines of these steps, as :attr:`sha256` was then; None where nobody kept it.
+        The SHA-256 of the lines of these steps; None to check no more than their form.
 
     Raises
     ------
     CheckpointError
-        If these lines are not there, or are not those that were written.
+        If these lines are missing, or differ from those written.
 
     Examples
     --------
@@ -133,11 +136,11 @@ class MetricsLog:
 
     @property
     def sha256(self) -> str:
-        """Of all lines so far, in hexadecimal."""
+        """The SHA-256 of all lines so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def flush(self) -> None:
-        """Bring all lines to the disk, so that they are there when a checkpoint is."""
+        """Write all lines to the disk, so that they are there before the checkpoint is."""
         self._file.flush()
         os.fsync(self._file.fileno())
 

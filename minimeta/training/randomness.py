@@ -1,16 +1,16 @@
 """Every random number of a run follows from its seed.
 
-A run needs five kinds of random numbers: the initial meta-parameters, the tasks of each training step, what the learner
-draws for each of these tasks, and the tasks of evaluation and validation. Each draw has a generator of its own, seeded
-by *which* draw it is and not by what was drawn before:
+A run needs five kinds of random numbers: the initial meta-parameters, the tasks of each training
+step, the learner's noise for each of these tasks, and the tasks of evaluation and validation. Each
+draw has its own generator, seeded by *which* draw it is and not by the draws before it:
 
     tasks of step s: [seed, s]                  evaluation task i: [seed, i, 2]
     initialisation: [seed, 0, 1]                validation task i: [seed, i, 3]
     noise of task i of step s: [seed, s, 4, i]
 
-So a checkpoint needs no generator state, and a run depends neither on the number of threads nor on interruptions. numpy
-fills a short seed with zeros, so [seed, s] is [seed, s, 0]: the third number keeps the
-kinds apart, and for seeds below 2**32 no evaluation task is ever drawn by a training step.
+So a checkpoint needs no generator state, and a run depends neither on the number of threads nor on
+interruptions. numpy fills a short seed with zeros, so [seed, s] is [seed, s, 0]: the third number
+keeps the kinds apart, and for seeds below 2**32 no training step ever draws an evaluation task.
 """
 
 import operator
@@ -22,16 +22,16 @@ from minimeta.errors import ConfigurationError
 
 
 def whole_number(caller: str, name: str, value: SupportsIndex, least: int, most: int | None = None) -> int:
-    """A setting that counts something, as a Python integer.
+    """Return a setting that counts something as a Python integer.
 
     Raises
     ------
     ConfigurationError
-        It is no integer, or out of range.
+        If it is not an integer, or out of range.
     """
     bounds = f"from {least} to {most}" if most is not None else f"at least {least}"
     try:
-        if isinstance(value, bool):  # which Python takes for 0 and 1
+        if isinstance(value, bool):  # Python takes them for 0 and 1
             raise TypeError
         number = operator.index(value)
     except TypeError:
@@ -42,30 +42,30 @@ def whole_number(caller: str, name: str, value: SupportsIndex, least: int, most:
 
 
 def checked_seed(caller: str, seed: SupportsIndex) -> int:
-    """A seed whose kinds of draws stay apart: from 0 to 2**32 - 1."""
+    """Return a seed from 0 to 2**32 - 1, for which the kinds of draws stay apart."""
     return whole_number(caller, "seed", seed, 0, 2**32 - 1)
 
 
 def training_generator(seed: int, step: int) -> np.random.Generator:
-    """Generator of the tasks of a training step."""
+    """Return the generator of the tasks of a training step."""
     return np.random.default_rng([seed, step])
 
 
 def initialisation_generator(seed: int) -> np.random.Generator:
-    """Generator of the initial meta-parameters."""
+    """Return the generator of the initial meta-parameters."""
     return np.random.default_rng([seed, 0, 1])
 
 
 def noise_generator(seed: int, step: int, task: int) -> np.random.Generator:
-    """Generator of what the learner draws for one task of a training step."""
+    """Return the generator of the learner's noise for one task of a training step."""
     return np.random.default_rng([seed, step, 4, task])
 
 
 def evaluation_generator(seed: int, index: int) -> np.random.Generator:
-    """Generator of evaluation task `index`."""
+    """Return the generator of evaluation task `index`."""
     return np.random.default_rng([seed, index, 2])
 
 
 def validation_generator(seed: int, index: int) -> np.random.Generator:
-    """Generator of validation task `index`."""
+    """Return the generator of validation task `index`."""
     return np.random.default_rng([seed, index, 3])

@@ -1,4 +1,4 @@
-"""How long training has taken, whatever is done between its steps, and over all sessions of a run."""
+"""The time that training takes: over all sessions of a run, without the work between steps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Runs from its construction on.
+    """A stopwatch that starts when it is made.
 
     Parameters
     ----------
     seconds
-        What earlier sessions took.
+        The time of earlier sessions.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -21,12 +21,12 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Seconds so far, pauses left out."""
+        """Seconds so far, without pauses."""
         return time.monotonic() - self._began
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out what is done meanwhile."""
+        """Leave out the time inside the ``with`` statement."""
         began = time.monotonic()
         try:
             yield

@@ -1,11 +1,11 @@
-"""Choosing a model: of all states a training passes through, the one that is best on validation tasks.
+"""Choosing a model: the state of a training that does best on validation tasks.
 
-Every so many steps the learner is judged on tasks of classes that are neither trained nor tested on, always the same
-ones. The state with the best mean after the last step of adaptation is kept, and is what is tested, once, in the end:
-so Finn et al. report MAML (the author in cbfinn/maml#8).
+Every so many steps the learner is judged on the same tasks, of classes that are in neither training
+nor test. The state with the best mean after the last step of adaptation is kept, and is the one
+that is tested, once, at the end. Finn et al. report MAML in this way (the author in cbfinn/maml#8).
 
-The record of these judgements is also where time to accuracy is read: the seconds of training, validation left out,
-after which a mean is first reached (:func:`time_to`).
+The record of these judgements also gives the time to an accuracy: the seconds of training, without
+validation, until a mean first reaches it (:func:`time_to`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Validated(NamedTuple):
     step
         Training steps done.
     seconds
-        Of training, when they were; None where the record of times was lost.
+        Seconds of training until then; None if the record of times was lost.
     mean, interval
         Of the metric after the last step of adaptation, and the half-width of its 95 % interval.
     """
@@ -39,30 +39,31 @@ class Validated(NamedTuple):
 
 
 class ModelSelection:
-    """A callback of :func:`~minimeta.training.fit` that judges now and then and keeps the best state.
+    """A callback of :func:`~minimeta.training.fit` that judges at intervals and keeps the best state.
 
     Parameters
     ----------
     judge
-        ``judge(meta_parameters)``, an evaluation on validation tasks, say by
+        ``judge(meta_parameters)``, an evaluation on validation tasks, for example
         :func:`~minimeta.training.evaluate` with ``generator=validation_generator``.
     every
         Training steps from one judgement to the next.
     larger_is_better
         True for an accuracy, False for an error.
     stopwatch
-        Of the training; it is paused meanwhile.
+        The stopwatch of the training, which is paused during a judgement.
     history
-        What earlier sessions judged.
+        The judgements of earlier sessions.
     better
-        Called with a state that is better than all before, as ``better(state)``.
+        A function called as ``better(state)`` with a state that is better than all before.
 
     Attributes
     ----------
     history
         All judgements, in order.
     best
-        The best state of this session; None if there was none, or an earlier session had a better one.
+        The best state of this session; None if an earlier session had a better one, or nothing was
+        judged.
 
     Examples
     --------
@@ -70,8 +71,8 @@ class ModelSelection:
 
         judge = lambda meta: evaluate(learner, meta, validation, metric=accuracy, steps=3, count=200,
                                       generator=validation_generator)
-        selection = ModelSelection(judge, every=500, larger_is_better=True)
-        fit(learner, training, adam(), iterations=5000, meta_batch=32, seed=0, callbacks=[selection])
+        selection = ModelSelection(judge, every=500, larger_is_better=True) fit(learner, training,
+        adam(), iterations=5000, meta_batch=32, seed=0, callbacks=[selection])
         selection.best.meta_parameters
     """
 
@@ -91,7 +92,7 @@ class ModelSelection:
         self.best: TrainingState | None = None
 
     def __call__(self, state: TrainingState, report: Report) -> None:
-        """Judge, if it is time to."""
+        """Judge the state, if its step is due."""
         if state.step % self._every:
             return
         seconds = self._stopwatch.seconds
@@ -108,6 +109,6 @@ class ModelSelection:
 
 
 def time_to(accuracies: Sequence[float], history: Iterable[Validated]) -> list[Validated | None]:
-    """Return for each accuracy the first judgement that reaches it, None where none does."""
+    """Return for each accuracy the first judgement that reaches it; None if none does."""
     judged = list(history)
     return [next((found for found in judged if found.mean >= accuracy), None) for accuracy in accuracies]

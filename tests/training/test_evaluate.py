@@ -46,10 +46,10 @@ def test_several_metrics_judge_the_same_predictions() -> None:
     learner = MAML(LINE, mean_squared_error, inner_learning_rate=0.1)
     largest = {"largest": lambda outputs, targets: np.max(np.abs(outputs - targets))}
     start = {"slope": np.array([5.0])}
-    result = evaluate(learner, start, Lines(), metric=mean_squared_error, beside=largest, steps=4, count=20)
-    assert list(result.beside) == ["largest"] and result.beside["largest"].values.shape == (20, 5)
+    result = evaluate(learner, start, Lines(), metric=mean_squared_error, also=largest, steps=4, count=20)
+    assert list(result.also) == ["largest"] and result.also["largest"].values.shape == (20, 5)
     # One query of one number: its squared error is the square of its largest.
-    np.testing.assert_allclose(result.beside["largest"].values ** 2, result.values, rtol=1e-12)
+    np.testing.assert_allclose(result.also["largest"].values ** 2, result.values, rtol=1e-12)
 
 
 def test_judging_now_and_then_gives_the_same_values() -> None:

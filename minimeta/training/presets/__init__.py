@@ -2,9 +2,10 @@
 
     PRESETS["maml", "omniglot"].replace({"network": "conv4"}).experiment(data)
 
-The settings are dataclasses: one for each learner (``learners``, ``baselines``), one for each benchmark (``sinusoid``,
-``images``), one for the run and one for the evaluation (``parts``). A preset (``preset``) is one of each. Its values,
-and what the papers and their codes say of them, are tables (``papers``).
+The settings are dataclasses: one for each learner (``learners``, ``baselines``), one for each
+benchmark (``sinusoid``, ``images``), one for the run and one for the evaluation (``parts``). A
+preset (``preset``) is one of each. Its values, and what the papers and their codes say of them, are
+tables (``papers``).
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def _presets() -> dict[tuple[str, str], Preset]:
                 "maml" if learner is FirstOrderMAMLSettings else learner.name,
                 "omniglot" if benchmark is StrokesSettings else benchmark.name,
             )
-            # Few-shot classes have other labels in every task, so there is nothing to pre-train on jointly.
+            # Few-shot classes have other labels in every task, so there is nothing to pre-train on
+            # jointly.
             if like not in TABLES:
                 continue
             title, table = TABLES[like]

@@ -1,15 +1,17 @@
 """What the papers and their released codes say, as data, and what each preset makes of it.
 
-A :class:`Said` is one setting: the value that the preset has, and what paper and code have. Where the two differ the
-value shows which one is followed; a value with no source is ours. The tables are layered, each over those before:
+A :class:`Said` is one setting: the value that the preset has, and what paper and code have. Where
+the two differ the value shows which one is followed; a value with no source is ours. The tables are
+layered, each over those before:
 
     what holds for the learner  |  what holds for the benchmark  |  what the learner does on that benchmark
 
-Sources: C. Finn, P. Abbeel, S. Levine, *Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks*, ICML 2017,
-with cbfinn/maml; A. Nichol, J. Achiam, J. Schulman, *On First-Order Meta-Learning Algorithms*, 2018 (arXiv:1803.02999),
-with openai/supervised-reptile and, for sinusoids, a gist of its last author; S. Ravi, H. Larochelle, *Optimization as a
-Model for Few-Shot Learning*, ICLR 2017, with twitter-research/meta-learning-lstm; for the LSTM on sinusoids,
-M. Huisman et al., *Stateless Neural Meta-Learning using Second-Order Gradients*, 2022.
+Sources: C. Finn, P. Abbeel, S. Levine, *Model-Agnostic Meta-Learning for Fast Adaptation of Deep
+Networks*, ICML 2017, with cbfinn/maml; A. Nichol, J. Achiam, J. Schulman, *On First-Order
+Meta-Learning Algorithms*, 2018 (arXiv:1803.02999), with openai/supervised-reptile and, for
+sinusoids, a gist of its last author; S. Ravi, H. Larochelle, *Optimization as a Model for Few-Shot
+Learning*, ICLR 2017, with twitter-research/meta-learning-lstm; for the LSTM on sinusoids, M.
+Huisman et al., *Stateless Neural Meta-Learning using Second-Order Gradients*, 2022.
 """
 
 from __future__ import annotations
@@ -132,9 +134,9 @@ _OWN_IMAGES: Table = _IMAGES | {
 
 _MAML_ON_SINUSOIDS: Table = {
     "inner_learning_rate": Said(0.01, paper="0.01", code="0.001 by default, and in the documented command"),
-    # The paper trains for the loss after one step alone and tests after ten, so the later steps are left to chance:
-    # seeds agree after one step and are a quarter apart after five. Half the loss after a second step mends that, and
-    # costs nothing after the first.
+    # The paper trains for the loss after one step alone and tests after ten, so the later steps are
+    # left to chance: seeds agree after one step and are a quarter apart after five. Half the loss
+    # after a second step mends that, and costs nothing after the first.
     "inner_steps": Said(2, paper="1", code="1"),
     "step_weights": Said((0.5, 0.5), paper="the last alone", code="the last alone"),
     "learning_rate": Said(0.001, paper="Adam", code="Adam, 0.001"),

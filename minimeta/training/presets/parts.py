@@ -38,13 +38,15 @@ class Problem(NamedTuple):
     training_tasks, evaluation_tasks
         The tasks to learn from, and those that judge the result.
     metric, metric_name
-        ``metric(outputs, targets)``, which the evaluation reports, and its name in tables and figures.
+        ``metric(outputs, targets)``, which the evaluation reports, and its name in tables and
+        figures.
     ways
         Classes per task; None in regression.
     validation_tasks
         The tasks that choose a model; None if the data have no part for them.
     batch_statistics
-        Whether the network normalises by its batch, so that a prediction depends on the rest of the batch.
+        Whether the network normalises by its batch, so that a prediction depends on the rest of the
+        batch.
     """
 
     model: Model

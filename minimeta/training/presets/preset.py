@@ -1,8 +1,8 @@
 """A preset is a whole experiment as a value: a run, a learner, a benchmark and an evaluation.
 
-Its *settings* are the fields of these four parts, by the names that flags and configuration files have for them:
-``inner_steps``, ``shots``, and ``evaluation.shots`` for what only the evaluation has. A name says by itself which part
-it belongs to, so values are read and replaced by name:
+Its *settings* are the fields of these four parts, by the names that flags and configuration files
+have for them: ``inner_steps``, ``shots``, and ``evaluation.shots`` for what only the evaluation
+has. A name says by itself which part it belongs to, so values are read and replaced by name:
 
     PRESETS["maml", "omniglot"].replace({"ways": 20, "inner_steps": 5, "evaluation.steps": 5})
 """
@@ -96,7 +96,8 @@ class Preset:
         Raises
         ------
         ConfigurationError
-            If a name is unknown (the message suggests one), or a value is of the wrong type or out of range.
+            If a name is unknown (the message suggests one), or a value is of the wrong type or out
+            of range.
         """
         places = self._places()
         kinds = {part: get_type_hints(type(getattr(self, part))) for part in PARTS}
