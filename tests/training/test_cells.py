@@ -55,7 +55,10 @@ def small(cell: Cell) -> Cell:
     """The cell with few and small steps, validated if it is."""
     measured = cell.preset.evaluation
     steps = min(measured.steps, 2)
-    settings = {name: value for name, value in SMALL.items() if name in cell.preset.settings}
+    old = cell.preset.settings
+    settings = {name: value for name, value in SMALL.items() if name in old}
+    if "inner_steps" in old and not old.get("step_weights"):
+        settings["inner_steps"] = min(old["inner_steps"], 2)
     settings |= {
         "evaluation.steps": steps,
         "evaluation.every": 1,
