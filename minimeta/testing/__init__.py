@@ -6,7 +6,7 @@ meta-learner, and derivatives that were made elsewhere. What arguments are drawn
 are hypothesis's strategies where the extra ``test`` is installed. ``programs`` needs it.
 
 Read in this order: ``subject`` (what is checked); ``choices`` and ``replay``, ``differences``, ``limits`` and
-``identities`` (the oracles); ``rounding``, ``comparison`` and ``level`` (the verdict); ``checker``; then ``localise``
+``identities`` (the oracles); ``rounding``, ``comparison`` and ``order`` (the verdict); ``checker``; then ``localise``
 and ``explanation`` (why it failed).
 """
 

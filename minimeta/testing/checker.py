@@ -9,7 +9,7 @@ The ladder, the strongest first:
 
 Each order is checked as a function of its own (:mod:`minimeta.testing.subject`), with fresh cotangents and directions
 (:mod:`minimeta.testing.directions`), and where another one follows also at points nearby
-(:mod:`minimeta.testing.level`).
+(:mod:`minimeta.testing.order`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from minimeta.errors import ConfigurationError, VacuousCheck
 from minimeta.testing.comparison import magnitude, spread_of
 from minimeta.testing.directions import cotangents
 from minimeta.testing.identities import of_bits, of_pullback, of_second_order
-from minimeta.testing.level import Level, Options, Setting, check_level, of_library
+from minimeta.testing.order import Checked, Options, Setting, check_order, of_library
 from minimeta.testing.replay import HELD, steps_of
 from minimeta.testing.report import Order, Report
 from minimeta.testing.reproduce import call
@@ -87,26 +87,26 @@ def check_gradients(
     reproduce = call("check_gradients", (function,), arguments, {"order": order, **options})
     setting = Setting(called, reproduce, precision(first.line, first.point), order, **options)
 
-    level = check_level(first, 1, setting)
-    constant = level.constant
-    require_dependence(level, setting)
-    names = of_pullback(of_library(first), level.given, first.point)
+    checked = check_order(first, 1, setting)
+    constant = checked.constant
+    require_dependence(checked, setting)
+    names = of_pullback(of_library(first), checked.given, first.point)
     if first.line is not None:
-        names += of_bits(first, level.given)
-    orders: list[Order] = [level.row]
+        names += of_bits(first, checked.given)
+    orders: list[Order] = [checked.row]
     for number in range(2, order + 1):
-        subject = level.derivative
-        level = check_level(subject, number, setting)
-        orders.append(level.row)
+        subject = checked.derivative
+        checked = check_order(subject, number, setting)
+        orders.append(checked.row)
         if number == 2:
-            names += _of_second_order(subject, first, level, setting)
+            names += _of_second_order(subject, first, checked, setting)
     held = sum(step.primitive is HELD for step in steps_of(first.line)) if first.line else 0
     return Report(tuple(orders), names, constant, held, first.reason)
 
 
-def require_dependence(level: Level, setting: Setting) -> None:
+def require_dependence(checked: Checked, setting: Setting) -> None:
     """Refuse a check of a function that depends on nothing, if it is not declared so."""
-    if not level.depends and not setting.may_be_constant:
+    if not checked.depends and not setting.may_be_constant:
         raise VacuousCheck(
             f"{setting.called} does not depend on its arguments, neither at this point nor nearby, so nothing was "
             "tested; if that is as it should be, say may_be_constant=True",
@@ -115,17 +115,19 @@ def require_dependence(level: Level, setting: Setting) -> None:
         )
 
 
-def _of_second_order(subject: Subject, first: Subject, level: Level, setting: Setting) -> tuple[str, ...]:
+def _of_second_order(subject: Subject, first: Subject, checked: Checked, setting: Setting) -> tuple[str, ...]:
     """The identities of ``subject``, the derivative of ``first``: its point is ``(x, v)``, its value ``J^T v``."""
     count = len(first.point)
     rng = np.random.default_rng([setting.seed, 0])
     like = [np.asarray(x) for x in first.point]
-    other = cotangents(rng, [[np.asarray(w, np.float64) ** -1 for w in level.given]], like)
+    other = cotangents(rng, [[np.asarray(w, np.float64) ** -1 for w in checked.given]], like)
     with np.errstate(all="ignore"):
         again = of_library(subject)(list(other))
         gradient = subject.function(*subject.point)
 
     def allowed(factors: Sequence[Floats]) -> float:
-        return 32 * (spread_of(level.noise(), factors) + 16 * setting.eps * magnitude(level.gradient, factors))
+        return 32 * (spread_of(checked.noise(), factors) + 16 * setting.eps * magnitude(checked.gradient, factors))
 
-    return of_second_order((subject.values[count:], gradient), [(level.given, level.gradient), (other, again)], allowed)
+    return of_second_order(
+        (subject.values[count:], gradient), [(checked.given, checked.gradient), (other, again)], allowed
+    )

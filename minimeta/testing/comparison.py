@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.errors import Inconclusive, Nondifferentiable
-from minimeta.testing.differences import has_kink
+from minimeta.errors import Inconclusive
+from minimeta.testing.directions import described
 from minimeta.testing.identities import product
 from minimeta.testing.replay import Along
 from minimeta.testing.rounding import DOUBLE, greatest, least
@@ -63,6 +63,10 @@ class Compared(NamedTuple):
         How far apart they may be by the errors of both, and as the user loosened it.
     weight, floor
         The sum of the magnitudes of what was added up, and what underflow alone may make of it.
+    own
+        The part of the bound that is due to the library's own rounding.
+    still
+        Whether differences saw nothing change along the direction.
     wrong
         The verdict.
     arbitrated, undecided
@@ -76,9 +80,21 @@ class Compared(NamedTuple):
     bound: float
     weight: float
     floor: float
+    own: float = 0.0
+    still: bool = False
     wrong: bool = False
     arbitrated: bool = False
     undecided: bool = False
+
+    @property
+    def reach(self) -> float:
+        """How far the direction goes."""
+        return max(float(np.max(np.abs(u), initial=0.0)) for u in self.direction)
+
+    def narrows(self, other: Compared) -> bool:
+        """Whether this oracle's number has a smaller error than another's, and agrees with it."""
+        apart = abs(self.expected - other.expected)
+        return self.bound < other.bound and not apart > self.derived + other.derived
 
     @property
     def difference(self) -> float:
@@ -116,71 +132,65 @@ class Comparison:
     tolerance: Tolerance
 
     def rows(self, directions: Sequence[Sequence[Floats]], seen: Sequence[Along]) -> list[Compared]:
-        """Compare along all directions.
-
-        Raises
-        ------
-        Nondifferentiable
-            The function bends here.
-        """
+        """Compare along all directions."""
         quick = [self._along(*pair, []) for pair in zip(directions, seen, strict=True)]
         moves = any(row.weight > 0 for row in quick)
-        return [self._decided(row, moves) for row in quick]
+        return [self._decided(row, known, moves) for row, known in zip(quick, seen, strict=True)]
 
     def undecided(self, rows: Sequence[Compared]) -> Inconclusive | None:
-        """The error that there is no telling, if there is none along any direction."""
+        """Return the error that nothing was decided along any direction, or None."""
         lost = [row for row in rows if row.undecided]
         if not lost or len(lost) < sum(row.weight > 0 for row in rows):
             return None
         return self._inconclusive(max(lost, key=lambda row: row.bound))
 
-    def unseen(self, rows: Sequence[Compared]) -> Inconclusive | None:
-        """The error that differences see nothing of an element, though the library's derivative is no rounding.
+    def unconfirmed(self, rows: Sequence[Compared]) -> Inconclusive | None:
+        """Return the error that the oracle does not see a derivative that the library has, beside others that it sees.
 
-        A derivative of some eps of the largest may be rounding; not that by an element which is itself nothing beside
-        the others. Of a program the rounding is measured.
+        Of a program both errors are measured. A derivative that is itself lost in the library's rounding claims
+        nothing, and the report counts it. Of a black box, a derivative of some eps of the largest one may be rounding
+        in place of 0 along a direction that changes nothing; and a direction along an element that is itself nothing
+        next to others shows nothing, whatever the derivative is.
         """
-        if self.subject.line is not None or not rows or self.undecided(rows):
+        if self.undecided(rows):
             return None
-        reaches = [_reach(row) for row in rows]
-        furthest = max(reaches)
-        largest = max(abs(row.found) / reach for row, reach in zip(rows, reaches, strict=True))
-        for row, reach in zip(rows, reaches, strict=True):
-            is_rounding = abs(row.found) <= _FACTOR * self.eps * largest * reach
-            is_nothing = reach <= _NOTHING * self.eps * furthest
-            if row.undecided and row.found != 0 and (is_nothing or not is_rounding):
+        furthest = max((row.reach for row in rows), default=0.0)
+        largest = max((abs(row.found) / row.reach for row in rows), default=0.0)
+        for row in rows:
+            if self.subject.line is not None:
+                is_claim = np.isfinite(row.found) and row.own <= min(abs(row.found), row.bound) / 2
+                lost = row.undecided and is_claim
+            elif row.still:
+                lost = row.undecided and abs(row.found) > _FACTOR * self.eps * largest * row.reach
+            else:
+                hidden = row.reach <= _NOTHING * self.eps * furthest
+                lost = row.undecided or (hidden and row.bound == row.derived and not _decides(row))
+            if lost:
                 return self._inconclusive(row)
         return None
 
     def _inconclusive(self, worst: Compared) -> Inconclusive:
         return Inconclusive(
-            f"{self.called}, order {self.order}: the library says {worst.found!r} and the {self.subject.oracle} "
-            f"{worst.expected!r}, but rounding and the oracle's error alone may make a difference of "
-            f"{worst.bound:.1e}; choose a point where less is lost by cancellation",
+            f"{self.called}, order {self.order}, along {described(worst.direction, self.subject.names)}: the library "
+            f"says {worst.found!r} and the {self.subject.oracle} {worst.expected!r}, but rounding and the oracle's "
+            f"error alone may make a difference of {worst.bound:.1e}; choose a point where less is lost by "
+            "cancellation, or say with atol what is as good as 0",
             fault="precision",
             order=self.order,
             oracle=self.subject.oracle,
         )
 
-    def _decided(self, row: Compared, moves: bool) -> Compared:
-        """A row with its verdict. Where nothing moves at all, it may be rounding that adds up to 0."""
+    def _decided(self, row: Compared, seen: Along, moves: bool) -> Compared:
+        """Return a row with its verdict. Where nothing moves at all, it may be rounding that adds up to 0."""
         direction = row.direction
-        if self.subject.line is None and has_kink(
-            lambda t: product(self.given, self.subject.outputs(t, direction))
-        ):  # The replay has found kinks already.
-            raise Nondifferentiable(
-                f"there is no derivative of order {self.order} at this point: {self.called} bends here",
-                fault="kink",
-                order=self.order,
-                oracle="central difference",
-            )
+        if moves and row.bounds <= _CLEARLY and _decides(row):
+            return row
         if self.subject.line is not None:
-            if moves and row.bounds <= _CLEARLY and _decides(row):
-                return row
-            row = self._along(direction, self.subject.along(direction, self.order, measured=True), self.noise())
+            seen = self.subject.along(direction, self.order, measured=True)
+        row = self._along(direction, seen, self.noise())
         if row.bound == row.derived and (1 < row.bounds <= _BAND or not _decides(row)):
             other = self.subject.beside(direction)
-            if other is not None and (second := self._along(direction, other, self.noise())).bound < row.bound:
+            if other is not None and (second := self._along(direction, other, self.noise())).narrows(row):
                 row = second._replace(arbitrated=True)
         if self._leaves_range(row):
             return row._replace(undecided=True)
@@ -190,9 +200,8 @@ class Comparison:
 
     def _leaves_range(self, row: Compared) -> bool:
         """Whether the library's number is infinite because the derivative itself is too large for its dtype."""
-        reach = _reach(row)
         with np.errstate(over="ignore"):
-            return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / reach > greatest(self.eps))
+            return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / row.reach > greatest(self.eps))
 
     def _along(self, direction: Sequence[Floats], seen: Along, noise: Sequence[Sequence[Floats]]) -> Compared:
         given = [np.asarray(v, np.float64) for v in self.given]
@@ -201,17 +210,13 @@ class Comparison:
         to_round = magnitude(gradient, direction)
         weight = magnitude(given, seen.derivatives) + (to_round if np.isfinite(to_round) else 0.0)
         written = norm_of_products(gradient, direction)
-        rounding = DOUBLE * weight + (self.eps * written if np.isfinite(written) else 0.0)
+        rounding = self.eps * written if np.isfinite(written) else 0.0
         underflow = least(self.eps) * float(sum(np.sum(np.abs(u)) for u in direction))
         floor = _FACTOR * underflow + least(DOUBLE)
-        derived = _FACTOR * (magnitude(given, seen.errors) + rounding + spread_of(noise, direction)) + floor
+        own = _FACTOR * (rounding + spread_of(noise, direction))
+        derived = _FACTOR * (magnitude(given, seen.errors) + DOUBLE * weight) + own + floor
         bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(expected))
-        return Compared(direction, found, expected, derived, bound, weight, floor)
-
-
-def _reach(row: Compared) -> float:
-    """How far the direction goes."""
-    return max(float(np.max(np.abs(u), initial=0.0)) for u in row.direction)
+        return Compared(direction, found, expected, derived, bound, weight, floor, own, seen.still)
 
 
 def _decides(row: Compared) -> bool:

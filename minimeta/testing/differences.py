@@ -1,21 +1,28 @@
 """Differences: the derivative of a function that can only be evaluated, with a bound of its error.
 
-For ``p(t) = <v, f(x + t u)>`` the central difference has an error that is a series in even powers of the step,
+For a function ``p(t)`` of one number the central difference has an error that is a series in even powers of the step,
 
-    (p(t) - p(-t)) / 2t = p'(0) + c2 t^2 + c4 t^4 + ...  + rounding of p / t ,
+    (p(t) - p(-t)) / 2t = p'(0) + c2 t^2 + c4 t^4 + ...  + noise of p / t ,
 
 so the differences at ``t, t/2, t/4, ...`` can be combined to cancel one power after the other (Richardson 1911). The
-table of combinations also says how good they are: neighbours agree as far as the series has converged and rounding has
-not begun, and the entry whose neighbours are closest is taken, their distance being its error (Ridders 1982).
+table of combinations also measures itself: neighbours agree as far as the series has converged and noise has not taken
+over. The entry whose neighbours are closest is taken, with their distance as its error (Ridders 1982).
 
-A step has to be shorter than the function's scale, and long enough for its values to change. The scale is nobody's to
-know; steps are tried from short ones to long ones, relative to the point and at last of the order of 1. What longer
-ones say counts where it is more exact and *agrees with the shorter ones*: beyond a pole, a kink or a step of a
-staircase there is another function.
+Nobody knows the scale on which a function varies, so steps are tried on all of them: every power of two from the last
+digits of the point to an eighth of it, and steps of the order of 1 if the point is small. Longer steps are believed
+where they are more exact and *agree with the shorter ones*, because beyond a pole, a kink or a stair there is another
+function.
+
+Noise is measured too (:func:`noise`), since an inverse of an ill-conditioned matrix has far more of it than rounding of
+its result.
+
+The same values show a kink. With ``s(t) = p(t) + p(-t) - 2 p(0)``, doubling the step multiplies ``s`` by 4 where ``p``
+is smooth, by 2 at a kink and by 1 at a jump. The shortest steps decide at which ``s`` is not hidden by noise.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -23,94 +30,193 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.testing.replay import Along
-from minimeta.testing.rounding import DOUBLE
 
 Floats: TypeAlias = NDArray[Any]
 Path: TypeAlias = Callable[[float], Sequence[Any]]
 """From ``t`` to the outputs at ``x + t u``."""
+Sample: TypeAlias = tuple[Floats, Floats]
+"""A number for each element of an output, and what noise may have made of it."""
 
 HALVINGS = 8
-"""How many steps of one scale are combined."""
+"""How many steps, each half of the one before, are combined."""
 
-_RELATIVE = (2.0**-14, 2.0**-8, 2.0**-3)
-_SHORTEST = 2.0**-21  # for waves that are short beside the point: sin at 1e7
-_ABSOLUTE = (2.0**-15, 2.0**-9, 2.0**-3)
+_RELATIVE = range(-45, -2)
+"""The steps relative to the point, as powers of two."""
+
+_ABSOLUTE = range(-24, -2)
+"""The steps where the point is small."""
+
 _SAFETY = 4.0
 
-_FEWEST = 16
-"""In how many steps, each half of the one before, a kink has to stay."""
+_NEIGHBOUR = 2.0**-50
+"""How far apart, relative to the point, values are whose scatter is noise."""
+
+_STAIR = 2.0**-18
+"""The first change of a function that stays the same for short steps: up to this part of its value it is taken for the
+last of few digits, and beyond that for a leap of a function that is constant here."""
 
 
-def lengths(direction: Sequence[Floats]) -> list[float]:
-    """The longest step of each scale, the shortest first; the direction has the scale of the point."""
+def ladders(direction: Sequence[Floats]) -> list[tuple[float, range]]:
+    """Return the unit of the steps, and their powers of two, for steps relative to the point and for absolute ones.
+
+    The direction has the scale of the point.
+    """
     reach = max((float(np.max(np.abs(u), initial=0.0)) for u in direction), default=0.0)
-    further = [step / reach for step in _ABSOLUTE if reach > 0 and step > _RELATIVE[-1] * reach]
-    return [*_RELATIVE, *(step for step in further if np.isfinite(step))]
+    found = [(1.0, _RELATIVE)]
+    if 0 < reach < 1 and np.isfinite(1 / reach):
+        first = min(max(_ABSOLUTE.start, int(np.log2(reach)) - HALVINGS), _ABSOLUTE.stop - HALVINGS)
+        found.append((1 / reach, range(first, _ABSOLUTE.stop)))
+    return found
 
 
-def narrowed(best: Along | None, found: Sequence[tuple[Floats, Floats]]) -> Along:
-    """The better of what shorter steps say and what longer ones do, element by element."""
+def narrowed(best: Along | None, found: Sequence[Sample]) -> Along:
+    """Return the better of what shorter steps say and what longer steps say, element by element."""
     if best is None:
         return Along([x for x, _ in found], [error for _, error in found])
     rows = []
-    for (x, error), known, bound in zip(found, *best, strict=True):
+    for (x, error), known, bound in zip(found, best.derivatives, best.errors, strict=True):
         better = (error < bound) & (np.abs(x - known) <= error + bound)
         rows.append((np.where(better, x, known), np.where(better, error, bound)))
     return Along([x for x, _ in rows], [error for _, error in rows])
 
 
+class Bend(Exception):  # noqa: N818 (it is an answer)
+    """The function has a kink, a jump or a singularity at 0."""
+
+
 @np.errstate(all="ignore")
 def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),)) -> Along:
-    """The derivatives of the outputs at ``t = 0``, and bounds of their errors, element by element.
+    """Compute the derivatives of the outputs at ``t = 0``, and bounds of their errors, element by element.
 
     Parameters
     ----------
     path
         From ``t`` to a sequence of arrays.
     direction
-        What ``t`` is a multiple of.
+        What ``t`` is a multiple of; it has the scale of the point.
 
     Returns
     -------
     Along
         One array for each output. An error is infinite where a value is not finite.
+
+    Raises
+    ------
+    Bend
+        An output has a kink, a jump or a singularity at 0.
     """
+    outputs = [_Output(y, scatter) for y, scatter in zip(path(0.0), noise(path), strict=True)]
     best: Along | None = None
-    for longest in (_SHORTEST, *lengths(direction)):
-        try:
-            table = [_row(path, longest / 2**i) for i in range(HALVINGS)]
-        except Exception:  # A function of somebody else's ends where it likes, but not at the point.
-            if best is None:
-                raise
-            break
-        best = narrowed(best, [extrapolated(list(column)) for column in zip(*table, strict=True)])
+    for unit, powers in ladders(direction):
+        rows: deque[list[Sample]] = deque(maxlen=HALVINGS)
+        for left, power in zip(reversed(range(len(powers))), powers, strict=True):
+            step = unit * 2.0**power
+            try:
+                sides = zip(path(step), path(-step), strict=True)
+            except Exception:  # Functions may end anywhere but at the point itself.
+                if best is None:
+                    raise
+                return best
+            rows.append([y.sample(step, *side) for y, side in zip(outputs, sides, strict=True)])
+            if len(rows) == HALVINGS and left % (HALVINGS - 1) == 0:
+                columns = zip(*reversed(rows), strict=True)
+                best = narrowed(best, [y.constant(left == 0) for y in outputs])
+                best = narrowed(best, [extrapolated(column) for column in columns])
+        if any(y.bends() for y in outputs):
+            raise Bend
     assert best is not None
-    return best
-
-
-def _row(path: Path, step: float) -> list[tuple[Floats, Floats]]:
-    """For each output the central difference of one step, and what rounding may have made of it.
-
-    The point ``x + t u`` is rounded too, by ``eps |x| / 2``, and ``u`` is of the scale of ``x``.
-    """
-    found = []
-    for above, below in zip(path(step), path(-step), strict=True):
-        y, z = np.asarray(above), np.asarray(below)
-        eps = np.finfo(y.dtype).eps
-        y, z = y.astype(np.float64), z.astype(np.float64)
-        slope = (y - z) / (2 * step)
-        found.append((slope, (eps * (np.abs(y) + np.abs(z)) / 2 + DOUBLE * np.abs(slope)) / step))
-    return found
+    return best._replace(still=all(y.still for y in outputs))
 
 
 @np.errstate(all="ignore")
-def extrapolated(samples: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Neville's table of what belongs to halved steps, even in them: the entry with the closest neighbours, its error.
+def noise(path: Path) -> list[Floats]:
+    """Measure how much the values of a function scatter from each other, next to the point.
+
+    The values at a few points, some last places apart and all on one side, lie on a smooth curve but for noise. So
+    their fourth differences are noise alone, with ``sqrt(70)`` times the standard deviation of the values (Hamming
+    1973; Moré and Wild 2011).
+    """
+    largest: list[Floats] = []
+    for side in (1, -1):
+        values = [path(side * place * _NEIGHBOUR) for place in range(1, 8)]
+        columns = [np.stack([np.asarray(y, np.float64) for y in column]) for column in zip(*values, strict=True)]
+        sizes = [np.max(abs(np.diff(column, 4, axis=0)), axis=0) / np.sqrt(70.0) for column in columns]
+        largest = [np.fmax(x, y) for x, y in zip(largest, sizes, strict=True)] if largest else sizes
+    return [np.where(np.isnan(size), np.inf, size) for size in largest]
+
+
+class _Output:
+    """One output of a function, and what is seen of it while steps grow from the shortest to the longest."""
+
+    _USABLE = 64.0
+    """How many times its noise ``s`` has to be."""
+
+    _RUN = 8
+    """How many steps in a row have to show a kink."""
+
+    def __init__(self, value: Any, scatter: Floats) -> None:
+        self._eps = float(np.finfo(np.asarray(value).dtype).eps)
+        self._value = np.asarray(value, np.float64)
+        self._scatter = scatter
+        self._still: Any = np.ones(self._value.shape, bool)  # whether nothing has changed the value yet
+        self._reached: Any = np.zeros(self._value.shape)  # the last step that did not
+        self._leapt: Any = np.zeros(self._value.shape, bool)  # whether the first change was a leap
+        self._step, self._bend = np.inf, self._value  # the last step, and its s, or 0 if it is hidden by noise
+        self._run: Any = np.zeros(self._value.shape, int)  # the doublings that looked like a kink; -1 if it is smooth
+
+    def sample(self, step: float, above: Any, below: Any) -> Sample:
+        """Return the central difference of one step, and what noise may have made of it."""
+        y, z = np.asarray(above, np.float64), np.asarray(below, np.float64)
+        change = np.maximum(abs(y - self._value), abs(z - self._value))
+        first = self._still & (change != 0) & (self._reached > 0)
+        leaps = first & (change > _STAIR * abs(self._value))
+        self._leapt |= leaps
+        self._scatter = np.where(first & ~leaps, np.maximum(self._scatter, change), self._scatter)
+        self._still &= change == 0
+        self._reached = np.where(self._still, step, self._reached)
+        size = self._scatter + self._eps * (abs(y) + abs(z)) / 2
+        self._look(step, y + z - 2 * self._value, size + self._eps * abs(self._value))
+        return (y - z) / (2 * step), np.where(self._still, np.inf, size / step)
+
+    def constant(self, at_last: bool) -> Sample:
+        """Return the derivative 0 where the value stays the same, at last or up to a leap."""
+        error = _SAFETY * self._eps * abs(self._value) / self._reached
+        return np.zeros_like(self._value), np.where(self._leapt | (self._still & at_last), error, np.inf)
+
+    def _look(self, step: float, bend: Floats, size: Floats) -> None:
+        """Compare ``s`` with that of half the step."""
+        if step == 2 * self._step:
+            ratio = bend / self._bend
+            looks = (ratio >= 0.9) & (ratio <= 2.4)
+            is_open = (self._bend != 0) & (self._run >= 0) & (self._run < self._RUN)
+            self._run = np.where(is_open, np.where(looks, self._run + 1, -1), self._run)
+        elif np.isinf(self._step):
+            self._run = np.where(np.isfinite(bend), 0, self._RUN)
+        self._step, self._bend = step, np.where(abs(bend) > self._USABLE * size, bend, 0.0)
+
+    @property
+    def still(self) -> bool:
+        """Whether no step, or none up to a leap, changed any element."""
+        return bool((self._still | self._leapt).all())
+
+    def bends(self) -> bool:
+        """Return whether any element has a kink."""
+        return bool((self._run >= self._RUN).any())
+
+
+@np.errstate(all="ignore")
+def extrapolated(samples: Sequence[Sample]) -> Sample:
+    """Build Neville's table of samples at halved steps, even in them; return the entry with the closest neighbours.
 
     Parameters
     ----------
     samples
-        Numbers, and what rounding may have made of them.
+        Numbers, and what noise may have made of them.
+
+    Returns
+    -------
+    Sample
+        The entry, and its error.
     """
     previous: list[Floats] = []
     best = np.zeros_like(samples[0][0])
@@ -128,23 +234,3 @@ def extrapolated(samples: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floa
             best, smallest = np.where(better, current[-1], best), np.where(better, error, smallest)
         previous = current
     return best, smallest
-
-
-@np.errstate(all="ignore")
-def has_kink(path: Callable[[float], float]) -> bool:
-    """Whether ``p`` bends at 0: ``|p(t) + p(-t) - 2 p(0)| / t`` tends to the jump of the slope, and not to 0.
-
-    The shortest steps count in which rounding would not hide it: to longer ones a wave is made of kinks.
-    """
-    start = path(0.0)
-    steps = 2.0 ** -np.arange(4, 32)
-    above, below = (np.array([path(sign * t) for t in steps]) for sign in (1.0, -1.0))
-    bends = np.abs(above + below - 2 * start) / steps
-    floor = 64 * np.finfo(np.float64).eps * (np.abs(above) + np.abs(below) + 2 * abs(start)) / steps
-    if not np.isfinite(bends).all():
-        return True
-    slopes = np.maximum(np.abs(above - start), np.abs(below - start)) / steps
-    least = 1e-3 * slopes
-    seen = max(int(np.sum(np.cumprod(floor <= least))), _FEWEST)
-    small, large = slice(seen - 6, seen), slice(seen - _FEWEST, seen - _FEWEST + 6)
-    return bool((bends > np.maximum(floor, least))[small].all() and bends[small].min() > 0.25 * bends[large].max())

@@ -27,7 +27,7 @@ FEW = 64
 DENSE = 2
 """How many dense directions an array has otherwise."""
 
-_DIGITS = 2.0**12
+_DIGITS = 2.0**7
 """One over the last binary digit of a dense direction: of few digits, so that steps along it are exact."""
 
 _WIDEST = 60
@@ -88,6 +88,16 @@ def cotangents(
         scale = power_of_two(np.asarray(largest), _WIDEST if y.dtype == np.float64 else _WIDEST // 3)
         found.append((component(rng, y.shape) / scale).astype(y.dtype))
     return found
+
+
+def described(direction: Sequence[Any], names: Sequence[str]) -> str:
+    """Return what moves along a direction: ``w[0, 1]``, or all elements of some arguments."""
+    moving = [(name, np.asarray(u)) for name, u in zip(names, direction, strict=True) if np.any(u)]
+    if len(moving) == 1 and np.count_nonzero(moving[0][1]) == 1:
+        name, u = moving[0]
+        position = ", ".join(str(int(i[0])) for i in np.nonzero(np.atleast_1d(u)))
+        return f"{name}[{position}]" if u.ndim else name
+    return f"all elements of {', '.join(name for name, _ in moving)}"
 
 
 def component(rng: np.random.Generator, shape: Shape) -> Floats:

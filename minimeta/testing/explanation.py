@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from minimeta.errors import GradientMismatch, MinimetaError
 from minimeta.program.source import source
 from minimeta.testing.comparison import Compared
+from minimeta.testing.directions import described
 from minimeta.testing.localise import Culprit, culprit
 from minimeta.testing.replay import Kink, released
 from minimeta.testing.subject import Subject
@@ -47,7 +47,7 @@ def explained(
     lines = [
         f"the {derivative} of {called} is wrong" + (" at a point nearby" if nearby else ""),
         *(f"  at         {name} = {_shown(x)}" for name, x in zip(subject.names, subject.point, strict=True) if nearby),
-        f"  direction  {_direction(row.direction, subject.names)}",
+        f"  direction  {described(row.direction, subject.names)}",
         f"  library    {row.found!r}",
         f"  oracle     {row.expected!r} +- {row.bound:.1e}, by the {subject.oracle}",
     ]
@@ -78,15 +78,6 @@ def _section(title: str, text: str, attribute: str) -> list[str]:
     if len(text) > _LONGEST:
         return [f"  {title}: {len(text)} characters, in the error's attribute {attribute!r}"]
     return [f"  {title}", *(f"    {row}" for row in text.splitlines())]
-
-
-def _direction(direction: Sequence[Any], names: Sequence[str]) -> str:
-    moving = [(name, np.asarray(u)) for name, u in zip(names, direction, strict=True) if np.any(u)]
-    if len(moving) == 1 and np.count_nonzero(moving[0][1]) == 1:
-        name, u = moving[0]
-        position = ", ".join(str(int(i[0])) for i in np.nonzero(np.atleast_1d(u)))
-        return f"{name}[{position}]" if u.ndim else name
-    return f"all elements of {', '.join(name for name, _ in moving)}"
 
 
 def _culprit(found: Culprit) -> list[str]:

@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import StraightLine
 from minimeta.testing.choices import differ
-from minimeta.testing.differences import HALVINGS, extrapolated, lengths, narrowed
+from minimeta.testing.differences import HALVINGS, extrapolated, narrowed
 from minimeta.testing.replay import Along, Complex, kink, moving, nondifferentiable, pair, replayed
 from minimeta.testing.rounding import DOUBLE, disturbed
 
 Floats = NDArray[Any]
+
+_RELATIVE, _ABSOLUTE = (2.0**-14, 2.0**-8, 2.0**-3), (2.0**-15, 2.0**-9, 2.0**-3)
+"""The longest steps of each scale, relative to the point, and where it is small."""
 
 _RUNS = 3
 """How many times a replay is run with noise."""
@@ -115,6 +118,13 @@ def _continues(
     return True
 
 
+def _lengths(direction: Sequence[Floats]) -> list[float]:
+    """Return the longest step of each scale, the shortest first; the direction has the scale of the point."""
+    reach = max((float(np.max(np.abs(u), initial=0.0)) for u in direction), default=0.0)
+    further = [step / reach for step in _ABSOLUTE if reach > 0 and step > _RELATIVE[-1] * reach]
+    return [*_RELATIVE, *(step for step in further if np.isfinite(step))]
+
+
 class _Beside:
     """The derivatives on both sides of a point, at ``x + t u`` and ``x - t u``; rounding in them, where it is measured.
 
@@ -150,10 +160,10 @@ class _Beside:
 def limit(line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> Along:
     """The limits of the derivatives beside a point, where they exist, and bounds of their errors."""
     best: Along | None = None
-    for longest in lengths(direction):
+    for longest in _lengths(direction):
         rows = [_Beside(line, point, direction, through, longest / 2**i).means() for i in range(HALVINGS)]
         best = narrowed(best, [extrapolated(column) for column in zip(*rows, strict=True)])
-        if all((error <= _EXACT * abs(x)).all() for x, error in zip(*best, strict=True)):
+        if all((error <= _EXACT * abs(x)).all() for x, error in zip(best.derivatives, best.errors, strict=True)):
             break
     assert best is not None
     return best
@@ -162,7 +172,7 @@ def limit(line: StraightLine, point: Sequence[Floats], direction: Sequence[Float
 @np.errstate(all="ignore")
 def is_smooth(line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> bool:
     """Whether values and derivatives on the two sides of a point come together."""
-    longest = lengths(direction)[0]
+    longest = _lengths(direction)[0]
     far, near = (_Beside(line, point, direction, through, longest / 2**i) for i in (0, HALVINGS - 1))
     nowhere = [np.zeros(np.shape(u)) for u in direction]
     here = replayed(line, moving(point, nowhere), Complex(through))

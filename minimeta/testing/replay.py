@@ -143,7 +143,7 @@ class Complex(Replay):
         if differential := _DIFFERENTIALS.get(name):
             derivative = differential(*values)
         else:
-            length = _length(values, primitive.elementwise)
+            length = _length(values, primitive.elementwise, name in _SHIFTED)
             beside = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
             derivative = np.imag(_RULES.get(name, primitive.reference)(*beside, **params)) / length
         if name in _ROOTS:
@@ -179,6 +179,9 @@ LINEAR = frozenset(
     }
 )
 _QUADRATIC = frozenset({"conv2d", "conv2d_input", "conv2d_weight", "matmul", "multiply", "square", "variance"})
+_SHIFTED = frozenset({"log_softmax", "logsumexp", "softmax"})
+"""Functions of the differences of their elements, on a scale of 1 however large these are."""
+
 _ROOTS = frozenset({"norm", "power", "sqrt"})
 
 _RATIO = 2.0**-40
@@ -191,15 +194,15 @@ _NO_FRACTION = 2.0**53
 """Numbers beyond this are whole, and nothing that oscillates or grows on a scale of 1 has a meaning there."""
 
 
-def _length(values: Sequence[Any], elementwise: bool) -> Any:
-    """How long a step is right for a function of these operands; of each element, or of all."""
+def _length(values: Sequence[Any], elementwise: bool, shifted: bool = False) -> Any:
+    """Return the step that is right for a function of these operands: of each element, or of all, or of a shift."""
     length: Any = _MOST
     for z in values:
         if np.iscomplexobj(z):
             x, slope = np.abs(np.real(z)), np.abs(np.imag(z))
             if not elementwise:
                 x, slope = np.max(x, initial=0.0), np.max(slope, initial=0.0)
-            scale = np.where((x > 0) & ((x < 1) | (x > _NO_FRACTION)), x, 1.0)
+            scale = np.where((x > 0) & ((x < 1) | (x > _NO_FRACTION)) & (not shifted), x, 1.0)
             length = np.minimum(length, np.maximum(scale * _RATIO, _LEAST) / slope)
     return np.where(length >= _LEAST, length, _LEAST)
 
@@ -211,10 +214,13 @@ class Along(NamedTuple):
     ----------
     derivatives, errors
         One array for each output, and bounds of their errors.
+    still
+        Whether no output was seen to change at all.
     """
 
     derivatives: list[Floats]
     errors: list[Floats]
+    still: bool = False
 
 
 def moving(point: Sequence[Floats], direction: Sequence[Floats], t: float = 0.0) -> list[Any]:

@@ -84,6 +84,25 @@ def spread(line: StraightLine, operands: Sequence[Any], eps: float) -> list[list
     return disturbed(line, operands, eps, Replay, SAMPLES)[1]
 
 
+def scatter(function: Callable[[list[Any]], Sequence[Any]], point: Sequence[Any], eps: float) -> list[list[Floats]]:
+    """Return what rounding the point does to the values of a function that is no program, a few times.
+
+    An algorithm that is backward stable computes the right value of such a point.
+    """
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        exact = [np.array(y, np.float64) for y in function(list(point))]
+        runs = []
+        for _ in range(SAMPLES):
+            moved = [np.asarray(x * (1 + _ULPS * eps * rng.uniform(-1, 1, np.shape(x))), _dtype(x)) for x in point]
+            runs.append([np.array(y, np.float64) for y in function(moved)])
+        return [[y - z for y, z in zip(run, exact, strict=True)] for run in runs]
+
+
+def _dtype(x: Any) -> np.dtype[Any]:
+    return np.asarray(x).dtype
+
+
 def disturbed(
     line: StraightLine, operands: Sequence[Any], eps: float, evaluate: Callable[[], Replay], samples: int
 ) -> tuple[list[Floats], list[list[Floats]]]:

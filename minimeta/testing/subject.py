@@ -1,13 +1,13 @@
 """What is checked: a function of rows of floats, and its derivatives of every order as functions again.
 
 Whatever the trees of its arguments and output, a function ``f`` is seen as ``F_0`` from a row of float arrays to a row
-of float arrays; all else is held fixed. With cotangents ``v_k`` of the outputs of ``F_k``, drawn anew at every level,
+of float arrays; all else is held fixed. With cotangents ``v_k`` of the outputs of ``F_k``, drawn for each order,
 
     F_{k+1}(x_k, v_k) = J_k(x_k)^T v_k,        x_{k+1} = (x_k, v_k),
 
 is again such a function: the one that the library computes as the derivative of ``F_k``. Order ``k + 1`` of ``f`` is
 right if ``F_{k+1}`` is the derivative of ``F_k``. No derivative is ever approximated by differences of differences, and
-no direction of one level has to do with those of another.
+no direction of one order has to do with those of another.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.derivatives import vjp
 from minimeta.autodiff.graph import StraightLine
+from minimeta.errors import Nondifferentiable
 from minimeta.program import trace
 from minimeta.testing.constrained import realised
-from minimeta.testing.differences import central_difference
+from minimeta.testing.differences import Bend, central_difference
 from minimeta.testing.directions import component, power_of_two
 from minimeta.testing.limits import along, limit
 from minimeta.testing.replay import Along, held
@@ -107,7 +108,15 @@ class Subject:
         """
         if self.line is not None:
             return along(self.line, self.values, direction, order=order, measured=measured)
-        return central_difference(lambda t: self.outputs(t, direction), direction)
+        try:
+            return central_difference(lambda t: self.outputs(t, direction), direction)
+        except Bend:
+            raise Nondifferentiable(
+                f"there is no derivative of order {order} at this point: the function has a kink or a jump here",
+                fault="kink",
+                order=order,
+                oracle=self.oracle,
+            ) from None
 
     def beside(self, direction: Sequence[Floats]) -> Along | None:
         """A second opinion: the limits of the oracle's derivatives beside the point."""

@@ -14,7 +14,7 @@ from minimeta.autodiff import tree
 from minimeta.errors import GradientMismatch
 from minimeta.testing.checker import require_dependence
 from minimeta.testing.identities import of_pullback
-from minimeta.testing.level import Options, Setting, check_level
+from minimeta.testing.order import Options, Setting, check_order
 from minimeta.testing.report import Report
 from minimeta.testing.reproduce import call
 from minimeta.testing.rounding import precision
@@ -72,10 +72,10 @@ def check_vjp(
 
     eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
     setting = Setting(called, call("check_vjp", (function, vjp), arguments, options), eps, **options)
-    level = check_level(subject, 1, setting, at)
-    require_dependence(level, setting)
-    identities = of_pullback(at(subject), level.given, subject.point)
-    return Report((level.row,), identities, level.constant, reason=subject.reason)
+    checked = check_order(subject, 1, setting, at)
+    require_dependence(checked, setting)
+    identities = of_pullback(at(subject), checked.given, subject.point)
+    return Report((checked.row,), identities, checked.constant, reason=subject.reason)
 
 
 def _rows(answer: Any, arguments: tuple[Any, ...], called: str) -> list[Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import minimeta as mm
 from minimeta.program import trace
-from minimeta.testing.differences import central_difference, has_kink
+from minimeta.testing.differences import Bend, central_difference, noise
 from minimeta.testing.limits import along, is_smooth, limit
 from minimeta.testing.rounding import spread
 
@@ -27,7 +27,7 @@ SMOOTH: list[tuple[Callable[[Any], Any], Callable[[float], float]]] = [
 @given(st.sampled_from(SMOOTH), st.floats(-2, 2), st.integers(-6, 6))
 def test_the_central_difference_is_within_its_bound(functions: Any, x: float, scale: int) -> None:
     function, derivative = functions
-    (found,), (error,) = central_difference(lambda t: [np.asarray(function(x + t) * 10.0**scale)])
+    (found,), (error,), _ = central_difference(lambda t: [np.asarray(function(x + t) * 10.0**scale)])
     exact = derivative(x) * 10.0**scale
     assert abs(found - exact) <= error
     assert error <= 1e-6 * max(abs(exact), 10.0**scale)
@@ -42,7 +42,7 @@ def at(function: Callable[[Any], Any], x: float) -> tuple[Any, list[Any], list[A
 def test_the_limit_of_derivatives_beside_a_point_is_within_its_bound(functions: Any, x: float) -> None:
     function, derivative = functions
     line, point, direction = at(function, x)
-    (found,), (error,) = limit(line, point, direction)
+    (found,), (error,), _ = limit(line, point, direction)
     exact = derivative(x) * direction[0]
     assert abs(found - exact) <= error <= 1e-7 * max(1.0, abs(exact))
 
@@ -59,9 +59,9 @@ CANCELLING: list[tuple[Callable[[Any], Any], float, float]] = [
 @pytest.mark.parametrize(("function", "x", "exact"), CANCELLING)
 def test_a_replay_that_cancels_knows_its_error_and_the_limit_is_better(function: Any, x: float, exact: float) -> None:
     line, point, direction = at(function, x)
-    (found,), (error,) = along(line, point, direction)
+    (found,), (error,), _ = along(line, point, direction)
     assert abs(found / x - exact) <= 8 * error / x + 1e-6 * abs(exact)
-    (other,), (bound,) = limit(line, point, direction)
+    (other,), (bound,), _ = limit(line, point, direction)
     assert abs(other / x - exact) <= bound / x + 1e-6 * abs(exact)
     assert bound < 1e-2 * abs(exact * x)
 
@@ -92,7 +92,7 @@ RANGES: list[tuple[Callable[[Any], Any], float, float]] = [
 @pytest.mark.parametrize(("function", "x", "exact"), RANGES)
 def test_the_complex_step_has_the_range_of_floats(function: Any, x: float, exact: float) -> None:
     line, point, _ = at(function, x)
-    (found,), (error,) = along(line, point, [np.array(x)])
+    (found,), (error,), _ = along(line, point, [np.array(x)])
     assert found == pytest.approx(exact * x, rel=1e-13, abs=0.0) and error <= 1e-12 * abs(found)
 
 
@@ -120,19 +120,60 @@ def test_a_difference_believes_longer_steps_where_they_agree_with_shorter_ones()
     def tiny(t: float) -> list[Any]:  # sin(x)/x at 1e-7: nothing is to be seen of it from nearer than 1e-3
         return [np.sinc(1e-7 + t * 1e-7)]
 
-    (found,), (error,) = central_difference(tiny, [np.array(1e-7)])
+    (found,), (error,), _ = central_difference(tiny, [np.array(1e-7)])
     assert abs(found / 1e-7 - -(math.pi**2) * 1e-7 / 3) <= error / 1e-7 < 1e-9
-    (found,), (error,) = central_difference(lambda t: [np.asarray(1 / (1e-90 * (1 + t)))], [np.array(1e-90)])
+    (found,), (error,), _ = central_difference(lambda t: [np.asarray(1 / (1e-90 * (1 + t)))], [np.array(1e-90)])
     assert found == pytest.approx(-1e90, rel=1e-9) and error < 1e-7 * 1e90  # beyond the pole it is another function
-    (found,), _ = central_difference(lambda t: [np.round(0.3217 * (1 + t), 3) ** 2], [np.array(0.3217)])
+    (found,), _, _ = central_difference(lambda t: [np.round(0.3217 * (1 + t), 3) ** 2], [np.array(0.3217)])
     assert found == 0.0
 
 
-@pytest.mark.parametrize("jump", [1e-2, 1.0, 100.0])
-def test_kinks_by_differences(jump: float) -> None:
-    assert has_kink(lambda t: math.sin(0.3 + t) + jump * abs(t))
-    assert not has_kink(lambda t: math.sin(0.3 + t) + jump * abs(t) ** 3)
-    assert not has_kink(lambda t: jump * math.exp(t))
+def bends(function: Callable[[Any], Any], x: float = 0.0) -> bool:
+    scale = 2.0 ** np.floor(np.log2(abs(x))) if x else 1.0
+    try:
+        central_difference(lambda t: [np.asarray(function(np.float64(x + t * scale)))], [np.array(scale)])
+    except Bend:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("jump", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("x", [0.0, 1.0, 1e3, -1e5])
+def test_kinks_by_differences(jump: float, x: float) -> None:
+    assert bends(lambda z: np.sin(0.3 + z) + jump * abs(z - x), x)
+    assert bends(lambda z: np.sin(0.3 + z) + jump * np.sqrt(abs(z - x)), x)
+    assert bends(lambda z: np.sin(0.3 + z) + jump * (z >= x), x)
+    assert bends(lambda z: np.sin(0.3 + z) + jump * np.sqrt(z - x), x)
+    assert not bends(lambda z: np.sin(0.3 + z) + jump * abs(z - x) ** 3, x)
+    assert not bends(lambda z: jump * np.exp(z - x), x)
+    assert not bends(lambda z: jump * (z - x) ** 2, x)
+
+
+@pytest.mark.parametrize("power", range(16))
+def test_a_wave_is_no_kink_however_short_it_is_beside_the_point(power: int) -> None:
+    for digits in (1.0, 1.37, 1.999999):
+        assert not bends(np.sin, digits * 10.0**power)
+
+
+def test_noise_is_measured() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1e-12, 1e-3):
+
+        def noisy(t: float, size: float = size) -> list[Any]:
+            return [np.array([np.sin(0.3 + t) + size * rng.normal(), np.exp(t)])]
+
+        (found,) = noise(noisy)
+        assert 0.3 * size < found[0] < 3 * size and found[1] < 1e-15
+        (value,), (error,), _ = central_difference(noisy)
+        assert abs(value[0] - math.cos(0.3)) <= error[0] < 1e3 * size
+
+
+def test_a_function_of_few_digits_is_not_a_constant() -> None:
+    def in_float32(t: float) -> list[Any]:
+        return [np.float64(np.sin(np.float32(0.3 * (1 + t))))]
+
+    (found,), (error,), _ = central_difference(in_float32, [np.array(0.25)])
+    assert abs(found - 0.3 * math.cos(0.3)) <= error < 1e-3
 
 
 @given(st.sampled_from(sorted({"sin", "exp", "tanh", "log1p", "softplus", "sigmoid", "expm1", "sqrt", "tan"})),

@@ -188,6 +188,18 @@ def test_scales_are_no_difficulty(function: Any, slope: Any, point: Any) -> None
             check_gradients(own(function, lambda x, factor=factor: slope(x) * factor), point, order=1)
 
 
+@pytest.mark.parametrize("point", [[1e16, 0.0], [1e16, 1e16], [1e16, 1e16 - 30.0, 1.0], [-1e16, -1e16], [1e300, 1e300]])
+@pytest.mark.parametrize("function", [mm.logsumexp, mm.softmax, mm.log_softmax])
+def test_what_depends_on_differences_alone_has_a_scale_of_1(function: Any, point: list[float]) -> None:
+    check_gradients(function, np.array(point), may_be_constant=True)
+
+
+@pytest.mark.parametrize("point", [-700.0, 700.0])
+@pytest.mark.parametrize("function", [mm.sigmoid, mm.softplus])
+def test_slopes_that_nearly_underflow(function: Any, point: float) -> None:
+    check_gradients(function, point)
+
+
 @pytest.mark.parametrize("function", [mm.tanh, mm.sigmoid])
 @pytest.mark.parametrize("point", [0.5, 1e-2, 1e-3, -1e-4, 1e-9, 1e-20, 1e-100])
 def test_slopes_that_vanish_to_second_order(function: Any, point: float) -> None:

@@ -1,7 +1,7 @@
-"""Level: one order of derivative, checked.
+"""Order: one order of derivative, checked.
 
-The function at a level is ``F``, its derivative with cotangents ``v`` is ``J^T v``. Directions are drawn, the oracle is
-asked for ``J u``, cotangents are drawn of the inverse scales of what it said, and both sides are compared.
+The function is ``F``, its derivative with cotangents ``v`` is ``J^T v``. Directions are drawn, the oracle is asked for
+``J u``, cotangents are drawn of the inverse scales of what it said, and both sides are compared.
 
 A derivative that is right at one point only is not one: what is wrong in it may vanish there, as ``3 (x - x0)`` does in
 ``cos x + 3 (x - x0)``, and its own derivative is then that of another function. So the same is done at points nearby,
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -29,7 +29,7 @@ from minimeta.testing.identities import require, same_bits
 from minimeta.testing.limits import is_smooth
 from minimeta.testing.replay import Kink, kink, nondifferentiable
 from minimeta.testing.report import Order, summary
-from minimeta.testing.rounding import spread
+from minimeta.testing.rounding import scatter, spread
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]
@@ -80,7 +80,7 @@ Noise = Callable[[], list[list[Floats]]]
 """Measures a few differences that rounding makes to a gradient."""
 
 
-class Level(NamedTuple):
+class Checked(NamedTuple):
     """What one order has shown.
 
     Attributes
@@ -88,7 +88,7 @@ class Level(NamedTuple):
     given, gradient, noise
         ``v``, ``J^T v``, and what measures rounding in it.
     derivative
-        The next level.
+        The function of the next order.
     constant
         Arguments that no output has a derivative by.
     depends
@@ -110,13 +110,13 @@ Pullbacks = Callable[[Subject], Callable[[list[Any]], Sequence[Any]]]
 """From a function at a point to its pullback there."""
 
 
-def check_level(subject: Subject, order: int, setting: Setting, pullbacks: Pullbacks | None = None) -> Level:
+def check_order(subject: Subject, order: int, setting: Setting, pullbacks: Pullbacks | None = None) -> Checked:
     """Check one order.
 
     Parameters
     ----------
     subject
-        The function of this level.
+        The function of this order.
     order
         Its number.
     setting
@@ -155,11 +155,11 @@ def check_level(subject: Subject, order: int, setting: Setting, pullbacks: Pullb
         raise lost
     constant = tuple(name for i, name in enumerate(subject.names) if i not in moving)
     depends = bool(moving) or (varies and subject.line is None)
-    return Level(*look[:4], constant, depends, summary(order, subject.oracle, look.rows))
+    return Checked(*look[:4], constant, depends, summary(order, subject.oracle, look.rows))
 
 
 class _Look(NamedTuple):
-    """What one point has shown: as a level does, and the rows, which arguments have derivatives, and if all is lost."""
+    """What one point has shown: as for an order, with the rows, the arguments with derivatives, and if all is lost."""
 
     given: list[Floats]
     gradient: list[Floats]
@@ -189,7 +189,9 @@ def _look(
 
     @functools.cache
     def noise() -> list[list[Floats]]:
-        return [] if derivative.line is None else spread(derivative.line, derivative.values, setting.eps)
+        if derivative.line is not None:
+            return spread(derivative.line, derivative.values, setting.eps)
+        return scatter(lambda point: pullbacks(replace(subject, point=point))(given), subject.point, setting.eps)
 
     tolerance = Tolerance(setting.rtol, setting.atol)
     comparison = Comparison(subject, given, gradient, noise, order, setting.called, setting.eps, tolerance)
@@ -198,8 +200,8 @@ def _look(
         parts = _require_smooth(subject, rng, order)
         worst = max(wrong, key=lambda row: row.bounds)
         raise explained(worst, subject, order, setting.called, setting.reproduce, parts, bool(nearby))
-    if not nearby and (unseen := comparison.unseen(rows)):
-        raise unseen
+    if not nearby and (unconfirmed := comparison.unconfirmed(rows)):
+        raise unconfirmed
     moving = {i for row in rows if row.weight for i, x in enumerate(row.direction) if np.any(x)}
     return _Look(given, gradient, noise, derivative, rows, moving, comparison.undecided(rows))
 
