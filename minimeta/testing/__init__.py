@@ -5,9 +5,9 @@ property-based test of one; ``check_primitive``, ``check_meta_gradient`` and ``c
 meta-learner, and derivatives that were made elsewhere. What arguments are drawn from are ``arrays`` and the like, which
 are hypothesis's strategies where the extra ``test`` is installed. ``programs`` needs it.
 
-Read in this order: ``subject`` (what is checked); ``choices`` and ``replay``, ``differences``, ``limits`` and
-``identities`` (the oracles); ``rounding``, ``comparison`` and ``order`` (the verdict); ``checker``; then ``localise``
-and ``explanation`` (why it failed).
+Read in this order: ``subject`` (what is checked); ``choices`` and ``replay``, ``differences``, ``limits``,
+``curvature`` and ``identities`` (the oracles); ``rounding``, ``comparison`` and ``order`` (the verdict); ``checker``;
+then ``localise`` and ``explanation`` (why it failed).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -4,8 +4,9 @@ The ladder, the strongest first:
 
 1. the complex step on the traced program (:mod:`minimeta.testing.replay`), exact to rounding and exact about kinks;
 2. the central difference with an error of its own (:mod:`minimeta.testing.differences`), where nothing can be traced;
-3. the limit of derivatives beside the point, where it is a kink, or rounding hides it (:mod:`minimeta.testing.limits`);
-4. identities, which hold whatever the values (:mod:`minimeta.testing.identities`).
+3. the limit of derivatives next to the point, at kinks and where rounding hides it (:mod:`minimeta.testing.limits`);
+4. the second derivative from the function alone, without a rule of the library (:mod:`minimeta.testing.curvature`);
+5. identities, which hold whatever the values (:mod:`minimeta.testing.identities`).
 
 Each order is checked as a function of its own (:mod:`minimeta.testing.subject`), with fresh cotangents and directions
 (:mod:`minimeta.testing.directions`), and where another one follows also at points nearby
@@ -21,14 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.errors import ConfigurationError, VacuousCheck
-from minimeta.testing.comparison import magnitude, spread_of
+from minimeta.testing.comparison import spread_of
 from minimeta.testing.directions import cotangents
-from minimeta.testing.identities import of_bits, of_pullback, of_second_order
-from minimeta.testing.order import Checked, Options, Setting, check_order, of_library
+from minimeta.testing.identities import magnitude, of_bits, of_pullback, of_second_order
+from minimeta.testing.order import Checked, check_order, of_library
 from minimeta.testing.replay import HELD, steps_of
 from minimeta.testing.report import Order, Report
 from minimeta.testing.reproduce import call
 from minimeta.testing.rounding import precision
+from minimeta.testing.setting import Options, Setting
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]

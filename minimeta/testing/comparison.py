@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.errors import Inconclusive
+from minimeta.testing.curvature import Curvature
 from minimeta.testing.directions import described
-from minimeta.testing.identities import product
+from minimeta.testing.identities import magnitude, product
 from minimeta.testing.replay import Along
 from minimeta.testing.rounding import DOUBLE, greatest, least
 from minimeta.testing.subject import Subject
@@ -203,20 +204,48 @@ class Comparison:
         with np.errstate(over="ignore"):
             return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / row.reach > greatest(self.eps))
 
+    def second(self, u: Sequence[Floats], seen: Curvature) -> Compared:
+        """Compare the second derivative along ``u`` with that of the function alone; ``given`` is the other direction.
+
+        The gradient is ``(H w, J w)``, and its second part is of first order.
+        """
+        direction = [*u, *(np.zeros(np.shape(v)) for v in self.gradient[len(u) :])]
+        numbers = _Numbers(seen.value, abs(seen.value), seen.error)
+        row = self._against(direction, numbers, [])
+        if row.bounds > _CLEARLY:
+            row = self._against(direction, numbers, self.noise())
+        decides = row.bound <= max(_UNDECIDED * max(row.weight, seen.slope), row.floor)
+        wrong = np.isfinite(row.bound) and row.bounds > 1 and not self._leaves_range(row)
+        return row._replace(wrong=wrong, undecided=not (decides or wrong))
+
     def _along(self, direction: Sequence[Floats], seen: Along, noise: Sequence[Sequence[Floats]]) -> Compared:
         given = [np.asarray(v, np.float64) for v in self.given]
+        size, error = magnitude(given, seen.derivatives), magnitude(given, seen.errors)
+        numbers = _Numbers(product(given, seen.derivatives), size, error, seen.still)
+        return self._against(direction, numbers, noise)
+
+    def _against(self, direction: Sequence[Floats], oracle: _Numbers, noise: Sequence[Sequence[Floats]]) -> Compared:
         gradient = [np.where(u == 0, 0.0, g) for g, u in zip(self.gradient, direction, strict=True)]
-        found, expected = product(gradient, direction), product(given, seen.derivatives)
         to_round = magnitude(gradient, direction)
-        weight = magnitude(given, seen.derivatives) + (to_round if np.isfinite(to_round) else 0.0)
+        weight = oracle.size + (to_round if np.isfinite(to_round) else 0.0)
         written = norm_of_products(gradient, direction)
         rounding = self.eps * written if np.isfinite(written) else 0.0
         underflow = least(self.eps) * float(sum(np.sum(np.abs(u)) for u in direction))
         floor = _FACTOR * underflow + least(DOUBLE)
         own = _FACTOR * (rounding + spread_of(noise, direction))
-        derived = _FACTOR * (magnitude(given, seen.errors) + DOUBLE * weight) + own + floor
-        bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(expected))
-        return Compared(direction, found, expected, derived, bound, weight, floor, own, seen.still)
+        derived = _FACTOR * (oracle.error + DOUBLE * weight) + own + floor
+        bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(oracle.value))
+        found = product(gradient, direction)
+        return Compared(direction, found, oracle.value, derived, bound, weight, floor, own, oracle.still)
+
+
+class _Numbers(NamedTuple):
+    """What an oracle says along a direction: a number, what was added up to it, its error, and if nothing changed."""
+
+    value: float
+    size: float
+    error: float
+    still: bool = False
 
 
 def _decides(row: Compared) -> bool:
@@ -230,12 +259,6 @@ def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) ->
     samples = np.abs([product(sample, direction) for sample in noise])
     largest = float(np.max(samples, initial=0.0))
     return largest * float(np.sqrt(np.mean((samples / largest) ** 2))) if largest > 0 else 0.0
-
-
-@np.errstate(all="ignore")
-def magnitude(one: Sequence[Any], other: Sequence[Any]) -> float:
-    """The sum of the magnitudes that an inner product adds up."""
-    return float(sum(np.sum(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)))
 
 
 @np.errstate(all="ignore")

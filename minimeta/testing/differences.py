@@ -48,7 +48,7 @@ _ABSOLUTE = range(-24, -2)
 
 _SAFETY = 4.0
 
-_NEIGHBOUR = 2.0**-50
+_NEIGHBOUR = 2.0**-47
 """How far apart, relative to the point, values are whose scatter is noise."""
 
 _STAIR = 2.0**-18
@@ -64,7 +64,8 @@ def ladders(direction: Sequence[Floats]) -> list[tuple[float, range]]:
     reach = max((float(np.max(np.abs(u), initial=0.0)) for u in direction), default=0.0)
     found = [(1.0, _RELATIVE)]
     if 0 < reach < 1 and np.isfinite(1 / reach):
-        first = min(max(_ABSOLUTE.start, int(np.log2(reach)) - HALVINGS), _ABSOLUTE.stop - HALVINGS)
+        longest = max(_ABSOLUTE.start, int(np.log2(reach)) - HALVINGS)
+        first = min(longest, _ABSOLUTE.stop - HALVINGS)
         found.append((1 / reach, range(first, _ABSOLUTE.stop)))
     return found
 
@@ -85,7 +86,12 @@ class Bend(Exception):  # noqa: N818 (it is an answer)
 
 
 @np.errstate(all="ignore")
-def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),)) -> Along:
+def central_difference(
+    path: Path,
+    direction: Sequence[Floats] = (np.ones(()),),
+    scatter: float = 0.0,
+    enough: float = 0.0,
+) -> Along:
     """Compute the derivatives of the outputs at ``t = 0``, and bounds of their errors, element by element.
 
     Parameters
@@ -94,6 +100,10 @@ def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),))
         From ``t`` to a sequence of arrays.
     direction
         What ``t`` is a multiple of; it has the scale of the point.
+    scatter
+        What is known of the noise of the outputs; it is measured, too.
+    enough
+        A relative error with which longer steps need not be tried.
 
     Returns
     -------
@@ -105,7 +115,7 @@ def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),))
     Bend
         An output has a kink, a jump or a singularity at 0.
     """
-    outputs = [_Output(y, scatter) for y, scatter in zip(path(0.0), noise(path), strict=True)]
+    outputs = [_Output(y, np.maximum(size, scatter)) for y, size in zip(path(0.0), noise(path), strict=True)]
     best: Along | None = None
     for unit, powers in ladders(direction):
         rows: deque[list[Sample]] = deque(maxlen=HALVINGS)
@@ -122,10 +132,20 @@ def central_difference(path: Path, direction: Sequence[Floats] = (np.ones(()),))
                 columns = zip(*reversed(rows), strict=True)
                 best = narrowed(best, [y.constant(left == 0) for y in outputs])
                 best = narrowed(best, [extrapolated(column) for column in columns])
+                if _is_within(enough, best):
+                    break
         if any(y.bends() for y in outputs):
             raise Bend
+        if best is not None and _is_within(enough, best):
+            break
     assert best is not None
-    return best._replace(still=all(y.still for y in outputs))
+    errors = [np.where(y.is_unresolved, np.inf, error) for y, error in zip(outputs, best.errors, strict=True)]
+    return Along(best.derivatives, errors, all(y.still for y in outputs))
+
+
+def _is_within(part: float, found: Along) -> bool:
+    """Return whether all errors are smaller than a part of the derivatives."""
+    return all((error <= part * abs(x)).all() for x, error in zip(found.derivatives, found.errors, strict=True))
 
 
 @np.errstate(all="ignore")
@@ -161,6 +181,7 @@ class _Output:
         self._still: Any = np.ones(self._value.shape, bool)  # whether nothing has changed the value yet
         self._reached: Any = np.zeros(self._value.shape)  # the last step that did not
         self._leapt: Any = np.zeros(self._value.shape, bool)  # whether the first change was a leap
+        self._first, self._farthest = self._reached, self._reached  # the first change and the largest
         self._step, self._bend = np.inf, self._value  # the last step, and its s, or 0 if it is hidden by noise
         self._run: Any = np.zeros(self._value.shape, int)  # the doublings that looked like a kink; -1 if it is smooth
 
@@ -171,6 +192,9 @@ class _Output:
         first = self._still & (change != 0) & (self._reached > 0)
         leaps = first & (change > _STAIR * abs(self._value))
         self._leapt |= leaps
+        self._farthest = np.maximum(self._farthest, change)
+        if np.isinf(self._step):
+            self._first = np.where(change > 4 * self._scatter, change, 0.0)
         self._scatter = np.where(first & ~leaps, np.maximum(self._scatter, change), self._scatter)
         self._still &= change == 0
         self._reached = np.where(self._still, step, self._reached)
@@ -180,7 +204,7 @@ class _Output:
 
     def constant(self, at_last: bool) -> Sample:
         """Return the derivative 0 where the value stays the same, at last or up to a leap."""
-        error = _SAFETY * self._eps * abs(self._value) / self._reached
+        error = _SAFETY * (self._scatter + self._eps * abs(self._value)) / self._reached
         return np.zeros_like(self._value), np.where(self._leapt | (self._still & at_last), error, np.inf)
 
     def _look(self, step: float, bend: Floats, size: Floats) -> None:
@@ -198,6 +222,11 @@ class _Output:
     def still(self) -> bool:
         """Whether no step, or none up to a leap, changed any element."""
         return bool((self._still | self._leapt).all())
+
+    @property
+    def is_unresolved(self) -> Any:
+        """Whether the shortest step is too long: it changes an element nearly as much as any step does."""
+        return (self._first > 0) & (self._first >= self._farthest / 8)
 
     def bends(self) -> bool:
         """Return whether any element has a kink."""

@@ -63,8 +63,7 @@ def directions(rng: np.random.Generator, point: Sequence[Floats], few: int = FEW
                 found.append(row)
         elif scale.size:
             for _ in range(DENSE):
-                short = np.round(component(rng, scale.shape) * _DIGITS) / _DIGITS
-                found.append([*zeros[:place], short * scale, *zeros[place + 1 :]])
+                found.append([*zeros[:place], short(rng, scale.shape) * scale, *zeros[place + 1 :]])
     return found
 
 
@@ -103,6 +102,11 @@ def described(direction: Sequence[Any], names: Sequence[str]) -> str:
 def component(rng: np.random.Generator, shape: Shape) -> Floats:
     """Numbers of random sign, of magnitude 1/2 to 3/2."""
     return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
+
+
+def short(rng: np.random.Generator, shape: Shape) -> Floats:
+    """Return such numbers, rounded to few digits."""
+    return np.asarray(np.round(component(rng, shape) * _DIGITS) / _DIGITS)
 
 
 def power_of_two(x: Floats, widest: int = 1000) -> Floats:

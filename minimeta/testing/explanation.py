@@ -29,6 +29,7 @@ def explained(
     reproduce: str,
     parts: Kink | None = None,
     nearby: bool = False,
+    blame: Subject | None = None,
 ) -> GradientMismatch:
     """The error of a derivative that is wrong along a direction.
 
@@ -42,6 +43,8 @@ def explained(
         A part of the function that has a kink where the whole has none.
     nearby
         Whether the subject is not at the point that was given.
+    blame
+        The function in which the culprit is looked for, if it is not the subject: one that is right at the point alone.
     """
     derivative = "derivative" if order == 1 else f"derivative of order {order}"
     lines = [
@@ -51,7 +54,11 @@ def explained(
         f"  library    {row.found!r}",
         f"  oracle     {row.expected!r} +- {row.bound:.1e}, by the {subject.oracle}",
     ]
-    found = None if subject.line is None else culprit(subject.line, subject.point, cut=parts is None)
+    if blame is not None:
+        lines[-1] += " of the function alone"
+        lines.append("             The derivative of lower order is right at the point and not around it")
+    where = blame or subject
+    found = None if where.line is None else culprit(where.line, where.point, cut=parts is None and blame is None)
     if found is not None:
         lines += _culprit(found)
     elif parts is not None:

@@ -134,6 +134,12 @@ def product(one: Sequence[Any], other: Sequence[Any]) -> float:
     return float(sum(np.sum(np.asarray(x, np.float64) * y) for x, y in zip(one, other, strict=True)))
 
 
+@np.errstate(all="ignore")
+def magnitude(one: Sequence[Any], other: Sequence[Any]) -> float:
+    """The sum of the magnitudes that an inner product adds up."""
+    return float(sum(np.sum(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)))
+
+
 def require(fault: str, truths: Iterable[bool], message: str, order: int = 1) -> None:
     """Raise a GradientMismatch unless all of them hold."""
     if not all(truths):

@@ -24,9 +24,9 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError, GradientMismatch
 from minimeta.testing.checker import check_gradients
-from minimeta.testing.comparison import magnitude, spread_of
+from minimeta.testing.comparison import spread_of
 from minimeta.testing.directions import directions
-from minimeta.testing.identities import product
+from minimeta.testing.identities import magnitude, product
 from minimeta.testing.limits import along
 from minimeta.testing.replay import Along
 from minimeta.testing.report import Report

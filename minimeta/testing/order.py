@@ -6,8 +6,11 @@ The function is ``F``, its derivative with cotangents ``v`` is ``J^T v``. Direct
 A derivative that is right at one point only is not one: what is wrong in it may vanish there, as ``3 (x - x0)`` does in
 ``cos x + 3 (x - x0)``, and its own derivative is then that of another function. So the same is done at points nearby,
 with cotangents of 1 at one of them: the next order is the derivative of something that is right *around* the point, and
-as good as one of the function itself. And what is constant, or lost in rounding, at the point and nearby too, has not
-been tested.
+as good as one of the function itself. "Nearby" is relative to each element, and where elements are tiny or huge a part
+of 1 as well. What is constant, or lost in rounding, at the point and nearby too, has not been tested.
+
+From order 2 on, the derivative is also compared with a second derivative that takes no rule of the library
+(:mod:`minimeta.testing.curvature`); if that sees nothing, the report says so.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +26,15 @@ from numpy.typing import NDArray
 from minimeta.autodiff.derivatives import vjp
 from minimeta.errors import GradientMismatch, Inconclusive, Nondifferentiable, ShapeError, VacuousCheck
 from minimeta.testing.comparison import Compared, Comparison, Tolerance
-from minimeta.testing.directions import component, cotangents, directions, power_of_two
+from minimeta.testing.curvature import curvature
+from minimeta.testing.directions import component, cotangents, directions, power_of_two, short
 from minimeta.testing.explanation import explained
 from minimeta.testing.identities import require, same_bits
 from minimeta.testing.limits import is_smooth
 from minimeta.testing.replay import Kink, kink, nondifferentiable
 from minimeta.testing.report import Order, summary
 from minimeta.testing.rounding import scatter, spread
+from minimeta.testing.setting import Setting
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]
@@ -40,43 +45,17 @@ _LOOKS = 16
 _NEARBY = (2.0**-3, 2.0**-8)
 """How far away points nearby are, relative to each element."""
 
+_FARTHER = (2.0**-4, 2.0**-10, 2.0**-16)
+"""How far away points are in units of 1, each 1/64 of the one before."""
 
-class Options(TypedDict, total=False):
-    """What every check can be told: see :func:`~minimeta.testing.check_gradients`."""
+_FALLS = 64.0**-2.5
+"""What part of an error is left from one of them to the next, if the second derivative is right."""
 
-    rtol: float
-    atol: float
-    seed: int
-    may_be_constant: bool
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a check is made.
-
-    Attributes
-    ----------
-    called, reproduce
-        The function's name, and the statements that make the check again.
-    eps
-        The unit in the last place of what is computed.
-    highest
-        The highest order that is checked.
-    rtol, atol, seed, may_be_constant
-        The :class:`Options`.
-    """
-
-    called: str
-    reproduce: str
-    eps: float
-    highest: int = 1
-    rtol: float = 0.0
-    atol: float = 0.0
-    seed: int = 0
-    may_be_constant: bool = False
+_USUAL = 2.0**-4
+"""Elements of magnitudes between this and its inverse are of the scale of 1."""
 
 
-Noise = Callable[[], list[list[Floats]]]
+Noise = Callable[[], Sequence[Sequence[Floats]]]
 """Measures a few differences that rounding makes to a gradient."""
 
 
@@ -98,7 +77,7 @@ class Checked(NamedTuple):
     """
 
     given: list[Floats]
-    gradient: list[Floats]
+    gradient: Sequence[Floats]
     noise: Noise
     derivative: Subject
     constant: tuple[str, ...]
@@ -116,11 +95,11 @@ def check_order(subject: Subject, order: int, setting: Setting, pullbacks: Pullb
     Parameters
     ----------
     subject
-        The function of this order.
+        The function whose derivative is checked.
     order
-        Its number.
+        The order of that derivative.
     setting
-        How.
+        How to check.
     pullbacks
         From the function at a point to what takes a row of cotangents to ``J^T v``; the library's if None.
 
@@ -130,80 +109,192 @@ def check_order(subject: Subject, order: int, setting: Setting, pullbacks: Pullb
         As of :func:`~minimeta.testing.check_gradients`.
     """
     rng = np.random.default_rng([setting.seed, order])
-    outputs = _values(subject, setting)
-    pullbacks = pullbacks or of_library
-    look = _look(subject, directions(rng, subject.values), outputs, rng, order, setting, pullbacks)
+    check = _Check(subject, order, setting, pullbacks or of_library, rng)
+    outputs = check.values(subject)
+    look = check.look(subject, directions(rng, subject.values), outputs)
+    if look.wrong:
+        raise check.mismatch(look)
+    if unconfirmed := look.comparison.unconfirmed(look.rows):
+        raise unconfirmed
     moving, varies, lost = look.moving, False, look.lost
+    only_here = ""
     if look.lost or not look.moving or order == 1 or order < setting.highest:
         found: list[_Look] = []
-        for number, distance in enumerate(_NEARBY, 1):
+        for distance in _NEARBY:
             near = subject.moved(rng, distance)
-            try:
-                others = _values(near, setting)
-                found.append(
-                    _look(near, directions(rng, near.values, 0), others, rng, order, setting, pullbacks, number)
-                )
-            except GradientMismatch:
-                raise
-            except Exception:  # A function may end where it likes, and have kinks, but not at the point.
+            if (other := check.attempt(near, ones=distance == _NEARBY[0])) is None:
                 continue
-            varies = varies or not all(map(same_bits, outputs, others))
+            if other.wrong:
+                raise check.mismatch(other, nearby=True)
+            found.append(other)
+            varies = varies or not all(map(same_bits, outputs, other.outputs))
         moving = moving.union(*(other.moving for other in found))
         if found and (lost or not look.moving):
             lost = None if any(not other.lost for other in found) else found[0].lost
+        only_here = check.farther()
     if lost and not setting.may_be_constant:
         raise lost
+    alone = check.alone()
     constant = tuple(name for i, name in enumerate(subject.names) if i not in moving)
     depends = bool(moving) or (varies and subject.line is None)
-    return Checked(*look[:4], constant, depends, summary(order, subject.oracle, look.rows))
+    row = summary(order, subject.oracle, look.rows, subject.names, alone, only_here)
+    gradient, noise = look.comparison.gradient, look.comparison.noise
+    return Checked(look.given, gradient, noise, look.derivative, constant, depends, row)
 
 
 class _Look(NamedTuple):
-    """What one point has shown: as for an order, with the rows, the arguments with derivatives, and if all is lost."""
+    """What one point has shown."""
 
+    subject: Subject
+    outputs: list[Floats]
     given: list[Floats]
-    gradient: list[Floats]
-    noise: Noise
     derivative: Subject
+    comparison: Comparison
     rows: list[Compared]
-    moving: set[int]
-    lost: Inconclusive | None
+
+    @property
+    def wrong(self) -> Compared | None:
+        """The direction along which the derivative is wrong by the most bounds, if it is."""
+        return max((row for row in self.rows if row.wrong), key=lambda row: row.bounds, default=None)
+
+    @property
+    def moving(self) -> set[int]:
+        """The places of the arguments with derivatives."""
+        return {i for row in self.rows if row.weight for i, x in enumerate(row.direction) if np.any(x)}
+
+    @property
+    def lost(self) -> Inconclusive | None:
+        """The error that nothing was decided, if nothing was."""
+        return self.comparison.undecided(self.rows)
+
+    @property
+    def error(self) -> float:
+        """How far the derivative is off, by a step of 1."""
+        return max((row.difference / row.reach for row in self.rows if row.wrong), default=0.0)
 
 
-def _look(
-    subject: Subject,
-    chosen: list[list[Floats]],
-    outputs: list[Floats],
-    rng: np.random.Generator,
-    order: int,
-    setting: Setting,
-    pullbacks: Pullbacks,
-    nearby: int = 0,
-) -> _Look:
-    """Compare at the point or one nearby, with cotangents of the inverse scales of the outputs; of 1 at the first."""
-    seen = [subject.along(u, order) for u in chosen]
-    drawn = cotangents(rng, [found.derivatives for found in seen], outputs)
-    given = [np.ones_like(v) for v in drawn] if nearby == 1 else drawn
-    gradient = _pulled_back(subject, given, order, setting, pullbacks(subject))
-    derivative = subject.derivative(given)
+@dataclass
+class _Check:
+    """Looks at a function's derivative, at its point and nearby."""
 
-    @functools.cache
-    def noise() -> list[list[Floats]]:
-        if derivative.line is not None:
-            return spread(derivative.line, derivative.values, setting.eps)
-        return scatter(lambda point: pullbacks(replace(subject, point=point))(given), subject.point, setting.eps)
+    subject: Subject
+    order: int
+    setting: Setting
+    pullbacks: Pullbacks
+    rng: np.random.Generator
 
-    tolerance = Tolerance(setting.rtol, setting.atol)
-    comparison = Comparison(subject, given, gradient, noise, order, setting.called, setting.eps, tolerance)
-    rows = comparison.rows(chosen, seen)
-    if wrong := [row for row in rows if row.wrong]:
-        parts = _require_smooth(subject, rng, order)
-        worst = max(wrong, key=lambda row: row.bounds)
-        raise explained(worst, subject, order, setting.called, setting.reproduce, parts, bool(nearby))
-    if not nearby and (unconfirmed := comparison.unconfirmed(rows)):
-        raise unconfirmed
-    moving = {i for row in rows if row.weight for i, x in enumerate(row.direction) if np.any(x)}
-    return _Look(given, gradient, noise, derivative, rows, moving, comparison.undecided(rows))
+    def look(self, subject: Subject, chosen: list[list[Floats]], outputs: list[Floats], ones: bool = False) -> _Look:
+        """Compare along directions, with cotangents of the inverse scales of the outputs, or of 1."""
+        seen = [subject.along(u, self.order) for u in chosen]
+        given = cotangents(self.rng, [found.derivatives for found in seen], outputs)
+        given = [np.ones_like(v) for v in given] if ones else given
+        comparison = self._comparison(subject, given)
+        rows = comparison.rows(chosen, seen)
+        derivative = subject.derivative(given)
+        return _Look(subject, outputs, given, derivative, comparison, rows)
+
+    def _comparison(self, subject: Subject, given: list[Floats]) -> Comparison:
+        setting = self.setting
+        gradient = _pulled_back(subject, given, self.order, setting, self.pullbacks(subject))
+
+        @functools.cache
+        def noise() -> list[list[Floats]]:
+            derivative = subject.derivative(given)
+            if derivative.line is not None:
+                return spread(derivative.line, derivative.values, setting.eps)
+            at = functools.partial(replace, subject)
+            return scatter(lambda point: self.pullbacks(at(point=point))(given), subject.point, setting.eps)
+
+        tolerance = Tolerance(setting.rtol, setting.atol)
+        return Comparison(subject, given, gradient, noise, self.order, setting.called, setting.eps, tolerance)
+
+    def attempt(self, near: Subject, ones: bool = False) -> _Look | None:
+        """Look at a point nearby; None if there is nothing to see.
+
+        Functions may end, and have kinks, anywhere but at the point itself.
+        """
+        try:
+            return self.look(near, directions(self.rng, near.values, 0), self.values(near), ones)
+        except GradientMismatch:
+            raise
+        except Exception:
+            return None
+
+    def farther(self) -> str:
+        """Look at points whose elements are moved by parts of 1, where these are not of the scale of 1.
+
+        An error ``e(t)`` at a distance ``t`` that falls no faster than ``t^2.5`` is one of the first or second
+        derivative. One that falls faster is that of a series, which ends: the rule holds near the point only.
+
+        Returns
+        -------
+        str
+            That it does, or nothing.
+        """
+        if all(_is_usual(x) for x in self.subject.values):
+            return ""
+        farther: float | None = None
+        ends = ""
+        for distance in _FARTHER:
+            point = self.subject.moved(self.rng, distance, absolute=True)
+            look = self.attempt(point, ones=True)
+            error = look.error if look and not look.lost else None
+            if look and error and farther is not None and (farther == 0 or error > _FALLS * farther):
+                raise self.mismatch(look, nearby=True)
+            if error:
+                ends = f"the derivative is wrong at a distance of {distance:.1g}: its rule holds near the point only"
+            farther = error
+        return ends
+
+    def alone(self) -> bool | None:
+        """Compare a second derivative with that of the function alone; whether that decided. None at order 1."""
+        subject, parent = self.subject, self.subject.parent
+        if parent is None:
+            return None
+        count = len(parent.point)
+        cotangent = subject.values[count:]
+        usual = [power_of_two(x) for x in parent.values]
+        decided = False
+        for scales in (usual, [np.maximum(scale, 1.0) for scale in usual]):
+            if scales is not usual and all(map(np.array_equal, scales, usual)):
+                break
+            u, w = ([short(self.rng, scale.shape) * scale for scale in scales] for _ in range(2))
+            w = [np.asarray(x, np.asarray(leaf).dtype) for x, leaf in zip(w, parent.point, strict=True)]
+            seen = curvature(parent, cotangent, u, w)
+            comparison = self._comparison(subject, w)
+            row = comparison.second(u, seen)
+            if row.wrong:
+                _require_smooth(subject, self.rng, self.order)
+                near = parent.moved(self.rng, _NEARBY[0], absolute=scales is not usual)
+                raise explained(row, subject, self.order, self.setting.called, self.setting.reproduce, blame=near)
+            decided = decided or not row.undecided
+        return decided
+
+    def mismatch(self, look: _Look, nearby: bool = False) -> GradientMismatch:
+        """Return the error that says what is wrong."""
+        assert look.wrong
+        parts = _require_smooth(look.subject, self.rng, self.order)
+        called, reproduce = self.setting.called, self.setting.reproduce
+        return explained(look.wrong, look.subject, self.order, called, reproduce, parts, nearby)
+
+    def values(self, subject: Subject) -> list[Floats]:
+        """Return the function's values, which have to be finite floats, as the point has."""
+        called = self.setting.called
+        if not subject.point:
+            raise VacuousCheck(f"{called} has no argument that is a float", fault="no floats")
+        with np.errstate(all="ignore"):
+            outputs = [np.asarray(y) for y in subject.function(*subject.point)]
+        if not outputs:
+            raise VacuousCheck(f"{called} returns no floats, so there is nothing to test", fault="no floats")
+        if not all(np.isfinite(y).all() for y in (*subject.point, *outputs)):
+            raise Nondifferentiable(f"{called} or its point is infinite or NaN", fault="not finite")
+        return outputs
+
+
+def _is_usual(x: Floats) -> bool:
+    """Whether a part of each element is a part of 1, so that points nearby are both."""
+    size = np.abs(x[x != 0])
+    return bool(((size >= _USUAL) & (size <= 1 / _USUAL)).all())
 
 
 def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> Kink | None:
@@ -220,18 +311,6 @@ def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> K
                 raise nondifferentiable(found, order)
             parts = parts or found
     return parts
-
-
-def _values(subject: Subject, setting: Setting) -> list[Floats]:
-    if not subject.point:
-        raise VacuousCheck(f"{setting.called} has no argument that is a float", fault="no floats")
-    with np.errstate(all="ignore"):
-        outputs = [np.asarray(y) for y in subject.function(*subject.point)]
-    if not outputs:
-        raise VacuousCheck(f"{setting.called} returns no floats, so there is nothing to test", fault="no floats")
-    if not all(np.isfinite(y).all() for y in (*subject.point, *outputs)):
-        raise Nondifferentiable(f"{setting.called} or its point is infinite or NaN", fault="not finite")
-    return outputs
 
 
 def of_library(subject: Subject) -> Callable[[list[Any]], Sequence[Any]]:

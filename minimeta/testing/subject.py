@@ -54,6 +54,8 @@ class Subject:
         The function as a program; None where it cannot be traced.
     reason
         Why it cannot.
+    parent
+        The function that this is the derivative of, if it is one.
     """
 
     function: Function
@@ -61,6 +63,7 @@ class Subject:
     names: Sequence[str]
     line: StraightLine | None
     reason: str = ""
+    parent: Subject | None = None
 
     @classmethod
     def of(cls, function: Function, arguments: tuple[Any, ...]) -> Subject:
@@ -86,7 +89,7 @@ class Subject:
             replay = line.run
             line, reason = _traced(_transposed(lambda *floats: replay(floats), len(self.point)), point)
         names = [*self.names, *(f"cotangent {i}" for i in range(len(cotangents)))]
-        return Subject(_transposed(self.function, len(self.point)), point, names, line, reason)
+        return Subject(_transposed(self.function, len(self.point)), point, names, line, reason, self)
 
     @property
     def values(self) -> list[Floats]:
@@ -122,18 +125,23 @@ class Subject:
         """A second opinion: the limits of the oracle's derivatives beside the point."""
         return limit(self.line, self.values, direction) if self.line is not None else None
 
-    def moved(self, rng: np.random.Generator, distance: float) -> Subject:
-        """The same function at a point nearby, every element of which is moved by a part of itself."""
+    def moved(self, rng: np.random.Generator, distance: float, absolute: bool = False) -> Subject:
+        """Return the same function at a point nearby, whose elements are moved by a part of themselves, or of 1."""
+        scales = [np.ones(x.shape) if absolute else power_of_two(x) for x in self.values]
         point = [
-            np.asarray(x + distance * component(rng, x.shape) * power_of_two(x), np.asarray(leaf).dtype)
-            for leaf, x in zip(self.point, self.values, strict=True)
+            np.asarray(x + distance * component(rng, x.shape) * scale, np.asarray(leaf).dtype)
+            for leaf, x, scale in zip(self.point, self.values, scales, strict=True)
         ]
         return dataclasses.replace(self, point=point)
 
-    def outputs(self, t: float, direction: Sequence[Floats]) -> list[Floats]:
-        """The function's values at a distance ``t`` along a direction."""
+    def outputs(
+        self, t: float, direction: Sequence[Floats], s: float = 0.0, other: Sequence[Floats] | None = None
+    ) -> list[Floats]:
+        """Return the function's values at a distance ``t`` along a direction, and ``s`` along another."""
         with np.errstate(all="ignore"):
             moved = [x + t * u for x, u in zip(self.values, direction, strict=True)]
+            if other is not None:
+                moved = [x + s * u for x, u in zip(moved, other, strict=True)]
             return [np.asarray(y) for y in self.function(*moved)]
 
 

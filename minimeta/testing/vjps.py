@@ -14,10 +14,11 @@ from minimeta.autodiff import tree
 from minimeta.errors import GradientMismatch
 from minimeta.testing.checker import require_dependence
 from minimeta.testing.identities import of_pullback
-from minimeta.testing.order import Options, Setting, check_order
+from minimeta.testing.order import check_order
 from minimeta.testing.report import Report
 from minimeta.testing.reproduce import call
 from minimeta.testing.rounding import precision
+from minimeta.testing.setting import Options, Setting
 from minimeta.testing.subject import Subject, is_float
 
 
