@@ -15,6 +15,7 @@ from minimeta import starting  # noqa: F401 (first of all, for the command)
 from minimeta import errors
 from minimeta.autodiff import (
     Array,
+    Form,
     custom_vjp,
     grad,
     hessian,
@@ -27,6 +28,7 @@ from minimeta.autodiff import (
     value_and_grad,
     vjp,
 )
+from minimeta.autodiff.definition import primitive
 from minimeta.autodiff.operations import *  # noqa: F403 (all of them, by their own list)
 from minimeta.program import compile, vmap
 from minimeta.threads import get_num_threads, set_num_threads
@@ -35,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Array",
+    "Form",
     "compile",
     "custom_vjp",
     "errors",
@@ -45,6 +48,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "operations",
+    "primitive",
     "rematerialize",
     "set_num_threads",
     "tree",

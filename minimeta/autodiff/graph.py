@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply, attribute_to, context, during, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
-from minimeta.autodiff.operations import elementwise
+from minimeta.autodiff.operations import arithmetic, conversions
 from minimeta.autodiff.primitive import Primitive, Shares
 from minimeta.autodiff.promotion import constant, fixed
 
@@ -51,11 +51,11 @@ def alias(x: Any, trace: Trace) -> Array:
     if type(x) is Array:
         outer = outermost((x,))
         inputs = () if outer is None else (x,)
-        made = Array(x.value, x.weak, outer or trace, next(moments), elementwise.ALIAS, inputs, {})
+        made = Array(x.value, x.weak, outer or trace, next(moments), conversions.ALIAS, inputs, {})
         if type(x.value) is Form:
             made.origin = getattr(x, "origin", NOWHERE)
         return made
-    return Array(fixed(x, True), type(x) in (float, int, bool), trace, next(moments), elementwise.ALIAS, (), {})
+    return Array(fixed(x, True), type(x) in (float, int, bool), trace, next(moments), conversions.ALIAS, (), {})
 
 
 def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure) -> Recording:
@@ -131,7 +131,7 @@ def _sum(total: Any, contribution: Any) -> Any:
     if isinstance(total, tuple):  # A primitive with several results has a tuple of cotangents.
         pairs = zip(total, contribution, strict=True)
         return tuple([b if a is None else a if b is None else _sum(a, b) for a, b in pairs])
-    return elementwise.add(total, contribution)
+    return arithmetic.add(total, contribution)
 
 
 # The straight line

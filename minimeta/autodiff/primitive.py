@@ -47,6 +47,10 @@ class Draw(Protocol):
         """Truth values."""
 
 
+def _none(y: Any, *operands: Any, **params: Any) -> int:
+    return 0
+
+
 Sample: TypeAlias = Callable[[Draw], tuple[tuple[NDArray[Any], ...], dict[str, Any]]]
 
 
@@ -86,6 +90,15 @@ class Primitive:
         Whether it has derivatives; a result that has none is detached from the graph.
     view
         Whether the kernel's result may share memory with its operand.
+    linear
+        Whether the reference only moves, repeats and adds elements, so that it is linear in its float operands.
+    exact
+        Whether it does not round: it moves elements, or chooses among them.
+    costly
+        Whether computing an element takes much longer than moving it, so that the result is worth keeping
+        (:mod:`minimeta.program.fuse`).
+    flops
+        From the forms of the result and the operands, and the params, to a number of floating-point operations.
     through
         A pull that knows more than the chain rule: it hands the cotangent past the inputs, to what they were computed
         from. None, or a pull that returns None where the chain rule is right.
@@ -107,6 +120,10 @@ class Primitive:
     strong: bool = False
     differentiable: bool = True
     view: bool = False
+    linear: bool = False
+    exact: bool = False
+    costly: bool = False
+    flops: Callable[..., int] = _none
     through: Callable[[Any, Array, Container[int]], Shares | None] | None = None
     pull: Pull = field(init=False)
 
@@ -115,6 +132,11 @@ class Primitive:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def native(self) -> bool:
+        """Whether its kernel is in C++; where nothing is, everything counts as native."""
+        return kernels.native is None or self.kernel is getattr(kernels.native, self.name, None)
 
 
 def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
@@ -143,7 +165,7 @@ registry: dict[str, Primitive] = {}
 
 
 def register(name: str, **fields: Any) -> Primitive:
-    """Make a primitive, find its kernel, and enter it in the registry.
+    """Make a primitive of the library and enter it in the registry; its kernel is in C++, or else the reference.
 
     Raises
     ------
@@ -153,13 +175,13 @@ def register(name: str, **fields: Any) -> Primitive:
     if name in registry:
         raise ValueError(f"a primitive named {name!r} is registered already")
     if "kernel" not in fields:
-        fallback = _contiguous(fields["reference"], fields["shape"])
-        fields["kernel"] = getattr(kernels.native, name) if kernels.native else fallback
+        native = getattr(kernels.native, name, None)
+        fields["kernel"] = native or contiguous(fields["reference"], fields["shape"])
     registry[name] = Primitive(name, **fields)
     return registry[name]
 
 
-def _contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
+def contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
     """A kernel made of a reference: checked, always a fresh array, silent about NaN and infinity as kernels are."""
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:

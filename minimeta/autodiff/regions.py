@@ -30,7 +30,7 @@ from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
-from minimeta.autodiff.operations.elementwise import ASTYPE
+from minimeta.autodiff.operations.conversions import ASTYPE
 from minimeta.autodiff.primitive import Primitive, Rule
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.protocols import has_answer

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import conv2d, mean, reciprocal, reshape, sqrt, square, sum, where
-from minimeta.autodiff.operations.shaping import shape_of
+from minimeta.autodiff.operations.operands import shape_of
 from minimeta.autodiff.operations.windows import Padding
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.regions import custom_vjp

@@ -32,7 +32,7 @@ from minimeta.autodiff.operations import (
     take_along_axis,
     where,
 )
-from minimeta.autodiff.operations.shaping import shape_of
+from minimeta.autodiff.operations.operands import shape_of
 from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError
 
 Reduction: TypeAlias = Literal["mean", "sum", "per_shot", "none"]

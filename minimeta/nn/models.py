@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 
 from minimeta.autodiff.array import Value
 from minimeta.autodiff.operations import max_pool, mean, relu, reshape, sigmoid, softplus, tanh
-from minimeta.autodiff.operations.shaping import shape_of
+from minimeta.autodiff.operations.operands import shape_of
 from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.nn import recipe
 from minimeta.nn.initialisers import Initialiser, initialiser_of

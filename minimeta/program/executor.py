@@ -20,7 +20,7 @@ from minimeta import kernels
 from minimeta.autodiff import tree
 from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.elementwise import ALIAS, STOP_GRADIENT
+from minimeta.autodiff.operations.conversions import ALIAS, STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError
@@ -188,21 +188,12 @@ def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
     return error
 
 
-class _Foreign(Exception):  # noqa: N818 (it is an answer)
-    """A step that the extension has no kernel for."""
-
-
 def _build(line: StraightLine, extension: Any, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
     """The line as a native program, or None where a step has no native kernel, and its instructions."""
     if extension is not None:
         writer = _Writer(extension.Builder(reuse_memory, poison))
-        try:
-            outputs = writer.whole(line)
-        except _Foreign:
-            pass
-        else:
-            replay = writer.builder.build(outputs)
-            return replay, writer.instructions(replay.instructions)
+        replay = writer.builder.build(writer.whole(line))
+        return replay, writer.instructions(replay.instructions)
     return None, tuple(map(Instruction.of, line.steps))
 
 
@@ -245,14 +236,16 @@ class _Writer:
             return self._call(step, operands)
         if primitive in (ALIAS, STOP_GRADIENT):
             return operands[0]
-        if primitive.kernel is not getattr(kernels.native, primitive.name, None):
-            raise _Foreign
+        if not primitive.native:
+            return self._call(step, operands)[0]
         result = self.builder.add_step(primitive.name, self._numbers(operands), params)
         self._label(Instruction.of(step))
         return result
 
     def _call(self, step: Step, operands: list[Any]) -> Any:
-        forms = tuple((form.dtype.name, form.shape) for form in step.shape)
+        """A step that Python computes: a function of numpy's, or a primitive without a kernel in C++."""
+        results = step.shape if type(step.shape) is tuple else (step.shape,)
+        forms = tuple((form.dtype.name, form.shape) for form in results)
         results = self.builder.add_call(functools.partial(_called, step), self._numbers(operands), forms)
         self._label(Instruction.of(step))
         return results
@@ -296,12 +289,12 @@ class _Writer:
 def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     """The results of a step that Python computes."""
     try:
-        results: tuple[NDArray[Any], ...] = by_kernel(step.primitive, *operands, **step.params)
+        results: Any = by_kernel(step.primitive, *operands, **step.params)
     except Exception as error:
         if step.line:
             error.add_note(f"  at {step.line}")
         raise
-    return results
+    return results if type(results) is tuple else (results,)
 
 
 def group_count(count: int) -> int:

@@ -30,8 +30,8 @@ from typing import Any
 
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.operations.movement import BROADCAST_TO
 from minimeta.autodiff.operations.reductions import MEAN, SUM
-from minimeta.autodiff.operations.shaping import BROADCAST_TO
 from minimeta.autodiff.regions import PROJECT, region, rematerialize_rule
 
 _MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
@@ -43,12 +43,6 @@ _FAR = 2**18  # elements that are in no near cache any more when they are read a
 #: Sums that leave more numbers stay instructions of their own, and so do those that need more than a block, but not so
 #: many that it pays.
 _WIDE, _BLOCK, _LONG = 256, 480, 4096
-
-#: Functions that take much longer than moving an element.
-_SLOW = frozenset(
-    ("divide", "power", "floor_divide", "remainder", "reciprocal", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos")
-) | {"tan", "tanh", "tanh_slope", "sigmoid", "sigmoid_slope", "softplus"}
-
 
 #: A group: elementwise steps, then sums over leading axes; its results are some of the former and all of the latter.
 FUSED = region("fused", rematerialize_rule)
@@ -99,7 +93,10 @@ class _Grouping:
     # What a value is
 
     def _is_elementwise(self, number: int) -> bool:
-        return number in self.steps and self.steps[number].primitive.elementwise
+        if number not in self.steps:
+            return False
+        primitive = self.steps[number].primitive
+        return primitive.elementwise and primitive.native
 
     def _is_sum(self, step: Step) -> bool:
         """Whether a step is a sum, or mean, over leading axes of an elementwise value, that is worth taking along."""
@@ -147,7 +144,7 @@ class _Grouping:
             self.stored.update(i for i in operands if self._is_elementwise(i))
             sources, weight = set(operands), 1
         self.sources[number] = frozenset(sources)
-        self.weight[number] = weight + (_AGAIN if self.steps[number].primitive.name in _SLOW else 0)
+        self.weight[number] = weight + (_AGAIN if self.steps[number].primitive.costly else 0)
 
     # What to run together
 
@@ -265,8 +262,8 @@ class _Grouping:
 
         if all(len(group.steps) == 1 for group in self.group.values()):
             return self.line
-        for value, step in self.steps.items():
-            if not step.primitive.elementwise or value in self.group:
+        for value in self.steps:
+            if not self._is_elementwise(value) or value in self.group:
                 place(value)
         return StraightLine(
             self.line.operands, self.line.constants, tuple(steps), tuple(number[i] for i in self.line.outputs)

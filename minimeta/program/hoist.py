@@ -22,7 +22,7 @@ from typing import Any
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.linear_algebra import MATMUL
-from minimeta.autodiff.operations.shaping import TRANSPOSE
+from minimeta.autodiff.operations.movement import TRANSPOSE
 from minimeta.program.names import is_region, named, numbered, renamed
 
 

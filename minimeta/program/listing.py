@@ -24,7 +24,7 @@ import numpy as np
 
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.elementwise import ALIAS
+from minimeta.autodiff.operations.conversions import ALIAS
 from minimeta.autodiff.regions import PROJECT
 from minimeta.autodiff.tree import Structure
 

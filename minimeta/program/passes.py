@@ -36,9 +36,10 @@ import numpy as np
 
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.elementwise import NEGATIVE, SUBTRACT
+from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
+from minimeta.autodiff.operations.joining import SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
-from minimeta.autodiff.operations.shaping import SLICE, SPLIT
+from minimeta.autodiff.operations.movement import SLICE
 from minimeta.autodiff.regions import CUSTOM_VJP, PROJECT, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import FUSED, fuse

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Form, Shape
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.elementwise import CONVERTIBLE
+from minimeta.autodiff.operations.conversions import CONVERTIBLE
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.autodiff.regions import PROJECT, REMATERIALIZE
 from minimeta.errors import DtypeError

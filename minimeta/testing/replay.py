@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.elementwise import STOP_GRADIENT
+from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.regions import PROJECT
 from minimeta.errors import Nondifferentiable
@@ -135,7 +135,7 @@ class Complex(Replay):
             result = choose(*values, **params)
             self.tied = self.tied or sided(choose, values, params, result)
             return result
-        if name in LINEAR:
+        if primitive.linear:
             return values[0] if name == "stop_gradient" else primitive.reference(*values, **params)
         value = primitive.reference(*map(np.real, values), **params)
         if name in _QUADRATIC:  # The imaginary part is x y' + x' y, whatever the length of the step.
@@ -170,14 +170,6 @@ def pair(value: Any, derivative: Any) -> Any:
     return z
 
 
-#: What moves and adds elements.
-LINEAR = frozenset(
-    {
-        *("add", "alias", "astype", "broadcast_to", "concatenate", "copy", "gather", "mean", "negative", "pad"),
-        *("pool_put", "pool_take", "reshape", "scatter_add", "slice", "stop_gradient", "subtract", "sum", "sum_pool"),
-        *("sum_pool_input", "transpose", "where"),
-    }
-)
 _QUADRATIC = frozenset({"conv2d", "conv2d_input", "conv2d_weight", "matmul", "multiply", "square", "variance"})
 _SHIFTED = frozenset({"log_softmax", "logsumexp", "softmax"})
 """Functions of the differences of their elements, on a scale of 1 however large these are."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import Primitive
-from minimeta.testing.replay import LINEAR, Replay, pair
+from minimeta.testing.replay import Replay, pair
 
 Floats = NDArray[Any]
 
@@ -34,11 +34,6 @@ SAMPLES = 4
 
 _ULPS = 4.0
 """How much noise: kernels and references are within a few units in the last place of each other."""
-
-#: What moves elements or chooses among them, and does not round.
-_EXACT = (LINEAR - {"add", "astype", "mean", "scatter_add", "subtract", "sum", "sum_pool", "sum_pool_input"}) | {
-    *("absolute", "clip", "gate", "held", "max", "maximum", "min", "minimum", "relu"),
-}
 
 #: Elementwise, and with a sum of two terms for a derivative.
 _PRODUCTS = {"divide", "multiply", "sigmoid_slope", "tanh_slope"}
@@ -139,12 +134,12 @@ class _Noisy(Replay):
         self._choices = choices
 
     def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        if primitive.name in _PRODUCTS or not (primitive.elementwise or primitive.name in _EXACT):
+        if primitive.name in _PRODUCTS or not (primitive.elementwise or primitive.exact):
             values = tuple(map(self._moved, values))
         result = self._evaluate.step(primitive, *values, **params)
         if not _rounds(result):
             return next(self._choices)
-        return result if primitive.name in _EXACT else self._moved(result)
+        return result if primitive.exact else self._moved(result)
 
     def _moved(self, x: Any) -> Any:
         if np.iscomplexobj(x):

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 import minimeta as mm
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, Form
-from minimeta.autodiff.operations.elementwise import CLIP, GATE, POWER, WHERE
+from minimeta.autodiff.operations.arithmetic import CLIP, GATE, POWER
+from minimeta.autodiff.operations.logic import WHERE
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.program import interpret, trace
 from minimeta.testing import check_primitive

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from minimeta.autodiff.operations import elementwise
+from minimeta.autodiff.operations import transcendental
 from minimeta.autodiff.primitive import registry
 from minimeta.cli import main
 
@@ -26,7 +26,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_wrong_primitive_is_an_error(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = dataclasses.replace(elementwise.SIN, name="wrong_sin", rules=(lambda g, y, x: g * x,))
+    wrong = dataclasses.replace(transcendental.sin.primitive, name="wrong_sin", rules=(lambda g, y, x: g * x,))
     monkeypatch.setitem(registry, "wrong_sin", wrong)
     assert main(["gradcheck", "wrong_sin"]) == 1
     printed = capsys.readouterr().out

@@ -23,6 +23,7 @@ from minimeta.kernels import native
 from minimeta.learners import MAML
 from minimeta.program import Program, trace
 from minimeta.program.executor import Executable
+from minimeta.program.fuse import fuse
 from minimeta.tasks.task import Examples, Task
 
 Function = Callable[..., Any]
@@ -294,12 +295,13 @@ def test_what_was_not_traced_never_reaches_a_kernel(leaves: Any, problem: str) -
         Executable(trace(mm.sin, np.zeros((2, 3))).line).run(leaves)
 
 
-def test_a_primitive_of_ones_own_is_replayed_in_python() -> None:
+def test_a_primitive_without_a_kernel_is_a_call_of_python_in_the_program() -> None:
     sine = registry["sin"]
-    own = Primitive("own_sine", sine.shape, np.sin, sine.rules, sine.sample, np.sin)
-    program = trace(lambda x: (apply(own, mm.exp(x)), x), np.zeros(3))
-    executable, x = Executable(program.line), np.arange(3.0)
-    assert not executable.native
+    own = Primitive("own_sine", sine.shape, np.sin, sine.rules, sine.sample, np.sin, elementwise=True)
+    program = trace(lambda x: (apply(own, mm.exp(x) + 1.0) * 2.0 + x, x), np.zeros(3))
+    executable, x = Executable(fuse(program.line)), np.arange(3.0)
+    assert executable.native == (native is not None)
+    assert "own_sine" in [instruction.name for instruction in executable.instructions]
     found = executable.run([x])
     assert bits(found) == one_by_one(program, [x])
     assert not np.shares_memory(found[1], x)

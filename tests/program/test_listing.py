@@ -13,7 +13,7 @@ import minimeta as mm
 from minimeta import nn, optim
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.elementwise import SIN
+from minimeta.autodiff.operations.transcendental import sin
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.regions import PROJECT, no_sample
 from minimeta.learners import MAML
@@ -162,7 +162,7 @@ def test_a_step_of_several_results_defines_each() -> None:
     form = Form((2,), "float64")
     two = Primitive("call", lambda *_, **__: (form, form), np.sin, (), no_sample, np.sin)
     call = Step(two, (0,), {"function": np.polyfit, "arguments": mm.tree.LEAF, "forms": ()}, (form, form), "")
-    steps = (call, Step(PROJECT, (1,), {"place": 1}, form, ""), Step(SIN, (2,), {}, form, ""))
+    steps = (call, Step(PROJECT, (1,), {"place": 1}, form, ""), Step(sin.primitive, (2,), {}, form, ""))
     program = Program(StraightLine((form,), (), steps, (3,)), mm.tree.flatten((0.0,))[1], mm.tree.flatten(0.0)[1])
     assert str(program).splitlines()[1:] == [
         "  %1.0, %1.1 = call(%0, function=polyfit): float64[2], float64[2]",

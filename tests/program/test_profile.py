@@ -84,8 +84,15 @@ def test_a_body_counts_once_and_takes_the_time_of_all_tasks() -> None:
     assert by_name(mapped.lines) == {line_of(f, "mm.sum"): 3}
 
 
-def test_where_nothing_can_be_watched_it_says_so() -> None:
+@compiled
+def test_a_primitive_without_a_kernel_takes_its_time_too() -> None:
     sine = registry["sin"]
     own = Primitive("own_sine", sine.shape, np.sin, sine.rules, sine.sample, np.sin)
+    profile = mm.compile(lambda x: apply(own, x) @ x).profile(np.ones((2, 2)))
+    assert by_name(profile.kinds) == {"own_sine": 1, "matmul": 1}
+
+
+def test_where_nothing_can_be_watched_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minimeta.kernels.load", lambda level: None)
     with pytest.raises(TracingError, match="runs in Python here, step by step"):
-        mm.compile(lambda x: apply(own, x)).profile(np.ones(2))
+        mm.compile(mm.sin).profile(np.ones(2))

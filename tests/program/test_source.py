@@ -1,6 +1,7 @@
 """A program as Python: what is written runs with numpy alone and computes what the references compute."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ import minimeta as mm
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.primitive import Primitive, registry
-from minimeta.errors import TracingError
+from minimeta.errors import ShapeError, TracingError
 from minimeta.program import Program, interpret, trace
 
 Function = Callable[..., Any]
@@ -126,7 +127,43 @@ def test_constants_are_read_back_to_the_bit() -> None:
         assert (one.shape, one.dtype, one.tobytes()) == (other.shape, other.dtype, other.tobytes())
 
 
-def test_a_primitive_without_an_expression_is_named() -> None:
-    primitive = dataclasses.replace(registry["sin"], name="unheard_of")
-    with pytest.raises(TracingError, match="unheard_of has no expression in numpy"):
+def test_a_reference_whose_source_is_unknown_is_named() -> None:
+    namespace: dict[str, Any] = {"np": np, "table": {}}
+    exec("def reference(x):\n    return np.sin(x)\n", namespace)
+    primitive = dataclasses.replace(registry["sin"], name="unheard_of", reference=namespace["reference"])
+    with pytest.raises(TracingError, match="the source of reference, by which unheard_of is computed"):
         of_one_step(primitive, (np.ones(2),), {}).to_python()
+
+
+def test_a_reference_that_uses_what_cannot_be_written_is_named() -> None:
+    table = {1: 2}
+
+    def reference(x: Any) -> Any:
+        return x * table[1]
+
+    primitive = dataclasses.replace(registry["sin"], name="scaled", reference=reference)
+    with pytest.raises(TracingError, match=r"scaled uses \{1: 2\}, which has no expression"):
+        of_one_step(primitive, (np.ones(2),), {}).to_python()
+
+
+def test_references_are_written_with_the_modules_and_functions_they_use() -> None:
+    factor, kind = 3.0, np.float32
+
+    def helper(x: Any, power: int = 2) -> Any:
+        """A docstring is left out."""
+        if len(x.shape) > 64:
+            raise ShapeError("too many axes")
+        return kind(math.pi) * x**power
+
+    def reference(*operands: Any, scale: float) -> Any:
+        total = sum(helper(x) for x in operands)
+        return total * factor * scale
+
+    primitive = dataclasses.replace(registry["concatenate"], reference=reference, shape=lambda x, y, scale: Form.of(x))
+    x, y = np.arange(3.0), np.ones(3)
+    program = of_one_step(primitive, (x, y), {"scale": 0.5})
+    text = program.to_python()
+    assert "import math\n" in text
+    assert "raise ValueError('too many axes')" in text
+    assert "docstring" not in text
+    assert_array_equal(written(program)(x, y)[0], reference(x, y, scale=0.5), strict=True)

@@ -1,89 +1,22 @@
 """What a differentiable computation is made of.
 
-Each file is one family of operations, closed under differentiation: public functions first, then the primitives with
-their shape rules, numpy references and derivatives.
+Each page is one family of operations, closed under differentiation: public functions, shape rules, and the primitives
+as their numpy references under their derivatives.
 """
 
-from minimeta.autodiff.operations.convolution import conv2d, conv2d_input, conv2d_weight
-from minimeta.autodiff.operations.elementwise import (
-    absolute,
-    add,
-    astype,
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    bitwise_xor,
-    clip,
-    copy,
-    cos,
-    divide,
-    divmod,
-    equal,
-    exp,
-    expm1,
-    floor_divide,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    power,
-    reciprocal,
-    relu,
-    remainder,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    stop_gradient,
-    subtract,
-    tan,
-    tanh,
-    where,
-)
-from minimeta.autodiff.operations.indexing import index as index
-from minimeta.autodiff.operations.indexing import scatter_add, take, take_along_axis
-from minimeta.autodiff.operations.linear_algebra import dot, matmul, outer
-from minimeta.autodiff.operations.pooling import average_pool, max_pool
-from minimeta.autodiff.operations.reductions import (
-    argmax,
-    log_softmax,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    softmax,
-    sum,
-    variance,
-)
-from minimeta.autodiff.operations.shaping import (
-    broadcast_to,
-    concatenate,
-    expand_dims,
-    flip,
-    moveaxis,
-    pad,
-    ravel,
-    reshape,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    transpose,
-)
+# ruff: noqa: F403, F405 (pages are imported whole: this list of public names is the only one)
+
+from minimeta.autodiff.operations.arithmetic import *
+from minimeta.autodiff.operations.conversions import *
+from minimeta.autodiff.operations.convolution import *
+from minimeta.autodiff.operations.indexing import *
+from minimeta.autodiff.operations.joining import *
+from minimeta.autodiff.operations.linear_algebra import *
+from minimeta.autodiff.operations.logic import *
+from minimeta.autodiff.operations.movement import *
+from minimeta.autodiff.operations.pooling import *
+from minimeta.autodiff.operations.reductions import *
+from minimeta.autodiff.operations.transcendental import *
 from minimeta.autodiff.protocols import answer as answer
 
 abs = absolute

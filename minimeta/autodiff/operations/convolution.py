@@ -17,6 +17,7 @@ Images are NHWC, shape (N, H, W, C): the channels of a pixel lie side by side. W
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +26,10 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import ArrayLike, Form, Shape, Value
-from minimeta.autodiff.operations import shaping, windows
-from minimeta.autodiff.operations.linear_algebra import same_dtype
+from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations import operands, windows
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
-from minimeta.autodiff.primitive import Draw, Primitive, Sample, register
+from minimeta.autodiff.primitive import Draw, Primitive, Sample
 from minimeta.errors import DtypeError, ShapeError
 
 _IMAGES = "(N, height, width, channels); from channels first, x.transpose(0, 2, 3, 1)"
@@ -73,8 +74,8 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     as alone.
     """
     strides = windows.pair("conv2d", "strides", strides)
-    sides, window = _sides("conv2d", "x", shaping.shape_of(x)), _sides("conv2d", "w", shaping.shape_of(w))
-    x, w = same_dtype("conv2d", x, w)
+    sides, window = _sides("conv2d", "x", operands.shape_of(x)), _sides("conv2d", "w", operands.shape_of(w))
+    x, w = operands.same_dtype("conv2d", x, w)
     return apply(CONV2D, x, w, strides=strides, padding=windows.margins("conv2d", padding, sides, window, strides))
 
 
@@ -107,9 +108,9 @@ def conv2d_input(
         The channels differ, or images of this size would not give results of this one.
     """
     size, strides = windows.pair("conv2d_input", "size", size), windows.pair("conv2d_input", "strides", strides)
-    _sides("conv2d_input", "g", shaping.shape_of(g))
-    found = windows.margins("conv2d_input", padding, size, _sides("conv2d_input", "w", shaping.shape_of(w)), strides)
-    g, w = same_dtype("conv2d_input", g, w)
+    _sides("conv2d_input", "g", operands.shape_of(g))
+    found = windows.margins("conv2d_input", padding, size, _sides("conv2d_input", "w", operands.shape_of(w)), strides)
+    g, w = operands.same_dtype("conv2d_input", g, w)
     return apply(CONV2D_INPUT, g, w, strides=strides, padding=found, size=size)
 
 
@@ -142,9 +143,9 @@ def conv2d_weight(
         The numbers of images differ, or weights of this size would not give results of this one.
     """
     size, strides = windows.pair("conv2d_weight", "size", size), windows.pair("conv2d_weight", "strides", strides)
-    _sides("conv2d_weight", "g", shaping.shape_of(g))
-    found = windows.margins("conv2d_weight", padding, _sides("conv2d_weight", "x", shaping.shape_of(x)), size, strides)
-    x, g = same_dtype("conv2d_weight", x, g)
+    _sides("conv2d_weight", "g", operands.shape_of(g))
+    found = windows.margins("conv2d_weight", padding, _sides("conv2d_weight", "x", operands.shape_of(x)), size, strides)
+    x, g = operands.same_dtype("conv2d_weight", x, g)
     return apply(CONV2D_WEIGHT, x, g, strides=strides, padding=found, size=size)
 
 
@@ -206,37 +207,9 @@ def _require_same_dtype(name: str, x: Any, y: Any) -> None:
         raise DtypeError(f"{name} of {x.dtype.name} and {y.dtype.name}: both must be float32, or both float64")
 
 
-# References: a sum over the cells of the window
-
-
-def _convolve(x: Any, w: Any, strides: Pair, padding: Margins) -> Any:
-    results = windows.places("conv2d", x.shape[1:3], w.shape[:2], strides, padding)
-    y = np.zeros((x.shape[0], *results, w.shape[3]), np.result_type(x, w))
-    for cell, under in windows.cells(windows.pad(x, padding), w.shape[:2], strides, results):
-        y += under @ w[cell]
-    return y
-
-
-def _convolve_input(g: Any, w: Any, strides: Pair, padding: Margins, size: Pair) -> Any:
-    # Beyond its places g is 0, and these zeros are terms like those around x: an infinite weight makes NaN of both.
-    down, right = ((side - 1) // stride + 1 for side, stride in zip(w.shape[:2], strides, strict=True))
-    g = windows.pad(g, (down, down, right, right))
-    sides = [(n - 1) * s + k for n, s, k in zip(g.shape[1:3], strides, w.shape[:2], strict=True)]
-    x = np.zeros((g.shape[0], *sides, w.shape[2]), np.result_type(g, w))
-    for cell, under in windows.cells(x, w.shape[:2], strides, g.shape[1:3]):
-        under[...] += g @ w[cell].T
-    top, left = padding[0] + down * strides[0], padding[2] + right * strides[1]
-    return x[:, top : top + size[0], left : left + size[1]]
-
-
-def _convolve_weight(x: Any, g: Any, strides: Pair, padding: Margins, size: Pair) -> Any:
-    w = np.zeros((*size, x.shape[3], g.shape[3]), np.result_type(x, g))
-    for cell, under in windows.cells(windows.pad(x, padding), size, strides, g.shape[1:3]):
-        w[cell] = np.tensordot(under, g, axes=((0, 1, 2), (0, 1, 2)))
-    return w
-
-
-# The primitives
+# The primitives: references are sums over the cells of the window
+#
+# With x, w and g as in T above and h the cotangent that comes in, in the place of the result.
 
 
 def _sample(which: str) -> Sample:
@@ -254,34 +227,65 @@ def _sample(which: str) -> Sample:
     return sample
 
 
-# With x, w and g as in T above and h the cotangent that comes in, in the place of the result:
-CONV2D: Primitive = register(
-    "conv2d",
-    shape=_convolved,
-    reference=_convolve,
+def _flops(places: Any, weight: Any) -> int:
+    """Two for each place, tap of the window, channel read and channel written."""
+    return int(2 * math.prod(places.shape) * math.prod(weight.shape[:-1]))
+
+
+@operation(
     rules=(
         lambda h, y, x, w, **geometry: apply(CONV2D_INPUT, h, w, **geometry, size=x.shape[1:3]),
         lambda h, y, x, w, **geometry: apply(CONV2D_WEIGHT, x, h, **geometry, size=w.shape[:2]),
     ),
+    shape=_convolved,
     sample=_sample("conv2d"),
+    flops=lambda y, x, w, **_: _flops(y, w),
 )
-CONV2D_INPUT: Primitive = register(
-    "conv2d_input",
-    shape=_convolved_input,
-    reference=_convolve_input,
+def _conv2d(x: Any, w: Any, *, strides: Pair, padding: Margins) -> Any:
+    results = windows.places("conv2d", x.shape[1:3], w.shape[:2], strides, padding)
+    y = np.zeros((x.shape[0], *results, w.shape[3]), np.result_type(x, w))
+    for cell, under in windows.cells(windows.pad(x, padding), w.shape[:2], strides, results):
+        y += under @ w[cell]
+    return y
+
+
+@operation(
     rules=(
         lambda h, y, g, w, size, **geometry: apply(CONV2D, h, w, **geometry),
         lambda h, y, g, w, size, **geometry: apply(CONV2D_WEIGHT, h, g, **geometry, size=w.shape[:2]),
     ),
+    shape=_convolved_input,
     sample=_sample("conv2d_input"),
+    flops=lambda x, g, w, **_: _flops(g, w),
 )
-CONV2D_WEIGHT: Primitive = register(
-    "conv2d_weight",
-    shape=_convolved_weight,
-    reference=_convolve_weight,
+def _conv2d_input(g: Any, w: Any, *, strides: Pair, padding: Margins, size: Pair) -> Any:
+    # Beyond its places g is 0, and these zeros are terms like those around x: an infinite weight makes NaN of both.
+    down, right = ((side - 1) // stride + 1 for side, stride in zip(w.shape[:2], strides, strict=True))
+    g = windows.pad(g, (down, down, right, right))
+    sides = [(n - 1) * s + k for n, s, k in zip(g.shape[1:3], strides, w.shape[:2], strict=True)]
+    x = np.zeros((g.shape[0], *sides, w.shape[2]), np.result_type(g, w))
+    for cell, under in windows.cells(x, w.shape[:2], strides, g.shape[1:3]):
+        under[...] += g @ w[cell].T
+    top, left = padding[0] + down * strides[0], padding[2] + right * strides[1]
+    return x[:, top : top + size[0], left : left + size[1]]
+
+
+@operation(
     rules=(
         lambda h, y, x, g, size, **geometry: apply(CONV2D_INPUT, g, h, **geometry, size=x.shape[1:3]),
         lambda h, y, x, g, size, **geometry: apply(CONV2D, x, h, **geometry),
     ),
+    shape=_convolved_weight,
     sample=_sample("conv2d_weight"),
+    flops=lambda w, x, g, **_: _flops(g, w),
 )
+def _conv2d_weight(x: Any, g: Any, *, strides: Pair, padding: Margins, size: Pair) -> Any:
+    w = np.zeros((*size, x.shape[3], g.shape[3]), np.result_type(x, g))
+    for cell, under in windows.cells(windows.pad(x, padding), size, strides, g.shape[1:3]):
+        w[cell] = np.tensordot(under, g, axes=((0, 1, 2), (0, 1, 2)))
+    return w
+
+
+CONV2D: Primitive = _conv2d.primitive
+CONV2D_INPUT: Primitive = _conv2d_input.primitive
+CONV2D_WEIGHT: Primitive = _conv2d_weight.primitive

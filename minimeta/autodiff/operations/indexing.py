@@ -9,6 +9,7 @@ indices themselves have no derivative.
 from __future__ import annotations
 
 import builtins
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
-from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, register
+from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations import conversions, movement, operands
+from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, IndexingError, ShapeError
 
@@ -46,7 +48,7 @@ def index(x: ArrayLike, key: Any) -> Value:
         An index is out of bounds, there are more of them than axes, or one is an array of bool, whose result has a
         shape that depends on values.
     """
-    shape = shaping.shape_of(x)
+    shape = operands.shape_of(x)
     keys = _expand(key, shape)
     arrays = [k for k in keys if _is_array(k)]
     if arrays:
@@ -80,15 +82,15 @@ def index(x: ArrayLike, key: Any) -> Value:
     # With '...' numpy returns an array of no axes, a view.
     boxed = not result and any(k is Ellipsis for k in (key if isinstance(key, tuple) else (key,)))
     if tuple(sizes) != shape or any(step != 1 for step in steps) or (sizes and not result):
-        x = apply(shaping.SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
+        x = apply(movement.SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
     if boxed:
-        x = shaping.reshape(x, ())
+        x = movement.reshape(x, ())
     elif tuple(result) != tuple(sizes):
-        x = apply(shaping.RESHAPE, x, shape=tuple(result))
+        x = apply(movement.RESHAPE, x, shape=tuple(result))
     if chosen:
         return _choose(x, chosen, apart=isinstance(key, tuple) and _are_apart(key))
     # x[:] of a numpy array is still an array of its own.
-    return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else elementwise.copy(x)
+    return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else conversions.copy(x)
 
 
 @answers(np.take)
@@ -101,8 +103,8 @@ def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Value:
         A position is out of bounds.
     """
     if axis is None:
-        return take(shaping.ravel(x), indices, 0)
-    return _choose(x, [(shaping.axis_of("take", axis, len(shaping.shape_of(x))), indices)])
+        return take(movement.ravel(x), indices, 0)
+    return _choose(x, [(operands.axis_of("take", axis, len(operands.shape_of(x))), indices)])
 
 
 @answers(np.take_along_axis)
@@ -123,8 +125,8 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Value:
     ShapeError
         The shapes do not fit.
     """
-    shape, wanted = shaping.shape_of(x), shaping.shape_of(indices)
-    axis = shaping.axis_of("take_along_axis", axis, len(shape))
+    shape, wanted = operands.shape_of(x), operands.shape_of(indices)
+    axis = operands.axis_of("take_along_axis", axis, len(shape))
     if len(wanted) != len(shape) or any(
         w not in (1, s) for i, (s, w) in enumerate(zip(shape, wanted, strict=True)) if i != axis
     ):
@@ -153,7 +155,7 @@ def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
         The shapes do not fit, or a position is out of bounds.
     """
     positions = _same_shape(list(indices) if isinstance(indices, tuple) else [indices])
-    return x + apply(SCATTER_ADD, updates, *positions, shape=shaping.shape_of(x))
+    return x + apply(SCATTER_ADD, updates, *positions, shape=operands.shape_of(x))
 
 
 # Keys
@@ -166,9 +168,9 @@ def _is_array(key: Any) -> bool:
 def _expand(key: Any, shape: Shape) -> list[Any]:
     """The key as one entry an axis, and None for each new axis."""
     keys = [_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
-    if sum_of(k is Ellipsis for k in keys) > 1:
+    if _how_many(k is Ellipsis for k in keys) > 1:
         raise IndexingError("an index may hold '...' only once")
-    used = sum_of(k is not None and k is not Ellipsis for k in keys)
+    used = _how_many(k is not None and k is not Ellipsis for k in keys)
     if used > len(shape):
         raise IndexingError(f"{used} indices for an array of shape {shape}, which has {len(shape)} axes")
     rest = [builtins.slice(None)] * (len(shape) - used)
@@ -184,7 +186,7 @@ def _are_apart(key: tuple[Any, ...]) -> bool:
     return places[-1] - places[0] >= len(places)
 
 
-def sum_of(truths: Any) -> int:
+def _how_many(truths: Any) -> int:
     """How many hold."""
     return builtins.sum(1 for truth in truths if truth)
 
@@ -216,23 +218,23 @@ def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]], apart: bool = False
     """Elements at index arrays on some axes, placed as numpy does: where the axes were, in front if they were apart."""
     axes = [axis for axis, _ in chosen]
     positions = _same_shape([k for _, k in chosen])
-    ndim = len(shaping.shape_of(x))
+    ndim = len(operands.shape_of(x))
     if axes != list(range(len(axes))):
-        x = shaping.transpose(x, (*axes, *(i for i in range(ndim) if i not in axes)))
+        x = movement.transpose(x, (*axes, *(i for i in range(ndim) if i not in axes)))
     y = apply(GATHER, x, *positions)
-    first, new = axes[0], len(shaping.shape_of(positions[0]))
+    first, new = axes[0], len(operands.shape_of(positions[0]))
     if first == 0 or apart:
         return y
     rest = list(range(new, new + ndim - len(axes)))
-    return shaping.transpose(y, (*rest[:first], *range(new), *rest[first:]))
+    return movement.transpose(y, (*rest[:first], *range(new), *rest[first:]))
 
 
 def _same_shape(positions: list[Any]) -> list[Any]:
     """Index arrays as int64 arrays of one shape."""
     try:
-        shape = np.broadcast_shapes(*(shaping.shape_of(k) for k in positions))
+        shape = np.broadcast_shapes(*(operands.shape_of(k) for k in positions))
     except ValueError:
-        shapes = " and ".join(str(shaping.shape_of(k)) for k in positions)
+        shapes = " and ".join(str(operands.shape_of(k)) for k in positions)
         raise ShapeError(f"index arrays of shapes {shapes} do not broadcast to one shape") from None
     fitted = []
     for k in positions:
@@ -240,8 +242,8 @@ def _same_shape(positions: list[Any]) -> list[Any]:
         if position.dtype.kind not in "iu":
             raise IndexingError(f"index arrays of dtype {position.dtype.name}: they must be integers")
         if position.dtype != np.int64:
-            position = elementwise.astype(position, np.int64)
-        fitted.append(shaping.broadcast_to(position, shape) if position.shape != shape else position)
+            position = conversions.astype(position, np.int64)
+        fitted.append(movement.broadcast_to(position, shape) if position.shape != shape else position)
     return fitted
 
 
@@ -266,12 +268,6 @@ def _scattered(updates: Any, *positions: Any, shape: Shape) -> Form:
     return Form(shape, updates.dtype)
 
 
-def _scatter_reference(updates: Any, *positions: Any, shape: Shape) -> Any:
-    y = np.zeros(shape, updates.dtype)
-    np.add.at(y, positions, updates)
-    return y
-
-
 def _sample_positions(draw: Draw) -> tuple[Shape, list[NDArray[Any]]]:
     shape = tuple(side + 1 for side in draw.shape(1))
     chosen = draw.shape(0, 2)
@@ -288,17 +284,29 @@ def _sample_scatter(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any
     return (draw.array((*positions[0].shape, *shape[len(positions) :])), *positions), {"shape": shape}
 
 
-GATHER: Primitive = register(
-    "gather",
-    shape=_gathered,
-    reference=lambda x, *positions: x[positions],
+@operation(
     rules=(lambda g, y, x, *positions: apply(SCATTER_ADD, g, *positions, shape=x.shape),),
+    shape=_gathered,
     sample=_sample_gather,
+    linear=True,
+    exact=True,
 )
-SCATTER_ADD: Primitive = register(
-    "scatter_add",
-    shape=_scattered,
-    reference=_scatter_reference,
+def _gather(x: Any, *positions: Any) -> Any:
+    return x[positions]
+
+
+@operation(
     rules=(lambda g, y, updates, *positions, shape: apply(GATHER, g, *positions),),
+    shape=_scattered,
     sample=_sample_scatter,
+    linear=True,
+    flops=lambda y, updates, *positions, **_: math.prod(updates.shape),
 )
+def _scatter_add(updates: Any, *positions: Any, shape: Shape) -> Any:
+    y = np.zeros(shape, updates.dtype)
+    np.add.at(y, positions, updates)
+    return y
+
+
+GATHER: Primitive = _gather.primitive
+SCATTER_ADD: Primitive = _scatter_add.primitive

@@ -10,15 +10,17 @@ multiply-adds are added up in groups of 64, and so are these, so that the error 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
-from minimeta.autodiff.array import Array, ArrayLike, Form, Value
-from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, register
+from minimeta.autodiff.array import ArrayLike, Form, Value
+from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations import arithmetic, movement, operands
+from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
 
@@ -44,7 +46,7 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
     ShapeError
         The inner sides differ, a factor is a scalar, or the leading axes do not broadcast.
     """
-    x_shape, y_shape = shaping.shape_of(x), shaping.shape_of(y)
+    x_shape, y_shape = operands.shape_of(x), operands.shape_of(y)
     if not x_shape or not y_shape:
         raise ShapeError(f"matmul of shapes {x_shape} and {y_shape}: a scalar is not a matrix; use * instead")
     if x_shape[-1] != y_shape[-2 if len(y_shape) > 1 else 0]:
@@ -52,27 +54,27 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
             f"matmul of shapes {x_shape} and {y_shape}: the inner sides {x_shape[-1]} and "
             f"{y_shape[-2 if len(y_shape) > 1 else 0]} differ"
         )
-    x, y = same_dtype("matmul", x, y)
+    x, y = operands.same_dtype("matmul", x, y)
     if len(x_shape) == 2 and len(y_shape) == 2:
         return _multiply(x, y)
     if len(x_shape) == len(y_shape) == 1:  # A scalar, and no view of the product (in_place.py).
-        return apply(shaping.RESHAPE, _multiply(shaping.expand_dims(x, 0), shaping.expand_dims(y, 1)), shape=())
+        return apply(movement.RESHAPE, _multiply(movement.expand_dims(x, 0), movement.expand_dims(y, 1)), shape=())
     if len(y_shape) == 1:
-        return shaping.squeeze(matmul(x, shaping.expand_dims(y, 1)), -1)
+        return movement.squeeze(matmul(x, movement.expand_dims(y, 1)), -1)
     if len(x_shape) == 1:
-        return shaping.squeeze(matmul(shaping.expand_dims(x, 0), y), -2)
+        return movement.squeeze(matmul(movement.expand_dims(x, 0), y), -2)
     if len(y_shape) == 2:
         # One matrix for the whole batch: its rows are the batch's rows, and its cotangent is one product.
-        rows = shaping.reshape(x, (int(np.prod(x_shape[:-1], dtype=np.int64)), x_shape[-1]))
-        return shaping.reshape(_multiply(rows, y), (*x_shape[:-1], y_shape[-1]))
+        rows = movement.reshape(x, (int(np.prod(x_shape[:-1], dtype=np.int64)), x_shape[-1]))
+        return movement.reshape(_multiply(rows, y), (*x_shape[:-1], y_shape[-1]))
     try:
         batch = np.broadcast_shapes(x_shape[:-2], y_shape[:-2])
     except ValueError:
         raise ShapeError(f"matmul of shapes {x_shape} and {y_shape}: the leading axes do not broadcast") from None
     if x_shape[:-2] != batch:
-        x = shaping.broadcast_to(x, (*batch, *x_shape[-2:]))
+        x = movement.broadcast_to(x, (*batch, *x_shape[-2:]))
     if y_shape[:-2] != batch:
-        y = shaping.broadcast_to(y, (*batch, *y_shape[-2:]))
+        y = movement.broadcast_to(y, (*batch, *y_shape[-2:]))
     return _multiply(x, y)
 
 
@@ -85,9 +87,9 @@ def dot(x: ArrayLike, y: ArrayLike) -> Value:
     ShapeError
         The sides differ, or a factor has more than two axes (use :func:`matmul`).
     """
-    x_shape, y_shape = shaping.shape_of(x), shaping.shape_of(y)
+    x_shape, y_shape = operands.shape_of(x), operands.shape_of(y)
     if not x_shape or not y_shape:
-        return elementwise.multiply(x, y)
+        return arithmetic.multiply(x, y)
     if len(x_shape) > 2 or len(y_shape) > 2:
         raise ShapeError(f"dot of shapes {x_shape} and {y_shape}: use matmul for batches of matrices")
     return matmul(x, y)
@@ -96,20 +98,7 @@ def dot(x: ArrayLike, y: ArrayLike) -> Value:
 @answers(np.outer)
 def outer(x: ArrayLike, y: ArrayLike) -> Value:
     """``x[i] y[j]`` for the elements of two arrays, each taken as one vector."""
-    return elementwise.multiply(shaping.expand_dims(shaping.ravel(x), 1), shaping.expand_dims(shaping.ravel(y), 0))
-
-
-def same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
-    """Both factors in numpy's common dtype."""
-    dtypes = [k.dtype if isinstance(k, (Array, np.ndarray)) else np.asarray(k).dtype for k in (x, y)]
-    if dtypes[0] == dtypes[1] and dtypes[0].kind == "f":
-        return x, y
-    common = np.result_type(*dtypes)
-    if common.kind != "f":
-        raise DtypeError(
-            f"{name} of {dtypes[0].name} and {dtypes[1].name}: it needs float32 or float64; convert with astype"
-        )
-    return tuple(k if d == common else elementwise.astype(k, common) for k, d in zip((x, y), dtypes, strict=True))  # type: ignore[return-value]
+    return arithmetic.multiply(movement.expand_dims(movement.ravel(x), 1), movement.expand_dims(movement.ravel(y), 0))
 
 
 def _turned(x: Any, transpose: bool) -> Any:
@@ -136,16 +125,17 @@ def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     return (x, y), {"transpose_x": turn_x, "transpose_y": turn_y}
 
 
+def _flops(z: Any, x: Any, y: Any, transpose_x: bool, transpose_y: bool) -> int:
+    return 2 * int(math.prod(z.shape)) * int(x.shape[-2 if transpose_x else -1])
+
+
 def _multiply(x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = False) -> Value:
     return apply(MATMUL, x, y, transpose_x=transpose_x, transpose_y=transpose_y)
 
 
 # Z = X Y. For X: G Y^T; where X is given transposed, its transpose, Y G^T. For Y: X^T G; or G^T X. A factor that is
 # given transposed already is asked for the other way round.
-MATMUL: Primitive = register(
-    "matmul",
-    shape=_product,
-    reference=lambda x, y, transpose_x, transpose_y: np.matmul(_turned(x, transpose_x), _turned(y, transpose_y)),
+@operation(
     rules=(
         lambda g, z, x, y, transpose_x, transpose_y: (
             _multiply(y, g, transpose_y, True) if transpose_x else _multiply(g, y, False, not transpose_y)
@@ -154,5 +144,12 @@ MATMUL: Primitive = register(
             _multiply(g, x, True, transpose_x) if transpose_y else _multiply(x, g, not transpose_x, False)
         ),
     ),
+    shape=_product,
     sample=_sample,
+    flops=_flops,
 )
+def _matmul(x: Any, y: Any, *, transpose_x: bool, transpose_y: bool) -> Any:
+    return np.matmul(_turned(x, transpose_x), _turned(y, transpose_y))
+
+
+MATMUL: Primitive = _matmul.primitive

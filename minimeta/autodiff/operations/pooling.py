@@ -15,6 +15,7 @@ Images are NHWC, shape (N, H, W, C).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import ArrayLike, Form, Shape, Value
-from minimeta.autodiff.operations import shaping, windows
+from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations import operands, windows
 from minimeta.autodiff.operations.windows import Margins, Padding, Pair
-from minimeta.autodiff.primitive import Draw, Primitive, register
+from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.errors import DtypeError, ShapeError
 
 
@@ -76,13 +78,13 @@ def average_pool(
     """
     geometry = _geometry("average_pool", x, window, strides, padding)
     total = apply(SUM_POOL, x, **geometry)
-    return total / apply(SUM_POOL, np.ones((1, *shaping.shape_of(x)[1:3], 1), total.dtype), **geometry)
+    return total / apply(SUM_POOL, np.ones((1, *operands.shape_of(x)[1:3], 1), total.dtype), **geometry)
 
 
 def _geometry(name: str, x: ArrayLike, window: Any, strides: Any, padding: Padding) -> dict[str, Any]:
     window = windows.pair(name, "window", window)
     strides = window if strides is None else windows.pair(name, "strides", strides)
-    sides = _sides(name, shaping.shape_of(x))
+    sides = _sides(name, operands.shape_of(x))
     return {"window": window, "strides": strides, "padding": windows.margins(name, padding, sides, window, strides)}
 
 
@@ -152,53 +154,6 @@ def _check_cell(name: str, cell: Any, shape: Shape, window: Pair) -> None:
         raise DtypeError(f"{name}: the cells of a window of {window} are {_number(window)}, not {cell.dtype.name}")
 
 
-# References
-
-
-def _max_cell(x: Any, window: Pair, strides: Pair, padding: Margins) -> NDArray[Any]:
-    """The first maximum (of real parts), or the first NaN."""
-    results = windows.places("max_pool", x.shape[1:3], window, strides, padding)
-
-    def under(values: Any, outside: float) -> Any:
-        padded = windows.pad(values, padding, outside)
-        return np.stack([view for _, view in windows.cells(padded, window, strides, results)])
-
-    values, on_image = under(np.real(x), -np.inf), under(np.ones(x.shape, bool), False)
-    largest = (values == values.max(0)) | np.isnan(values)
-    return np.asarray(np.argmax(largest & on_image, axis=0), _number(window))
-
-
-def _pool_take(x: Any, cell: Any, window: Pair, strides: Pair, padding: Margins) -> Any:
-    y = np.zeros(cell.shape, x.dtype)
-    for number, (_, under) in enumerate(windows.cells(windows.pad(x, padding), window, strides, cell.shape[1:3])):
-        np.copyto(y, under, where=cell == number)
-    return y
-
-
-def _pool_put(g: Any, cell: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Any:
-    above, _, left, _ = padding
-    padded = windows.pad(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
-    for number, (_, under) in enumerate(windows.cells(padded, window, strides, g.shape[1:3])):
-        np.add(under, g, out=under, where=cell == number)
-    return padded[:, above : above + size[0], left : left + size[1]]
-
-
-def _sum_pool(x: Any, window: Pair, strides: Pair, padding: Margins) -> Any:
-    results = windows.places("sum_pool", x.shape[1:3], window, strides, padding)
-    y = np.zeros((x.shape[0], *results, x.shape[3]), x.dtype)
-    for _, under in windows.cells(windows.pad(x, padding), window, strides, results):
-        y += under
-    return y
-
-
-def _sum_pool_input(g: Any, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Any:
-    above, _, left, _ = padding
-    padded = windows.pad(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
-    for _, under in windows.cells(padded, window, strides, g.shape[1:3]):
-        under[...] += g
-    return padded[:, above : above + size[0], left : left + size[1]]
-
-
 # The primitives
 
 
@@ -215,39 +170,86 @@ def _sample(
     return ((floats, cells) if chosen else (floats,)), params
 
 
-MAX_CELL: Primitive = register(
-    "max_cell",
-    shape=_maximal,
-    reference=_max_cell,
-    rules=(),
-    sample=_sample,
-    differentiable=False,
-)
-POOL_TAKE: Primitive = register(
-    "pool_take",
-    shape=_taken,
-    reference=_pool_take,
+def _flops(places: Any, window: Pair) -> int:
+    """One for each cell of each window."""
+    return int(math.prod(places.shape) * math.prod(window))
+
+
+@operation(rules=(), shape=_maximal, sample=_sample, flops=lambda y, x, window, **_: _flops(y, window))
+def _max_cell(x: Any, *, window: Pair, strides: Pair, padding: Margins) -> NDArray[Any]:
+    """The first maximum (of real parts), or the first NaN."""
+    results = windows.places("max_pool", x.shape[1:3], window, strides, padding)
+
+    def under(values: Any, outside: float) -> Any:
+        padded = windows.pad(values, padding, outside)
+        return np.stack([view for _, view in windows.cells(padded, window, strides, results)])
+
+    values, on_image = under(np.real(x), -np.inf), under(np.ones(x.shape, bool), False)
+    largest = (values == values.max(0)) | np.isnan(values)
+    return np.asarray(np.argmax(largest & on_image, axis=0), _number(window))
+
+
+@operation(
     rules=(lambda g, y, x, cell, **geometry: apply(POOL_PUT, g, cell, **geometry, size=x.shape[1:3]), None),
+    shape=_taken,
     sample=lambda draw: _sample(draw, chosen=True),
+    linear=True,
+    exact=True,
 )
-POOL_PUT: Primitive = register(
-    "pool_put",
-    shape=_put,
-    reference=_pool_put,
+def _pool_take(x: Any, cell: Any, *, window: Pair, strides: Pair, padding: Margins) -> Any:
+    y = np.zeros(cell.shape, x.dtype)
+    for number, (_, under) in enumerate(windows.cells(windows.pad(x, padding), window, strides, cell.shape[1:3])):
+        np.copyto(y, under, where=cell == number)
+    return y
+
+
+@operation(
     rules=(lambda h, x, g, cell, size, **geometry: apply(POOL_TAKE, h, cell, **geometry), None),
+    shape=_put,
     sample=lambda draw: _sample(draw, transposed=True, chosen=True),
+    linear=True,
+    exact=True,
 )
-SUM_POOL: Primitive = register(
-    "sum_pool",
-    shape=_pooled("average_pool"),
-    reference=_sum_pool,
+def _pool_put(g: Any, cell: Any, *, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Any:
+    above, _, left, _ = padding
+    padded = windows.pad(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
+    for number, (_, under) in enumerate(windows.cells(padded, window, strides, g.shape[1:3])):
+        np.add(under, g, out=under, where=cell == number)
+    return padded[:, above : above + size[0], left : left + size[1]]
+
+
+@operation(
     rules=(lambda g, y, x, **geometry: apply(SUM_POOL_INPUT, g, **geometry, size=x.shape[1:3]),),
+    shape=_pooled("average_pool"),
     sample=_sample,
+    linear=True,
+    flops=lambda y, x, window, **_: _flops(y, window),
 )
-SUM_POOL_INPUT: Primitive = register(
-    "sum_pool_input",
-    shape=_spread("sum_pool_input"),
-    reference=_sum_pool_input,
+def _sum_pool(x: Any, *, window: Pair, strides: Pair, padding: Margins) -> Any:
+    results = windows.places("sum_pool", x.shape[1:3], window, strides, padding)
+    y = np.zeros((x.shape[0], *results, x.shape[3]), x.dtype)
+    for _, under in windows.cells(windows.pad(x, padding), window, strides, results):
+        y += under
+    return y
+
+
+@operation(
     rules=(lambda h, x, g, size, **geometry: apply(SUM_POOL, h, **geometry),),
+    shape=_spread("sum_pool_input"),
     sample=lambda draw: _sample(draw, transposed=True),
+    linear=True,
+    flops=lambda x, g, window, **_: _flops(g, window),
 )
+def _sum_pool_input(g: Any, *, window: Pair, strides: Pair, padding: Margins, size: Pair) -> Any:
+    above, _, left, _ = padding
+    padded = windows.pad(np.zeros((g.shape[0], *size, g.shape[3]), g.dtype), padding)
+    for _, under in windows.cells(padded, window, strides, g.shape[1:3]):
+        under[...] += g
+    return padded[:, above : above + size[0], left : left + size[1]]
+
+
+MAX_CELL: Primitive = _max_cell.primitive
+POOL_TAKE: Primitive = _pool_take.primitive
+POOL_PUT: Primitive = _pool_put.primitive
+SUM_POOL: Primitive = _sum_pool.primitive
+SUM_POOL_INPUT: Primitive = _sum_pool_input.primitive

@@ -16,7 +16,7 @@ The others raise a DtypeError.
 
 from __future__ import annotations
 
-import builtins
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
-from minimeta.autodiff.operations import elementwise, shaping
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, register
+from minimeta.autodiff.definition import Declare, operation
+from minimeta.autodiff.operations import conversions, logic, movement, operands, transcendental
+from minimeta.autodiff.primitive import Draw, Primitive, Rule
 from minimeta.autodiff.promotion import fixed
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
@@ -124,14 +125,14 @@ def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> 
     ShapeError
         There are no elements to choose from.
     """
-    shape = shaping.shape_of(x)
+    shape = operands.shape_of(x)
     if axis is None:
-        flat = argmax(shaping.ravel(x), 0)
-        return shaping.reshape(flat, (1,) * len(shape)) if keepdims else flat
+        flat = argmax(movement.ravel(x), 0)
+        return movement.reshape(flat, (1,) * len(shape)) if keepdims else flat
     return apply(
         ARGMAX,
         x if _kind(x) == "b" else _widened(x),
-        axis=shaping.axis_of("argmax", axis, len(shape)),
+        axis=operands.axis_of("argmax", axis, len(shape)),
         keepdims=keepdims,
     )
 
@@ -152,25 +153,25 @@ def _widened(x: ArrayLike) -> ArrayLike | Value:
     """Integers and truth values of 64 bits."""
     kind = _kind(x)
     wide = np.uint64 if kind == "u" else np.int64
-    return x if kind not in "biu" or _array(x).dtype == wide else elementwise.astype(x, wide)
+    return x if kind not in "biu" or _array(x).dtype == wide else conversions.astype(x, wide)
 
 
 def _as_float(x: ArrayLike) -> ArrayLike | Value:
-    return x if _kind(x) not in "biu" else elementwise.astype(x, np.float64)
+    return x if _kind(x) not in "biu" else conversions.astype(x, np.float64)
 
 
 def _chosen(primitive: Primitive, x: ArrayLike, **params: Any) -> Value:
     """One of the elements, which has their dtype."""
     wide = _widened(x)
     y = apply(primitive, wide, **params)
-    return y if wide is x else elementwise.astype(y, _array(x).dtype)
+    return y if wide is x else conversions.astype(y, _array(x).dtype)
 
 
 # Shape rules
 
 
 def _axes(name: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
-    return shaping.axes_of(name, axis, len(shaping.shape_of(x)))
+    return operands.axes_of(name, axis, len(operands.shape_of(x)))
 
 
 def _check_float(name: str, x: Any) -> None:
@@ -214,7 +215,7 @@ def _position(x: Any, axis: int, keepdims: bool) -> Form:
     return Form(_kept(x.shape, (axis,)) if keepdims else x.shape[:axis] + x.shape[axis + 1 :], np.int64)
 
 
-# References, exact in complex numbers too
+# Helpers of the references, which are exact in complex numbers too
 
 
 def _count(shape: Shape, axes: Shape) -> int:
@@ -222,17 +223,6 @@ def _count(shape: Shape, axes: Shape) -> int:
     for axis in axes:
         count *= shape[axis]
     return count
-
-
-def _mean_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
-    total = np.sum(x, axes, keepdims=keepdims)
-    return total / x.dtype.type(_count(x.shape, axes))
-
-
-def _variance_reference(x: Any, axes: Shape, keepdims: bool, correction: float) -> Any:
-    deviation = x - _mean_reference(x, axes, True)
-    total = np.sum(deviation * deviation, axes, keepdims=keepdims)
-    return total / x.dtype.type(builtins.max(_count(x.shape, axes) - correction, 0))
 
 
 def _choose(x: Any, axes: Shape, keepdims: bool, choose: Any) -> Any:
@@ -244,33 +234,10 @@ def _choose(x: Any, axes: Shape, keepdims: bool, choose: Any) -> Any:
     return chosen.reshape(_kept(x.shape, axes)) if keepdims else chosen
 
 
-def _norm_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
-    scale = np.max(np.abs(np.real(x)), axes, keepdims=True, initial=0.0)
-    scale = np.where((scale == 0) | ~np.isfinite(scale), 1.0, scale).astype(x.real.dtype)
-    return np.sqrt(np.sum((x / scale) ** 2, axes, keepdims=keepdims)) * (scale if keepdims else np.squeeze(scale, axes))
-
-
-def _logsumexp_reference(x: Any, axes: Shape, keepdims: bool) -> Any:
-    largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(largest), largest, 0)
-    total = np.log(np.sum(np.exp(x - shift), axes, keepdims=keepdims))
-    return total + (shift if keepdims else np.squeeze(shift, axes))
-
-
 def _below_largest(x: Any, axes: Shape) -> Any:
     """``x`` less its largest element, which is 0 of equal infinities, too."""
     largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
     return np.where(np.real(x) == largest, x.imag * 1j if np.iscomplexobj(x) else 0, x - largest)
-
-
-def _softmax_reference(x: Any, axes: Shape) -> Any:
-    weights = np.exp(_below_largest(x, axes))
-    return weights / np.sum(weights, axes, keepdims=True)
-
-
-def _log_softmax_reference(x: Any, axes: Shape) -> Any:
-    shifted = _below_largest(x, axes)
-    return shifted - np.log(np.sum(np.exp(shifted), axes, keepdims=True))
 
 
 # Rules
@@ -278,15 +245,15 @@ def _log_softmax_reference(x: Any, axes: Shape) -> Any:
 
 def _restore(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     """A reduced array with its reduced axes back, at length 1; leading ones come back by broadcasting anyway."""
-    return g if keepdims or axes == tuple(range(len(axes))) else shaping.reshape(g, _kept(x.shape, axes))
+    return g if keepdims or axes == tuple(range(len(axes))) else movement.reshape(g, _kept(x.shape, axes))
 
 
 def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    return shaping.broadcast_to(_restore(g, x, axes, keepdims), x.shape)
+    return movement.broadcast_to(_restore(g, x, axes, keepdims), x.shape)
 
 
 def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    chosen = elementwise.astype(elementwise.equal(x, _restore(y, x, axes, keepdims)), x.dtype)
+    chosen = conversions.astype(logic.equal(x, _restore(y, x, axes, keepdims)), x.dtype)
     return chosen * (_restore(g, x, axes, keepdims) / sum(chosen, axes, keepdims=True))
 
 
@@ -298,14 +265,14 @@ def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, co
 
 def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     length = _restore(y, x, axes, keepdims)
-    zero = elementwise.equal(length, 0.0)
+    zero = logic.equal(length, 0.0)
     # x / |x| first: it is at most 1, where g / |x| and its derivatives leave the range for tiny x.
-    direction = elementwise.where(zero, 0.0, x / elementwise.where(zero, 1.0, length))
+    direction = logic.where(zero, 0.0, x / logic.where(zero, 1.0, length))
     return _restore(g, x, axes, keepdims) * direction
 
 
 def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
-    return g - elementwise.exp(y) * sum(g, axes, keepdims=True)
+    return g - transcendental.exp(y) * sum(g, axes, keepdims=True)
 
 
 def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
@@ -334,50 +301,90 @@ def _sample_argmax(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]
     return (draw.array(shape),), {"axis": axis, "keepdims": bool(draw.integer(0, 1))}
 
 
-def _reduction(name: str, reference: Callable[..., Any], rule: Rule, choice: bool = False, **sampled: Any) -> Primitive:
-    return register(
-        name,
-        shape=_reduced(name, needs_elements=choice),
-        reference=reference,
+def _read(y: Any, x: Any, **params: Any) -> int:
+    """Count one floating-point operation for each element that is read."""
+    return math.prod(x.shape)
+
+
+def _reduction(name: str, rule: Rule, choice: bool = False, linear: bool = False, **sampled: Any) -> Declare:
+    return operation(
+        name=name,
         rules=(rule,),
+        shape=_reduced(name, needs_elements=choice),
         sample=_sample_reduction(int(choice), **sampled),
+        linear=linear,
+        exact=choice,
+        flops=_read,
     )
 
 
-SUM = _reduction(
-    "sum",
-    lambda x, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
-    lambda g, y, x, axes, keepdims: _spread(g, x, axes, keepdims),
-)
-MEAN = _reduction("mean", _mean_reference, _mean_rule)
-MAX = _reduction("max", lambda x, axes, keepdims: _choose(x, axes, keepdims, np.argmax), _share, choice=True)
-MIN = _reduction("min", lambda x, axes, keepdims: _choose(x, axes, keepdims, np.argmin), _share, choice=True)
-VARIANCE = _reduction("variance", _variance_reference, _variance_rule, correction=0.5)
-NORM = _reduction("norm", _norm_reference, _norm_rule)
-LOGSUMEXP = _reduction(
-    "logsumexp",
-    _logsumexp_reference,
-    lambda g, y, x, axes, keepdims: _restore(g, x, axes, keepdims) * softmax(x, axes),
-)
-SOFTMAX = register(
-    "softmax",
-    shape=_normalised("softmax"),
-    reference=_softmax_reference,
-    rules=(lambda g, y, x, axes: y * (g - sum(g * y, axes, keepdims=True)),),
-    sample=_sample_reduction(keepdims=None),
-)
-LOG_SOFTMAX = register(
-    "log_softmax",
-    shape=_normalised("log_softmax"),
-    reference=_log_softmax_reference,
-    rules=(_log_softmax_rule,),
-    sample=_sample_reduction(keepdims=None),
-)
-ARGMAX = register(
-    "argmax",
-    shape=_position,
-    reference=lambda x, axis, keepdims: np.argmax(np.real(x), axis, keepdims=keepdims),
-    rules=(),
-    sample=_sample_argmax,
-    differentiable=False,
-)
+@_reduction("sum", lambda g, y, x, axes, keepdims: _spread(g, x, axes, keepdims), linear=True)
+def _sum(x: Any, *, axes: Shape, keepdims: bool) -> Any:
+    return np.sum(x, axes, keepdims=keepdims)
+
+
+@_reduction("mean", _mean_rule, linear=True)
+def _mean(x: Any, *, axes: Shape, keepdims: bool) -> Any:
+    total = np.sum(x, axes, keepdims=keepdims)
+    return total / x.dtype.type(_count(x.shape, axes))
+
+
+@_reduction("max", _share, choice=True)
+def _max(x: Any, *, axes: Shape, keepdims: bool) -> Any:
+    return _choose(x, axes, keepdims, np.argmax)
+
+
+@_reduction("min", _share, choice=True)
+def _min(x: Any, *, axes: Shape, keepdims: bool) -> Any:
+    return _choose(x, axes, keepdims, np.argmin)
+
+
+@_reduction("variance", _variance_rule, correction=0.5)
+def _variance(x: Any, *, axes: Shape, keepdims: bool, correction: float) -> Any:
+    count = _count(x.shape, axes)
+    deviation = x - np.sum(x, axes, keepdims=True) / x.dtype.type(count)
+    total = np.sum(deviation * deviation, axes, keepdims=keepdims)
+    return total / x.dtype.type(np.maximum(count - correction, 0))
+
+
+@_reduction("norm", _norm_rule)
+def _norm(x: Any, *, axes: Shape, keepdims: bool) -> Any:
+    scale = np.max(np.abs(np.real(x)), axes, keepdims=True, initial=0.0)
+    scale = np.where((scale == 0) | ~np.isfinite(scale), 1.0, scale).astype(x.real.dtype)
+    return np.sqrt(np.sum((x / scale) ** 2, axes, keepdims=keepdims)) * (scale if keepdims else np.squeeze(scale, axes))
+
+
+@_reduction("logsumexp", lambda g, y, x, axes, keepdims: _restore(g, x, axes, keepdims) * softmax(x, axes))
+def _logsumexp(x: Any, *, axes: Shape, keepdims: bool) -> Any:
+    largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(largest), largest, 0)
+    total = np.log(np.sum(np.exp(x - shift), axes, keepdims=keepdims))
+    return total + (shift if keepdims else np.squeeze(shift, axes))
+
+
+def _normalisation(name: str, rule: Rule) -> Declare:
+    return operation(
+        name=name, rules=(rule,), shape=_normalised(name), sample=_sample_reduction(keepdims=None), flops=_read
+    )
+
+
+@_normalisation("softmax", lambda g, y, x, axes: y * (g - sum(g * y, axes, keepdims=True)))
+def _softmax(x: Any, *, axes: Shape) -> Any:
+    weights = np.exp(_below_largest(x, axes))
+    return weights / np.sum(weights, axes, keepdims=True)
+
+
+@_normalisation("log_softmax", _log_softmax_rule)
+def _log_softmax(x: Any, *, axes: Shape) -> Any:
+    shifted = _below_largest(x, axes)
+    return shifted - np.log(np.sum(np.exp(shifted), axes, keepdims=True))
+
+
+@operation(rules=(), shape=_position, sample=_sample_argmax, flops=_read)
+def _argmax(x: Any, *, axis: int, keepdims: bool) -> Any:
+    return np.argmax(np.real(x), axis, keepdims=keepdims)
+
+
+SUM, MEAN, MAX, MIN = _sum.primitive, _mean.primitive, _max.primitive, _min.primitive
+VARIANCE, NORM, LOGSUMEXP = _variance.primitive, _norm.primitive, _logsumexp.primitive
+SOFTMAX, LOG_SOFTMAX, ARGMAX = _softmax.primitive, _log_softmax.primitive, _argmax.primitive

@@ -1,4 +1,4 @@
-"""Shaping: the same elements at other places.
+"""Movement: the same elements at other places.
 
 Reshaping, permuting axes, broadcasting and slicing move elements without changing them, so each is a linear map
 ``y = P x`` with a matrix of zeros and ones, and the cotangent of ``x`` is ``P^T g``: the inverse move where ``P`` is a
@@ -11,9 +11,7 @@ each other's transpose and close the family:
 from __future__ import annotations
 
 import builtins
-import itertools
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,61 +19,11 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
-from minimeta.autodiff.primitive import Draw, Primitive, register
-from minimeta.autodiff.promotion import constant
+from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations import logic, operands, reductions
+from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
-
-
-@answers(np.shape)
-def shape_of(x: ArrayLike) -> Shape:
-    """Shape of an operand that may also be a Python scalar or a nested list."""
-    return x.shape if isinstance(x, (Array, np.ndarray)) else constant(x).shape
-
-
-answers(np.ndim)(lambda x: len(x.shape))
-answers(np.size)(lambda x: x.size)
-answers(np.zeros_like)(lambda x, dtype=None: np.zeros(x.shape, dtype or x.dtype))
-answers(np.ones_like)(lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype))
-
-
-def _row(numbers: Any) -> tuple[Any, ...]:
-    """One number or a sequence of them, as a tuple."""
-    return tuple(numbers) if isinstance(numbers, (tuple, list, np.ndarray)) else (numbers,)
-
-
-def axis_of(name: str, axis: int, ndim: int) -> int:
-    """An axis counted from the front.
-
-    Raises
-    ------
-    ShapeError
-        It is out of range.
-    """
-    if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}: axis {axis} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
-    return axis % ndim
-
-
-def axes_of(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """Axes counted from the front, in increasing order; None means all.
-
-    Raises
-    ------
-    ShapeError
-        One is out of range, or there twice.
-    """
-    return _axes_of(name, tuple(axis) if isinstance(axis, list) else axis, ndim)
-
-
-@lru_cache(maxsize=1024)
-def _axes_of(name: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(ndim))
-    axes = sorted(axis_of(name, int(a), ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
-    if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: axis={axis} names an axis twice")
-    return tuple(axes)
 
 
 @answers(np.reshape)
@@ -87,8 +35,8 @@ def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
     ShapeError
         The number of elements differs.
     """
-    before = shape_of(x)
-    sides = [int(side) for side in _row(shape)]
+    before = operands.shape_of(x)
+    sides = [int(side) for side in operands.row_of(shape)]
     size = int(np.prod(before, dtype=np.int64))
     if -1 in sides:
         known = int(np.prod([side for side in sides if side != -1], dtype=np.int64))
@@ -103,7 +51,7 @@ def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
 @answers(np.ravel)
 def ravel(x: ArrayLike) -> Value:
     """The elements in row-major order, on one axis."""
-    return reshape(x, -1) if 0 not in shape_of(x) else reshape(x, 0)
+    return reshape(x, -1) if 0 not in operands.shape_of(x) else reshape(x, 0)
 
 
 @answers(np.transpose)
@@ -115,17 +63,19 @@ def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Value:
     ShapeError
         ``axes`` is not a permutation.
     """
-    ndim = len(shape_of(x))
-    order = tuple(range(ndim))[::-1] if axes is None else tuple(axis_of("transpose", int(a), ndim) for a in axes)
+    ndim = len(operands.shape_of(x))
+    order = (
+        tuple(range(ndim))[::-1] if axes is None else tuple(operands.axis_of("transpose", int(a), ndim) for a in axes)
+    )
     return apply(TRANSPOSE, x, axes=order)
 
 
 @answers(np.swapaxes)
 def swapaxes(x: ArrayLike, axis1: int, axis2: int) -> Value:
     """Exchange two axes."""
-    ndim = len(shape_of(x))
+    ndim = len(operands.shape_of(x))
     order = list(range(ndim))
-    first, second = axis_of("swapaxes", axis1, ndim), axis_of("swapaxes", axis2, ndim)
+    first, second = operands.axis_of("swapaxes", axis1, ndim), operands.axis_of("swapaxes", axis2, ndim)
     order[first], order[second] = second, first
     return transpose(x, order)
 
@@ -139,8 +89,10 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     ShapeError
         An axis is out of range or there twice, or there are not as many places as axes.
     """
-    ndim = len(shape_of(x))
-    pairs = [[axis_of("moveaxis", int(a), ndim) for a in _row(axes)] for axes in (source, destination)]
+    ndim = len(operands.shape_of(x))
+    pairs = [
+        [operands.axis_of("moveaxis", int(a), ndim) for a in operands.row_of(axes)] for axes in (source, destination)
+    ]
     if len(pairs[0]) != len(pairs[1]) or any(len(set(axes)) != len(axes) for axes in pairs):
         raise ShapeError(f"moveaxis from {source} to {destination}: it needs one place for each of distinct axes")
     order = [axis for axis in range(ndim) if axis not in pairs[0]]
@@ -158,9 +110,9 @@ def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Value:
     ShapeError
         A place is out of range, or there twice.
     """
-    places = _row(axis)
-    before = shape_of(x)
-    axes = axes_of("expand_dims", places, len(before) + len(places))
+    places = operands.row_of(axis)
+    before = operands.shape_of(x)
+    axes = operands.axes_of("expand_dims", places, len(before) + len(places))
     sides = iter(before)
     return reshape(x, tuple(1 if i in axes else next(sides) for i in range(len(before) + len(places))))
 
@@ -174,11 +126,11 @@ def squeeze(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Value:
     ShapeError
         An axis is longer than 1.
     """
-    before = shape_of(x)
+    before = operands.shape_of(x)
     if axis is None:
         axes = tuple(i for i, side in enumerate(before) if side == 1)
     else:
-        axes = axes_of("squeeze", axis, len(before))
+        axes = operands.axes_of("squeeze", axis, len(before))
         for i in axes:
             if before[i] != 1:
                 raise ShapeError(f"squeeze of shape {before}: axis {i} has length {before[i]}, not 1")
@@ -194,97 +146,14 @@ def broadcast_to(x: ArrayLike, shape: int | Sequence[int]) -> Value:
     ShapeError
         The shape cannot be reached.
     """
-    return apply(BROADCAST_TO, x, shape=tuple(int(side) for side in _row(shape)))
-
-
-@answers(np.concatenate)
-def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Value:
-    """Join arrays along an existing axis, or end to end if it is None.
-
-    Raises
-    ------
-    ShapeError
-        There are none, or their other sides differ.
-    """
-    if len(arrays) == 0:
-        raise ShapeError("concatenate of no arrays: give at least one")
-    if axis is None:
-        return concatenate([ravel(x) for x in arrays])
-    dtype = np.result_type(*(x.dtype if isinstance(x, (Array, np.ndarray)) else np.asarray(x).dtype for x in arrays))
-    # numpy's rule: one dtype for all
-    same = [x if getattr(x, "dtype", None) == dtype else elementwise.astype(x, dtype) for x in arrays]
-    return apply(CONCATENATE, *same, axis=axis_of("concatenate", axis, len(shape_of(arrays[0]))))
-
-
-@answers(np.stack)
-def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
-    """Join arrays of one shape along a new axis.
-
-    Raises
-    ------
-    ShapeError
-        There are none, or their shapes differ.
-    """
-    shapes = {shape_of(x) for x in arrays}
-    if len(shapes) != 1:
-        raise ShapeError(f"stack of arrays of shapes {sorted(shapes)}: it needs at least one, all of the same shape")
-    return concatenate([expand_dims(x, axis) for x in arrays], axis)
-
-
-@answers(np.split)
-def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Value]:
-    """Cut an axis into equal sections, or before each of the given positions.
-
-    Raises
-    ------
-    ShapeError
-        The axis does not divide into this many sections.
-    """
-    before = shape_of(x)
-    axis = axis_of("split", axis, len(before))
-    length = before[axis]
-    if isinstance(sections, (int, np.integer)):
-        sections = int(sections)
-        if sections < 1 or length % sections:
-            raise ShapeError(f"split of shape {before}: axis {axis} does not divide into {sections} equal sections")
-        cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
-    else:
-        cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
-    if type(x) is Array and x.transformation is not None and cuts == sorted(cuts):
-        pieces = apply(SPLIT, x, line=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
-        return [regions.pick(pieces, place) for place in range(len(cuts) - 1)]
-    return [take_slice(x, axis, start, builtins.max(stop - start, 0)) for start, stop in itertools.pairwise(cuts)]
-
-
-def take_slice(x: ArrayLike, axis: int, start: int, size: int, step: int = 1) -> Value:
-    """``size`` elements of one axis, from ``start`` on."""
-    return apply(SLICE, x, **_along(axis, shape_of(x), start, size, step))
-
-
-def _along(axis: int, shape: Shape, start: int, size: int, step: int = 1) -> dict[str, Shape]:
-    """The parameters of a slice of one axis."""
-
-    def replaced(numbers: Shape, number: int) -> Shape:
-        return (*numbers[:axis], number, *numbers[axis + 1 :])
-
-    zeros, ones = (0,) * len(shape), (1,) * len(shape)
-    return {"starts": replaced(zeros, start), "sizes": replaced(shape, size), "steps": replaced(ones, step)}
-
-
-@lru_cache(maxsize=1024)
-def _pieces(shape: Shape, dtype: np.dtype[Any], axis: int, cuts: Shape) -> StraightLine:
-    """The slices between neighbouring cuts."""
-    x = Form(shape, dtype)
-    slices = [_along(axis, shape, start, stop - start) for start, stop in itertools.pairwise(cuts)]
-    steps = tuple(Step(SLICE, (0,), params, _sliced(x, **params), "") for params in slices)
-    return StraightLine((x,), (), steps, tuple(range(1, 1 + len(steps))))
+    return apply(BROADCAST_TO, x, shape=tuple(int(side) for side in operands.row_of(shape)))
 
 
 @answers(np.flip)
 def flip(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Value:
     """Reverse the order along these axes, or along all."""
-    sizes = shape_of(x)
-    axes = axes_of("flip", axis, len(sizes))
+    sizes = operands.shape_of(x)
+    axes = operands.axes_of("flip", axis, len(sizes))
     starts = tuple(builtins.max(side - 1, 0) if i in axes else 0 for i, side in enumerate(sizes))
     return apply(SLICE, x, starts=starts, sizes=sizes, steps=tuple(-1 if i in axes else 1 for i in range(len(sizes))))
 
@@ -309,7 +178,7 @@ def pad(x: ArrayLike, pad_width: Any, mode: str = "constant", *, constant_values
     ShapeError
         A negative width, another number of pairs than axes, or another mode.
     """
-    before = shape_of(x)
+    before = operands.shape_of(x)
     if mode != "constant":
         raise ShapeError(
             f"pad with mode={mode!r}: only 'constant' is supported; build others with concatenate and flip"
@@ -327,7 +196,7 @@ def pad(x: ArrayLike, pad_width: Any, mode: str = "constant", *, constant_values
         return inner
     border = np.ones(shape, bool)
     border[tuple(builtins.slice(start, start + side) for start, side in zip(starts, before, strict=True))] = False
-    return elementwise.where(border, constant_values, inner)
+    return logic.where(border, constant_values, inner)
 
 
 # Shape rules
@@ -367,30 +236,12 @@ def _padded(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Form:
     return Form(shape, x.dtype)
 
 
-def _joined(*arrays: Any, axis: int) -> Form:
-    first = arrays[0].shape
-    for x in arrays:
-        if len(x.shape) != len(first) or any(
-            a != b for i, (a, b) in enumerate(zip(x.shape, first, strict=True)) if i != axis
-        ):
-            shapes = ", ".join(str(array.shape) for array in arrays)
-            raise ShapeError(f"concatenate of shapes {shapes} along axis {axis}: the other sides must be equal")
-    total = sum(x.shape[axis] for x in arrays)
-    return Form((*first[:axis], total, *first[axis + 1 :]), arrays[0].dtype)
-
-
-# References and rules
+# The primitives
 
 
 def _window(starts: Shape, sizes: Shape, steps: Shape) -> tuple[Any, ...]:
     """The strided positions of each axis, as an open mesh of indices."""
     return np.ix_(*(start + step * np.arange(size) for start, size, step in zip(starts, sizes, steps, strict=True)))
-
-
-def _pad_reference(x: Any, shape: Shape, starts: Shape, steps: Shape) -> Any:
-    y = np.zeros(shape, x.dtype)
-    y[_window(starts, x.shape, steps)] = x
-    return y
 
 
 def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Value:
@@ -401,25 +252,6 @@ def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Value:
         g = reductions.sum(g, tuple(range(lead)))
     return reductions.sum(g, tuple([i - lead for i in within]), keepdims=True) if within else g
 
-
-def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Value]:
-    cuts = np.cumsum([x.shape[axis] for x in arrays])[:-1].tolist()
-    parts: list[Value] = split(g, cuts, axis)
-    return parts
-
-
-def _joined_again(
-    cotangents: Sequence[Any], pieces: Array, x: Array, line: StraightLine, axis: int
-) -> Sequence[Value | None]:
-    """One concatenation, and not a sum of as many padded arrays that are mostly zeros."""
-    forms = pieces.value
-    if builtins.sum(form.shape[axis] for form in forms) < x.shape[axis]:  # A pass has dropped what nobody takes.
-        return regions.rematerialize_rule(cotangents, pieces, x, line=line)
-    parts = [np.zeros(y.shape, y.dtype) if g is None else g for g, y in zip(cotangents, forms, strict=True)]
-    return [concatenate(parts, axis)]
-
-
-# Samples, for the property tests
 
 _Sampled = tuple[tuple[NDArray[Any], ...], dict[str, Any]]
 
@@ -463,63 +295,62 @@ def _sample_pad(draw: Draw) -> _Sampled:
     return (draw.array(sizes),), {"shape": shape, "starts": starts, "steps": steps}
 
 
-def _sample_concatenate(draw: Draw) -> _Sampled:
-    shape = draw.shape(1)
-    axis = draw.integer(0, len(shape) - 1)
-    shapes = [(*shape[:axis], draw.integer(0, 3), *shape[axis + 1 :]) for _ in range(draw.integer(1, 3))]
-    return tuple(draw.array(s) for s in shapes), {"axis": axis}
-
-
-RESHAPE: Primitive = register(
-    "reshape",
-    shape=_reshaped,
-    reference=lambda x, shape: x.reshape(shape),
+@operation(
     rules=(lambda g, y, x, shape: reshape(g, x.shape),),
+    shape=_reshaped,
     sample=_sample_reshape,
     view=True,
+    linear=True,
+    exact=True,
 )
-TRANSPOSE: Primitive = register(
-    "transpose",
-    shape=_transposed,
-    reference=lambda x, axes: x.transpose(axes),
+def _reshape(x: Any, *, shape: Shape) -> Any:
+    return x.reshape(shape)
+
+
+@operation(
     rules=(lambda g, y, x, axes: transpose(g, tuple(axes.index(i) for i in range(len(axes)))),),
+    shape=_transposed,
     sample=_sample_transpose,
     view=True,
+    linear=True,
+    exact=True,
 )
-BROADCAST_TO: Primitive = register(
-    "broadcast_to",
-    shape=_broadcast,
-    reference=np.broadcast_to,
-    rules=(_unbroadcast,),
-    sample=_sample_broadcast,
-    view=True,
-)
-SLICE: Primitive = register(
-    "slice",
-    shape=_sliced,
-    reference=lambda x, starts, sizes, steps: x[_window(starts, sizes, steps)],
+def _transpose(x: Any, *, axes: Shape) -> Any:
+    return x.transpose(axes)
+
+
+@operation(rules=(_unbroadcast,), shape=_broadcast, sample=_sample_broadcast, view=True, linear=True, exact=True)
+def _broadcast_to(x: Any, *, shape: Shape) -> Any:
+    return np.broadcast_to(x, shape)
+
+
+@operation(
     rules=(lambda g, y, x, starts, sizes, steps: apply(PAD, g, shape=x.shape, starts=starts, steps=steps),),
+    shape=_sliced,
     sample=_sample_slice,
     view=True,
+    linear=True,
+    exact=True,
 )
-PAD: Primitive = register(
-    "pad",
-    shape=_padded,
-    reference=_pad_reference,
+def _slice(x: Any, *, starts: Shape, sizes: Shape, steps: Shape) -> Any:
+    return x[_window(starts, sizes, steps)]
+
+
+@operation(
     rules=(lambda g, y, x, shape, starts, steps: apply(SLICE, g, starts=starts, sizes=x.shape, steps=steps),),
+    shape=_padded,
     sample=_sample_pad,
+    linear=True,
+    exact=True,
 )
-CONCATENATE: Primitive = register(
-    "concatenate",
-    shape=_joined,
-    reference=lambda *arrays, axis: np.concatenate(arrays, axis),
-    rules=_cut_apart,
-    sample=_sample_concatenate,
-)
+def _pad(x: Any, *, shape: Shape, starts: Shape, steps: Shape) -> Any:
+    y = np.zeros(shape, x.dtype)
+    y[_window(starts, x.shape, steps)] = x
+    return y
 
-# The files of operations use each other; and a split is a region of slices.
-from minimeta.autodiff import regions  # noqa: E402
-from minimeta.autodiff.graph import Step, StraightLine  # noqa: E402
-from minimeta.autodiff.operations import elementwise, reductions  # noqa: E402
 
-SPLIT = regions.region("split", _joined_again)
+RESHAPE: Primitive = _reshape.primitive
+TRANSPOSE: Primitive = _transpose.primitive
+BROADCAST_TO: Primitive = _broadcast_to.primitive
+SLICE: Primitive = _slice.primitive
+PAD: Primitive = _pad.primitive

@@ -1,0 +1,293 @@
+"""Arithmetic: sums, products, powers, and the functions with kinks.
+
+Each function is its numpy reference, under its derivatives: one rule for each operand, from the cotangent ``g``, the
+result ``z`` (or ``y``) and the operands. A reference is exact in complex numbers too, with every choice made on real
+parts. What is said of all elementwise functions stands in :mod:`~minimeta.autodiff.operations.elementwise`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import Array, ArrayLike, Value
+from minimeta.autodiff.operations import conversions, logic, magnitudes, operands, transcendental
+from minimeta.autodiff.operations.elementwise import (
+    TRUTHS_AS_INT8,
+    binary,
+    elementwise,
+    unary,
+)
+from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.protocols import answers
+from minimeta.errors import ShapeError
+
+
+@binary(lambda g, z, x, y: g, lambda g, z, x, y: g, accepts="biuf", linear=True, answers=np.add)
+def add(x: Any, y: Any) -> Any:
+    """``x + y``."""
+    return x + y
+
+
+@binary(lambda g, z, x, y: g, lambda g, z, x, y: -g, accepts="iuf", linear=True, answers=np.subtract)
+def subtract(x: Any, y: Any) -> Any:
+    """``x - y``."""
+    return x - y
+
+
+@answers(np.multiply)
+def multiply(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x y``; of one magnitude with itself (``norm(v) * norm(v)``) it is :func:`square`."""
+    if (
+        type(x) is Array
+        and type(y) is Array
+        and x.inputs
+        and y.inputs
+        and x.inputs[0] is y.inputs[0]
+        and magnitudes.is_square(x, y)
+    ):
+        return apply(SQUARE, x)
+    return apply(MULTIPLY, x, y)
+
+
+@binary(
+    lambda g, z, x, y: g * y,
+    lambda g, z, x, y: x * g,
+    accepts="biuf",
+    through=lambda *given: magnitudes.of_product(*given),  # noqa: PLW0108 (the pages import each other)
+)
+def _multiply(x: Any, y: Any) -> Any:
+    return x * y
+
+
+@binary(
+    lambda g, z, x, y: g / y,
+    lambda g, z, x, y: -(g * z) / y,
+    domains=("real", "nonzero"),
+    promotes=dict.fromkeys("biu", "float64"),
+    costly=True,
+    answers=np.divide,
+)
+def divide(x: Any, y: Any) -> Any:
+    """``x / y``; infinite or NaN where ``y = 0``. Of integers it is float64."""
+    return x / y
+
+
+@binary(domains=("real", "nonzero"), accepts="iuf", promotes=TRUTHS_AS_INT8, costly=True, answers=np.floor_divide)
+def floor_divide(x: Any, y: Any) -> Any:
+    """``floor(x / y)``; of integers 0 where ``y = 0``. Its derivative is 0 everywhere, so the result is a constant."""
+    return np.floor_divide(np.real(x), np.real(y))
+
+
+@binary(
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -(g * floor_divide(x, y)),
+    domains=("real", "nonzero"),
+    accepts="iuf",
+    promotes=TRUTHS_AS_INT8,
+    costly=True,
+    answers=np.remainder,
+)
+def remainder(x: Any, y: Any) -> Any:
+    """``x - y floor(x / y)``, which has the sign of ``y``; of integers 0 where ``y = 0``, of floats NaN.
+
+    The derivatives are 1 and ``-floor(x / y)``; where the function jumps, too.
+    """
+    return x - y * np.floor_divide(x.real, y.real) if np.iscomplexobj(x + y) else np.remainder(x, y)
+
+
+@answers(np.divmod)
+def divmod(x: ArrayLike, y: ArrayLike) -> tuple[Value, Value]:
+    """:func:`floor_divide` and :func:`remainder`."""
+    return floor_divide(x, y), remainder(x, y)
+
+
+@answers(np.power)
+def power(x: ArrayLike, y: ArrayLike) -> Value:
+    """``x ** y``; NaN where ``x < 0`` and ``y`` is not whole.
+
+    At ``x = 0`` all derivatives with respect to ``y``, mixed ones included, are taken as 0, which they are where they
+    exist; for ``x < 0`` they are NaN, since there is a function of ``y`` at whole numbers only. At ``y = 0`` the
+    derivative with respect to ``x`` is 0, even at ``x = 0``. An exponent that is the number 2 is computed by
+    :func:`square`.
+
+    Raises
+    ------
+    ValueError
+        Integers to negative integer powers.
+    """
+    if type(y) in (int, float):
+        if y == 2 and (type(y) is int or operands.dtype_of(x).kind == "f"):
+            return apply(SQUARE, x)
+    elif isinstance(y, (np.generic, np.ndarray)) and y.ndim == 0 and y.dtype.kind in "iuf" and y == 2:
+        return apply(SQUARE, _promoted_with(x, y))
+    return apply(POWER, x, y)
+
+
+def _promoted_with(x: Any, y: Any) -> Any:
+    """Convert an operand to the dtype that it takes together with a number of numpy's."""
+    found = operands.dtype_of(x)
+    weak = x.weak if type(x) is Array else type(x) in (float, int, bool)
+    dtype = np.result_type(found.type(0).item() if weak else found, y)
+    return x if dtype == found and not weak else conversions.astype(x, dtype)
+
+
+def _base_rule(g: Array, z: Array, x: Array, y: Array) -> Value:
+    """``g y x**(y - 1)``, which is 0 where ``y = 0``, though the power may be infinite there."""
+    is_constant = logic.equal(y, 0.0)
+    if y.transformation is not None:
+        # With respect to y, 0 times the power has a derivative, x**-1. There is none only where that is infinite.
+        at_pole = logic.equal(x, 0.0)
+        y = logic.where(at_pole, conversions.stop_gradient(y), y)
+        is_constant = is_constant & (absolute(x) < float(np.finfo(x.dtype).tiny))
+    return g * y * power(x, logic.where(is_constant, 0.0, y - 1.0))
+
+
+def _exponent_rule(g: Array, z: Array, x: Array, y: Array) -> Value:
+    """``g x**y log(x)``; of ``x = 0`` nothing is computed, so that it is 0 to every order."""
+    base = logic.where(logic.equal(x, 0.0), 1.0, x)
+    return g * power(base, y) * transcendental.log(base)
+
+
+@binary(_base_rule, _exponent_rule, domains=("positive", "real"), accepts="iuf", promotes=TRUTHS_AS_INT8, costly=True)
+def _power(x: Any, y: Any) -> Any:
+    return np.power(x, y)
+
+
+@unary(lambda g, y, x: -g, accepts="iuf", linear=True, exact=True, answers=np.negative)
+def negative(x: Any) -> Any:
+    """``-x``."""
+    return -x
+
+
+@unary(
+    lambda g, y, x: g * (2.0 * x),
+    accepts="iuf",
+    promotes=TRUTHS_AS_INT8,
+    through=lambda *given: magnitudes.of_square(*given),  # noqa: PLW0108 (the pages import each other)
+    answers=np.square,
+)
+def square(x: Any) -> Any:
+    """``x ** 2``. Where ``x`` is a magnitude (``norm(v)``, ``absolute(v)``, ``sqrt(v)``) it is smooth at 0, too."""
+    return np.square(x)
+
+
+@unary(lambda g, y, x: -(g * square(y)), "nonzero", costly=True, answers=np.reciprocal)
+def reciprocal(x: Any) -> Any:
+    """``1 / x``; infinite at 0."""
+    return 1 / x
+
+
+@unary(lambda g, y, x: g / (2.0 * y), "positive", costly=True, answers=np.sqrt)
+def sqrt(x: Any) -> Any:
+    """The square root; NaN below 0. Its derivative at 0 is infinite, as it is in the limit; that of its square is 1."""
+    return np.sqrt(x)
+
+
+# Functions with kinks
+
+
+@answers(np.absolute)
+def absolute(x: ArrayLike) -> Value:
+    """``|x|``; its derivative at 0 is 0. (Its square's derivatives are right there: :func:`square`.)"""
+    return conversions.copy(x) if operands.are_truths(x) else apply(ABSOLUTE, x)
+
+
+@unary(lambda g, y, x: g * sign(x), accepts="iuf", exact=True)  # type: ignore[has-type]  # It stands below.
+def _absolute(x: Any) -> Any:
+    return np.where(np.real(x) < 0, -x, x) if np.iscomplexobj(x) else np.abs(x)
+
+
+@unary(None, accepts="iuf", answers=np.sign)
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; its derivative is 0 everywhere, so the result is a constant."""
+    return np.sign(np.real(x))
+
+
+@unary(lambda g, y, x: apply(GATE, y, g), exact=True)
+def relu(x: Any) -> Any:
+    """``max(x, 0)``; its derivative at 0 is 0."""
+    return np.where((np.real(x) > 0) | np.isnan(x), x, 0)
+
+
+# It lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear in g, so every
+# higher derivative of relu is another gate.
+@binary(None, lambda h, y, x, g: apply(GATE, x, h), exact=True)
+def _gate(x: Any, y: Any) -> Any:
+    """``y`` where ``x > 0``, otherwise 0."""
+    return np.where(np.real(x) > 0, y, 0)
+
+
+@binary(
+    lambda g, z, x, y: g * logic.where(logic.equal(x, y), 0.5, conversions.astype(x > y, x.dtype)),
+    lambda g, z, x, y: g * logic.where(logic.equal(x, y), 0.5, conversions.astype(y > x, x.dtype)),
+    accepts="biuf",
+    exact=True,
+    answers=np.maximum,
+)
+def maximum(x: Any, y: Any) -> Any:
+    """The larger of two; NaN if either is. Where they tie, each takes half of the derivative."""
+    return np.where((np.real(x) >= np.real(y)) | np.isnan(x), x, y)
+
+
+@binary(
+    lambda g, z, x, y: g * logic.where(logic.equal(x, y), 0.5, conversions.astype(x < y, x.dtype)),
+    lambda g, z, x, y: g * logic.where(logic.equal(x, y), 0.5, conversions.astype(y < x, x.dtype)),
+    accepts="biuf",
+    exact=True,
+    answers=np.minimum,
+)
+def minimum(x: Any, y: Any) -> Any:
+    """The smaller of two; NaN if either is. Where they tie, each takes half of the derivative."""
+    return np.where((np.real(x) <= np.real(y)) | np.isnan(x), x, y)
+
+
+def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Value:
+    """``min(max(x, low), high)``; None leaves a side open.
+
+    The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the bound that holds; to
+    the upper one if it is not above the lower.
+
+    Raises
+    ------
+    ShapeError
+        Both bounds are None.
+    """
+    if low is None and high is None:
+        raise ShapeError("clip without bounds: give low, high or both")
+    if operands.dtype_of(x).kind != "f":  # There are no infinite bounds.
+        return minimum(x if low is None else maximum(x, low), high) if high is not None else maximum(x, low)  # type: ignore[arg-type]
+    return apply(CLIP, x, -np.inf if low is None else low, np.inf if high is None else high)
+
+
+@answers(np.clip)
+def _numpy_clip(x: ArrayLike, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Value:
+    """:func:`clip` under the four names that numpy has for two bounds."""
+    return clip(x, a_min if min is None else min, a_max if max is None else max)
+
+
+@elementwise(
+    # Of equal bounds the upper one is the result, whatever x is.
+    (
+        lambda g, y, x, low, high: logic.where((x >= low) & (x <= high) & (low < high), g, 0.0),
+        lambda g, y, x, low, high: logic.where((x < low) & (low < high), g, 0.0),
+        lambda g, y, x, low, high: logic.where((x > high) | (low >= high), g, 0.0),
+    ),
+    ("real", "real", "real"),
+    exact=True,
+)
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    larger = np.where((np.real(x) >= np.real(low)) | np.isnan(x), x, low)
+    return np.where((np.real(larger) <= np.real(high)) | np.isnan(larger), larger, high)
+
+
+MULTIPLY: Primitive = _multiply.primitive
+POWER: Primitive = _power.primitive
+SQUARE: Primitive = square.primitive
+NEGATIVE: Primitive = negative.primitive
+SUBTRACT: Primitive = subtract.primitive
+ABSOLUTE: Primitive = _absolute.primitive
+CLIP: Primitive = _clip.primitive
+GATE: Primitive = _gate.primitive

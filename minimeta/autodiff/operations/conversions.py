@@ -1,0 +1,91 @@
+"""Conversions between dtypes, copies, and identities that mark what a derivative sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minimeta.autodiff import tree
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import ArrayLike, Form, Value
+from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations.elementwise import draw, same_form
+from minimeta.autodiff.primitive import Draw
+from minimeta.autodiff.protocols import answers
+from minimeta.errors import DtypeError
+
+CONVERTIBLE = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float32", "float64"),
+)
+
+
+@answers(np.astype)
+def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
+    """Convert to another dtype: bool, an integer, float32 or float64.
+
+    The derivative of a conversion between floats is 1; integers and bool have none.
+
+    Raises
+    ------
+    DtypeError
+        A dtype of another kind.
+    """
+    target = np.dtype(dtype)
+    if target.name not in CONVERTIBLE:
+        raise DtypeError(f"astype to {target.name}: it converts to bool, integers, float32 and float64")
+    return apply(ASTYPE, x, dtype=target.name)
+
+
+def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    return (draw.array(draw.shape()),), {"dtype": "float64"}
+
+
+@operation(
+    rules=(lambda g, y, x, dtype: astype(g, x.dtype) if x.dtype.kind == "f" else None,),
+    shape=lambda x, dtype: Form(x.shape, dtype),
+    sample=_sample_conversion,
+    strong=True,
+    linear=True,
+)
+def _astype(x: Any, dtype: str) -> Any:
+    if not np.iscomplexobj(x):
+        return x.astype(dtype)
+    return x.astype(np.result_type(dtype, x.dtype)) if np.dtype(dtype).kind == "f" else np.real(x).astype(dtype)
+
+
+@operation(rules=(lambda g, y, x: g,), shape=same_form, sample=draw("real"), linear=True, exact=True, answers=np.copy)
+def copy(x: Any) -> Any:
+    """The same value in memory of its own."""
+    return x.copy()
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same value, as a constant of every derivative; leaf by leaf for a tree."""
+    return tree.map(lambda leaf: apply(STOP_GRADIENT, leaf), x)
+
+
+# The complex step does not see through it either.
+@operation(rules=(), shape=same_form, sample=draw("real"), kernel=lambda x: x, view=True, linear=True, exact=True)
+def _stop_gradient(x: Any) -> Any:
+    return np.real(x)
+
+
+# What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
+@operation(
+    rules=(lambda g, y, x: g,),
+    shape=same_form,
+    sample=draw("real"),
+    kernel=lambda x: x,
+    view=True,
+    linear=True,
+    exact=True,
+)
+def _alias(x: Any) -> Any:
+    return x
+
+
+ASTYPE, COPY = _astype.primitive, copy.primitive
+STOP_GRADIENT, ALIAS = _stop_gradient.primitive, _alias.primitive

@@ -1,0 +1,99 @@
+"""Operands: their shapes, dtypes and axes, as the operations' public functions normalise them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.array import Array, ArrayLike, Shape
+from minimeta.autodiff.operations import conversions
+from minimeta.autodiff.promotion import constant, fixed
+from minimeta.autodiff.protocols import answers
+from minimeta.errors import DtypeError, ShapeError
+
+
+@answers(np.shape)
+def shape_of(x: ArrayLike) -> Shape:
+    """Shape of an operand that may also be a Python scalar or a nested list."""
+    return x.shape if isinstance(x, (Array, np.ndarray)) else constant(x).shape
+
+
+answers(np.ndim)(lambda x: len(x.shape))
+answers(np.size)(lambda x: x.size)
+answers(np.zeros_like)(lambda x, dtype=None: np.zeros(x.shape, dtype or x.dtype))
+answers(np.ones_like)(lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype))
+
+
+def row_of(numbers: Any) -> tuple[Any, ...]:
+    """One number or a sequence of them, as a tuple."""
+    return tuple(numbers) if isinstance(numbers, (tuple, list, np.ndarray)) else (numbers,)
+
+
+def axis_of(name: str, axis: int, ndim: int) -> int:
+    """An axis counted from the front.
+
+    Raises
+    ------
+    ShapeError
+        It is out of range.
+    """
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{name}: axis {axis} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
+    return axis % ndim
+
+
+def axes_of(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Axes counted from the front, in increasing order; None means all.
+
+    Raises
+    ------
+    ShapeError
+        One is out of range, or there twice.
+    """
+    return _axes_of(name, tuple(axis) if isinstance(axis, list) else axis, ndim)
+
+
+@lru_cache(maxsize=1024)
+def _axes_of(name: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    axes = sorted(axis_of(name, int(a), ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{name}: axis={axis} names an axis twice")
+    return tuple(axes)
+
+
+def along(axis: int, shape: Shape, start: int, size: int, step: int = 1) -> dict[str, Shape]:
+    """The parameters of a slice of one axis."""
+
+    def replaced(numbers: Shape, number: int) -> Shape:
+        return (*numbers[:axis], number, *numbers[axis + 1 :])
+
+    zeros, ones = (0,) * len(shape), (1,) * len(shape)
+    return {"starts": replaced(zeros, start), "sizes": replaced(shape, size), "steps": replaced(ones, step)}
+
+
+def dtype_of(x: Any) -> np.dtype[Any]:
+    """Return the dtype of an operand that may also be a Python scalar or a nested list."""
+    return x.dtype if isinstance(x, (Array, np.ndarray)) else fixed(x, False).dtype
+
+
+def are_truths(*operands: Any) -> bool:
+    """Return whether all operands are truth values."""
+    return all([dtype_of(x).kind == "b" for x in operands])
+
+
+def same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    """Both factors in numpy's common dtype."""
+    dtypes = [k.dtype if isinstance(k, (Array, np.ndarray)) else np.asarray(k).dtype for k in (x, y)]
+    if dtypes[0] == dtypes[1] and dtypes[0].kind == "f":
+        return x, y
+    common = np.result_type(*dtypes)
+    if common.kind != "f":
+        raise DtypeError(
+            f"{name} of {dtypes[0].name} and {dtypes[1].name}: it needs float32 or float64; convert with astype"
+        )
+    return tuple(k if d == common else conversions.astype(k, common) for k, d in zip((x, y), dtypes, strict=True))  # type: ignore[return-value]

@@ -1,0 +1,104 @@
+"""Exponentials, logarithms, circular and hyperbolic functions, and the logistic function.
+
+Each is its numpy reference, under its derivative (:mod:`~minimeta.autodiff.operations.arithmetic` says how to read it).
+The slopes of ``tanh`` and ``sigmoid`` are operations of their own, closed under differentiation: written with the
+results, as ``1 - y**2`` and ``y (1 - y)``, they would have no digits left where ``y`` is nearly 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.operations import arithmetic
+from minimeta.autodiff.operations.elementwise import binary, unary
+from minimeta.autodiff.primitive import Primitive
+
+
+@unary(lambda g, y, x: g * y, costly=True, answers=np.exp)
+def exp(x: Any) -> Any:
+    """``e ** x``."""
+    return np.exp(x)
+
+
+@unary(lambda g, y, x: g * exp(x), costly=True, answers=np.expm1)
+def expm1(x: Any) -> Any:
+    """``e ** x - 1`` without cancellation near 0."""
+    return np.expm1(x)
+
+
+@unary(lambda g, y, x: g / x, "positive", costly=True, answers=np.log)
+def log(x: Any) -> Any:
+    """The natural logarithm; NaN below 0, minus infinity at 0."""
+    return np.log(x)
+
+
+@unary(lambda g, y, x: g / (1.0 + x), "positive", costly=True, answers=np.log1p)
+def log1p(x: Any) -> Any:
+    """``log(1 + x)`` without cancellation near 0."""
+    return np.log1p(x)
+
+
+@unary(lambda g, y, x: g * cos(x), costly=True, answers=np.sin)  # type: ignore[has-type]  # It stands below.
+def sin(x: Any) -> Any:
+    """The sine of an angle in radians."""
+    return np.sin(x)
+
+
+@unary(lambda g, y, x: -(g * sin(x)), costly=True, answers=np.cos)
+def cos(x: Any) -> Any:
+    """The cosine of an angle in radians."""
+    return np.cos(x)
+
+
+@unary(lambda g, y, x: g * (1.0 + apply(arithmetic.SQUARE, y)), "unit", costly=True, answers=np.tan)
+def tan(x: Any) -> Any:
+    """The tangent of an angle in radians."""
+    return np.tan(x)
+
+
+@unary(lambda g, y, x: apply(TANH_SLOPE, x, g), costly=True, answers=np.tanh)
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+@binary(lambda h, z, x, g: h * (z * (-2.0 * tanh(x))), lambda h, z, x, g: apply(TANH_SLOPE, x, h), costly=True)
+def _tanh_slope(x: Any, y: Any) -> Any:
+    """``y`` times the derivative of ``tanh`` at ``x``."""
+    return y * (4.0 * _logistic_slope(2.0 * x))
+
+
+@unary(lambda g, y, x: apply(SIGMOID_SLOPE, x, g), costly=True)
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + e**-x)``, without overflow."""
+    decay = np.exp(-_magnitude(x))
+    return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))
+
+
+@binary(lambda h, z, x, g: h * (z * -tanh(0.5 * x)), lambda h, z, x, g: apply(SIGMOID_SLOPE, x, h), costly=True)
+def _sigmoid_slope(x: Any, y: Any) -> Any:
+    """``y`` times the derivative of ``sigmoid`` at ``x``."""
+    return y * _logistic_slope(x)
+
+
+@unary(lambda g, y, x: g * sigmoid(x), costly=True)
+def softplus(x: Any) -> Any:
+    """``log(1 + e**x)``, without overflow."""
+    return np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x)))
+
+
+def _magnitude(x: Any) -> Any:
+    return np.where(np.real(x) < 0, -x, x) if np.iscomplexobj(x) else np.abs(x)
+
+
+def _logistic_slope(x: Any) -> Any:
+    """``e**-|x| / (1 + e**-|x|)**2``."""
+    decay = np.exp(-_magnitude(x))
+    return decay / np.square(1.0 + decay)
+
+
+TANH_SLOPE: Primitive = _tanh_slope.primitive
+SIGMOID_SLOPE: Primitive = _sigmoid_slope.primitive

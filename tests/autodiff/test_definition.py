@@ -1,0 +1,220 @@
+"""Operations of a user: one that numpy computes, elementwise or not, and one that is composed of others."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minimeta as mm
+from minimeta.autodiff.primitive import Draw, registry
+from minimeta.errors import ConfigurationError, ShapeError, TracingError
+from minimeta.kernels import native
+from minimeta.program import trace
+from minimeta.testing import check_gradients, check_primitive
+
+
+def same_form(x: Any, axis: int) -> mm.Form:
+    if not 0 <= axis < len(x.shape):
+        raise ShapeError(f"cumulative_sum of shape {x.shape}: there is no axis {axis}")
+    return mm.Form(x.shape, x.dtype)
+
+
+def draw_one(draw: Draw) -> Any:
+    shape = draw.shape(1)
+    return (draw.array(shape),), {"axis": draw.integer(0, len(shape) - 1)}
+
+
+def sums_from_the_end(g: Any, y: Any, x: Any, axis: int) -> Any:
+    return mm.flip(cumulative_sum(mm.flip(g, axis), axis=axis), axis)
+
+
+# A numpy kernel: everything there is to know stands above its specification.
+@mm.primitive(
+    rules=(sums_from_the_end,),
+    shape=same_form,
+    sample=draw_one,
+    answers=np.cumsum,
+)
+def cumulative_sum(x: Any, *, axis: int = 0) -> Any:
+    """Return the sums of the elements up to each."""
+    return np.cumsum(x, axis)
+
+
+def slope_of_sinh(g: Any, y: Any, x: Any) -> Any:
+    return g * cosh(x)
+
+
+@mm.primitive(rules=(slope_of_sinh,), elementwise=True, answers=np.sinh)
+def sinh(x: Any) -> Any:
+    """Return the hyperbolic sine."""
+    return np.sinh(x)
+
+
+@mm.primitive(rules=(lambda g, y, x: g * sinh(x),), elementwise=True, answers=np.cosh)
+def cosh(x: Any) -> Any:
+    """Return the hyperbolic cosine."""
+    return np.cosh(x)
+
+
+@mm.primitive(
+    rules=lambda g, z, x, y: [mm.matmul(g, mm.transpose(y)), mm.matmul(mm.transpose(x), g)],
+    shape=lambda x, y: mm.Form((x.shape[0], y.shape[1]), x.dtype),
+)
+def product(x: Any, y: Any) -> Any:
+    """Return the product of two matrices: one function has the cotangents of both."""
+    return np.einsum("ij,jk->ik", x, y)
+
+
+@mm.primitive(rules=(), shape=lambda x: mm.Form(x.shape[:-1], np.int64))
+def nearest(x: Any) -> Any:
+    """Return where the smallest element is, a constant to every derivative."""
+    return np.argmin(np.real(x), axis=-1)
+
+
+# One that is composed of others is a function.
+def logit(x: Any) -> Any:
+    return mm.log(x) - mm.log1p(-x)
+
+
+X = np.array([[0.2, 0.5, -0.4], [0.3, 0.1, 0.6]])
+
+
+def function(x: Any) -> Any:
+    y = np.cumsum(x, axis=1) * np.sinh(x) + mm.sigmoid(cosh(cumulative_sum(x)))
+    return mm.sum(product(y, mm.transpose(x))) + mm.sum(logit(mm.sigmoid(x)) ** 2)
+
+
+def in_numpy(x: Any) -> Any:
+    y = np.cumsum(x, 1) * np.sinh(x) + 1 / (1 + np.exp(-np.cosh(np.cumsum(x, 0))))
+    return np.sum(y @ x.T) + np.sum(x**2)
+
+
+def test_eagerly_it_is_numpy() -> None:
+    for operation, reference in ((sinh, np.sinh), (cumulative_sum, lambda x: np.cumsum(x, 0))):
+        result = operation(X)
+        assert type(result) is np.ndarray
+        assert_array_equal(result, reference(X), strict=True)
+        assert_array_equal(operation(X.astype("f4")), reference(X.astype("f4")), strict=True)
+        assert_array_equal(np.asarray(mm.stop_gradient(operation(mm.Array(X)))), reference(X))
+    assert_array_equal(sinh([1, 2]), np.sinh([1.0, 2.0]))
+    assert_allclose(function(X), in_numpy(X))
+
+
+def test_gradients_are_right_to_second_order() -> None:
+    step = 1e-200
+    expected = np.empty_like(X)
+    for place in np.ndindex(X.shape):
+        moved = X.astype(complex)
+        moved[place] += step * 1j
+        expected[place] = in_numpy(moved).imag / step
+    assert_allclose(mm.grad(function)(X), expected, rtol=1e-12)
+    check_gradients(function, X, order=2)
+
+
+@pytest.mark.parametrize("operation", [cumulative_sum, sinh, cosh])
+def test_the_checker_draws_operands(operation: Any) -> None:
+    if operation is cumulative_sum:
+        check_primitive(operation.primitive)
+    else:
+        with pytest.raises(ConfigurationError, match=f"{operation.__name__} has no sample="):
+            check_primitive(operation.primitive)
+
+
+@pytest.mark.parametrize("f", [function, mm.grad(function), mm.grad(lambda x: mm.sum(mm.grad(function)(x) ** 2))])
+def test_compiled_it_has_the_same_bits(f: Any) -> None:
+    assert_array_equal(mm.compile(f)(X), mm.compile(f, enabled=False)(X), strict=True)
+
+
+def test_in_a_vmap() -> None:
+    tasks = np.stack([X, X + 0.1, X * 0.7])
+    mapped = mm.vmap(mm.grad(function))
+    for run in (mapped, mm.compile(mapped)):
+        assert_array_equal(run(tasks), np.stack([mm.grad(function)(x) for x in tasks]))
+
+
+def test_printed_and_written_as_python() -> None:
+    program = trace(function, X)
+    assert "cumulative_sum" in str(program)
+    text = program.to_python()
+    assert "np.sinh(x0)" in text
+    assert "minimeta." not in "\n".join(row.partition("#")[0] for row in text.split("\n"))
+    namespace: dict[str, Any] = {}
+    exec(text, namespace)
+    assert_allclose(namespace["program"](X)[0], in_numpy(X))
+
+
+def test_it_has_the_manners_of_a_function() -> None:
+    assert (sinh.__name__, sinh.__doc__, sinh.__module__) == ("sinh", "Return the hyperbolic sine.", __name__)
+    assert not {"sinh", "cosh", "cumulative_sum"} & set(registry)
+    assert_array_equal(cumulative_sum(x=X, axis=1), np.cumsum(X, 1))
+    untyped: Any = cumulative_sum
+    for arguments, keywords, message in (
+        ((X, X), {}, "too many positional arguments"),
+        ((X,), {"axes": 1}, "unexpected keyword argument 'axes'"),
+        ((), {"axis": 1}, "missing a required argument: 'x'"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            untyped(*arguments, **keywords)
+    with pytest.raises(ShapeError, match="there is no axis 2"):
+        cumulative_sum(X, axis=2)
+    with pytest.raises(TracingError, match=r"np.cumsum of an Array: too many positional .*cumulative_sum\(x: "):
+        mm.grad(lambda x: np.cumsum(x, 1).sum())(X)
+
+
+def test_without_rules_it_is_a_constant() -> None:
+    assert_array_equal(nearest(X), [2, 1])
+    gradient = mm.grad(lambda x: mm.sum(x * mm.astype(nearest(x), x.dtype)[:, None]))(X)
+    assert_array_equal(gradient, np.broadcast_to([[2.0], [1.0]], X.shape))
+
+
+def test_what_is_missing_is_said_when_it_is_defined() -> None:
+    def tanh(x: Any) -> Any:
+        return np.tanh(x)
+
+    def double(x: Any) -> Any:
+        return x + x
+
+    with pytest.raises(ConfigurationError, match="there is an operation named 'tanh' already"):
+        mm.primitive(rules=(), elementwise=True)(tanh)
+    with pytest.raises(ConfigurationError, match="primitive double: it needs shape="):
+        mm.primitive(rules=())(double)
+    with pytest.raises(ConfigurationError, match=r"primitive double: minimeta has an operation for np.add already"):
+        mm.primitive(rules=(), elementwise=True, answers=np.add)(double)
+    with pytest.raises(ConfigurationError, match="primitive double: 2 rules for 1 operands"):
+        mm.primitive(rules=(None, None), elementwise=True)(double)
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [("sum_pool_input", "pooling"), ("pool_put", "pooling"), ("log_softmax", "reduce")],
+)
+def test_an_operation_with_a_kernel_is_one_row_in_each_language(name: str, kernel: str) -> None:
+    # The list of public names is apart.
+    files = [
+        *ROOT.glob("minimeta/autodiff/**/[!_]*.py"),
+        *ROOT.glob("minimeta/program/*.py"),
+        *ROOT.glob("minimeta/*.py*"),
+    ]
+    files += [file for file in ROOT.glob("csrc/*.[ch]pp") if file.stem != kernel]
+    word = re.compile(rf"\b_?{name}\b")
+    places = sorted(file.relative_to(ROOT).as_posix() for file in files if word.search(file.read_text()))
+    assert len(places) == 2, places
+    assert places[0].startswith("csrc/")
+    assert places[1].startswith("minimeta/autodiff/operations/")
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels")
+def test_every_kernel_is_that_of_a_primitive() -> None:
+    assert native
+    kernels = {name: found for name in dir(native) if type(found := getattr(native, name)) is native.Operation}
+    assert kernels
+    for name, found in kernels.items():
+        assert registry[name].kernel is found
+        assert registry[name].native
+    assert not sinh.primitive.native
