@@ -1,13 +1,14 @@
-"""What meta-learning is compared with: learners that learn nothing of how to learn.
+"""Baselines of meta-learning: learners that do not learn how to learn.
 
-    joint pre-training      one model for all tasks together, then fine-tuned: what the tasks have in common
+    joint pre-training      one model for all tasks together, then fine-tuned: it learns what tasks have in common
     fine-tuning             no training before a task: gradient descent from random parameters
-    nearest neighbour       no parameters at all: what the most similar example of the support set says
+    nearest neighbour       no parameters at all: the target of the most similar support example
 
-The first two descend at a fixed rate, which is what they learn of learning: the one that is best on average.
+The first two descend at a fixed rate. All they learn about learning is which rate is best on
+average.
 
-They keep the contract of :mod:`minimeta.learners.learner`, so they are trained, evaluated and saved like the others, on
-the same tasks.
+They keep the contract of :mod:`minimeta.learners.learner`, so they are trained, evaluated and saved
+like the others, on the same tasks.
 """
 
 from __future__ import annotations
@@ -45,17 +46,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """Gradient descent from parameters that are the same for all tasks, at the fixed rate that is best on average.
+    """Gradient descent from the same parameters for all tasks, at the fixed rate that is best on average.
 
     The meta-parameters are a dict of
 
     ``initial``
-        The parameters. They are random and stay so or, with ``pretrain``, are trained on all tasks together, without
-        adaptation: the gradient is that of ``L_Q(theta)`` (*pretrained* in Finn et al. 2017, figures 2 and 3).
+        The parameters. They stay random or, with ``pretrain``, are trained on all tasks together
+        without adaptation, by the gradient of ``L_Q(theta)`` (*pretrained* in Finn et al. 2017,
+        figures 2 and 3).
     ``losses``
-        For each rate the running mean of the query loss it leads to. With ``found`` that of a task the gradient is
-        ``losses - found``, of ``(losses - found)**2 / 2``, to be followed by ``sgd``. In evaluation the rate with the
-        smallest mean is used.
+        For each rate the running mean of the query loss that it leads to. If a task has the loss
+        ``found``, the gradient is ``losses - found``, that of ``(losses - found)**2 / 2``, for
+        ``sgd`` to follow. Evaluation uses the rate with the smallest mean.
 
     Parameters
     ----------
@@ -66,18 +68,19 @@ class FineTuning:
     rates
         The rates to choose from.
     inner_steps
-        After how many steps rates are compared.
+        Number of steps after which the rates are compared.
     pretrain
-        Whether the parameters are trained.
+        Whether to train the parameters.
     diverged
-        What a loss that is larger, or NaN, is counted as.
+        The loss to count for one that is larger, or NaN.
     metrics
-        Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+        Other scalar functions of outputs and targets, by name, measured on the query set after
+        adaptation.
 
     Raises
     ------
     ConfigurationError
-        A setting is out of range.
+        If a setting is out of range.
     """
 
     model: Model
@@ -95,29 +98,29 @@ class FineTuning:
             raise ConfigurationError(f"FineTuning: inner_steps={self.inner_steps} must be at least 1")
 
     def init(self, rng: np.random.Generator) -> Any:
-        """Draw the parameters that every task begins with."""
+        """Draw the parameters that every task starts from."""
         return {"initial": self.model.init(rng), "losses": np.zeros(len(self.rates))}
 
     def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
-        """What the model draws for the query set, to be pre-trained on; None for a model without ``draw``."""
+        """Draw the model's noise for pre-training on the query set; None for a model without ``draw``."""
         return Noise.drawn(self.model, rng, (), task.query.inputs) if self.pretrain else None
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
-        """Parameters after 0, 1, ..., ``steps`` gradient steps at the best rate."""
+        """Return the parameters after 0, 1, ..., ``steps`` gradient steps at the best rate."""
         best = equal(np.arange(len(self.rates)), argmax(negative(meta_parameters["losses"])))
         return self._descent(meta_parameters["initial"], support, steps, sum(where(best, np.array(self.rates), 0.0)))
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
-        """The model's outputs."""
+        """Return the model's outputs."""
         return self.model.apply(adapted, inputs)
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """What the task says of the parameters and of each rate."""
+        """Return what the task says about the parameters and about each rate."""
         initial, losses = meta_parameters["initial"], meta_parameters["losses"]
         found = []
         for rate in self.rates:
             loss = self._loss(self._descent(initial, task.support, self.inner_steps, rate)[-1], task.query)
-            # Not minimum(loss, diverged): the smaller of NaN and a number is NaN.
+            # minimum(loss, diverged) would be NaN if the loss is.
             found.append(where(loss < self.diverged, loss, self.diverged))
         noise = Noise.of(task).query
         trained = grad(self._loss)(initial, task.query, noise) if self.pretrain else tree.map(_zeros, initial)
@@ -129,7 +132,7 @@ class FineTuning:
         return self.loss(self.model.apply(parameters, examples.inputs, *given(noise)), examples.targets)
 
     def _descent(self, parameters: Any, support: Examples, steps: int, rate: Any) -> tuple[Any, ...]:
-        """Parameters after 0, 1, ..., ``steps`` gradient steps at a rate, which may be traced."""
+        """Return the parameters after 0, 1, ..., ``steps`` gradient steps at a rate, which may be traced."""
 
         def update(gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
             return tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), parameters, gradient), state
@@ -147,16 +150,16 @@ def _zeros(x: Any) -> Any:
 class NearestNeighbour:
     """Answer with the target of the nearest support example, by the Euclidean distance of inputs.
 
-    For images that is the distance of pixels. There are no meta-parameters, and all steps of adaptation are the same:
-    remembering the support set.
+    For images that is the distance between pixels. There are no meta-parameters, and every step of
+    adaptation is the same: it remembers the support set.
 
     Parameters
     ----------
     loss
-        ``loss(outputs, targets)``, to be reported.
+        ``loss(outputs, targets)``, which is reported.
     ways
-        The number of classes, for labels: an output is then 1 for the class and 0 for the others. None for targets that
-        are numbers, which are the outputs themselves.
+        The number of classes, for labels: an output is then 1 for the class and 0 for the others.
+        None for targets that are numbers, which are themselves the outputs.
     metrics
         Other scalar functions of outputs and targets, by name.
     """
@@ -166,21 +169,21 @@ class NearestNeighbour:
     metrics: Mapping[str, Judgement] = field(default_factory=dict)
 
     def init(self, rng: np.random.Generator) -> Any:
-        """Nothing."""
+        """Return no parameters."""
         return ()
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
-        """The support set, ``steps + 1`` times."""
+        """Return the support set, ``steps + 1`` times."""
         return (support,) * (steps + 1)
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
-        """The targets of the nearest examples; the first of several that are equally near."""
+        """Return the targets of the nearest examples; of several that are equally near, the first."""
         known = reshape(adapted.inputs, (1, adapted.inputs.shape[0], -1))
         distances = sum(square(reshape(inputs, (inputs.shape[0], 1, -1)) - known), -1)
         nearest = take(adapted.targets, argmax(negative(distances), 1), 0)
         return nearest if self.ways is None else take(np.eye(self.ways, dtype=adapted.inputs.dtype), nearest, 0)
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """The loss; there is nothing to learn."""
+        """Return the loss; there is nothing to learn."""
         outputs = self.predict(task.support, task.query.inputs)
         return MetaGradient(*judge(self.loss, self.metrics, outputs, task.query.targets), ())

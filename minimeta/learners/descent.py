@@ -2,7 +2,8 @@
 
     theta_{k+1}, s_{k+1} = U(g_k, s_k, theta_k),    g_k a gradient at theta_k
 
-MAML, Reptile and fine-tuning differ in the gradient, in the optimiser ``U``, and in what they make of the trajectory.
+MAML, Reptile and fine-tuning differ in the gradient, in the optimiser ``U``, and in what they make
+of the trajectory.
 """
 
 from __future__ import annotations

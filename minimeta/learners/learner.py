@@ -1,22 +1,25 @@
 """The contract of a meta-learner.
 
-A task has a support set, to learn from, and a query set, to be judged by. A meta-learner holds *meta-parameters*: what
-is the same for all tasks and is learned from many of them. It is written for a single task; whoever runs it averages
-the meta-gradients of a batch of tasks and moves the meta-parameters.
+A task has a support set to learn from and a query set to judge the learner by. A meta-learner holds
+*meta-parameters*, which are the same for all tasks and are learned from many of them. It is written
+for a single task; the caller averages the meta-gradients of a batch of tasks and moves the
+meta-parameters.
 
-All four methods but ``init`` are pure functions of arrays, so that they can be traced, compiled and run for many tasks
-at once. What lasts from task to task is therefore part of the meta-parameters, whether it is learned by a gradient or
-not: an entry ``s`` that should become ``s'`` has the "gradient" ``s - s'`` and an optimiser that takes it whole,
-``sgd(1.0)``. Over a batch of tasks it becomes the mean of the ``s'``.
+All methods except ``init`` are pure functions of arrays, so that they can be traced, compiled and
+run for many tasks at once. State that lasts from task to task is therefore part of the
+meta-parameters, whether a gradient learns it or not: an entry ``s`` that should become ``s'`` has
+the "gradient" ``s - s'`` and an optimiser that takes it whole, ``sgd(1.0)``. Over a batch of tasks
+it becomes the mean of the ``s'``.
 
-**Random numbers are an argument.** A function that is traced once would draw once, and replay that ever after. So a
-learner whose meta-gradient needs random numbers has one more method. Whoever runs it calls that for each task of each
-step, with a generator of its own that is seeded by the run's seed, the step and the task:
+**Random numbers are an argument.** A traced function would draw once, and replay that draw. So a
+learner whose meta-gradient needs random numbers has one more method. The caller runs it for each
+task of each step, with a separate generator that is seeded by the run's seed, the step and the
+task:
 
     ``draw(rng, task)``    a tree of arrays, or None; ``meta_gradient`` finds it in ``task.noise``
 
-It takes every random number from ``rng``, and returns a tree of one form for all tasks, or None always.
-So no bit depends on what else was drawn, and by whom. Evaluation draws nothing.
+It takes every random number from ``rng``, and returns a tree of the same form for all tasks, or
+always None. So no bit depends on any other draw. Evaluation draws nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ Judgement = Callable[[Any, Any], Any]
 
 
 class MetaGradient(NamedTuple):
-    """What one task says of the meta-parameters.
+    """What one task says about the meta-parameters.
 
     Attributes
     ----------
@@ -54,35 +57,35 @@ class MetaGradient(NamedTuple):
 
 
 class MetaLearner(Protocol):
-    """Four methods; whatever has them can be trained, evaluated and saved. (A fifth, ``draw``, is for random ones.)"""
+    """Four methods, by which a learner is trained, evaluated and saved; a random one also has ``draw``."""
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw meta-parameters, a tree of float arrays."""
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
-        """Learn one task: what ``predict`` needs after 0, 1, ..., ``steps`` steps on its support set."""
+        """Learn one task: return what ``predict`` needs after 0, 1, ..., ``steps`` steps on its support set."""
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
-        """Outputs of the learner as adapted, for inputs of the same task."""
+        """Return the outputs of the adapted learner for inputs of the same task."""
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """What one task says of the meta-parameters; averaged over tasks by the caller."""
+        """Return what one task says about the meta-parameters; the caller averages over tasks."""
 
 
 def judge(loss: Judgement, metrics: Mapping[str, Judgement], outputs: Any, targets: Any) -> tuple[Any, dict[str, Any]]:
-    """The loss and the metrics of some outputs."""
+    """Return the loss and the metrics of some outputs."""
     return loss(outputs, targets), {name: metric(outputs, targets) for name, metric in metrics.items()}
 
 
 class Noise(NamedTuple):
-    """What a model drew for its applications to one task.
+    """The random numbers of a model for its applications to one task.
 
     Attributes
     ----------
     steps
-        For each step of adaptation; None for nothing.
+        Those for each step of adaptation; None for none.
     query
-        For the query set; None for nothing.
+        Those for the query set; None for none.
     """
 
     steps: Any = None
@@ -91,18 +94,18 @@ class Noise(NamedTuple):
     @classmethod
     def drawn(cls, model: Model, rng: np.random.Generator, steps: Iterable[Any], query: Any = None) -> Noise | None:
         """Draw for an application to each of these inputs; None for a model that is not random."""
-        draw = getattr(model, "draw", None)  # A pair of functions will do for a model.
+        draw = getattr(model, "draw", None)  # a pair of functions is a model, too
         if draw is None:
             return None
         return cls(tuple(draw(rng, inputs) for inputs in steps), None if query is None else draw(rng, query))
 
     @classmethod
     def of(cls, task: Task) -> Noise:
-        """The noise of a task, which may be nothing."""
+        """Return the noise of a task, if any."""
         return NO_NOISE if task.noise is None else task.noise
 
     def of_step(self, step: int) -> Any:
-        """What was drawn for one step of adaptation."""
+        """Return the noise for one step of adaptation."""
         return None if self.steps is None else self.steps[step]
 
 
@@ -110,5 +113,5 @@ NO_NOISE = Noise()
 
 
 def given(noise: Any) -> tuple[Any, ...]:
-    """What follows the inputs of a model's application: the noise, where there is any."""
+    """Return the arguments that follow the inputs of a model's application: the noise, if any."""
     return () if noise is None else (noise,)

@@ -1,32 +1,34 @@
 """The LSTM meta-learner: gradient descent learned as the update of an LSTM's cell state.
 
-Ravi and Larochelle 2017 (*Optimization as a model for few-shot learning*), sections 3.1 to 3.3. A step of gradient
-descent has the form of the cell update of an LSTM whose forget gate is 1 and whose input gate is the learning rate.
-So let the learner's parameters *be* the cell state, and learn the gates. With ``L_t`` the loss on the support set at
-``theta_{t-1}`` and ``g_t`` its gradient,
+Ravi and Larochelle 2017 (*Optimization as a model for few-shot learning*), sections 3.1 to 3.3. A
+step of gradient descent has the form of the cell update of an LSTM whose forget gate is 1 and whose
+input gate is the learning rate. So let the learner's parameters *be* the cell state, and learn the
+gates. With ``L_t`` the loss on the support set at ``theta_{t-1}`` and ``g_t`` its gradient,
 
     theta_t = f_t theta_{t-1} - i_t g_t,    f_t = sigmoid(F_t),  i_t = sigmoid(I_t)                    (equation 2)
     F_t = W_F [h_t, theta_{t-1}, F_{t-1}] + b_F,    I_t = W_I [h_t, theta_{t-1}, I_{t-1}] + b_I
 
-where ``h_t`` is the output of an ordinary LSTM layer over ``u_t = [pre(L_t), pre(g_t)]``, preprocessed with p = 10
-because losses and gradients are of very different sizes:
+where ``h_t`` is the output of an ordinary LSTM layer over ``u_t = [pre(L_t), pre(g_t)]``,
+preprocessed with p = 10 because losses and gradients are of very different sizes:
 
     pre(x) = (log|x| / p, sign x)  if |x| >= e^-p,  (-1, e^p x)  otherwise.
 
-The weights of both layers are the same for all coordinates of ``theta``; each coordinate has a state of its own. Here
-the coordinates are the columns of one matrix, so a step is two matrix products, whatever the number of parameters.
-Learned are the weights, and the initial cell state ``theta_0``, of which all tasks start.
+All coordinates of ``theta`` share the weights of both layers, and each has its own state. Here the
+coordinates are the columns of one matrix, so a step is two matrix products, whatever the number of
+parameters. The meta-learner learns the weights, and the initial cell state ``theta_0``, from which
+all tasks start.
 
-**Order.** The paper takes ``L_t`` and ``g_t`` as independent of the meta-learner's parameters (section 3.2): order 1,
-``L_t`` and ``g_t`` held constant. With order 2 the gradient goes through them. With gates frozen at ``f = 1`` and
-``i = a`` the two are first-order MAML and MAML.
+**Order.** The paper takes ``L_t`` and ``g_t`` as independent of the meta-learner's parameters
+(section 3.2): order 1, with ``L_t`` and ``g_t`` held constant. With order 2 the gradient goes
+through them. With gates frozen at ``f = 1`` and ``i = a`` the two are first-order MAML and MAML.
 
-**Recurrent gates.** The paper gives the gates their values after the sigmoid, ``f_{t-1}`` and ``i_{t-1}``; the code its
-authors released gives them ``F_{t-1}`` and ``I_{t-1}``. Both begin with 0.
+**Recurrent gates.** The paper gives the gates their values after the sigmoid, ``f_{t-1}`` and
+``i_{t-1}``; the code its authors released gives them ``F_{t-1}`` and ``I_{t-1}``. Both start at 0.
 
-**Batch normalisation** (section 3.3, and the released code). In meta-training every batch is normalised by its own
-statistics. In evaluation the query set is normalised by running statistics of the support set, which begin anew with
-each task: ``r <- (1 - m) r + m s`` for the statistics ``s`` of the support set at each step, the first taken whole.
+**Batch normalisation** (section 3.3, and the released code). In meta-training every batch is
+normalised by its own statistics. In evaluation the query set is normalised by running statistics of
+the support set, which are reset for each task: ``r <- (1 - m) r + m s`` for the statistics ``s`` of
+the support set at each step, starting with ``r = s``.
 """
 
 from __future__ import annotations
@@ -65,18 +67,18 @@ P = 10.0
 """``p`` of the preprocessing, as in the paper."""
 
 BLOCK = 512
-"""How many coordinates are updated at once, at most."""
+"""The largest number of coordinates to update at once."""
 
 
 class Adapted(NamedTuple):
-    """What a task made of the learner.
+    """The learner, adapted to a task.
 
     Attributes
     ----------
     parameters
-        The model's, a cell state.
+        The model's parameters, a cell state.
     statistics
-        Running statistics to normalise by; None for those of the batch at hand.
+        Running statistics to normalise by; None for those of the current batch.
     """
 
     parameters: Any
@@ -84,8 +86,8 @@ class Adapted(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What a step hands on beside the cell state: ``h`` and ``c`` of the first layer, ``(hidden, n)``, and the gates'
-    recurrent inputs, ``(2, n)``."""
+    """The state between steps, in addition to the cell state: ``h`` and ``c`` of the first layer,
+    ``(hidden, n)``, and the gates' recurrent inputs, ``(2, n)``."""
 
     h: Any
     c: Any
@@ -101,14 +103,16 @@ class MetaLSTM:
     ============  ======================================================================================
     ``initial``   the model's parameters ``theta_0``, the initial cell state
     ``layer``     ``weight`` ``(4 hidden, 4 + hidden)`` and ``bias`` ``(4 hidden,)`` of the first layer: the rows are
-                  its input, forget and output gates and its candidate; the columns ``u_t`` and ``h_{t-1}``
+                  its input, forget and output gates and its candidate; the columns ``u_t`` and
+                  ``h_{t-1}``
     ``gates``     ``weight`` ``(2, hidden + 2)`` and ``bias`` ``(2,)``: the rows are ``F`` and ``I``
     ============  ======================================================================================
 
     Parameters
     ----------
     model
-        ``init(rng)`` and ``apply(parameters, inputs)``; for running statistics also ``apply_with_statistics``.
+        ``init(rng)`` and ``apply(parameters, inputs)``; for running statistics also
+        ``apply_with_statistics``.
     loss
         ``loss(outputs, targets)``, a scalar.
     inner_steps
@@ -118,25 +122,26 @@ class MetaLSTM:
     hidden
         Width of the first layer.
     recurrence
-        What the gates are given of the step before: ``"pre_sigmoid"`` as in the released code, or ``"post_sigmoid"`` as
-        in the paper.
+        Whether the gates see their previous values from before the sigmoid, ``"pre_sigmoid"`` as in
+        the released code, or from after it, ``"post_sigmoid"`` as in the paper.
     divide_gradient
-        Whether ``g_t`` is the gradient of the loss divided by the number of support examples, though the loss is a mean
-        over them already, as in the released code.
+        Whether to divide ``g_t`` by the number of support examples, as in the released code,
+        although the loss is already a mean over them.
     forget_bias, input_bias
-        Lower and upper end of the ranges that ``b_F`` and ``b_I`` are drawn from, uniformly: the initial ``f`` is
-        nearly 1, the initial ``i`` a small learning rate. (Over T steps ``theta`` shrinks by ``f^T``: in 8, with the
-        released ranges, to between 0.86 and 0.95.)
+        Lower and upper end of the uniform distributions of the initial ``b_F`` and ``b_I``: the
+        initial ``f`` is nearly 1, the initial ``i`` a small learning rate. (Over T steps ``theta``
+        shrinks by ``f^T``: over 8 steps, with the released ranges, to between 0.86 and 0.95.)
     momentum
-        ``m``, the weight of the newest batch in the running statistics; None to normalise by the statistics of the
-        batch at hand in evaluation too.
+        ``m``, the weight of the newest batch in the running statistics; None to normalise by the
+        statistics of the current batch in evaluation too.
     metrics
-        Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+        Other scalar functions of outputs and targets, by name, measured on the query set after
+        adaptation.
 
     Raises
     ------
     ConfigurationError
-        A setting is out of range, or the model has no statistics to run.
+        If a setting is out of range, or the model has no statistics to average.
     """
 
     model: Model
@@ -172,7 +177,7 @@ class MetaLSTM:
             raise ConfigurationError("MetaLSTM: momentum is for a model with apply_with_statistics, and this has none")
 
     def init(self, rng: np.random.Generator) -> Any:
-        """Draw the initial cell state as the model does, weights from U(-0.01, 0.01), biases of gates as set."""
+        """Draw the cell state as the model does, weights from U(-0.01, 0.01), and biases of gates from their ranges."""
         initial = self.model.init(rng)
         dtype = np.result_type(*tree.flatten(initial)[0])
 
@@ -187,11 +192,11 @@ class MetaLSTM:
         }
 
     def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
-        """What the model draws for each update and for the query set; None for a model without ``draw``."""
+        """Draw the model's noise for each update and for the query set; None for a model without ``draw``."""
         return Noise.drawn(self.model, rng, [task.support.inputs] * self.inner_steps, task.query.inputs)
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int, noise: Noise = NO_NOISE) -> tuple[Any, ...]:
-        """The learner after 0, 1, ..., ``steps`` updates of the cell state on the whole support set."""
+        """Return the learner after 0, 1, ..., ``steps`` updates of the cell state on the whole support set."""
         initial = meta_parameters["initial"]
         theta, state, running = _row(initial), None, None
         trajectory = [Adapted(initial, None)]
@@ -205,14 +210,14 @@ class MetaLSTM:
         return tuple(trajectory)
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
-        """The model's outputs, normalised by the running statistics where there are any."""
+        """Return the model's outputs, normalised by the running statistics if there are any."""
         if adapted.statistics is None:
             return self.model.apply(adapted.parameters, inputs)
         assert self.model.apply_with_statistics is not None
         return self.model.apply_with_statistics(adapted.parameters, inputs, adapted.statistics)[0]
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """Value and gradient of ``L_Q(theta_T)`` with respect to all meta-parameters."""
+        """Return the value and the gradient of ``L_Q(theta_T)`` with respect to all meta-parameters."""
         noise = Noise.of(task)
 
         def query_loss(meta_parameters: Any) -> tuple[Any, dict[str, Any]]:
@@ -224,7 +229,7 @@ class MetaLSTM:
         return MetaGradient(loss, metrics, gradient)
 
     def _loss_and_gradient(self, parameters: Any, support: Examples, noise: Any) -> tuple[Any, Any, Any]:
-        """``L_t``, the statistics of its batch, and ``g_t`` as a row; for order 1, constants."""
+        """Return ``L_t``, the statistics of its batch, and ``g_t`` as a row; for order 1, as constants."""
 
         def loss(parameters: Any) -> tuple[Any, Any]:
             if self.momentum is None or self.model.apply_with_statistics is None:
@@ -240,9 +245,10 @@ class MetaLSTM:
         return value, statistics, row / float(support.inputs.shape[0]) if self.divide_gradient else row
 
     def _update(self, meta_parameters: Any, theta: Any, loss: Any, gradient: Any, state: Any) -> tuple[Any, Any]:
-        """One step of both layers; a state of None is a state of zeros.
+        """Take one step of both layers; a state of None is a state of zeros.
 
-        Coordinates do not see each other, so many are updated block by block, each in the cache and by one thread.
+        Coordinates do not see each other, so many of them are updated in blocks that fit the cache,
+        by several threads.
         """
         count = theta.shape[1]
         weights = {"layer": _layer_for(loss, meta_parameters["layer"]), "gates": meta_parameters["gates"]}
@@ -274,7 +280,7 @@ class MetaLSTM:
         return theta, _State(h, c, before if self.recurrence == "pre_sigmoid" else after)
 
     def _layer(self, weight: Any, gradient: Any, state: Any) -> tuple[Any, Any]:
-        """The first layer, an ordinary LSTM, on all coordinates at once: the new ``h`` and ``c``."""
+        """Apply the first layer, an ordinary LSTM, to all coordinates at once; return the new ``h`` and ``c``."""
         rows = [np.ones(gradient.shape, gradient.dtype), *preprocess(gradient)]
         if state is None:
             weight = weight[:, : len(rows)]
@@ -289,34 +295,34 @@ class MetaLSTM:
 
 
 def _layer_for(loss: Any, parameters: Any) -> Any:
-    """The matrix for columns ``[1, pre(g_t), h_{t-1}]``: what all have in common, ``pre(L_t)``, is in its bias."""
+    """Return the matrix for columns ``[1, pre(g_t), h_{t-1}]``, with ``pre(L_t)`` in its bias."""
     weight = parameters["weight"]
     bias = reshape(parameters["bias"], (-1, 1)) + weight[:, :2] @ reshape(stack(preprocess(loss)), (2, 1))
     return concatenate([bias, weight[:, 2:]], 1)
 
 
 def preprocess(x: Any) -> tuple[Any, Any]:
-    """The two numbers that stand for ``x``: ``(log|x| / p, sign x)`` where ``|x| >= e^-p``, else ``(-1, e^p x)``.
+    """Return the two numbers that stand for ``x``: ``(log|x| / p, sign x)`` if ``|x| >= e^-p``, else ``(-1, e^p x)``.
 
-    Both are continuous, and both are cut off, so there is nothing to choose:
+    Both are continuous, and clipped functions of ``x``, so there is no case to distinguish:
     ``(log max(|x|, e^-p) / p, min(max(e^p x, -1), 1))``.
     """
     return log(maximum(absolute(x), math.exp(-P))) / P, clip(math.exp(P) * x, -1.0, 1.0)
 
 
 def _average(running: Any, newest: Any, weight: float) -> Any:
-    """``r <- (1 - m) r + m s``; the first ``s`` where there is no ``r``."""
+    """Return ``(1 - m) r + m s``, or ``s`` if there is no ``r`` yet."""
     new = float(weight)
     return newest if running is None else tree.map(lambda r, s: (1 - new) * r + new * s, running, newest)
 
 
 def _row(parameters: Any) -> Any:
-    """All coordinates of all parameters, shape ``(1, n)``."""
+    """Return all coordinates of all parameters, shape ``(1, n)``."""
     return concatenate([reshape(leaf, (1, -1)) for leaf in tree.flatten(parameters)[0]], 1)
 
 
 def _parameters(row: Any, like: Any) -> Any:
-    """The inverse of :func:`_row`."""
+    """Invert :func:`_row`."""
     leaves, structure = tree.flatten(like)
     ends = np.cumsum([leaf.size for leaf in leaves])
     parts = split(row, [int(end) for end in ends[:-1]], 1)

@@ -1,7 +1,7 @@
 """MAML: learn the initial parameters from which a few gradient steps solve a new task.
 
-Finn, Abbeel and Levine 2017 (arXiv:1703.03400), algorithm 1. With ``L_S`` the loss on a task's support set and ``L_Q``
-on its query set,
+Finn, Abbeel and Levine 2017 (arXiv:1703.03400), algorithm 1. With ``L_S`` the loss on a task's
+support set and ``L_Q`` on its query set,
 
     theta_0 = theta,    theta_{k+1} = theta_k - a grad L_S(theta_k)            (adaptation, equation 1)
     minimise over theta the mean over tasks of L_Q(theta_K)                    (the meta-objective)
@@ -10,20 +10,21 @@ The meta-gradient follows the chain rule through the steps,
 
     d L_Q(theta_K) / d theta = (I - a H_0) (I - a H_1) ... (I - a H_{K-1}) grad L_Q(theta_K),
 
-where ``H_k`` is the Hessian of ``L_S`` at ``theta_k``. Nothing of this is written below: the inner gradient is an
-ordinary computation, and differentiating it once more gives these products without ever forming a Hessian.
+where ``H_k`` is the Hessian of ``L_S`` at ``theta_k``. None of this is written below: the inner
+gradient is an ordinary computation, and to differentiate it again gives these products without ever
+forming a Hessian.
 
-First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is ``grad L_Q(theta_K)``. That
-is the same code with the inner gradients held constant, ``order=1``.
+First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is ``grad
+L_Q(theta_K)``. It is the same code with the inner gradients held constant, ``order=1``.
 
 Four variations, each an option:
 
     step_weights       the objective w_1 L_Q(theta_1) + ... + w_K L_Q(theta_K): Antoniou et al. 2019 (arXiv:1810.09502)
     learned_rates      a is a vector and is learned with theta, one rate for each parameter: Meta-SGD, Li et al. 2017
                        (arXiv:1707.09835)
-    adapts             only these parameters move in adaptation; the others are meta-learned as they are. The last layer
-                       alone is ANIL, Raghu et al. 2020 (arXiv:1909.09157)
-    inner_optimiser    any optimiser takes the steps of adaptation, its state new for each task
+    adapts             only these parameters move in adaptation; the others are meta-learned. The last layer alone is
+                       ANIL, Raghu et al. 2020 (arXiv:1909.09157)
+    inner_optimiser    any optimiser takes the steps of adaptation, with a new state for each task
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ if TYPE_CHECKING:
 class MAML:
     """Model-agnostic meta-learning, second order or first.
 
-    The meta-parameters are the model's parameters, and so are the adapted ones; with ``learned_rates`` the
-    meta-parameters are a dict of ``initial``, the model's parameters, and ``rates``.
+    The meta-parameters are the model's parameters, and so are the adapted ones; with
+    ``learned_rates`` the meta-parameters are a dict of ``initial``, the model's parameters, and
+    ``rates``.
 
     Parameters
     ----------
@@ -61,30 +63,32 @@ class MAML:
     loss
         ``loss(outputs, targets)``, a scalar.
     inner_learning_rate
-        ``a``; it is meaningful only beside the loss's reduction. With ``learned_rates``, what the rates begin with.
+        ``a``, which has a meaning only together with the loss's reduction. With ``learned_rates``,
+        the initial rates.
     inner_steps
         ``K``, the steps of adaptation during meta-training.
     order
         2 for MAML; 1 for first-order MAML.
     metrics
-        Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+        Other scalar functions of outputs and targets, by name, measured on the query set after
+        adaptation.
     step_weights
-        ``w_1, ..., w_K``, the weights of the query losses after each step in the meta-objective; None is 0, ..., 0, 1.
-        The reported loss is that after the last step.
+        ``w_1, ..., w_K``, the weights of the query losses after each step in the meta-objective;
+        None is 0, ..., 0, 1. The reported loss is that after the last step.
     learned_rates
         Whether the inner learning rate is a meta-parameter, one for each parameter that adapts.
     adapts
-        Which parameters adapt, by their paths (:func:`minimeta.tree.paths`): one beginning of paths or several, as in
-        ``"4"`` for the last of five layers or ``("3", "4/bias")`` for the one before it and its bias; or a function
-        from path to truth value. None is all.
+        Which parameters adapt, by their paths (:func:`minimeta.tree.paths`): the beginning of a
+        path or several of them, as ``"4"`` for the last of five layers or ``("3", "4/bias")`` for
+        the one before it and the last bias; or a function from path to truth value. None for all.
     inner_optimiser
-        In place of ``inner_learning_rate``: what takes the steps of adaptation.
+        The optimiser that takes the steps of adaptation, in place of ``inner_learning_rate``.
 
     Raises
     ------
     ConfigurationError
-        A setting is out of range, or two contradict each other; by ``init`` and ``adapt``, a path in ``adapts`` is that
-        of no parameter.
+        If a setting is out of range, or two contradict each other; in ``init`` and ``adapt``, if a
+        path in ``adapts`` belongs to no parameter.
     """
 
     model: Model
@@ -117,16 +121,16 @@ class MAML:
             )
 
     def init(self, rng: np.random.Generator) -> Any:
-        """Draw the initial parameters to learn from."""
+        """Draw the initial parameters, and the rates if they are learned."""
         initial = self.model.init(rng)
         return {"initial": initial, "rates": self._start(initial)[1]} if self.learned_rates else initial
 
     def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
-        """What the model draws for each step of adaptation and for the query set; None for a model without ``draw``."""
+        """Draw the model's noise for each step of adaptation and for the query set; None without ``model.draw``."""
         return Noise.drawn(self.model, rng, [task.support.inputs] * self.inner_steps, task.query.inputs)
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int, noise: Noise = NO_NOISE) -> tuple[Any, ...]:
-        """Parameters after 0, 1, ..., ``steps`` gradient steps on the support set."""
+        """Return the parameters after 0, 1, ..., ``steps`` gradient steps on the support set."""
         initial = meta_parameters["initial"] if self.learned_rates else meta_parameters
         moving, state = self._start(initial)
         if self.learned_rates:
@@ -140,11 +144,11 @@ class MAML:
         return tuple(_replaced(initial, moving) for moving, _ in trajectory)
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
-        """The model's outputs."""
+        """Return the model's outputs."""
         return self.model.apply(adapted, inputs)
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """Value of ``L_Q(theta_K)``, and gradient of the meta-objective with respect to the meta-parameters."""
+        """Return ``L_Q(theta_K)`` and the gradient of the meta-objective with respect to the meta-parameters."""
         noise = Noise.of(task)
 
         def objective(meta_parameters: Any) -> tuple[Any, Any]:
@@ -162,7 +166,7 @@ class MAML:
         return MetaGradient(loss, metrics, gradient)
 
     def _gradient(self, moving: Any, initial: Any, support: Examples, noise: Any) -> Any:
-        """``grad L_S`` with respect to what moves; for first-order MAML, a constant."""
+        """Return ``grad L_S`` with respect to the moving parameters; for first-order MAML, as a constant."""
         if self.order == 1:
             moving, initial = stop_gradient((moving, initial))
         return grad(lambda some: self._loss(_replaced(initial, some), support, noise))(moving)
@@ -178,7 +182,7 @@ class MAML:
         return (_meta_sgd if self.learned_rates else sgd)(self.inner_learning_rate)
 
     def _start(self, initial: Any) -> tuple[dict[str, Any], Any]:
-        """The parameters that adapt, by their paths, and the state of the optimiser that moves them."""
+        """Return the parameters that adapt, by their paths, and the state of the optimiser that moves them."""
         paths, (leaves, _) = tree.paths(initial), tree.flatten(initial)
         chosen = self._chosen(paths)
         if not chosen:
@@ -187,7 +191,7 @@ class MAML:
         return moving, self._optimiser.init(moving)
 
     def _chosen(self, paths: Sequence[str]) -> set[str]:
-        """The paths of the parameters that adapt."""
+        """Return the paths of the parameters that adapt."""
         if self.adapts is None or callable(self.adapts):
             return {path for path in paths if self.adapts is None or self.adapts(path)}
         chosen: set[str] = set()
@@ -200,14 +204,14 @@ class MAML:
 
 
 def _replaced(parameters: Any, some: Mapping[str, Any]) -> Any:
-    """The parameters, some of them replaced, by path."""
+    """Return the parameters with some of them replaced, by path."""
     leaves, structure = tree.flatten(parameters)
     pairs = zip(tree.paths(parameters), leaves, strict=True)
     return tree.unflatten(structure, [some.get(path, leaf) for path, leaf in pairs])
 
 
 def _meta_sgd(rate: float) -> Optimiser:
-    """``theta <- theta - a * g``: the state is ``a``, a tree like theta, and stays as it is."""
+    """Return ``theta <- theta - a * g``, whose state is ``a``, a tree like theta, and does not change."""
     return Optimiser(partial(_equal_rates, rate), _meta_sgd_update)
 
 

@@ -1,15 +1,17 @@
 """Mini-batches of a small set of examples, cycled without replacement.
 
-A pass goes through all examples once, in an order of its own; mini-batches are cut from the passes laid end to end, so
-one may hold the end of a pass and the beginning of the next. With n examples, pass p in the order s_p and size B:
+A pass goes through all examples once, in an order of its own; mini-batches are cut from the passes
+laid end to end, so one may hold the end of a pass and the beginning of the next. With n examples,
+pass p in the order s_p and size B:
 
     s_0[0] ... s_0[n-1] s_1[0] ... s_1[n-1] s_2[0] ...
     \\_ batch 0 _/\\_ batch 1 _/\\_ batch 2 _/ ...
 
-The orders s_p are fixed permutations, the same for every task, so that the learner stays a pure function and is traced
-once. What is random belongs to the task: with support sets whose examples come in random order
-(:class:`minimeta.tasks.Shuffled`) every pass is in random order, as in the code released with Nichol et al. 2018. (Only
-how one pass is ordered relative to another is the same in all tasks.)
+The orders s_p are fixed permutations, the same for every task, so that the learner stays a pure
+function and is traced once. Randomness belongs to the task: if the examples of a support set come
+in random order (:class:`minimeta.tasks.Shuffled`), every pass is in random order, as in the code
+released with Nichol et al. 2018. (Only the order of one pass relative to another is the same in all
+tasks.)
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ def mini_batches(examples: Examples, size: int | None, count: int) -> Iterator[E
     Parameters
     ----------
     examples
-        Of one task.
+        The examples of one task.
     size
         Examples in a mini-batch, B; None for all of them, in their own order.
     count
-        How many mini-batches.
+        Number of mini-batches.
 
     Yields
     ------
@@ -46,7 +48,7 @@ def mini_batches(examples: Examples, size: int | None, count: int) -> Iterator[E
     if size is None:
         yield from [examples] * count
         return
-    # One gather for all mini-batches; each is then a slice, which costs nothing.
+    # Gather once for all mini-batches; each is then a slice, which costs nothing.
     places = order(len(examples.inputs), size * count)
     laid_out = tree.map(lambda x: take(x, places, 0), examples)
     for start in range(0, size * count, size):
@@ -54,7 +56,7 @@ def mini_batches(examples: Examples, size: int | None, count: int) -> Iterator[E
 
 
 def order(examples: int, places: int) -> NDArray[Any]:
-    """Which of so many examples stands in each of so many places, shape ``(places,)``."""
+    """Return the number of the example at each place, shape ``(places,)``."""
     passes = -(-places // examples)
     orders = [np.random.default_rng(number).permutation(examples) for number in range(passes)]
     return np.concatenate([np.arange(0), *orders])[:places]

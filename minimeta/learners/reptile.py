@@ -1,31 +1,35 @@
-"""Reptile: move towards what each task makes of the parameters.
+"""Reptile: move towards the parameters that each task arrives at.
 
-Nichol, Achiam and Schulman 2018 (arXiv:1803.02999), algorithms 1 and 2. A task turns the parameters ``theta`` into
-``phi`` by k steps of an ordinary optimiser ``U`` on mini-batches of its examples, and
+Nichol, Achiam and Schulman 2018 (arXiv:1803.02999), algorithms 1 and 2. A task turns the parameters
+``theta`` into ``phi`` by k steps of an ordinary optimiser ``U`` on mini-batches of its examples,
+and
 
     phi_i = U^k(theta; task i),    theta <- theta + epsilon (phi_1 + ... + phi_n - n theta) / n.
 
-One task at a time is the paper's serial version, n tasks its batched one. As a gradient for the caller to average,
+With one task at a time this is the paper's serial version, with n tasks its batched one. As a
+gradient for the caller to average it is
 
     g = theta - phi,    which for plain descent with step size a is    a (g_1 + ... + g_k),
 
-the sum of the mini-batches' gradients along the way. With one step it is the gradient of the joint loss; from two on
-its expectation has a second term, and that is what learns to learn (section 5.1): with ``g_i`` and Hessians ``H_i``
-of the mini-batch losses at ``theta``,
+the sum of the mini-batches' gradients along the way. With one step it is the gradient of the joint
+loss; with two or more its expectation has a second term, and that term learns to learn (section
+5.1): with gradients ``g_i`` and Hessians ``H_i`` of the mini-batch losses at ``theta``,
 
     g / a = sum_i g_i - a sum_i sum_{j<i} H_i g_j + O(a^2),
 
-and ``-H_i g_j``, averaged over the order of mini-batches, is half the negative gradient of ``g_i . g_j``: a step makes
-mini-batches of the same task agree.
+and ``-H_i g_j``, averaged over the order of mini-batches, is half the negative gradient of ``g_i .
+g_j``: a step makes mini-batches of the same task agree.
 
-**The state of the inner optimiser.** The paper uses Adam without momentum (beta1 = 0) and, as its released code has it,
-*one* such optimiser: tasks begin with the parameters ``theta``, but with the second moments and the step count that the
-tasks before have left, in evaluation too. Here that state ``s`` is part of the meta-parameters, and moves by
+**The state of the inner optimiser.** The paper uses Adam without momentum (beta1 = 0), and its
+released code has *one* such optimiser: each task starts from the parameters ``theta``, but from the
+second moments and the step count that earlier tasks have left, in evaluation too. Here that state
+``s`` is part of the meta-parameters, and moves by
 
-    s <- (s_1 + ... + s_n) / n,    s_i what task i makes of s.
+    s <- (s_1 + ... + s_n) / n,    s_i the state in which task i ends.
 
-In the serial version this is the released code. In the batched one that code hands the state from task to task of the
-batch; here the tasks begin with the same state, and may run side by side.
+The serial version is that of the released code. In the batched one the released code hands the
+state from task to task of the batch; here all tasks start from the same state, and may run in
+parallel.
 """
 
 from __future__ import annotations
@@ -53,12 +57,13 @@ if TYPE_CHECKING:
 class Reptile:
     """Reptile with any inner optimiser.
 
-    The meta-parameters are a dict of ``initial``, the model's parameters, and ``inner_state``, the state of the inner
-    optimiser (``()`` if each task begins with a new one); :func:`outer_step` moves both. The adapted parameters are the
-    model's.
+    The meta-parameters are a dict of ``initial``, the model's parameters, and ``inner_state``, the
+    state of the inner optimiser (``()`` if each task starts with a new one); :func:`outer_step`
+    moves both. The adapted parameters are the model's.
 
-    A task's support set is the pool that mini-batches come from, in meta-training mostly larger (``train-shots`` in the
-    released code) than in evaluation; its query set is for the reported loss alone.
+    A task's support set is the pool of its mini-batches, which in meta-training is usually larger
+    (``train-shots`` in the released code) than in evaluation; its query set is for the reported
+    loss alone.
 
     Parameters
     ----------
@@ -67,22 +72,25 @@ class Reptile:
     loss
         ``loss(outputs, targets)``, a scalar.
     inner_optimiser
-        ``U``, as ``sgd(0.02)``, or ``adam(0.001, beta1=0.0)`` as in the paper.
+        ``U``, for example ``sgd(0.02)``, or ``adam(0.001, beta1=0.0)`` as in the paper.
     inner_steps
-        ``k``, steps of adaptation in meta-training.
+        ``k``, the steps of adaptation in meta-training.
     batch_size
-        Examples of a mini-batch in meta-training (:mod:`minimeta.learners.mini_batches`); None for the whole pool.
+        Examples of a mini-batch in meta-training (:mod:`minimeta.learners.mini_batches`); None for
+        the whole pool.
     evaluation_batch_size
-        The same where ``adapt`` is called, in evaluation.
+        The same in evaluation, where ``adapt`` is called.
     shared_state
-        Whether the inner optimiser's state lasts from task to task. Without it a task begins with a new state.
+        Whether the inner optimiser's state lasts from task to task; otherwise each task starts with
+        a new one.
     metrics
-        Other scalar functions of outputs and targets, by name, measured on the query set after adaptation.
+        Other scalar functions of outputs and targets, by name, measured on the query set after
+        adaptation.
 
     Raises
     ------
     ConfigurationError
-        A setting is out of range.
+        If a setting is out of range.
     """
 
     model: Model
@@ -103,25 +111,25 @@ class Reptile:
                 raise ConfigurationError(f"Reptile: {name}={size} must be at least 1, or None for all examples")
 
     def init(self, rng: np.random.Generator) -> Any:
-        """Draw the initial parameters, with a new state of the inner optimiser."""
+        """Draw the initial parameters, and make a new state of the inner optimiser."""
         initial = self.model.init(rng)
         return {"initial": initial, "inner_state": self.inner_optimiser.init(initial) if self.shared_state else ()}
 
     def draw(self, rng: np.random.Generator, task: Task) -> Noise | None:
-        """What the model draws for each mini-batch; None for a model without ``draw``."""
+        """Draw the model's noise for each mini-batch; None for a model without ``draw``."""
         batches = mini_batches(task.support, self.batch_size, self.inner_steps)
         return Noise.drawn(self.model, rng, (batch.inputs for batch in batches))
 
     def adapt(self, meta_parameters: Any, support: Examples, steps: int) -> tuple[Any, ...]:
-        """Parameters after 0, 1, ..., ``steps`` steps on mini-batches of the support set."""
+        """Return the parameters after 0, 1, ..., ``steps`` steps on mini-batches of the support set."""
         return tuple(p for p, _ in self._descent(meta_parameters, support, steps, self.evaluation_batch_size))
 
     def predict(self, adapted: Any, inputs: Any) -> Any:
-        """The model's outputs."""
+        """Return the model's outputs."""
         return self.model.apply(adapted, inputs)
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
-        """What the task made of the meta-parameters, subtracted from them."""
+        """Return the meta-parameters minus those that the task arrives at."""
         # phi = U^k(theta)
         noise = Noise.of(task)
         phi, state = self._descent(meta_parameters, task.support, self.inner_steps, self.batch_size, noise)[-1]
@@ -138,7 +146,7 @@ class Reptile:
         batch_size: int | None,
         noise: Noise = NO_NOISE,
     ) -> list[tuple[Any, Any]]:
-        """Parameters and optimiser states after 0, 1, ..., ``steps`` steps."""
+        """Return parameters and optimiser states after 0, 1, ..., ``steps`` steps."""
 
         def loss(parameters: Any, batch: Examples, noise: Any) -> Any:
             return self.loss(self.model.apply(parameters, batch.inputs, *given(noise)), batch.targets)
@@ -156,20 +164,21 @@ class Reptile:
 
 
 def outer_step(step_size: float, iterations: int, final: float = 0.0) -> Optimiser:
-    """The outer step of :class:`Reptile`, ``theta <- theta + epsilon (mean of phi - theta)``, with linear decay.
+    """Return the outer step of :class:`Reptile`, ``theta <- theta + epsilon (mean of phi - theta)``, with linear decay.
 
     Parameters
     ----------
     step_size
-        ``epsilon`` in the beginning.
+        ``epsilon`` at the first step.
     iterations
-        Over how many steps it falls.
+        Number of steps of the decay.
     final
-        What it falls to, as a fraction of ``step_size``.
+        The fraction of ``step_size`` at its end.
 
     Returns
     -------
     Optimiser
-        Of ``initial``; and of ``inner_state``, which becomes the mean of what the tasks make of it.
+        For ``initial``, and for ``inner_state``, which becomes the mean of the states in which the
+        tasks end.
     """
     return by_part(initial=linear_decay(sgd(step_size), iterations, final), inner_state=sgd(1.0))
