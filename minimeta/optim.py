@@ -5,17 +5,18 @@
     adam       m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g**2
                p <- p - a (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + epsilon)
 
-``init(parameters)`` makes the state, a tree of arrays; ``update(gradient, state, parameters)`` returns new parameters
-and a new state. The number of steps ``t`` is part of the state, and an array like the rest, so that an update can be
-traced, saved and resumed. Sums end in the library's own operations, which return arrays even of shape (). Settings are
-kept as Python's floats, since numpy's own float64 would make float64 of float32. Optimisers pickle.
+``init(parameters)`` makes the state, a tree of arrays; ``update(gradient, state, parameters)``
+returns new parameters and a new state. The number of steps ``t`` is part of the state, an array
+like the rest, so that an update can be traced, saved and resumed. Updates end in the library's own
+operations, which return arrays even of shape (). Settings are Python floats, because numpy's
+float64 would turn float32 into float64. Optimisers pickle.
 
-Four more are made of others:
+Four more wrap others:
 
     clip_global_norm   g <- g min(1, c / |g|), |g| over all parameters together; then any optimiser
-    clip_elements      g <- min(max(g, -c), c), each element by itself; then any optimiser
-    linear_decay       p <- p + s (p' - p), p' being any optimiser's, s falling from 1 on a straight line
-    by_part            an optimiser of its own for each part of the parameters
+    clip_elements      g <- min(max(g, -c), c), element by element; then any optimiser
+    linear_decay       p <- p + s (p' - p), where any optimiser proposes p' and s falls linearly from 1
+    by_part            one optimiser for each part of the parameters
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Optimiser(NamedTuple):
 
 
 def sgd(learning_rate: float) -> Optimiser:
-    """Gradient descent.
+    """Return gradient descent.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def _sgd(learning_rate: float, gradient: Any, state: Any, parameters: Any) -> tu
 
 
 def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:
-    """Gradient descent with a velocity (Polyak 1964).
+    """Return gradient descent with a velocity (Polyak 1964).
 
     Parameters
     ----------
@@ -101,10 +102,10 @@ def _momentum(learning_rate: float, decay: float, gradient: Any, state: Any, par
 
 
 def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
+    """Return Adam (Kingma and Ba 2015, arXiv:1412.6980).
 
-    An update may be differentiated, as a learner does whose inner optimiser is Adam. Where gradients have been 0 so far
-    the step is ``a m / epsilon``, to first order, and that is its derivative there.
+    An update can be differentiated, as a learner with Adam as its inner optimiser does. Where all
+    gradients so far are 0, the step is ``a m / epsilon`` to first order, and has that derivative.
 
     Parameters
     ----------
@@ -129,13 +130,14 @@ def _adam(
     step = add(state["step"], 1.0)
     first = tree.map(lambda m, g: add(beta1 * m, (1 - beta1) * g), state["first_moment"], gradient)
     second = tree.map(lambda v, g: add(beta2 * v, (1 - beta2) * square(g)), state["second_moment"], gradient)
-    # The corrections of both moments as one step size and one epsilon: the same formula, two passes fewer.
+    # The same formula with the corrections of both moments in one step size and one epsilon saves
+    # two passes.
     root = sqrt(1.0 - power(beta2, step))
     size, shift = learning_rate * root / (1.0 - power(beta1, step)), epsilon * root
 
     def moved(p: Any, m: Any, v: Any) -> Any:
-        # The derivative of sqrt is infinite at 0. The smallest normal number in place of 0 makes it finite, times
-        # dv/dg = 0, and leaves no trace in a sum with epsilon.
+        # The derivative of sqrt is infinite at 0. With the smallest normal number instead of 0 it
+        # is finite, and its product with dv/dg = 0 is 0; the sum with epsilon does not change.
         root_mean_square = sqrt(maximum(v, float(np.finfo(v.dtype).tiny)))
         return subtract(p, astype(size, p.dtype) * m / (root_mean_square + astype(shift, p.dtype)))
 
@@ -144,14 +146,14 @@ def _adam(
 
 
 def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
-    """Shorten gradients that are too long, keeping their direction (Pascanu et al. 2013, arXiv:1211.5063).
+    """Shorten gradients that are too long, without changing their direction (Pascanu et al. 2013, arXiv:1211.5063).
 
     Parameters
     ----------
     optimiser
-        What gets the shortened gradient.
+        The optimiser that receives the shortened gradient.
     largest
-        ``c``, the norm over all parameters together that is not exceeded, positive.
+        ``c``, the largest norm over all parameters together, positive.
     """
     _check("clip_global_norm", largest=largest)
     return Optimiser(optimiser.init, partial(_clip_global_norm, optimiser, float(largest)))
@@ -161,16 +163,16 @@ def _clip_global_norm(
     optimiser: Optimiser, largest: float, gradient: Any, state: Any, parameters: Any
 ) -> tuple[Any, Any]:
     leaves = [g for g in tree.flatten(gradient)[0] if 0 not in g.shape]
-    # |g| = s |g / s| whatever s is, and so s is a constant to every derivative. At least as large as every element and
-    # as c, it keeps squares in range, and is not 0.
+    # |g| = s |g / s| for any s, so s is a constant for every derivative. As it is at least as large
+    # as every element and as c, squares stay in range, and it is not 0.
     scale = functools.reduce(maximum, [max(absolute(stop_gradient(g))) for g in leaves], largest)
     squares = [sum(square(divide(g, scale))) for g in leaves]
     root = sqrt(maximum(functools.reduce(add, squares, 0.0), square(divide(largest, scale))))
-    too_long = greater(scale, largest)  # by one element alone; if none is, s is c.
+    too_long = greater(scale, largest)  # if no element alone is larger than c, s is c
     by, bound = where(too_long, scale, 1.0), where(too_long, minimum(scale, largest), 1.0)
 
-    # (g / s) c / (max(|g|, c) / s): c / s may be less than any float. A short gradient is left as it is, to the last
-    # bit.
+    # (g / s) c / (max(|g|, c) / s), in this order because c / s may underflow. A short gradient
+    # keeps its bits.
     def shortened(g: Any) -> Any:
         return astype(divide(multiply(divide(g, by), bound), root), g.dtype)
 
@@ -178,12 +180,12 @@ def _clip_global_norm(
 
 
 def clip_elements(optimiser: Optimiser, largest: float) -> Optimiser:
-    """Cut off elements of gradients that are too large, as the code released with MAML does on miniImageNet.
+    """Clip the elements of gradients, as the code released with MAML does on miniImageNet.
 
     Parameters
     ----------
     optimiser
-        What gets the gradient that is cut.
+        The optimiser that receives the clipped gradient.
     largest
         ``c``, positive.
     """
@@ -196,18 +198,18 @@ def _clip_elements(optimiser: Optimiser, largest: float, gradient: Any, state: A
 
 
 def linear_decay(optimiser: Optimiser, iterations: int, final: float = 0.0) -> Optimiser:
-    """Scale the steps of an optimiser by a factor that falls on a straight line.
+    """Scale the steps of an optimiser by a factor that falls linearly.
 
         p <- p + s_t (p' - p),    s_t = 1 + (final - 1) min(t / iterations, 1),    t = 0, 1, ...
 
     Parameters
     ----------
     optimiser
-        Whose update ``p'`` is scaled; for ``sgd`` that is the same as scaling its learning rate.
+        The optimiser whose update ``p'`` is scaled; for ``sgd`` this scales its learning rate.
     iterations
-        After how many updates the factor is `final`, at least 1.
+        Number of updates until the factor is `final`, at least 1.
     final
-        The factor at the end and from then on, in [0, 1].
+        The factor from then on, in [0, 1].
     """
     if iterations < 1 or not 0 <= final <= 1:
         raise ConfigurationError(
@@ -230,17 +232,17 @@ def _linear_decay(
 
 
 def by_part(**optimisers: Optimiser) -> Optimiser:
-    """An optimiser for each entry of a dict of parameters, as in ``by_part(initial=adam(), rates=sgd(0.1))``.
+    """Return one optimiser for each entry of a dict of parameters, as in ``by_part(initial=adam(), rates=sgd(0.1))``.
 
     Parameters
     ----------
     **optimisers
-        One for each key.
+        One optimiser for each key.
 
     Raises
     ------
     ShapeError
-        (By ``init`` and ``update``.) The parameters are not a dict with these keys.
+        In ``init`` and ``update``, if the parameters are not a dict with these keys.
     """
     return Optimiser(partial(_states_by_part, optimisers), partial(_by_part, optimisers))
 

@@ -1,16 +1,18 @@
 """Initial weights.
 
-A layer ``y = x W`` with ``n`` inputs gives its outputs the variance ``n Var[W] E[x**2]``. Weights keep that at 1 if
+A layer ``y = x W`` with ``n`` inputs gives its outputs the variance ``n Var[W] E[x**2]``. Weights
+keep that at 1 if
 
     Var[W] = 1 / (n E[x**2])
 
-which is ``2/n`` after a relu, since a relu halves the second moment: He et al. 2015 (arXiv:1502.01852, section 2.2).
-For the first layer the second moment is that of the data, 1 if they were normalised. It matters: sinusoid regression
-takes one input in [-5, 5], of second moment 25/3. With ``2/n`` there the network begins 4 times too steep, and MAML
-learns several times more slowly, on some seeds not at all.
+which is ``2/n`` after a relu, since a relu halves the second moment: He et al. 2015
+(arXiv:1502.01852, section 2.2). For the first layer the second moment is that of the data, which is
+1 if they are normalised. This matters: the input of sinusoid regression is in [-5, 5] and has the
+second moment 25/3. With ``2/n`` the network would start 4 times too steep, and MAML would learn
+several times more slowly, for some seeds not at all.
 
-An initialiser is a function ``(rng, shape, dtype, second_moment) -> weights`` for a shape ``(..., inputs, outputs)``
-and inputs of that second moment.
+An initialiser is a function ``(rng, shape, dtype, second_moment) -> weights`` for a shape ``(...,
+inputs, outputs)`` and inputs of that second moment.
 """
 
 from __future__ import annotations
@@ -28,25 +30,25 @@ Initialiser: TypeAlias = Callable[[np.random.Generator, tuple[int, ...], DTypeLi
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...], dtype: DTypeLike, second_moment: float = 0.5) -> NDArray[Any]:
-    """Normal with variance ``1 / (inputs * second_moment)``: He et al. 2015, ``2 / inputs`` after a relu."""
+    """Draw normal weights of variance ``1 / (inputs * second_moment)`` (He et al. 2015)."""
     return (rng.standard_normal(shape) / math.sqrt(_inputs(shape) * second_moment)).astype(dtype)
 
 
 def glorot(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: DTypeLike, second_moment: float = 1.0
 ) -> NDArray[Any]:
-    """Uniform with variance ``2 / (inputs + outputs)``, whatever the moment: Glorot and Bengio 2010."""
+    """Draw uniform weights of variance ``2 / (inputs + outputs)`` (Glorot and Bengio 2010)."""
     bound = math.sqrt(6 / (_inputs(shape) + _inputs(shape) // shape[-2] * shape[-1]))
     return rng.uniform(-bound, bound, shape).astype(dtype)
 
 
 def truncated_normal(standard_deviation: float = 0.01) -> Initialiser:
-    """Normal, drawn again where it falls beyond two standard deviations; MAML's released code uses 0.01.
+    """Return a normal initialiser that redraws values beyond two standard deviations; MAML's released code uses 0.01.
 
     Parameters
     ----------
     standard_deviation
-        Of the normal distribution before it is cut (afterwards it is 0.88 times that).
+        That of the normal distribution before truncation (afterwards it is 0.88 times as large).
     """
 
     def initialiser(
@@ -64,12 +66,12 @@ _NAMED: dict[str, Initialiser] = {"he": he, "glorot": glorot, "truncated_normal"
 
 
 def initialiser_of(name: str | Initialiser) -> Initialiser:
-    """An initialiser by name (``he``, ``glorot``, ``truncated_normal``), or the one given.
+    """Return an initialiser by name (``he``, ``glorot``, ``truncated_normal``), or the one given.
 
     Raises
     ------
     ConfigurationError
-        There is none of that name.
+        If there is none of that name.
     """
     if callable(name):
         return name

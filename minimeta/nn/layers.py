@@ -6,7 +6,7 @@
     layer_norm  the same                                                      over axes of one example
     dropout     y = x / (1 - rate) where it is kept, 0 elsewhere
 
-The first axis is the examples, the last the features: images are (N, H, W, C).
+The first axis is that of examples, the last that of features: images are (N, H, W, C).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from minimeta.autodiff.regions import custom_vjp
 from minimeta.errors import ConfigurationError, DtypeError
 
 Statistics: TypeAlias = tuple[ArrayLike, ArrayLike]
-"""Mean and (biased) variance of each feature, with axes of length 1 where they were averaged over."""
+"""Mean and (biased) variance of each feature, with length 1 along the axes of the average."""
 
 
 def dense(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Value:
-    """``x W + b``.
+    """Return ``x W + b``.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def conv(
     strides: int | Sequence[int] = 1,
     padding: Padding = "SAME",
 ) -> Value:
-    """The convolution :func:`minimeta.conv2d`, plus a bias.
+    """Return the convolution :func:`minimeta.conv2d` plus a bias.
 
     Parameters
     ----------
@@ -87,20 +87,20 @@ def batch_norm(
 ) -> Value:
     """Normalise each feature by the statistics of the current batch (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
-    No running averages are kept: the batch at hand decides, in training and in testing, unless statistics are given.
-    When the query set is the batch, predictions therefore depend on the other queries (the transductive setting of
-    MAML's released code).
+    There are no running averages: unless statistics are given, the current batch decides, in
+    training and in testing. If the query set is the batch, each prediction therefore depends on the
+    other queries (the transductive setting of MAML's released code).
 
     Parameters
     ----------
     x
-        Of shape ``(..., features)``; all axes but the last are averaged over.
+        Of shape ``(..., features)``; the statistics are over all axes except the last.
     offset, scale
         Of shape ``(features,)``, or None for 0 and 1.
     epsilon
         Added to the (biased) variance; 1e-3 as in the released code.
     statistics
-        Mean and variance to use in place of the batch's.
+        Mean and variance to use instead of the batch's.
     """
     return batch_norm_and_statistics(x, offset=offset, scale=scale, epsilon=epsilon, statistics=statistics)[0]
 
@@ -113,7 +113,7 @@ def batch_norm_and_statistics(
     epsilon: float = 1e-3,
     statistics: Statistics | None = None,
 ) -> tuple[Value, Statistics]:
-    """:func:`batch_norm`, and the statistics it used: for a caller that averages them over batches."""
+    """Return :func:`batch_norm` and the statistics it used, for a caller that averages them over batches."""
     return _normalise(x, tuple(range(len(shape_of(x)) - 1)), offset, scale, epsilon, statistics)
 
 
@@ -127,32 +127,35 @@ def layer_norm(
 ) -> Value:
     """Normalise each example by its own statistics (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
 
-    Nothing depends on the other examples: with one query or with many, the prediction for each is the same.
+    Nothing depends on the other examples: the prediction for a query is the same alone or among
+    others.
 
     Parameters
     ----------
     x
         Of shape ``(..., features)``.
     offset, scale
-        Of a shape that broadcasts to that of ``x``, mostly ``(features,)``, or None for 0 and 1.
+        Of a shape that broadcasts to that of ``x``, usually ``(features,)``, or None for 0 and 1.
     axes
-        What the statistics are taken over: the features; for images ``(-3, -2, -1)`` is a whole layer.
+        The axes of the statistics: by default the features; for images ``(-3, -2, -1)`` is a whole
+        layer.
     epsilon
         Added to the (biased) variance.
 
     Raises
     ------
     ShapeError
-        An axis is out of range, or named twice.
+        If an axis is out of range, or named twice.
     """
     return _normalise(x, axes, offset, scale, epsilon, None)[0]
 
 
 def dropout(x: ArrayLike, kept: ArrayLike, rate: float) -> Value:
-    """Leave out a fraction of the features, at random (Srivastava et al. 2014), and make up for it in the others.
+    """Drop a random fraction of the features (Srivastava et al. 2014), and scale up the others.
 
-    ``y = x / (1 - rate)`` where it is kept and 0 elsewhere, so that the mean over all choices is ``x``. What is kept is
-    an argument, since a compiled function draws nothing: ``kept = rng.random(x.shape) >= rate``.
+    ``y = x / (1 - rate)`` where it is kept and 0 elsewhere, so that the mean over all choices is
+    ``x``. The choice is an argument, ``kept = rng.random(x.shape) >= rate``, because a compiled
+    function draws nothing.
 
     Parameters
     ----------
@@ -161,14 +164,14 @@ def dropout(x: ArrayLike, kept: ArrayLike, rate: float) -> Value:
     kept
         Truth values, of a shape that broadcasts to that of ``x``.
     rate
-        The probability to be left out, in [0, 1).
+        The probability that a feature is dropped, in [0, 1).
 
     Raises
     ------
     ConfigurationError
-        A rate out of range.
+        If the rate is out of range.
     DtypeError
-        ``kept`` is not of truth values.
+        If ``kept`` does not hold truth values.
     """
     if not 0 <= rate < 1:
         raise ConfigurationError(f"dropout: rate={rate} must be in [0, 1)")
@@ -196,21 +199,23 @@ def _normalise(
 
 
 def _factor(spread: ArrayLike, epsilon: float) -> Value:
-    # One division for each feature, and none for each element: in no order of derivative does one come back.
+    # Divide once per feature instead of once per element; no derivative brings a division per
+    # element back.
     return reciprocal(sqrt(spread + float(epsilon)))  # type: ignore[operator]
 
 
 def _standardised(x: ArrayLike, axes: int | Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:
-    """Deviations from the mean in units of their spread; the mean; and the spread.
+    """Return the deviations from the mean in units of their spread, the mean, and the spread.
 
         y = d f    d = x - m    m = mean(x)    f = (s + epsilon)**-1/2    s = mean(d**2)
 
-    The derivative that follows from these would sum ``d``, which is zero whatever ``x`` is, in a pass of its own before
-    the last term is known. Without it two sums of the cotangents ``g`` of ``y`` are all that there is to wait for:
+    The derivative of these operations would sum ``d``, which is always zero, in a separate pass
+    over the data. Without that sum, two sums of the cotangents ``g`` of ``y`` are enough:
 
         n dx = n f g + d (2 gs - f**3 sum(g d)) + gm - f sum(g)
 
-    It holds to every order, since ``m``, ``s`` and what is made of them are functions of ``x`` in it.
+    It holds to every order, because ``m``, ``s`` and everything made of them are functions of ``x``
+    in it.
     """
 
     @custom_vjp
@@ -224,7 +229,7 @@ def _standardised(x: ArrayLike, axes: int | Sequence[int], epsilon: float) -> tu
     def _(cotangents: tuple[Value, ...], outputs: tuple[Value, ...], x: Value) -> tuple[Value]:
         (g, g_centre, g_spread), (_, centre, spread) = cotangents, outputs
         deviation, factor, share = x - centre, _factor(spread, epsilon), centre.size / max(x.size, 1)
-        total = reshape(sum(g, axes), centre.shape)  # what an offset has for its derivative, too
+        total = reshape(sum(g, axes), centre.shape)  # also the derivative with respect to an offset
         slope = 2 * g_spread - factor * square(factor) * sum(g * deviation, axes, keepdims=True)
         return (g * factor + (deviation * (slope * share) + (g_centre - factor * total) * share),)
 

@@ -1,12 +1,13 @@
-"""What a learner minimises, and what it is measured by.
+"""Losses, which a learner minimises, and metrics, which measure it.
 
     mean_squared_error   mean (prediction - target)**2
     cross_entropy        -log softmax(logits)[label]
     accuracy             mean [argmax(logits) = label]
 
-The reduction over examples is part of the method, because an inner learning rate is only meaningful beside it, and so
-it has a name: released MAML code divides the *sum* over an ``N``-way ``K``-shot support set by ``K``, which is ``N``
-times the mean; its inner rate of 0.4 in 5-way classification is a rate of 2.0 on the mean.
+The reduction over examples is part of the method, because an inner learning rate has a meaning only
+together with it. So each reduction has a name. MAML's released code divides the *sum* over an
+``N``-way ``K``-shot support set by ``K``, which is ``N`` times the mean; its inner rate of 0.4 in
+5-way classification is a rate of 2.0 on the mean.
 """
 
 from __future__ import annotations
@@ -39,17 +40,18 @@ Reduction: TypeAlias = Literal["mean", "sum", "per_shot", "none"]
 
 
 def mean_squared_error(predictions: ArrayLike, targets: ArrayLike) -> Value:
-    """The mean of the squared differences over all elements.
+    """Return the mean of the squared differences over all elements.
 
     Parameters
     ----------
     predictions, targets
-        Of one shape.
+        Arrays of one shape.
 
     Raises
     ------
     ShapeError
-        The shapes differ. (They are not broadcast: ``(n, 1)`` against ``(n,)`` would silently compare all pairs.)
+        If the shapes differ. (Broadcasting ``(n, 1)`` with ``(n,)`` would silently compare all
+        pairs.)
     """
     if shape_of(predictions) != shape_of(targets):
         raise ShapeError(
@@ -59,7 +61,7 @@ def mean_squared_error(predictions: ArrayLike, targets: ArrayLike) -> Value:
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "mean") -> Value:
-    """The negative log-likelihood of the labels under ``softmax(logits)``.
+    """Return the negative log-likelihood of the labels under ``softmax(logits)``.
 
     Parameters
     ----------
@@ -68,8 +70,9 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "
     labels
         Integers in ``[0, classes)``, of shape ``(...)``.
     reduction
-        Over the examples: ``"mean"``, ``"sum"``, ``"none"`` (the loss of each example), or ``"per_shot"``: the sum
-        divided by the number of examples a class, which is ``classes`` times the mean (MAML's released code).
+        How to reduce over the examples: ``"mean"``, ``"sum"``, ``"none"`` (the loss of each
+        example), or ``"per_shot"``, the sum divided by the number of examples per class, which is
+        ``classes`` times the mean (MAML's released code).
 
     Returns
     -------
@@ -79,13 +82,14 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "
     Raises
     ------
     DtypeError, ShapeError, IndexingError
-        Labels that are not integers, of another shape, or out of range.
+        If labels are not integers, have another shape, or are out of range.
     ConfigurationError
-        An unknown reduction.
+        If the reduction is unknown.
     """
     classes = _check_labels("cross_entropy", logits, labels)
     if isinstance(labels, Array) and isinstance(labels.value, Form):
-        # There is no value to check yet. As an index a negative label would count from the end; this one is refused.
+        # A traced label has no value to check. As an index a negative one would count from the end,
+        # so replace it by one that is refused when the program runs.
         labels = where(less(labels, 0), classes, labels)
     chosen = take_along_axis(log_softmax(logits, -1), expand_dims(labels, -1), -1)
     losses = negative(squeeze(chosen, -1))
@@ -101,9 +105,10 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: Reduction = "
 
 
 def accuracy(logits: ArrayLike, labels: ArrayLike) -> Value:
-    """The fraction of examples whose largest logit is the label's, in [0, 1]; the first of several that tie counts.
+    """Return the fraction of examples whose largest logit is the label's; of several that tie, the first counts.
 
-    Parameters and errors are those of :func:`cross_entropy`; but in a compiled function a label out of range is a miss.
+    Parameters and errors are those of :func:`cross_entropy`, except that in a compiled function a
+    label out of range is a miss.
     """
     _check_labels("accuracy", logits, labels)
     hits = equal(argmax(logits, -1), labels)

@@ -1,13 +1,15 @@
 """Models: pairs of pure functions.
 
-``init(rng)`` draws parameters, a tree of arrays; ``apply(parameters, inputs)`` computes outputs. A model holds no
-state, so that a meta-learner may run it with any parameters: the initial ones, or those it computed from them.
+``init(rng)`` draws parameters, a tree of arrays; ``apply(parameters, inputs)`` computes outputs. A
+model holds no state, so that a meta-learner may run it with any parameters: the initial ones, or
+those it computed from them.
 
-Where batch normalisation should not use the statistics of the batch at hand, ``apply_with_statistics`` takes others and
-hands out the batch's own; what becomes of them is the caller's affair.
+``apply_with_statistics`` lets batch normalisation use other statistics than those of the current
+batch, and returns the batch's own for the caller to average.
 
-A model with dropout is a pure function, too: its random numbers, *noise*, are an argument. ``draw(rng, inputs)`` draws
-what one application to such inputs needs. Without noise nothing is left out, as in evaluation.
+A model with dropout is a pure function, too: its random numbers, the *noise*, are an argument.
+``draw(rng, inputs)`` draws the noise of one application to such inputs. Without noise nothing is
+dropped, as in evaluation.
 """
 
 from __future__ import annotations
@@ -41,11 +43,12 @@ class Model(NamedTuple):
     apply
         ``apply(parameters, inputs) -> outputs``.
     apply_with_statistics
-        ``apply_with_statistics(parameters, inputs, statistics) -> (outputs, statistics)``, with the mean and variance
-        of each batch normalisation, a tree: those to use, or None for the batch's own, and those that were used.
+        ``apply_with_statistics(parameters, inputs, statistics) -> (outputs, statistics)``.
+        Statistics are a tree of the mean and variance of each batch normalisation: those to use, or
+        None for the batch's own, and those used.
     draw
-        ``draw(rng, inputs) -> noise``, a tree of arrays, of a model that is random in training. Both kinds of ``apply``
-        then take ``noise`` as one more argument at the end, which may be left out.
+        ``draw(rng, inputs) -> noise``, a tree of arrays, for a model that is random in training.
+        Both kinds of ``apply`` then take ``noise`` as an optional last argument.
     """
 
     init: Callable[[np.random.Generator], Any]
@@ -81,7 +84,7 @@ def mlp(
     dropout: float = 0.0,
     dtype: DTypeLike = np.float32,
 ) -> Model:
-    """A multi-layer perceptron: ``h <- drop(f(norm(h W + b)))`` for each hidden layer, then ``h W + b``.
+    """Return a multi-layer perceptron: ``h <- drop(f(norm(h W + b)))`` for each hidden layer, then ``h W + b``.
 
     Parameters
     ----------
@@ -90,28 +93,32 @@ def mlp(
     activation
         ``f``: ``"relu"``, ``"tanh"``, ``"sigmoid"``, ``"softplus"``, or a function.
     initialiser
-        Of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and offsets begin at 0.
+        That of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and
+        offsets start at 0.
     batch_norm
-        Whether hidden layers are normalised by the statistics of the current batch. A layer then has an offset after
-        the normalisation (which would cancel a bias before it) and no scale, as in MAML's released code.
+        Whether to normalise hidden layers by the statistics of the current batch. A layer then has
+        an offset after the normalisation, which would cancel a bias before it, and no scale, as in
+        MAML's released code.
     input_second_moment
-        The mean square of the inputs' elements, for initialisers that preserve variance; 1 for normalised data.
+        The mean square of the inputs' elements, for initialisers that preserve variance; 1 for
+        normalised data.
     dropout
-        The probability of a hidden feature to be left out of an example in training (:func:`minimeta.nn.dropout`): the
-        model then has ``draw``.
+        The probability that training drops a hidden feature of an example
+        (:func:`minimeta.nn.dropout`); the model then has ``draw``.
     dtype
-        Of the parameters.
+        The dtype of the parameters.
 
     Returns
     -------
     Model
-        Its parameters are a tuple with one dict a layer: ``weight`` and ``bias``, or ``weight`` and ``offset``. Inputs
-        have shape ``(..., sizes[0])``, outputs ``(..., sizes[-1])``.
+        Its parameters are a tuple of one dict per layer: ``weight`` and ``bias``, or ``weight`` and
+        ``offset``. Inputs have shape ``(..., sizes[0])``, outputs ``(..., sizes[-1])``.
 
     Raises
     ------
     ConfigurationError
-        Fewer than two sizes, one that is not positive, a moment that is not, a rate out of range, or an unknown name.
+        If there are fewer than two sizes, a size or the moment is not positive, the rate is out of
+        range, or a name is unknown.
     """
     _check_rate("mlp", dropout)
     if not 0 < input_second_moment < float("inf"):
@@ -181,7 +188,7 @@ def conv4(
     initialiser: str | Initialiser = "he",
     dtype: DTypeLike = np.float32,
 ) -> Model:
-    """The few-shot papers' convolutional network: four times ``h <- relu(norm(h * W))`` at half the size, then dense.
+    """Return the few-shot papers' network: four times ``h <- relu(norm(h * W))`` at half the size, then dense.
 
     Vinyals et al. 2016 (arXiv:1606.04080) introduced it, with pooling; each paper has a variant:
 
@@ -195,49 +202,54 @@ def conv4(
     LSTM, miniImageNet          max_pool          VALID           flatten      32         True
     ==========================  ================  ==============  ===========  =========  =======
 
-    MAML is Finn et al. 2017 (arXiv:1703.03400), Reptile Nichol et al. 2018 (arXiv:1803.02999), LSTM Ravi and Larochelle
-    2017; where a paper is silent (the readout, the padding), the row is the code its authors released.
+    MAML is Finn et al. 2017 (arXiv:1703.03400), Reptile Nichol et al. 2018 (arXiv:1803.02999), LSTM
+    Ravi and Larochelle 2017; where a paper is silent (readout, padding), the row is that of the
+    code its authors released.
 
     Parameters
     ----------
     input_shape
         ``(height, width, channels)`` of one image.
     classes
-        Outputs.
+        Number of outputs.
     filters
-        Channels of each block, of 3 x 3 weights.
+        Channels of each block, with 3 x 3 weights.
     downsampling
-        ``"stride"``: the convolution takes steps of 2 and leaves ``ceil(side / 2)``; ``"max_pool"``: its steps are of
-        1, and a maximum over 2 x 2 follows the activation.
+        ``"stride"``: the convolution has stride 2 and leaves ``ceil(side / 2)``; ``"max_pool"``: it
+        has stride 1, and a maximum over 2 x 2 follows the activation.
     pool_padding
-        ``"VALID"``: an odd last row is not pooled, ``floor(side / 2)`` remain; ``"SAME"``: ``ceil(side / 2)``.
+        ``"VALID"`` does not pool an odd last row and leaves ``floor(side / 2)``; ``"SAME"`` leaves
+        ``ceil(side / 2)``.
     readout
-        What the last layer sees: the mean over the pixels that are left, or all of them.
+        What the last layer sees: the mean over the remaining pixels, or all of them.
     normalisation
-        ``"batch"`` for the statistics of the current batch, as in MAML and Reptile; ``"layer"`` for those of one
-        example, over all its pixels and filters; None. As in :func:`mlp` an offset follows the normalisation, in place
-        of a bias before it.
+        ``"batch"`` for the statistics of the current batch, as in MAML and Reptile; ``"layer"`` for
+        those of one example, over all its pixels and filters; None for none. As in :func:`mlp`, an
+        offset follows the normalisation instead of a bias before it.
     scale
-        Whether a factor for each filter follows the normalisation too, before the offset; it begins at 1.
+        Whether the normalisation is also followed by a factor for each filter, before the offset;
+        it starts at 1.
     dropout
-        The probability of a feature to be left out of what the last layer sees of an example, in training
-        (:func:`minimeta.nn.dropout`): the model then has ``draw``.
+        The probability that training drops a feature that the last layer sees of an example
+        (:func:`minimeta.nn.dropout`); the model then has ``draw``.
     initialiser
-        Of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and offsets begin at 0.
+        That of the weights: a name of :mod:`minimeta.nn.initialisers`, or a function. Biases and
+        offsets start at 0.
     dtype
         Of the parameters.
 
     Returns
     -------
     Model
-        Its parameters are a tuple with one dict a layer: ``weight`` and ``offset`` (or ``bias``) of each block, with
-        ``scale`` if there is one, and ``weight`` and ``bias`` of the last layer. Inputs have shape
-        ``(N, *input_shape)``, outputs ``(N, classes)``.
+        Its parameters are a tuple of one dict per layer: ``weight`` and ``offset`` (or ``bias``) of
+        each block, with ``scale`` if there is one, and ``weight`` and ``bias`` of the last layer.
+        Inputs have shape ``(N, *input_shape)``, outputs ``(N, classes)``.
 
     Raises
     ------
     ConfigurationError
-        A size is not positive, a rate out of range, an image too small to be halved four times, or an unknown name.
+        If a size is not positive, the rate is out of range, images are too small to be halved four
+        times, or a name is unknown.
     """
     _check_rate("conv4", dropout)
     height, width, channels = input_shape

@@ -1,7 +1,8 @@
 """Models pickle as the call that made them.
 
-The functions of a model close over its settings, and closures do not pickle. But a model is the same wherever it is
-made of the same settings, so what is sent to another process is the call, and which of its functions is meant.
+The functions of a model close over its settings, and closures do not pickle. But equal settings
+make equal models, so we send another process the call, and the place of the function among those it
+makes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Functions = TypeVar("Functions", bound=tuple[Any, ...])
 
 
 class Part:
-    """One function of a model; called like it."""
+    """One function of a model, which is called like it."""
 
     def __init__(
         self,
@@ -30,7 +31,7 @@ class Part:
         self._recipe = place, make, settings, named
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """The function's value."""
+        """Return the function's value."""
         return self._function(*arguments, **keywords)
 
     def __reduce__(self) -> Any:
@@ -42,7 +43,7 @@ def _part(place: int, make: Callable[..., Any], settings: tuple[Any, ...], named
 
 
 def pickled_by_settings(make: Callable[Settings, Functions]) -> Callable[Settings, Functions]:
-    """Let the functions that a module's function makes, a named tuple of them, pickle as the call that made them."""
+    """Let the functions in the named tuple that `make` returns pickle as the call that made them."""
 
     @functools.wraps(make)
     def made(*settings: Settings.args, **named: Settings.kwargs) -> Functions:
