@@ -1,4 +1,4 @@
-"""Tasks to learn to learn from: sinusoids, and few-shot classification of images, drawn, read or made up."""
+"""Tasks for meta-learning: sinusoids, and few-shot classification of images from files or of made-up characters."""
 
 from minimeta.tasks import image_files, image_splits, omniglot, strokes
 from minimeta.tasks.image_lists import load_split

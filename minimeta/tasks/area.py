@@ -1,13 +1,15 @@
 """105 x 105 pixels of ink or paper at 28 x 28: an area average that is exact.
 
-Few-shot learners see Omniglot's drawings at 28 x 28 (Vinyals et al. 2016). Since 105 * 4 = 28 * 15, cutting each pixel
-in 4 x 4 makes each small pixel exactly 15 x 15 = 225 of these pieces, and its grey a count
+Few-shot learners see Omniglot's drawings at 28 x 28 (Vinyals et al. 2016). Since 105 * 4 = 28 * 15,
+cutting each pixel in 4 x 4 makes each small pixel exactly 15 x 15 = 225 of these pieces, and its
+grey a count
 
     ink[i, j] = sum over p, q of W[i, p] [pixel (p, q) is ink] W[j, q],    from 0 to 225
     W[i, p] = how many of the quarters 15 i, ..., 15 i + 14 are among 4 p, ..., 4 p + 3
 
-with no filter to choose and nothing to round: the same eight bits on every machine. (The code released with Finn et al.
-2017 uses the Lanczos filter of the Python Imaging Library, that of Nichol et al. 2018 its default filter.)
+with no filter to choose and nothing to round: the same eight bits on every machine. (The code
+released with Finn et al. 2017 uses the Lanczos filter of the Python Imaging Library, that of Nichol
+et al. 2018 its default filter.)
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ def area_average(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Multiply the second-last axis by W: (..., 105, columns) to (..., 28, columns).
 
-    W repeats itself: every 15 pixels make 4, in the same way. A pixel that straddles a border gives 3 + 1 or 2 + 2 of
-    its quarters to the two sides.
+    W repeats itself: every 15 pixels make 4, in the same way. A pixel that straddles a border gives
+    3 + 1 or 2 + 2 of its quarters to the two sides.
     """
     *leading, _, columns = pixels.shape
     p = np.moveaxis(pixels.reshape(*leading, 7, 15, columns), -2, 0)

@@ -1,14 +1,16 @@
-"""Images of one's own, grouped by class: a folder of class folders, or an ``.npz``.
+"""A user's images, grouped by class: a folder of class folders, or an ``.npz``.
 
-    a folder    of class folders of image files, as in ``n01532829/n0153282900000005.jpg``; they may be in a folder
-                ``images`` of it
-    an .npz     with ``images``, uint8, (images, height, width) or (images, height, width, channels), ``labels``,
-                integers from 0, (images,), and, where classes have names, ``names``, (classes,)
+    a folder    of class folders of image files, as in ``n01532829/n0153282900000005.jpg``, or with such
+                class folders in a folder ``images``
+    an .npz     with ``images``, uint8, (images, height, width) or (images, height, width, channels),
+                ``labels``, integers from 0, (images,), and, if classes have names, ``names``,
+                (classes,)
 
-Hidden files and folders, and what systems leave behind (``__MACOSX``, ``Thumbs.db``), are passed over. Each image
-becomes a square of bytes from 0 to 255 (:mod:`minimeta.tasks.pixels`), in one step whatever its shape, by the Lanczos
-filter unless another is named: so the code released with Finn et al. 2017 reads miniImageNet, at 84 x 84. The classes
-are split by :mod:`minimeta.tasks.image_lists`, and tasks are made of them by
+Hidden files and folders, and those of operating systems (``__MACOSX``, ``Thumbs.db``), are ignored.
+Each image becomes a square of bytes from 0 to 255 (:mod:`minimeta.tasks.pixels`) in one step,
+whatever its shape, by the Lanczos filter unless another is named, as the code released with Finn et
+al. 2017 reads miniImageNet at 84 x 84. :mod:`minimeta.tasks.image_lists` splits the classes, and
+tasks are made of them by
 
     FewShot(classes, queries=15, rotations=False, flat=False, full_scale=255)
 """
@@ -48,12 +50,12 @@ class Reading:
     channels
         1 for grey, 3 for colour.
     filter
-        Which of Pillow's filters resizes.
+        The filter of Pillow that resizes.
 
     Raises
     ------
     ConfigurationError
-        If a value is none of these.
+        If a value is not one of these.
     """
 
     size: int | None = 84
@@ -97,16 +99,16 @@ def load(source: str | os.PathLike[str], reading: Reading = AS_FINN) -> ImageCla
     Returns
     -------
     dict
-        For each class, by name, its images, uint8, shape ``(images, height, width, channels)``, in the order of their
-        names (in an ``.npz``, in their order there).
+        The images of each class by its name, uint8, shape ``(images, height, width, channels)``, in
+        the order of their names (from an ``.npz``, in their order there).
 
     Raises
     ------
     MissingDataError
         If there is no such folder or file, no class folder in it, or no image in one.
     DataError
-        If a file is no image or damaged, or its numbers have no meaning that could be known (it is named), images that
-        are not resized differ in shape, or labels are out of range.
+        If a file is not an image, is damaged, or has numbers of no known range (the message names
+        it), images that are not resized differ in shape, or labels are out of range.
     MissingExtraError
         If images must be read or resized, and the extra ``data`` is not installed.
     """
@@ -143,7 +145,7 @@ def class_files(source: Path) -> dict[str, list[Path]]:
 
 
 def image_roots(source: Path) -> tuple[Path, Path]:
-    """Return the folders that class folders may be in: a folder ``images``, which need not be there, and the one named.
+    """Return the folders that may hold class folders: a folder ``images``, which may be missing, and the given one.
 
     Raises
     ------
@@ -171,7 +173,7 @@ def _images_by_folder(root: Path) -> dict[str, list[Path]]:
 
 
 def _left_behind(path: Path) -> bool:
-    """Whether a system or a program put it there, and not who collected the images."""
+    """Return whether a system or a program left the file, instead of the collector of the images."""
     return path.name.startswith(".") or path.name in _LEFT_BEHIND
 
 
@@ -215,7 +217,7 @@ def class_names(path: Path) -> list[str]:
 
 
 def _labels_and_names(path: Path, arrays: Mapping[str, StoredArray]) -> tuple[NDArray[Any], list[str]]:
-    """Return the labels of the images and the names of their classes, once shapes and dtypes are right."""
+    """Check shapes and dtypes, and return the labels of the images and the names of their classes."""
     if missing := {"images", "labels"} - arrays.keys():
         raise DataError(f"{path} should hold the arrays images and labels, but lacks {' and '.join(sorted(missing))}")
     images, labels = arrays["images"], arrays["labels"]
@@ -258,7 +260,7 @@ def _names(path: Path, stored: StoredArray) -> list[str]:
 
 
 def _classes(path: Path, labels: NDArray[Any]) -> int:
-    """Count classes without names, of which none may be without images."""
+    """Count classes without names; each must have images."""
     found = set(labels.tolist())
     first_without = next(label for label in range(len(found) + 1) if label not in found)
     if first_without <= max(found):
@@ -267,7 +269,7 @@ def _classes(path: Path, labels: NDArray[Any]) -> int:
 
 
 def _as_read(images: NDArray[np.uint8], reading: Reading) -> NDArray[np.uint8]:
-    """Give images (images, height, width[, channels]) the size and the channels they should have."""
+    """Resize and convert images (images, height, width[, channels]) as the reading says."""
     images = images.reshape(*images.shape[:3], -1)
     height, width, channels = images.shape[1:]
     if reading.size in (None, height) and reading.size in (None, width) and reading.channels == channels:

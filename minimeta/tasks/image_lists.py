@@ -1,16 +1,17 @@
 """Which images are for training, validation and testing: the lists of Ravi & Larochelle 2017.
 
-miniImageNet's images cannot be passed on, so it is known by three lists of their names, ``train.csv``, ``val.csv`` and
-``test.csv``, of 64, 16 and 20 classes of 600 images, each beginning as in
+miniImageNet may not be redistributed. It is defined by three lists of names, ``train.csv``,
+``val.csv`` and ``test.csv``, with 64, 16 and 20 classes of 600 images. Each begins as in
 
     filename,label
     n0153282900000005.jpg,n01532829
 
-and whoever has the images brings them with the lists. Any other collection can be split in the same way, and
+and the user brings the images with the lists. Any other collection can be split in the same way:
 :mod:`minimeta.tasks.image_splits` writes such lists.
 
-A task draws support and query from the images of a class, and believes that they differ. So a file may stand on the
-lists once: twice in a class, it could be learned from and asked for at once, and in two classes it would be neither.
+A task assumes that the support and query images of a class differ, so the lists may name a file
+only once. Twice in a class, it could be both support and query; in two classes, it would have no
+label.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ LISTS = ("train.csv", "val.csv", "test.csv")
 HEAD = ["filename", "label"]
 
 _MARKS = {
-    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # the first begins as that of UTF-16 does
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # begins like that of UTF-16
     "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
-"""What files of these encodings begin with."""
+"""The first bytes of files of these encodings."""
 
 
 class _Row(NamedTuple):
@@ -59,25 +60,27 @@ def load_split(
     Parameters
     ----------
     source
-        A folder of images, with or without class folders, or an ``.npz`` as :mod:`minimeta.tasks.image_files` describes
-        them; of an ``.npz``, the classes on the lists are taken whole.
+        A folder of images, with or without class folders, or an ``.npz`` as
+        :mod:`minimeta.tasks.image_files` describes them. From an ``.npz`` the classes on the lists
+        are taken whole.
     lists
-        The folder of the lists, by default the one of the images.
+        The folder of the lists; by default the folder of the images.
     reading
         Size, channels and filter.
 
     Returns
     -------
     Split
-        Of classes as :func:`minimeta.tasks.image_files.load` returns them, in the order of the lists.
+        Classes as :func:`minimeta.tasks.image_files.load` returns them, in the order of the lists.
 
     Raises
     ------
     MissingDataError
         If there is no such source or list, or an image or class on a list is missing.
     DataError
-        If a list is not UTF-8 or has other columns, two lists share a class, a file is listed twice or is outside of
-        the folder, an image is damaged (it is named), or labels are out of range.
+        If a list is not UTF-8 or has other columns, two lists share a class, a file is listed twice
+        or is outside of the folder, an image is damaged (the message names it), or labels are out
+        of range.
     MissingExtraError
         If images must be read or resized, and the extra ``data`` is not installed.
     """
@@ -118,7 +121,7 @@ def _read_list(path: Path, source: Path) -> dict[str, list[_Row]]:
     if wide := _wide_encoding(content):
         raise DataError(f"{path} is {wide}; save it as CSV UTF-8, or convert it by: iconv -f {wide} -t UTF-8")
     try:
-        text = content.decode("utf-8-sig")  # spreadsheets begin UTF-8 with a mark
+        text = content.decode("utf-8-sig")  # some spreadsheets begin UTF-8 with a mark
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(
@@ -141,7 +144,7 @@ def _read_list(path: Path, source: Path) -> dict[str, list[_Row]]:
 
 
 def _wide_encoding(content: bytes) -> str | None:
-    """The encoding whose characters are several bytes each, as its mark or the zeros in ASCII tell."""
+    """Return the encoding if characters have several bytes each, judging by its mark or by the zeros of ASCII."""
     for name, marks in _MARKS.items():
         if content.startswith(marks):
             return name
@@ -151,7 +154,7 @@ def _wide_encoding(content: bytes) -> str | None:
 
 
 def _find(source: Path, row: _Row) -> Path:
-    """Return the file of an image: in its class's folder, or beside all others."""
+    """Return the file of an image: in the folder of its class, or in that of all images."""
     within = Path(row.label) / row.name
     if within.is_absolute() or ".." in within.parts:
         raise DataError(f"{row}: {row.name} of class {row.label} leads out of the folder {source}")
@@ -169,12 +172,12 @@ def _find(source: Path, row: _Row) -> Path:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # no file can have a name so long
+    except OSError:  # the name is too long for any file
         return False
 
 
 def _refuse_twice(found: list[tuple[_Row, Path]]) -> None:
-    """Refuse lists on which a file stands twice, under whatever names."""
+    """Refuse lists that name a file twice, even under different names."""
     first: dict[tuple[int, int], _Row] = {}
     twice: list[tuple[_Row, _Row]] = []
     for row, path in found:

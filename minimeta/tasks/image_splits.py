@@ -1,15 +1,17 @@
-"""Images of one's own, split by class: the lists of :mod:`minimeta.tasks.image_lists`, written for any collection.
+"""Split any collection of images by class, and write the lists of :mod:`minimeta.tasks.image_lists`.
 
-Few-shot learning is judged on classes that were never seen, so it is whole classes that are drawn for training,
-validation and testing. Of n classes in the order of their names, permuted at random by the seed, the parts take in turn
+Few-shot learning is judged on classes that training has not seen, so we draw whole classes for
+training, validation and testing. The seed permutes the n classes, in the order of their names, and
+the parts take in turn
 
-    n_p = floor(n f_p / sum of f),   and one more where what was cut off is largest, until all n are taken
+    n_p = floor(n f_p / sum of f),   and one more where the remainder is largest, until all n are taken
 
-with fractions f = (0.64, 0.16, 0.2) as miniImageNet has them. The same names, fractions and seed make the same lists.
-They are files beside the images, so that what is added later changes nothing of what a run was trained and tested on.
+with the fractions f = (0.64, 0.16, 0.2) of miniImageNet. The same names, fractions and seed make
+the same lists. They are files next to the images, so images that are added later do not change what
+a run was trained and tested on.
 
-A copy of a file, byte by byte, in the same class is left off: a task could have the one in its support set and the
-other among its queries.
+A byte-by-byte copy of a file in the same class is left out: a task could have one in its support
+set and the other among its queries.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from minimeta.tasks.image_lists import HEAD, LISTS
 from minimeta.tasks.images import Split
 
 MINI_IMAGENET = (0.64, 0.16, 0.2)
-"""Which of its 100 classes are for training, validation and testing."""
+"""The fractions of its 100 classes for training, validation and testing."""
 
 
 class Written(NamedTuple):
@@ -41,11 +43,11 @@ class Written(NamedTuple):
     Attributes
     ----------
     folder
-        Where the lists are.
+        The folder of the lists.
     classes
         The names of the classes of each part.
     copies
-        The files that were left off, being copies of others of their class.
+        The files that were left out as copies of others of their class.
     """
 
     folder: Path
@@ -56,12 +58,13 @@ class Written(NamedTuple):
 def write_lists(
     source: str | os.PathLike[str], fractions: Sequence[float] = MINI_IMAGENET, *, seed: int = 0, ways: int = 5
 ) -> Written:
-    """Split a collection by class, and write the lists beside it.
+    """Split a collection by class, and write the lists next to it.
 
     Parameters
     ----------
     source
-        A folder of class folders or an ``.npz``, as :mod:`minimeta.tasks.image_files` describes them.
+        A folder of class folders or an ``.npz``, as :mod:`minimeta.tasks.image_files` describes
+        them.
     fractions, seed, ways
         As for :func:`split_classes`.
 
@@ -72,7 +75,7 @@ def write_lists(
     DataError
         If a name is not UTF-8, or an ``.npz`` is damaged or holds other arrays.
     ConfigurationError
-        If there are other lists there already, or as for :func:`split_classes`.
+        If other lists are already there, or as for :func:`split_classes`.
     """
     source = Path(source)
     copies: list[Path] = []
@@ -92,7 +95,7 @@ def write_lists(
     for path, content in lists.items():
         if path.exists() and path.read_bytes() != content:
             raise ConfigurationError(
-                f"{path} is there already, with other lines, and runs may have been trained by it; to split anew, "
+                f"{path} is there already, with other lines, and runs may have been trained by it; to split again, "
                 f"delete {', '.join(LISTS)} in {folder}"
             )
     for path, content in lists.items():
@@ -108,10 +111,10 @@ def split_classes(
     Parameters
     ----------
     names
-        Of all classes; their order does not matter.
+        The names of all classes; their order does not matter.
     fractions
-        Which of them are for each part. Their sum need not be 1: (7, 2, 3) is 7 of 12. There may be none for
-        validation.
+        The share of each part. Their sum need not be 1: (7, 2, 3) is 7 of 12. That of validation
+        may be 0.
     seed
         Decides the draw.
     ways
@@ -120,7 +123,7 @@ def split_classes(
     Returns
     -------
     Split
-        Names, in order, in each part.
+        The names in each part, in order.
 
     Raises
     ------
@@ -152,7 +155,7 @@ def split_classes(
 
 
 def _remedy(classes: int, fractions: Sequence[float], ways: int) -> str:
-    """Say which split would do."""
+    """Return a split that is possible, in words."""
     validation = ways if fractions[1] else 0
     if classes >= 2 * ways + validation:
         return f"try --fractions {classes - ways - validation} {validation} {ways}"
@@ -164,7 +167,7 @@ def _remedy(classes: int, fractions: Sequence[float], ways: int) -> str:
 
 
 def _copies(paths: Sequence[Path]) -> set[Path]:
-    """Return the files that have the content of one before them."""
+    """Return the files with the content of an earlier one."""
     by_size: dict[int, list[Path]] = {}
     for path in paths:
         by_size.setdefault(path.stat().st_size, []).append(path)
@@ -187,6 +190,6 @@ def _as_csv(rows: Sequence[tuple[str, str]]) -> bytes:
     writer.writerows(rows)
     try:
         return text.getvalue().encode()
-    except UnicodeEncodeError as error:  # a name of bytes that are not UTF-8
+    except UnicodeEncodeError as error:  # a file name whose bytes are not UTF-8
         name = next(name for row in rows for name in row if name.encode(errors="ignore").decode() != name)
         raise DataError(f"the name {name!r} is not UTF-8, and a list could not hold it; rename it") from error

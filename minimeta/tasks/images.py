@@ -1,12 +1,12 @@
 """N-way K-shot classification: tasks made of any collection of labelled images.
 
-A task draws N classes, perhaps never seen before, and of each K support images to learn from and Q query images to be
-judged by (Vinyals et al. 2016):
+A task draws N classes, which may be new to the learner, and from each class K support images to
+learn from and Q query images to judge the learner by (Vinyals et al. 2016):
 
     support = {(x_ni, n) : n < N, i < K},    query = {(x'_nj, n) : n < N, j < Q}
 
-Labels 0, ..., N - 1 name the classes in the random order they were drawn in, so a label means nothing beyond its task.
-Support and query never share an image.
+Labels 0, ..., N - 1 name the classes in the random order of their draw, so a label means nothing
+outside of its task. Support and query never share an image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Images: TypeAlias = NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | Mapping[st
 
 
 class Split(NamedTuple, Generic[Classes]):
-    """Classes to meta-train on, to choose a model by, and to test on; no class is in two of them."""
+    """Classes for meta-training, for validation and for testing; no class is in two of them."""
 
     training: Classes
     validation: Classes
@@ -44,9 +44,10 @@ class FewShot:
     Attributes
     ----------
     images
-        One array for each class, in a sequence or by name: shape ``(images, height, width)`` for grey, ``(images,
-        height, width, channels)`` for colour, uint8. Classes may have different numbers of images. An array of shape
-        ``(classes, images, height, width)`` is such a sequence, and the fastest.
+        One array for each class, in a sequence or by name: shape ``(images, height, width)`` for
+        grey, ``(images, height, width, channels)`` for colour, uint8. Classes may have different
+        numbers of images. An array of shape ``(classes, images, height, width)`` is such a
+        sequence, and the fastest.
     ways
         Classes per task, N.
     shots
@@ -54,23 +55,24 @@ class FewShot:
     queries
         Query images per class.
     rotations
-        Whether each class of a task is turned by its own random multiple of 90 degrees, which makes four classes of
-        every character (Santoro et al. 2016). As in the code released with Finn et al. 2017 the turn is drawn per class
-        and task, for training and testing alike, and two turns of one character never meet in a task. It needs square
-        images.
+        Whether to turn each class of a task by its own random multiple of 90 degrees, which makes
+        four classes of every character (Santoro et al. 2016). As in the code released with Finn et
+        al. 2017, a turn is drawn per class and task, and two turns of one character never meet in a
+        task. This needs square images.
     flat
-        Whether an input is a vector ``(height * width * channels,)`` or an image ``(height, width, channels)``.
+        Whether an input is a vector ``(height * width * channels,)`` or an image ``(height, width,
+        channels)``.
     dtype
         The floating dtype of the inputs.
     full_scale
-        The value that becomes 1: 225 for the ink of Omniglot and of strokes (:mod:`minimeta.tasks.area`), 255 for
-        ordinary images.
+        The value that becomes 1: 225 for the ink of Omniglot and of strokes
+        (:mod:`minimeta.tasks.area`), 255 for ordinary images.
 
     Raises
     ------
     ConfigurationError
-        If there are too few classes or images of a class, a count is below 1, images are not all of one shape or hold
-        more than `full_scale`, or `rotations` meets images that are not square.
+        If there are too few classes or images of a class, a count is below 1, images are not all of
+        one shape or hold more than `full_scale`, or `rotations` meets images that are not square.
     """
 
     images: Images
@@ -142,14 +144,15 @@ class FewShot:
         rng
             Source of randomness.
         count
-            How many tasks.
+            Number of tasks.
 
         Returns
         -------
         Task
-            Support inputs ``(count, ways * shots, height * width * channels)``, or ``(count, ways * shots, height,
-            width, channels)`` if not `flat`, from 0 to 1; int64 labels ``(count, ways * shots)``, each class's examples
-            together; the query likewise with ``ways * queries``.
+            Support inputs ``(count, ways * shots, height * width * channels)``, or ``(count, ways *
+            shots, height, width, channels)`` if not `flat`, from 0 to 1; int64 labels ``(count,
+            ways * shots)``, each class's examples together; the query likewise with ``ways *
+            queries``.
         """
         drawn = _without_replacement(rng, np.full(count, len(self._counts)), self.ways)
         chosen = _without_replacement(rng, self._counts[drawn], self.shots + self.queries)
@@ -179,10 +182,10 @@ class FewShot:
 
 
 def with_rotations(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Make four classes of each, once and for all: the class itself and its turns by 90, 180 and 270 degrees.
+    """Return four classes for each: the class itself and its turns by 90, 180 and 270 degrees.
 
-    So does the code released with Nichol et al. 2018 to its training classes (1200 become 4800), where, unlike with
-    :attr:`FewShot.rotations`, two turns of one character may meet in a task.
+    The code released with Nichol et al. 2018 does this to its training classes (1200 become 4800).
+    Unlike with :attr:`FewShot.rotations`, two turns of one character may meet in a task.
 
     Parameters
     ----------
@@ -192,7 +195,8 @@ def with_rotations(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray
-        Shape ``(4 * classes, images, side, side)``: all classes upright, then all of them turned once, and so on.
+        Shape ``(4 * classes, images, side, side)``: all classes upright, then all of them turned
+        once, and so on.
     """
     return np.concatenate([np.rot90(images, quarter, axes=(2, 3)) for quarter in range(4)])
 
@@ -201,7 +205,7 @@ def _without_replacement(rng: np.random.Generator, among: NDArray[np.intp], chos
     """Return, for each number in among, `chosen` different numbers below it, uniform in value and in order."""
     most = among.max()
     order = rng.permuted(np.broadcast_to(np.arange(most), (*among.shape, most)), axis=-1)
-    if among.min() < most:  # of a random order, the numbers that are allowed are in a random order too
+    if among.min() < most:  # the allowed numbers of a random order are in random order, too
         allowed_first = np.argsort(order >= among[..., np.newaxis], axis=-1, kind="stable")
         order = np.take_along_axis(order, allowed_first, axis=-1)
     return order[..., :chosen]

@@ -1,10 +1,11 @@
 """Omniglot: 1623 handwritten characters of 50 alphabets, each drawn by the same 20 people (Lake et al. 2015).
 
-Few-shot learners see the drawings at 28 x 28, here by an exact area average (:mod:`minimeta.tasks.area`). They are read
-from files of any of three forms (:mod:`minimeta.tasks.omniglot_files`), which give the same bits; ``minimeta data
-omniglot`` gets them.
+Few-shot learners see the drawings at 28 x 28, here by an exact area average
+(:mod:`minimeta.tasks.area`). The files have one of three forms
+(:mod:`minimeta.tasks.omniglot_files`), which give the same bits; ``minimeta data omniglot`` gets
+them.
 
-**The splits**, by name, of which the first two are irrespective of alphabet:
+**The splits**, by name; the first two ignore alphabets:
 
     ============  ========  ==========  =======  ==============================================
     name          training  validation  testing  used by
@@ -14,8 +15,9 @@ omniglot`` gets them.
     background    964       0           659      Lake et al. 2015: 30 alphabets and 20 others
     ============  ========  ==========  =======  ==============================================
 
-The papers do not say which characters are in a part, and their codes shuffle what a disk happens to list first. Here
-they are drawn once and for all by :data:`SPLIT_SEED`; "maml" and "reptile" test on the same 423.
+The papers do not say which characters are in a part, and their codes shuffle the order in which a
+disk lists them. Here :data:`SPLIT_SEED` draws them once and for all; "maml" and "reptile" test on
+the same 423.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ FORMS = ((PACKED,), *(tuple(f"{archive.stem}.{kind}" for archive in OFFICIAL.arc
 """The names of the files of each form."""
 
 SPLITS = {"reptile": (1200, 0, 423), "maml": (1100, 100, 423), "background": (964, 0, 659)}
-"""How many characters a split has for training, validation and testing."""
+"""The number of characters for training, validation and testing."""
 
 SPLIT_SEED = 2017
 """Decides which characters are for training. Changing it changes every result."""
@@ -50,20 +52,21 @@ def load(data: str | os.PathLike[str] | None = None, edition: Edition = OFFICIAL
     Parameters
     ----------
     data
-        The folder that holds the files, itself or in a folder ``omniglot``; see :func:`minimeta.files.data_folder` for
-        where else it is looked for.
+        The folder with the files, or with a folder ``omniglot`` of them;
+        :func:`minimeta.files.data_folder` says where else to look.
     edition
-        What should be found. There is one; tests make smaller ones.
+        The edition to expect. There is one; tests make smaller ones.
 
     Returns
     -------
     ndarray
-        Ink from 0 (paper) to 225 (ink), uint8, shape ``(1623, 20, 28, 28)``, in the order of the official numbers.
+        Ink from 0 (paper) to 225 (ink), uint8, shape ``(1623, 20, 28, 28)``, in the order of the
+        official numbers.
 
     Raises
     ------
     MissingDataError
-        If no form is there; the message says where it was looked for and how to get it.
+        If there are no files; the message says where they were looked for and how to get them.
     DataError
         If a file is truncated or holds something else; the message names it.
     MissingExtraError
@@ -73,7 +76,7 @@ def load(data: str | os.PathLike[str] | None = None, edition: Edition = OFFICIAL
 
 
 def find(data: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Return the paths of the files of the first form that is there, background first.
+    """Return the files of the first form that is there, background first.
 
     Parameters
     ----------
@@ -103,17 +106,17 @@ def find(data: str | os.PathLike[str] | None = None) -> list[Path]:
 
 
 def fetch(data: str | os.PathLike[str] | None = None, source: Sequence[Path] = (), edition: Edition = OFFICIAL) -> Path:
-    """Make sure that the packed file is there: from files at hand, or by downloading the archives.
+    """Make the packed file from other files, or by downloading the archives.
 
     Parameters
     ----------
     data
         The folder of the data, as for :func:`load`; the files go to a folder ``omniglot`` in it.
     source
-        A folder with the files of one form, or the files; by default what is in the folder of the data already, and
-        only without that a download.
+        A folder with the files of one form, or the files; by default those in the folder of the
+        data, or else a download.
     edition
-        What to get, and where from.
+        The edition to get.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def fetch(data: str | os.PathLike[str] | None = None, source: Sequence[Path] = (
     MissingDataError
         If the source lacks a file, or a download fails.
     DataError
-        If a file is not what it should be: names the file, and what was expected and found.
+        If a file is not what it should be; the message names it, and what was expected and found.
     MissingExtraError
         If the extra ``data`` is needed and not installed.
     """
@@ -151,19 +154,19 @@ def fetch(data: str | os.PathLike[str] | None = None, source: Sequence[Path] = (
 
 
 def split(ink: Ink, name: Literal["reptile", "maml", "background"] = "reptile") -> Split[Ink]:
-    """Split the characters into those to meta-train on, to choose a model by, and to test on.
+    """Split the characters into those for meta-training, for validation and for testing.
 
     Parameters
     ----------
     ink
         All 1623 characters as :func:`load` returns them.
     name
-        Which split, see above.
+        The split, see above.
 
     Raises
     ------
     DataError
-        If there are not 1623 characters: the split would be another one.
+        If there are not 1623 characters, because the split would be another one.
     ConfigurationError
         If there is no split of that name.
     """
@@ -177,7 +180,7 @@ def split(ink: Ink, name: Literal["reptile", "maml", "background"] = "reptile") 
 
 
 def _chosen(source: Sequence[Path]) -> list[Path]:
-    """Return the files that were named, or are in the folder that was named, in order."""
+    """Return the given files, or those in the given folder, in order."""
     if len(source) == 1 and source[0].is_dir():
         return find(source[0])
     by_name = {path.name: path for path in source}

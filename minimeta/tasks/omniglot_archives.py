@@ -1,6 +1,6 @@
-"""The official archives of Omniglot: where they can be had, and how each is known to be whole.
+"""The official archives of Omniglot: their address, and the checksums that show that they are whole.
 
-Nothing here runs unless it is asked to, by ``minimeta data omniglot``.
+Only ``minimeta data omniglot`` downloads them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Archive(NamedTuple):
     stem
         Its name without ``.zip``.
     first, characters
-        The official number of its first character, and how many there are.
+        The official number of its first character, and the number of characters.
     size, sha256
-        Of the archive: bytes and checksum.
+        The archive's number of bytes and its checksum.
     """
 
     stem: str
@@ -34,21 +34,22 @@ class Archive(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the file."""
         return f"{self.stem}.zip"
 
 
 class Edition(NamedTuple):
-    """What Omniglot is, down to the byte.
+    """Omniglot, down to the byte.
 
     Attributes
     ----------
     archives
         Its parts.
     address
-        Where they can be downloaded.
+        The address of the downloads.
     ink_sha256
-        Checksum of all drawings at 28 x 28, as :func:`minimeta.tasks.omniglot.load` returns them.
+        The checksum of all drawings at 28 x 28, as :func:`minimeta.tasks.omniglot.load` returns
+        them.
     """
 
     archives: tuple[Archive, ...]
@@ -57,11 +58,11 @@ class Edition(NamedTuple):
 
     @property
     def characters(self) -> int:
-        """How many characters there are."""
+        """The number of characters."""
         return sum(archive.characters for archive in self.archives)
 
 
-# The checksums of the archives are those that torchvision's prototype data sets list. Its released class lists MD5:
+# The checksums are those in torchvision's prototype data sets. Its released class lists MD5:
 # 68d2efa1b9178cc56df9314c21c6e718 and 6b91aef0f799c5bb55b94e3f2daec811.
 OFFICIAL = Edition(
     archives=(
@@ -91,9 +92,9 @@ def download(folder: str | os.PathLike[str], edition: Edition = OFFICIAL) -> lis
     Parameters
     ----------
     folder
-        Where to; made if it is missing. A file takes its name only when it is whole.
+        The folder, which is made if it is missing. A file gets its name only when it is whole.
     edition
-        What to download, and where from.
+        What to download.
 
     Returns
     -------
@@ -107,7 +108,7 @@ def download(folder: str | os.PathLike[str], edition: Edition = OFFICIAL) -> lis
     MissingDataError
         If a download fails.
     DataError
-        If what came is something else: names the file, the checksum that was expected and the one found.
+        If a download is something else; the message has the file and both checksums.
     """
     try:
         import pooch  # noqa: PLC0415 (needs the data extra)
@@ -122,7 +123,7 @@ def download(folder: str | os.PathLike[str], edition: Edition = OFFICIAL) -> lis
             paths.append(Path(pooch.retrieve(address, f"sha256:{archive.sha256}", archive.name, folder)))
         except ValueError as error:
             raise DataError(f"{address}: {error}") from error
-        except OSError as error:  # with all errors of requests, which pooch downloads by
+        except OSError as error:  # includes all errors of requests, with which pooch downloads
             raise MissingDataError(
                 f"{address} could not be downloaded to {folder} ({error}). Try again, or get the archives in another "
                 "way and name their folder: minimeta data omniglot --from FOLDER"
@@ -136,7 +137,7 @@ def verify(path: Path, archive: Archive) -> None:
     Raises
     ------
     DataError
-        Naming the file, the size or the checksum that was expected, and what was found.
+        With the file, the expected size or checksum, and the one found.
     """
     size = path.stat().st_size
     if size < archive.size:

@@ -4,9 +4,10 @@
     images_background.npz, images_evaluation.npz    arrays ``images``, bool, (characters, 20, 105, 105), True for paper
     images_background.zip, images_evaluation.zip    the official archives
 
-The background set holds the 964 characters of 30 alphabets, the evaluation set the 659 of 20 others, in the order of
-their official numbers, 1 to 964 and 965 to 1623. In the archives a drawing is a black and white image named by the
-numbers of its character and of its drawer: ``images_background/Alphabet_of_the_Magi/character01/0709_01.png``.
+The background set holds the 964 characters of 30 alphabets and the evaluation set the 659 of 20
+others, in the order of their official numbers, 1 to 964 and 965 to 1623. In the archives a drawing
+is a black and white image whose name has the numbers of its character and of its drawer:
+``images_background/Alphabet_of_the_Magi/character01/0709_01.png``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Ink = NDArray[np.uint8]
 PACKED = "omniglot-28x28.npz"
 DRAWERS = 20
 
-_CHARACTERS_AT_ONCE = 8  # 1.8 MB of pixels: stays in the second-level cache from inflation to count
+_CHARACTERS_AT_ONCE = 8  # 1.8 MB of pixels stay in the second-level cache between inflating and counting
 
 
 def read(paths: Sequence[Path], edition: Edition) -> Ink:
@@ -39,7 +40,7 @@ def read(paths: Sequence[Path], edition: Edition) -> Ink:
     Parameters
     ----------
     paths
-        The packed file, or a file for each of the edition's archives, in its order.
+        The packed file, or one file for each of the edition's archives, in order.
     edition
         What the files should hold.
 
@@ -73,7 +74,7 @@ def read(paths: Sequence[Path], edition: Edition) -> Ink:
 
 
 def _archive(path: Path, archive: Archive) -> Iterator[NDArray[np.bool_]]:
-    """Read an official archive, a character at a time."""
+    """Read an official archive, one character at a time."""
     image = pillow()
     verify(path, archive)
     pattern = re.compile(rf"{archive.stem}/[^/]+/[^/]+/(\d{{4}}_\d{{2}})\.png")
@@ -90,12 +91,12 @@ def _archive(path: Path, archive: Archive) -> Iterator[NDArray[np.bool_]]:
                             raise ValueError(f"it has {drawing.width} x {drawing.height} pixels")
                         paper[0, drawer] = np.asarray(drawing.convert("L")) >= 128
                 yield paper
-    except Exception as error:  # what zipfile and Pillow raise for damaged bytes is not to be listed
+    except Exception as error:  # zipfile and Pillow raise almost anything for damaged bytes
         raise DataError(f"{path}: drawing {name} is missing or damaged ({type(error).__name__}: {error})") from error
 
 
 def _arrays(path: Path, archive: Archive) -> Iterator[NDArray[np.bool_]]:
-    """Inflate the array `images` a few characters at a time: half the time and a tenth of the memory."""
+    """Inflate the array `images` a few characters at a time, which takes half the time and a tenth of the memory."""
     expected = (archive.characters, DRAWERS, DRAWN_SIDE, DRAWN_SIDE)
     with open_arrays(path) as arrays:
         if "images" not in arrays:

@@ -1,6 +1,6 @@
-"""An image file of any kind as bytes: what its numbers mean, how large it may be, and which files are none.
+"""Read an image file of any kind as bytes: the meaning of its numbers, its largest size, and what is refused.
 
-An image is read by Pillow, which gives its numbers a mode, and each mode has a range that becomes 0 to 255:
+Pillow reads an image and gives its numbers a mode, and each mode has a range that becomes 0 to 255:
 
     ========================  ==============  ============================================
     mode                      range           a value v becomes
@@ -11,12 +11,13 @@ An image is read by Pillow, which gives its numbers a mode, and each mode has a 
     F                         0 to 1          255 v, rounded
     ========================  ==============  ============================================
 
-Pillow itself cuts off what is beyond 255: it turns grey of 16 bits white, and floats black. What a mode does not tell
-is refused: integers of 32 bits, floats that leave 0 to 1, a TIFF of several pages. What is transparent lies on white
-paper. A photograph that says which way is up is turned, and of an animation the first image is taken.
+Pillow's own conversion clips at 255: it turns 16-bit grey white, and floats black. Images whose
+mode does not tell their range are refused: 32-bit integers, floats outside of 0 to 1, a TIFF of
+several pages. Transparent pixels lie on white paper. A photograph that says which way is up is
+turned, and an animation is its first image.
 
-A header may promise any size. An image of more than 16 million pixels must have a byte in the file for each thousand
-of them, which every photograph has a hundred times over.
+A header may promise any size. An image of more than 16 million pixels must have a byte in the file
+for each thousand of them; every photograph has a hundred times as many.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from minimeta.errors import DataError, MissingExtraError
 
 SUFFIXES = {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff"}
 SUFFIXES |= {".webp"}
-"""Of the files that are taken for images."""
+"""The suffixes of files that are taken for images."""
 
 _FORMATS = (
     "AVIF",
@@ -43,13 +44,13 @@ _FORMATS = (
     "PPM",
     "TIFF",
     "WEBP",
-)  # others would run programs (EPS) or be no image
+)  # others would run programs (EPS), or are not images
 
 _PIXELS_OF_ANY_FILE = 1 << 24
 _PIXELS_OF_A_BYTE = 1000
 
-# Tags of TIFF, and of what cameras say in its format
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # which Pillow heeds for bytes alone
+# Tags of TIFF, which cameras use, too
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # Pillow heeds it for bytes alone
 _ORIENTATION = 274
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
@@ -92,13 +93,13 @@ def read_image(path: Path, mode: str) -> Any:
     Returns
     -------
     PIL.Image.Image
-        Of this mode.
+        The image in this mode.
 
     Raises
     ------
     DataError
-        If it is no image, damaged, larger than it can be, or its numbers have no meaning that could be known. The
-        message names it.
+        If it is not an image, is damaged, is larger than it can be, or its numbers have no known
+        range. The message names it.
     MissingExtraError
         If the extra ``data`` is not installed.
     """
@@ -106,8 +107,9 @@ def read_image(path: Path, mode: str) -> Any:
     image.init()
     formats = [name for name in _FORMATS if name in image.OPEN]
     try:
-        # From memory, where no length in a header can ask for more than there is, and where Pillow has no short cut: it
-        # maps an uncompressed TIFF that lies on its side with height and width exchanged.
+        # Read from memory: there no length in a header can ask for more than there is, and Pillow
+        # takes no short cut. (It maps an uncompressed TIFF that lies on its side with height and
+        # width exchanged.)
         content = path.read_bytes()
         with image.open(io.BytesIO(content), formats=formats) as opened:
             _check_size(opened, len(content))
@@ -119,7 +121,7 @@ def read_image(path: Path, mode: str) -> Any:
         raise DataError(f"{path} is not an image, or is damaged: it is none of {', '.join(formats)}") from error
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory") from error
-    except Exception as error:  # what Pillow raises for bytes that nobody wrote is not to be listed
+    except Exception as error:  # Pillow raises almost anything for damaged bytes
         raise DataError(f"{path} is not an image, or is damaged: {str(error) or type(error).__name__}") from error
 
 
@@ -129,7 +131,7 @@ def to_bytes(image: Any, mode: str) -> Any:
     Raises
     ------
     DataError
-        If its numbers have no meaning that could be known.
+        If its numbers have no known range.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         image = pillow().fromarray(_scaled(image))
@@ -140,11 +142,11 @@ def to_bytes(image: Any, mode: str) -> Any:
 
 
 def _scaled(image: Any) -> NDArray[np.uint8]:
-    """Return the pixels of an image of wider numbers than bytes as bytes."""
+    """Return the pixels of an image with wider numbers as bytes."""
     pixels = np.asarray(image)
     least, most = pixels.min(), pixels.max()
     if image.mode == "F":
-        if not (least >= 0 and most <= 1):  # which NaN is not, either
+        if not (least >= 0 and most <= 1):  # false for NaN, too
             raise DataError(
                 f"its pixels are floats from {least:g} to {most:g}, and should be from 0 (black) to 1 (white): divide "
                 "them by what is white, or save them as bytes"
@@ -155,13 +157,13 @@ def _scaled(image: Any) -> NDArray[np.uint8]:
             f"its pixels are integers of 32 bits, from {least} to {most}, and do not say what is white: save them as "
             "integers of 8 or 16 bits without sign, or as floats from 0 to 1"
         )
-    # 65535 = 257 * 255, and 257 is odd: no value lies in the middle between two.
+    # 65535 = 257 * 255, and 257 is odd, so no value lies midway between two bytes.
     scaled = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return ~scaled if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO else scaled
 
 
 def _check_size(image: Any, file_bytes: int) -> None:
-    """Refuse an image that is too large for its file, before any of it is read, and what is more than an image."""
+    """Refuse an image that is too large for its file, before reading it, and a file of several pages."""
     if not image.width or not image.height:
         raise DataError("the image has no pixels")
     if (pixels := image.width * image.height) > max(_PIXELS_OF_ANY_FILE, _PIXELS_OF_A_BYTE * file_bytes):
@@ -174,9 +176,9 @@ def _check_size(image: Any, file_bytes: int) -> None:
 
 
 def _upright(image: Any, photograph: Any) -> Any:
-    """Turn an image as the camera says that the photograph it is made of was held."""
+    """Turn an image upright, as the camera that took the photograph says."""
     try:
         turn = _TURNS.get(photograph.getexif().get(_ORIENTATION))
-    except Exception:  # what a camera says of a picture may be damaged where the picture is not
+    except Exception:  # the camera's data may be damaged although the picture is not
         turn = None
     return image if turn is None else image.transpose(pillow().Transpose[turn])

@@ -1,7 +1,8 @@
 """Tasks whose support examples come in random order.
 
-A few-shot task lists its support set class by class. A learner that takes it whole does not mind; one that cuts it into
-mini-batches (:class:`minimeta.learners.Reptile`) would see one class at a time.
+A few-shot task lists its support set class by class. That is the same to a learner that takes the
+set whole, but one that cuts it into mini-batches (:class:`minimeta.learners.Reptile`) would see one
+class at a time.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from minimeta.tasks.task import Examples, Task, TaskDistribution
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The tasks of another distribution, the examples of each support set in a random order of its own.
+    """The tasks of another distribution, with each support set in its own random order.
 
     Attributes
     ----------
     tasks
-        Where they come from.
+        The other distribution.
     """
 
     tasks: TaskDistribution

@@ -1,25 +1,30 @@
-"""Strokes: handwritten characters of alphabets that do not exist, drawn by people who do not either.
+"""Strokes: handwritten characters of alphabets that do not exist, drawn by people who do not exist.
 
-Few-shot images of any number, without a file: the first classification run needs no download. As in the account of
-handwriting that Lake et al. 2015 give, a character is a *program*, and a drawing is a noisy run of it:
+They are few-shot images in any number and without a file, so the first classification run needs no
+download. As in the model of handwriting by Lake et al. 2015, a character is a *program*, and a
+drawing is a noisy run of it:
 
     program   up to 4 strokes, each of up to 5 unit steps in the 8 directions of the compass. From step to step a stroke
-              turns by up to 135 degrees, mostly the same way round. The first begins anywhere, each other one at a
-              corner of an earlier one, or up to a step before. The whole is fitted to a square of side 2
-    run       x = (s + S_d) (I + H_d + N) (corner + e) + b: the size S_d and the slant H_d are drawer d's own; stretch
-              and turn N, place b, and e, the sum of the errors of all steps so far, are new in each drawing
-    pen       goes from the middle m of two corners to the next, m', by way of the corner c between them:
+              turns by up to 135 degrees, mostly in the same sense. The first begins anywhere, each
+              other one at a corner of an earlier one, or up to a step before it. The whole is
+              fitted to a square of side 2
+    run       x = (s + S_d) (I + H_d + N) (corner + e) + b: the size S_d and the slant H_d belong to drawer d; stretch
+              and turn N, place b, and e, the sum of the errors of all steps so far, are new in each
+              drawing
+    pen       goes from the middle m of two corners to the next middle m', past the corner c between them:
 
         round     (1 - t)^2 m + 2 t (1 - t) c + t^2 m',    0 <= t <= 1    (a quadratic B-spline)
         sharp     straight from m to c and from c to m'
 
-The pen is 4 of 105 pixels wide, and the drawing is averaged to 28 x 28 as Omniglot's are (:mod:`minimeta.tasks.area`).
+The pen is 4 of 105 pixels wide, and the drawing is averaged to 28 x 28 as Omniglot's are
+(:mod:`minimeta.tasks.area`).
 
-Of 5-way queries from the characters for testing, the nearest neighbour on pixels names 56 % with 1 shot and 79 % with 5
-(chance is 20 %), and 45 % and 66 % of Omniglot's. There is something to see in the pixels, and much left to learn.
+The nearest neighbour on pixels classifies 56 % of 5-way test queries with 1 shot and 79 % with 5
+(chance is 20 %); on Omniglot it classifies 45 % and 66 %. So the pixels tell something, and leave
+much to learn.
 
-Every random number is uniform, and the rest is sums, products and quotients, one element at a time: nothing whose last
-bit depends on the machine.
+Every random number is uniform, and the rest is sums, products and quotients, element by element, so
+no bit depends on the machine.
 """
 
 from __future__ import annotations
@@ -35,7 +40,7 @@ from minimeta.tasks.images import Split
 
 STROKES, STEPS = 4, 5
 
-# A choice is how many of these a number from U[0, 1] exceeds.
+# A choice is the number of these values that a number from U[0, 1] exceeds.
 _STROKES_BESIDES_ONE = (0.2, 0.6, 0.9)
 _STEPS_BESIDES_ONE = (0.25, 0.5, 0.7, 0.85)
 _TURN = (0.15, 0.45, 0.9)  # in units of 45 degrees
@@ -43,7 +48,7 @@ _HALF_STEPS_BEFORE = (0.4, 0.75)
 _OTHER_WAY_ROUND = 0.2  # chances
 _SHARP = 0.35
 
-# Of the motor noise: half-widths, in halves of the square's side.
+# Half-widths of the motor noise, in halves of the square's side.
 _BY_STEP, _BY_STROKE, _BY_DRAWING, _PLACE = 0.16, 0.14, 0.3, 0.2
 _SIZE, _BY_DRAWER = 0.85, 0.2
 
@@ -52,7 +57,7 @@ _CLASSES_AT_ONCE = 16
 
 _COMPASS = np.array([(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)], np.float64)
 
-_T = np.arange(49) / 48  # so many points to a piece that the pen covers what is between them
+_T = np.arange(49) / 48  # enough points per piece for the pen to leave no gaps
 _ROUND = np.stack([(1 - _T) ** 2, 2 * _T * (1 - _T), _T**2])
 _BENT = np.stack([np.maximum(1 - 2 * _T, 0), 1 - np.abs(1 - 2 * _T), np.maximum(2 * _T - 1, 0)])
 
@@ -65,9 +70,9 @@ def draw(classes: int = 1000, drawers: int = 20, seed: int = 0) -> NDArray[np.ui
     Parameters
     ----------
     classes
-        How many characters. A larger number only adds to them.
+        Number of characters. A larger number only adds to them.
     drawers
-        How many people draw each.
+        Number of people who draw each.
     seed
         Decides everything.
 
@@ -95,28 +100,28 @@ def draw(classes: int = 1000, drawers: int = 20, seed: int = 0) -> NDArray[np.ui
 
 
 def split(ink: NDArray[np.uint8]) -> Split[NDArray[np.uint8]]:
-    """Split characters by their numbers: of 1,000, 0 to 699 for training, to 799 for validation, to 999 for testing.
+    """Split characters by their numbers: of 1,000, the first 700 for training, 100 for validation and 200 for testing.
 
     Parameters
     ----------
     ink
-        As :func:`draw` returns it, of any number of classes: 7 parts, 1 part and 2 parts in ten.
+        As :func:`draw` returns it, with any number of classes: seven, one and two tenths of them.
     """
     training, validation = 7 * len(ink) // 10, 8 * len(ink) // 10
     return Split(ink[:training], ink[training:validation], ink[validation:])
 
 
 class _Programs(NamedTuple):
-    """What all drawings of a character share."""
+    """The part that all drawings of a character share."""
 
     corners: Reals
-    """(classes, strokes, steps + 1, 2); a step that is not there repeats a corner."""
+    """(classes, strokes, steps + 1, 2); a missing step repeats a corner."""
     steps: NDArray[np.bool_]
-    """(classes, strokes, steps): which are there."""
+    """(classes, strokes, steps): whether the step exists."""
     sharp: NDArray[np.bool_]
-    """(classes, strokes, steps - 1): which inner corners are."""
+    """(classes, strokes, steps - 1): whether the inner corner is sharp."""
     strokes: NDArray[np.bool_]
-    """(classes, strokes): which are there."""
+    """(classes, strokes): whether the stroke exists."""
 
     def part(self, start: int, end: int) -> _Programs:
         corners, steps, sharp, strokes = self
@@ -174,7 +179,7 @@ def _path(programs: _Programs, corners: Reals) -> Reals:
     points += weights[..., 1, :] * corners[..., 1:-1, np.newaxis]
     points += weights[..., 2, :] * middles[..., 1:, np.newaxis]
     there = programs.strokes[:, np.newaxis, :, np.newaxis, np.newaxis]
-    return np.where(there, points, points[..., :1, :, :])  # a stroke that is not there goes over the first again
+    return np.where(there, points, points[..., :1, :, :])  # a missing stroke retraces the first
 
 
 def _pen(points: Reals) -> NDArray[np.bool_]:
@@ -196,5 +201,5 @@ def _uniform(seed: int, part: int, *shape: int) -> Reals:
 
 
 def _sums(steps: Reals) -> Reals:
-    """Return where steps (..., steps, 2) lead from 0: (..., steps + 1, 2)."""
+    """Return the places, (..., steps + 1, 2), to which steps, (..., steps, 2), lead from 0."""
     return np.concatenate([np.zeros_like(steps[..., :1, :]), np.cumsum(steps, axis=-2)], axis=-2)

@@ -1,12 +1,13 @@
-"""A task and where tasks come from.
+"""A task, and a distribution of tasks.
 
 Meta-learning draws *tasks* as ordinary learning draws examples. A task
 
     T = (support, query),    support = {(x_1, y_1), ..., (x_S, y_S)},    query = {(x'_1, y'_1), ..., (x'_Q, y'_Q)}
 
-holds the few examples a learner may adapt to and the examples on which the adapted learner is judged. A *task
-distribution* draws a batch of them at once, every array with a leading axis of length ``count``, so that a batch is
-itself a :class:`Task` of plain arrays: it can be passed to a pure function, traced, or split between threads.
+holds the few examples that a learner may adapt to, and the examples that judge the adapted learner.
+A *task distribution* draws a batch of tasks at once, and every array has a leading axis of length
+``count``. A batch is therefore itself a :class:`Task` of plain arrays: it can be passed to a pure
+function, traced, or split among threads.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from minimeta.autodiff import tree
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs and what they should be mapped to.
+    """Inputs and their targets.
 
     Attributes
     ----------
     inputs
         Shape ``(examples, ...)``; in a batch of tasks ``(count, examples, ...)``.
     targets
-        Shape ``(examples, ...)`` for regression, integer labels of shape ``(examples,)`` for classification; in a
-        batch of tasks with the same leading axis as `inputs`.
+        Shape ``(examples, ...)`` for regression, integer labels of shape ``(examples,)`` for
+        classification; in a batch of tasks with the same leading axis as `inputs`.
     """
 
     inputs: NDArray[Any]
@@ -44,17 +45,18 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The examples to adapt to and the examples to be judged by.
+    """The examples to adapt to, and those that judge the adapted learner.
 
     Attributes
     ----------
     support
-        What the learner adapts to.
+        The examples that the learner adapts to.
     query
-        What the adapted learner is judged by: other examples of the same task.
+        Other examples of the same task, which judge the adapted learner.
     noise
-        The random numbers that the learner needs for this task, a tree of arrays: what its method ``draw`` returned in
-        meta-training (:mod:`minimeta.learners.learner`). None for none, as in evaluation.
+        The random numbers that the learner needs for this task, a tree of arrays that its method
+        ``draw`` returned in meta-training (:mod:`minimeta.learners.learner`). None for none, as in
+        evaluation.
     """
 
     support: Examples
@@ -84,7 +86,7 @@ def unstack(batch: Task) -> Iterator[Task]:
 
 
 class TaskDistribution(Protocol):
-    """Anything tasks can be drawn from."""
+    """An object that draws tasks."""
 
     def sample(self, rng: np.random.Generator, count: int) -> Task:
         """Draw `count` independent tasks.
@@ -94,11 +96,11 @@ class TaskDistribution(Protocol):
         rng
             The only source of randomness: equal generators give equal tasks, bit for bit.
         count
-            How many tasks, at least 1.
+            Number of tasks, at least 1.
 
         Returns
         -------
         Task
-            Freshly allocated arrays, each with a leading axis of length `count`.
+            Newly allocated arrays, each with a leading axis of length `count`.
         """
         ...
