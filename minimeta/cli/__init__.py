@@ -23,7 +23,8 @@ TASK      sinusoid     regression on sinusoids
           omniglot     few-shot classification of handwritten characters (after: minimeta data omniglot)
           images       few-shot classification of your own images, as miniImageNet: --data FOLDER or FILE.npz
 
-Each command explains its flags: minimeta train maml sinusoid --help; minimeta train maml --help lists its tasks
+Each command explains its flags: minimeta train maml sinusoid --help; minimeta train maml --help
+lists its tasks
 
 exit codes: 0    done
             1    an error: data or an extra is missing, a file is damaged, a disk or standard output is full or gone
@@ -31,8 +32,8 @@ exit codes: 0    done
             3    a loss or a parameter became NaN or infinite; the last good checkpoint is kept
             130  interrupted by Ctrl-C, SIGTERM, SIGHUP or SIGQUIT; saved, with the command that goes on
 
-MINIMETA_DATA names the folder of the data where --data does not (without both it is minimeta in the user's cache);
-MINIMETA_TRACEBACK=1 shows the traceback of an error.
+MINIMETA_DATA names the folder of the data where --data does not (without both it is minimeta in the
+user's cache); MINIMETA_TRACEBACK=1 shows the traceback of an error.
 """
 
 import json
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(words: list[str]) -> int:
-    """Run a command, and say what went wrong."""
+    """Run a command, and report what went wrong."""
     try:
         return _run(words)
     except KeyboardInterrupt:
@@ -86,7 +87,7 @@ def _answer(words: list[str]) -> int:
 
 
 def in_json(words: Sequence[str]) -> bool:
-    """Whether an answer in JSON is asked for, rightly or with a value that the flag does not take."""
+    """Return whether the words ask for an answer in JSON, even with a value that the flag does not take."""
     return any(word.partition("=")[0] == "--json" for word in words)
 
 

@@ -4,8 +4,8 @@ Each layer overrides those before it:
 
     preset  <  the run's own settings, with --resume  <  --config FILE  <  flags
 
-Flags are read over some default, and the default depends on three of them (``--config``, ``--resume`` and ``--out``),
-so the same flags are read once per layer.
+Flags are read over some default, and the default depends on three of them (``--config``,
+``--resume`` and ``--out``), so the same flags are read once per layer.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def parse_training(learner: str, task: str, flags: list[str]) -> Training:
     Raises
     ------
     ConfigurationError
-        If a file holds unknown settings or is for another learner or task, a value is out of range, or there is
-        nothing to resume.
+        If a file holds unknown settings or is for another learner or task, a value is out of range,
+        or there is nothing to resume.
     """
     preset = PRESETS[learner, task]
 

@@ -71,7 +71,8 @@ def _ours(report: Mapping[str, Any], steps: int, transductive: bool) -> tuple[fl
     """Our mean and interval after so many steps; None if it was not measured or is not finite."""
     found: Mapping[str, Any] | None = report
     if report["evaluation"]["transductive"] != transductive:
-        # If both were asked for and only one is there, the network does not normalise by its batch: both are equal.
+        # If both were asked for and only one is there, the network does not normalise by its batch:
+        # both are equal.
         found = report["other"] or (report if report["evaluation"]["side_by_side"] else None)
     if found is None or steps not in report["steps"]:
         return None, None

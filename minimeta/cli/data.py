@@ -46,7 +46,8 @@ def data_omniglot(options: DataOptions) -> int:
     Raises
     ------
     MinimetaError
-        Files are missing or not what they should be, a download fails, the extra ``data`` is not installed.
+        Files are missing or not what they should be, a download fails, the extra ``data`` is not
+        installed.
     """
     path = omniglot.fetch(options.data, options.source)
     if options.json:

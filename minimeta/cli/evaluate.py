@@ -24,7 +24,7 @@ def evaluate(options: EvaluateOptions) -> int:
     Raises
     ------
     MinimetaError
-        There is no such run, its checkpoint is damaged, data are missing.
+        If there is no such run, its checkpoint is damaged, or data are missing.
     """
     folder = RunFolder(options.run)
     changes = {f"evaluation.{name}": value for name, value in vars(options.evaluation).items() if value is not None}
@@ -52,7 +52,7 @@ def tested_state(folder: RunFolder, preset: Preset, experiment: Experiment) -> T
     Raises
     ------
     CheckpointError
-        If it is not there, damaged, or of another run.
+        If it is missing, damaged, or of another run.
     """
     template = initial_state(experiment.learner, experiment.optimiser, preset.run.seed)
     last, records = checkpoint.load(folder.checkpoint, template, preset.fingerprint), folder.records()
@@ -66,7 +66,7 @@ def best_state(folder: RunFolder, records: Records, last: TrainingState, preset:
     Raises
     ------
     CheckpointError
-        If it is not there, damaged, of another run or of another step.
+        If it is missing, damaged, of another run or of another step.
     """
     if records.best == last.step:
         return last

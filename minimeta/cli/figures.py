@@ -1,8 +1,9 @@
-"""Figures: what adaptation does on a few test tasks, the learning curve of a run, and several runs side by side.
+"""Figures: adaptation on a few test tasks, the learning curve of a run, and several runs in one figure.
 
-Regression shows the wave, its known points, and the prediction before and after adaptation (figure 2 of Finn et al.
-2017). Classification shows, for each query image (rows) and each class (columns, by its support image), the probability
-the learner gives, before adaptation and after each step: learning is a diagonal that appears.
+Regression shows the wave, its known points, and the prediction before and after adaptation (figure
+2 of Finn et al. 2017). Classification shows the probability that the learner gives each query image
+(rows) for each class (columns, by its support image), before adaptation and after each step:
+learning is a diagonal that appears.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".pdf", ".svg")
 TASKS = 3
-"""How many test tasks the adaptation figure shows."""
+"""Number of test tasks in the adaptation figure."""
 PANELS = 6
-"""How many numbers of steps it shows of images, at most."""
+"""The largest number of panels per task of images."""
 
 
 @contextlib.contextmanager
 def _drawing() -> Iterator[None]:
-    """Draw with matplotlib's own settings, not those of a user's file, and say in one sentence what it cannot draw."""
-    # Matplotlib does not even import where this names a backend that it does not know, and no backend is used here.
+    """Draw with matplotlib's default settings instead of a user's file, and turn its errors into one sentence."""
+    # Matplotlib fails to import if this names an unknown backend, and we use none.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib  # noqa: PLC0415 (needs the plot extra)
@@ -63,7 +64,7 @@ def _drawing() -> Iterator[None]:
 
 @_drawing()
 def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> None:
-    """Draw what `steps` steps of adaptation do on the first test tasks.
+    """Draw `steps` steps of adaptation on the first test tasks.
 
     Raises
     ------
@@ -107,10 +108,10 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
 
 @_drawing()
 def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Draw runs together: their learning curves, and what they are measured by against adaptation steps.
+    """Draw runs together: their learning curves, and their metric against adaptation steps.
 
-    The curve of a run is that of its validations, if it has any, and else that of the training tasks. Published numbers
-    of cells are crosses.
+    The curve of a run shows its validations, or its training tasks if it has none. Published
+    numbers of cells are crosses.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
         validated = [(each["step"], each["mean"]) for each in found["validation"]]
         steps, values = np.transpose(validated or found["curve"] or [(0, np.nan)])
         learning.plot(steps, values, color=colour, label=f"{name}: {'validation' if validated else 'training'}")
-        # What is not finite is null in the file.
+        # The file has null for values that are not finite.
         mean, half = (np.array(found[key], np.float64) for key in ("mean", "interval"))
         adapting.errorbar(found["steps"], mean, half, color=colour, capsize=2, label=name)
         printed = CELLS[found["cell"]].published if found["cell"] else ()
@@ -141,7 +142,7 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
-    """One panel per task; many query points, in order, are the wave itself."""
+    """Draw one panel per task; many query points, in order, are the wave itself."""
     figure = _figure(5 * TASKS, 4)
     tasks = _ordered(experiment.evaluation_tasks)
     assert isinstance(tasks, Sinusoid)
@@ -165,7 +166,7 @@ def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: 
 
 
 def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
-    """One row of panels per task, one panel per number of steps; a panel is one picture put together from tiles."""
+    """Draw one row of panels per task, one panel per number of steps; a panel is one picture made of tiles."""
     tasks = _ordered(experiment.evaluation_tasks)
     assert isinstance(tasks, FewShot)
     height, width, channels = tasks.image_shape
@@ -174,7 +175,7 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
     for index in range(TASKS):
         task = experiment.evaluation_tasks.sample(evaluation_generator(seed, index), 1)[0]
         outputs = _trajectory(experiment.learner, meta_parameters, task, task.query.inputs, steps)
-        # Colour is drawn as grey, and the first image of a class stands for it.
+        # Draw colour as grey, and the first image of a class for the class.
         by_class = np.argsort(task.support.targets, kind="stable")
         support = task.support.inputs[by_class].reshape(tasks.ways, tasks.shots, height, width, channels)
         query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width, channels)
@@ -198,7 +199,7 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
 
 
 def _ordered(tasks: TaskDistribution) -> TaskDistribution:
-    """The distribution itself, of one that shuffles another."""
+    """Return the distribution itself, if another shuffles it."""
     return tasks.tasks if isinstance(tasks, Shuffled) else tasks
 
 
@@ -210,12 +211,12 @@ def _trajectory(
 
 
 def require_format(path: Path) -> None:
-    """Refuse a file whose suffix names no format of figures, or that has no folder.
+    """Refuse a file whose suffix names no format of figures, or whose folder does not exist.
 
     Raises
     ------
     ConfigurationError
-        If so.
+        If it is one of these.
     """
     if path.suffix not in FORMATS:
         raise ConfigurationError(f"{path} should end in {', '.join(FORMATS)}: the suffix says how a figure is written")
@@ -224,7 +225,7 @@ def require_format(path: Path) -> None:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Return a figure of that many inches that belongs to no window and no global state."""
+    """Return a figure of that many inches, without a window or global state."""
     from matplotlib.figure import Figure  # noqa: PLC0415 (needs the plot extra)
 
     return Figure(figsize=(width, height), layout="constrained")

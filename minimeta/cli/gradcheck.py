@@ -1,4 +1,4 @@
-"""``minimeta gradcheck``: the derivatives of every operation, checked on this machine."""
+"""``minimeta gradcheck``: check the derivatives of every operation on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GradcheckOptions(JsonOption):
 
 
 def gradcheck(options: GradcheckOptions) -> int:
-    """Check primitives, and print a row for each."""
+    """Check primitives, print a row for each, and return the exit code."""
     if options.examples < 1:
         raise ConfigurationError(f"--examples must be at least 1, not {options.examples}")
     if not options.json:

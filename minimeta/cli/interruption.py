@@ -1,11 +1,12 @@
 """Ctrl-C, SIGTERM, SIGHUP and SIGQUIT, honoured between two steps.
 
-The first signal is only noted: the step at hand is finished, and the next call of the interruption, a callback of
-training and evaluation, raises :class:`Interrupted`. The second one raises KeyboardInterrupt where the program is,
-within a compiled step, too: what was being computed is given up, and the last complete step is saved.
+The first signal is only noted: the current step is finished, and the next call of the interruption,
+a callback of training and evaluation, raises :class:`Interrupted`. The second one raises
+KeyboardInterrupt at once, also inside a compiled step: the current step is abandoned, and the last
+complete one is saved.
 
-A terminal that is closed (SIGHUP) and Ctrl-\\ (SIGQUIT) are answered alike, for whoever ends a program does not want to
-lose its work. Where ``nohup`` has SIGHUP ignored, it stays so.
+A closed terminal (SIGHUP) and Ctrl-\\ (SIGQUIT) have the same answer, because to end a program is
+not to give up its work. Under ``nohup`` SIGHUP remains ignored.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any, Self
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
-    """The user asked to stop; the step at hand is finished."""
+class Interrupted(Exception):  # noqa: N818 (not an error: the user asked for it)
+    """The user asked to stop; the current step is finished."""
 
 
 class Interruption:
-    """While entered, notes signals; called between two steps, raises if there was one."""
+    """Notes signals inside a ``with`` statement; a call between two steps raises if there was one."""
 
     def __init__(self) -> None:
         self._noted = False
@@ -52,6 +53,6 @@ class Interruption:
         if self._noted:
             raise KeyboardInterrupt
         self._noted = True
-        # Not print: the signal may have come in the middle of one. And the terminal may be gone.
+        # print is not reentrant, and the signal may have interrupted one. The terminal may be gone.
         with contextlib.suppress(OSError, ValueError):
             os.write(sys.stderr.fileno(), b"\nfinishing this step; Ctrl-C once more stops at once\n")

@@ -41,7 +41,8 @@ def keep(folder: Path, paths: Sequence[Path], results: Sequence[Mapping[str, Any
     folder
         The folder.
     paths, results
-        Folders of finished runs of cells, and what is in their ``results.json``; none to write the page again.
+        Folders of finished runs of cells, and what is in their ``results.json``; none to write the
+        page again.
 
     Raises
     ------

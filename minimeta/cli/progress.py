@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a plain line now and then elsewhere; always on standard error."""
+"""Progress on standard error: a bar on a terminal, and elsewhere a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minimeta.training.metrics import means
 
 SECONDS_BETWEEN_LINES = 10.0
 MEMORY = 0.98
-"""Weight of the past in the running means that are shown: about the last fifty steps."""
+"""Weight of the past in the running means: they are over about the last fifty steps."""
 
 
 class Bar:
@@ -24,14 +24,14 @@ class Bar:
     Parameters
     ----------
     title
-        What is going on.
+        The name of the loop.
     done, total
-        Where it begins and ends.
+        Its first and its last number.
     """
 
     def __init__(self, title: str, done: int, total: int) -> None:
         self._title, self._first, self._total = title, done, total
-        # The first step also compiles: the rate is that of the steps after it.
+        # The first step also compiles, so the rate is that of the steps after it.
         self._rated: tuple[int, float] | None = None
         self._spoke = time.monotonic()
         console = Console(stderr=True)
@@ -51,12 +51,12 @@ class Bar:
         self._task = self._bar.add_task(title, total=total, completed=done, said="") if self._bar else None
 
     def show(self, done: int, said: str = "") -> None:
-        """Show how many are done, and something about them."""
+        """Show how many steps are done, and a text about them."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, said=said)
             return
         now = time.monotonic()
-        # The first step shows that it works; then every few seconds; the last shows that it ended.
+        # Show the first step as a sign of life, one every few seconds, and the last.
         if done in (self._first + 1, self._total) or now - self._spoke >= SECONDS_BETWEEN_LINES:
             words = [f"{self._title} {done}/{self._total}", said, self._rate(done, now)]
             print("  ".join(filter(None, words)), file=sys.stderr, flush=True)
@@ -64,7 +64,7 @@ class Bar:
         self._rated = self._rated or (done, now)
 
     def _rate(self, done: int, now: float) -> str:
-        """Say how fast it goes, and how long it will take; nothing before there is anything to go by."""
+        """Return the rate and the time left, in words; nothing before there is a rate."""
         since, began = self._rated or (done, now)
         if done == since or now == began:
             return ""

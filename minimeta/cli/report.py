@@ -1,7 +1,7 @@
 """``minimeta report RUN...``: finished runs in one table; also in one figure, and in the page of all results.
 
-The page is docs/results.md (:mod:`minimeta.cli.page`): ``--keep FOLDER`` takes the results of cells into the folder of
-its files and writes it again.
+The page is docs/results.md (:mod:`minimeta.cli.page`): ``--keep FOLDER`` takes the results of cells
+into the folder of its files and writes it again.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def report(options: ReportOptions) -> int:
     Raises
     ------
     ConfigurationError
-        If there are no runs, one of them is not finished, one to be kept belongs to no cell, or the suffix of the
-        figure names no format.
+        If there are no runs, one of them is not finished, one to be kept belongs to no cell, or the
+        suffix of the figure names no format.
     MinimetaError
         If results are damaged, or what the figures need is missing: data, or the extra ``plot``.
     """

@@ -1,4 +1,4 @@
-"""The result of a run: one JSON object for programs, a table for readers."""
+"""The result of a run: a JSON object for programs, a table for readers."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from minimeta.training.presets import Preset
 
 @dataclass(frozen=True)
 class Result:
-    """An evaluation and what was evaluated.
+    """An evaluation, and what was evaluated.
 
     Attributes
     ----------
     preset
         The run, with its evaluation settings.
     step
-        Training steps done.
+        Number of training steps.
     metric
-        The name of what was measured.
+        The name of the metric.
     evaluation
         Its values.
     other
-        Those of the other way of predicting, transductive or not, where it makes a difference.
+        The values for the other way of predicting, transductive or not, if it makes a difference.
     """
 
     preset: Preset
@@ -42,7 +42,7 @@ class Result:
 
     @property
     def title(self) -> str:
-        """What the table is about."""
+        """The title of the table."""
         measured = self.preset.evaluation
         return (
             f"{' '.join(self.preset.names)}, seed {self.preset.run.seed}, {self.step} training steps: "
@@ -51,7 +51,7 @@ class Result:
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return the head and the rows of the table: one row per number of adaptation steps."""
+        """Return the head and the rows of the table, one row per number of adaptation steps."""
         name = self.metric + (" (%)" if self.metric == "accuracy" else "")
         head = ["adaptation steps", name, "95 % interval"]
         rows = [[str(steps), *self._cells(self.evaluation, place)] for place, steps in enumerate(self.evaluation.steps)]
@@ -66,7 +66,7 @@ class Result:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be read with the table."""
+        """Notes to read with the table."""
         count, diverged = len(self.evaluation.values), self.evaluation.diverged
         left_out = [f"{diverged} of {count} tasks diverged and are left out"] if diverged else []
         chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.run.iterations else []
@@ -81,7 +81,7 @@ class Result:
         show_table(self.title, *self.table(), self.notes)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything that a program may want, representable in JSON (what is not finite is null)."""
+        """Return all results, representable in JSON; values that are not finite are null."""
         learner, task = self.preset.names
         return {
             "learner": learner,
@@ -119,7 +119,7 @@ class Result:
 
 
 def number(metric: str, value: float, printed: bool = False) -> str:
-    """Write a value of a metric, an accuracy in percent; one that is printed elsewhere with the digits it has there."""
+    """Return a value of a metric as text, an accuracy in percent; a `printed` value keeps the digits of its source."""
     if printed:
         return f"{100 * value if metric == 'accuracy' else value:g}"
     if metric == "accuracy":
@@ -128,13 +128,13 @@ def number(metric: str, value: float, printed: bool = False) -> str:
 
 
 def show_table(title: str, head: list[str], body: list[list[str]], notes: Iterable[str]) -> None:
-    """Print a table on standard output, and under it the notes that are not empty."""
+    """Print a table on standard output, and below it the notes that are not empty."""
     table = Table()
     for place, word in enumerate(head):
         table.add_column(word, no_wrap=place == 0)
     for row in body:
         table.add_row(*row)
-    # Of a file that is given, rich asks the encoding, and draws what it has.
+    # Given a file, rich asks it for its encoding and draws accordingly.
     console = Console(file=sys.stdout, soft_wrap=True)
     if not console.is_terminal:
         console.width = 120
@@ -145,7 +145,7 @@ def show_table(title: str, head: list[str], body: list[list[str]], notes: Iterab
 
 
 def way_of_predicting(transductive: bool) -> str:
-    """Name it."""
+    """Return the name of a way of predicting."""
     return "all queries at once" if transductive else "each query alone"
 
 

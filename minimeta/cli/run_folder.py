@@ -12,10 +12,11 @@ adaptation.png          what adaptation does, on a few test tasks       (with th
 learning.png            the learning curve                              (with the plot extra)
 ======================  ================================================================================
 
-No damage goes unnoticed. The checkpoint is whole or refused, and holds the *records* (:mod:`minimeta.cli.records`) of
-all that seed and settings decide: the settings themselves, the SHA-256 of a line for each step, all validations and
-which was best. What depends on machine and hour is sealed (:mod:`minimeta.cli.sealed`). Every other file is verified by
-these before it is used, or written again from them; a file that fails is refused by its name and line.
+No damage goes unnoticed. The checkpoint is whole or refused, and holds the *records*
+(:mod:`minimeta.cli.records`) of all that seed and settings decide: the settings themselves, the
+SHA-256 of a line for each step, all validations and which was best. What depends on machine and
+hour is sealed (:mod:`minimeta.cli.sealed`). Every other file is verified by these before it is
+used, or written again from them; a file that fails is refused by its name and line.
 """
 
 from __future__ import annotations
@@ -116,8 +117,8 @@ class RunFolder:
     def values(self) -> dict[str, Any]:
         """Return the settings of the run by name, and its learner and task.
 
-        They are those of the checkpoint; a ``configuration.toml`` that differs is reported on standard error. Without a
-        checkpoint the run never began, and the file is all there is.
+        They are those of the checkpoint; a ``configuration.toml`` that differs is reported on
+        standard error. Without a checkpoint the run never began, and the file is all there is.
 
         Raises
         ------

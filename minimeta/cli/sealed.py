@@ -1,6 +1,7 @@
-"""JSON that says whether it is whole: its last object has the SHA-256 of all that is said before it.
+"""JSON with a seal: its last object holds the SHA-256 of everything before it.
 
-For what depends on the machine and on the hour, which no checkpoint can vouch for: the sessions of a run, its results.
+It is for files that depend on machine and hour, for which no checkpoint can vouch: the sessions of
+a run, its results.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ def sealed(value: dict[str, Any] | list[dict[str, Any]], indent: int | None = 2)
 
 
 def read_sealed(path: Path, remedy: str) -> Any:
-    """Return what was sealed.
+    """Return a sealed value.
 
     Parameters
     ----------
     path
         The file.
     remedy
-        What to do if it is damaged.
+        What the user can do if it is damaged.
 
     Raises
     ------
     CheckpointError
-        If it is not JSON, or not what was written.
+        If it is not JSON, or differs from what was written.
     """
     value = read_json(path, remedy)
     last = value[-1] if isinstance(value, list) and value else value
@@ -49,12 +50,12 @@ def read_sealed(path: Path, remedy: str) -> Any:
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """Return what a file of JSON says.
+    """Return the value in a JSON file.
 
     Raises
     ------
     CheckpointError
-        If it is none; the message has the line.
+        If it is not JSON; the message has the line.
     """
     content = path.read_bytes()
     try:

@@ -1,8 +1,8 @@
-"""Standard output and standard error that a run outlives.
+"""Standard output and standard error that never end a run.
 
-A training of hours ends with a few lines of print, and these must not end it. A stream here never raises: what its
-encoding does not have is written as plainly as it can be, and a stream that is closed or full is silent from then on.
-That it was is remembered, for the exit code.
+A training of hours ends with a few lines of output, and an error in these must not lose it. So a
+stream here never raises: it writes characters that its encoding lacks as plain ones, and falls
+silent once it is closed or full. The exit code then says so.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, TextIO, cast
 
 _PLAIN = {"±": "+-", "–": "-", "…": "..."} | dict.fromkeys("─━", "-") | dict.fromkeys("│┃", "|")
 _CORNERS = range(0x250C, 0x2580)
-"""Where boxes are drawn, all that are neither horizontal nor vertical."""
+"""Characters that draw boxes, except horizontal and vertical lines."""
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Write what cannot be encoded in ASCII."""
+    """Return an ASCII replacement for characters that cannot be encoded."""
     assert isinstance(error, UnicodeEncodeError)
     characters = error.object[error.start : error.end]
     return "".join(_PLAIN.get(each, "+" if ord(each) in _CORNERS else "?") for each in characters), error.end
@@ -36,23 +36,23 @@ class Lasting:
     Parameters
     ----------
     stream
-        Where the text goes; None, as Python has it for a stream that was closed from the beginning, is a failure as
-        soon as something is written.
+        The stream to write to; None, Python's value for a stream that was closed from the
+        beginning, is a failure as soon as something is written.
 
     Attributes
     ----------
     failure
-        Why it is silent; None if it is not.
+        The reason for its silence; None if there is none.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self.failure: OSError | ValueError | None = None
         self._absent = stream is None
-        # The device also takes the free descriptor, which no file of the run should have.
+        # The null device also occupies the free descriptor, which must not go to a file of the run.
         self._stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (closed by `close`)
 
     def write(self, text: str) -> int:
-        """Write, as far as possible."""
+        """Write as much as possible."""
         if self._absent and text:
             self.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self.failure is None:
@@ -64,7 +64,7 @@ class Lasting:
         return len(text)
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Flush the stream."""
         if self.failure is None:
             try:
                 self._stream.flush()
@@ -72,14 +72,15 @@ class Lasting:
                 self._fail(error)
 
     def close(self) -> None:
-        """Hand over what was written, and give back what was opened here."""
+        """Flush the stream, and close the null device if this opened it."""
         self.flush()
         if self._absent:
             self._stream.close()
 
     def _fail(self, error: OSError | ValueError) -> None:
         self.failure = error
-        # What is left in the buffer would fail once more when Python ends.
+        # Flushing the rest of the buffer would fail again when Python exits, so send it to the null
+        # device.
         with contextlib.suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
@@ -91,7 +92,7 @@ class Lasting:
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[Lasting]:
-    """Make both standard streams last, and return standard output."""
+    """Keep both standard streams from raising, and return standard output."""
     before = sys.stdout, sys.stderr
     output, errors = Lasting(sys.stdout), Lasting(sys.stderr)
     sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, errors)

@@ -1,11 +1,11 @@
 """``minimeta train``: a run from its settings to its result.
 
     begin      write the settings, or find the checkpoint to go on from
-    fit        record every step, save and validate now and then, stop between steps when asked to
-    evaluate   the last state or what validated best, on test tasks, before and after each step of adaptation
+    fit        record every step, save and validate at intervals, stop between steps when a signal comes
+    evaluate   measure the last state, or the one that validated best, on test tasks
     show       write the results, and only then print the table or the JSON object, and draw the figures
 
-A run folder can be resumed from any moment at which its program ends, however it ends.
+A run can be resumed however and whenever its program ends.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def train(run: Training) -> int:
     Raises
     ------
     MinimetaError
-        Data are missing, the checkpoint is of another run, a loss is not finite.
+        If data are missing, the checkpoint belongs to another run, or a loss is not finite.
     """
     preset, folder = run.preset, run.folder
     with Interruption() as interruption:
@@ -89,7 +89,7 @@ def train(run: Training) -> int:
 
 
 def _begin(run: Training, experiment: Experiment) -> tuple[TrainingState, Records]:
-    """Return the state to begin with and its records, and leave a folder that can be resumed."""
+    """Return the first state and its records, and leave a folder that can be resumed."""
     preset, folder, marks = run.preset, run.folder, run.preset.fingerprint
     state, records = initial_state(experiment.learner, experiment.optimiser, preset.run.seed), Records()
     if not run.options.resume:
@@ -104,7 +104,7 @@ def _begin(run: Training, experiment: Experiment) -> tuple[TrainingState, Record
         if records.best is not None:
             checkpoint.save(folder.best, best_state(folder, records, state, preset), marks)
     else:
-        print(f"minimeta: {folder.checkpoint} is missing: the run is begun anew", file=sys.stderr)
+        print(f"minimeta: {folder.checkpoint} is missing: the run starts again", file=sys.stderr)
     records = dataclasses.replace(records, configuration=folder.begin(preset, state.step, run.options.data))
     folder.write_validations(folder.validations(records))
     checkpoint.save(folder.checkpoint, state, marks, dataclasses.asdict(records))
@@ -114,9 +114,9 @@ def _begin(run: Training, experiment: Experiment) -> tuple[TrainingState, Record
 def _fit(
     run: Training, experiment: Experiment, state: TrainingState, records: Records, interruption: Interruption
 ) -> Records:
-    """Train to the end, leaving a checkpoint of the last good step however it ends; return its records."""
+    """Train to the end and return the records; leave a checkpoint of the last good step, however it ends."""
     preset, folder, marks = run.preset, run.folder, run.preset.fingerprint
-    # One name for both, which are never of two steps, wherever an interruption comes.
+    # One variable for both, so that an interruption never sees them at different steps.
     latest, saved = (state, records), time.monotonic()
 
     with (
@@ -142,7 +142,8 @@ def _fit(
                 selection(state, report)
                 latest = state, records.with_validations(selection)
                 folder.write_validations(selection.history)
-                # First the checkpoint, which then is the best state, too: at every moment it says which one is.
+                # Save the checkpoint first. It then also holds the best state, and always says
+                # which one that is.
                 save()
                 if selection.best is state:
                     checkpoint.save(folder.best, state, marks)
@@ -174,7 +175,7 @@ def _fit(
 def _selection(
     run: Training, experiment: Experiment, history: Sequence[Validated], stopwatch: Stopwatch
 ) -> ModelSelection | None:
-    """Return what chooses the state to be tested, if something should."""
+    """Return the selection of the state to test, if the preset asks for one."""
     settings = run.preset.evaluation
     if not settings.validate_every or experiment.validation_tasks is None:
         return None
@@ -231,7 +232,7 @@ def _print(run: Training, result: Result, report: dict[str, Any]) -> None:
 
 
 def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
-    """Draw the figures, which need an extra; the run is good without them."""
+    """Draw the figures; they need an extra, and the run is complete without them."""
     folder, settings = run.folder, run.preset.evaluation
     try:
         learning_figure(folder.learning_figure, read_metrics(folder.metrics))
@@ -243,10 +244,10 @@ def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
 
 
 def _unwritten(run: Training, error: OSError) -> StorageError:
-    """Return an error that says what is good of the run, and how to go on."""
+    """Return an error that says what is left of the run, and how to go on."""
     folder, command = run.folder, run.folder.resume_command(run.preset, run.options.data)
     if not folder.path.is_dir():
-        return StorageError(f"{folder.path} has vanished, and with it the run: it can only be begun anew ({error})")
+        return StorageError(f"{folder.path} has vanished, and with it the run, which can only start again ({error})")
     try:
         step = checkpoint.read_header(folder.checkpoint).step
     except CheckpointError:
@@ -258,7 +259,7 @@ def _unwritten(run: Training, error: OSError) -> StorageError:
 
 
 def _stopped(run: Training) -> int:
-    """Say how to go on."""
+    """Print the command that goes on, and return the exit code."""
     command = run.folder.resume_command(run.preset, run.options.data)
     print(f"interrupted and saved; this goes on:\n  {command}", file=sys.stderr)
     if run.options.json:

@@ -181,7 +181,7 @@ def test_a_damaged_file_is_refused_or_changes_nothing(
         code = main([*words, str(run)])
         printed, errors = capsys.readouterr()
         if computed and (name, damage) == ("checkpoint.npz", "gone"):
-            assert computed[1] == 0 and "the run is begun anew" in errors
+            assert computed[1] == 0 and "the run starts again" in errors
         elif computed:
             assert computed == undamaged[words[0]]
         else:
