@@ -1,0 +1,177 @@
+"""numpy's functions find the operations that stand in for them, or say what to do instead."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta.errors import TracingError
+from minimeta.program import interpret, trace
+
+Function = Callable[..., Any]
+
+
+def inside(function: Function, *operands: Any) -> Any:
+    """The function's value when it is run inside a transformation."""
+    return mm.vjp(function, *operands)[0]
+
+
+def assert_same(function: Function, x: NDArray[Any]) -> None:
+    """An Array and a numpy array give the same; so does an abstract run, replayed."""
+    expected = np.asarray(function(x))
+    for found in (inside(function, x), interpret(trace(function, x), x)):
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
+# numpy's functions
+
+
+def test_numpy_functions_find_their_counterpart() -> None:
+    x = np.linspace(0.1, 0.9, 6).reshape(2, 3)
+    functions: list[Function] = [
+        lambda x: np.exp(x) + np.log(x) - np.sqrt(x) * np.tanh(x) / np.power(x, 3),
+        lambda x: np.pow(x, 2) + np.abs(-x) + np.negative(x),
+        lambda x: np.concatenate([x, np.zeros((1, 3)), x]),
+        lambda x: np.concat([x, x], axis=1),
+        lambda x: np.stack([np.ones((2, 3)), x], axis=-1),
+        lambda x: np.where(x > 0.5, x, np.zeros((2, 3))),
+        lambda x: np.permute_dims(x, (1, 0)),
+        lambda x: np.take(x, [0, 2, 2], axis=1),
+        lambda x: np.maximum(np.full(3, 0.5), x),
+        lambda x: np.var(x, axis=1, ddof=1, keepdims=True),
+        np.linalg.norm,
+        lambda x: np.linalg.norm(x, axis=0, keepdims=True),
+        lambda x: x + np.zeros_like(x) + np.ones_like(x),
+        lambda x: np.split(x, 3, axis=1)[1],
+    ]
+    for function in functions:
+        assert_same(function, x)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        np.std,
+        np.cumsum,
+        np.median,
+        np.linalg.inv,
+        np.sort,
+        np.arctan,
+        lambda x: np.einsum("ij,jk", x, x),
+        lambda x: np.arctan2(x, 1.0),
+        lambda x: x**2.0 + np.hypot(x, x),
+    ],
+)
+def test_a_numpy_function_without_counterpart_is_a_type_error(call: Function) -> None:
+    with pytest.raises(TypeError):
+        inside(call, np.eye(2))
+
+
+def test_the_error_names_the_function_and_a_way_out() -> None:
+    with pytest.raises(TracingError, match=r"np\.linalg\.inv of an Array is not supported.*custom_vjp call np\.linalg"):
+        inside(np.linalg.inv, np.eye(2))
+    with pytest.raises(TracingError, match=r"np\.fft\.fft of an Array is not supported.*custom_vjp call np\.fft\.fft "):
+        inside(np.fft.fft, np.ones(2))
+    with pytest.raises(TracingError, match=r"np\.cumsum of an Array is not supported: write x @ np\.triu"):
+        inside(np.cumsum, np.ones(2))
+    with pytest.raises(TracingError, match=r"np\.add\.reduce has no derivative here; use sum"):
+        inside(np.add.reduce, np.ones(2))
+    with pytest.raises(TracingError, match=r"np\.multiply\.outer"):
+        inside(lambda x: np.multiply.outer(x, x), np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: np.exp(x, where=np.array([True, False])), r"np\.exp of an Array.*'where'.*computes it by exp\(x"),
+        (lambda x: np.sum(x, dtype=np.float32), r"np\.sum of an Array.*'dtype'.*computes it by sum\(x"),
+        (lambda x: np.mean(x, 0, np.float32), r"np\.mean of an Array.*too many positional arguments"),
+        (lambda x: np.reshape(x, (2, 1), order="F"), r"np\.reshape of an Array.*'order'"),
+        (lambda x: np.where(x > 0), r"np\.where of an Array.*missing a required argument"),
+    ],
+)
+def test_arguments_that_are_not_supported_are_named(call: Function, message: str) -> None:
+    with pytest.raises(TracingError, match=message):
+        inside(call, np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        np.asarray,
+        np.array,
+        np.ascontiguousarray,
+        lambda x: np.array([x, x]),
+        lambda x: np.exp([x, x]),
+        lambda x: np.asarray(x, dtype=np.float32),
+        lambda x: memoryview(x),  # noqa: PLW0108
+    ],
+)
+def test_an_array_does_not_become_a_numpy_array(call: Function) -> None:
+    with pytest.raises(TypeError):
+        inside(call, np.ones(2))
+
+
+def test_the_error_of_conversion_says_why() -> None:
+    with pytest.raises(TracingError, match=r"was about to become a numpy array.*has_aux=True"):
+        inside(np.asarray, np.ones(2))
+
+
+def test_what_is_detached_may_become_a_numpy_array() -> None:
+    history: list[Any] = []
+
+    def function(x: Any) -> Any:
+        history.append(mm.stop_gradient(x))
+        found = np.asarray(x > 1.0)
+        assert type(found) is np.ndarray and found.dtype == np.bool_
+        found[...] = False
+        return mm.sum(x * np.asarray(mm.stop_gradient(x), np.float32))
+
+    assert_array_equal(mm.grad(function)(np.array([1.0, 2.0])), [1.0, 2.0])
+    assert_array_equal(np.asarray(history), [[1.0, 2.0]])
+    with pytest.raises(TracingError, match="was about to become a numpy array"):
+        trace(lambda x: np.asarray(mm.stop_gradient(x)), np.ones(2))
+
+
+def test_an_array_is_never_an_output() -> None:
+    for call in (
+        lambda x: np.exp(x, out=np.zeros(2)),
+        lambda x: np.exp(np.ones(2), out=x),
+        lambda x: np.sum(x, out=np.zeros(())),
+        lambda x: np.concatenate([x, x], out=np.zeros(4)),
+    ):
+        with pytest.raises(TracingError, match="an Array is never written to; drop out="):
+            inside(call, np.ones(2))
+
+
+def test_an_array_is_not_stored_in_a_numpy_array() -> None:
+    def store(x: Any) -> Any:
+        buffer = np.zeros(2)
+        buffer[...] = x
+        return buffer
+
+    def store_element(x: Any) -> Any:
+        buffer = np.zeros(2)
+        buffer[0] = x[0]
+        return buffer
+
+    with pytest.raises(TracingError, match="was about to become a numpy array"):
+        inside(store, np.ones(2))
+    with pytest.raises((TracingError, ValueError)):
+        inside(store_element, np.ones(2))
+
+
+def test_a_numpy_array_that_cannot_take_an_array_in_says_what_can() -> None:
+    def filled(x: Any) -> Any:
+        y = np.zeros(2)
+        y[0] = x[0]
+        return np.sum(y)
+
+    with pytest.raises(ValueError, match="sequence") as caught:
+        mm.grad(filled)(np.ones(2))
+    assert "collect a list of them, and np.stack it" in str(caught.value.__cause__)
