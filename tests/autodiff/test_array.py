@@ -7,28 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
-from numpy.typing import NDArray
+from every_way import assert_as_numpy, inside
+from numpy.testing import assert_array_equal
 
 import minimeta as mm
 from minimeta.autodiff.array import Array, Form
 from minimeta.errors import DtypeError, LeakedArrayError, ShapeError, TracingError
-from minimeta.program import interpret, trace
+from minimeta.program import trace
 
 Function = Callable[..., Any]
-
-
-def inside(function: Function, *operands: Any) -> Any:
-    """The function's value when it is run inside a transformation."""
-    return mm.vjp(function, *operands)[0]
-
-
-def assert_same(function: Function, x: NDArray[Any]) -> None:
-    """An Array and a numpy array give the same; so does an abstract run, replayed."""
-    expected = np.asarray(function(x))
-    for found in (inside(function, x), interpret(trace(function, x), x)):
-        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-        assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
 
 
 # numpy's methods and attributes
@@ -65,7 +52,7 @@ def test_iteration_goes_along_the_first_axis() -> None:
             first = first + row * row
         return first
 
-    assert_same(function, x)
+    assert_as_numpy(function, x)
     assert_array_equal(mm.grad(lambda x: mm.sum(function(x)))(x), [[1.0, 1.0], [4.0, 6.0], [8.0, 10.0]])
 
 
