@@ -1,5 +1,10 @@
 """What importing the library loads, and what it offers."""
 
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
 from fresh_python import PACKAGE, run
 
 import minimeta
@@ -31,3 +36,21 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_the_package_is_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
     assert (PACKAGE / "_native.pyi").exists()
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    def name(path: Path) -> str:
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    files = {name(path): path for path in PACKAGE.rglob("*.py")}
+
+    def imported(path: Path) -> Iterator[str]:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                for found in node.names:
+                    file = f"{node.module}.{found.name}"
+                    yield file if file in files else str(node.module)
+
+    graph = {file: {found for found in imported(path) if found in files} - {file} for file, path in files.items()}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) > 100

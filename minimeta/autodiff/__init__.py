@@ -5,9 +5,8 @@ it), ``operations`` (what there is), ``graph`` (the walk), ``derivatives`` (what
 (derivatives computed in another way), ``calls`` (functions that know values only), ``tree`` (nested parameters).
 """
 
-from minimeta.autodiff.array import Array, Form  # first: the operations are written on Arrays
-
-from minimeta.autodiff import operations, tree  # isort: skip
+from minimeta.autodiff import operations, tree
+from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.derivatives import (
     grad,
     hessian,

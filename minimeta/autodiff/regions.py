@@ -25,12 +25,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import apply, context, during, lasting, outermost
+from minimeta.autodiff.apply import context, during, lasting, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
 from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
-from minimeta.autodiff.operations.conversions import ASTYPE
 from minimeta.autodiff.primitive import Primitive, Rule
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.protocols import has_answer
@@ -297,7 +296,7 @@ def _like(g: Any, dtype: np.dtype[Any]) -> Array:
     """A cotangent in the dtype of what it belongs to."""
     if type(g) is not Array:
         return constant(np.asarray(g, dtype))
-    return g if g.dtype == dtype else apply(ASTYPE, g, dtype=dtype.name)
+    return g if g.dtype == dtype else g.astype(dtype)
 
 
 def _custom_rule(

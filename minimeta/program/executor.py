@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from minimeta import kernels
 from minimeta.autodiff import tree
 from minimeta.autodiff.calls import CALL
-from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.conversions import ALIAS, STOP_GRADIENT
+from minimeta.autodiff.graph import ALIAS, Step, StraightLine
+from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.regions import PROJECT, by_kernel
 from minimeta.errors import IndexingError

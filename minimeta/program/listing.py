@@ -23,8 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.operations.conversions import ALIAS
+from minimeta.autodiff.graph import ALIAS, Step, StraightLine
 from minimeta.autodiff.regions import PROJECT
 from minimeta.autodiff.tree import Structure
 

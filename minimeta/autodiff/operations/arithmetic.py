@@ -56,7 +56,7 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Value:
     lambda g, z, x, y: g * y,
     lambda g, z, x, y: x * g,
     accepts="biuf",
-    through=lambda *given: magnitudes.of_product(*given),  # noqa: PLW0108 (the pages import each other)
+    through=magnitudes.of_product,
 )
 def _multiply(x: Any, y: Any) -> Any:
     return x * y
@@ -166,7 +166,7 @@ def negative(x: Any) -> Any:
     lambda g, y, x: g * (2.0 * x),
     accepts="iuf",
     promotes=TRUTHS_AS_INT8,
-    through=lambda *given: magnitudes.of_square(*given),  # noqa: PLW0108 (the pages import each other)
+    through=magnitudes.of_square,
     answers=np.square,
 )
 def square(x: Any) -> Any:

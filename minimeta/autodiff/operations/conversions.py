@@ -73,19 +73,4 @@ def _stop_gradient(x: Any) -> Any:
     return np.real(x)
 
 
-# What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
-@operation(
-    rules=(lambda g, y, x: g,),
-    shape=same_form,
-    sample=draw("real"),
-    kernel=lambda x: x,
-    view=True,
-    linear=True,
-    exact=True,
-)
-def _alias(x: Any) -> Any:
-    return x
-
-
-ASTYPE, COPY = _astype.primitive, copy.primitive
-STOP_GRADIENT, ALIAS = _stop_gradient.primitive, _alias.primitive
+ASTYPE, COPY, STOP_GRADIENT = _astype.primitive, copy.primitive, _stop_gradient.primitive

@@ -22,6 +22,8 @@ What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth or
 has another form (``norm(v) * norm(-v)``, ``(norm(v) - 0.0)**2``, ``y @ y``, a power 0.5 of a fourth power, ``k y * y``
 differentiated by `k` too) or is taken outside of a ``vmap`` or a ``rematerialize`` that the magnitude is inside of:
 write it with ``sum(v**2)``.
+
+The operations ask this file what a square is, so it computes by operators and numpy's functions, which find them.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from typing import Any
 
 import numpy as np
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array
-from minimeta.autodiff.operations import arithmetic, conversions, logic, movement, reductions
+from minimeta.autodiff.primitive import registry
 
 _MAGNITUDES = {"absolute", "norm", "sqrt"}
 _LINKS = {
@@ -71,10 +74,10 @@ def of_product(cotangent: Any, product: Array, active: Container[int]) -> _Share
             if multiple.primitive.name == "multiply" and k.id in active:
                 part, k = k, part
             if k.id not in active and part.inputs and part.inputs[0] is alone.inputs[0] and is_square(part, alone):
-                size = _size(arithmetic.absolute(k))
+                size = _size(abs(k))
                 if multiple.primitive.name == "multiply":
-                    return _shares(cotangent * (k / size), arithmetic.sqrt(size), active, part, _STEPS)
-                return _shares(cotangent * (size / k), 1.0 / arithmetic.sqrt(size), active, part, _STEPS)
+                    return _shares(cotangent * (k / size), np.sqrt(size), active, part, _STEPS)
+                return _shares(cotangent * (size / k), 1.0 / np.sqrt(size), active, part, _STEPS)
     return None
 
 
@@ -106,15 +109,15 @@ def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Sh
         return []
     if not _is_magnitude(x, active, steps):
         slope = c * (2.0 * x) if k is None else (c * (2.0 * (k * x))) * k
-        return [(x, conversions.astype(slope, x.dtype) if slope.dtype != x.dtype else slope)]
+        return [(x, slope.astype(x.dtype, copy=False))]
     assert x.primitive is not None
     first, *others = x.inputs
     match x.primitive.name:
         case "absolute" | "negative" | "astype":  # What is wide stays so to the end: a factor may not fit before.
             return _shares(c, k, active, first, steps - 1)
         case "sqrt":  # NaN below 0, as the square is.
-            slope = logic.where(logic.equal(x, x), c if k is None else (c * k) * k, np.nan)
-            return [(first, conversions.astype(slope, first.dtype) if slope.dtype != first.dtype else slope)]
+            slope = np.where(np.equal(x, x), c if k is None else (c * k) * k, np.nan)
+            return [(first, slope.astype(first.dtype, copy=False))]
         case "multiply":
             (other,) = others
             found = []
@@ -126,20 +129,18 @@ def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Sh
             (other,) = others
             found = _shares(c, 1.0 / other if k is None else k / other, active, first, steps - 1)
             if other.id in active:
-                slope = -2.0 * (c * arithmetic.square(x if k is None else k * x)) / other
-                found.append((other, conversions.astype(slope, other.dtype) if slope.dtype != other.dtype else slope))
+                slope = -2.0 * (c * np.square(x if k is None else k * x)) / other
+                found.append((other, slope.astype(other.dtype, copy=False)))
             return found
         case "broadcast_to" | "gather":  # Of copies, the cotangents are summed.
             c, k = _with_one_factor(c, k)
             return [
                 share
                 for part, g in x.primitive.pull(c, x, active)
-                for share in _shares(
-                    g, None if k is None else movement.broadcast_to(k, part.shape), active, part, steps - 1
-                )
+                for share in _shares(g, None if k is None else np.broadcast_to(k, part.shape), active, part, steps - 1)
             ]
         case name:
-            primitive = reductions.SUM if name == "norm" else x.primitive
+            primitive = registry["sum"] if name == "norm" else x.primitive
             handed = list(primitive.pull(c, x, active))
             factors = [None] * len(handed) if k is None else [part for _, part in primitive.pull(k, x, active)]
             return [
@@ -152,8 +153,8 @@ def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Sh
 def _times(c: Any, k: Any, factor: Array, active: Container[int], steps: int) -> tuple[Any, Any]:
     """One more factor. A magnitude is smooth as a square only: as that it goes into `c`, divided by its own size."""
     if _is_magnitude(factor, active, steps):
-        size = _size(arithmetic.absolute(factor))
-        c, factor = c * arithmetic.square(factor / size), size
+        size = _size(abs(factor))
+        c, factor = c * np.square(factor / size), size
     return c, factor if k is None else k * factor
 
 
@@ -161,11 +162,11 @@ def _with_one_factor(c: Any, k: Any) -> tuple[Any, Any]:
     """The same ``c k**2`` with one factor, the largest, for all elements."""
     if k is None or 0 in k.shape:
         return c, None
-    size = _size(reductions.max(arithmetic.absolute(k)))
-    return c * arithmetic.square(k / size), size
+    size = _size(abs(k).max())
+    return c * np.square(k / size), size
 
 
 def _size(x: Any) -> Any:
     """A constant to divide by."""
-    x = conversions.stop_gradient(x)
-    return logic.where((x > 0.0) & (x < np.inf), x, 1.0)
+    x = apply(registry["stop_gradient"], x)
+    return np.where((x > 0.0) & (x < np.inf), x, 1.0)

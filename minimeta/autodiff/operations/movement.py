@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.operations import logic, operands, reductions
+from minimeta.autodiff.operations import logic, operands
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
@@ -249,8 +249,8 @@ def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Value:
     lead = len(shape) - x.ndim
     within = tuple([lead + i for i, side in enumerate(x.shape) if side == 1 and shape[lead + i] != 1])
     if lead:
-        g = reductions.sum(g, tuple(range(lead)))
-    return reductions.sum(g, tuple([i - lead for i in within]), keepdims=True) if within else g
+        g = g.sum(tuple(range(lead)))
+    return g.sum(tuple([i - lead for i in within]), keepdims=True) if within else g
 
 
 _Sampled = tuple[tuple[NDArray[Any], ...], dict[str, Any]]
