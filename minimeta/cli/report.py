@@ -52,13 +52,13 @@ def report(options: ReportOptions) -> int:
     MinimetaError
         If results are damaged, or what the figures need is missing: data, or the extra ``plot``.
     """
-    if not options.runs and not options.keep:
+    if not options.runs and (options.figure or not options.keep):
         raise ConfigurationError("report needs the folders of runs, as in: minimeta report runs/*")
     if options.figure:
         require_format(options.figure)
     folders = [RunFolder(path) for path in options.runs]
     results = [folder.read_results() for folder in folders]
-    figures = _draw(options.figure, options.data, folders, results) if options.figure and folders else []
+    figures = _draw(options.figure, options.data, folders, results) if options.figure else []
     written = page.keep(options.keep, options.runs, results) if options.keep else None
     if options.json:
         paths = {"figures": [str(path) for path in figures], "page": written and str(written)}

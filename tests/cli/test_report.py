@@ -65,6 +65,7 @@ def test_what_is_no_finished_run_is_named(
     assert problem in capsys.readouterr().err
 
 
-def test_no_runs_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report"]) == 2
+@pytest.mark.parametrize("flags", [[], ["--figure", "curves.png"], ["--figure", "curves.png", "--keep", "results"]])
+def test_no_runs_are_wrong_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", *flags]) == 2
     assert "minimeta report runs/*" in capsys.readouterr().err

@@ -116,9 +116,10 @@ def test_presets_lists_all_presets_and_all_cells(capsys: pytest.CaptureFixture[s
 def test_runs_are_drawn_together(reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (reproduced / "adaptation.png").unlink()
     figure = tmp_path / "curves.png"
+    drawn = [figure, *[reproduced / "adaptation.png"] * 2]
     assert main(["report", str(reproduced), str(reproduced), "--figure", str(figure)]) == 0
-    for path in (figure, reproduced / "adaptation.png"):
-        assert path.read_bytes().startswith(b"\x89PNG") and str(path) in capsys.readouterr().out + str(path)
+    assert capsys.readouterr().out.splitlines()[-3:] == [f"written: {path}" for path in drawn]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
 def test_results_are_kept_and_the_page_follows_from_them(
@@ -134,7 +135,10 @@ def test_results_are_kept_and_the_page_follows_from_them(
     command, time = "`minimeta reproduce sinusoid-maml --iterations 3 --seed 5`", f"{kept['seconds']:.0f} s"
     assert f"| {command} | 3 of 70,000 in {time}, A | 1 |  | 0.67 | " in text
     assert f"{kept['mean'][10]:.4f} ± {kept['interval'][10]:.4f}" in text and "Machine A: " in text
+    capsys.readouterr()
     assert main(["report", "--keep", str(folder), "--json"]) == 0
+    answer = {"status": "complete", "runs": [], "figures": [], "page": str(tmp_path / "results.md")}
+    assert json.loads(capsys.readouterr().out) == answer
     assert (tmp_path / "results.md").read_text() == text
 
     (folder / "notes.md").write_text("Too short by far.\n", encoding="utf-8")
