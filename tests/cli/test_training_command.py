@@ -37,7 +37,8 @@ def test_sinusoid(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert f"{learner} sinusoid, seed 0, 6 training steps" in text
         for mean in results["mean"]:
             assert (f"{mean:.4f}" if mean < 1000 else f"{mean:.3g}") in text
-    assert "| inner_learning_rate | 0.01 | paper: 0.01; released code: 0.001" in (folder / "results.md").read_text()
+    sources = "paper (followed): 0.01; released code: 0.001"
+    assert f"| inner_learning_rate | 0.01 | {sources}" in (folder / "results.md").read_text()
     for figure in ("adaptation.png", "learning.png"):
         assert (folder / figure).read_bytes().startswith(b"\x89PNG")
     assert "training 6/6" in errors and "evaluation 4/4" in errors and str(folder) in errors

@@ -1,5 +1,6 @@
 """The presets are the experiments they say they are."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -15,6 +16,7 @@ from minimeta.tasks import FewShot, Shuffled, Sinusoid, strokes
 from minimeta.training import PRESETS
 from minimeta.training.presets import LEARNERS, Preset
 from minimeta.training.presets.images import ImageSettings
+from minimeta.training.presets.papers import Said
 from minimeta.training.presets.preset import PARTS
 
 pytest_plugins = ["omniglot_files"]
@@ -243,6 +245,23 @@ def test_the_fingerprint_is_all_but_length_and_measurement(key: tuple[str, str])
             # The length of a run is part of what a step of Reptile is.
             assert (base.fingerprint == other.fingerprint) == (name == "iterations" and learner != "reptile"), name
     assert base.fingerprint["learner"] == learner
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        (Said(0.01), ""),
+        (Said(0.01, "0.01", "0.001, by default"), "paper (followed): 0.01; released code: 0.001, by default"),
+        (Said("tanh", "relu", "tanh: better"), "paper: relu; released code (followed): tanh: better"),
+        (Said(32, "32; 16 for 20 ways", "32"), "paper: 32; 16 for 20 ways; released code: 32"),
+        (Said(1, "12", "1.5"), "paper: 12; released code: 1.5"),
+        (Said(60_000, code="60,000"), "released code: 60,000"),
+        (Said((4.0, 5.0), "3 5", "4 5"), "paper: 3 5; released code (followed): 4 5"),
+    ],
+)
+def test_a_source_says_which_one_is_followed_if_they_differ(said: Said, source: str) -> None:
+    assert said.source() == source
+    assert said.source("Omniglot") == re.sub("(paper|released code)", r"\1 of Omniglot", source)
 
 
 def test_first_order_maml_has_the_settings_of_maml() -> None:

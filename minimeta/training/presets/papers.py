@@ -1,8 +1,8 @@
 """What the papers and their released codes say, as data, and what each preset makes of it.
 
-A :class:`Said` is one setting: the value that the preset has, and what paper and code have. Where
-the two differ the value shows which one is followed; a value with no source is ours. The tables are
-layered, each over those before:
+A :class:`Said` is one setting: the value that the preset has, and what paper and code have. If the
+value follows one of the two, the text begins with it; a value with no source is ours. The tables
+are layered, each over those before:
 
     what holds for the learner  |  what holds for the benchmark  |  what the learner does on that benchmark
 
@@ -16,6 +16,7 @@ Huisman et al., *Stateless Neural Meta-Learning using Second-Order Gradients*, 2
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 
@@ -34,11 +35,38 @@ class Said(NamedTuple):
     paper: str = ""
     code: str = ""
 
+    @property
+    def follows(self) -> tuple[bool, bool]:
+        """Whether the value is the paper's, and whether it is the code's: the text begins with it."""
+        written = _written(self.value)
+        return (
+            re.match(rf"{re.escape(written)}(?![\d.])", self.paper) is not None,
+            re.match(rf"{re.escape(written)}(?![\d.])", self.code) is not None,
+        )
+
     def source(self, of: str = "") -> str:
-        """Return what paper and code say in one line; if they speak of another benchmark, by its name."""
+        """Return what paper and code say, in one line.
+
+        If the value is that of one of them alone, the line says so. If they speak of another
+        benchmark, `of`, it has the name.
+        """
         whose = f" of {of}" if of else ""
-        said = {"paper": self.paper, "released code": self.code}
-        return "; ".join(f"{source}{whose}: {words}" for source, words in said.items() if words)
+        differ = self.paper and self.code and self.follows[0] != self.follows[1]
+        said = zip(("paper", "released code"), (self.paper, self.code), self.follows, strict=True)
+        return "; ".join(
+            f"{source}{whose}{' (followed)' if differ and followed else ''}: {words}"
+            for source, words, followed in said
+            if words
+        )
+
+
+def _written(value: Any) -> str:
+    """Return a value as the texts of papers and codes have it."""
+    if isinstance(value, tuple):
+        return " ".join(map(_written, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 Table = dict[str, Said]
