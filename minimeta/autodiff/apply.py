@@ -141,7 +141,7 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
         except (ValueError, TypeError, IndexError) as error:
             primitive.shape(*values, **params)  # It says what does not fit.
             raise IndexingError(str(error)) if type(error) is IndexError else error from None
-        if trace is None and arrays is not operands and Array not in map(type, operands):
+        if trace is None and (arrays is not operands or not operands) and Array not in map(type, operands):
             return np.array(value, order="C") if primitive.view else value
 
     # What is made of Python scalars alone is as weak as they are.

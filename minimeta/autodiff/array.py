@@ -84,6 +84,12 @@ class Form:
         return f"{self.dtype.name}{list(self.shape)}"
 
 
+def is_float(x: Any) -> bool:
+    """Return whether an array, an Array, a form or a Python number is of floats, and so can be differentiated."""
+    dtype = getattr(x, "dtype", None)
+    return isinstance(x, float) if dtype is None else bool(dtype.kind == "f")
+
+
 class Origin(NamedTuple):
     """Where a value of a traced function comes from; it prints as the end of an error message.
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply
-from minimeta.autodiff.array import Array, Form
+from minimeta.autodiff.array import NOWHERE, Array, Form
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.promotion import constant, fixed
 from minimeta.errors import DtypeError, ShapeError, TracingError
@@ -148,7 +148,7 @@ def pick(node: Array, place: int) -> Array:
     """Return one result of a node that has several."""
     result: Array = apply(PROJECT, node, place=place)
     if type(result.value) is Form:
-        result.origin = node.origin
+        result.origin = getattr(node, "origin", NOWHERE)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The graph that Arrays form: recording it, walking it backwards, writing it down as a straight line.
+"""The graph that Arrays form: recording it, and walking it backwards.
 
 A computation ``y = p3(p1(x), p2(p1(x)))`` is a graph whose nodes are values. Backwards, the chain rule sums over all
 paths: a node's cotangent is the sum of the contributions of everything computed from it,
@@ -21,11 +21,11 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import apply, attribute_to, context, during, outermost
+from minimeta.autodiff.apply import attribute_to, context, during, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.primitive import Primitive, Shares
-from minimeta.autodiff.promotion import constant, fixed
+from minimeta.autodiff.primitive import Shares
+from minimeta.autodiff.promotion import fixed
 
 
 # What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
@@ -151,59 +151,6 @@ def _sum(total: Any, contribution: Any) -> Any:
     return total + contribution
 
 
-# The straight line
-
-
-class Step(NamedTuple):
-    """One instruction: ``values[result] = primitive(*values[operands], **params)``; results count up.
-
-    Attributes
-    ----------
-    primitive, operands, params
-        What is computed of which values.
-    shape
-        The form of the result; a tuple of forms if there are several.
-    line, backward
-        The user's line that it was traced for, and whether it belongs to the backward pass of that line.
-    """
-
-    primitive: Primitive
-    operands: tuple[int, ...]
-    params: dict[str, Any]
-    shape: Any
-    line: str
-    backward: bool = False
-
-
-class StraightLine(NamedTuple):
-    """A computation written down once: it refers to no Array, and can be run on values, Arrays or references.
-
-    Values are numbered: the operands, then the constants, then the result of each step.
-    """
-
-    operands: tuple[Any, ...]
-    constants: tuple[Any, ...]
-    steps: tuple[Step, ...]
-    outputs: tuple[int, ...]
-
-    def __repr__(self) -> str:
-        return f"<{len(self.steps)} steps>"
-
-    def run(self, operands: Sequence[Any], evaluate: Callable[..., Any] = apply) -> list[Any]:
-        """Outputs for these operands; ``evaluate(primitive, *operands, **params)`` computes each step."""
-        values = [*operands, *self.constants]
-        origin = context.origin
-        with during():
-            for step in self.steps:
-                attribute_to(Origin(step.line, step.backward) if step.line else origin)
-                inputs = [values[i] for i in step.operands]
-                if inputs and type(inputs[0]) is tuple:  # a region's results, of which one is picked
-                    values.append(inputs[0][step.params["place"]])
-                else:
-                    values.append(evaluate(step.primitive, *inputs, **step.params))
-        return [values[i] for i in self.outputs]
-
-
 def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
     """Arrays of open transformations that the outputs depend on other than through the aliases."""
     if not aliases:
@@ -216,63 +163,3 @@ def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Arr
             found.update({x.id: x for x in array.inputs if x.transformation is not None and x.id < since})
     found.update({x.id: x for x in outputs if type(x) is Array and x.transformation is not None and x.id < since})
     return [found[moment] for moment in sorted(found)]
-
-
-def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> StraightLine:
-    """Write down how the outputs follow from the operands; whatever else they need is a constant."""
-    place = {array.id: i for i, array in enumerate(operands)}
-    boundary = {array.id for array in operands}
-    graph: dict[int, Array] = {}
-    constants: list[Any] = []
-    stack = list(outputs)
-    while stack:
-        array = stack.pop()
-        # What has no inputs is the alias of a constant, and what has no id is a constant or a view of one.
-        if type(array) is Array and array.inputs and array.id and array.id not in boundary and array.id not in graph:
-            graph[array.id] = array
-            stack += array.inputs
-    order = [graph[moment] for moment in sorted(graph)]
-
-    known_constants: dict[int, int] = {}  # by identity
-
-    def constant_place(value: Any) -> int:
-        if id(value) not in known_constants:
-            known_constants[id(value)] = len(operands) + len(constants)
-            constants.append(value)
-        return known_constants[id(value)]
-
-    # Constants are numbered before steps, so they are collected first.
-    places: list[tuple[Array, list[tuple[bool, int]]]] = []
-    for array in order:
-        row = []
-        for x in array.inputs:
-            known = x.id in boundary or x.id in graph
-            row.append((known, x.id if known else constant_place(x.value)))
-        places.append((array, row))
-    last = [
-        (True, y.id) if type(y) is Array and (y.id in boundary or y.id in graph) else (False, constant_place(_value(y)))
-        for y in outputs
-    ]
-    first_step = len(operands) + len(constants)
-    place.update({array.id: first_step + i for i, array in enumerate(order)})
-    steps = []
-    for array, row in places:
-        assert array.primitive is not None and array.params is not None
-        numbers = tuple(place[key] if known else key for known, key in row)
-        steps.append(
-            Step(array.primitive, numbers, array.params, _form(array.value), *getattr(array, "origin", NOWHERE))
-        )
-    return StraightLine(
-        tuple(_form(x.value) for x in operands),
-        tuple(constants),
-        tuple(steps),
-        tuple(place[key] if known else key for known, key in last),
-    )
-
-
-def _value(x: Any) -> Any:
-    return x.value if type(x) is Array else constant(x, private=True).value
-
-
-def _form(value: Any) -> Any:
-    return tuple(_form(v) for v in value) if isinstance(value, tuple) else Form(value.shape, value.dtype)

@@ -138,9 +138,9 @@ def _is_scalar(array: Array) -> bool:
     if primitive.name == "project":
         (region,) = array.inputs
         assert region.params is not None and array.params is not None
-        line, place = region.params["line"], array.params["place"]
-        number = line.outputs[place] - len(line.operands) - len(line.constants) if place < len(line.outputs) else -1
-        return number >= 0 and _returns_scalars(line.steps[number].primitive)
+        body, place = region.params["body"], array.params["place"]
+        step = body.step_of(body.outputs[place]) if place < len(body.outputs) else None
+        return step is not None and _returns_scalars(step.primitive)
     return _returns_scalars(primitive)
 
 

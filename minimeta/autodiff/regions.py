@@ -29,10 +29,21 @@ from minimeta.autodiff.apply import context, during, lasting, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
-from minimeta.autodiff.graph import StraightLine, backward, free_variables, linearise, record
+from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.primitive import Primitive, Rule
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.protocols import has_answer
+from minimeta.autodiff.steps import (
+    Evaluate,
+    Program,
+    by_kernel,
+    by_operation,
+    by_reference,
+    linearise,
+    result_forms,
+    run,
+    run_body,
+)
 from minimeta.autodiff.transformed import Transformed, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal
 
@@ -40,8 +51,6 @@ __all__ = [
     "CUSTOM_VJP",
     "PROJECT",
     "REMATERIALIZE",
-    "by_kernel",
-    "by_reference",
     "custom_vjp",
     "no_sample",
     "pick",
@@ -188,10 +197,10 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
             free = list({x.id: x for x in (*free, *written.free) if x.id < since}.values())
             params["rule"] = written.of([*written.operands, *free, *saved])
     unread = [Array(x.value, id=next(moments)) for x in saved]
-    line = linearise([*recording.aliases, *free, *unread], outputs)
+    body = linearise([*recording.aliases, *free, *unread], outputs)
     operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free, *saved)])
     value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
-    node = Array(value, False, outermost(operands), next(moments), primitive, operands, {"line": line, **params})
+    node = Array(value, False, outermost(operands), next(moments), primitive, operands, {"body": body, **params})
     origins = [getattr(y, "origin", NOWHERE) for y in outputs]
     node.origin = origins[0] if origins else NOWHERE
     results = [pick(node, i) for i in range(len(outputs))]
@@ -201,21 +210,21 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
     return tree.unflatten(output_structure, results)
 
 
-def _replay(line: StraightLine, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
+def _replay(body: Program, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
     """Compute a region again and walk it backwards."""
-    recording = record(lambda *values: line.run(values), operands, tree.flatten(tuple(operands))[1])
+    recording = record(lambda *values: run(body, values, by_operation), operands, tree.flatten(tuple(operands))[1])
     return backward(recording, recording.output, cotangents)
 
 
-def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, line: StraightLine) -> list[Array | None]:
+def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, body: Program) -> list[Array | None]:
     """The ordinary derivative of a region's body, which is computed again."""
-    return _replay(line, operands, cotangents)
+    return _replay(body, operands, cotangents)
 
 
-class _Line(NamedTuple):
+class _Written(NamedTuple):
     """A rule written down: of cotangents, outputs, arguments and free variables, to the cotangents that it gives."""
 
-    line: StraightLine
+    program: Program
     places: tuple[int, ...]  # of the arguments' leaves that get one
 
 
@@ -226,10 +235,10 @@ class _Recorded(NamedTuple):
     found: Sequence[Array | None]
     free: Sequence[Array]
 
-    def of(self, operands: Sequence[Array]) -> _Line:
-        """The rule's line, of these operands."""
+    def of(self, operands: Sequence[Array]) -> _Written:
+        """The rule's program, of these operands."""
         places = tuple(i for i, g in enumerate(self.found) if g is not None)
-        return _Line(linearise(operands, [self.found[i] for i in places]), places)
+        return _Written(linearise(operands, [self.found[i] for i in places]), places)
 
 
 # A rule that calls its own function would be written down without end. Each time is one order of derivative. One that
@@ -303,48 +312,41 @@ def _custom_rule(
     cotangents: Any,
     node: Array,
     *operands: Array,
-    line: StraightLine,
-    rule: Function | _Line,
+    body: Program,
+    rule: Function | _Written,
     arguments: tree.Structure,
     output: tree.Structure,
 ) -> list[Any]:
     count = tree.count(arguments)
-    outputs = [pick(node, i) for i in range(len(line.outputs))]
+    outputs = [pick(node, i) for i in range(len(body.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
-    if isinstance(rule, _Line):
-        answers = dict(zip(rule.places, rule.line.run([*given, *outputs, *operands]), strict=True))
+    if isinstance(rule, _Written):
+        values = run(rule.program, [*given, *outputs, *operands], by_operation)
+        answers = dict(zip(rule.places, values, strict=True))
         found = [answers.get(i) for i in range(count)]
     else:
         found = _answer(rule, given, outputs, operands[:count], arguments, output)
-    free = _replay(line, operands, cotangents)[count:] if len(operands) > count else []
+    free = _replay(body, operands, cotangents)[count:] if len(operands) > count else []
     return [*found, *free]
 
 
-def by_kernel(primitive: Primitive, *values: Any, **params: Any) -> Any:
-    """Compute one step of a straight line by its kernel."""
-    return primitive.kernel(*values, **params)
-
-
-def by_reference(primitive: Primitive, *values: Any, **params: Any) -> Any:
-    """Compute one step of a straight line by its numpy reference."""
-    return primitive.reference(*values, **params)
-
-
-def _running(evaluate: Function) -> Function:
-    return lambda *values, line, **_: tuple(line.run(values, evaluate))
-
-
-def _forms(*values: Any, line: StraightLine, **_: Any) -> tuple[Form, ...]:
-    known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-    return tuple(Form(known[i].shape, known[i].dtype) for i in line.outputs)
+def _running(evaluate: Evaluate) -> Function:
+    return lambda *values, body, **_: run_body(body, None, values, evaluate)
 
 
 def region(name: str, rule: Rule) -> Primitive:
-    """A primitive that computes the straight line which is its parameter ``line``, and has a derivative of its own.
+    """A primitive that computes the program which is its ``body``, and has a derivative of its own.
 
     It is not in the registry: what it computes is made of registered primitives, and so is what there is to test.
     """
-    return Primitive(name, _forms, _running(by_reference), rule, no_sample, _running(by_kernel))
+    return Primitive(
+        name,
+        lambda *values, body, **_: result_forms(body, None),
+        _running(by_reference),
+        rule,
+        no_sample,
+        _running(by_kernel),
+    )
 
 
 REMATERIALIZE = region("rematerialize", rematerialize_rule)

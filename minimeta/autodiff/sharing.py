@@ -113,16 +113,15 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
     # One result of a region: an argument, perhaps, or a view of one.
     (region,) = node.inputs
     assert region.params is not None and node.params is not None
-    line, place = region.params["line"], node.params["place"]
-    if place >= len(line.outputs):  # What a vmap keeps for its own backward pass.
+    body, place = region.params["body"], node.params["place"]
+    if place >= len(body.outputs):  # What a vmap keeps for its own backward pass.
         return (region, *region.inputs)
-    first = len(line.operands) + len(line.constants)
-    value = line.outputs[place]
-    while value >= first and line.steps[value - first].primitive.view:
-        value = line.steps[value - first].operands[0]
+    value = body.outputs[place]
+    while (step := body.step_of(value)) and step.primitive.view:
+        value = step.operands[0]
     if value < len(region.inputs):
         return (region, region.inputs[value])
-    return (region, *region.inputs) if value < first or line.steps[value - first].primitive.name == "project" else ()
+    return (region, *region.inputs) if step is None or step.body is not None else ()
 
 
 def _is_alone(array: Array, family: list[Array]) -> bool:

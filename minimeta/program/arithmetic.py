@@ -20,23 +20,23 @@ import math
 from collections import Counter
 from typing import Any
 
-from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.steps import Program
 
 
-def operations(line: StraightLine) -> Counter[str]:
-    """The floating-point operations of one run of a line, by the name of the primitive."""
-    forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+def operations(program: Program) -> Counter[str]:
+    """The floating-point operations of one run of a program, by the name of the primitive."""
+    forms = program.forms()
     found: Counter[str] = Counter()
-    for step in line.steps:
-        params, name = step.params, step.primitive.name
-        if "line" in params:
-            count = params.get("count", 1)
-            for inner, of_one in operations(params["line"]).items():
+    for step in program.steps:
+        name = step.primitive.name
+        if step.body is not None:
+            count, summed = (step.tasks.count, step.tasks.summed) if step.tasks else (1, ())
+            for inner, of_one in operations(step.body).items():
                 found[inner] += count * of_one
-            sums = [form for form, is_sum in zip(step.shape, params.get("summed", ()), strict=False) if is_sum]
+            sums = [form for form, is_sum in zip(step.results, summed, strict=False) if is_sum]
             found[name] += max(count - 1, 0) * sum(map(_size, sums))
         else:
-            found[name] += step.primitive.flops(step.shape, *(forms[i] for i in step.operands), **params)
+            found[name] += step.primitive.flops(*step.results, *(forms[i] for i in step.operands), **step.params)
     return +found
 
 

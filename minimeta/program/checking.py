@@ -6,47 +6,50 @@ the types of its operands. A program is, if all its instructions are and its out
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.steps import Program, Step, by_shape
 from minimeta.errors import MinimetaError, TracingError
 
 
-def check(line: StraightLine) -> None:
-    """Verify that a line is well typed.
+def check(program: Program) -> None:
+    """Verify that a program is well typed.
 
     Raises
     ------
     TracingError
         It is not; the message names the first step that does not fit.
     """
-    forms = [*line.operands, *(Form(value.shape, value.dtype) for value in line.constants)]
-    for step in line.steps:
+    forms = [*program.operands, *map(Form.of, program.constants)]
+    for step in program.steps:
         where = f"%{len(forms)} = {step.primitive.name}"
         if late := [i for i in step.operands if not 0 <= i < len(forms)]:
             raise TracingError(f"program: {where} uses %{late[0]}, which is not computed yet")
         operands = [forms[i] for i in step.operands]
         try:
-            found = _result(step, operands)
+            found = _results(step, operands)
         except (MinimetaError, LookupError, AttributeError, TypeError) as error:
             raise TracingError(f"program: {where} does not take {operands}: {error}") from None
-        if repr(found) != repr(step.shape):
-            raise TracingError(f"program: {where} of {operands} is {found!r}, and not {step.shape!r} as is written")
-        forms.append(step.shape)
-    if late := [i for i in line.outputs if not 0 <= i < len(forms)]:
+        if found != step.results:
+            written = ", ".join(map(repr, step.results))
+            raise TracingError(
+                f"program: {where} of {operands} is {', '.join(map(repr, found))}, and not {written} as is written"
+            )
+        forms += step.results
+    if late := [i for i in program.outputs if not 0 <= i < len(forms)]:
         raise TracingError(f"program: output %{late[0]} does not exist")
 
 
-def _result(step: Step, operands: list[Any]) -> Any:
-    """The form of a step's result by its primitive's rule."""
+def _results(step: Step, operands: Sequence[Form]) -> tuple[Form, ...]:
+    """Return the forms of a step's results by its primitive's rule."""
     if step.primitive.elementwise:
         shapes = {form.shape for form in operands}
         dtypes = {form.dtype for form in operands[step.primitive.unpromoted :]}
         if len(shapes) != 1 or len(dtypes) != 1:
             raise TypeError("elementwise operands have one shape and one dtype")
-    if inner := step.params.get("line"):
-        if "mapped" not in step.params and repr(operands) != repr(list(inner.operands)):
-            raise TypeError(f"the region was written for {inner.operands}")
-        check(inner)
-    return step.primitive.shape(*operands, **step.params)
+    if step.body is not None:
+        if step.tasks is None and tuple(operands) != step.body.operands:
+            raise TypeError(f"the region was written for {list(step.body.operands)}")
+        check(step.body)
+    return by_shape(step, *operands)

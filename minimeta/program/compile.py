@@ -47,7 +47,7 @@ from minimeta.program.executor import Call, Executable, explained
 from minimeta.program.finite import run_finite
 from minimeta.program.passes import PASSES, known, optimise
 from minimeta.program.profile import Profile, summarised
-from minimeta.program.program import Program, attempt
+from minimeta.program.program import Traced, attempt
 from minimeta.program.purity import first_difference, impure, refuse_two_results
 from minimeta.program.signature import (
     SCALARS,
@@ -180,7 +180,7 @@ class Stats:
 class _Replayable(NamedTuple):
     """What is kept for a signature."""
 
-    program: Program
+    program: Traced
     executable: Executable
     call: Call | None
     stats: Stats
@@ -271,7 +271,7 @@ class Compiled:
         executable = replayable.executable
         try:
             if self._check_finite:
-                outputs = run_finite(executable, values, self._name, replayable.program.operands)
+                outputs = run_finite(executable, values, self._name, replayable.program.names)
             else:
                 outputs = executable.run(values)
                 self._latest = replayable.call
@@ -328,7 +328,7 @@ class Compiled:
         compiled._origin = origin, (*steps, (transform, is_method, options, named))
         return compiled
 
-    def lower(self, *arguments: Any, **keywords: Any) -> Program:
+    def lower(self, *arguments: Any, **keywords: Any) -> Traced:
         """The program for these arguments, whose values are not used, without running it.
 
         Parameters
@@ -338,7 +338,7 @@ class Compiled:
 
         Returns
         -------
-        Program
+        Traced
             Of the arguments, ``None`` in place of static ones; keywords, if any, are a dict at the end.
         """
         return self._ahead_of_time(arguments, keywords).program
@@ -434,17 +434,17 @@ class Compiled:
         arguments = signature.abstract_trees()
         began = time.perf_counter()
         program = attempt(function, arguments, self._function, signature.keyworded)
-        if not isinstance(program, Program):
+        if not isinstance(program, Traced):
             return None
         traced = time.perf_counter()
         if self._check:
             again = attempt(function, arguments)
-            if isinstance(again, Program) and (impurity := first_difference(program, again)):
+            if isinstance(again, Traced) and (impurity := first_difference(program, again)):
                 raise impure(self._name, impurity)
         checked = time.perf_counter()
         program = optimise(program, self._passes)
         shortened = time.perf_counter()
-        executable = Executable(program.line)
+        executable = Executable(program)
         built = time.perf_counter()
         stats = Stats(
             traced - began,
@@ -452,7 +452,7 @@ class Compiled:
             built - shortened,
             len(executable.instructions),
             executable.arena_bytes,
-            operations(program.line).total(),
+            operations(program).total(),
         )
         call = executable.call(*signature.call_structures(), signature.forms, program.output)
         return _Replayable(program, executable, call, stats)

@@ -13,28 +13,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.steps import Program, Step
 from minimeta.program.listing import Listed, Literal, Row, constant_of, heading_of, index_of, listed, names_of
 
 _IN_A_ROW = 4
 
 
-def drawing(line: StraightLine, operands: Sequence[str], folded: bool) -> str:
+def drawing(program: Program, operands: Sequence[str], folded: bool) -> str:
     """The text of a directed graph: operands are boxes, constants plain, steps ellipses, outputs drawn twice around.
 
     Parameters
     ----------
-    line
-        The program.
+    program
+        Its instructions.
     operands
         The names of its operands; empty for their numbers.
     folded
         Whether steps are drawn by the user's lines.
     """
-    names = names_of(line, operands)
+    names = names_of(program, operands)
     drawn = _Drawing(folded)
-    drawn.operands(names, line.operands)
-    found = listed(line, names)
+    drawn.operands(names, program.operands)
+    found = listed(program, names)
     rows = list(drawn.lines(found, 0))
     labels = [f"  v{node} [label={json.dumps(label)}, shape={shape}];" for node, (label, shape) in drawn.nodes.items()]
     arrows = [f"  v{source} -> v{target}{_label(names)};" for (source, target), names in drawn.arrows.items()]
@@ -78,17 +78,17 @@ class _Drawing:
             self._node(f"{members[0]}\n{known[members[0]]!r}" if len(members) == 1 else of_many, "box", members)
 
     def lines(self, found: Listed, depth: int) -> Iterator[str]:
-        """Draw the steps of a line, and yield the boxes around the bodies in it."""
+        """Draw the steps of a program, and yield the boxes around the bodies in it."""
         rows, constants = _opened(found)
         if not self._folded:
             for name, value in constants:
                 self._node(f"{name}\n{constant_of(value)}", "plaintext", [name])
         group: list[Row] = []
         for row in rows:
-            if group and (row.is_vmap or not self._folded or heading_of(group[-1].step) != heading_of(row.step)):
+            if group and (row.tasks or not self._folded or heading_of(group[-1].step) != heading_of(row.step)):
                 self._steps(group)
                 group = []
-            if row.is_vmap:
+            if row.tasks:
                 yield from self._body(row, depth)
             else:
                 group.append(row)
@@ -97,8 +97,8 @@ class _Drawing:
 
     def _body(self, row: Row, depth: int) -> Iterator[str]:
         """The box around what is done for each task, and what it gives."""
-        assert row.body is not None
-        index, count = index_of(depth), row.step.params["count"]
+        assert row.body is not None and row.tasks is not None
+        index, count = index_of(depth), row.tasks.count
         for name in row.operands:
             if name in self.places:
                 self.places[f"{name}[{index}]"] = self.places[name]
@@ -116,7 +116,7 @@ class _Drawing:
         """One node of so many steps, and the arrows to it."""
         first, last = group[0], group[-1]
         if not self._folded:
-            label = f"{first.number} = {first.step.primitive.name}\n{first.step.shape!r}"
+            label = f"{first.number} = {first.step.primitive.name}\n{', '.join(map(repr, first.step.results))}"
         else:
             numbers = first.number if first is last else f"{first.number} to {last.number}"
             label = "\n".join([_short(first.step), numbers, *_kinds(row.step for row in group)])
@@ -140,10 +140,10 @@ class _Drawing:
 
 
 def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
-    """The rows and constants of a line, and those of its regions but for the bodies of a vmap."""
+    """The rows and constants of a program, and those of its regions but for the bodies of a vmap."""
     rows, constants = [], [*found.constants]
     for row in found.rows:
-        if row.body is None or row.is_vmap:
+        if row.body is None or row.tasks:
             rows.append(row)
         else:
             inside = _opened(row.body)
@@ -154,8 +154,9 @@ def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
 
 def _short(step: Step) -> str:
     """What a user knows a step by, without the folder."""
-    file, _, place = step.line.rpartition(":")
-    return heading_of(step._replace(line=f"{PurePath(file).name}:{place}")) if file else heading_of(step)
+    file, _, place = step.origin.line.rpartition(":")
+    line = f"{PurePath(file).name}:{place}" if file else step.origin.line
+    return heading_of(step._replace(origin=step.origin._replace(line=line)))
 
 
 def _kinds(steps: Iterator[Step]) -> list[str]:

@@ -1,6 +1,6 @@
 """Replaying a program: its kernels in a row, with no Python in between.
 
-A builder is told the steps of a line one by one, and numbers their results; regions open up into their steps on the
+A builder is told the steps of a program one by one, and numbers their results; regions open up into their steps on the
 way, and the body of a vmap becomes a program of its own. What comes out is a list of kernels, checked once, whose
 values share the memory of one arena (``csrc/program.hpp``), and replaying it is one loop in C++.
 
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from minimeta import kernels
 from minimeta.autodiff import tree
+from minimeta.autodiff.array import NOWHERE, Form, Origin
 from minimeta.autodiff.calls import CALL
-from minimeta.autodiff.graph import ALIAS, Step, StraightLine
+from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
-from minimeta.autodiff.regions import PROJECT, by_kernel
+from minimeta.autodiff.steps import Program, Step, by_kernel, group_bounds, run
 from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
 
@@ -37,26 +38,23 @@ class Instruction(NamedTuple):
     ----------
     name
         The primitive's.
-    line
+    origin
         The user's line that it came from.
+    results
+        The forms of its results; none of a copy that nobody wrote down.
     body
-        The instructions that run inside of it, for every index.
-    backward
-        Whether it belongs to the backward pass of that line.
-    form
-        Of its result; None of a copy that nobody wrote down.
+        The instructions that run inside of it, for every task.
     """
 
     name: str
-    line: str
+    origin: Origin = NOWHERE
+    results: tuple[Form, ...] = ()
     body: tuple[Instruction, ...] = ()
-    backward: bool = False
-    form: Any = None
 
     @classmethod
     def of(cls, step: Step, body: tuple[Instruction, ...] = ()) -> Instruction:
         """The instruction of a step."""
-        return cls(step.primitive.name, step.line, body, step.backward, step.shape)
+        return cls(step.primitive.name, step.origin, step.results, body)
 
 
 class Executable:
@@ -64,7 +62,7 @@ class Executable:
 
     Parameters
     ----------
-    line
+    program
         What to run.
     reuse_memory
         Whether values that are never needed at the same time share memory.
@@ -75,7 +73,7 @@ class Executable:
 
     Attributes
     ----------
-    line
+    program
         As given.
     native
         Whether it runs without Python.
@@ -86,11 +84,11 @@ class Executable:
     """
 
     def __init__(
-        self, line: StraightLine, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
+        self, program: Program, *, reuse_memory: bool = True, poison: bool = False, level: str = kernels.level
     ) -> None:
-        self.line = line
+        self.program = program
         self._extension: Any = kernels.load(level)
-        self._replay, self.instructions = _build(line, self._extension, reuse_memory, poison)
+        self._replay, self.instructions = _build(program, self._extension, reuse_memory, poison)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
@@ -116,7 +114,7 @@ class Executable:
             if self._replay:
                 outputs: Values = self._replay.run(list(leaves))
                 return outputs
-            return [np.array(y, order="C") for y in self.line.run(leaves, by_kernel)]
+            return [np.array(y, order="C") for y in run(self.program, leaves, by_kernel)]
         except IndexError as error:
             raise IndexingError(str(error)) from None
 
@@ -188,91 +186,85 @@ def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
     return error
 
 
-def _build(line: StraightLine, extension: Any, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
-    """The line as a native program, or None where a step has no native kernel, and its instructions."""
+def _build(program: Program, extension: Any, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
+    """The program as a native one, or None where there is no extension, and its instructions."""
     if extension is not None:
         writer = _Writer(extension.Builder(reuse_memory, poison))
-        replay = writer.builder.build(writer.whole(line))
+        replay = writer.builder.build(writer.whole(program))
         return replay, writer.instructions(replay.instructions)
-    return None, tuple(map(Instruction.of, line.steps))
+    return None, tuple(map(Instruction.of, program.steps))
 
 
 class _Writer:
-    """Tells a builder the steps of a line."""
+    """Tells a builder the steps of a program."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self._constants: dict[int, int] = {}  # by identity
         self._instructions: list[Instruction] = []
 
-    def whole(self, line: StraightLine) -> tuple[int, ...]:
+    def whole(self, program: Program) -> tuple[int, ...]:
         """Write down a program, and return the numbers of its outputs."""
-        operands = [self.builder.add_operand(form.dtype.name, form.shape) for form in line.operands]
-        outputs = self._written(line, operands)
-        return self._numbers(outputs)
+        operands = [self.builder.add_operand(form.dtype.name, form.shape) for form in program.operands]
+        return self._numbers(run(program, operands, self._write))
 
     def instructions(self, count: int) -> tuple[Instruction, ...]:
         """All there are; those that nobody wrote down are copies, of outputs that have no memory of their own."""
-        return (*self._instructions, *[Instruction("copy", "")] * (count - len(self._instructions)))
+        return (*self._instructions, *[Instruction("copy")] * (count - len(self._instructions)))
 
-    def _written(self, line: StraightLine, operands: Sequence[Any]) -> list[Any]:
-        values = [*operands, *line.constants]
-        for step in line.steps:
-            values.append(self._result(step, [values[i] for i in step.operands]))
-        return [values[i] for i in line.outputs]
-
-    def _result(self, step: Step, operands: list[Any]) -> Any:
-        """What stands for a step's result: its number, or a tuple of those of a region."""
-        primitive, params = step.primitive, step.params
-        if "mapped" in params:
+    def _write(self, step: Step, *operands: Any) -> tuple[Any, ...]:
+        """The builder's numbers of a step's results."""
+        primitive = step.primitive
+        if step.tasks is not None:
             return self._map(step, operands)
         if primitive is FUSED:
             return self._fused(step, operands)
-        if "line" in params:
-            return tuple(self._written(params["line"], operands))
-        if primitive is PROJECT:
-            return operands[0][params["place"]]
+        if step.body is not None:
+            return tuple(run(step.body, operands, self._write))
         if primitive is CALL:
             return self._call(step, operands)
         if primitive in (ALIAS, STOP_GRADIENT):
-            return operands[0]
+            return operands
         if not primitive.native:
-            return self._call(step, operands)[0]
-        result = self.builder.add_step(primitive.name, self._numbers(operands), params)
+            return self._call(step, operands)
+        result = self.builder.add_step(primitive.name, self._numbers(operands), step.params)
         self._label(Instruction.of(step))
-        return result
+        return (result,)
 
-    def _call(self, step: Step, operands: list[Any]) -> Any:
+    def _call(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
         """A step that Python computes: a function of numpy's, or a primitive without a kernel in C++."""
-        results = step.shape if type(step.shape) is tuple else (step.shape,)
-        forms = tuple((form.dtype.name, form.shape) for form in results)
+        forms = tuple((form.dtype.name, form.shape) for form in step.results)
         results = self.builder.add_call(functools.partial(_called, step), self._numbers(operands), forms)
         self._label(Instruction.of(step))
-        return results
+        return tuple(results)
 
-    def _fused(self, step: Step, operands: list[Any]) -> Any:
-        line: StraightLine = step.params["line"]
+    def _fused(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
+        assert step.body is not None
+        body = step.body
         operations = tuple(
-            (inner.primitive.name, inner.operands) for inner in line.steps if inner.primitive.elementwise
+            (inner.primitive.name, inner.operands) for inner in body.steps if inner.primitive.elementwise
         )
-        first_sum = len(line.operands) + len(operations)
+        first_sum = len(body.operands) + len(operations)
         sums = tuple(
             (inner.operands[0], len(inner.params["axes"]), inner.primitive is MEAN, inner.params["keepdims"])
-            for inner in line.steps[len(operations) :]
+            for inner in body.steps[len(operations) :]
         )
-        values = tuple(i for i in line.outputs if i < first_sum)
+        values = tuple(i for i in body.outputs if i < first_sum)
         results = self.builder.add_fused(self._numbers(operands), operations, values, sums)
-        self._label(Instruction(step.primitive.name, step.line))
-        return results
+        self._label(Instruction.of(step))
+        return tuple(results)
 
-    def _map(self, step: Step, operands: list[Any]) -> Any:
-        params, count = step.params, step.params["count"]
+    def _map(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
+        assert step.body is not None and step.tasks is not None
+        tasks = step.tasks
         body = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
-        outputs = body.whole(params["line"])
-        numbers, ways = self._numbers(operands), (params["mapped"], params["summed"])
-        results, steps = self.builder.add_map(body.builder, outputs, numbers, *ways, count, group_count(count))
+        outputs = body.whole(step.body)
+        groups = len(group_bounds(tasks.count)) - 1
+        results, steps = self.builder.add_map(
+            body.builder, outputs, self._numbers(operands), tasks.mapped, tasks.summed, tasks.count, groups
+        )
         self._label(Instruction.of(step, body.instructions(steps)))
-        return results
+        return tuple(results)
 
     def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:
         for x in values:
@@ -283,30 +275,17 @@ class _Writer:
     def _label(self, instruction: Instruction) -> None:
         """Name the builder's last step, if one was added since the one before; those in between are copies."""
         added = self.builder.steps - len(self._instructions)
-        self._instructions += [*[Instruction("copy", "")] * (added - 1), instruction][-added:] if added else []
+        self._instructions += [*[Instruction("copy")] * (added - 1), instruction][-added:] if added else []
 
 
 def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     """The results of a step that Python computes."""
     try:
-        results: Any = by_kernel(step.primitive, *operands, **step.params)
+        return by_kernel(step, *operands)
     except Exception as error:
-        if step.line:
-            error.add_note(f"  at {step.line}")
+        if step.origin.line:
+            error.add_note(f"  at {step.origin.line}")
         raise
-    return results if type(results) is tuple else (results,)
-
-
-def group_count(count: int) -> int:
-    """Into how many groups so many neighbouring tasks are dealt; each is added up before their sums are."""
-    return min(count, 16)
-
-
-def group_bounds(count: int) -> tuple[int, ...]:
-    """Where each of these groups begins, and the end: of one size, but that the first ones may have a task more."""
-    groups = group_count(count)
-    size, larger = divmod(count, groups) if groups else (0, 0)
-    return tuple(group * size + min(group, larger) for group in range(groups + 1))
 
 
 def _compact(x: NDArray[Any]) -> NDArray[Any]:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.graph import Step, StraightLine
-from minimeta.autodiff.regions import PROJECT, by_kernel
+from minimeta.autodiff.array import is_float
+from minimeta.autodiff.steps import Program, Step, by_kernel, run
 from minimeta.errors import IndexingError, NonFiniteError
 from minimeta.program.executor import Executable, Instruction, Values
 
@@ -40,7 +40,7 @@ def run_finite(executable: Executable, leaves: Sequence[NDArray[Any]], function:
             place = tuple(map(int, np.argwhere(~np.isfinite(leaf))[0]))
             raise NonFiniteError(f"{function}: argument {name!r} is {leaf[place]}" + (f" at {place}" if place else ""))
     try:
-        outputs = _watched(executable, leaves) if executable.native else _one_by_one(executable.line, leaves)
+        outputs = _watched(executable, leaves) if executable.native else _one_by_one(executable.program, leaves)
     except _Found as found:
         raise NonFiniteError(f"{function}: {found}") from None
     for y in outputs:
@@ -57,17 +57,18 @@ class _Found(Exception):  # noqa: N818 (it is an answer)
         self.tasks = tasks
 
     def __str__(self) -> str:
-        name, line, _, backward, form = self.instruction
+        name, origin, results, _ = self.instruction
         # What a vmap stacks was seen inside of it.
         sums = "the sum over its tasks, of "
-        what = f"{sums if name == 'vmap' else 'that of '}{name}, {form!r}" if form else "a constant"
+        forms = ", ".join(map(repr, results))
+        what = f"{sums if name == 'vmap' else 'that of '}{name}, {forms}" if results else "a constant"
         task = f", in task {', '.join(map(str, self.tasks))} of vmap" if self.tasks else ""
-        where = f"\n  {'in the backward pass of' if backward else 'at'} {line}" if line else ""
+        where = f"\n  {origin}" if origin.line else ""
         return f"the first result that is NaN or infinite is {what}{task}{where}"
 
 
 def _is_finite(x: Any) -> bool:
-    return x.dtype.kind != "f" or bool(np.isfinite(x).all())
+    return not is_float(x) or bool(np.isfinite(x).all())
 
 
 def _watched(executable: Executable, leaves: Sequence[NDArray[Any]]) -> Values:
@@ -81,34 +82,23 @@ def _watched(executable: Executable, leaves: Sequence[NDArray[Any]]) -> Values:
     return outputs
 
 
-def _one_by_one(line: StraightLine, leaves: Sequence[NDArray[Any]]) -> Values:
+def _one_by_one(program: Program, leaves: Sequence[NDArray[Any]]) -> Values:
     """The same where there is nothing to watch: every step by itself."""
     try:
-        return [np.array(y, order="C") for y in _steps(line, leaves)]
+        return [np.array(y, order="C") for y in run(program, leaves, _looked_at)]
     except IndexError as error:
         raise IndexingError(str(error)) from None
 
 
-def _steps(line: StraightLine, operands: Sequence[Any]) -> list[Any]:
-    values = [*operands, *line.constants]
-    for step in line.steps:
-        values.append(_result(step, [values[i] for i in step.operands]))
-    return [values[i] for i in line.outputs]
-
-
-def _result(step: Step, operands: Sequence[Any]) -> Any:
-    params = step.params
-    if "mapped" in params:
-        for task in range(params["count"]):  # Each is run to look inside of it; afterwards they are run together.
-            given = [x[task, ...] if is_mapped else x for x, is_mapped in zip(operands, params["mapped"], strict=True)]
+def _looked_at(step: Step, *operands: Any) -> tuple[Any, ...]:
+    """The results of a step, which are finite; each run of its body is looked into first."""
+    if step.body is not None:
+        for task, given in enumerate(step.runs(operands)):
             try:
-                _steps(params["line"], given)
+                run(step.body, given, _looked_at)
             except _Found as found:
-                raise _Found(found.instruction, (task, *found.tasks)) from None
-    elif "line" in params:
-        return tuple(_steps(params["line"], operands))
-    value = by_kernel(step.primitive, *operands, **params)
-    is_old = step.primitive.view or step.primitive is PROJECT
-    if not is_old and not all(map(_is_finite, value if isinstance(value, tuple) else (value,))):
+                raise _Found(found.instruction, (task, *found.tasks) if step.tasks else found.tasks) from None
+    results = by_kernel(step, *operands)
+    if not step.primitive.view and not all(map(_is_finite, results)):
         raise _Found(Instruction.of(step), ())
-    return value
+    return results

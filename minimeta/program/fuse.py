@@ -23,16 +23,17 @@ Elements are computed by the same functions and sums are taken in the same order
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.array import NOWHERE, Shape, is_float
 from minimeta.autodiff.operations.movement import BROADCAST_TO
 from minimeta.autodiff.operations.reductions import MEAN, SUM
-from minimeta.autodiff.regions import PROJECT, region, rematerialize_rule
+from minimeta.autodiff.regions import region, rematerialize_rule
+from minimeta.autodiff.steps import Program, Step
+from minimeta.program.names import renamed, results_of
 
 _MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
 
@@ -48,9 +49,9 @@ _WIDE, _BLOCK, _LONG = 256, 480, 4096
 FUSED = region("fused", rematerialize_rule)
 
 
-def fuse(line: StraightLine) -> StraightLine:
+def fuse(program: Program) -> Program:
     """Run elementwise steps together, of one shape or all short, and sums over their leading axes with them."""
-    return _Grouping(line).fused()
+    return _Grouping(program).fused()
 
 
 @dataclass
@@ -64,14 +65,13 @@ class _Group:
 
 
 class _Grouping:
-    """The decisions for one line; values are numbered as in it."""
+    """The decisions for one program; values are numbered as in it, and steps by their first results."""
 
-    def __init__(self, line: StraightLine) -> None:
-        self.line = line
-        self.first = len(line.operands) + len(line.constants)
-        self.steps = dict(enumerate(line.steps, self.first))
-        constants = [Form(value.shape, value.dtype) for value in line.constants]
-        self.known = [*line.operands, *constants, *(step.shape for step in line.steps)]
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.steps = dict(program.numbered_steps())
+        self.forms = program.forms()
+        self.makers = {i: number for number, step in self.steps.items() for i in results_of(number, step)}
         self.readers: dict[int, list[int]] = {}
         for number, step in self.steps.items():
             for i in dict.fromkeys(step.operands):
@@ -102,16 +102,16 @@ class _Grouping:
         """Whether a step is a sum, or mean, over leading axes of an elementwise value, that is worth taking along."""
         if step.primitive not in (SUM, MEAN) or not self._is_elementwise(step.operands[0]):
             return False
-        if step.shape.dtype.kind != "f":
+        if not is_float(step.form):
             return False
-        shape, axes = self.steps[step.operands[0]].shape.shape, step.params["axes"]
+        shape, axes = self.forms[step.operands[0]].shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])
         size = math.prod(shape)
         return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG) and 0 < left <= _WIDE)
 
     def _is_needed(self, number: int) -> bool:
         """Whether a value is needed as an array."""
-        return number in self.line.outputs or any(
+        return number in self.program.outputs or any(
             not self._is_elementwise(reader) and reader not in self.sums for reader in self.readers.get(number, ())
         )
 
@@ -119,8 +119,8 @@ class _Grouping:
         """Whether a value is a smaller one, repeated by broadcasting: nothing long is read for it."""
         if number in self.steps:
             return self.steps[number].primitive is BROADCAST_TO
-        place = number - len(self.line.operands)
-        return place >= 0 and 0 in self.line.constants[place].strides
+        place = number - len(self.program.operands)
+        return 0 <= place < len(self.program.constants) and 0 in self.program.constants[place].strides
 
     # What to store
 
@@ -169,12 +169,11 @@ class _Grouping:
             number = self.steps[number].operands[0]
         if number in self.group:
             return self.group[number].anchor
-        return number if number in self.steps else -1
+        return self.makers.get(number, -1)
 
-    def _shape(self, number: int) -> Any:
+    def _shape(self, number: int) -> Shape:
         """The shape of the elements that a result is computed from, and how many of its axes a sum leaves."""
-        step = self.steps[number]
-        return self.steps[step.operands[0]].shape.shape if number in self.sums else step.shape.shape
+        return self.forms[self.steps[number].operands[0] if number in self.sums else number].shape
 
     def _join(self, number: int) -> None:
         """Put a result into an earlier group, or into one of its own."""
@@ -190,7 +189,7 @@ class _Grouping:
 
     def _is_short(self, number: int) -> bool:
         """Whether a result is one block by itself."""
-        return number not in self.sums and 0 < math.prod(self.steps[number].shape.shape) <= _BLOCK
+        return number not in self.sums and 0 < math.prod(self.forms[number].shape) <= _BLOCK
 
     def _fits(self, number: int, steps: set[int], operands: set[int], group: _Group) -> bool:
         are_short = all(map(self._is_short, (*group.results, number)))
@@ -216,7 +215,7 @@ class _Grouping:
     def _spare(self, group: _Group) -> None:
         """Compute again the long operands whose sources a group reads anyway."""
         for number in sorted(group.operands, reverse=True):
-            if number not in self.stored or math.prod(self.steps[number].shape.shape) < _FAR:
+            if number not in self.stored or math.prod(self.forms[number].shape) < _FAR:
                 continue
             steps, operands = self._needs(number)
             others = group.operands - {number} | operands
@@ -230,16 +229,18 @@ class _Grouping:
                 group.steps |= steps
                 group.operands = others
 
-    # The line of groups
+    # The program of groups
 
-    def fused(self) -> StraightLine:
-        """The line with a step for each group, and in front of it what it needs."""
-        number = {i: i for i in range(self.first)}
+    def fused(self) -> Program:
+        """The program with a step for each group, and in front of it what it needs."""
+        if all(len(group.steps) == 1 for group in self.group.values()):
+            return self.program
+        number = {i: i for i in range(self.program.first)}
         steps: list[Step] = []
 
-        def emit(step: Step) -> int:
-            steps.append(step)
-            return self.first + len(steps) - 1
+        def emit(step: Step, results: Iterable[int]) -> None:
+            steps.append(step._replace(operands=tuple(number[i] for i in step.operands)))
+            number.update({result: len(number) + i for i, result in enumerate(results)})
 
         def place(value: int) -> None:
             """Write down what computes a value, after what computes its operands."""
@@ -249,50 +250,38 @@ class _Grouping:
                 if value in number:
                     waiting.pop()
                     continue
-                group = self.group.get(value)
-                operands = self.steps[value].operands if group is None else sorted(group.operands)
-                missing = [i for i in operands if i not in number]
-                if missing:
+                maker = self.makers[value]
+                group = self.group.get(maker)
+                step, results = (
+                    (self.steps[maker], results_of(maker, self.steps[maker])) if group is None else self._written(group)
+                )
+                if missing := [i for i in step.operands if i not in number]:
                     waiting += missing
-                    continue
-                if group is None:
-                    number[value] = emit(self.steps[value]._replace(operands=tuple(number[i] for i in operands)))
                 else:
-                    number.update(self._written(group, number, emit))
+                    emit(step, results)
 
-        if all(len(group.steps) == 1 for group in self.group.values()):
-            return self.line
         for value in self.steps:
             if not self._is_elementwise(value) or value in self.group:
                 place(value)
-        return StraightLine(
-            self.line.operands, self.line.constants, tuple(steps), tuple(number[i] for i in self.line.outputs)
+        return dataclasses.replace(
+            self.program, steps=tuple(steps), outputs=tuple(number[i] for i in self.program.outputs)
         )
 
-    def _written(self, group: _Group, number: dict[int, int], emit: Callable[[Step], int]) -> Iterable[tuple[int, int]]:
-        """A group's step, and the numbers of its results; a single operation stays what it is."""
+    def _written(self, group: _Group) -> tuple[Step, Sequence[int]]:
+        """A group's step, and its results; a single operation stays what it is."""
         if len(group.steps) == 1:
-            (value,) = group.results
-            step = self.steps[value]
-            return [(value, emit(step._replace(operands=tuple(number[i] for i in step.operands))))]
+            return self.steps[group.results[0]], group.results
         operands = sorted(group.operands)
-        # Sums last, as the kernel has them; in the order of the line each step comes after those it needs.
+        # Sums last, as the kernel has them; in the order of the program each step comes after those it needs.
         inside = sorted(group.steps, key=lambda i: (i in self.sums, i))
         results = sorted(group.results, key=lambda i: (i in self.sums, i))
         local = {value: i for i, value in enumerate((*operands, *inside))}
-        body = StraightLine(
-            tuple(self._form(i) for i in operands),
+        body = Program(
+            tuple(self.forms[i] for i in operands),
             (),
-            tuple(self.steps[i]._replace(operands=tuple(local[j] for j in self.steps[i].operands)) for i in inside),
+            tuple(renamed(self.steps[i], local) for i in inside),
             tuple(local[i] for i in results),
         )
-        forms = tuple(self.steps[i].shape for i in results)
-        line = next((self.steps[i].line for i in results if self.steps[i].line), "")
-        node = emit(Step(FUSED, tuple(number[i] for i in operands), {"line": body}, forms, line))
-        return [
-            (value, emit(Step(PROJECT, (node,), {"place": i}, self.steps[value].shape, self.steps[value].line)))
-            for i, value in enumerate(results)
-        ]
-
-    def _form(self, number: int) -> Any:
-        return self.known[number]
+        forms = tuple(self.forms[i] for i in results)
+        origin = next((self.steps[i].origin for i in results if self.steps[i].origin.line), NOWHERE)
+        return Step(FUSED, tuple(operands), {}, forms, origin, body), results

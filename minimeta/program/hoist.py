@@ -15,43 +15,45 @@ The same kernels compute the same values, so no bit changes.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import TRANSPOSE
-from minimeta.program.names import is_region, named, numbered, renamed
+from minimeta.autodiff.steps import Program, Step
+from minimeta.program.names import fresh_names, named, numbered, renamed, results_of
 
 
-def hoist(line: StraightLine) -> StraightLine:
+def hoist(program: Program) -> Program:
     """Compute before a ``vmap`` what all of its tasks would."""
-    constants, steps = named(line)
-    fresh = itertools.count(len(line.operands) + len(constants) + len(steps))
+    constants, steps = named(program)
+    fresh = fresh_names(program)
     kept: dict[int, Step] = {}
     for name, step in steps.items():
-        mapped = "mapped" in step.params and step.params["count"] > 0
-        kept[name] = _lightened(step, constants, kept, fresh) if mapped else step
-    return numbered(line, constants, kept)
+        has_tasks = step.tasks is not None and step.tasks.count > 0
+        kept[name] = _lightened(step, constants, kept, fresh) if has_tasks else step
+    return numbered(program, constants, kept)
 
 
-def _lightened(region: Step, constants: dict[int, Any], before: dict[int, Step], fresh: Iterator[int]) -> Step:
+def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], fresh: Iterator[int]) -> Step:
     """The ``vmap`` with less to do; what it no longer does joins the constants and the steps before it."""
-    body: StraightLine = region.params["line"]
+    body, tasks = vmap.body, vmap.tasks
+    assert body is not None and tasks is not None
     inner_constants, steps = named(body)
-    outside = {i: region.operands[i] for i, is_mapped in enumerate(region.params["mapped"]) if not is_mapped}
+    outside = {i: vmap.operands[i] for i, is_mapped in enumerate(tasks.mapped) if not is_mapped}
     shared = {*outside, *inner_constants}
-    forms = [*body.operands, *body.constants, *(step.shape for step in body.steps)]
+    forms = body.forms()
     inner: dict[int, Step] = {}
     for i, step in steps.items():
-        if shared.issuperset(step.operands) and not is_region(step):
-            shared.add(i)
+        if shared.issuperset(step.operands) and step.body is None:
+            shared.update(results_of(i, step))
         elif _turns(step, shared, forms):
             x, y = step.operands
             form = Form(forms[y].shape[::-1], forms[y].dtype)
-            inner.setdefault(~y, Step(TRANSPOSE, (y,), {"axes": (1, 0)}, form, step.line, step.backward))
+            inner.setdefault(~y, Step(TRANSPOSE, (y,), {"axes": (1, 0)}, (form,), step.origin))
             shared.add(~y)
             step = step._replace(operands=(x, ~y), params={**step.params, "transpose_y": False})  # noqa: PLW2901
         inner[i] = step
@@ -64,40 +66,51 @@ def _lightened(region: Step, constants: dict[int, Any], before: dict[int, Step],
     }
     needed = set(body.outputs)  # inside, where what is costly comes from outside
     kept: dict[int, Step] = {}
-    for i in reversed(inner):
-        if i in needed and i not in costly:
-            kept[i] = inner[i]
-            needed.update(inner[i].operands)
-    entering = [i for i in inner if i in needed and i in costly]
+    for i, step in reversed(inner.items()):
+        if i not in costly and not needed.isdisjoint(results_of(i, step)):
+            kept[i] = step
+            needed.update(step.operands)
+    entering = {
+        number: form
+        for i, step in inner.items()
+        if i in costly
+        for number, form in zip(results_of(i, step), step.results, strict=True)
+        if number in needed
+    }
     if not entering:
-        return region
+        return vmap
 
     wanted = set(entering)
-    for i in reversed(inner):
-        if i in wanted:
-            wanted.update(inner[i].operands)
-    for i in (*inner_constants, *inner):
+    for i, step in reversed(inner.items()):
+        if not wanted.isdisjoint(results_of(i, step)):
+            wanted.update(step.operands)
+    for i, value in inner_constants.items():
         if i in wanted:
             outside[i] = next(fresh)
-            if i in inner:
-                before[outside[i]] = renamed(inner[i], outside)
-            else:
-                constants[outside[i]] = inner_constants[i]
+            constants[outside[i]] = value
+    for i, step in inner.items():
+        results = results_of(i, step)
+        if not wanted.isdisjoint(results):
+            outside.update(zip(results, fresh, strict=False))
+            before[outside[i]] = renamed(step, outside)
 
-    names = [*range(len(body.operands)), *entering, *inner_constants, *reversed(kept)]
-    place = {name: number for number, name in enumerate(names)}
-    lighter = StraightLine(
-        (*body.operands, *(inner[i].shape for i in entering)),
+    remaining = itertools.chain.from_iterable(results_of(i, kept[i]) for i in reversed(kept))
+    names = [*range(len(body.operands)), *entering, *inner_constants, *remaining]
+    number = {name: i for i, name in enumerate(names)}
+    lighter = Program(
+        (*body.operands, *entering.values()),
         body.constants,
-        tuple(renamed(kept[i], place) for i in reversed(kept)),
-        tuple(place[i] for i in body.outputs),
+        tuple(renamed(kept[i], number) for i in reversed(kept)),
+        tuple(number[i] for i in body.outputs),
     )
-    mapped = (*region.params["mapped"], *[False] * len(entering))
-    operands = (*region.operands, *(outside[i] for i in entering))
-    return region._replace(operands=operands, params={**region.params, "line": lighter, "mapped": mapped})
+    return vmap._replace(
+        operands=(*vmap.operands, *(outside[i] for i in entering)),
+        body=lighter,
+        tasks=dataclasses.replace(tasks, mapped=(*tasks.mapped, *[False] * len(entering))),
+    )
 
 
-def _turns(step: Step, shared: set[int], forms: Sequence[Any]) -> bool:
+def _turns(step: Step, shared: set[int], forms: Sequence[Form]) -> bool:
     """Whether a step is a product that turns a shared matrix; one row lies as one column does."""
     if step.primitive is not MATMUL or not step.params["transpose_y"] or step.operands[1] not in shared:
         return False

@@ -9,10 +9,10 @@
       return %6
 
 A value has one name wherever it is printed. An argument is called by its place in the function's arguments, a constant
-that is one number by the number, and anything else by its own number in the line: ``%3`` is the third value, and
-``%3:1`` the first inside the body of the region that is the third. What only names a value again (an alias, one result
-of a region) is left out, and the body of a region names its operands as they are named outside of it. Of what a vmap
-maps, ``x[i]`` is the part of task ``i``, and ``%3.0`` the first of its results.
+that is one number by the number, and anything else by its own number in the program: ``%3`` is the value of number 3,
+``%3:1`` the one of number 1 inside the body of the step that computes it, and ``%3.0`` the first result of a step that
+has several. What only names a value again (an alias) is left out, and the body of a step names its operands as they are
+named outside of it. Of what a vmap maps, ``x[i]`` is the part of task ``i``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import ALIAS, Step, StraightLine
-from minimeta.autodiff.regions import PROJECT
+from minimeta.autodiff.calls import CALL
+from minimeta.autodiff.graph import ALIAS
+from minimeta.autodiff.steps import Program, Step, Tasks
 from minimeta.autodiff.tree import Structure
 
 _WIDTH = 120
@@ -43,7 +44,7 @@ class Literal(str):
         if one.size == 0 or one.tobytes() != one.ravel()[:1].tobytes() * one.size:
             return None
         literal = cls(str(one.flat[0]))
-        literal.form = Form(value.shape, value.dtype)
+        literal.form = Form.of(value)
         return literal
 
 
@@ -71,13 +72,13 @@ class Row(NamedTuple):
     results: tuple[str, ...] = ()
 
     @property
-    def is_vmap(self) -> bool:
-        """Whether the body is run for each task."""
-        return "mapped" in self.step.params
+    def tasks(self) -> Tasks | None:
+        """For what tasks the body is run, in a vmap."""
+        return self.step.tasks
 
 
 class Listed(NamedTuple):
-    """A line whose values have names.
+    """A program whose values have names.
 
     Attributes
     ----------
@@ -94,52 +95,44 @@ class Listed(NamedTuple):
     outputs: list[str]
 
 
-def names_of(line: StraightLine, operands: Sequence[str]) -> Sequence[str]:
-    """The names of a line's operands; their numbers, where they have none."""
-    return operands or [f"%{i}" for i in range(len(line.operands))]
+def names_of(program: Program, operands: Sequence[str]) -> Sequence[str]:
+    """The names of a program's operands; their numbers, where they have none."""
+    return operands or [f"%{i}" for i in range(len(program.operands))]
 
 
-def listed(line: StraightLine, operands: Sequence[str], prefix: str = "%", depth: int = 0) -> Listed:
-    """The rows of a line, given the names of its operands."""
-    names: list[Any] = [*operands]
+def listed(program: Program, operands: Sequence[str], prefix: str = "%", depth: int = 0) -> Listed:
+    """The rows of a program, given the names of its operands."""
+    names: list[str] = [*operands]
     constants, rows = [], []
-    for value in line.constants:
+    for value in program.constants:
         number = f"{prefix}{len(names)}"
         literal = Literal.of(value)
         names.append(number if literal is None else literal)
         if literal is None:
             constants.append((number, value))
-    for step in line.steps:
-        number, params = f"{prefix}{len(names)}", step.params
+    for step in program.steps:
+        number = f"{prefix}{len(names)}"
         inputs = tuple(names[i] for i in step.operands)
+        several = tuple(f"{number}.{j}" for j in range(len(step.results)))
         if step.primitive is ALIAS:
-            names.append(inputs[0])
-        elif step.primitive is PROJECT:
-            names.append(inputs[0][params["place"]])
-        elif "mapped" in params:
-            index = index_of(depth)
-            parts = [
-                f"{x}[{index}]" if is_mapped and not isinstance(x, Literal) else x
-                for x, is_mapped in zip(inputs, params["mapped"], strict=True)
-            ]
-            body = listed(params["line"], parts, f"{number}:", depth + 1)
-            names.append(_results(number, step))
-            rows.append(Row(number, step, inputs, body, names[-1]))
-        elif "line" in params:
-            body = listed(params["line"], inputs, f"{number}:", depth)
-            names.append(tuple(body.outputs))
+            names += inputs
+        elif step.body is None:
+            results = several if len(several) > 1 or step.primitive is CALL else ()
+            names += results or [number]
+            rows.append(Row(number, step, inputs, None, results))
+        elif step.tasks is None:
+            body = listed(step.body, inputs, f"{number}:", depth)
+            names += body.outputs
             rows.append(Row(number, step, inputs, body))
-        elif isinstance(step.shape, tuple):
-            names.append(_results(number, step))
-            rows.append(Row(number, step, inputs, None, names[-1]))
         else:
-            names.append(number)
-            rows.append(Row(number, step, inputs))
-    return Listed(constants, rows, [names[i] for i in line.outputs])
-
-
-def _results(number: str, step: Step) -> tuple[str, ...]:
-    return tuple(f"{number}.{j}" for j in range(len(step.shape)))
+            parts = [
+                f"{x}[{index_of(depth)}]" if is_mapped and not isinstance(x, Literal) else x
+                for x, is_mapped in zip(inputs, step.tasks.mapped, strict=True)
+            ]
+            body = listed(step.body, parts, f"{number}:", depth + 1)
+            names += several
+            rows.append(Row(number, step, inputs, body, several))
+    return Listed(constants, rows, [names[i] for i in program.outputs])
 
 
 def index_of(depth: int) -> str:
@@ -147,21 +140,21 @@ def index_of(depth: int) -> str:
     return "ijklmn"[depth] if depth < 6 else f"i{depth}"
 
 
-def listing(name: str, line: StraightLine, operands: Sequence[str], outputs: Sequence[str]) -> str:
+def listing(name: str, program: Program, operands: Sequence[str], outputs: Sequence[str]) -> str:
     """The text of a program.
 
     Parameters
     ----------
     name
         Of the function.
-    line
+    program
         Its instructions.
     operands, outputs
         The names of the operands, and of the leaves of what is returned.
     """
-    names = names_of(line, operands)
-    found = listed(line, names)
-    rows = _call(title(name), [f"{x}: {form!r}" for x, form in zip(names, line.operands, strict=True)], ":")
+    names = names_of(program, operands)
+    found = listed(program, names)
+    rows = _call(title(name), [f"{x}: {form!r}" for x, form in zip(names, program.operands, strict=True)], ":")
     rows += [f"  {row}" for row in _printed(found, [None], 0)]
     results = [_typed(x) for x in found.outputs]
     if len(results) == 1 and outputs[0] == "":
@@ -181,28 +174,27 @@ def _call(name: str, operands: Iterable[str], end: str = "") -> list[str]:
     return [row] if len(row) <= _WIDTH else [f"{name}(", *(f"    {x}," for x in operands), f"  ){end}"]
 
 
-def _printed(lines: Listed, heading: list[Any], depth: int) -> Iterator[str]:
-    """The rows of a line and of the bodies in it; ``heading`` holds what stands above the row before."""
-    if lines.constants:
+def _printed(found: Listed, heading: list[Any], depth: int) -> Iterator[str]:
+    """The rows of a program and of the bodies in it; ``heading`` holds what stands above the row before."""
+    if found.constants:
         yield "# constants"
         heading[0] = None
-        yield from (f"{number} = {constant_of(value)}" for number, value in lines.constants)
-    for row in lines.rows:
+        yield from (f"{number} = {constant_of(value)}" for number, value in found.constants)
+    for row in found.rows:
         step, above = row.step, heading_of(_first(row))
         if above and heading[0] != above:
             heading[0] = above
             yield f"# {above}"
         if row.body is None:
-            forms = step.shape if row.results else (step.shape,)
-            names, form = ", ".join(row.results or (row.number,)), ", ".join(map(repr, forms))
+            names, form = ", ".join(row.results or (row.number,)), ", ".join(map(repr, step.results))
             yield f"{names} = {_expression(step, row.operands)}: {form}"
-        elif row.is_vmap:
-            params, index = step.params, index_of(depth)
-            yield f"{row.number} = vmap, for each {index} of {params['count']}:"
+        elif row.tasks:
+            index = index_of(depth)
+            yield f"{row.number} = vmap, for each {index} of {row.tasks.count}:"
             yield from (f"  {inner}" for inner in _printed(row.body, heading, depth + 1))
-            results = zip(row.results, row.body.outputs, params["summed"], step.shape, strict=True)
-            for name, inside, is_sum, form in results:
-                yield f"  {name} = {'sum' if is_sum else 'stack'} of {_typed(inside)} over {index}: {form!r}"
+            results = zip(row.results, row.body.outputs, row.tasks.summed, step.results, strict=True)
+            for name, inside, is_sum, result in results:
+                yield f"  {name} = {'sum' if is_sum else 'stack'} of {_typed(inside)} over {index}: {result!r}"
             heading[0] = None
         else:
             yield f"{row.number} = {step.primitive.name}:"
@@ -211,12 +203,13 @@ def _printed(lines: Listed, heading: list[Any], depth: int) -> Iterator[str]:
 
 def _first(row: Row) -> Step:
     """The step that stands first in what is printed for a row, or the vmap itself."""
-    return row.step if row.body is None or row.is_vmap or not row.body.rows else _first(row.body.rows[0])
+    return row.step if row.body is None or row.tasks or not row.body.rows else _first(row.body.rows[0])
 
 
 def heading_of(step: Step) -> str:
     """What a user knows a step by: the pass it belongs to, and the line; empty where there is none."""
-    return f"{'backward of' if step.backward else 'forward at'} {step.line}" if step.line else ""
+    line, backward = step.origin
+    return f"{'backward of' if backward else 'forward at'} {line}" if line else ""
 
 
 def _expression(step: Step, operands: Sequence[str]) -> str:
@@ -226,7 +219,7 @@ def _expression(step: Step, operands: Sequence[str]) -> str:
     for key, value in step.params.items():
         if key in ("dtype", "forms") or value is None or value is False or isinstance(value, Structure):
             continue
-        if key == "shape" and value == step.shape.shape:
+        if key == "shape" and value == step.form.shape:
             continue
         parts.append(key if value is True else f"{key}={_parameter(value)}")
     return f"{step.primitive.name}({', '.join(parts)})"
@@ -245,7 +238,7 @@ def _typed(name: str) -> str:
 
 def constant_of(value: Any) -> str:
     """A constant: what it holds, if that is short, and its form."""
-    form = f"{Form(value.shape, value.dtype)!r}"
+    form = repr(Form.of(value))
     if not 0 < value.size <= _FEW:
         return f"constant: {form}"
     return f"{np.array2string(value, separator=', ', floatmode='unique', max_line_width=10**6)}: {form}".replace(

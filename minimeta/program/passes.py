@@ -15,12 +15,12 @@ A fifth, ``hoist``, takes out of a ``vmap`` what is the same for all tasks (:mod
 Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
 
-A region (``rematerialize``, ``vmap``) is one instruction, and its body a line that is shortened by itself. To compute
-again is what a region is for, so two equal ones are two; what nobody takes of it is not computed. But a ``custom_vjp``
-has had its derivative when a program is made shorter: it is what it computes.
+The body of a step (``rematerialize``, ``vmap``) is a program that is shortened by itself. Regions recompute on purpose,
+so equal ones are never merged; results that nobody reads are dropped. By the time passes run, a ``custom_vjp`` has been
+differentiated already, so it is replaced by its body.
 
-With an alias or a copy replaced by its operand, two outputs may be one value, or an operand: whoever runs a program
-returns outputs in memory of their own.
+With an alias or a copy replaced by its operand, two outputs may be one value, or an operand. The executor returns every
+output in memory of its own.
 """
 
 from __future__ import annotations
@@ -29,131 +29,128 @@ import collections
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.joining import SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import SLICE
-from minimeta.autodiff.regions import CUSTOM_VJP, PROJECT, by_kernel
+from minimeta.autodiff.regions import CUSTOM_VJP
+from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import FUSED, fuse
 from minimeta.program.hoist import hoist
-from minimeta.program.names import is_region, named, numbered, renamed
-from minimeta.program.program import Program
+from minimeta.program.names import fresh_names, named, numbered, renamed, results_of
+
+Pass: TypeAlias = Callable[[Program], Program]
+P = TypeVar("P", bound=Program)
 
 #: Bytes of a result that is kept as a constant even where its operands are smaller.
 _SMALL = 2**20
 
 
-def eliminate(line: StraightLine) -> StraightLine:
+def eliminate(program: Program) -> Program:
     """Drop the steps and constants that no output needs; operands stay."""
-    constants, steps = named(line)
-    needed = set(line.outputs)
-    for name in reversed(steps):
-        if name in needed:
-            needed.update(steps[name].operands)
-    kept = {name: step for name, step in steps.items() if name in needed}
-    taken: dict[int, set[int]] = {}
-    for step in kept.values():
-        if step.primitive is PROJECT:
-            taken.setdefault(step.operands[0], set()).add(step.params["place"])
-    order = {name: sorted(places) for name, places in taken.items() if _is_narrowable(kept[name])}
-    for name, places in order.items():
-        kept[name] = _narrowed(kept[name], places)
-    for name, step in kept.items():
-        if step.primitive is PROJECT and step.operands[0] in order:
-            place = order[step.operands[0]].index(step.params["place"])
-            kept[name] = step if place == step.params["place"] else step._replace(params={"place": place})
-    return numbered(line, {name: value for name, value in constants.items() if name in needed}, kept)
+    constants, steps = named(program)
+    needed = set(program.outputs)
+    kept: dict[int, Step] = {}
+    same: dict[int, int] = {}
+    for name, former in reversed(steps.items()):
+        places = [place for place, result in enumerate(results_of(name, former)) if result in needed]
+        if places:
+            step = kept[name] = _narrowed(former, places)
+            needed.update(step.operands)
+            if step is not former:
+                same.update({name + place: name + i for i, place in enumerate(places)})
+    constants = {name: value for name, value in constants.items() if name in needed}
+    return numbered(program, constants, dict(reversed(kept.items())), same)
 
 
-def _is_narrowable(step: Step) -> bool:
-    """Whether a step's results that nobody takes need not be computed."""
-    return is_region(step) and "rule" not in step.params
-
-
-def _narrowed(region: Step, places: list[int]) -> Step:
-    """A region of these results alone, without the operands that its body does not use."""
-    body: StraightLine = region.params["line"]
-    used = {i for step in body.steps for i in step.operands} | {body.outputs[place] for place in places}
+def _narrowed(step: Step, places: Sequence[int]) -> Step:
+    """Return a step of these results alone, without the operands that its body does not use, if it has a body."""
+    body = step.body
+    if body is None or step.primitive is CUSTOM_VJP:
+        return step
+    used = {i for inner in body.steps for i in inner.operands} | {body.outputs[place] for place in places}
     operands = [i for i in range(len(body.operands)) if i in used]
     if len(places) == len(body.outputs) and len(operands) == len(body.operands):
-        return region
-    first = len(body.operands)
-    values = range(first, first + len(body.constants) + len(body.steps))
-    number = {old: new for new, old in enumerate((*operands, *values))}
-    body = StraightLine(
+        return step
+    number = {old: new for new, old in enumerate((*operands, *range(len(body.operands), len(body.forms()))))}
+    body = Program(
         tuple(body.operands[i] for i in operands),
         body.constants,
-        tuple(renamed(step, number) for step in body.steps),
+        tuple(renamed(inner, number) for inner in body.steps),
         tuple(number[body.outputs[place]] for place in places),
     )
-    params = {**region.params, "line": body}
-    if "mapped" in params:
-        params["mapped"] = tuple(params["mapped"][i] for i in operands)
-        params["summed"] = tuple(params["summed"][place] for place in places)
-    return region._replace(
-        operands=tuple(region.operands[i] for i in operands),
-        params=params,
-        shape=tuple(region.shape[place] for place in places),
+    tasks = step.tasks and dataclasses.replace(
+        step.tasks,
+        mapped=tuple(step.tasks.mapped[i] for i in operands),
+        summed=tuple(step.tasks.summed[place] for place in places),
+    )
+    return step._replace(
+        operands=tuple(step.operands[i] for i in operands),
+        results=tuple(step.results[place] for place in places),
+        body=body,
+        tasks=tasks,
     )
 
 
-def fold(line: StraightLine) -> StraightLine:
+def fold(program: Program) -> Program:
     """Compute the steps whose operands are all constants, by their kernels, as an operation outside of a trace would.
 
     A result of more than 1 MiB is folded only if its operands are no smaller: a constant lives as long as the program.
     """
-    constants, steps = named(line)
+    constants, steps = named(program)
     for name, step in list(steps.items()):
         values = [constants[i] for i in step.operands if i in constants]
-        if len(values) < len(step.operands) or type(step.shape) is tuple:
+        if len(values) < len(step.operands) or step.body is not None or step.primitive is CALL:
             continue
-        size = math.prod(step.shape.shape) * step.shape.dtype.itemsize
+        size = sum(math.prod(form.shape) * form.dtype.itemsize for form in step.results)
         if size <= max(_SMALL, sum(value.nbytes for value in values)):
-            constants[name] = by_kernel(step.primitive, *values, **step.params)
+            constants.update(enumerate(by_kernel(step, *values), name))
             del steps[name]
-    return numbered(line, constants, steps)
+    return numbered(program, constants, steps)
 
 
-def deduplicate(line: StraightLine) -> StraightLine:
+def deduplicate(program: Program) -> Program:
     """Let equal constants, and equal primitives of the same operands and parameters, be one value."""
-    constants, steps = named(line)
+    constants, steps = named(program)
     first: dict[Any, int] = {}
     same: dict[int, int] = {}
 
-    def is_new(name: int, key: Any) -> bool:
+    def is_new(name: int, count: int, key: Any) -> bool:
         earlier = first.setdefault(key, name)
         if earlier != name:
-            same[name] = earlier
+            same.update({name + place: earlier + place for place in range(count)})
         return earlier == name
 
-    constants = {name: value for name, value in constants.items() if is_new(name, _contents(value))}
+    constants = {name: value for name, value in constants.items() if is_new(name, 1, _contents(value))}
     kept = {}
     for name, former in steps.items():
         step = renamed(former, same)
-        if is_region(step) or is_new(name, (step.primitive, step.operands, tuple(sorted(step.params.items())))):
+        key = (step.primitive, step.operands, tuple(sorted(step.params.items())))
+        if step.body is not None or is_new(name, len(step.results), key):
             kept[name] = step
-    return numbered(line, constants, kept, same)
+    return numbered(program, constants, kept, same)
 
 
-def simplify(line: StraightLine) -> StraightLine:
+def simplify(program: Program) -> Program:
     """Replace a step that changes nothing by its operand, and two steps by one, or by two smaller ones."""
-    line = _opened(line)
-    constants, steps = named(line)
-    uses = collections.Counter(i for step in line.steps for i in step.operands) + collections.Counter(line.outputs)
-    forms: list[Any] = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
+    program = _opened(program)
+    constants, steps = named(program)
+    uses = collections.Counter(i for step in program.steps for i in step.operands)
+    uses += collections.Counter(program.outputs)
+    forms = program.forms()
     same: dict[int, int] = {}
     kept: dict[int, Step] = {}
     for name, former in steps.items():
         step = _composed(renamed(former, same), kept)
-        # What it is taken of by another name, others may have by that name.
+        # If the slice's operand was renamed above, the product may have other readers under its new name.
         if former.primitive is SLICE and step.operands == former.operands and uses[step.operands[0]] == 1:
             step = _traded(step, kept, forms)
         unchanged = _unchanged(step, kept, constants, forms)
@@ -161,23 +158,28 @@ def simplify(line: StraightLine) -> StraightLine:
             kept[name] = step
         else:
             same[name] = unchanged
-    return numbered(line, constants, kept, same)
+    return numbered(program, constants, kept, same)
 
 
-_BY_NAME: dict[str, Callable[[StraightLine], StraightLine]] = {
+#: The passes that are repeated until none of them finds anything, in their order.
+_REPEATED: dict[str, Pass] = {
     "eliminate": eliminate,
     "fold": fold,
     "deduplicate": deduplicate,
     "simplify": simplify,
     "hoist": hoist,
+}
+
+#: Those that follow, each once: they decide how steps run, and the others do not look inside of what they make.
+_LAST: dict[str, Pass] = {
     "fuse": fuse,
 }
 
 #: The names of all passes.
-PASSES = tuple(_BY_NAME)
+PASSES = (*_REPEATED, *_LAST)
 
 
-def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
+def optimise(program: P, passes: Collection[str] = PASSES) -> P:
     """Make a program shorter without changing a bit of its results.
 
     Parameters
@@ -191,8 +193,8 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
     -------
     Program
         Of the same operands and outputs, and no more steps that are not views, those inside of regions included. The
-        passes are repeated until none finds anything: each removes values, takes some out of a region, or leaves a
-        chain of movements shorter, so there is an end.
+        passes but the last are repeated until none finds anything: each removes values, takes some out of a region, or
+        leaves a chain of movements shorter, so there is an end.
 
     Raises
     ------
@@ -200,29 +202,31 @@ def optimise(program: Program, passes: Collection[str] = PASSES) -> Program:
         An unknown pass.
     """
     wanted = known(passes)
-    line, before = program.line, None
-    while line is not before:
-        before = line
-        for name in wanted:
-            if name != "fuse":
-                line = _everywhere(_BY_NAME[name], line)
-    if "fuse" in wanted:  # Last, and once: the others do not look inside a group.
-        line = _everywhere(fuse, line)
-    return dataclasses.replace(program, line=line)
+    found: Program = program
+    before = None
+    while found is not before:
+        before = found
+        for name, rewrite in _REPEATED.items():
+            if name in wanted:
+                found = _everywhere(rewrite, found)
+    for name, rewrite in _LAST.items():
+        if name in wanted:
+            found = _everywhere(rewrite, found)
+    return cast("P", found)
 
 
-def _everywhere(rewrite: Callable[[StraightLine], StraightLine], line: StraightLine) -> StraightLine:
-    """The line rewritten, and before it the bodies of its regions."""
+def _everywhere(rewrite: Pass, program: Program) -> Program:
+    """Return the program rewritten, and before it the bodies of its steps."""
     steps = []
-    for step in line.steps:
-        if is_region(step) and step.primitive is not FUSED:
-            body = _everywhere(rewrite, step.params["line"])
-            if body is not step.params["line"]:
-                step = step._replace(params={**step.params, "line": body})  # noqa: PLW2901 (the same step)
+    for step in program.steps:
+        if step.body is not None and step.primitive is not FUSED:
+            body = _everywhere(rewrite, step.body)
+            if body is not step.body:
+                step = step._replace(body=body)  # noqa: PLW2901 (the same step)
         steps.append(step)
-    if list(map(id, steps)) != list(map(id, line.steps)):
-        line = line._replace(steps=tuple(steps))
-    return rewrite(line)
+    if list(map(id, steps)) != list(map(id, program.steps)):
+        program = dataclasses.replace(program, steps=tuple(steps))
+    return rewrite(program)
 
 
 def known(passes: Collection[str]) -> tuple[str, ...]:
@@ -254,36 +258,29 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 # Identities
 
 
-def _opened(line: StraightLine) -> StraightLine:
-    """The steps of each ``custom_vjp`` in its place."""
-    constants, steps = named(line)
-    fresh = itertools.count(len(line.operands) + len(constants) + len(steps))
+def _opened(program: Program) -> Program:
+    """Return the program with the steps of each ``custom_vjp`` in its place, and the slices of each ``split``."""
+    constants, steps = named(program)
+    fresh = fresh_names(program)
     same: dict[int, int] = {}
     kept: dict[int, Step] = {}
-    results: dict[int, list[int]] = {}
     for name, former in steps.items():
         step = renamed(former, same)
-        if step.primitive is CUSTOM_VJP:
-            body: StraightLine = step.params["line"]
-            names = [*step.operands, *itertools.islice(fresh, len(body.constants) + len(body.steps))]
-            constants.update(zip(names[len(body.operands) :], body.constants, strict=False))
-            inside = [renamed(other, dict(enumerate(names))) for other in body.steps]
-            kept.update(zip(names[len(body.operands) + len(body.constants) :], inside, strict=True))
-            results[name] = [names[i] for i in body.outputs]
-        elif step.primitive is PROJECT and step.operands[0] in results:
-            same[name] = results[step.operands[0]][step.params["place"]]
+        if step.primitive in (CUSTOM_VJP, SPLIT):
+            assert step.body is not None
+            inner_constants, inner_steps = named(step.body)
+            names = [*step.operands, *itertools.islice(fresh, len(step.body.forms()) - len(step.operands))]
+            constants.update({names[i]: value for i, value in inner_constants.items()})
+            kept.update({names[i]: renamed(inner, dict(enumerate(names))) for i, inner in inner_steps.items()})
+            same.update({name + place: names[i] for place, i in enumerate(step.body.outputs)})
         else:
             kept[name] = step
-    return numbered(line, constants, kept, same)
+    return numbered(program, constants, kept, same)
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """One step for two: a movement of such a movement, a sum with a negative, a part of a split (which is a slice)."""
+    """One step for two: a movement of such a movement, a sum with a negative."""
     name = step.primitive.name
-    if step.primitive is PROJECT and (region := steps.get(step.operands[0])) and region.primitive is SPLIT:
-        body: StraightLine = region.params["line"]
-        part = body.outputs[step.params["place"]] - 1
-        return step if part < 0 else body.steps[part]._replace(operands=region.operands)
     if name == "add":
         for x, y in (step.operands, step.operands[::-1]):
             if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
@@ -297,14 +294,14 @@ def _composed(step: Step, steps: dict[int, Step]) -> Step:
     return step._replace(operands=inner.operands, params=params)
 
 
-def _traded(step: Step, steps: dict[int, Step], forms: list[Any]) -> Step:
+def _traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
     """A slice of a product as the product of a slice, which takes the other's place: nobody else has it."""
     name = step.operands[0]
     product = steps.get(name)
     if product is None or product.primitive is not MATMUL:
         return step
     window = list(zip(*(step.params[key] for key in ("starts", "sizes", "steps")), strict=True))
-    *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.shape.shape, strict=True))
+    *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.form.shape, strict=True))
     if any(batch) or rows == columns:
         return step
     # A row of the product is one of x, or a column of x that is transposed; and so for y.
@@ -314,23 +311,23 @@ def _traded(step: Step, steps: dict[int, Step], forms: list[Any]) -> Step:
     whole = [(0, size, 1) for size in forms[factor].shape]
     whole[axis] = window[-2 if rows else -1]
     starts, sizes, strides = zip(*whole, strict=True)
-    forms[name] = Form(sizes, step.shape.dtype)
+    forms[name] = Form(sizes, step.form.dtype)
     params = {"starts": starts, "sizes": sizes, "steps": strides}
-    steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, shape=forms[name])
-    return product._replace(operands=(name, y) if rows else (x, name), shape=step.shape)
+    steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, results=(forms[name],))
+    return product._replace(operands=(name, y) if rows else (x, name), results=step.results)
 
 
-def _unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Any]) -> int | None:
+def _unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Form]) -> int | None:
     """The operand that a step's result equals in every bit, if there is one."""
     operands, params = step.operands, step.params
     match step.primitive.name:
         case "alias" | "copy" | "stop_gradient":
             return operands[0]
-        case "reshape" | "broadcast_to" if forms[operands[0]].shape == step.shape.shape:
+        case "reshape" | "broadcast_to" if forms[operands[0]].shape == step.form.shape:
             return operands[0]
-        case "slice" | "pad" if forms[operands[0]].shape == step.shape.shape and not any(params["starts"]):
+        case "slice" | "pad" if forms[operands[0]].shape == step.form.shape and not any(params["starts"]):
             return operands[0]
-        case "astype" if forms[operands[0]].dtype == step.shape.dtype:
+        case "astype" if forms[operands[0]].dtype == step.form.dtype:
             return operands[0]
         case "transpose" if params["axes"] == tuple(range(len(params["axes"]))):
             return operands[0]

@@ -67,7 +67,7 @@ def _flat(instructions: Sequence[Instruction], times: Sequence[Any]) -> Iterator
     """Instructions that run a body stand for it, and have no time of their own."""
     for instruction, (nanoseconds, body) in zip(instructions, times, strict=True):
         if body is None:
-            yield instruction.name, instruction.line or "(no line)", nanoseconds
+            yield instruction.name, instruction.origin.line or "(no line)", nanoseconds
         else:
             yield from _flat(instruction.body, body)
 

@@ -1,8 +1,8 @@
-"""Program: a function written down once, as a straight line of instructions.
+"""Traced functions: written down once, as a program.
 
 Running a function on *abstract* Arrays (shapes and dtypes without values) records the same graph that a backward pass
 would walk. Sorted, it is a program: numbered values, each computed from earlier ones by one primitive. Derivatives
-are part of the function, so the program of a meta-gradient holds forward, backward and second order in one line.
+are part of the function, so the program of a meta-gradient holds forward, backward and second order in one.
 
     >>> print(trace(grad(lambda x: sum(sin(x))), np.zeros(3)))  # doctest: +ELLIPSIS
     program <lambda>(x: float64[3]):
@@ -24,8 +24,9 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form, Trace, moments
-from minimeta.autodiff.graph import StraightLine, free_variables, linearise
+from minimeta.autodiff.graph import free_variables
 from minimeta.autodiff.promotion import constant
+from minimeta.autodiff.steps import Evaluate, Program, linearise, run
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
 from minimeta.program.drawing import drawing
@@ -33,30 +34,40 @@ from minimeta.program.listing import listing, names_of, title
 from minimeta.program.source import source
 
 
-@dataclass(frozen=True, repr=False)
-class Program:
-    """A traced function. It prints as a list of instructions, by the user's lines.
+@dataclass(frozen=True, eq=False, repr=False)
+class Traced(Program):
+    """The program of a function, which knows its trees. It prints as a list of instructions, by the user's lines.
 
     Attributes
     ----------
-    line
-        Its instructions.
     arguments, output
         The trees that its operands and outputs are leaves of.
     name
         Of the function, if it has one.
-    operands
+    names
         What its operands are called, such as ``parameters/0/weight``; empty for their numbers.
     """
 
-    line: StraightLine
     arguments: tree.Structure
     output: tree.Structure
     name: str = ""
-    operands: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
-    def run(self, evaluate: Callable[..., Any], *arguments: Any) -> Any:
-        """The output for these arguments, each step computed by ``evaluate(primitive, *operands, **params)``.
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        arguments: tree.Structure,
+        output: tree.Structure,
+        name: str = "",
+        names: tuple[str, ...] = (),
+    ) -> Traced:
+        """A program with the trees of what it takes and gives."""
+        steps = program.operands, program.constants, program.steps, program.outputs
+        return cls(*steps, arguments, output, name, names)
+
+    def run(self, evaluate: Evaluate, *arguments: Any) -> Any:
+        """The output for these arguments, each step computed as in :func:`minimeta.autodiff.steps.run`.
 
         Raises
         ------
@@ -67,12 +78,12 @@ class Program:
             x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
             for x in tree.leaves_like(self.arguments, arguments)
         ]
-        names = names_of(self.line, self.operands)
-        for name, x, expected in zip(names, leaves, self.line.operands, strict=True):
+        names = names_of(self, self.names)
+        for name, x, expected in zip(names, leaves, self.operands, strict=True):
             if x.shape != expected.shape or (x.dtype != expected.dtype and x.dtype.kind != "c"):
-                found = _form(x)
+                found = Form.of(x)
                 raise ShapeError(f"program: operand {name} was traced as {expected!r}, not {found!r}; trace it again")
-        return tree.unflatten(self.output, self.line.run(leaves, evaluate))
+        return tree.unflatten(self.output, run(self, leaves, evaluate))
 
     def check(self) -> None:
         """Verify that each step uses earlier values, in forms that its primitive takes, and has the form it states.
@@ -82,7 +93,7 @@ class Program:
         TracingError
             A step or an output does not; the message names it.
         """
-        check(self.line)
+        check(self)
 
     def to_dot(self, folded: bool = True) -> str:
         """The program as a drawing in Graphviz's language, as in ``dot -Tsvg``.
@@ -93,25 +104,25 @@ class Program:
             Whether the steps of a line of the user's are one node, which says how many they are and of what kinds, and
             so are the arrays of an argument. Otherwise each step is a node, under its number in print.
         """
-        return drawing(self.line, self.operands, folded)
+        return drawing(self, self.names, folded)
 
     def to_python(self) -> str:
         """The program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
 
         It takes the leaves of the arguments in order, numpy arrays, and returns the list of the output's leaves.
         """
-        return source(self.line)
+        return source(self)
 
     def __str__(self) -> str:
-        outputs = tree.paths(tree.unflatten(self.output, [0.0] * len(self.line.outputs)))
-        return listing(self.name, self.line, self.operands, outputs)
+        outputs = tree.paths(tree.unflatten(self.output, [0.0] * len(self.outputs)))
+        return listing(self.name, self, self.names, outputs)
 
     def __repr__(self) -> str:
-        arguments = dict.fromkeys(name.partition("/")[0] for name in self.operands)
-        return f"<{title(self.name)}({', '.join(arguments)}), {len(self.line.steps)} steps>"
+        arguments = dict.fromkeys(name.partition("/")[0] for name in self.names)
+        return f"<{title(self.name)}({', '.join(arguments)}), {len(self.steps)} steps>"
 
 
-def trace(function: Callable[..., Any], *arguments: Any) -> Program:
+def trace(function: Callable[..., Any], *arguments: Any) -> Traced:
     """Write down what a function computes, on the shapes and dtypes of its arguments alone.
 
     Parameters
@@ -123,7 +134,8 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
 
     Returns
     -------
-    Program
+    Traced
+        The program, with the trees of the function's arguments and output.
 
     Raises
     ------
@@ -132,7 +144,7 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
         by closure.
     """
     found = attempt(function, arguments)
-    if isinstance(found, Program):
+    if isinstance(found, Traced):
         return found
     raise TracingError(
         f"trace: the function uses an Array of shape {found[0].shape} of an outer transformation; pass it in"
@@ -144,7 +156,7 @@ def attempt(
     arguments: tuple[Any, ...],
     named: Callable[..., Any] | None = None,
     keyworded: bool = False,
-) -> Program | list[Array]:
+) -> Traced | list[Array]:
     """The program of :func:`trace`, or the Arrays of outer transformations that stand in its way.
 
     Parameters
@@ -170,7 +182,7 @@ def attempt(
     named = named or function
     name = str(getattr(named, "__name__", ""))
     names = tuple(_operand_names(named, arguments, keyworded))
-    return Program(linearise(operands, outputs), structure, output_structure, name, names)
+    return Traced.of(linearise(operands, outputs), structure, output_structure, name, names)
 
 
 def _operand_names(function: Callable[..., Any], arguments: Sequence[Any], keyworded: bool) -> Iterator[str]:
@@ -191,9 +203,5 @@ def _operand_names(function: Callable[..., Any], arguments: Sequence[Any], keywo
 
 def _abstract(x: Any, open_trace: Trace) -> Array:
     weak = type(x) in (float, int, bool)
-    form = x if isinstance(x, Form) else _form(x.value if isinstance(x, Array) else constant(x).value)
+    form = x if isinstance(x, Form) else Form.of(x if isinstance(x, Array) else constant(x))
     return Array(form, weak, open_trace, next(moments))
-
-
-def _form(value: Any) -> Form:
-    return Form(value.shape, value.dtype)

@@ -1,7 +1,7 @@
 """Whether a function is pure, as far as two runs of it can tell.
 
 A program replays what a function did once. That is the function itself if it would have done the same again, so it is
-traced twice on the same shapes, and the two straight lines must be equal: step by step the same primitive, parameters
+traced twice on the same shapes, and the two programs must be equal: step by step the same primitive, parameters
 and operands, constants having equal bits, and so inside regions. Numbers drawn while tracing and a counter that is read
 are found so. Where a function is run and not traced, its results must have equal bits.
 """
@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.steps import Program, Step
 from minimeta.errors import TracingError
-from minimeta.program.program import Program, attempt
+from minimeta.program.program import Traced, attempt
 
 _REMEDY = (
     "Draw random numbers and read what changes outside, and pass them in as arguments; a learner of minimeta.learners "
@@ -65,59 +64,59 @@ def _of_traces(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str 
         one, other = attempt(function, arguments), attempt(function, arguments)
     except Exception:  # It may need values, and is run for that reason.
         return None
-    return first_difference(one, other) if isinstance(one, Program) and isinstance(other, Program) else None
+    return first_difference(one, other) if isinstance(one, Traced) and isinstance(other, Traced) else None
 
 
-def first_difference(one: Program, other: Program) -> str | None:
+def first_difference(one: Traced, other: Traced) -> str | None:
     """Where two programs differ first, in words and with the user's line; None if they do not."""
-    if found := _of_steps(one.line, other.line):
+    if found := _of_steps(one, other):
         return found
     if one.output != other.output:
         return "it returns trees of two forms"
-    place = _of_outputs(one.line, other.line)
+    place = _of_outputs(one, other)
     return None if place is None else f"leaf {place} of what it returns is another value the second time"
 
 
-def _of_steps(one: StraightLine, other: StraightLine) -> str | None:
+def _of_steps(one: Program, other: Program) -> str | None:
     for step, twin in zip(one.steps, other.steps, strict=False):
-        params, others = dict(step.params), dict(twin.params)
-        body, other_body = params.pop("line", None), others.pop("line", None)
-        if step.primitive is not twin.primitive or not _equal((step.shape, params), (twin.shape, others)):
+        said, others = ((each.results, each.params, each.tasks) for each in (step, twin))
+        if step.primitive is not twin.primitive or not _equal(said, others):
             return f"{_described(step)}, and then {_described(twin)}"
-        if body is not None and other_body is not None:
-            if found := _of_steps(body, other_body):
+        if step.body is not None and twin.body is not None:
+            if found := _of_steps(step.body, twin.body):
                 return found
-            if (place := _of_outputs(body, other_body)) is not None:
+            if (place := _of_outputs(step.body, twin.body)) is not None:
                 return f"result {place} of {_described(step)} is another value the second time"
         for position, (i, j) in enumerate(zip(step.operands, twin.operands, strict=True)):
-            if not _equal(_origin(one, i), _origin(other, j)):
+            if not _equal(_meant(one, i), _meant(other, j)):
                 return f"operand {position} of {_described(step)} is another value the second time"
-    lengths = [len(line.steps) for line in (one, other)]
+    lengths = [len(program.steps) for program in (one, other)]
     if lengths[0] != lengths[1]:
-        longer = max(one, other, key=lambda line: len(line.steps))
+        longer = max(one, other, key=lambda program: len(program.steps))
         beyond = _described(longer.steps[min(lengths)])
         return f"{lengths[0]} instructions, and then {lengths[1]}; the first that only one has is {beyond}"
     return None
 
 
-def _of_outputs(one: StraightLine, other: StraightLine) -> int | None:
+def _of_outputs(one: Program, other: Program) -> int | None:
     """The place of the first output that differs."""
     for position, (i, j) in enumerate(zip(one.outputs, other.outputs, strict=True)):
-        if not _equal(_origin(one, i), _origin(other, j)):
+        if not _equal(_meant(one, i), _meant(other, j)):
             return position
     return None
 
 
 def _described(step: Step) -> str:
-    return f"{step.primitive.name} of shape {step.shape!r}" + (f" at {step.line}" if step.line else "")
+    forms = ", ".join(map(repr, step.results))
+    return f"{step.primitive.name} of shape {forms}" + (f" at {step.origin.line}" if step.origin.line else "")
 
 
-def _origin(line: StraightLine, number: int) -> Any:
-    """What a number stands for: a constant's value, or the place of an operand or of a step."""
-    operands, first_step = len(line.operands), len(line.operands) + len(line.constants)
-    if operands <= number < first_step:
-        return line.constants[number - operands]
-    return ("operand", number) if number < operands else ("step", number - first_step)
+def _meant(program: Program, number: int) -> Any:
+    """What a number stands for: a constant's value, or the place of an operand or of a result."""
+    operands = len(program.operands)
+    if operands <= number < program.first:
+        return program.constants[number - operands]
+    return ("operand", number) if number < operands else ("result", number - program.first)
 
 
 def _equal(x: Any, y: Any) -> bool:
@@ -130,8 +129,8 @@ def _equal(x: Any, y: Any) -> bool:
         return len(x) == len(y) and all(map(_equal, x, y))
     if isinstance(x, dict):
         return x.keys() == y.keys() and all(_equal(x[key], y[key]) for key in x)
-    if isinstance(x, Form):
-        return (x.shape, x.dtype) == (y.shape, y.dtype)
+    if isinstance(x, Program):
+        return _of_steps(x, y) is None and _of_outputs(x, y) is None
     if isinstance(x, np.ndarray):
         return (x.shape, x.dtype) == (y.shape, y.dtype) and x.tobytes() == y.tobytes()
     if hasattr(x, "__code__"):

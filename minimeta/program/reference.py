@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.regions import by_reference
-from minimeta.program.program import Program
+from minimeta.autodiff.steps import by_reference
+from minimeta.program.program import Traced
 
 
-def interpret(program: Program, *arguments: Any) -> Any:
+def interpret(program: Traced, *arguments: Any) -> Any:
     """The output of a program for these arguments, computed by the numpy references.
 
     Parameters

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.calls import CALL
-from minimeta.autodiff.graph import StraightLine
-from minimeta.autodiff.regions import PROJECT
+from minimeta.autodiff.steps import Program, group_bounds
 from minimeta.errors import TracingError
 from minimeta.program.definitions import Definitions
-from minimeta.program.executor import group_bounds
 
 
-def source(line: StraightLine) -> str:
+def source(program: Program) -> str:
     """The source of ``program(x0, x1, ...)``, a function of the operands that returns the list of outputs.
 
     Raises
@@ -28,43 +26,42 @@ def source(line: StraightLine) -> str:
         A primitive has no expression in numpy; the message names it.
     """
     definitions = Definitions()
-    functions = list(_functions("program", line, definitions))
+    functions = list(_functions("program", program, definitions))
     modules = [f"import {own}{'' if own == alias else f' as {alias}'}" for alias, own in definitions.modules.items()]
     header = "\n".join(["import functools", *sorted(modules), "from numpy import inf, nan\n"])
     used = [_VMAP] if any("_vmap(" in function for function in functions) else []
     return "\n\n".join([header, *(f"{text}\n" for text in definitions.texts), *used, *functions])
 
 
-def _functions(name: str, line: StraightLine, definitions: Definitions) -> Iterator[str]:
-    """The definitions of a line's regions, then its own."""
-    names = [f"x{i}" for i in range(len(line.operands))]
+def _functions(name: str, program: Program, definitions: Definitions) -> Iterator[str]:
+    """The definitions of a program's bodies, then its own."""
+    names = [f"x{i}" for i in range(len(program.operands))]
     rows = ['@np.errstate(all="ignore")', f"def {name}({', '.join(names)}):"]
-    for value in line.constants:
+    for value in program.constants:
         names.append(f"c{len(names)}")
         rows.append(f"    {names[-1]} = {_literal(value)}")
-    for step in line.steps:
-        target = f"v{len(names)}"
-        if step.params.get("count") == 0:  # A vmap of no tasks has nothing to stack.
-            zeros = [f"np.zeros({form.shape}, {form.dtype.name!r})" for form in step.shape]
-            expression = f"[{', '.join(zeros)}]"
-        elif "line" in step.params:
-            region = f"{name}_{step.primitive.name}_{len(names)}"
-            yield from _functions(region, step.params["line"], definitions)
-            listed = ", ".join(names[i] for i in step.operands)
-            expression = f"{region}({listed})"
-            if "mapped" in step.params:
-                ways = ", ".join(f"{key}={step.params[key]}" for key in ("mapped", "summed"))
-                expression = f"_vmap({region}, [{listed}], groups={group_bounds(step.params['count'])}, {ways})"
-        elif step.primitive is CALL:
-            expression = _call(step.params, [names[i] for i in step.operands])
-        elif step.primitive is PROJECT:
-            expression = f"{names[step.operands[0]]}[{step.params['place']}]"
+    for step in program.steps:
+        targets = [f"v{len(names) + i}" for i in range(len(step.results))]
+        operands, primitive = [names[i] for i in step.operands], step.primitive
+        if step.tasks and step.tasks.count == 0:  # A vmap of no tasks has nothing to stack.
+            expression = ", ".join(f"np.zeros({form.shape}, {form.dtype.name!r})" for form in step.results)
+        elif step.body is not None:
+            region = f"{name}_{primitive.name}_{len(names)}"
+            yield from _functions(region, step.body, definitions)
+            expression = f"{region}({', '.join(operands)})"
+            if step.tasks:
+                tasks = step.tasks
+                ways = f"groups={group_bounds(tasks.count)}, mapped={tasks.mapped}, summed={tasks.summed}"
+                expression = f"_vmap({region}, [{', '.join(operands)}], {ways})"
+        elif primitive is CALL:
+            expression = _call(step.params, operands)
         else:
-            operands, primitive = [names[i] for i in step.operands], step.primitive
             expression = definitions.call(primitive.name, primitive.reference, operands, step.params)
-        rows.append(f"    {target} = {expression}" + (f"  # {step.line}" if step.line else ""))
-        names.append(target)
-    rows.append(f"    return [{', '.join(names[i] for i in line.outputs)}]\n")
+        is_row = step.body is not None or len(targets) > 1
+        target = ", ".join(targets) + "," * (is_row and len(targets) == 1)
+        rows.append(f"    {target} = {expression}" + (f"  # {step.origin.line}" if step.origin.line else ""))
+        names += targets
+    rows.append(f"    return [{', '.join(names[i] for i in program.outputs)}]\n")
     yield "\n".join(rows)
 
 
@@ -84,8 +81,7 @@ def _call(params: dict[str, Any], operands: list[str]) -> str:
         found = getattr(found, part, None)
     if found is not function or any(child.children for child in (*arguments.children, *output.children)):
         raise TracingError(f"to_python: {name} is called on values, and is not a function of numpy's and arrays alone")
-    expression = f"np.{name.partition('.')[2]}({', '.join(operands)})"
-    return f"[{expression}]" if output.kind == "leaf" else expression
+    return f"np.{name.partition('.')[2]}({', '.join(operands)})"
 
 
 _VMAP = """\

@@ -18,14 +18,13 @@ again, backwards, for each index:
 With ``keep`` the body's values are results too, stacked, and the walk backwards begins from them: memory for time. In a
 program, what no walk needs of them is not computed.
 
-A sum is taken over groups of neighbouring tasks, inside each in order and then over the groups in order: sixteen of
-them at most, whatever the number of threads, so that threads have work, nothing is stacked, and no bit changes.
+What the primitive means, and the order of its sums, is :func:`minimeta.autodiff.steps.run_body`. The order does not
+depend on the number of threads, so that no bit does.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
+import dataclasses
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -37,15 +36,28 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply, during, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Array, Form, Trace, moments
-from minimeta.autodiff.graph import Step, StraightLine, backward, free_variables, linearise, record
+from minimeta.autodiff.calls import no_sample, pick
+from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.promotion import constant
-from minimeta.autodiff.regions import PROJECT, by_kernel, by_reference, no_sample, pick
 from minimeta.autodiff.results import settle
+from minimeta.autodiff.steps import (
+    Program,
+    Step,
+    Tasks,
+    by_kernel,
+    by_operation,
+    by_reference,
+    combined,
+    linearise,
+    result_forms,
+    run,
+    run_body,
+)
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
-from minimeta.program.executor import Executable, explained, group_bounds
+from minimeta.program.executor import Executable, explained
 
 
 @transformation
@@ -120,20 +132,18 @@ def vmap(
             return [body(*_task(leaves, operands, mapped, task)) for task in range(count)]
 
         if enabled or count == 0:
-            line, free, form = _traced(body, operands, mapped)
+            traced, free, structure_of_output = _traced(body, operands, mapped)
+            tasks = Tasks(count, mapped, _summed(out_axes, structure_of_output), keep)
             try:
-                results = _mapped(line, (*operands, *free), mapped, _summed(out_axes, form), count, keep)
+                results = _mapped(traced, (*operands, *free), tasks)
             except IndexError as error:
                 raise explained(error, one_by_one) from None
         else:
-            tasks = one_by_one()
-            form = tasks[0][1]
-            columns = zip(*(outputs for outputs, _ in tasks), strict=True)
-            results = [
-                _sum_of_groups(column, add) if is_sum else stack(column)
-                for column, is_sum in zip(columns, _summed(out_axes, form), strict=True)
-            ]
-        return tree.unflatten(form, [settle(y) for y in results])
+            rows = one_by_one()
+            structure_of_output = rows[0][1]
+            tasks = Tasks(count, mapped, _summed(out_axes, structure_of_output))
+            results = combined(tasks, [outputs for outputs, _ in rows], (), stack, add)
+        return tree.unflatten(structure_of_output, [settle(y) for y in results])
 
     return transformed
 
@@ -179,9 +189,9 @@ def _count(operands: Sequence[Any], mapped: Sequence[bool], names: Sequence[str]
     return int(next(iter(counts.values())))
 
 
-def _summed(out_axes: Any, form: tree.Structure) -> tuple[bool, ...]:
+def _summed(out_axes: Any, structure: tree.Structure) -> tuple[bool, ...]:
     """Which leaves of the output are sums."""
-    ways = tree.spread(out_axes, form)
+    ways = tree.spread(out_axes, structure)
     if unknown := [way for way in ways if way not in (0, "sum")]:
         raise ConfigurationError(f"vmap: out_axes={unknown[0]!r} is neither 0 nor 'sum'")
     return tuple(way == "sum" for way in ways)
@@ -200,8 +210,8 @@ def _traced(
     operands: Sequence[Array],
     mapped: Sequence[bool],
     given: Mapping[int, Array] = MappingProxyType({}),
-) -> tuple[StraightLine, list[Array], Any]:
-    """A body's straight line for one task; the Arrays it takes by closure, its last operands; what else it returned.
+) -> tuple[Program, list[Array], Any]:
+    """A body's program for one task; the Arrays it takes by closure, its last operands; what else it returned.
 
     What it puts into ``given`` need not be computed: they are operands, after its own.
     """
@@ -219,70 +229,56 @@ def _traced(
     return linearise([*forms, *given.values(), *free], outputs), free, other
 
 
-def _mapped(
-    line: StraightLine,
-    operands: Sequence[Any],
-    mapped: tuple[bool, ...],
-    summed: tuple[bool, ...],
-    count: int,
-    keep: bool,
-) -> list[Any]:
+def _mapped(body: Program, operands: Sequence[Any], tasks: Tasks) -> Sequence[Any]:
     """A body run for every task; operands beyond those of ``mapped`` are shared."""
-    visible = len(summed)
-    mapped += (False,) * (len(operands) - len(mapped))
-    if keep and outermost(operands) is not None:
-        line = _with_values(line, mapped, summed)
-        summed += (False,) * (len(line.outputs) - visible)
-    node = apply(VMAP, *operands, line=line, mapped=mapped, summed=summed, count=count, keep=keep)
-    return [pick(node, i) for i in range(visible)] if type(node) is Array else list(node[:visible])
+    visible = len(tasks.summed)
+    tasks = dataclasses.replace(tasks, mapped=tasks.mapped + (False,) * (len(operands) - len(tasks.mapped)))
+    if tasks.keep and outermost(operands) is not None:
+        body = _with_values(body, tasks)
+        tasks = dataclasses.replace(tasks, summed=tasks.summed + (False,) * (len(body.outputs) - visible))
+    node = apply(VMAP, *operands, body=body, tasks=tasks)
+    return [pick(node, i) for i in range(visible)] if type(node) is Array else node[:visible]
 
 
-def _with_values(line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool]) -> StraightLine:
-    """The line whose outputs are also all values that differ from task to task, but for views and sums of tasks."""
-    first = len(line.operands) + len(line.constants)
-    steps = dict(enumerate(line.steps, first))
-    varying = {i for i, is_mapped in enumerate(mapped) if is_mapped}
-    stacked = {i for i, is_sum in zip(line.outputs, summed, strict=True) if not is_sum}
-    values = []
-    for i, step in steps.items():
+def _with_values(body: Program, tasks: Tasks) -> Program:
+    """The body whose outputs are also all values that differ from task to task, but for views and sums of tasks."""
+    varying = {i for i, is_mapped in enumerate(tasks.mapped) if is_mapped}
+    stacked = {i for i, is_sum in zip(body.outputs, tasks.summed, strict=True) if not is_sum}
+    values: list[int] = []
+    for first, step in body.numbered_steps():
         if not varying.isdisjoint(step.operands):
-            varying.add(i)
-            if type(step.shape) is not tuple and i not in stacked and not _is_view(step, steps):
-                values.append(i)
-    return line._replace(outputs=(*line.outputs, *values))
+            results = range(first, first + len(step.results))
+            varying.update(results)
+            if not _is_view(step):
+                values += [i for i in results if i not in stacked]
+    return dataclasses.replace(body, outputs=(*body.outputs, *values))
 
 
-def _is_view(step: Step, steps: dict[int, Step]) -> bool:
-    """Whether a step computes nothing, nor does the region that it picks a result of."""
-    if step.primitive is PROJECT:
-        step = steps.get(step.operands[0], step)
-    body = step.params.get("line")
-    return step.primitive.view or (body is not None and all(_is_view(inner, {}) for inner in body.steps))
+def _is_view(step: Step) -> bool:
+    """Whether a step computes nothing."""
+    return step.primitive.view or (step.body is not None and all(map(_is_view, step.body.steps)))
 
 
 def _rule(
     cotangents: Sequence[Any],
     node: Array,
     *operands: Array,
-    line: StraightLine,
-    mapped: tuple[bool, ...],
-    summed: tuple[bool, ...],
-    count: int,
-    keep: bool,
+    body: Program,
+    tasks: Tasks,
 ) -> list[Any]:
     """The body walked backwards for every task, from the values that were kept, or that are computed again."""
     wanted = [i for i, x in enumerate(operands) if x.dtype.kind == "f" and x.transformation is not None]
     given = [j for j, g in enumerate(cotangents) if g is not None]
-    first = len(line.operands) + len(line.constants)
-    stacked = [j for j, i in enumerate(line.outputs) if keep and not summed[j] and i >= first]
+    summed = tasks.summed
+    stacked = [j for j, i in enumerate(body.outputs) if tasks.keep and not summed[j] and i >= body.first]
     values: dict[int, Array] = {}  # that are known, by their places
 
-    def body(*arguments: Any) -> tuple[list[Any], list[int]]:
+    def backwards(*arguments: Any) -> tuple[list[Any], list[int]]:
         inputs, cotangents_here = arguments[: len(operands)], dict(zip(given, arguments[len(operands) :], strict=True))
 
         def forward(*chosen: Any) -> list[Any]:
             replaced = dict(zip(wanted, chosen, strict=True))
-            return line.run([replaced.get(i, x) for i, x in enumerate(inputs)])
+            return run(body, [replaced.get(i, x) for i, x in enumerate(inputs)], by_operation)
 
         chosen = [inputs[i] for i in wanted]
         recording = record(forward, chosen, tree.flatten(tuple(chosen))[1])
@@ -291,11 +287,12 @@ def _rule(
         return [g for g in found if g is not None], [i for i, g in zip(wanted, found, strict=True) if g is not None]
 
     everything = [*operands, *(cotangents[j] for j in given)]
-    mapped += tuple(not summed[j] for j in given)
-    backwards, free, reached = _traced(body, everything, mapped, values)
+    mapped = tasks.mapped + tuple(not summed[j] for j in given)
+    traced, free, reached = _traced(backwards, everything, mapped, values)
     everything += [pick(node, j) for j in values]
+    of_answers = tuple(not mapped[i] for i in reached)
     mapped += (True,) * len(values)
-    answers = _mapped(backwards, (*everything, *free), mapped, tuple(not mapped[i] for i in reached), count, keep)
+    answers = _mapped(traced, (*everything, *free), Tasks(tasks.count, mapped, of_answers, tasks.keep))
     found = dict(zip(reached, answers, strict=True))
     return [found.get(i) for i in range(len(operands))]
 
@@ -303,70 +300,31 @@ def _rule(
 # What the primitive is
 
 
-def _forms(
-    *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int, keep: bool
-) -> tuple[Form, ...]:
-    for x, form, is_mapped in zip(values, line.operands, mapped, strict=True):
-        if (x.shape, x.dtype) != ((count, *form.shape) if is_mapped else form.shape, form.dtype):
-            raise ShapeError(f"vmap: a body of {form!r} for each of {count} tasks does not take {x!r}")
-    results = _results(line, summed, count)
-    for form, is_sum in zip(results, summed, strict=True):
+def _forms(*values: Any, body: Program, tasks: Tasks) -> tuple[Form, ...]:
+    for x, form, is_mapped in zip(values, body.operands, tasks.mapped, strict=True):
+        if Form.of(x) != tasks.form(form, not is_mapped):
+            raise ShapeError(f"vmap: a body of {form!r} for each of {tasks.count} tasks does not take {x!r}")
+    results = result_forms(body, tasks)
+    for form, is_sum in zip(results, tasks.summed, strict=True):
         if is_sum and form.dtype.kind != "f":
             raise DtypeError(f"vmap: out_axes='sum' of an output of dtype {form.dtype.name}; only floats are added up")
     return results
 
 
-def _results(line: StraightLine, summed: Sequence[bool], count: int) -> tuple[Form, ...]:
-    known = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-    return tuple(
-        Form(known[i].shape if is_sum else (count, *known[i].shape), known[i].dtype)
-        for i, is_sum in zip(line.outputs, summed, strict=True)
-    )
+def _reference(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
+    return run_body(body, tasks, values, by_reference)
 
 
-def _one_by_one(
-    evaluate: Callable[..., Any],
-    *values: Any,
-    line: StraightLine,
-    mapped: Sequence[bool],
-    summed: Sequence[bool],
-    count: int,
-    keep: bool,
-) -> tuple[Any, ...]:
-    """The tasks one after another, and their sums by groups: the specification."""
-    tasks = [
-        line.run([x[task, ...] if is_mapped else x for x, is_mapped in zip(values, mapped, strict=True)], evaluate)
-        for task in range(count)
-    ]
-    results = []
-    for j, form in enumerate(_results(line, summed, count)):
-        column = [np.asarray(task[j]) for task in tasks]
-        if not column:
-            results.append(np.zeros(form.shape, form.dtype))
-        elif summed[j]:
-            results.append(_sum_of_groups(column, np.add))
-        else:
-            results.append(np.stack(column))
-    return tuple(results)
-
-
-def _sum_of_groups(values: Sequence[Any], add: Callable[..., Any]) -> Any:
-    bounds = group_bounds(len(values))
-    groups = [functools.reduce(add, values[first:last]) for first, last in itertools.pairwise(bounds)]
-    return functools.reduce(add, groups)
-
-
-def _kernel(*values: Any, **params: Any) -> tuple[Any, ...]:
-    forms = _forms(*values, **params)
-    operands = tuple(Form(x.shape, x.dtype) for x in values)
-    first = len(operands) + 1
-    picks = [Step(PROJECT, (len(operands),), {"place": j}, form, "") for j, form in enumerate(forms)]
-    steps = (Step(VMAP, tuple(range(len(operands))), params, forms, ""), *picks)
-    executable = Executable(StraightLine(operands, (), steps, tuple(range(first, first + len(forms)))))
+def _kernel(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
+    forms = _forms(*values, body=body, tasks=tasks)
+    operands = tuple(map(Form.of, values))
+    numbers = range(len(operands) + len(forms))
+    step = Step(VMAP, tuple(numbers[: len(operands)]), {}, forms, body=body, tasks=tasks)
+    executable = Executable(Program(operands, (), (step,), tuple(numbers[len(operands) :])))
     if not executable.native:
-        return _one_by_one(by_kernel, *values, **params)
+        return run_body(body, tasks, values, by_kernel)
     return tuple(executable.run([np.asarray(x, order="C") for x in values]))
 
 
 # Not in the registry, as the other regions: what it computes is made of registered primitives.
-VMAP = Primitive("vmap", _forms, functools.partial(_one_by_one, by_reference), _rule, no_sample, _kernel)
+VMAP = Primitive("vmap", _forms, _reference, _rule, no_sample, _kernel)

@@ -87,13 +87,13 @@ def check_gradients(
     called = getattr(function, "__name__", repr(function))
     first = Subject.of(function, arguments)
     reproduce = call("check_gradients", (function,), arguments, {"order": order, **options})
-    setting = Setting(called, reproduce, precision(first.line, first.point), order, **options)
+    setting = Setting(called, reproduce, precision(first.program, first.point), order, **options)
 
     checked = check_order(first, 1, setting)
     constant = checked.constant
     require_dependence(checked, setting)
     names = of_pullback(of_library(first), checked.given, first.point)
-    if first.line is not None:
+    if first.program is not None:
         names += of_bits(first, checked.given)
     orders: list[Order] = [checked.row]
     for number in range(2, order + 1):
@@ -102,7 +102,7 @@ def check_gradients(
         orders.append(checked.row)
         if number == 2:
             names += _of_second_order(subject, first, checked, setting)
-    held = sum(step.primitive is HELD for step in steps_of(first.line)) if first.line else 0
+    held = sum(step.primitive is HELD for step in steps_of(first.program)) if first.program else 0
     return Report(tuple(orders), names, constant, held, first.reason)
 
 

@@ -158,7 +158,7 @@ class Comparison:
         furthest = max((row.reach for row in rows), default=0.0)
         largest = max((abs(row.found) / row.reach for row in rows), default=0.0)
         for row in rows:
-            if self.subject.line is not None:
+            if self.subject.program is not None:
                 is_claim = np.isfinite(row.found) and row.own <= min(abs(row.found), row.bound) / 2
                 lost = row.undecided and is_claim
             elif row.still:
@@ -186,7 +186,7 @@ class Comparison:
         direction = row.direction
         if moves and row.bounds <= _CLEARLY and _decides(row):
             return row
-        if self.subject.line is not None:
+        if self.subject.program is not None:
             seen = self.subject.along(direction, self.order, measured=True)
         row = self._along(direction, seen, self.noise())
         if row.bound == row.derived and (1 < row.bounds <= _BAND or not _decides(row)):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.steps import Step
 from minimeta.testing.differences import (
     HALVINGS,
     Bend,
@@ -61,7 +61,7 @@ def curvature(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floats
     """Compute ``<v, f''[u, w]>`` at a subject's point, from values of the function."""
     with np.errstate(all="ignore"):
         try:
-            if subject.line is None:
+            if subject.program is None:
                 return _of_values(subject, cotangents, u, w)
             return _of_program(subject, cotangents, u, w)
         except Bend:  # of the derivative, next to the point
@@ -69,15 +69,15 @@ def curvature(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floats
 
 
 def _of_program(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floats], w: Sequence[Floats]) -> Curvature:
-    line, point = subject.line, subject.values
-    assert line is not None
+    program, point = subject.program, subject.values
+    assert program is not None
     here = _Frozen()
-    slope = product(cotangents, [y.imag for y in replayed(line, moving(point, w), here)])
-    scatter = magnitude(cotangents, along(line, point, w).errors)
+    slope = product(cotangents, [y.imag for y in replayed(program, moving(point, w), here)])
+    scatter = magnitude(cotangents, along(program, point, w).errors)
 
     def path(t: float) -> list[Floats]:
         moved = [x + t * np.asarray(step) for x, step in zip(point, u, strict=True)]
-        outputs = replayed(line, moving(moved, w), _Frozen(iter(here.constants)))
+        outputs = replayed(program, moving(moved, w), _Frozen(iter(here.constants)))
         return [np.asarray(product(cotangents, [y.imag for y in outputs]))]
 
     (value,), (error,), _ = central_difference(path, u, scatter, _ENOUGH)
@@ -120,9 +120,9 @@ class _Frozen(Complex):
         self._given = constants
         self.constants: list[Any] = []
 
-    def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        """Return the result of a step."""
-        if primitive is not HELD:
-            return super().step(primitive, *values, **params)
+    def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        """Return the results of a step."""
+        if step.primitive is not HELD:
+            return super().step(step, *values)
         self.constants.append(np.real(values[0]) if self._given is None else next(self._given))
-        return self.constants[-1]
+        return (self.constants[-1],)

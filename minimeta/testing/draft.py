@@ -1,8 +1,8 @@
-"""A program that grows: a straight line written down by one drawn instruction after another.
+"""A program that grows: written down by one drawn instruction after another.
 
-A primitive draws parameters and operands that it takes, and each of these is then replaced: by a value that the line
-has already, of the same form or brought into it by a conversion and a few views; or by a new operand or constant of the
-line. An instruction may also be a region or a vmap, whose body is a small line, or an earlier one again.
+A primitive draws parameters and operands that it takes, and each of these is then replaced: by a value that the program
+has already, of the same form or brought into it by a conversion and a few views; or by a new operand or constant. An
+instruction may also be a region or a vmap, whose body is a small program, or an earlier one again.
 
 Each value is computed as soon as it is written down, since an index that was computed has to be in range.
 
@@ -22,12 +22,13 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Form, Shape
-from minimeta.autodiff.graph import Step, StraightLine
+from minimeta.autodiff.array import Form, Shape, is_float
 from minimeta.autodiff.operations.conversions import CONVERTIBLE
 from minimeta.autodiff.primitive import Primitive, registry
-from minimeta.autodiff.regions import PROJECT, REMATERIALIZE
+from minimeta.autodiff.regions import REMATERIALIZE
+from minimeta.autodiff.steps import Program, Step, Tasks, as_results
 from minimeta.errors import DtypeError
+from minimeta.program.names import renamed, results_of
 from minimeta.program.vmap import VMAP
 from minimeta.testing.operands import Domain, Drawing
 
@@ -39,7 +40,7 @@ _SPECIAL = (0.0, -0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, 1e30)
 
 
 class Draft(Drawing):
-    """A straight line that grows; samples draw from it.
+    """A program that grows; samples draw from it.
 
     Values are named in the order in which they come, and numbered in the end.
 
@@ -107,58 +108,53 @@ class Draft(Drawing):
         draws = {REMATERIALIZE: self._region, VMAP: self._map}.get(primitive, lambda: self._sampled(primitive))
         try:
             sampled, params = draws()
-            form = primitive.shape(*sampled, **params)
-            for x in (*sampled, *(form if isinstance(form, tuple) else (form,))):
+            for x in (*sampled, *as_results(primitive.shape(*sampled, **params))):
                 self._limit(x.shape)
-            name = self._compute(primitive, [self._replaced(x) for x in sampled], params)
+            self._compute(primitive, [self._replaced(x) for x in sampled], params)
         except (_TooLarge, IndexError):
             return
-        if isinstance(form, tuple):
-            for place in range(len(form)):
-                self._compute(PROJECT, [name], {"place": place})
 
     def repeat(self) -> None:
         """Write down an earlier instruction again."""
         if self._steps:
             step = self._draw(st.sampled_from(list(self._steps.values())))
-            self._compute(step.primitive, step.operands, step.params)
+            self._compute(step.primitive, step.operands, step.keywords)
 
-    def _compute(self, primitive: Primitive, names: Sequence[int], params: dict[str, Any]) -> int:
-        value = primitive.kernel(*[self._values[i] for i in names], **params)
-        form = primitive.shape(*[self._forms[i] for i in names], **params)
-        self._steps[len(self._values)] = Step(primitive, tuple(names), params, form, "")
-        return self._add(value, form)
-
-    def _add(self, value: Any, form: Any) -> int:
-        self._values.append(value)
-        self._forms.append(form)
-        return len(self._values) - 1
+    def _compute(self, primitive: Primitive, names: Sequence[int], keywords: dict[str, Any]) -> int:
+        """The name of the first result of an instruction; those of the others follow."""
+        values = as_results(primitive.kernel(*[self._values[i] for i in names], **keywords))
+        forms = as_results(primitive.shape(*[self._forms[i] for i in names], **keywords))
+        first = len(self._values)
+        self._steps[first] = Step.of(primitive, tuple(names), keywords, forms)
+        self._values += values
+        self._forms += forms
+        return first
 
     def _arrays(self) -> list[tuple[int, NDArray[Any]]]:
-        return [(name, value) for name, value in enumerate(self._values) if type(value) is not tuple]
+        return [*enumerate(self._values)]
 
     def _limit(self, shape: Shape) -> None:
         if _size(shape) > self._most:
             raise _TooLarge
 
     def _region(self) -> tuple[Operands, dict[str, Any]]:
-        """Operands for a region, and a small line as its body."""
+        """Operands for a region, and a small program as its body."""
         body = Draft(self._draw, self._primitives, self._stretch, self._depth + 1)
         body.grow(3)
-        line, operands = body.line(body.outputs())
-        return operands, {"line": line}
+        program, operands = body.program(body.outputs())
+        return operands, {"body": program}
 
     def _map(self) -> tuple[Operands, dict[str, Any]]:
-        """Operands for a vmap, mapped and shared ones, and a small line as its body."""
+        """Operands for a vmap, mapped and shared ones, and a small program as its body."""
         operands, params = self._region()
-        line: StraightLine = params["line"]
+        body: Program = params["body"]
         count = self._draw(st.sampled_from([1, 2, 3, 20, 0]))
         mapped = tuple(self._draw(st.booleans()) for _ in operands)
-        forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-        summed = tuple(is_float(forms[i]) and self._draw(st.booleans()) for i in line.outputs)
+        forms = body.forms()
+        summed = tuple(is_float(forms[i]) and self._draw(st.booleans()) for i in body.outputs)
         batch = [_batch(x, count) if is_mapped else x for x, is_mapped in zip(operands, mapped, strict=True)]
         keep = self._draw(st.booleans())
-        return tuple(batch), {"line": line, "mapped": mapped, "summed": summed, "count": count, "keep": keep}
+        return tuple(batch), {"body": body, "tasks": Tasks(count, mapped, summed, keep)}
 
     # Operands
 
@@ -205,7 +201,9 @@ class Draft(Drawing):
         return self._give(x, constant)
 
     def _give(self, value: NDArray[Any], constant: bool = False) -> int:
-        name = self._add(value if constant else np.array(value, order="C"), form_of(value))
+        name = len(self._values)
+        self._values.append(value if constant else np.array(value, order="C"))
+        self._forms.append(Form.of(value))
         (self._constants if constant else self._operands).append(name)
         return name
 
@@ -214,21 +212,22 @@ class Draft(Drawing):
     def outputs(self, differentiable: bool = False) -> list[int]:
         """The last value and some others; where they are to be differentiated, the last float that was computed too."""
         names = [name for name, _ in self._arrays()]
-        floats = [name for name, x in self._arrays() if name in self._steps and is_float(x)]
+        given = {*self._operands, *self._constants}
+        floats = [name for name, x in self._arrays() if name not in given and is_float(x)]
         chosen = self._draw(st.lists(st.sampled_from(names), max_size=3))
         return [*chosen, *floats[-1:] * differentiable, names[-1]]
 
-    def line(self, outputs: Sequence[int]) -> tuple[StraightLine, Operands]:
-        """The line with these outputs, and what its operands are."""
-        place = {name: i for i, name in enumerate((*self._operands, *self._constants, *self._steps))}
-        steps = [step._replace(operands=tuple(place[i] for i in step.operands)) for step in self._steps.values()]
-        line = StraightLine(
+    def program(self, outputs: Sequence[int]) -> tuple[Program, Operands]:
+        """The program with these outputs, and what its operands are."""
+        results = (i for name, step in self._steps.items() for i in results_of(name, step))
+        number = {name: i for i, name in enumerate((*self._operands, *self._constants, *results))}
+        program = Program(
             tuple(self._forms[i] for i in self._operands),
             tuple(self._values[i] for i in self._constants),
-            tuple(steps),
-            tuple(place[i] for i in outputs),
+            tuple(renamed(step, number) for step in self._steps.values()),
+            tuple(number[i] for i in outputs),
         )
-        return line, tuple(self._values[i] for i in self._operands)
+        return program, tuple(self._values[i] for i in self._operands)
 
 
 class _TooLarge(Exception):  # noqa: N818 (it is an answer)
@@ -271,18 +270,8 @@ def _batch(x: NDArray[Any], count: int) -> NDArray[Any]:
 # Forms
 
 
-def form_of(x: NDArray[Any]) -> Form:
-    """The shape and dtype of a value."""
-    return Form(x.shape, x.dtype)
-
-
 def _size(shape: Shape) -> int:
     return int(np.prod(shape, dtype=np.int64))
-
-
-def is_float(x: Any) -> bool:
-    """Whether a value, or a form, is of floats."""
-    return bool(x.dtype.kind == "f")
 
 
 def _in_dtype(operands: Operands, dtype: str) -> Operands:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.errors import GradientMismatch, MinimetaError
 from minimeta.program.source import source
 from minimeta.testing.comparison import Compared
@@ -58,7 +59,7 @@ def explained(
         lines[-1] += " of the function alone"
         lines.append("             The derivative of lower order is right at the point and not around it")
     where = blame or subject
-    found = None if where.line is None else culprit(where.line, where.point, cut=parts is None and blame is None)
+    found = None if where.program is None else culprit(where.program, where.point, cut=parts is None and blame is None)
     if found is not None:
         lines += _culprit(found)
     elif parts is not None:
@@ -73,7 +74,7 @@ def explained(
         order=order,
         oracle=subject.oracle,
         culprit=step.primitive.name if step else "",
-        line=step.line if step else "",
+        line=step.origin.line if step else "",
         program=program,
         reproduce=reproduce,
     )
@@ -93,12 +94,12 @@ def _culprit(found: Culprit) -> list[str]:
         name = "none alone: contributions to a value that is used several times are not added up"
     else:
         name = step.primitive.name
-        if "rule" in step.params:
+        if step.primitive is CUSTOM_VJP:
             code = getattr(step.params["rule"], "__code__", None)
             name += f", whose rule is at {code.co_filename}:{code.co_firstlineno}" if code else ""
     lines = [f"  culprit    {name}"]
-    if step is not None and step.line:
-        lines.append(f"             {'in the backward pass of' if step.backward else 'at'} {step.line}")
+    if step is not None and step.origin.line:
+        lines.append(f"             {step.origin}")
     lines.append(f"             its derivative is {found.found!r}, and should be {found.expected!r}")
     lines += [f"             operand {i} = {_shown(x)}" for i, x in enumerate(found.operands)]
     return lines
@@ -126,7 +127,7 @@ def _shown(x: Any) -> str:
 
 def _program(found: Culprit) -> str:
     try:
-        return source(released(found.line)).partition("\n\n\n")[2]
+        return source(released(found.program)).partition("\n\n\n")[2]
     except MinimetaError:  # An operation of the user's own has no expression in numpy.
         step = found.step
         return f"{step.primitive.name}, which has no expression in numpy" if step else "it has no expression in numpy"

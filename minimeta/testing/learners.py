@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.array import is_float
 from minimeta.errors import ConfigurationError, GradientMismatch
 from minimeta.testing.checker import check_gradients
 from minimeta.testing.comparison import spread_of
@@ -31,7 +32,7 @@ from minimeta.testing.limits import along
 from minimeta.testing.replay import Along
 from minimeta.testing.report import Report
 from minimeta.testing.rounding import precision, spread
-from minimeta.testing.subject import Subject, is_float
+from minimeta.testing.subject import Subject
 
 KINDS = ("second order", "first order", "direction")
 
@@ -127,8 +128,8 @@ def _kind(learner: Any, task: Any, loss: Callable[[Any], Any], meta_parameters: 
     leaves = tree.flatten(learner.meta_gradient(meta_parameters, task).gradient)[0]
     gradient = [np.asarray(g, np.float64) for g in leaves if is_float(g)]
     derivative = subject.derivative([np.ones(())])
-    eps = precision(subject.line, subject.point)
-    noise = spread(derivative.line, derivative.values, eps) if derivative.line else []
+    eps = precision(subject.program, subject.point)
+    noise = spread(derivative.program, derivative.values, eps) if derivative.program else []
     chosen = directions(np.random.default_rng([seed, 3]), subject.values)
 
     def agrees(direction: Sequence[Any], seen: Along) -> bool:
@@ -137,7 +138,7 @@ def _kind(learner: Any, task: Any, loss: Callable[[Any], Any], meta_parameters: 
         bound = 8 * (float(error) + spread_of(noise, direction) + eps * weight)
         return abs(product(gradient, direction) - float(slope)) <= bound
 
-    line = subject.line
+    line = subject.program
     if line is None:  # Differences do not see what is held constant.
         return "second order" if all(agrees(u, subject.along(u, 1)) for u in chosen) else "direction"
     for kind, through in (("second order", True), ("first order", False)):

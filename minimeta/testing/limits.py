@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.steps import Program
 from minimeta.testing.choices import differ
 from minimeta.testing.differences import HALVINGS, extrapolated, narrowed
 from minimeta.testing.replay import Along, Complex, kink, moving, nondifferentiable, pair, replayed
@@ -43,18 +43,18 @@ _STAYS = 0.25
 
 
 def along(
-    line: StraightLine,
+    program: Program,
     point: Sequence[Floats],
     direction: Sequence[Floats],
     through: bool = False,
     order: int = 1,
     measured: bool = True,
 ) -> Along:
-    """Derivatives of the outputs of a line along a direction, and what rounding may have made of them.
+    """Derivatives of the outputs of a program along a direction, and what rounding may have made of them.
 
     Parameters
     ----------
-    line
+    program
         A program of float operands to float outputs.
     point, direction
         One array for each operand.
@@ -72,19 +72,19 @@ def along(
     """
     operands = moving(point, direction)
     evaluate = Complex(through, strict=True)
-    above = replayed(line, operands, evaluate)
+    above = replayed(program, operands, evaluate)
     if not all(np.isfinite(y).all() for y in above):
-        above = replayed(line, operands, Complex(through))
-        doubtful = not _continues(line, point, direction, above, through)
+        above = replayed(program, operands, Complex(through))
+        doubtful = not _continues(program, point, direction, above, through)
     else:
-        doubtful = evaluate.tied and _has_sides(line, point, direction, above, through)
+        doubtful = evaluate.tied and _has_sides(program, point, direction, above, through)
     if doubtful:
-        if not is_smooth(line, point, direction, through):
-            raise nondifferentiable(kink(line, point, direction, through), order)
-        return limit(line, point, direction, through)
+        if not is_smooth(program, point, direction, through):
+            raise nondifferentiable(kink(program, point, direction, through), order)
+        return limit(program, point, direction, through)
     if not measured:
         return Along([y.imag for y in above], [np.zeros(y.shape) for y in above])
-    _, noise = disturbed(line, operands, DOUBLE, lambda: Complex(through), _RUNS)
+    _, noise = disturbed(program, operands, DOUBLE, lambda: Complex(through), _RUNS)
     return Along([y.imag for y in above], [_root_mean_square(column) for column in zip(*noise, strict=True)])
 
 
@@ -96,23 +96,23 @@ def _root_mean_square(samples: Sequence[Any]) -> Floats:
 
 
 def _has_sides(
-    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], above: Sequence[Any], through: bool
+    program: Program, point: Sequence[Floats], direction: Sequence[Floats], above: Sequence[Any], through: bool
 ) -> bool:
     """Whether the derivatives, or the values, of the two sides of a point differ."""
     nowhere, backwards = ([factor * np.asarray(u) for u in direction] for factor in (0.0, -1.0))
-    here = replayed(line, moving(point, nowhere), Complex(through))
-    below = replayed(line, moving(point, backwards), Complex(through))
+    here = replayed(program, moving(point, nowhere), Complex(through))
+    below = replayed(program, moving(point, backwards), Complex(through))
     return any(map(differ, here, above, below))
 
 
 def _continues(
-    line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], here: Sequence[Any], through: bool
+    program: Program, point: Sequence[Floats], direction: Sequence[Floats], here: Sequence[Any], through: bool
 ) -> bool:
     """Whether derivatives very near a point are about those at it: a root is taken of what is 0 and stays 0."""
     if not all(np.isfinite(y).all() for y in here):
         return False
     for t in (_NEAR, -_NEAR):
-        for y, z in zip(here, replayed(line, moving(point, direction, t), Complex(through)), strict=True):
+        for y, z in zip(here, replayed(program, moving(point, direction, t), Complex(through)), strict=True):
             if not (abs(z.imag - y.imag) <= _ABOUT * np.maximum(abs(y.imag), abs(z.imag))).all():
                 return False
     return True
@@ -137,10 +137,10 @@ class _Beside:
     """
 
     def __init__(
-        self, line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool, t: float
+        self, program: Program, point: Sequence[Floats], direction: Sequence[Floats], through: bool, t: float
     ) -> None:
         runs = [
-            disturbed(line, moving(point, direction, way * t), DOUBLE, lambda: Complex(through), 1)
+            disturbed(program, moving(point, direction, way * t), DOUBLE, lambda: Complex(through), 1)
             for way in (1.0, -1.0)
         ]
         self.above, self.below = ([np.asarray(y, np.complex128) for y in outputs] for outputs, _ in runs)
@@ -157,11 +157,11 @@ class _Beside:
 
 
 @np.errstate(all="ignore")
-def limit(line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> Along:
+def limit(program: Program, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> Along:
     """The limits of the derivatives beside a point, where they exist, and bounds of their errors."""
     best: Along | None = None
     for longest in _lengths(direction):
-        rows = [_Beside(line, point, direction, through, longest / 2**i).means() for i in range(HALVINGS)]
+        rows = [_Beside(program, point, direction, through, longest / 2**i).means() for i in range(HALVINGS)]
         best = narrowed(best, [extrapolated(column) for column in zip(*rows, strict=True)])
         if all((error <= _EXACT * abs(x)).all() for x, error in zip(best.derivatives, best.errors, strict=True)):
             break
@@ -170,12 +170,12 @@ def limit(line: StraightLine, point: Sequence[Floats], direction: Sequence[Float
 
 
 @np.errstate(all="ignore")
-def is_smooth(line: StraightLine, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> bool:
+def is_smooth(program: Program, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> bool:
     """Whether values and derivatives on the two sides of a point come together."""
     longest = _lengths(direction)[0]
-    far, near = (_Beside(line, point, direction, through, longest / 2**i) for i in (0, HALVINGS - 1))
+    far, near = (_Beside(program, point, direction, through, longest / 2**i) for i in (0, HALVINGS - 1))
     nowhere = [np.zeros(np.shape(u)) for u in direction]
-    here = replayed(line, moving(point, nowhere), Complex(through))
+    here = replayed(program, moving(point, nowhere), Complex(through))
     for middle, y, z, above, below, size in zip(
         here, far.above, far.below, near.above, near.below, near.noise, strict=True
     ):

@@ -136,7 +136,7 @@ def check_order(subject: Subject, order: int, setting: Setting, pullbacks: Pullb
         raise lost
     alone = check.alone()
     constant = tuple(name for i, name in enumerate(subject.names) if i not in moving)
-    depends = bool(moving) or (varies and subject.line is None)
+    depends = bool(moving) or (varies and subject.program is None)
     row = summary(order, subject.oracle, look.rows, subject.names, alone, only_here)
     gradient, noise = look.comparison.gradient, look.comparison.noise
     return Checked(look.given, gradient, noise, look.derivative, constant, depends, row)
@@ -200,8 +200,8 @@ class _Check:
         @functools.cache
         def noise() -> list[list[Floats]]:
             derivative = subject.derivative(given)
-            if derivative.line is not None:
-                return spread(derivative.line, derivative.values, setting.eps)
+            if derivative.program is not None:
+                return spread(derivative.program, derivative.values, setting.eps)
             at = functools.partial(replace, subject)
             return scatter(lambda point: self.pullbacks(at(point=point))(given), subject.point, setting.eps)
 
@@ -304,10 +304,10 @@ def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> K
     ``max(x, min(x, y))`` is where both are equal; there no derivative that is made part by part can be right.
     """
     parts = None
-    for _ in range(_LOOKS if subject.line else 0):
+    for _ in range(_LOOKS if subject.program else 0):
         direction = [component(rng, x.shape) * power_of_two(x) for x in subject.values]
-        if subject.line and (found := kink(subject.line, subject.values, direction)):
-            if not is_smooth(subject.line, subject.values, direction):
+        if subject.program and (found := kink(subject.program, subject.values, direction)):
+            if not is_smooth(subject.program, subject.values, direction):
                 raise nondifferentiable(found, order)
             parts = parts or found
     return parts

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import is_float
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.errors import ConfigurationError, GradientMismatch
 from minimeta.testing.checker import check_gradients
 from minimeta.testing.identities import same_bits
 from minimeta.testing.operands import Seeded, laid_out
 from minimeta.testing.report import Report
-from minimeta.testing.subject import is_float
 
 Operands = tuple[NDArray[Any], ...]
 

@@ -1,4 +1,4 @@
-"""Random programs: straight lines drawn from everything that can be computed.
+"""Random programs: drawn from everything that can be computed.
 
 Every primitive of the registry takes part, so a new one is tested by being there. How a program grows from one
 instruction to the next is told in :mod:`minimeta.testing.draft`.
@@ -19,13 +19,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import is_float
 from minimeta.autodiff.derivatives import vjp
-from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import Primitive, registry
-from minimeta.program import Program, trace
+from minimeta.autodiff.steps import Program, by_operation
+from minimeta.program import Traced, trace
 from minimeta.program.listing import names_of
-from minimeta.testing.draft import Draft, Operands, form_of, is_float
+from minimeta.testing.draft import Draft, Operands
 from minimeta.testing.strategies import arrays
 
 #: How many primitives, drawn from all of them, a program is made of.
@@ -45,18 +45,18 @@ class Specimen:
         of range.
     """
 
-    program: Program
+    program: Traced
     operands: Operands
 
     def function(self, *operands: Any) -> Any:
         """The program as a Python function of its operands, to be called, differentiated, traced or compiled."""
-        return self.program.run(apply, *operands)
+        return self.program.run(by_operation, *operands)
 
     def __repr__(self) -> str:
-        line = self.program.line
-        numbers = [f"%{number}" for number in range(len(line.operands), len(line.operands) + len(line.constants))]
-        names = [*names_of(line, self.program.operands), *numbers]
-        values = zip(names, (*self.operands, *line.constants), strict=True)
+        program = self.program
+        numbers = [f"%{number}" for number in range(len(program.operands), program.first)]
+        names = [*names_of(program, program.names), *numbers]
+        values = zip(names, (*self.operands, *program.constants), strict=True)
         return "\n".join([str(self.program), *(f"  {name} = {x!r}" for name, x in values)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -106,8 +106,8 @@ def programs(
     # Few kinds in one program, so that it has chains of the same (Groce et al. 2012, "Swarm testing").
     draft = Draft(draw, [draw(st.sampled_from(often)) for _ in range(_KINDS)], stretch)
     draft.grow(instructions)
-    line, operands = draft.line(draft.outputs(differentiable=order > 0))
-    specimen = Specimen(_of_rows(line), operands)
+    program, operands = draft.program(draft.outputs(differentiable=order > 0))
+    specimen = Specimen(_of_rows(program), operands)
     for _ in range(order):
         specimen = _differentiated(draw, specimen)
     return specimen
@@ -120,9 +120,9 @@ def _joins(primitive: Primitive) -> bool:
 
 def _differentiated(draw: st.DrawFn, specimen: Specimen) -> Specimen:
     """A program followed by its derivative, on the same operands and on drawn cotangents."""
-    line, operands = specimen.program.line, specimen.operands
-    forms = [*line.operands, *map(form_of, line.constants), *(step.shape for step in line.steps)]
-    cotangents = [draw(arrays(forms[i].shape, forms[i].dtype)) for i in line.outputs if is_float(forms[i])]
+    program, operands = specimen.program, specimen.operands
+    forms = program.forms()
+    cotangents = [draw(arrays(forms[i].shape, forms[i].dtype)) for i in program.outputs if is_float(forms[i])]
 
     def derivative(operands: Sequence[Any], cotangents: Sequence[Any]) -> Any:
         def of_floats(*floats: Any) -> Any:
@@ -133,11 +133,10 @@ def _differentiated(draw: st.DrawFn, specimen: Specimen) -> Specimen:
         remaining = iter(cotangents)
         return outputs, pullback(tuple(next(remaining) if is_float(y) else y for y in outputs))
 
-    program = trace(derivative, operands, cotangents)
-    return Specimen(_of_rows(program.line), (*operands, *cotangents))
+    return Specimen(_of_rows(trace(derivative, operands, cotangents)), (*operands, *cotangents))
 
 
-def _of_rows(line: StraightLine) -> Program:
-    """A line as a program from a row of arrays to another."""
-    arguments, output = ((0,) * len(row) for row in (line.operands, line.outputs))
-    return Program(line, tree.flatten(arguments)[1], tree.flatten(output)[1])
+def _of_rows(program: Program) -> Traced:
+    """A program from a row of arrays to another."""
+    arguments, output = (tree.flatten((0,) * len(row))[1] for row in (program.operands, program.outputs))
+    return Traced.of(program, arguments, output)

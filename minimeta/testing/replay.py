@@ -25,10 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.regions import PROJECT
+from minimeta.autodiff.steps import Evaluate, Program, Step, as_results, by_reference, run, run_body
 from minimeta.errors import Nondifferentiable
 from minimeta.testing.choices import CHOICES, differ, sided
 
@@ -38,68 +37,48 @@ HELD = dataclasses.replace(STOP_GRADIENT, name="held")
 """``stop_gradient`` in the function that is checked: a constant on purpose, to the oracle too."""
 
 
-def held(line: StraightLine) -> StraightLine:
-    """A line whose own ``stop_gradient`` are told apart from those that a derivative rule brings in later.
+def held(program: Program) -> Program:
+    """A program whose own ``stop_gradient`` are told apart from those that a derivative rule brings in later.
 
     The first are the user's wish. The others would make a constant of what is none: to the oracle they are
     transparent, and so a rule that is right in its value and wrong in its derivative is found.
     """
-    return _exchanged(line, STOP_GRADIENT, HELD)
+    return _exchanged(program, STOP_GRADIENT, HELD)
 
 
-def released(line: StraightLine) -> StraightLine:
-    """The line as it was before :func:`held`."""
-    return _exchanged(line, HELD, STOP_GRADIENT)
+def released(program: Program) -> Program:
+    """The program as it was before :func:`held`."""
+    return _exchanged(program, HELD, STOP_GRADIENT)
 
 
-def _exchanged(line: StraightLine, old: Primitive, new: Primitive) -> StraightLine:
+def _exchanged(program: Program, old: Primitive, new: Primitive) -> Program:
     steps = []
-    for step in line.steps:
-        params = step.params
-        if "line" in params:
-            params = {**params, "line": _exchanged(params["line"], old, new)}
-        steps.append(step._replace(primitive=new if step.primitive is old else step.primitive, params=params))
-    return line._replace(steps=tuple(steps))
+    for step in program.steps:
+        body = step.body and _exchanged(step.body, old, new)
+        steps.append(step._replace(primitive=new if step.primitive is old else step.primitive, body=body))
+    return dataclasses.replace(program, steps=tuple(steps))
 
 
-def steps_of(line: StraightLine) -> Iterator[Step]:
-    """The steps of a line and of all bodies in it."""
-    for step in line.steps:
+def steps_of(program: Program) -> Iterator[Step]:
+    """The steps of a program and of all bodies in it."""
+    for step in program.steps:
         yield step
-        if "line" in step.params:
-            yield from steps_of(step.params["line"])
+        if step.body is not None:
+            yield from steps_of(step.body)
 
 
 class Replay:
-    """Evaluates the steps of a line by their references; bodies step by step, and tasks one after another."""
+    """Evaluates the steps of a program by their references; bodies step by step, and tasks one after another."""
 
-    def __call__(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        """The result of one step."""
-        if "mapped" in params:
-            return self._tasks(*values, **params)
-        if "line" in params:
-            return tuple(params["line"].run(values, self))
-        return self.step(primitive, *values, **params)
+    def __call__(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        """The results of one step."""
+        if step.body is not None:
+            return run_body(step.body, step.tasks, values, self)
+        return self.step(step, *values)
 
-    def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        """The result of a step without a body."""
-        return primitive.reference(*values, **params)
-
-    def _tasks(
-        self, *values: Any, line: StraightLine, mapped: Sequence[bool], summed: Sequence[bool], count: int, keep: bool
-    ) -> tuple[Any, ...]:
-        """A vmap: its body for each task."""
-        tasks = []
-        for task in range(count):
-            mine = [x[task, ...] if is_mapped else x for x, is_mapped in zip(values, mapped, strict=True)]
-            tasks.append(line.run(mine, self))
-        if not tasks:
-            forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-            outputs = [forms[i] for i in line.outputs]
-            shapes = [y.shape if is_sum else (0, *y.shape) for y, is_sum in zip(outputs, summed, strict=True)]
-            return tuple(np.zeros(shape, y.dtype) for shape, y in zip(shapes, outputs, strict=True))
-        columns = zip(zip(*tasks, strict=True), summed, strict=True)
-        return tuple(np.sum(np.stack(column), 0) if is_sum else np.stack(column) for column, is_sum in columns)
+    def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        """The results of a step without a body."""
+        return by_reference(step, *values)
 
 
 class Complex(Replay):
@@ -124,8 +103,11 @@ class Complex(Replay):
         self._strict = strict
         self.tied = False
 
-    def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        """The result of a step, of values with derivatives."""
+    def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        """The results of a step, of values with derivatives."""
+        return as_results(self._result(step.primitive, *values, **step.params))
+
+    def _result(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
         name = primitive.name
         if not any(map(np.iscomplexobj, values)):
             return primitive.reference(*values, **params)
@@ -145,7 +127,10 @@ class Complex(Replay):
         else:
             length = _length(values, primitive.elementwise, name in _SHIFTED)
             beside = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
-            derivative = np.imag(_RULES.get(name, primitive.reference)(*beside, **params)) / length
+            moved = _RULES.get(name, primitive.reference)(*beside, **params)
+            if type(value) is tuple:
+                return tuple(pair(y, np.imag(z) / length) for y, z in zip(value, moved, strict=True))
+            derivative = np.imag(moved) / length
         if name in _ROOTS:
             derivative = np.where(self._is_singular(name, *values, **params), np.nan, derivative)
         return pair(value, derivative)
@@ -220,24 +205,23 @@ def moving(point: Sequence[Floats], direction: Sequence[Floats], t: float = 0.0)
     return [pair(x + t * np.asarray(u), u) for x, u in zip(point, direction, strict=True)]
 
 
-def replayed(line: StraightLine, operands: Sequence[Any], evaluate: Callable[..., Any]) -> list[Any]:
-    """The outputs of a line, as complex numbers."""
+def replayed(program: Program, operands: Sequence[Any], evaluate: Evaluate) -> list[Any]:
+    """The outputs of a program, as complex numbers."""
     with np.errstate(all="ignore"):
-        return [np.asarray(y, np.complex128) for y in line.run(operands, evaluate)]
+        return [np.asarray(y, np.complex128) for y in run(program, operands, evaluate)]
 
 
-def watched(line: StraightLine, operands: Sequence[Any], evaluate: Callable[..., Any]) -> list[Watched]:
-    """Run a line, and keep each step with its operands and its result."""
-    seen: list[tuple[tuple[Any, ...], Any]] = []
+def watched(program: Program, operands: Sequence[Any], evaluate: Evaluate) -> list[Watched]:
+    """Run a program, and keep each step with its operands and its results."""
+    seen: list[Watched] = []
 
-    def watching(primitive: Primitive, *values: Any, **params: Any) -> Any:
-        seen.append((values, evaluate(primitive, *values, **params)))
-        return seen[-1][1]
+    def watching(step: Step, *values: Any) -> tuple[Any, ...]:
+        seen.append(Watched(step, values, evaluate(step, *values)))
+        return seen[-1].results
 
     with np.errstate(all="ignore"):
-        line.run(operands, watching)
-    steps = [step for step in line.steps if step.primitive is not PROJECT]
-    return [Watched(step, *found) for step, found in zip(steps, seen, strict=True)]
+        run(program, operands, watching)
+    return seen
 
 
 class Watched(NamedTuple):
@@ -245,7 +229,7 @@ class Watched(NamedTuple):
 
     step: Step
     operands: tuple[Any, ...]
-    result: Any
+    results: tuple[Any, ...]
 
 
 class Kink(NamedTuple):
@@ -265,11 +249,10 @@ class Kink(NamedTuple):
     @property
     def where(self) -> str:
         """The user's line, if there is one."""
-        step = self.step
-        return f"{'in the backward pass of' if step.backward else 'at'} {step.line}" if step.line else ""
+        return str(self.step.origin)
 
 
-def kink(line: StraightLine, point: Sequence[Any], direction: Sequence[Floats], through: bool = False) -> Kink | None:
+def kink(program: Program, point: Sequence[Any], direction: Sequence[Floats], through: bool = False) -> Kink | None:
     """The first step with two sides along a direction, or without a derivative, if there is one.
 
     The outputs may be smooth where a step is not, as ``|x|^3`` at 0.
@@ -277,12 +260,11 @@ def kink(line: StraightLine, point: Sequence[Any], direction: Sequence[Floats], 
     backwards = [-np.asarray(u) for u in direction]
     nowhere = [np.zeros(np.shape(u)) for u in direction]
     runs = (
-        watched(line, moving(point, way), Complex(through, strict=way is not nowhere))
+        watched(program, moving(point, way), Complex(through, strict=way is not nowhere))
         for way in (nowhere, direction, backwards)
     )
     for sides in zip(*runs, strict=True):
-        rows = [side.result if isinstance(side.result, tuple) else (side.result,) for side in sides]
-        for here, above, below in zip(*rows, strict=True):
+        for here, above, below in zip(*(side.results for side in sides), strict=True):
             if np.asarray(above).dtype.kind in "fc" and differ(here, above, below):
                 singular = not np.isfinite(above).all()
                 return Kink(sides[0].step, "is singular" if singular else "has two sides")
@@ -299,7 +281,7 @@ def nondifferentiable(found: Kink | None, order: int, called: str = "the functio
         order=order,
         oracle="complex step",
         culprit=found.step.primitive.name if found else "",
-        line=found.step.line if found else "",
+        line=found.step.origin.line if found else "",
     )
 
 

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.graph import StraightLine
-from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.steps import Program, Step, run
 from minimeta.testing.replay import Replay, pair
 
 Floats = NDArray[Any]
@@ -39,10 +38,10 @@ _ULPS = 4.0
 _PRODUCTS = {"divide", "multiply", "sigmoid_slope", "tanh_slope"}
 
 
-def precision(line: StraightLine | None, point: Sequence[Any]) -> float:
+def precision(program: Program | None, point: Sequence[Any]) -> float:
     """The coarsest unit in the last place that a function computes in."""
-    forms = [] if line is None else [form for step in line.steps for form in _forms(step.shape)]
-    dtypes = [form.dtype for form in (*forms, *map(np.asarray, point))]
+    forms = [] if program is None else [form for step in program.steps for form in step.results]
+    dtypes = [*(form.dtype for form in forms), *(np.asarray(x).dtype for x in point)]
     return max((float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind == "f"), default=DOUBLE)
 
 
@@ -60,23 +59,19 @@ def _format(eps: float) -> Any:
     return np.finfo(np.float64 if eps <= DOUBLE else np.float32)
 
 
-def _forms(shape: Any) -> Sequence[Any]:
-    return shape if isinstance(shape, tuple) else (shape,)
-
-
-def spread(line: StraightLine, operands: Sequence[Any], eps: float) -> list[list[Floats]]:
-    """What rounding does to the outputs of a line: their differences from those without noise, a few times.
+def spread(program: Program, operands: Sequence[Any], eps: float) -> list[list[Floats]]:
+    """What rounding does to the outputs of a program: their differences from those without noise, a few times.
 
     Parameters
     ----------
-    line
-        A program of float operands to float outputs.
+    program
+        Of float operands to float outputs.
     operands
         As float64.
     eps
         The unit in the last place.
     """
-    return disturbed(line, operands, eps, Replay, SAMPLES)[1]
+    return disturbed(program, operands, eps, Replay, SAMPLES)[1]
 
 
 def scatter(function: Callable[[list[Any]], Sequence[Any]], point: Sequence[Any], eps: float) -> list[list[Floats]]:
@@ -99,14 +94,15 @@ def _dtype(x: Any) -> np.dtype[Any]:
 
 
 def disturbed(
-    line: StraightLine, operands: Sequence[Any], eps: float, evaluate: Callable[[], Replay], samples: int
+    program: Program, operands: Sequence[Any], eps: float, evaluate: Callable[[], Replay], samples: int
 ) -> tuple[list[Floats], list[list[Floats]]]:
-    """The outputs of a line, and their differences from those with noise; ``evaluate`` makes what evaluates steps."""
+    """The outputs of a program, and their differences from those with noise; ``evaluate`` makes an evaluator."""
     with np.errstate(all="ignore"):
         exact = _Recorded(evaluate())
-        outputs = [np.asarray(y) for y in line.run(list(operands), exact)]
-        runs = [line.run(list(operands), _Noisy(evaluate(), seed, eps, iter(exact.choices))) for seed in range(samples)]
-        return outputs, [[np.asarray(y - z) for y, z in zip(run, outputs, strict=True)] for run in runs]
+        outputs = [np.asarray(y) for y in run(program, operands, exact)]
+        noisy = (_Noisy(evaluate(), seed, eps, iter(exact.choices)) for seed in range(samples))
+        runs = [run(program, operands, each) for each in noisy]
+        return outputs, [[np.asarray(y - z) for y, z in zip(found, outputs, strict=True)] for found in runs]
 
 
 class _Recorded(Replay):
@@ -116,11 +112,10 @@ class _Recorded(Replay):
         self._evaluate = evaluate
         self.choices: list[Any] = []
 
-    def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        result = self._evaluate.step(primitive, *values, **params)
-        if not _rounds(result):
-            self.choices.append(result)
-        return result
+    def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        results = self._evaluate.step(step, *values)
+        self.choices += [y for y in results if not _rounds(y)]
+        return results
 
 
 class _Noisy(Replay):
@@ -133,13 +128,14 @@ class _Noisy(Replay):
         self._least = least(eps)
         self._choices = choices
 
-    def step(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
+    def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        primitive = step.primitive
         if primitive.name in _PRODUCTS or not (primitive.elementwise or primitive.exact):
             values = tuple(map(self._moved, values))
-        result = self._evaluate.step(primitive, *values, **params)
-        if not _rounds(result):
-            return next(self._choices)
-        return result if primitive.exact else self._moved(result)
+        return tuple(
+            next(self._choices) if not _rounds(y) else y if primitive.exact else self._moved(y)
+            for y in self._evaluate.step(step, *values)
+        )
 
     def _moved(self, x: Any) -> Any:
         if np.iscomplexobj(x):

@@ -13,6 +13,7 @@ no direction of one order has to do with those of another.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.array import Array
+from minimeta.autodiff.array import is_float
 from minimeta.autodiff.derivatives import vjp
-from minimeta.autodiff.graph import StraightLine
+from minimeta.autodiff.steps import Program, by_operation, run
 from minimeta.errors import Nondifferentiable
 from minimeta.program import trace
 from minimeta.testing.constrained import realised
@@ -50,8 +51,8 @@ class Subject:
         One leaf for each of its arguments; Python floats stay such.
     names
         What the user calls them.
-    line
-        The function as a program; None where it cannot be traced.
+    program
+        Of the function; None where it cannot be traced.
     reason
         Why it cannot.
     parent
@@ -61,7 +62,7 @@ class Subject:
     function: Function
     point: Row
     names: Sequence[str]
-    line: StraightLine | None
+    program: Program | None
     reason: str = ""
     parent: Subject | None = None
 
@@ -78,18 +79,18 @@ class Subject:
             return [y for y in tree.flatten(function(*realised(tree.unflatten(structure, every))))[0] if is_float(y)]
 
         point = [leaves[i] for i in chosen]
-        line, reason = _traced(of_floats, point)
-        return cls(of_floats, point, [names[i] for i in chosen], line and held(line), reason)
+        program, reason = _traced(of_floats, point)
+        return cls(of_floats, point, [names[i] for i in chosen], program and held(program), reason)
 
     def derivative(self, cotangents: Row) -> Subject:
         """Its derivative with these cotangents, as a function of the point and of them."""
-        line, reason = self.line, self.reason
+        program, reason = self.program, self.reason
         point = [*self.point, *cotangents]
-        if line is not None:
-            replay = line.run
-            line, reason = _traced(_transposed(lambda *floats: replay(floats), len(self.point)), point)
+        if program is not None:
+            replayed = functools.partial(_replayed, program)
+            program, reason = _traced(_transposed(replayed, len(self.point)), point)
         names = [*self.names, *(f"cotangent {i}" for i in range(len(cotangents)))]
-        return Subject(_transposed(self.function, len(self.point)), point, names, line, reason, self)
+        return Subject(_transposed(self.function, len(self.point)), point, names, program, reason, self)
 
     @property
     def values(self) -> list[Floats]:
@@ -99,7 +100,7 @@ class Subject:
     @property
     def oracle(self) -> str:
         """What its derivatives are compared with."""
-        return "central difference" if self.line is None else "complex step"
+        return "central difference" if self.program is None else "complex step"
 
     def along(self, direction: Sequence[Floats], order: int, measured: bool = False) -> Along:
         """The oracle's derivatives of all outputs along a direction; of a program, their rounding if it is measured.
@@ -109,8 +110,8 @@ class Subject:
         Nondifferentiable
             There are none.
         """
-        if self.line is not None:
-            return along(self.line, self.values, direction, order=order, measured=measured)
+        if self.program is not None:
+            return along(self.program, self.values, direction, order=order, measured=measured)
         try:
             return central_difference(lambda t: self.outputs(t, direction), direction)
         except Bend:
@@ -123,7 +124,7 @@ class Subject:
 
     def beside(self, direction: Sequence[Floats]) -> Along | None:
         """A second opinion: the limits of the oracle's derivatives beside the point."""
-        return limit(self.line, self.values, direction) if self.line is not None else None
+        return limit(self.program, self.values, direction) if self.program is not None else None
 
     def moved(self, rng: np.random.Generator, distance: float, absolute: bool = False) -> Subject:
         """Return the same function at a point nearby, whose elements are moved by a part of themselves, or of 1."""
@@ -167,15 +168,12 @@ def _transposed(function: Function, count: int) -> Function:
     return transposed
 
 
-def _traced(function: Function, point: Row) -> tuple[StraightLine | None, str]:
+def _replayed(program: Program, *operands: Any) -> list[Any]:
+    return run(program, operands, by_operation)
+
+
+def _traced(function: Function, point: Row) -> tuple[Program | None, str]:
     try:
-        return trace(function, *point).line, ""
+        return trace(function, *point), ""
     except Exception as error:  # Whatever a user's function does with a value that is not known.
         return None, str(error).partition("\n")[0]
-
-
-def is_float(x: Any) -> bool:
-    """Whether a leaf can be differentiated."""
-    if isinstance(x, (Array, np.ndarray)):
-        return x.dtype.kind == "f"
-    return isinstance(x, (float, np.floating))

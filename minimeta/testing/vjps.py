@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.array import is_float
 from minimeta.errors import GradientMismatch
 from minimeta.testing.checker import require_dependence
 from minimeta.testing.identities import of_pullback
@@ -19,7 +20,7 @@ from minimeta.testing.report import Report
 from minimeta.testing.reproduce import call
 from minimeta.testing.rounding import precision
 from minimeta.testing.setting import Options, Setting
-from minimeta.testing.subject import Subject, is_float
+from minimeta.testing.subject import Subject
 
 
 def check_vjp(
@@ -71,7 +72,7 @@ def check_vjp(
 
         return pullback
 
-    eps = precision(subject.line, [*subject.point, *filter(is_float, leaves)])
+    eps = precision(subject.program, [*subject.point, *filter(is_float, leaves)])
     setting = Setting(called, call("check_vjp", (function, vjp), arguments, options), eps, **options)
     checked = check_order(subject, 1, setting, at)
     require_dependence(checked, setting)

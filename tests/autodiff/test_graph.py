@@ -86,7 +86,7 @@ def test_a_long_chain_is_traced_and_rematerialized() -> None:
             x = x * 1.0
         return x
 
-    assert len(trace(chain, 1.0).line.steps) == 5_000
+    assert len(trace(chain, 1.0).steps) == 5_000
     assert mm.grad(lambda x: mm.rematerialize(chain)(x) * x)(3.0) == 6.0
 
 
@@ -195,7 +195,7 @@ def test_abstract_values_are_walked_too() -> None:
     (found,) = backward(recording, [recording.output], [constant(1.0)])
     assert found is not None and found.shape == (2,)
     program = trace(mm.grad(lambda x: mm.sum(mm.sin(x))), Form((2,), np.float32))
-    assert program.line.steps[-1].shape.dtype == np.float32
+    assert program.steps[-1].form.dtype == np.float32
 
 
 # Memory

@@ -98,7 +98,7 @@ def test_abstract_evaluation_gives_shape_and_dtype(primitive: Primitive, data: s
     forms = tuple(Form(x.shape, x.dtype) for x in operands)
     program = trace(lambda *xs: apply(primitive, *xs, **params), *forms)
     expected = reference(primitive, *operands, **params)
-    found = program.line.steps[-1].shape
+    found = program.steps[-1].form
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     assert_array_equal(interpret(program, *operands), expected)
 

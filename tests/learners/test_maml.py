@@ -127,9 +127,9 @@ def test_the_meta_gradient_of_the_papers_network_on_omniglot() -> None:
         return nn.cross_entropy(second.predict(adapted, task.query.inputs), task.query.targets)
 
     # All directions of so many parameters would take long; one sees every entry.
-    line = trace(loss, parameters).line
+    program = trace(loss, parameters)
     direction = mm.tree.map(lambda p: rng.normal(size=p.shape) * (np.std(p) or 1.0), parameters)
-    (slope,) = along(line, leaves(parameters), leaves(direction)).derivatives
+    (slope,) = along(program, leaves(parameters), leaves(direction)).derivatives
     one, two = (sum(float(np.sum(g * u)) for g, u in zip(gs, leaves(direction), strict=True)) for gs in gradients)
     assert_allclose(two, slope, rtol=1e-9)
     assert abs(one - slope) > 0.01

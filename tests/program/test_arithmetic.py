@@ -25,7 +25,7 @@ Function = Callable[..., Any]
 def counted(function: Function, *arguments: Any) -> Counter[str]:
     """Without fusion, which computes some values again."""
     program = optimise(trace(function, *arguments), [name for name in PASSES if name != "fuse"])
-    return operations(program.line)
+    return operations(program)
 
 
 def test_products() -> None:
@@ -80,7 +80,7 @@ MOVING |= {"pool_put", "pool_take", "stop_gradient", "transpose"}
 def test_every_primitive_is_counted_or_moves_numbers(name: str, data: st.DataObject) -> None:
     operands, params = data.draw(samples(registry[name]))
     program = trace(lambda *x: apply(registry[name], *x, **params), *operands)
-    found = operations(program.line)
+    found = operations(program)
     assert set(found) <= {name} and min(found.values(), default=1) > 0
     if name in MOVING:
         assert not found
@@ -135,7 +135,7 @@ def test_a_second_order_meta_step_of_convolutions() -> None:
     learner = MAML(model, nn.cross_entropy, inner_learning_rate=0.1, inner_steps=1)
     compiled = mm.compile(learner.meta_gradient)
     arguments = learner.init(np.random.default_rng(1)), task
-    found = operations(compiled.lower(*arguments).line)
+    found = operations(compiled.lower(*arguments))
     first, *others = [
         2 * (2 * side * side) * (3 * 3 * channels) * 3 for side, channels in ((8, 1), (4, 3), (2, 3), (1, 3))
     ]

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta import kernels
-from minimeta.autodiff.graph import StraightLine
-from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.regions import PROJECT
+from minimeta.autodiff.steps import Program, Step, by_reference, run
 from minimeta.errors import TracingError
 from minimeta.program import PASSES, interpret, optimise
 from minimeta.program.executor import Executable
@@ -51,20 +49,19 @@ def one_by_one(specimen: Specimen) -> list[tuple[Any, ...]]:
     return bits(specimen.program.run(alone, *specimen.operands))
 
 
-def alone(primitive: Primitive, *values: Any, **params: Any) -> Any:
+def alone(step: Step, *values: Any) -> tuple[Any, ...]:
     """A step by its kernel, a body step by step, and the tasks of a vmap one after another."""
-    if "line" not in params:
-        return primitive.kernel(*values, **params)
-    line = params["line"]
-    if "mapped" not in params:
-        return tuple(line.run(values, alone))
-    tasks = []
-    for task in range(params["count"]):
-        mine = [np.asarray(x[task]) if way else x for x, way in zip(values, params["mapped"], strict=True)]
-        tasks.append(line.run(mine, alone))
-    if not tasks:
-        return tuple(np.zeros(form.shape, form.dtype) for form in primitive.shape(*values, **params))
-    columns = zip(zip(*tasks, strict=True), params["summed"], strict=True)
+    if step.body is None:
+        return (step.primitive.kernel(*values, **step.params),)
+    if step.tasks is None:
+        return tuple(run(step.body, values, alone))
+    rows = []
+    for task in range(step.tasks.count):
+        mine = [np.asarray(x[task]) if way else x for x, way in zip(values, step.tasks.mapped, strict=True)]
+        rows.append(run(step.body, mine, alone))
+    if not rows:
+        return tuple(np.zeros(form.shape, form.dtype) for form in step.results)
+    columns = zip(zip(*rows, strict=True), step.tasks.summed, strict=True)
     return tuple(in_groups(column) if is_sum else np.stack(column) for column, is_sum in columns)
 
 
@@ -82,7 +79,7 @@ def in_groups(values: Values) -> NDArray[Any]:
 def test_replayed_whatever_memory_values_share(specimen: Specimen) -> None:
     expected = one_by_one(specimen)
     for reuse_memory, poison in product((True, False), repeat=2):
-        executable = Executable(specimen.program.line, reuse_memory=reuse_memory, poison=poison)
+        executable = Executable(specimen.program, reuse_memory=reuse_memory, poison=poison)
         assert executable.native == (kernels.native is not None)
         assert bits(executable.run(specimen.operands)) == expected
 
@@ -104,16 +101,16 @@ def assert_made_shorter(specimen: Specimen, subset: tuple[str, ...]) -> None:
     for passes in (subset, PASSES):
         shorter = optimise(specimen.program, passes)
         shorter.check()
-        assert length(shorter.line) <= length(specimen.program.line)
-        assert bits(Executable(shorter.line, poison=True).run(specimen.operands)) == expected
+        assert length(shorter) <= length(specimen.program)
+        assert bits(Executable(shorter, poison=True).run(specimen.operands)) == expected
 
 
-def length(line: StraightLine) -> int:
-    """The steps that are no views or results of a region, inside of regions and out; a group is one."""
+def length(program: Program) -> int:
+    """The steps that are no views, inside of regions and out; a group is one."""
     return sum(
-        1 + ("line" in step.params and step.primitive is not FUSED and length(step.params["line"]))
-        for step in line.steps
-        if step.primitive is not PROJECT and not step.primitive.view
+        1 + (step.body is not None and step.primitive is not FUSED and length(step.body))
+        for step in program.steps
+        if not step.primitive.view
     )
 
 
@@ -135,7 +132,7 @@ def set_threads() -> Iterator[Callable[[int], None]]:
 @share(0.2)
 @given(specimen=programs(stretch=2**14) | programs(stretch=2**14, order=1))
 def test_on_any_number_of_threads(set_threads: Callable[[int], None], specimen: Specimen) -> None:
-    executable = Executable(optimise(specimen.program).line)
+    executable = Executable(optimise(specimen.program))
     found = []
     for count in (1, 2, 7):
         set_threads(count)
@@ -147,7 +144,7 @@ def test_on_any_number_of_threads(set_threads: Callable[[int], None], specimen: 
 @share(0.5)
 @given(specimen=specimens)
 def test_on_any_level(level: str, specimen: Specimen) -> None:
-    executable = Executable(optimise(specimen.program).line, level=level)
+    executable = Executable(optimise(specimen.program), level=level)
     assert executable.native
     assert bits(executable.run(specimen.operands)) == one_by_one(specimen)
 
@@ -207,9 +204,8 @@ class Perturbed:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
-    def __call__(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
-        y = primitive.reference(*map(self.moved, values), **params)
-        return tuple(map(self.moved, y)) if isinstance(y, tuple) else self.moved(y)
+    def __call__(self, step: Step, *values: Any) -> tuple[Any, ...]:
+        return tuple(map(self.moved, by_reference(step, *map(self.moved, values))))
 
     def moved(self, value: Any) -> NDArray[Any]:
         x = np.asarray(value)

@@ -12,7 +12,7 @@ from traced_functions import sinusoid
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.program import Program, optimise, trace
+from minimeta.program import Traced, optimise, trace
 from minimeta.testing import Specimen, programs
 
 
@@ -24,7 +24,7 @@ def arrows_of(text: str) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in re.findall(r"^  v(\d+) -> v(\d+)(?: \[label=\d+\])?;$", text, re.M)]
 
 
-def assert_drawn_as_printed(program: Program) -> None:
+def assert_drawn_as_printed(program: Traced) -> None:
     dot, text = program.to_dot(folded=False), str(program)
     head, *_, foot, end = dot.split("\n")
     assert (head, foot, end) == ("digraph program {", "}", "")
@@ -51,7 +51,7 @@ def test_a_meta_gradient_is_drawn_as_it_is_printed(order: int) -> None:
     assert_drawn_as_printed(optimise(program))
 
 
-def meta_gradient() -> Program:
+def meta_gradient() -> Traced:
     model = nn.mlp((1, 40, 40, 1))
 
     def loss(w: Any, x: Any, y: Any) -> Any:

@@ -17,11 +17,11 @@ import minimeta as mm
 from minimeta import nn
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.primitive import Primitive, registry
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.steps import Program, by_kernel, run
 from minimeta.errors import IndexingError
 from minimeta.kernels import native
 from minimeta.learners import MAML
-from minimeta.program import Program, trace
+from minimeta.program import trace
 from minimeta.program.executor import Executable
 from minimeta.program.fuse import fuse
 from minimeta.tasks.task import Examples, Task
@@ -42,14 +42,12 @@ def bits(values: Leaves) -> list[tuple[Any, ...]]:
 
 
 def one_by_one(program: Program, leaves: Leaves) -> list[tuple[Any, ...]]:
-    return bits(program.line.run(leaves, by_kernel))
+    return bits(run(program, leaves, by_kernel))
 
 
 def executables(program: Program) -> list[Executable]:
     return [
-        Executable(program.line, reuse_memory=reuse, poison=poison)
-        for reuse in (True, False)
-        for poison in (True, False)
+        Executable(program, reuse_memory=reuse, poison=poison) for reuse in (True, False) for poison in (True, False)
     ]
 
 
@@ -159,7 +157,7 @@ def test_nothing_in_and_nothing_out() -> None:
 
 def test_a_constant_is_not_seen_to_change() -> None:
     table = np.arange(3.0)
-    executable = Executable(trace(lambda x: x + table, table).line)
+    executable = Executable(trace(lambda x: x + table, table))
     table[:] = np.nan
     assert_array_equal(executable.run([np.ones(3)])[0], [1.0, 2.0, 3.0])
 
@@ -172,10 +170,10 @@ def test_values_share_memory_once_they_are_dead() -> None:
         return x
 
     program = trace(chain, np.zeros((4, 4)))
-    executable = Executable(program.line)
+    executable = Executable(program)
     assert len(executable.instructions) == 100  # views are none
     assert executable.arena_bytes == 2 * 16 * 8  # one is read while the other is written
-    assert Executable(program.line, reuse_memory=False).arena_bytes == 99 * 16 * 8  # the last is the output
+    assert Executable(program, reuse_memory=False).arena_bytes == 99 * 16 * 8  # the last is the output
 
 
 @compiled
@@ -187,9 +185,9 @@ def test_parts_are_written_where_they_are_put_together() -> None:
     x = spread(np.random.default_rng(0), (4, 4))
     program = trace(joined, x)
     # Copied are x, those that are part of another array already, and the part that is an output.
-    done = [instruction.name for instruction in Executable(program.line).instructions]
+    done = [instruction.name for instruction in Executable(program).instructions]
     assert done == ["sin", "cos", "concatenate", "exp", "concatenate", "copy"]
-    done = [instruction.name for instruction in Executable(program.line, reuse_memory=False).instructions]
+    done = [instruction.name for instruction in Executable(program, reuse_memory=False).instructions]
     assert done == ["sin", "cos", "concatenate", "exp", "concatenate", "concatenate"]
     assert_replays(program, [x])
 
@@ -215,7 +213,7 @@ def test_what_is_taken_of_the_largest_cells_is_taken_when_they_are_found() -> No
     x = spread(np.random.default_rng(0), (2, 6, 6, 3))
     x[0, 0, 0, 0], x[0, 2:4, 2:4, 1], x[1, 0, 0, 0] = np.nan, -0.0, np.inf
     pooled: Function = lambda x: mm.max_pool(x, 2)  # noqa: E731
-    assert [i.name for i in Executable(trace(pooled, x).line).instructions] == ["max_cell"]
+    assert [i.name for i in Executable(trace(pooled, x)).instructions] == ["max_cell"]
 
     def several(x: Any) -> Any:
         window = {"window": (2, 2), "strides": (2, 2), "padding": (0, 0, 0, 0)}
@@ -227,7 +225,7 @@ def test_what_is_taken_of_the_largest_cells_is_taken_when_they_are_found() -> No
         return cell, *taken, mm.concatenate([taken[0], taken[1]])
 
     program = trace(several, x)
-    names = [i.name for i in Executable(program.line).instructions]
+    names = [i.name for i in Executable(program).instructions]
     assert names.count("max_cell") == 1 and names.count("pool_take") == 2
     for traced in (program, trace(mm.grad(lambda x: mm.sum(mm.square(pooled(x)))), x)):
         assert_replays(traced, [x])
@@ -245,7 +243,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 def test_threads_do_not_change_bits(threads: Callable[[int], None]) -> None:
     x = spread(np.random.default_rng(2), (300, 700))
-    executable = Executable(trace(mm.value_and_grad(lambda x: mm.sum(mm.tanh(x @ mm.transpose(x)) ** 2)), x).line)
+    executable = Executable(trace(mm.value_and_grad(lambda x: mm.sum(mm.tanh(x @ mm.transpose(x)) ** 2)), x))
     found = []
     for n in (1, 2, 7):
         threads(n)
@@ -257,7 +255,7 @@ def test_threads_do_not_change_bits(threads: Callable[[int], None]) -> None:
 def test_one_program_runs_in_several_threads_at_once(poison: bool) -> None:
     function, (parameters, task) = regression(np.random.default_rng(3))
     program = trace(function, parameters, task)
-    executable = Executable(program.line, poison=poison)
+    executable = Executable(program, poison=poison)
     tasks = [mm.tree.map(lambda x, i=i: x + np.float32(i), task) for i in range(8)]
     operands = [contiguous(parameters, each) for each in tasks] * 20
     with ThreadPoolExecutor(7) as pool:
@@ -270,7 +268,7 @@ def test_one_program_runs_in_several_threads_at_once(poison: bool) -> None:
 
 def test_an_index_out_of_range_is_the_eager_error() -> None:
     table, rows = np.arange(3.0), np.array([0, 3])
-    executable = Executable(trace(lambda x, rows: mm.exp(x)[rows], table, rows).line)
+    executable = Executable(trace(lambda x, rows: mm.exp(x)[rows], table, rows))
     with pytest.raises(IndexingError) as eager:
         mm.take(table, rows, 0)
     with pytest.raises(IndexingError) as replayed:
@@ -292,14 +290,14 @@ def test_an_index_out_of_range_is_the_eager_error() -> None:
 )
 def test_what_was_not_traced_never_reaches_a_kernel(leaves: Any, problem: str) -> None:
     with pytest.raises((ValueError, TypeError), match=problem):
-        Executable(trace(mm.sin, np.zeros((2, 3))).line).run(leaves)
+        Executable(trace(mm.sin, np.zeros((2, 3)))).run(leaves)
 
 
 def test_a_primitive_without_a_kernel_is_a_call_of_python_in_the_program() -> None:
     sine = registry["sin"]
     own = Primitive("own_sine", sine.shape, np.sin, sine.rules, sine.sample, np.sin, elementwise=True)
     program = trace(lambda x: (apply(own, mm.exp(x) + 1.0) * 2.0 + x, x), np.zeros(3))
-    executable, x = Executable(fuse(program.line)), np.arange(3.0)
+    executable, x = Executable(fuse(program)), np.arange(3.0)
     assert executable.native == (native is not None)
     assert "own_sine" in [instruction.name for instruction in executable.instructions]
     found = executable.run([x])

@@ -14,7 +14,7 @@ from traced_functions import images
 
 import minimeta as mm
 from minimeta.kernels import native
-from minimeta.program import PASSES, Program, interpret, optimise, trace
+from minimeta.program import PASSES, Traced, interpret, optimise, trace
 from minimeta.program.executor import Executable
 from minimeta.program.fuse import fuse
 
@@ -35,15 +35,15 @@ TWO: list[Function] = [
 ]
 
 
-def fused_steps(program: Program) -> list[Any]:
-    return [step for step in program.line.steps if step.primitive.name == "fused"]
+def fused_steps(program: Traced) -> list[Any]:
+    return [step for step in program.steps if step.primitive.name == "fused"]
 
 
-def run(program: Program, leaves: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
+def run(program: Traced, leaves: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
     before = mm.get_num_threads()
     try:
         mm.set_num_threads(threads)
-        return [y.tobytes() for y in Executable(program.line, poison=True).run(leaves)]
+        return [y.tobytes() for y in Executable(program, poison=True).run(leaves)]
     finally:
         mm.set_num_threads(before)
 
@@ -156,8 +156,8 @@ def test_what_is_cheap_is_computed_again_and_not_stored() -> None:
     """The deviation serves the variance and the result: neither a mean of squares nor a second array is written."""
     x, offset = np.zeros((5, 14, 14, 64), np.float32), np.zeros(64, np.float32)
     program = optimise(trace(normalised, x, offset))
-    long = [step for step in fused_steps(program) if step.params["line"].operands[0].shape == x.shape]
-    assert [[form.shape for form in step.shape] for step in long] == [[(1, 1, 1, 64)], [x.shape]]
+    long = [step for step in fused_steps(program) if step.body.operands[0].shape == x.shape]
+    assert [[form.shape for form in step.results] for step in long] == [[(1, 1, 1, 64)], [x.shape]]
 
 
 @pytest.mark.parametrize("images", [5, 600])
@@ -173,7 +173,7 @@ def test_what_is_long_is_not_read_where_its_sources_are(images: int) -> None:
     traced = trace(mm.grad(function, argnums=(1, 2)), *arguments)
     program = optimise(traced)
     program.check()
-    backward = [step.primitive.name for step in fused_steps(program)[-1].params["line"].steps]
+    backward = [step.primitive.name for step in fused_steps(program)[-1].body.steps]
     assert "gate" in backward and ("relu" in backward) == (images == 600)
     assert run(program, arguments) == run(optimise(traced, UNFUSED), arguments)
 
@@ -182,16 +182,15 @@ def test_a_meta_gradient_stores_fewer_long_values() -> None:
     traced = images()
     program = trace(traced.function, *traced.arguments)
 
-    def stored(program: Program) -> int:
-        forms = [form for step in program.line.steps for form in (step.shape if type(step.shape) is tuple else [])]
-        singles = [step.shape for step in program.line.steps if step.primitive.elementwise]
-        return sum(form.shape == (2, 8, 8, 3) for form in forms + singles)
+    def stored(program: Traced) -> int:
+        computed = [step for step in program.steps if step.primitive.elementwise or step.body is not None]
+        return sum(form.shape == (2, 8, 8, 3) for step in computed for form in step.results)
 
     assert stored(optimise(program)) < stored(optimise(program, UNFUSED)) / 2
 
 
 def test_one_operation_stays_an_instruction() -> None:
-    line = trace(lambda x: mm.sum(mm.exp(x)), np.ones(1000)).line  # more than a block, and too few for several
+    line = trace(lambda x: mm.sum(mm.exp(x)), np.ones(1000))  # more than a block, and too few for several
     assert fuse(line) is line
 
 
@@ -203,7 +202,7 @@ def test_a_short_sum_joins_what_it_adds_up() -> None:
         return [y, mm.mean(y, 0, keepdims=True), mm.sum(y)]
 
     program = optimise(trace(function, x))
-    assert [len(step.params["line"].steps) for step in fused_steps(program)] == [2]  # exp, and the mean
+    assert [len(step.body.steps) for step in fused_steps(program)] == [2]  # exp, and the mean
     assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
 
 
@@ -218,7 +217,7 @@ def test_results_that_no_cache_holds_have_the_same_bits(width: int) -> None:
 
     traced = trace(function, x)
     program = optimise(traced)
-    assert max(len(step.shape) for step in fused_steps(program)) >= 3
+    assert max(len(step.results) for step in fused_steps(program)) >= 3
     expected = run(optimise(traced, UNFUSED), [x])
     assert run(program, [x]) == run(program, [x], threads=7) == expected
 
@@ -254,7 +253,7 @@ def test_what_updates_small_arrays_is_one_step() -> None:
         return [p - 0.1 * mm.tanh(p) for p in parameters]
 
     program = optimise(trace(function, *arrays))
-    together = [{y.shape for y in step.shape} for step in fused_steps(program)]
+    together = [{y.shape for y in step.results} for step in fused_steps(program)]
     assert {len(shapes) for shapes in together} == {1, 5}  # those of 480 elements at most, but not of none
     assert run(program, arrays) == run(optimise(trace(function, *arrays), UNFUSED), arrays)
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 import minimeta as mm
 from minimeta import nn
 from minimeta.autodiff import tree
-from minimeta.autodiff.graph import StraightLine
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.steps import Program, by_kernel
 from minimeta.errors import IndexingError, NonFiniteError
 from minimeta.learners import MAML
-from minimeta.program import PASSES, Program, optimise, trace
+from minimeta.program import PASSES, Traced, optimise, trace
 from minimeta.tasks import Sinusoid
 
 Array = NDArray[Any]
@@ -26,8 +25,8 @@ G = np.random.default_rng(2).normal(size=(5, 2, 4))
 EXACT = tuple(name for name in PASSES if name != "fuse")
 
 
-def names(line: StraightLine) -> list[str]:
-    return [step.primitive.name for step in line.steps if step.primitive.name != "project"]
+def names(program: Program) -> list[str]:
+    return [step.primitive.name for step in program.steps]
 
 
 def hoisted(
@@ -38,11 +37,11 @@ def hoisted(
     shorter = optimise(program, passes)
     shorter.check()
     check_bits(program, shorter, arguments)
-    (body,) = [step.params["line"] for step in shorter.line.steps if "mapped" in step.params]
-    return names(shorter.line), names(body)
+    (body,) = [step.body for step in shorter.steps if step.body and step.tasks]
+    return names(shorter), names(body)
 
 
-def check_bits(program: Program, shorter: Program, arguments: Any) -> None:
+def check_bits(program: Traced, shorter: Traced, arguments: Any) -> None:
     expected, found = (tree.flatten(one.run(by_kernel, *arguments))[0] for one in (program, shorter))
     for a, b in zip(expected, found, strict=True):
         assert_array_equal(a, b, strict=True)
@@ -83,7 +82,7 @@ def test_a_shared_right_factor_is_turned_once(times_turned: Callable[..., Any]) 
         return mm.vmap(lambda w, g: (times_turned(g, w), times_turned(mm.sin(g), w)), (None, 0))(w, g)
 
     assert hoisted(function, W, G) == (["transpose", "vmap"], ["matmul", "sin", "matmul"])
-    (body,) = [step.params["line"] for step in optimise(trace(function, W, G)).line.steps if "mapped" in step.params]
+    (body,) = [step.body for step in optimise(trace(function, W, G)).steps if step.body and step.tasks]
     assert not any(step.params.get("transpose_y") for step in body.steps)
 
 
@@ -134,7 +133,7 @@ def test_through_two_vmaps() -> None:
     program = trace(function, W, X)
     shorter = optimise(program, EXACT)
     check_bits(program, shorter, (W, X))
-    assert names(shorter.line) == ["exp", "sum", "vmap"]
+    assert names(shorter) == ["exp", "sum", "vmap"]
 
 
 def test_what_goes_wrong_is_still_put_down_to_its_line() -> None:

@@ -7,32 +7,30 @@ import pytest
 from drawing import share
 from hypothesis import given
 from printed import Printed, arguments_of, returned, rows_of
-from traced_functions import TRACED, Traced
+from traced_functions import TRACED, Example
 
 import minimeta as mm
 from minimeta import nn, optim
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations.transcendental import sin
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.regions import PROJECT, no_sample
+from minimeta.autodiff.regions import no_sample
+from minimeta.autodiff.steps import Program, Step
 from minimeta.learners import MAML
-from minimeta.program import PASSES, Program, optimise, trace
+from minimeta.program import PASSES, Traced, optimise, trace
 from minimeta.tasks import Sinusoid
 from minimeta.testing import Specimen, programs
 from minimeta.training import make_step
 
-NAMELESS = ("alias", "project")
 
-
-def computed(line: StraightLine) -> list[str]:
-    """The primitives of a line, and of those inside of it, in order, but for those that compute nothing."""
+def computed(program: Program) -> list[str]:
+    """The primitives of a program, and of those inside of it, in order, but for those that compute nothing."""
     found = []
-    for step in line.steps:
-        if step.primitive.name not in NAMELESS:
+    for step in program.steps:
+        if step.primitive.name != "alias":
             found.append(step.primitive.name)
-        if "line" in step.params:
-            found += computed(step.params["line"])
+        if step.body is not None:
+            found += computed(step.body)
     return found
 
 
@@ -41,10 +39,10 @@ def bare(name: str) -> str:
     return name.partition("[")[0]
 
 
-def assert_readable(program: Program, arguments: list[str] | None = None) -> list[Printed]:
+def assert_readable(program: Traced, arguments: list[str] | None = None) -> list[Printed]:
     text = str(program)
     names, rows = arguments_of(text), list(rows_of(text))
-    assert len(names) == len(program.line.operands)
+    assert len(names) == len(program.operands)
     known = set(names)
     for row in rows:
         assert all(bare(x) in known or "](" in x for x in row.uses), row
@@ -52,9 +50,9 @@ def assert_readable(program: Program, arguments: list[str] | None = None) -> lis
             assert row.name not in known  # once
             known.add(row.name)
     assert all(x in known or "(" in x for x in returned(text))
-    assert len(returned(text)) == len(program.line.outputs)
+    assert len(returned(text)) == len(program.outputs)
     operations = [row.operation for row in rows if row.operation not in ("constant", "stack")]
-    expected = computed(program.line)
+    expected = computed(program)
     # A sum over tasks is no step.
     if "vmap" not in expected:
         assert operations == expected
@@ -70,7 +68,7 @@ def test_each_operand_is_defined_above(specimen: Specimen) -> None:
 
 @pytest.mark.parametrize("traced", TRACED, ids=lambda traced: traced.name)
 @pytest.mark.parametrize("passes", [(), PASSES], ids=["as traced", "optimised"])
-def test_whole_gradients_are_readable(traced: Traced, passes: Any) -> None:
+def test_whole_gradients_are_readable(traced: Example, passes: Any) -> None:
     program = trace(traced.function, *traced.arguments)
     rows = assert_readable(optimise(program, passes))
     headings = {row.heading.partition(" ")[0] for row in rows}
@@ -161,9 +159,9 @@ def test_the_body_of_a_region_uses_the_names_around_it() -> None:
 def test_a_step_of_several_results_defines_each() -> None:
     form = Form((2,), "float64")
     two = Primitive("call", lambda *_, **__: (form, form), np.sin, (), no_sample, np.sin)
-    call = Step(two, (0,), {"function": np.polyfit, "arguments": mm.tree.LEAF, "forms": ()}, (form, form), "")
-    steps = (call, Step(PROJECT, (1,), {"place": 1}, form, ""), Step(sin.primitive, (2,), {}, form, ""))
-    program = Program(StraightLine((form,), (), steps, (3,)), mm.tree.flatten((0.0,))[1], mm.tree.flatten(0.0)[1])
+    call = Step(two, (0,), {"function": np.polyfit, "arguments": mm.tree.LEAF, "forms": ()}, (form, form))
+    steps = (call, Step(sin.primitive, (2,), {}, (form,)))
+    program = Traced.of(Program((form,), (), steps, (3,)), mm.tree.flatten((0.0,))[1], mm.tree.flatten(0.0)[1])
     assert str(program).splitlines()[1:] == [
         "  %1.0, %1.1 = call(%0, function=polyfit): float64[2], float64[2]",
         "  %3 = sin(%1.1): float64[2]",
@@ -205,13 +203,13 @@ class WithoutSignature:
         (mm.compile(mm.vmap(lambda w, x: w * x)).lower(np.ones(2), np.ones(2)), ["w", "x"]),
     ],
 )
-def test_arguments_have_the_names_of_the_signature(program: Program, names: list[str]) -> None:
-    assert list(program.operands) == names == arguments_of(str(program))
+def test_arguments_have_the_names_of_the_signature(program: Traced, names: list[str]) -> None:
+    assert list(program.names) == names == arguments_of(str(program))
 
 
 def test_programs_that_nobody_named_are_numbered() -> None:
     traced = trace(mm.sin, np.ones(3))
-    program = Program(traced.line, traced.arguments, traced.output)
+    program = Traced.of(traced, traced.arguments, traced.output)
     assert str(program) == "program(%0: float64[3]):\n" + "\n".join(str(traced).splitlines()[1:]).replace("(x)", "(%0)")
     assert repr(program) == "<program(), 1 steps>"
 

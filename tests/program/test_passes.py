@@ -11,15 +11,14 @@ from drawing import share, spread
 from hypothesis import given
 from hypothesis import strategies as st
 from random_programs import programs
-from traced_functions import TRACED, Traced, sinusoid
+from traced_functions import TRACED, Example, sinusoid
 
 import minimeta as mm
 from minimeta.autodiff.apply import apply
-from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import registry
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.steps import Program, by_kernel
 from minimeta.errors import ConfigurationError
-from minimeta.program import Program, trace
+from minimeta.program import Traced, trace
 from minimeta.program.passes import PASSES, deduplicate, eliminate, fold, optimise, simplify
 
 Function = Callable[..., Any]
@@ -44,10 +43,10 @@ def assert_same_bits(found: Any, expected: Any) -> None:
 
 
 def names(program: Program) -> list[str]:
-    return [step.primitive.name for step in program.line.steps]
+    return [step.primitive.name for step in program.steps]
 
 
-def simplified(function: Function, *arguments: Any) -> Program:
+def simplified(function: Function, *arguments: Any) -> Traced:
     """The program of a function, simplified alone and rid of what that left unused."""
     program = optimise(trace(function, *arguments), ("simplify", "eliminate"))
     program.check()
@@ -66,19 +65,19 @@ def test_a_random_program_keeps_its_bits(function: Function, subset: tuple[str, 
             program = trace(traced, x)
             shorter = optimise(program, subset)
             shorter.check()
-            assert len(shorter.line.steps) <= len(program.line.steps)
+            assert len(shorter.steps) <= len(program.steps)
             for point in (x, x * np.array([np.inf, -0.0, np.nan], dtype)):
                 assert_same_bits(shorter.run(by_kernel, point), program.run(by_kernel, point))
 
 
-def length(line: StraightLine) -> int:
+def length(program: Program) -> int:
     """How many steps there are, inside of regions and out; a group of elementwise ones is one."""
-    bodies = [step.params["line"] for step in line.steps if "line" in step.params and step.primitive.name != "fused"]
-    return len(line.steps) + sum(map(length, bodies))
+    bodies = [step.body for step in program.steps if step.body is not None and step.primitive.name != "fused"]
+    return len(program.steps) + sum(map(length, bodies))
 
 
 @pytest.mark.parametrize("traced", TRACED, ids=lambda traced: traced.name)
-def test_a_function_of_the_library_keeps_its_bits(traced: Traced) -> None:
+def test_a_function_of_the_library_keeps_its_bits(traced: Example) -> None:
     program = trace(traced.function, *traced.arguments)
     program.check()
     expected = program.run(by_kernel, *traced.arguments)
@@ -88,11 +87,11 @@ def test_a_function_of_the_library_keeps_its_bits(traced: Traced) -> None:
         shorter = optimise(program, subset)
         shorter.check()
         assert_same_bits(shorter.run(by_kernel, *traced.arguments), expected)
-        lengths[subset] = length(shorter.line)
+        lengths[subset] = length(shorter)
     for subset in SUBSETS:
         if "fuse" not in subset:  # which puts together what it is given: of less it may make one group more
             assert all(lengths[subset] <= lengths[fewer] for fewer in SUBSETS if set(fewer) <= set(subset))
-    assert lengths[PASSES] < lengths[()] == length(program.line)
+    assert lengths[PASSES] < lengths[()] == length(program)
 
 
 @share(0.3)
@@ -102,7 +101,7 @@ def test_each_pass_is_usable_alone_and_in_any_order(function: Function, order: l
     program = trace(mm.grad(function), x)
     shorter = program
     for single in order:
-        shorter = dataclasses.replace(shorter, line=single(shorter.line))
+        shorter = single(shorter)
         shorter.check()
     assert_same_bits(shorter.run(by_kernel, x), program.run(by_kernel, x))
 
@@ -110,16 +109,16 @@ def test_each_pass_is_usable_alone_and_in_any_order(function: Function, order: l
 def test_nothing_is_left_to_find() -> None:
     for traced in TRACED[:3]:
         program = optimise(trace(traced.function, *traced.arguments))
-        assert optimise(program).line is program.line
-        assert [single(program.line) for single in (eliminate, fold, deduplicate, simplify)] == [program.line] * 4
+        assert optimise(program) is program
+        assert [single(program) for single in (eliminate, fold, deduplicate, simplify)] == [program] * 4
 
 
 def test_a_second_order_step_is_a_short_program() -> None:
     traced = sinusoid(2)
     program = trace(traced.function, *traced.arguments)
-    assert len(program.line.steps) == 127
-    assert len(optimise(program, EXACT).line.steps) == 115
-    assert sum(step.primitive.name != "project" for step in optimise(program).line.steps) < 90
+    assert len(program.steps) == 127
+    assert len(optimise(program, EXACT).steps) == 115
+    assert len(optimise(program).steps) < 90
 
 
 def test_an_unknown_pass_is_named() -> None:
@@ -131,8 +130,8 @@ def test_an_unknown_pass_is_named() -> None:
 
 
 def test_eliminate_keeps_operands_and_numbers_the_rest_anew() -> None:
-    line = trace(lambda x, y, z: [mm.sin(y * np.arange(3.0)), mm.exp(x) + np.ones(3)], *[np.ones(3)] * 3).line
-    shorter = eliminate(line._replace(outputs=line.outputs[:1]))
+    program = trace(lambda x, y, z: [mm.sin(y * np.arange(3.0)), mm.exp(x) + np.ones(3)], *[np.ones(3)] * 3)
+    shorter = eliminate(dataclasses.replace(program, outputs=program.outputs[:1]))
     assert len(shorter.operands) == 3
     assert [step.primitive.name for step in shorter.steps] == ["multiply", "sin"]
     (table,) = shorter.constants
@@ -144,10 +143,10 @@ def test_eliminate_keeps_operands_and_numbers_the_rest_anew() -> None:
 # Fold
 
 
-def _of_constants(function: Function, *constants: Any) -> StraightLine:
-    """A line that computes with constants alone, as tracing would not write it."""
-    line = trace(function, *constants).line
-    return line._replace(operands=(), constants=(*constants, *line.constants))
+def _of_constants(function: Function, *constants: Any) -> Program:
+    """A program that computes with constants alone, as tracing would not write it."""
+    program = trace(function, *constants)
+    return dataclasses.replace(program, operands=(), constants=(*constants, *program.constants))
 
 
 def test_fold_computes_what_is_made_of_constants() -> None:
@@ -169,7 +168,7 @@ def test_fold_makes_no_large_constants() -> None:
 
 def test_a_region_of_constants_stays() -> None:
     line = _of_constants(mm.rematerialize(mm.sin), np.ones(3))
-    assert [step.primitive.name for step in line.steps] == ["rematerialize", "project"]
+    assert [step.primitive.name for step in line.steps] == ["rematerialize"]
     assert fold(line) is line
 
 
@@ -182,14 +181,14 @@ def test_equal_steps_and_constants_become_one() -> None:
 
     program = optimise(trace(function, np.ones(3)), ("deduplicate",))
     assert names(program) == ["sin", "multiply", "sum", "sum"]
-    assert len(program.line.constants) == 1
-    assert program.line.outputs[0] == program.line.outputs[1]
+    assert len(program.constants) == 1
+    assert program.outputs[0] == program.outputs[1]
 
 
 def test_constants_that_differ_in_a_bit_stay_two() -> None:
     tables = [np.zeros(2), -np.zeros(2), np.zeros(2, np.float32), np.zeros((2, 1)), np.zeros(2, np.int64), np.zeros(2)]
     program = optimise(trace(lambda x: tables, 1.0), ("deduplicate",))
-    assert len(program.line.constants) == 5
+    assert len(program.constants) == 5
 
 
 def test_a_region_is_computed_as_often_as_it_is_written() -> None:
@@ -198,11 +197,10 @@ def test_a_region_is_computed_as_often_as_it_is_written() -> None:
         return mm.sin(x) * 2.0
 
     program = optimise(trace(lambda x: [region(x), region(x), mm.sin(x) * 2.0], np.ones(3)), EXACT)
-    assert sorted(names(program)) == ["multiply", "project", "project", "rematerialize", "rematerialize", "sin"]
+    assert sorted(names(program)) == ["multiply", "rematerialize", "rematerialize", "sin"]
     # Even if it is the very same one.
-    line = program.line
-    first = next(step for step in line.steps if step.primitive.name == "rematerialize")
-    twice = StraightLine(line.operands, (), (first, first), (1, 2))
+    first = next(step for step in program.steps if step.primitive.name == "rematerialize")
+    twice = Program(program.operands, (), (first, first), (1, 2))
     assert deduplicate(twice) is twice
 
 
@@ -234,7 +232,7 @@ def test_an_identity_is_its_operand_to_the_bit(identity: str) -> None:
     function = IDENTITIES[identity]
     for x in SPECIALS:
         program = simplified(function, x)
-        assert len(program.line.steps) <= (2 if identity == "transpose" else 0)
+        assert len(program.steps) <= (2 if identity == "transpose" else 0)
         assert_same_bits(program.run(by_kernel, x), function(x))
         assert_same_bits(program.run(by_kernel, x), x)
 
@@ -335,7 +333,7 @@ def test_a_custom_derivative_is_what_it_computes() -> None:
     x = np.array([0.3, -0.7])
     for traced in (function, mm.grad(function), mm.grad(lambda x: mm.sum(mm.grad(function)(x) ** 2))):
         program = simplified(traced, x)
-        assert "custom_vjp" in names(trace(traced, x)) and not {"custom_vjp", "project"} & set(names(program))
+        assert "custom_vjp" in names(trace(traced, x)) and "custom_vjp" not in names(program)
         program.check()
         assert_same_bits(program.run(by_kernel, x), traced(x))
         assert_same_bits(mm.compile(traced)(x), traced(x))

@@ -9,6 +9,7 @@ import pytest
 
 import minimeta as mm
 from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import Origin
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.errors import TracingError
 from minimeta.kernels import native
@@ -31,8 +32,9 @@ def by_name(shares: tuple[Share, ...]) -> dict[str, int]:
 
 
 def test_times_are_summed_by_kind_and_by_line() -> None:
-    body = (Instruction("exp", "b"), Instruction("copy", ""))
-    instructions = (Instruction("matmul", "a"), Instruction("exp", "a"), Instruction("vmap", "c", body))
+    a, b, c = map(Origin, "abc")
+    body = (Instruction("exp", b), Instruction("copy"))
+    instructions = (Instruction("matmul", a), Instruction("exp", a), Instruction("vmap", c, body=body))
     times = [(2_000_000, None), (500_000, None), (9_999_999, [(4_000_000, None), (1_500_000, None)])]
     profile = summarised(instructions, times, runs=2)
     assert profile.kinds == (

@@ -13,19 +13,15 @@ from random_programs import programs
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.autodiff.apply import apply, context
+from minimeta.autodiff.apply import context
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.primitive import Primitive
+from minimeta.autodiff.steps import Step, by_kernel, by_operation, by_reference
 from minimeta.errors import ShapeError, TracingError
 from minimeta.learners import MAML
-from minimeta.program import Program, interpret, trace
+from minimeta.program import interpret, trace
 from minimeta.tasks.task import Examples, Task
 
 Function = Callable[..., Any]
-
-
-def by_kernel(primitive: Primitive, *operands: Any, **params: Any) -> Any:
-    return primitive.kernel(*operands, **params)
 
 
 def forms_of(x: Any) -> Any:
@@ -39,7 +35,7 @@ def same_bits(one: Any, other: Any) -> bool:
     )
 
 
-# The line
+# The steps
 
 
 def test_arguments_constants_and_outputs_are_numbered_in_order() -> None:
@@ -47,23 +43,23 @@ def test_arguments_constants_and_outputs_are_numbered_in_order() -> None:
     program = trace(
         lambda p: {"y": p["a"] @ p["b"], "same": p["b"], "table": table}, {"a": np.ones((2, 3)), "b": np.ones(3)}
     )
-    assert program.line.outputs[1:] == (1, 2)
+    assert program.outputs[1:] == (1, 2)
     found = program.run(by_kernel, {"b": np.ones(3), "a": np.ones((2, 3))})
     assert_array_equal(found["y"], [3.0, 3.0])
     assert_array_equal(found["table"], table)
 
 
-def test_the_line_is_straight() -> None:
+def test_a_step_reads_earlier_values() -> None:
     program = trace(mm.grad(lambda x: mm.sum(mm.tanh(x) * mm.softmax(x))), np.zeros(3))
-    first = len(program.line.operands) + len(program.line.constants)
-    for number, step in enumerate(program.line.steps):
+    first = len(program.operands) + len(program.constants)
+    for number, step in enumerate(program.steps):
         assert all(operand < first + number for operand in step.operands)
 
 
 def test_an_argument_of_an_inner_gradient_that_is_constant_is_a_constant() -> None:
     inner = mm.value_and_grad(lambda y, x: mm.sum(mm.sin(y) * x))
     program = trace(lambda x: inner(np.ones(3), x), np.arange(3.0))
-    assert all(step.operands for step in program.line.steps)
+    assert all(step.operands for step in program.steps)
     assert same_bits(program.run(by_kernel, np.arange(3.0)), inner(np.ones(3), np.arange(3.0)))
 
 
@@ -72,7 +68,7 @@ def test_what_is_not_used_is_not_written_down() -> None:
         mm.exp(x)
         return mm.sum(x)
 
-    assert [step.primitive.name for step in trace(function, np.zeros(3)).line.steps] == ["sum"]
+    assert [step.primitive.name for step in trace(function, np.zeros(3)).steps] == ["sum"]
 
 
 def test_steps_name_the_users_line() -> None:
@@ -82,9 +78,9 @@ def test_steps_name_the_users_line() -> None:
 
     program = trace(mm.grad(function), np.zeros(3))
     first = function.__code__.co_firstlineno
-    (sine,) = [step for step in trace(function, np.zeros(3)).line.steps if step.primitive.name == "sin"]
-    assert sine.line == f"{__file__}:{first + 1}, in function"
-    assert all(step.line for step in program.line.steps if step.primitive.name != "alias")
+    (sine,) = [step for step in trace(function, np.zeros(3)).steps if step.primitive.name == "sin"]
+    assert sine.origin.line == f"{__file__}:{first + 1}, in function"
+    assert all(step.origin.line for step in program.steps if step.primitive.name != "alias")
 
 
 # Tracing
@@ -157,11 +153,11 @@ def test_what_needs_a_value_is_named_with_the_users_line(use: Function, message:
 
 def test_tracing_inside_a_transformation() -> None:
     def function(s: Any) -> Any:
-        return trace(lambda x: x * x, s).run(apply, s)
+        return trace(lambda x: x * x, s).run(by_operation, s)
 
     assert mm.grad(function)(3.0) == 6.0
     with pytest.raises(TracingError, match=r"uses an Array of shape \(\) of an outer transformation; pass it in"):
-        mm.grad(lambda s: trace(lambda x: x * s, np.ones(3)).run(apply, np.ones(3)))(3.0)
+        mm.grad(lambda s: trace(lambda x: x * s, np.ones(3)).run(by_operation, np.ones(3)))(3.0)
 
 
 def test_a_program_is_differentiated_like_the_function() -> None:
@@ -170,17 +166,17 @@ def test_a_program_is_differentiated_like_the_function() -> None:
 
     x = np.array([0.3, -1.2, 0.7])
     program = trace(function, x)
-    assert_array_equal(program.run(apply, x), function(x))
-    assert_array_equal(mm.grad(lambda x: program.run(apply, x))(x), mm.grad(function)(x))
-    assert_allclose(mm.hessian(lambda x: program.run(apply, x))(x), mm.hessian(function)(x), rtol=1e-12)
+    assert_array_equal(program.run(by_operation, x), function(x))
+    assert_array_equal(mm.grad(lambda x: program.run(by_operation, x))(x), mm.grad(function)(x))
+    assert_allclose(mm.hessian(lambda x: program.run(by_operation, x))(x), mm.hessian(function)(x), rtol=1e-12)
     slope = trace(mm.grad(function), x)
-    assert_allclose(mm.jacobian(lambda x: slope.run(apply, x))(x), mm.hessian(function)(x), rtol=1e-12)
+    assert_allclose(mm.jacobian(lambda x: slope.run(by_operation, x))(x), mm.hessian(function)(x), rtol=1e-12)
 
 
 def test_a_region_of_plain_numbers_is_run_too() -> None:
     x = np.array([0.3, -1.2, 0.7])
     program = trace(mm.rematerialize(lambda x: (mm.sin(x), mm.sum(x))), x)
-    for found, expected in zip(program.run(apply, x), (mm.sin(x), mm.sum(x)), strict=True):
+    for found, expected in zip(program.run(by_operation, x), (mm.sin(x), mm.sum(x)), strict=True):
         assert_array_equal(found, expected)
 
 
@@ -209,24 +205,20 @@ def test_a_replay_equals_the_eager_run_bit_for_bit(function: Function) -> None:
 class Checked:
     """Evaluates each step by kernel and by reference on the same operands, and holds them together."""
 
-    def __init__(self, program: Program) -> None:
-        self.steps = (step for step in program.line.steps if step.primitive.name != "project")
-
-    def __call__(self, primitive: Primitive, *operands: Any, **params: Any) -> Any:
-        step = next(self.steps)
-        value = primitive.kernel(*operands, **params)
+    def __call__(self, step: Step, *operands: Any) -> tuple[Any, ...]:
+        results = by_kernel(step, *operands)
         with np.errstate(all="ignore"):
-            expected = primitive.reference(*operands, **params)
-        results = (x if isinstance(x, tuple) else (x,) for x in (value, expected, step.shape))  # a region has several
-        for y, wanted, form in zip(*results, strict=True):
+            expected = by_reference(step, *operands)
+        for y, wanted, form in zip(results, expected, step.results, strict=True):
             assert (y.shape, y.dtype) == (wanted.shape, wanted.dtype) == (form.shape, form.dtype)
             if y.dtype.kind == "f":
                 scale = float(np.max(np.abs(wanted), initial=1.0))
                 tolerance = 64 * float(np.finfo(y.dtype).eps)
-                assert_allclose(y, wanted, rtol=tolerance, atol=tolerance * scale, err_msg=f"{primitive} {params}")
+                said = f"{step.primitive} {step.params}"
+                assert_allclose(y, wanted, rtol=tolerance, atol=tolerance * scale, err_msg=said)
             else:
                 assert_array_equal(y, wanted)
-        return value
+        return results
 
 
 def sinusoid(dtype: Any, order: int) -> tuple[MAML, Task]:
@@ -275,7 +267,7 @@ def test_a_whole_meta_gradient_is_one_program(problem: Function, dtype: str, ord
         assert_allclose(one, other, rtol=tolerance, atol=tolerance * scale)
 
     # By kernels it is the eager run, bit for bit; and each instruction is its reference.
-    assert same_bits(program.run(Checked(program), parameters, task), eager)
+    assert same_bits(program.run(Checked(), parameters, task), eager)
 
 
 def test_interpret_gives_numpy_in_the_traced_tree() -> None:

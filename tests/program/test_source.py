@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from random_programs import programs
-from traced_functions import TRACED, Traced
+from traced_functions import TRACED, Example
 
 import minimeta as mm
 from minimeta.autodiff.array import Form
-from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.primitive import Primitive, registry
+from minimeta.autodiff.steps import Program, Step
 from minimeta.errors import ShapeError, TracingError
-from minimeta.program import Program, interpret, trace
+from minimeta.program import Traced, interpret, trace
 
 Function = Callable[..., Any]
 
 
-def written(program: Program) -> Function:
+def written(program: Traced) -> Function:
     """The function that a program's source defines."""
     namespace: dict[str, Any] = {}
     exec(program.to_python(), namespace)
@@ -32,11 +32,11 @@ def written(program: Program) -> Function:
     return function
 
 
-def of_one_step(primitive: Primitive, operands: Any, params: dict[str, Any]) -> Program:
+def of_one_step(primitive: Primitive, operands: Any, params: dict[str, Any]) -> Traced:
     forms = tuple(Form(x.shape, x.dtype) for x in operands)
-    step = Step(primitive, tuple(range(len(operands))), params, primitive.shape(*forms, **params), "")
+    step = Step(primitive, tuple(range(len(operands))), params, (primitive.shape(*forms, **params),))
     structure = mm.tree.flatten(tuple(operands))[1]
-    return Program(StraightLine(forms, (), (step,), (len(operands),)), structure, mm.tree.flatten([0.0])[1])
+    return Traced.of(Program(forms, (), (step,), (len(operands),)), structure, mm.tree.flatten([0.0])[1])
 
 
 @pytest.mark.parametrize("name", sorted(registry))
@@ -62,7 +62,7 @@ def test_random_programs_run_as_source(function: Function) -> None:
 
 
 @pytest.mark.parametrize("traced", TRACED, ids=lambda traced: traced.name)
-def test_whole_meta_gradients_run_as_source(traced: Traced) -> None:
+def test_whole_meta_gradients_run_as_source(traced: Example) -> None:
     program = trace(traced.function, *traced.arguments)
     expected = mm.tree.flatten(interpret(program, *traced.arguments))[0]
     found = written(program)(*mm.tree.flatten(traced.arguments)[0])

@@ -125,9 +125,9 @@ def test_the_bits_do_not_depend_on_how_it_runs(function: Function, count: int, p
     for run in (mm.compile(both), mm.compile(both, enabled=False), mm.compile(both, passes=passes)):
         for y, wanted in zip(mm.tree.flatten(run(w, x))[0], expected, strict=True):
             assert_array_equal(y, wanted)
-    line = optimise(trace(both, w, x), passes).line
+    program = optimise(trace(both, w, x), passes)
     for reuse, poison in ((True, True), (False, True), (False, False)):
-        for y, wanted in zip(Executable(line, reuse_memory=reuse, poison=poison).run([w, x]), expected, strict=True):
+        for y, wanted in zip(Executable(program, reuse_memory=reuse, poison=poison).run([w, x]), expected, strict=True):
             assert_array_equal(y, wanted)
 
 
@@ -162,13 +162,13 @@ def test_what_is_kept_is_computed_once_and_what_nobody_needs_is_not_kept() -> No
 
     def of(function: Function) -> tuple[str, Any]:
         program = optimise(trace(function, np.ones(3), batch(2)[0]), [name for name in PASSES if name != "fuse"])
-        return str(program), [step for step in program.line.steps if "mapped" in step.params]
+        return str(program), [step for step in program.steps if step.tasks]
 
     for keep, times in ((False, 2), (True, 1)):
         text, maps = of(mm.value_and_grad(loss(keep)))
         assert [text.count(f"{name}(") for name in ("exp", "sin", "cos")] == [times, times, 1]
-        assert [len(step.shape) for step in maps] == [1 + 2 * keep, 1]  # exp of it, and w x, whose cosine is taken
-    assert [len(step.shape) for step in of(loss(True))[1]] == [1]
+        assert [len(step.results) for step in maps] == [1 + 2 * keep, 1]  # exp of it, and w x, whose cosine is taken
+    assert [len(step.results) for step in of(loss(True))[1]] == [1]
 
 
 @pytest.mark.skipif(native is None, reason="there are no kernels")
@@ -231,9 +231,10 @@ def test_what_is_not_taken_is_not_computed() -> None:
     """A gradient with respect to the weights alone needs none with respect to the images."""
     x, w = np.ones((4, 5, 3)), np.ones((3, 2))
     program = mm.compile(mm.grad(lambda w: mm.sum(mm.vmap(lambda x: mm.tanh(x @ w))(x)))).lower(w)
-    backward = program.line.steps[-2]
-    assert backward.params["summed"] == (True,)
-    assert sum(step.primitive.name == "matmul" for step in backward.params["line"].steps) == 2
+    backward = program.steps[-1]
+    assert backward.body is not None and backward.tasks is not None
+    assert backward.tasks.summed == (True,)
+    assert sum(step.primitive.name == "matmul" for step in backward.body.steps) == 2
 
 
 def test_programs_with_maps_print_check_and_run_as_numpy_and_complex() -> None:
@@ -338,9 +339,9 @@ def test_errors_name_the_argument() -> None:
 
 def test_a_body_of_another_form_is_refused() -> None:
     program = trace(mm.vmap(mm.sin), np.zeros((3, 2)))
-    step = program.line.steps[0]
+    step = program.steps[0]
     with pytest.raises(ShapeError, match="does not take"):
-        apply(step.primitive, np.zeros((4, 2)), **step.params)
+        apply(step.primitive, np.zeros((4, 2)), **step.keywords)
 
 
 # Not enabled: the bits are the same

@@ -8,6 +8,7 @@ from gradient_cases import FAULTS, SOUND, Case
 
 import minimeta as mm
 from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import is_float
 from minimeta.autodiff.primitive import Pull, registry
 from minimeta.testing import (
     GradientMismatch,
@@ -19,7 +20,6 @@ from minimeta.testing import (
     check_vjp,
 )
 from minimeta.testing.primitives import of_floats
-from minimeta.testing.subject import is_float
 
 LIBRARY = minimeta_operations()
 

@@ -35,14 +35,14 @@ def test_the_central_difference_is_within_its_bound(functions: Any, x: float, sc
 
 def at(function: Callable[[Any], Any], x: float) -> tuple[Any, list[Any], list[Any]]:
     """A program at a point, and a direction of its scale."""
-    return trace(function, np.array(x)).line, [np.array(x)], [np.array(abs(x) or 1.0)]
+    return trace(function, np.array(x)), [np.array(x)], [np.array(abs(x) or 1.0)]
 
 
 @given(st.sampled_from(SMOOTH), st.floats(-2, 2).filter(lambda x: x == 0 or abs(x) > 1e-3))
 def test_the_limit_of_derivatives_beside_a_point_is_within_its_bound(functions: Any, x: float) -> None:
     function, derivative = functions
-    line, point, direction = at(function, x)
-    (found,), (error,), _ = limit(line, point, direction)
+    program, point, direction = at(function, x)
+    (found,), (error,), _ = limit(program, point, direction)
     exact = derivative(x) * direction[0]
     assert abs(found - exact) <= error <= 1e-7 * max(1.0, abs(exact))
 
@@ -58,10 +58,10 @@ CANCELLING: list[tuple[Callable[[Any], Any], float, float]] = [
 
 @pytest.mark.parametrize(("function", "x", "exact"), CANCELLING)
 def test_a_replay_that_cancels_knows_its_error_and_the_limit_is_better(function: Any, x: float, exact: float) -> None:
-    line, point, direction = at(function, x)
-    (found,), (error,), _ = along(line, point, direction)
+    program, point, direction = at(function, x)
+    (found,), (error,), _ = along(program, point, direction)
     assert abs(found / x - exact) <= 8 * error / x + 1e-6 * abs(exact)
-    (other,), (bound,), _ = limit(line, point, direction)
+    (other,), (bound,), _ = limit(program, point, direction)
     assert abs(other / x - exact) <= bound / x + 1e-6 * abs(exact)
     assert bound < 1e-2 * abs(exact * x)
 
@@ -91,8 +91,8 @@ RANGES: list[tuple[Callable[[Any], Any], float, float]] = [
 
 @pytest.mark.parametrize(("function", "x", "exact"), RANGES)
 def test_the_complex_step_has_the_range_of_floats(function: Any, x: float, exact: float) -> None:
-    line, point, _ = at(function, x)
-    (found,), (error,), _ = along(line, point, [np.array(x)])
+    program, point, _ = at(function, x)
+    (found,), (error,), _ = along(program, point, [np.array(x)])
     assert found == pytest.approx(exact * x, rel=1e-13, abs=0.0) and error <= 1e-12 * abs(found)
 
 
@@ -190,22 +190,22 @@ def test_the_complex_step_is_exact_to_rounding(name: str, x: float) -> None:
         "sqrt": 0.5 / math.sqrt(x),
         "tan": 1 / math.cos(x) ** 2,
     }[name]
-    line = trace(getattr(mm, name), np.array(x)).line
-    (found,) = along(line, [np.array(x)], [np.array(1.0)]).derivatives
+    program = trace(getattr(mm, name), np.array(x))
+    (found,) = along(program, [np.array(x)], [np.array(1.0)]).derivatives
     assert abs(found - exact) <= 4e-15 * abs(exact)
 
 
 def test_the_complex_step_of_powers() -> None:
     for base, exponent in ((-2.0, 3.0), (0.0, 2.0), (0.0, 1.0), (2.0, -1.5), (-1.5, -2.0), (3.0, 0.0)):
-        line = trace(lambda x, p=exponent: x**p, np.array(base)).line
-        (found,) = along(line, [np.array(base)], [np.array(1.0)]).derivatives
+        program = trace(lambda x, p=exponent: x**p, np.array(base))
+        (found,) = along(program, [np.array(base)], [np.array(1.0)]).derivatives
         expected = 0.0 if exponent == 0 else exponent * base ** (exponent - 1)
         assert found == pytest.approx(expected, rel=1e-15)
 
 
 def test_the_spread_of_rounding_knows_of_cancellation() -> None:
     def size(function: Callable[[Any], Any], x: Any) -> float:
-        samples = spread(trace(function, x).line, [x], 2.0**-52)
+        samples = spread(trace(function, x), [x], 2.0**-52)
         return float(max(np.max(np.abs(sample[0])) for sample in samples))
 
     one = np.array(1.0)

@@ -14,21 +14,20 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import minimeta as mm
-from minimeta.autodiff.graph import StraightLine
 from minimeta.autodiff.primitive import registry
-from minimeta.autodiff.regions import by_kernel
+from minimeta.autodiff.steps import Program, by_kernel
 from minimeta.program import trace
 from minimeta.testing import Specimen, programs
 
 Predicate = Callable[[Specimen], bool]
 
 
-def names(line: StraightLine) -> Iterator[str]:
+def names(program: Program) -> Iterator[str]:
     """The names of all instructions, those in regions too."""
-    for step in line.steps:
+    for step in program.steps:
         yield step.primitive.name
-        if "line" in step.params:
-            yield from names(step.params["line"])
+        if step.body is not None:
+            yield from names(step.body)
 
 
 def simplest(predicate: Predicate, *wanted: str, **settled: Any) -> Specimen:
@@ -39,19 +38,19 @@ def simplest(predicate: Predicate, *wanted: str, **settled: Any) -> Specimen:
 
 
 def has(*wanted: str) -> Predicate:
-    return lambda specimen: set(wanted) <= set(names(specimen.program.line))
+    return lambda specimen: set(wanted) <= set(names(specimen.program))
 
 
 @share(0.5)
 @given(specimen=programs() | programs(order=1) | programs(order=2))
 def test_a_specimen_is_a_program_and_operands_that_it_takes(specimen: Specimen) -> None:
-    line = specimen.program.line
+    program = specimen.program
     specimen.program.check()
-    assert [(x.shape, x.dtype) for x in specimen.operands] == [(form.shape, form.dtype) for form in line.operands]
+    assert [(x.shape, x.dtype) for x in specimen.operands] == [(form.shape, form.dtype) for form in program.operands]
     assert all(x.flags.c_contiguous for x in specimen.operands)
     found = specimen.program.run(by_kernel, *specimen.operands)
-    forms = [*line.operands, *line.constants, *(step.shape for step in line.steps)]
-    assert [(y.shape, y.dtype) for y in found] == [(forms[i].shape, forms[i].dtype) for i in line.outputs]
+    forms = program.forms()
+    assert [(y.shape, y.dtype) for y in found] == [(forms[i].shape, forms[i].dtype) for i in program.outputs]
 
 
 @pytest.mark.parametrize("name", sorted(registry))
@@ -68,17 +67,17 @@ def test_programs_are_of_many_kinds_and_connected() -> None:
     @settings(max_examples=400)
     @given(specimen=programs())
     def look(specimen: Specimen) -> None:
-        line = specimen.program.line
-        given_values, first = len(line.operands), len(line.operands) + len(line.constants)
-        seen.update(f"operand {x.dtype}" for x in line.operands)
-        seen.update(f"constant {x.dtype}" for x in line.constants)
-        seen.update(f"result {x.shape.dtype}" for x in line.steps if not isinstance(x.shape, tuple))
-        seen.update("output " + ("operand" if i < given_values else "other") for i in line.outputs)
-        seen["output twice"] += len(set(line.outputs)) < len(line.outputs)
+        program = specimen.program
+        given_values, first = len(program.operands), program.first
+        seen.update(f"operand {x.dtype}" for x in program.operands)
+        seen.update(f"constant {x.dtype}" for x in program.constants)
+        seen.update(f"result {form.dtype}" for step in program.steps for form in step.results)
+        seen.update("output " + ("operand" if i < given_values else "other") for i in program.outputs)
+        seen["output twice"] += len(set(program.outputs)) < len(program.outputs)
         seen["region"] += has("rematerialize")(specimen)
         seen["map"] += has("vmap")(specimen)
-        seen["uses"] += sum(len(step.operands) for step in line.steps)
-        seen["uses of results"] += sum(i >= first for step in line.steps for i in step.operands)
+        seen["uses"] += sum(len(step.operands) for step in program.steps)
+        seen["uses of results"] += sum(i >= first for step in program.steps for i in step.operands)
 
     look()
     dtypes = ("float32", "float64", "bool", "int64")
@@ -93,9 +92,9 @@ def test_programs_are_of_many_kinds_and_connected() -> None:
 @pytest.mark.parametrize("name", ["matmul", "conv2d", "where", "gather", "sum"])
 def test_it_shrinks_to_one_instruction_then_to_sides_of_1_then_to_simple_numbers(name: str) -> None:
     specimen = simplest(has(name), name)
-    (step,) = specimen.program.line.steps
+    (step,) = specimen.program.steps
     assert step.primitive.name == name
-    assert not specimen.program.line.constants
+    assert not specimen.program.constants
     for x in specimen.operands:
         assert x.size == 1 or name == "gather"
         assert np.all(x == (1 if x.dtype.kind == "f" else True if x.dtype == bool else 0))
@@ -103,14 +102,14 @@ def test_it_shrinks_to_one_instruction_then_to_sides_of_1_then_to_simple_numbers
 
 def test_it_shrinks_to_the_instructions_that_matter() -> None:
     specimen = simplest(has("exp", "less"), "exp", "less")
-    assert sorted(names(specimen.program.line)) == ["exp", "less"]
+    assert sorted(names(specimen.program)) == ["exp", "less"]
 
 
 @pytest.mark.parametrize("name", ["rematerialize", "vmap"])
 def test_a_region_shrinks_with_its_body(name: str) -> None:
     specimen = simplest(has(name))
-    assert [step.primitive.name for step in specimen.program.line.steps] == [name, "project"]
-    assert len(list(names(specimen.program.line))) == 3
+    assert [step.primitive.name for step in specimen.program.steps] == [name]
+    assert len(list(names(specimen.program))) == 3
 
 
 def test_shapes_shrink_to_what_matters() -> None:
@@ -118,7 +117,7 @@ def test_shapes_shrink_to_what_matters() -> None:
         return not has("vmap")(specimen) and any(x.ndim == 2 and x.shape[1] > 2 for x in specimen.operands)
 
     specimen = simplest(is_wide)
-    assert len(specimen.program.line.steps) == 1
+    assert len(specimen.program.steps) == 1
     assert sorted(x.shape for x in specimen.operands)[-1] == (1, 3)
 
 
@@ -140,7 +139,7 @@ def test_a_derivative_is_part_of_the_program() -> None:
 
 def test_arrays_are_large_where_that_is_asked_for() -> None:
     specimen = simplest(lambda specimen: max((x.size for x in specimen.operands), default=0) >= 2**17, stretch=2**16)
-    assert len(specimen.program.line.steps) == 1
+    assert len(specimen.program.steps) == 1
     assert {x.size for x in specimen.operands} == {2**17}
 
 

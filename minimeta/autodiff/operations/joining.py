@@ -15,11 +15,11 @@ from minimeta.autodiff import regions
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.graph import Step, StraightLine
 from minimeta.autodiff.operations import conversions, operands
 from minimeta.autodiff.operations.movement import SLICE, expand_dims, ravel
 from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.protocols import answers
+from minimeta.autodiff.steps import Program, Step
 from minimeta.errors import ShapeError
 
 
@@ -77,7 +77,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
     else:
         cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
     if type(x) is Array and x.transformation is not None and cuts == sorted(cuts):
-        pieces = apply(SPLIT, x, line=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
+        pieces = apply(SPLIT, x, body=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
         return [regions.pick(pieces, place) for place in range(len(cuts) - 1)]
     return [
         apply(SLICE, x, **operands.along(axis, before, start, builtins.max(stop - start, 0)))
@@ -86,12 +86,12 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
 
 
 @lru_cache(maxsize=1024)
-def _pieces(shape: Shape, dtype: np.dtype[Any], axis: int, cuts: Shape) -> StraightLine:
+def _pieces(shape: Shape, dtype: np.dtype[Any], axis: int, cuts: Shape) -> Program:
     """The slices between neighbouring cuts."""
     x = Form(shape, dtype)
     slices = [operands.along(axis, shape, start, stop - start) for start, stop in itertools.pairwise(cuts)]
-    steps = tuple(Step(SLICE, (0,), params, SLICE.shape(x, **params), "") for params in slices)
-    return StraightLine((x,), (), steps, tuple(range(1, 1 + len(steps))))
+    steps = tuple(Step(SLICE, (0,), params, (SLICE.shape(x, **params),)) for params in slices)
+    return Program((x,), (), steps, tuple(range(1, 1 + len(steps))))
 
 
 # The primitives
@@ -116,12 +116,12 @@ def _cut_apart(g: Array, y: Array, *arrays: Array, axis: int) -> list[Value]:
 
 
 def _joined_again(
-    cotangents: Sequence[Any], pieces: Array, x: Array, line: StraightLine, axis: int
+    cotangents: Sequence[Any], pieces: Array, x: Array, body: Program, axis: int
 ) -> Sequence[Value | None]:
     """One concatenation, and not a sum of as many padded arrays that are mostly zeros."""
     forms = pieces.value
     if builtins.sum(form.shape[axis] for form in forms) < x.shape[axis]:  # A pass has dropped what nobody takes.
-        return regions.rematerialize_rule(cotangents, pieces, x, line=line)
+        return regions.rematerialize_rule(cotangents, pieces, x, body=body)
     parts = [np.zeros(y.shape, y.dtype) if g is None else g for g, y in zip(cotangents, forms, strict=True)]
     return [concatenate(parts, axis)]
 
