@@ -8,12 +8,13 @@ from runs import CHARACTERS, VALIDATED
 
 from minimeta.cli import main
 
-pytest_plugins = ["omniglot_files", "trained_runs"]
+pytest_plugins = ["omniglot_files", "trained_runs", "drawn_strokes"]
 
 
+@pytest.mark.usefixtures("strokes_at_once")
 def test_what_validates_best_is_what_is_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    flags = [*VALIDATED, "--evaluation.validate-every", "1"]
+    flags = [*VALIDATED, "--evaluation.validate-every", "1", "--evaluation.no-side-by-side"]
     assert main(["train", "maml", "strokes", "--out", str(whole), *flags]) == 0
     assert main(["train", "maml", "strokes", "--out", str(parts), *flags, "--iterations", "2"]) == 0
     assert main(["train", "maml", "strokes", "--out", str(parts), "--resume", "--iterations", "4"]) == 0
@@ -24,7 +25,7 @@ def test_what_validates_best_is_what_is_tested(tmp_path: Path, capsys: pytest.Ca
     assert [found["step"] for found in judged] == [1, 2, 3, 4] and results["step"] == best
     assert results["validation"] == judged
     assert sorted(found["seconds"] for found in judged) == [found["seconds"] for found in judged]
-    # Resumed equals uninterrupted: but for the time, of course.
+    # Resumed equals uninterrupted in everything except the time.
     for file in ("best.npz", "checkpoint.npz", "metrics.jsonl", "results.md"):
         assert (parts / file).read_bytes() == (whole / file).read_bytes()
     again = [json.loads(line) for line in (parts / "validation.jsonl").read_text().splitlines()]
@@ -42,17 +43,17 @@ def test_there_must_be_classes_to_validate_on(
     assert "has no classes for validation" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("strokes_at_once")
 def test_both_ways_of_predicting_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = {}
-    for way, flags in (("transductive", []), ("alone", ["--evaluation.no-transductive"])):
-        words = ["train", "maml", "strokes", "--out", str(tmp_path / way), *VALIDATED, *flags]
-        assert main([*words, "--evaluation.queries", "3"]) == 0
-        printed = capsys.readouterr().out
-        assert "all queries at once" in printed and "each query alone" in printed
-        found[way] = json.loads((tmp_path / way / "results.json").read_text())
-    one, other = found.values()
+    folder = str(tmp_path / "run")
+    assert main(["train", "maml", "strokes", "--out", folder, *VALIDATED, "--evaluation.queries", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "all queries at once" in printed and "each query alone" in printed
+    one = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert main(["evaluate", folder, "--no-transductive", "--json"]) == 0
+    other = json.loads(capsys.readouterr().out)
     assert one["mean"] == other["other"]["mean"] != one["other"]["mean"] == other["mean"]
-    assert main(["report", str(tmp_path / "transductive")]) == 0
+    assert main(["report", folder]) == 0
     assert f"each query alone: 2: {100 * one['other']['mean'][2]:.1f} ±" in capsys.readouterr().out
 
 

@@ -14,7 +14,7 @@ from minimeta.cli import main
 from minimeta.cli.run_folder import RunFolder
 from minimeta.training import PRESETS
 
-pytest_plugins = ["omniglot_files", "trained_runs"]
+pytest_plugins = ["omniglot_files", "drawn_strokes"]
 
 IMAGES = ["--ways", "3", "--network", "mlp", "--hidden", "8", "8", "--queries", "2", "--meta-batch", "2"]
 
@@ -95,6 +95,7 @@ def test_omniglot(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.Captur
     assert set(first) == {"step", "loss", "accuracy"}
 
 
+@pytest.mark.usefixtures("strokes_at_once")
 def test_strokes_need_no_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,25 +12,14 @@ from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, FineTuning, MetaLSTM, NearestNeighbour, Reptile
 from minimeta.nn import mean_squared_error
-from minimeta.tasks import FewShot, Shuffled, Sinusoid, strokes
+from minimeta.tasks import FewShot, Shuffled, Sinusoid
 from minimeta.training import PRESETS
 from minimeta.training.presets import LEARNERS, Preset
 from minimeta.training.presets.images import ImageSettings
 from minimeta.training.presets.papers import Said
 from minimeta.training.presets.preset import PARTS
 
-pytest_plugins = ["omniglot_files"]
-
-
-@pytest.fixture(scope="module")
-def characters() -> Any:
-    return strokes.draw()
-
-
-@pytest.fixture
-def strokes_at_once(characters: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strokes that were drawn before: it takes a second."""
-    monkeypatch.setattr(strokes, "draw", lambda: characters)
+pytest_plugins = ["omniglot_files", "drawn_strokes"]
 
 
 def test_sinusoid_is_finns() -> None:
