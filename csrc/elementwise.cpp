@@ -163,62 +163,6 @@ Function clip() {
   return f;
 }
 
-// outer(inner(x), y...) and outer(x, inner(y...)), one rounding after the other as ever.
-template <class Outer, class Inner> struct OfLeft {
-  template <class T> T operator()(T x) const { return Outer{}(Inner{}(x)); }
-  template <class T> T operator()(T x, T y) const {
-    if constexpr (std::is_invocable_v<Inner, T, T>)
-      return Outer{}(Inner{}(x, y));
-    else
-      return Outer{}(Inner{}(x), y);
-  }
-  template <class T> T operator()(T x, T y, T z) const { return Outer{}(Inner{}(x, y), z); }
-};
-template <class Outer, class Inner> struct OfRight {
-  template <class T, class... Y> T operator()(T x, Y... y) const { return Outer{}(x, Inner{}(y...)); }
-};
-
-template <class F, int operands> constexpr RowKernel row_of_floats() {
-  if constexpr (operands == 1) return row<F, float, float>;
-  if constexpr (operands == 2) return row<F, float, float, float>;
-  if constexpr (operands == 3) return row<F, float, float, float, float>;
-}
-
-// The row of two functions, each known by its own row. There are such rows for float32 alone, what networks compute in.
-struct Both {
-  RowKernel outer, inner;
-  int place;
-  RowKernel row;
-};
-
-template <class Outer, int place, class... Inner> void add_pairs(std::vector<Both>& pairs) {
-  constexpr int outer = std::is_invocable_v<Outer, float> ? 1 : 2;
-  const auto add = [&](auto inner) {
-    using F = decltype(inner);
-    constexpr int operands = std::is_invocable_v<F, float> ? 1 : 2;
-    using G = std::conditional_t<place == 0, OfLeft<Outer, F>, OfRight<Outer, F>>;
-    pairs.push_back({row_of_floats<Outer, outer>(), row_of_floats<F, operands>(), place,
-                     row_of_floats<G, outer - 1 + operands>()});
-  };
-  (add(Inner{}), ...);
-}
-
-template <class Outer, int... places> void add_arithmetic(std::vector<Both>& pairs) {
-  (add_pairs<Outer, places, Add, Subtract, Multiply, Gate, Negative, Square>(pairs), ...);
-}
-
-std::vector<Both> pairs() {
-  std::vector<Both> pairs;
-  add_arithmetic<Add, 0, 1>(pairs);
-  add_arithmetic<Subtract, 0, 1>(pairs);
-  add_arithmetic<Multiply, 0, 1>(pairs);
-  add_arithmetic<Gate, 1>(pairs);
-  add_pairs<Gate, 0, Relu>(pairs);
-  add_arithmetic<Relu, 0>(pairs);
-  add_arithmetic<Square, 0>(pairs);
-  return pairs;
-}
-
 // x - x is 0 for every finite x and NaN for the others, and so is a sum of such terms, in any order.
 template <class T> bool finite_row(const char* data, Index stride, Index size) {
   using V = simd::Vec<T>;
@@ -283,14 +227,6 @@ const std::vector<Function>& elementwise_functions() {
       clip(),
   };
   return table;
-}
-
-RowKernel row_of_both(const Function& outer, const Function& inner, int place, Dtype dtype) {
-  static const std::vector<Both> table = pairs();
-  if (dtype != Dtype::float32) return nullptr;
-  for (const Both& both : table)
-    if (both.outer == outer.row[at(dtype)] && both.inner == inner.row[at(dtype)] && both.place == place) return both.row;
-  return nullptr;
 }
 
 void check_elementwise(const Function& f, const View* operands, View& result) {

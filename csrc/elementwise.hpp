@@ -24,10 +24,6 @@ struct Function {
 
 const std::vector<Function>& elementwise_functions();
 
-// Both at once: the row of outer(..., inner(...), ...), where the inner result is operand `place` of the outer function.
-// Its operands are those of the outer one, with those of the inner one in that place. Null for most pairs.
-RowKernel row_of_both(const Function& outer, const Function& inner, int place, Dtype dtype);
-
 void check_elementwise(const Function& function, const View* operands, View& result);
 void run_elementwise(const Function& function, const View* operands, const View& result);
 

@@ -1,24 +1,23 @@
-// Elementwise operations of one shape, or of several that are all short, run together.
+// Elementwise operations run together, a block of elements at a time.
 //
-//   for each block of some hundred elements:  v_k = f_k(operands, v_1 ... v_{k-1})  for each operation
+//   for each block:  v_k = f_k(operands, v_1 ... v_{k-1})  for each operation k
 //
-// Run one after another, each operation reads and writes its arrays whole, and long arrays come from memory every time.
-// Here a block goes through all operations while it is in the first cache; only what somebody needs outside is
-// written out. Operations are the rows of the table (elementwise.hpp), so nothing is compiled at run time, and as an
-// elementwise result does not depend on its place, no bit changes.
+// One after another, operations read and write whole arrays, and long arrays come from memory every time. Here a block
+// of at most 512 elements goes through all operations while it is in the first-level cache, and only the results that
+// are needed outside are written to memory. The operations are rows of the table in elementwise.hpp, so nothing is
+// compiled at run time; and since an element's result does not depend on its position, no bit changes.
 //
-// Where one simple operation only feeds another, both are one row (elementwise.hpp): what is between them stays in a register.
+// A pair of simple operations, of which the first only feeds the second, is one row (pairs.hpp).
 //
-// A result that no cache can hold is copied from its block past all of them: it costs no reading of what it overwrites.
+// Operands. One that is contiguous is read where it lies. One that repeats along leading axes (a bias, the statistics of
+// a batch) is laid out in a buffer as often as it fits a block. Any other layout is copied, block by block.
 //
-// An operand that repeats along leading axes (a bias, the statistics of a batch) is laid out once as often as it fits
-// a block. What lies in memory in any other way is copied block by block.
+// Results. Each has a buffer of its own or its place in memory. A result that is too long for every cache is copied from
+// its buffer past the caches, which saves reading the memory that it overwrites.
 //
-// A sum over leading axes may end it: its terms go from the block into the lanes of their outputs, in the order that
-// fold.hpp gives to every sum. Threads share blocks; a sum's terms are shared by the 1024, as whole subtrees of that
-// order, which are joined afterwards. What is one block in all has nothing to share and nothing to join: it is a list of
-// rows, and even its buffers have their places when the program is built. So rows may be of several lengths there: to
-// update six small arrays is one step.
+// Sums over leading axes may end a group: they take their terms from the blocks (fused_sums.hpp). They are shared among
+// threads in chunks of 1024 terms; without a sum a chunk is one block. If everything fits in one block, the values may
+// also have several shapes, so that one step updates several small arrays.
 #pragma once
 
 #include <memory>
@@ -26,9 +25,18 @@
 
 #include "elementwise.hpp"
 #include "loop.hpp"
+#include "plan.hpp"
 #include "program.hpp"
 
 namespace minimeta {
+
+// What a group may be. Python's pass (minimeta/program/fuse.py) reads the first three as native.FUSED_...
+namespace fusion {
+constexpr Index kBlockElements = 512;  // of float32, 2 KiB: 16 values of a block fit a first-level cache of 32 KiB
+constexpr Index kMostSums = 256;       // outputs of a sum, the width of fold.hpp's panel
+constexpr int kMostValues = 128;       // operands and results of operations: addresses that a worker has room for
+constexpr Index kFarBytes = Index{16} << 20;  // a result that no cache of today's processors holds until it is read
+}  // namespace fusion
 
 // Values are numbered: the operands, then the result of each operation.
 struct FusedOperation {
@@ -37,7 +45,7 @@ struct FusedOperation {
 };
 
 struct FusedSum {
-  int value, axes;  // how many leading axes go
+  int value, axes;  // the leading axes that are summed
   bool mean, keepdims;
 };
 
@@ -50,52 +58,65 @@ class Fused final : public Kernel {
   void run(char* const* data, Watch* watch) const override;
 
  private:
-  // Where the elements of a block are found: in an operand or a result, `advance` bytes further for each element that
-  // went before; or in a buffer of its own. They are `stride` bytes apart.
-  struct Place {
+  // Where a value's elements lie while a block is computed: in the memory of an operand or a result, `advance` bytes
+  // further for each element of the blocks before; or in a buffer, whose lifetime is counted in commands.
+  struct Location {
     enum class Kind { memory, tiled, copied, computed } kind;
-    Index advance, stride, period, count;  // count: of all elements
-    int buffer;  // its number, or that of the address of the operand or result that it is
+    Index advance, stride;  // stride: bytes from one element to the next
+    Index period, count;    // elements before it repeats, elements in all
+    int address;            // memory: of which operand or result
     Dtype dtype;
-    std::unique_ptr<Loop<1>> loop;  // over an operand that is copied
+    Lifetime buffer{};
+    std::unique_ptr<Loop<1>> walk{};  // copied: through the operand
   };
-  // An operation, or two, the operands and the result by their places.
-  struct Row {
-    RowKernel kernel;
-    int operands, places[4];
-    Index strides[3], count;
-  };
-  // Where a place is if there is one block.
-  struct Fixed {
+  // What a worker needs of a location: where the value begins, in the memory at an address, or in its own if that is -1.
+  struct Base {
     int address;
     Index offset;
   };
-  // A result that goes from a buffer to memory past the caches.
+  // An operation or a pair of them, on values by their numbers; the last one is the result.
+  struct Command {
+    RowKernel kernel;
+    int operands, values[4];
+    Index strides[3], advances[4], count;
+  };
+  // A result that is copied from its buffer to memory past the caches.
   struct Far {
-    int place, address;
+    int value, address;
   };
   class Worker;
 
-  void place_operand(const View& x);
-  void make_rows(const std::vector<View>& values, std::size_t operands);
-  void place_results(const std::vector<View>& values, std::size_t operands);
-  Index buffer_bytes(Index elements) const;
-  void fix_places(std::size_t operands, std::vector<View>& results);
-  static void tile(const Place& place, const char* from, char* to, Index size);
-  static void copy_block(const Place& place, char* from, char* to, Index first, Index size);
-  bool is_block() const { return 0 < count_ && count_ <= block_; }
-  void run_block(char* const* data) const;
+  std::vector<View> values_of(const View* operands, Index n) const;
+  Index describe_results(const std::vector<View>& values, std::vector<View>& results) const;
+  void choose_block(const View* operands, Index width);
+  void locate_operand(const View& x);
+  void make_commands(const std::vector<View>& values);
+  void locate_results(const std::vector<View>& values);
+  void plan_buffers();
+  Location& location(int value) { return locations_[static_cast<std::size_t>(value)]; }
+  const Location& location(int value) const { return locations_[static_cast<std::size_t>(value)]; }
+  Index width() const { return chunk_ / kSumTerms; }  // outputs of each sum
+  // Where a run's sums go: behind the operands and the other results. There follow the sums of the chunks, if there are
+  // several; of one chunk the buffers.
+  template <class T> T* sums(char* const* data, std::size_t j) const {
+    return reinterpret_cast<T*>(data[static_cast<std::size_t>(operands_) + values_.size() + j]);
+  }
+  template <class T> T* chunk_sums(char* const* data, std::size_t j) const { return sums<T>(data, sums_.size() + j); }
+
+  static constexpr Index kSumTerms = 1024;  // of each output in a chunk
 
   std::vector<FusedOperation> operations_;
   std::vector<int> values_;
   std::vector<FusedSum> sums_;
-  std::vector<Place> places_;
-  std::vector<Row> rows_;
+  Index operands_ = 0;
+  std::vector<Location> locations_;  // of each value
+  std::vector<Base> bases_;
   std::vector<int> tiled_, copied_;  // operands
-  std::vector<Fixed> fixed_;
+  std::vector<Command> commands_;
   std::vector<Far> far_;
-  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0, cost_ = 0, work_ = 0;
-  int buffers_ = 0;
+  Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;  // elements in all, in a block, in a chunk; chunks
+  Index cost_ = 0, work_ = 0;  // of an element and of all, in elements moved
+  Index memory_ = 0;           // bytes of a worker's buffers
 };
 
 }  // namespace minimeta

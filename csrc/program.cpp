@@ -17,7 +17,6 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kAlignment = 64;  // a line of cache, the widest vector
 constexpr Index kLargePage = Index{1} << 21;
 constexpr int kPoison = 0xff;     // as floats of either size: NaN
 constexpr Index kMostBytes = Index{1} << 46;  // more than a machine has; sums of such sizes fit an Index
@@ -42,37 +41,6 @@ class Copy final : public Kernel {
 
   Forms forms_;
 };
-
-// Offsets for temporaries, the largest first, each into the smallest gap that it fits between those already placed that
-// are alive at the same time (Pisarchyk and Lee, arXiv:2001.03288, greedy by size). Returns the size of the arena. A
-// step's result is alive together with its operands, since kernels may not write where they read.
-Index plan(std::vector<Buffer>& buffers, bool reuse_memory) {
-  std::vector<Buffer*> order;
-  for (Buffer& buffer : buffers)
-    if (buffer.kind == Buffer::Kind::temporary) order.push_back(&buffer);
-  std::stable_sort(order.begin(), order.end(), [](const Buffer* a, const Buffer* b) { return a->bytes > b->bytes; });
-
-  Index size = 0;
-  std::vector<const Buffer*> placed;  // by offset
-  for (Buffer* const buffer : order) {
-    Index end = 0, smallest = PTRDIFF_MAX;
-    buffer->offset = -1;
-    for (const Buffer* const other : placed) {
-      if (reuse_memory && (other->last < buffer->first || buffer->last < other->first)) continue;
-      const Index gap = other->offset - end;
-      if (gap >= buffer->bytes && gap < smallest) {
-        smallest = gap;
-        buffer->offset = end;
-      }
-      end = std::max(end, other->offset + other->bytes);
-    }
-    if (buffer->offset < 0) buffer->offset = end;
-    size = std::max(size, buffer->offset + buffer->bytes);
-    const auto by_offset = [](const Buffer* a, const Buffer* b) { return a->offset < b->offset; };
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), buffer, by_offset), buffer);
-  }
-  return size;
-}
 
 }  // namespace
 
@@ -102,9 +70,9 @@ Index Builder::add_buffer(Buffer::Kind kind, const View& view, char* data) {
   Index bytes = 0;
   if (kind == Buffer::Kind::temporary) {
     if (count(view) > kMostBytes / itemsize(view.dtype)) throw std::bad_alloc();
-    bytes = (count(view) * itemsize(view.dtype) + kAlignment - 1) / kAlignment * kAlignment;
+    bytes = aligned(count(view) * itemsize(view.dtype));
   }
-  buffers_.push_back({kind, bytes, now, now, data, 0, -1});
+  buffers_.push_back({{bytes, now, now, 0}, kind, data, -1});
   return static_cast<Index>(buffers_.size()) - 1;
 }
 
@@ -260,7 +228,10 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
       place.buffer = buffers_[place.buffer].whole;
     }
   results_ = std::move(builder.results_);
-  arena_bytes_ = plan(buffers_, options.reuse_memory);
+  std::vector<Lifetime*> temporaries;
+  for (Buffer& buffer : buffers_)
+    if (buffer.kind == Buffer::Kind::temporary) temporaries.push_back(&buffer);
+  arena_bytes_ = plan(temporaries, options.reuse_memory);
   places_of_.resize(buffers_.size());
   for (std::size_t i = 0; i < places_.size(); ++i) {
     const Buffer::Kind kind = buffers_[places_[i].buffer].kind;

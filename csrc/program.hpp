@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "array.hpp"
+#include "plan.hpp"
 
 namespace minimeta {
 
@@ -39,13 +40,11 @@ class Kernel {
   virtual const Program* body() const { return nullptr; }
 };
 
-struct Buffer {
+// A lifetime counts in steps. The offset of a temporary is that in the arena; of a part, that in its whole.
+struct Buffer : Lifetime {
   enum class Kind { operand, constant, output, temporary, part } kind;
-  Index bytes;        // of a temporary, rounded up so that the next one is aligned too
-  Index first, last;  // the step that writes it, the last step that reads it
-  char* data;         // of a constant
-  Index offset;       // of a temporary, in the arena; of a part, in the buffer that it is in
-  Index whole;        // of a part, the buffer that it is in
+  char* data;   // of a constant
+  Index whole;  // of a part: the buffer that holds it
 };
 
 // Views but for their addresses, in little space.

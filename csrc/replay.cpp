@@ -347,6 +347,9 @@ void define_programs(py::module_& m) {
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
            arg("count"), arg("groups"), "A program for every index of the operands that are mapped: its results, the number of its steps.")
       .def("build", &PyBuilder::build, arg("outputs"));
+  m.attr("FUSED_BLOCK") = fusion::kBlockElements;
+  m.attr("FUSED_WIDTH") = fusion::kMostSums;
+  m.attr("FUSED_VALUES") = fusion::kMostValues;
 }
 
 }  // namespace minimeta

@@ -17,6 +17,10 @@ class Operation:
     __name__: str
     def __call__(self, *operands: _Array, **parameters: Any) -> _Array: ...
 
+FUSED_BLOCK: int
+FUSED_WIDTH: int
+FUSED_VALUES: int
+
 def __getattr__(name: str) -> Operation:
     """Return the operation of a name."""
 

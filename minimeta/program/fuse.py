@@ -33,17 +33,28 @@ from minimeta.autodiff.operations.movement import BROADCAST_TO
 from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
+from minimeta.kernels import native
 from minimeta.program.names import renamed, results_of
 
-_MOST_OPERATIONS, _MOST_OPERANDS, _MOST_RESULTS = 32, 24, 12  # of a group
+# The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a block, the outputs
+# of a sum, the values of a group. Without kernels a group runs step by step, and any limits will do.
+_BLOCK, _WIDEST, _MOST_VALUES = (
+    (native.FUSED_BLOCK, native.FUSED_WIDTH, native.FUSED_VALUES) if native else (512, 256, 128)
+)
 
-_AGAIN = 12  # operations that are cheap to repeat
-_MOST_SOURCES = 4
-_FAR = 2**18  # elements that are in no near cache any more when they are read again
+# The limits of a group. They keep its buffers (2 KiB for a block of float32) in a first-level cache of 32 KiB: of 32
+# values seldom more than 12 are alive at a time.
+_MOST_OPERATIONS, _MOST_RESULTS = 32, 12
+_MOST_OPERANDS = min(24, _MOST_VALUES - _MOST_OPERATIONS)
 
-#: Sums that leave more numbers stay instructions of their own, and so do those that need more than a block, but not so
-#: many that it pays.
-_WIDE, _BLOCK, _LONG = 256, 480, 4096
+# When to compute a value again, in place of storing it. `python benchmarks/fusion_limits.py` times meta-steps with each
+# of these halved and doubled.
+_CHEAP = 12  #: operations, each about as long as moving an element within the first-level cache
+_MOST_SOURCES = 4  #: long arrays that one group reads for a value
+_FAR = 2**18  #: elements: 1 MiB of float32, which has left the second-level cache when it is read again
+
+# A sum of more than a block is worth sharing in chunks of 1024 terms only from so many elements on.
+_LONG_SUM = 4096
 
 #: A group: elementwise steps, then sums over leading axes; its results are some of the former and all of the latter.
 FUSED = region("fused", rematerialize_rule)
@@ -107,7 +118,7 @@ class _Grouping:
         shape, axes = self.forms[step.operands[0]].shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])
         size = math.prod(shape)
-        return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG) and 0 < left <= _WIDE)
+        return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG_SUM) and 0 < left <= _WIDEST)
 
     def _is_needed(self, number: int) -> bool:
         """Whether a value is needed as an array."""
@@ -134,7 +145,7 @@ class _Grouping:
                 sources |= {i} if i in self.stored else self.sources[i]
         for i in shared:
             extra = self.sources[i] - sources
-            cheap = self.weight[i] <= _AGAIN and len(extra) <= (0 if i in self.stored else 2)
+            cheap = self.weight[i] <= _CHEAP and len(extra) <= (0 if i in self.stored else 2)
             if not cheap:
                 self.stored.add(i)
             sources |= {i} if i in self.stored else self.sources[i]
@@ -144,7 +155,7 @@ class _Grouping:
             self.stored.update(i for i in operands if self._is_elementwise(i))
             sources, weight = set(operands), 1
         self.sources[number] = frozenset(sources)
-        self.weight[number] = weight + (_AGAIN if self.steps[number].primitive.costly else 0)
+        self.weight[number] = weight + (_CHEAP if self.steps[number].primitive.costly else 0)
 
     # What to run together
 
@@ -221,7 +232,7 @@ class _Grouping:
             others = group.operands - {number} | operands
             if (
                 self._is_needed(number)
-                and self.weight[number] <= _AGAIN
+                and self.weight[number] <= _CHEAP
                 and all(i in group.operands or self._is_repeated(i) for i in operands)
                 and len(group.steps | steps) <= _MOST_OPERATIONS
                 and len(others) <= _MOST_OPERANDS
