@@ -21,16 +21,9 @@ compiled function, ``grad(compile(f)) = compile(grad(f))``.
 from __future__ import annotations
 
 import functools
-import os
-import threading
-import time
 import types
-import warnings
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,32 +34,17 @@ from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.results import settle
 from minimeta.autodiff.transformed import namesake
-from minimeta.errors import TracingError, user_line
-from minimeta.program.arithmetic import operations
-from minimeta.program.executor import Call, Executable, explained
+from minimeta.errors import TracingError
+from minimeta.program.cache import Cache
+from minimeta.program.executor import Call, explained
+from minimeta.program.family import Method, Step
 from minimeta.program.finite import run_finite
-from minimeta.program.passes import PASSES, known, optimise
+from minimeta.program.passes import PASSES, known
 from minimeta.program.profile import Profile, summarised
-from minimeta.program.program import Traced, attempt
-from minimeta.program.purity import first_difference, impure, refuse_two_results
-from minimeta.program.signature import (
-    SCALARS,
-    Arguments,
-    Signature,
-    Static,
-    chosen_places,
-    difference,
-    static_places,
-    with_static,
-    without,
-)
-
-#: A function that was traced this often is probably given something that should not be part of its signature.
-_MANY_TRACES = 8
-
-#: So many signatures of a function are kept, each with its program and memory for what that computes: about 1 MB for a
-#: training step.
-_MOST_SIGNATURES = 128
+from minimeta.program.program import Traced
+from minimeta.program.purity import refuse_two_results
+from minimeta.program.replayable import Replayable, Stats
+from minimeta.program.signature import SCALARS, Arguments, Signature, Static, static_places
 
 
 @overload
@@ -153,39 +131,6 @@ def compile(
     return made if function is None else made(function)
 
 
-@dataclass(frozen=True)
-class Stats:
-    """What it took to compile one signature.
-
-    Attributes
-    ----------
-    trace_seconds, pass_seconds, build_seconds
-        Time to run the function on abstract Arrays; to make the program shorter; to check its kernels and plan memory.
-    instructions
-        How many kernels run; views are none.
-    arena_bytes
-        Memory for intermediate values.
-    arithmetic_operations
-        Floating-point operations of one run, as :mod:`minimeta.program.arithmetic` counts them.
-    """
-
-    trace_seconds: float
-    pass_seconds: float
-    build_seconds: float
-    instructions: int
-    arena_bytes: int
-    arithmetic_operations: int
-
-
-class _Replayable(NamedTuple):
-    """What is kept for a signature."""
-
-    program: Traced
-    executable: Executable
-    call: Call | None
-    stats: Stats
-
-
 class Compiled:
     """A compiled function; made by :func:`compile`.
 
@@ -217,15 +162,12 @@ class Compiled:
         self._check_finite = check_finite
         # What is fused has no result of its own to look at.
         self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
-        self._replayables: OrderedDict[Signature, _Replayable] = OrderedDict()  # the last used last
+        self._cache: Cache[Replayable] = Cache(self._name)
         self._latest: Call | None = None
-        self._forgets = False
         self._transformed: dict[Any, Compiled] = {}
         self._bound: Callable[[Compiled, Any], Any] = types.MethodType
         # For pickle: the function and what transformed it. (The one that it was made from holds this one.)
-        self._origin: tuple[Function, tuple[_Step, ...]] = function, ()
-        self._lock = threading.RLock()
-        _compiled.add(self)
+        self._origin: tuple[Function, tuple[Step, ...]] = function, ()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The function's value.
@@ -295,38 +237,19 @@ class Compiled:
             The same for equal options.
         """
         is_method = function is not self
-        transformed = self._transformed_by(transform, is_method, options, named)
-        return _Method(transformed, function.__self__) if is_method else transformed
+        transformed = self._transformed_by(Step(transform, is_method, options, named))
+        return Method(transformed, function.__self__) if is_method else transformed
 
-    def _transformed_by(
-        self, transform: Callable[..., Function], is_method: bool, options: tuple[Any, ...], named: dict[str, Any]
-    ) -> Compiled:
-        leaves, structure = tree.flatten((options, named))
-        key = (transform, is_method, tuple(leaves), structure)
-        with self._lock:
+    def _transformed_by(self, step: Step) -> Compiled:
+        key = step.key()
+        with self._cache.lock:
             if key not in self._transformed:
-                self._transformed[key] = self._newly_transformed(transform, is_method, options, named)
+                made = self._like(step.of(self._function, self._static))
+                made._name = made._cache.name = step.name(self._name)
+                function, steps = self._origin
+                made._origin = function, (*steps, step)
+                self._transformed[key] = made
         return self._transformed[key]
-
-    def _newly_transformed(
-        self, transform: Callable[..., Function], is_method: bool, options: tuple[Any, ...], named: dict[str, Any]
-    ) -> Compiled:
-        function, places = self._function, self._static
-
-        @functools.wraps(function, updated=())
-        def transformed(*arguments: Any, **keywords: Any) -> Any:
-            static = chosen_places(arguments, keywords, places)
-            arguments, keywords = without(arguments, keywords, static)
-            chosen = with_static(function, static)
-            if is_method:
-                chosen, arguments = functools.partial(chosen, arguments[0]), arguments[1:]
-            return transform(chosen, *options, **named)(*arguments, **keywords)
-
-        compiled = self._like(transformed)
-        compiled._name = f"{transform.__name__.lstrip('_')}({self._name})"
-        origin, steps = self._origin
-        compiled._origin = origin, (*steps, (transform, is_method, options, named))
-        return compiled
 
     def lower(self, *arguments: Any, **keywords: Any) -> Traced:
         """The program for these arguments, whose values are not used, without running it.
@@ -370,12 +293,12 @@ class Compiled:
         return summarised(executable.instructions, functools.reduce(_added, times), runs)
 
     def __repr__(self) -> str:
-        count = len(self._replayables)
+        count = len(self._cache)
         return f"<compiled {self._name}, {count} signature{'s' * (count != 1)}>"
 
     def __set_name__(self, owner: type, name: str) -> None:
         if name != getattr(self, "__name__", None):
-            self._bound = _Method
+            self._bound = Method
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else self._bound(self, instance)
@@ -388,81 +311,18 @@ class Compiled:
             return self.__qualname__ if found is self else (self._like, (function,))
         return _transformed_again, (found if is_named else self._like(function), steps)
 
-    def _replayable(self, signature: Signature) -> _Replayable | None:
-        """What replays this signature, made if need be; None if the function takes an outer Array by closure."""
-        try:
-            found = self._replayables.get(signature)
-        except TypeError as error:
-            raise TracingError(
-                f"{self._name}: {error}. Static fields of dataclasses are part of the signature, and must be hashable"
-            ) from None
-        if found is None:
-            with self._lock:
-                found = self._replayables.get(signature) or self._made(signature)
-                if found is not None:
-                    self._keep(signature, found)
-        else:
-            self._used(signature)
-        return found
+    def _replayable(self, signature: Signature) -> Replayable | None:
+        return self._cache.get(signature, self._make)
 
-    def _used(self, signature: Signature) -> None:
-        try:
-            self._replayables.move_to_end(signature)
-        except KeyError:  # Another thread has just forgotten it.
-            return
+    def _make(self, signature: Signature) -> Replayable | None:
+        return Replayable.of(self._function, self._name, signature, self._passes, self._check)
 
-    def _keep(self, signature: Signature, found: _Replayable) -> None:
-        is_new = signature not in self._replayables
-        self._replayables[signature] = found
-        self._used(signature)
-        if len(self._replayables) > _MOST_SIGNATURES:
-            forgotten, _ = self._replayables.popitem(last=False)
-            if not self._forgets:
-                self._forgets = True
-                self._explain_retraces(
-                    f"{self._name} has been traced for more than {_MOST_SIGNATURES} signatures, so that those that "
-                    "were not used for the longest time are forgotten, and traced again when they come back",
-                    forgotten,
-                    signature,
-                )
-        elif is_new and len(self._replayables) == _MANY_TRACES:
-            before, last = list(self._replayables)[-2:]
-            self._explain_retraces(f"{self._name} has been traced for {_MANY_TRACES} signatures", before, last)
-
-    def _made(self, signature: Signature) -> _Replayable | None:
-        function = signature.function_of_trees(self._function)
-        arguments = signature.abstract_trees()
-        began = time.perf_counter()
-        program = attempt(function, arguments, self._function, signature.keyworded)
-        if not isinstance(program, Traced):
-            return None
-        traced = time.perf_counter()
-        if self._check:
-            again = attempt(function, arguments)
-            if isinstance(again, Traced) and (impurity := first_difference(program, again)):
-                raise impure(self._name, impurity)
-        checked = time.perf_counter()
-        program = optimise(program, self._passes)
-        shortened = time.perf_counter()
-        executable = Executable(program)
-        built = time.perf_counter()
-        stats = Stats(
-            traced - began,
-            shortened - checked,
-            built - shortened,
-            len(executable.instructions),
-            executable.arena_bytes,
-            operations(program).total(),
-        )
-        call = executable.call(*signature.call_structures(), signature.forms, program.output)
-        return _Replayable(program, executable, call, stats)
-
-    def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> _Replayable:
+    def _ahead_of_time(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Replayable:
         taken = Arguments.of(arguments, keywords, self._static)
         leaves = [np.empty(x.shape, x.dtype) if isinstance(x, (Form, Array)) else x for x in taken.leaves]
         return self._found(taken._replace(leaves=leaves).read()[1])
 
-    def _found(self, signature: Signature) -> _Replayable:
+    def _found(self, signature: Signature) -> Replayable:
         replayable = self._replayable(signature)
         if replayable is None:
             raise TracingError(
@@ -471,51 +331,10 @@ class Compiled:
             )
         return replayable
 
-    def _explain_retraces(self, what: str, one: Signature, other: Signature) -> None:
-        warnings.warn(
-            f"{what}. Two of them differ in {difference(one, other)}. Each costs a trace and memory: give arrays a "
-            f"common shape, and pass numbers that change as arguments that are not static\n  at {user_line()}",
-            RuntimeWarning,
-            stacklevel=5,
-        )
 
-
-class _Method(functools.partial[Any]):
-    """A method under another name than its function's, by which Python's own would be looked for by pickle."""
-
-    @property
-    def __self__(self) -> Any:
-        return self.args[0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Method) and other.func is self.func and other.__self__ is self.__self__
-
-    def __hash__(self) -> int:
-        return hash((self.func, id(self.__self__)))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.func, name)
-
-
-_Step: TypeAlias = tuple[Callable[..., Function], bool, tuple[Any, ...], dict[str, Any]]
-
-
-def _transformed_again(compiled: Compiled, steps: Sequence[_Step]) -> Compiled:
-    """What transformations made of a compiled function, in another process."""
-    return functools.reduce(lambda found, step: found._transformed_by(*step), steps, compiled)
-
-
-_compiled: weakref.WeakSet[Compiled] = weakref.WeakSet()
-
-
-def _unlock() -> None:
-    """In a forked child: a thread that was tracing is not there to give back its lock."""
-    for compiled in _compiled:
-        compiled._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+def _transformed_again(compiled: Compiled, steps: Sequence[Step]) -> Compiled:
+    """Return what transformations made of a compiled function, in another process."""
+    return functools.reduce(Compiled._transformed_by, steps, compiled)
 
 
 def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:
