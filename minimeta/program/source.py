@@ -44,7 +44,8 @@ def _functions(name: str, program: Program, definitions: Definitions) -> Iterato
         targets = [f"v{len(names) + i}" for i in range(len(step.results))]
         operands, primitive = [names[i] for i in step.operands], step.primitive
         if step.tasks and step.tasks.count == 0:  # A vmap of no tasks has nothing to stack.
-            expression = ", ".join(f"np.zeros({form.shape}, {form.dtype.name!r})" for form in step.results)
+            zeros = [f"np.zeros({form.shape}, {form.dtype.name!r})" for form in step.results]
+            expression = f"[{', '.join(zeros)}]"
         elif step.body is not None:
             region = f"{name}_{primitive.name}_{len(names)}"
             yield from _functions(region, step.body, definitions)
