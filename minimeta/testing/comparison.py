@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from minimeta.errors import Inconclusive
 from minimeta.testing.curvature import Curvature
+from minimeta.testing.differences import Along
 from minimeta.testing.directions import described
 from minimeta.testing.identities import magnitude, product
-from minimeta.testing.replay import Along
 from minimeta.testing.rounding import DOUBLE, greatest, least
 from minimeta.testing.subject import Subject
 

@@ -6,7 +6,8 @@ the point alone. Here no rule of the library takes part: for cotangents ``v`` an
     <v, f''(x)[u, w]>  =  d/dt <v, f'(x + t u) w>  at t = 0.
 
 Of a program the complex step gives ``f' w`` to rounding, and the central difference in ``t`` does the rest
-(:mod:`minimeta.testing.differences`). Of a black box ``p = <v, f>`` has a mixed difference, which is even in ``t`` too:
+(:mod:`minimeta.testing.differences`). Of a black box, or of a program that calls one, ``p = <v, f>`` has a mixed
+difference, which is even in ``t`` too:
 
     (p(tu + tw) - p(tu - tw) - p(-tu + tw) + p(-tu - tw)) / 4t^2  =  p''[u, w] + c2 t^2 + ...  + noise of p / t^2 .
 """
@@ -19,9 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.steps import Step
 from minimeta.testing.differences import (
     HALVINGS,
+    Along,
     Bend,
     Sample,
     central_difference,
@@ -32,7 +35,7 @@ from minimeta.testing.differences import (
 )
 from minimeta.testing.identities import magnitude, product
 from minimeta.testing.limits import along
-from minimeta.testing.replay import HELD, Along, Complex, moving, replayed
+from minimeta.testing.replay import HELD, Complex, moving, replayed, steps_of
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]
@@ -61,7 +64,8 @@ def curvature(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floats
     """Compute ``<v, f''[u, w]>`` at a subject's point, from values of the function."""
     with np.errstate(all="ignore"):
         try:
-            if subject.program is None:
+            steps = [step.primitive for step in steps_of(subject.program)] if subject.program else []
+            if subject.program is None or (CALL in steps and HELD not in steps):  # Each call is a difference itself.
                 return _of_values(subject, cotangents, u, w)
             return _of_program(subject, cotangents, u, w)
         except Bend:  # of the derivative, next to the point

@@ -24,18 +24,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from minimeta.testing.replay import Along
 
 Floats: TypeAlias = NDArray[Any]
 Path: TypeAlias = Callable[[float], Sequence[Any]]
 """From ``t`` to the outputs at ``x + t u``."""
 Sample: TypeAlias = tuple[Floats, Floats]
 """A number for each element of an output, and what noise may have made of it."""
+
+
+class Along(NamedTuple):
+    """What an oracle says of the derivatives of all outputs along a direction.
+
+    Attributes
+    ----------
+    derivatives, errors
+        One array for each output, and bounds of their errors.
+    still
+        Whether no output was seen to change at all.
+    """
+
+    derivatives: list[Floats]
+    errors: list[Floats]
+    still: bool = False
+
 
 HALVINGS = 8
 """How many steps, each half of the one before, are combined."""

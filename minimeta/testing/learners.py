@@ -26,10 +26,10 @@ from minimeta.autodiff.array import is_float
 from minimeta.errors import ConfigurationError, GradientMismatch
 from minimeta.testing.checker import check_gradients
 from minimeta.testing.comparison import spread_of
+from minimeta.testing.differences import Along
 from minimeta.testing.directions import directions
 from minimeta.testing.identities import magnitude, product
 from minimeta.testing.limits import along
-from minimeta.testing.replay import Along
 from minimeta.testing.report import Report
 from minimeta.testing.rounding import precision, spread
 from minimeta.testing.subject import Subject

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.steps import Program
 from minimeta.testing.choices import differ
-from minimeta.testing.differences import HALVINGS, extrapolated, narrowed
-from minimeta.testing.replay import Along, Complex, kink, moving, nondifferentiable, pair, replayed
+from minimeta.testing.differences import HALVINGS, Along, extrapolated, narrowed
+from minimeta.testing.replay import Complex, kink, moving, nondifferentiable, pair, replayed
 from minimeta.testing.rounding import DOUBLE, disturbed
 
 Floats = NDArray[Any]

@@ -25,11 +25,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.steps import Evaluate, Program, Step, as_results, by_reference, run, run_body
 from minimeta.errors import Nondifferentiable
 from minimeta.testing.choices import CHOICES, differ, sided
+from minimeta.testing.differences import Bend, central_difference
+from minimeta.testing.directions import power_of_two
 
 Floats = NDArray[Any]
 
@@ -96,12 +99,15 @@ class Complex(Replay):
     ----------
     tied
         Whether a choice came out as it does on one side of the point alone.
+    errors
+        How far off the derivatives of the results of the last black box may be.
     """
 
     def __init__(self, through: bool = False, strict: bool = False) -> None:
         self._through = through
         self._strict = strict
         self.tied = False
+        self.errors: list[Floats] = []
 
     def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
         """The results of a step, of values with derivatives."""
@@ -111,6 +117,8 @@ class Complex(Replay):
         name = primitive.name
         if not any(map(np.iscomplexobj, values)):
             return primitive.reference(*values, **params)
+        if primitive is CALL:
+            return self._call(values, params)
         if primitive is HELD:
             return values[0] if self._through else np.real(values[0])
         if choose := CHOICES.get(name):
@@ -135,6 +143,35 @@ class Complex(Replay):
             derivative = np.where(self._is_singular(name, *values, **params), np.nan, derivative)
         return pair(value, derivative)
 
+    def _call(self, values: Sequence[Any], params: Any) -> tuple[Any, ...]:
+        """Return the results of a black box, with their derivatives by differences.
+
+        Where the complex step agrees it is as good as anywhere. But a black box need not be analytic: numpy's ``abs``,
+        ``norm`` and ``eigvalsh`` of complex numbers are other functions.
+        """
+        point, slopes = list(map(np.real, values)), [np.imag(x) for x in values]
+        outputs = CALL.reference(*point, **params)
+        length = float(np.min([np.min(_reach(x, u), initial=_MOST) for x, u in zip(point, slopes, strict=True)]))
+        moves = [length * u for u in slopes]
+        try:
+            found = central_difference(lambda t: _moved(point, moves, t, params), moves)
+            step = _RATIO * 1j
+            analytic = [y.imag / _RATIO for y in map(np.asarray, _moved(point, moves, step, params))]
+        except Bend:
+            nothing = [np.full(y.shape, np.nan) for y in outputs]
+            self.errors = nothing
+            return tuple(map(pair, outputs, nothing))
+        except Exception:  # Not every function takes complex numbers.
+            analytic = found.derivatives
+        best = [
+            np.where(abs(x - y) <= error, x, y)
+            for x, y, error in zip(analytic, found.derivatives, found.errors, strict=True)
+        ]
+        self.errors = [
+            np.where(x == y, 0.0, error) / length for x, y, error in zip(analytic, best, found.errors, strict=True)
+        ]
+        return tuple(pair(y, x / length) for y, x in zip(outputs, best, strict=True))
+
     def _is_singular(self, name: str, x: Any, y: Any = 0.5, **params: Any) -> Any:
         """Where a root is taken of 0 that moves, or may move."""
         if name == "norm":
@@ -146,6 +183,19 @@ class Complex(Replay):
             zero, moves = np.real(x), np.imag(x)
         whole = np.real(y) == np.round(np.real(y))
         return (zero == 0) & ~whole & (self._strict | (moves != 0))
+
+
+def _reach(x: Floats, slope: Floats) -> Any:
+    """Return how many times its derivative an element may move, and stay of its scale."""
+    with np.errstate(divide="ignore"):
+        return np.where(slope == 0, _MOST, power_of_two(x) / abs(slope))
+
+
+def _moved(point: Sequence[Any], moves: Sequence[Any], t: complex, params: Any) -> Sequence[Any]:
+    results: Sequence[Any] = CALL.reference(
+        *(x + t * u if u.any() else x for x, u in zip(point, moves, strict=True)), **params
+    )
+    return results
 
 
 def pair(value: Any, derivative: Any) -> Any:
@@ -182,22 +232,6 @@ def _length(values: Sequence[Any], elementwise: bool, shifted: bool = False) -> 
             scale = np.where((x > 0) & ((x < 1) | (x > _NO_FRACTION)) & (not shifted), x, 1.0)
             length = np.minimum(length, np.maximum(scale * _RATIO, _LEAST) / slope)
     return np.where(length >= _LEAST, length, _LEAST)
-
-
-class Along(NamedTuple):
-    """What an oracle says of the derivatives of all outputs along a direction.
-
-    Attributes
-    ----------
-    derivatives, errors
-        One array for each output, and bounds of their errors.
-    still
-        Whether no output was seen to change at all.
-    """
-
-    derivatives: list[Floats]
-    errors: list[Floats]
-    still: bool = False
 
 
 def moving(point: Sequence[Floats], direction: Sequence[Floats], t: float = 0.0) -> list[Any]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.steps import Program, Step, run
 from minimeta.testing.replay import Replay, pair
 
@@ -39,19 +40,19 @@ _PRODUCTS = {"divide", "multiply", "sigmoid_slope", "tanh_slope"}
 
 
 def precision(program: Program | None, point: Sequence[Any]) -> float:
-    """The coarsest unit in the last place that a function computes in."""
+    """Return the coarsest unit in the last place that a function computes in."""
     forms = [] if program is None else [form for step in program.steps for form in step.results]
     dtypes = [*(form.dtype for form in forms), *(np.asarray(x).dtype for x in point)]
     return max((float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind == "f"), default=DOUBLE)
 
 
 def least(eps: float) -> float:
-    """The least normal number of the format with this unit in the last place."""
+    """Return the least normal number of the format with this unit in the last place."""
     return float(_format(eps).tiny)
 
 
 def greatest(eps: float) -> float:
-    """The greatest number of that format."""
+    """Return the greatest number of that format."""
     return float(_format(eps).max)
 
 
@@ -60,7 +61,7 @@ def _format(eps: float) -> Any:
 
 
 def spread(program: Program, operands: Sequence[Any], eps: float) -> list[list[Floats]]:
-    """What rounding does to the outputs of a program: their differences from those without noise, a few times.
+    """Return what rounding does to the outputs of a program: their differences from those without noise, a few times.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def _dtype(x: Any) -> np.dtype[Any]:
 def disturbed(
     program: Program, operands: Sequence[Any], eps: float, evaluate: Callable[[], Replay], samples: int
 ) -> tuple[list[Floats], list[list[Floats]]]:
-    """The outputs of a program, and their differences from those with noise; ``evaluate`` makes an evaluator."""
+    """Return the outputs of a program, and their differences from those with noise; ``evaluate`` makes an evaluator."""
     with np.errstate(all="ignore"):
         exact = _Recorded(evaluate())
         outputs = [np.asarray(y) for y in run(program, operands, exact)]
@@ -132,14 +133,19 @@ class _Noisy(Replay):
         primitive = step.primitive
         if primitive.name in _PRODUCTS or not (primitive.elementwise or primitive.exact):
             values = tuple(map(self._moved, values))
+        results = self._evaluate.step(step, *values)
+        errors = getattr(self._evaluate, "errors", None) if primitive is CALL else None
         return tuple(
-            next(self._choices) if not _rounds(y) else y if primitive.exact else self._moved(y)
-            for y in self._evaluate.step(step, *values)
+            next(self._choices) if not _rounds(y) else y if primitive.exact else self._moved(y, error)
+            for y, error in zip(results, errors or [0.0] * len(results), strict=True)
         )
 
-    def _moved(self, x: Any) -> Any:
+    def _moved(self, x: Any, error: Any = 0.0) -> Any:
         if np.iscomplexobj(x):
-            return pair(self._moved(x.real), self._moved(x.imag))
+            value, slope = self._moved(x.real), self._moved(x.imag)
+            if np.any(error):
+                slope = slope + error * self._rng.uniform(-1, 1, np.shape(x))
+            return pair(value, slope)
         if not _rounds(x):
             return x
         relative, absolute = self._rng.uniform(-1, 1, (2, *np.shape(x)))

@@ -29,10 +29,10 @@ from minimeta.autodiff.steps import Program, by_operation, run
 from minimeta.errors import Nondifferentiable
 from minimeta.program import trace
 from minimeta.testing.constrained import realised
-from minimeta.testing.differences import Bend, central_difference
+from minimeta.testing.differences import Along, Bend, central_difference
 from minimeta.testing.directions import component, power_of_two
 from minimeta.testing.limits import along, limit
-from minimeta.testing.replay import Along, held
+from minimeta.testing.replay import held
 
 Floats = NDArray[Any]
 Row = Sequence[Any]
