@@ -124,7 +124,7 @@ class _Examples:
 
 def _by_hypothesis(check: Callable[..., bool], strategies: dict[str, Any], profile: str) -> None:
     __tracebackhide__ = True
-    from hypothesis import HealthCheck, given, reject, settings  # noqa: PLC0415 (an extra)
+    from hypothesis import HealthCheck, Phase, given, reject, settings  # noqa: PLC0415 (an extra)
     from hypothesis.errors import Unsatisfiable  # noqa: PLC0415
 
     def test(**arguments: Any) -> None:
@@ -137,6 +137,7 @@ def _by_hypothesis(check: Callable[..., bool], strategies: dict[str, Any], profi
         deadline=None,
         derandomize=profile != "nightly",
         database=None,
+        phases=[phase for phase in Phase if phase is not Phase.explain],  # The check names the culprit itself.
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     with contextlib.suppress(Unsatisfiable):  # All points were rejected, which has been counted.
