@@ -51,7 +51,7 @@ def check_gradients(
     order
         The highest order of derivative.
     rtol, atol
-        What to allow beside the derived bound, 0 by default. They can only loosen it.
+        What to allow on top of the derived bound, 0 by default. They can only loosen it.
     seed
         Of directions and cotangents, 0 by default.
     may_be_constant
@@ -118,7 +118,7 @@ def require_dependence(checked: Checked, setting: Setting) -> None:
 
 
 def _of_second_order(subject: Subject, first: Subject, checked: Checked, setting: Setting) -> tuple[str, ...]:
-    """The identities of ``subject``, the derivative of ``first``: its point is ``(x, v)``, its value ``J^T v``."""
+    """Check the identities of ``subject``, the derivative of ``first``: of ``(x, v)``, with the value ``J^T v``."""
     count = len(first.point)
     rng = np.random.default_rng([setting.seed, 0])
     like = [np.asarray(x) for x in first.point]

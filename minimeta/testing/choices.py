@@ -4,7 +4,7 @@ A number ``x + i x'`` stands for ``x + t x'`` with an infinitesimal ``t > 0``. O
 smaller or, where values are tied, its derivative: numpy's order of complex numbers. Two of the three numbers that a
 choice then has,
 
-    at the point,  beside it on the side of the direction,  beside it on the other side,
+    at the point,  next to it on the side of the direction,  next to it on the other side,
 
 differ only where values are tied and move apart. A choice that comes out alike in all three is no kink.
 """
@@ -26,7 +26,7 @@ _ALIKE = 1e-8
 
 
 def sided(choose: Choice, values: Sequence[Any], params: Mapping[str, Any], result: Any) -> bool:
-    """Whether a choice comes out otherwise on the other side, or at the point."""
+    """Return whether a choice comes out otherwise on the other side, or at the point."""
     other = choose(*map(np.conj, values), **params)
     if np.iscomplexobj(result):
         return not np.array_equal(result, np.conj(other), equal_nan=True)
@@ -36,7 +36,7 @@ def sided(choose: Choice, values: Sequence[Any], params: Mapping[str, Any], resu
 
 @np.errstate(all="ignore")
 def differ(*sides: Any) -> bool:
-    """Whether a result, at the point and on both sides of it, has several values or derivatives, or none."""
+    """Return whether a result, at the point and on both sides of it, has several values or derivatives, or none."""
     middle, above, below = (np.asarray(y, np.complex128) for y in sides)
     if not (np.isfinite(above).all() and np.isfinite(below).all()):
         return True

@@ -1,4 +1,4 @@
-"""Comparison: one number of the library beside one of an oracle, and the verdict.
+"""Comparison: a number of the library against one of an oracle, and the verdict.
 
 With ``g = J^T v`` from the library and ``J u`` from the oracle, they agree if
 
@@ -10,7 +10,8 @@ errors do, as the root of n, so that the bound does not drown one wrong element 
 are needed: numbers that agree to the last places agree.
 
 Where the two are beyond the bound by less than ten times, or the bound is too wide to decide, a second oracle is asked,
-the limit of derivatives beside the point (:mod:`minimeta.testing.limits`), and the one with the smaller error counts.
+the limit of derivatives next to the point (:mod:`minimeta.testing.limits`). It counts if its error is smaller and it
+agrees with the first.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ _UNDECIDED = 0.01
 """A bound that is wider than this part of what is added up decides nothing."""
 
 _NOTHING = 64.0
-"""An element of so many eps of the largest is nothing beside it."""
+"""Differences do not see an element that is smaller than this many eps of the largest."""
 
 
 class Tolerance(NamedTuple):
-    """What a user allows beside the derived bound: ``absolute + relative |expected|``."""
+    """What a user allows on top of the derived bound: ``absolute + relative |expected|``."""
 
     relative: float = 0.0
     absolute: float = 0.0
@@ -93,7 +94,7 @@ class Compared(NamedTuple):
         return max(float(np.max(np.abs(u), initial=0.0)) for u in self.direction)
 
     def narrows(self, other: Compared) -> bool:
-        """Whether this oracle's number has a smaller error than another's, and agrees with it."""
+        """Return whether this oracle's number has a smaller error than another's, and agrees with it."""
         apart = abs(self.expected - other.expected)
         return self.bound < other.bound and not apart > self.derived + other.derived
 
@@ -146,7 +147,7 @@ class Comparison:
         return self._inconclusive(max(lost, key=lambda row: row.bound))
 
     def unconfirmed(self, rows: Sequence[Compared]) -> Inconclusive | None:
-        """Return the error that the oracle does not see a derivative that the library has, beside others that it sees.
+        """Return the error that the oracle sees other derivatives, and not one that the library has.
 
         Of a program both errors are measured. A derivative that is itself lost in the library's rounding claims
         nothing, and the report counts it. Of a black box, a derivative of some eps of the largest one may be rounding
@@ -190,7 +191,7 @@ class Comparison:
             seen = self.subject.along(direction, self.order, measured=True)
         row = self._along(direction, seen, self.noise())
         if row.bound == row.derived and (1 < row.bounds <= _BAND or not _decides(row)):
-            other = self.subject.beside(direction)
+            other = self.subject.limit(direction)
             if other is not None and (second := self._along(direction, other, self.noise())).narrows(row):
                 row = second._replace(arbitrated=True)
         if self._leaves_range(row):
@@ -200,7 +201,7 @@ class Comparison:
         return row._replace(wrong=wrong, undecided=lost and not wrong)
 
     def _leaves_range(self, row: Compared) -> bool:
-        """Whether the library's number is infinite because the derivative itself is too large for its dtype."""
+        """Return whether the library's number is infinite because the derivative itself is too large for its dtype."""
         with np.errstate(over="ignore"):
             return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / row.reach > greatest(self.eps))
 
@@ -249,13 +250,13 @@ class _Numbers(NamedTuple):
 
 
 def _decides(row: Compared) -> bool:
-    """Whether the bound is narrow beside what is added up."""
+    """Return whether the bound is narrow compared with what is added up."""
     return row.bound <= max(_UNDECIDED * row.weight, row.floor)
 
 
 @np.errstate(all="ignore")
 def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) -> float:
-    """The root mean square of what rounding makes of a derivative along a direction."""
+    """Return the root mean square of what rounding makes of a derivative along a direction."""
     samples = np.abs([product(sample, direction) for sample in noise])
     largest = float(np.max(samples, initial=0.0))
     return largest * float(np.sqrt(np.mean((samples / largest) ** 2))) if largest > 0 else 0.0
@@ -263,7 +264,7 @@ def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) ->
 
 @np.errstate(all="ignore")
 def norm_of_products(one: Sequence[Any], other: Sequence[Any]) -> float:
-    """The Euclidean norm of what an inner product adds up: so independent errors of its terms add up."""
+    """Return the Euclidean norm of what an inner product adds up: so independent errors of its terms add up."""
     terms = np.concatenate([np.ravel(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)])
     largest = float(np.max(terms, initial=0.0))
     return largest * float(np.linalg.norm(terms / largest)) if largest > 0 else 0.0

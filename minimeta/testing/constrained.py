@@ -47,7 +47,7 @@ class Constrained:
 
 
 def realised(x: Any) -> Any:
-    """A tree of arguments with the points themselves in place of their parameters."""
+    """Return a tree of arguments with the points themselves in place of their parameters."""
     if isinstance(x, Constrained):
         return x.value()
     if isinstance(x, dict):

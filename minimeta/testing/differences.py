@@ -167,8 +167,8 @@ def _is_within(part: float, found: Along) -> bool:
 def noise(path: Path) -> list[Floats]:
     """Measure how much the values of a function scatter from each other, next to the point.
 
-    The values at a few points, some last places apart and all on one side, lie on a smooth curve but for noise. So
-    their fourth differences are noise alone, with ``sqrt(70)`` times the standard deviation of the values (Hamming
+    The values at a few points, some last places apart and all on one side, lie on a smooth curve, except for noise.
+    So their fourth differences are noise alone, with ``sqrt(70)`` times the standard deviation of the values (Hamming
     1973; Moré and Wild 2011).
     """
     largest: list[Floats] = []

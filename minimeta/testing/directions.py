@@ -100,17 +100,17 @@ def described(direction: Sequence[Any], names: Sequence[str]) -> str:
 
 
 def component(rng: np.random.Generator, shape: Shape) -> Floats:
-    """Numbers of random sign, of magnitude 1/2 to 3/2."""
+    """Draw numbers of random sign, of magnitude 1/2 to 3/2."""
     return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
 
 
 def short(rng: np.random.Generator, shape: Shape) -> Floats:
-    """Return such numbers, rounded to few digits."""
+    """Draw such numbers, rounded to few digits."""
     return np.asarray(np.round(component(rng, shape) * _DIGITS) / _DIGITS)
 
 
 def power_of_two(x: Floats, widest: int = 1000) -> Floats:
-    """The power of two below each magnitude; 1 for what is 0 or not finite."""
+    """Return the power of two below each magnitude; 1 for what is 0 or not finite."""
     x = np.abs(np.asarray(x, np.float64))
     usual = np.isfinite(x) & (x > 0)
     exponents = np.floor(np.log2(np.where(usual, x, 1.0)))

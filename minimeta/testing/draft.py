@@ -49,7 +49,7 @@ class Draft(Drawing):
     draw
         Hypothesis's.
     primitives
-        What instructions are drawn from, beside regions.
+        What instructions are drawn from, besides regions.
     stretch
         A factor for one side of new shapes.
     depth
@@ -71,11 +71,11 @@ class Draft(Drawing):
     # What samples draw
 
     def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high]; 0 last and less often, where it may be a side, since little happens then."""
+        """Draw an integer in [low, high]; 0 last and less often, where it may be a side: little happens then."""
         return self._draw(_sides(high)) if low == 0 and high > 1 else super().integer(low, high)
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
-        """A shape of sides 0 to 4, one of them stretched; or one that the program has already, mostly."""
+        """Draw a shape of sides 0 to 4, one of them stretched; or one that the program has already, mostly."""
         shapes = [x.shape for _, x in self._arrays() if low <= x.ndim <= high and 0 < x.size < self._most]
         known = list(dict.fromkeys(shapes))
         # Two, since of one alone nothing is drawn: an instruction draws as much if those before it are left out.
@@ -88,7 +88,7 @@ class Draft(Drawing):
         return tuple(sides)
 
     def array(self, shape: Shape, domain: Domain = "real") -> NDArray[Any]:
-        """Floats of a domain, repeated where there are many."""
+        """Draw floats of a domain, repeated where there are many."""
         self._limit(shape)
         return super().array(shape, domain) if _size(shape) < 1000 else np.resize(super().array((997,), domain), shape)
 
@@ -121,7 +121,7 @@ class Draft(Drawing):
             self._compute(step.primitive, step.operands, step.keywords)
 
     def _compute(self, primitive: Primitive, names: Sequence[int], keywords: dict[str, Any]) -> int:
-        """The name of the first result of an instruction; those of the others follow."""
+        """Return the name of the first result of an instruction; those of the others follow."""
         values = as_results(primitive.kernel(*[self._values[i] for i in names], **keywords))
         forms = as_results(primitive.shape(*[self._forms[i] for i in names], **keywords))
         first = len(self._values)
@@ -166,7 +166,7 @@ class Draft(Drawing):
         return _in_dtype(sampled, self._draw(st.sampled_from(takes + 20 * recent))), params
 
     def _replaced(self, sampled: NDArray[Any]) -> int:
-        """A value for a sampled operand: one that there is, brought into its form, or a new one."""
+        """Return a value for a sampled operand: one that there is, brought into its form, or a new one."""
         known = [(name, x) for name, x in self._arrays() if _convertible(x, sampled.dtype)]
         alike = [name for name, x in known if (x.shape, x.dtype) == (sampled.shape, sampled.dtype)]
         near = alike or [name for name, x in known if _reaches(x, sampled.shape)]
@@ -178,7 +178,7 @@ class Draft(Drawing):
         return self._new(sampled, *source)
 
     def _fitted(self, name: int, shape: Shape, dtype: np.dtype[Any]) -> int:
-        """A value in another dtype and shape."""
+        """Return a value in another dtype and shape."""
         if self._values[name].dtype != dtype:
             name = self._compute(registry["astype"], [name], {"dtype": dtype.name})
         x = self._values[name]
@@ -191,7 +191,7 @@ class Draft(Drawing):
         return self._compute(registry["reshape"], [name], {"shape": shape})
 
     def _new(self, sampled: NDArray[Any], elements: Any, constant: bool) -> int:
-        """An operand or a constant: one number everywhere, what was sampled, or infinities and their like."""
+        """Return an operand or a constant: one number everywhere, what was sampled, or infinities and their like."""
         x = sampled
         if elements == "special":
             rng = self.rng()
@@ -210,7 +210,7 @@ class Draft(Drawing):
     # The end
 
     def outputs(self, differentiable: bool = False) -> list[int]:
-        """The last value and some others; where they are to be differentiated, the last float that was computed too."""
+        """Return the last value and some others, and the last float that was computed if it is to be differentiated."""
         names = [name for name, _ in self._arrays()]
         given = {*self._operands, *self._constants}
         floats = [name for name, x in self._arrays() if name not in given and is_float(x)]
@@ -218,7 +218,7 @@ class Draft(Drawing):
         return [*chosen, *floats[-1:] * differentiable, names[-1]]
 
     def program(self, outputs: Sequence[int]) -> tuple[Program, Operands]:
-        """The program with these outputs, and what its operands are."""
+        """Return the program with these outputs, and what its operands are."""
         results = (i for name, step in self._steps.items() for i in results_of(name, step))
         number = {name: i for i, name in enumerate((*self._operands, *self._constants, *results))}
         program = Program(
@@ -247,7 +247,7 @@ def _instructions(draw: st.DrawFn, draft: Draft, kinds: Sequence[Any]) -> Any:
 
 @functools.cache
 def _sources(kind: str) -> list[tuple[Any, bool]]:
-    """How a value of this kind may come into a program: its elements, and whether it is a constant."""
+    """Return how a value of this kind may come into a program: its elements, and whether it is a constant."""
     if kind == "f":
         numbers, special = [1.0, 1.0, 1.0, 0.0, 0.0, -0.0, -1.0, 0.5], [("special", False)] * 2
     else:
@@ -262,7 +262,7 @@ def _sides(high: int) -> st.SearchStrategy[int]:
 
 
 def _batch(x: NDArray[Any], count: int) -> NDArray[Any]:
-    """An operand for each of so many tasks: floats differ."""
+    """Return an operand for each of so many tasks: floats differ."""
     tasks = [x * x.dtype.type(1 + task) if is_float(x) else x for task in range(count)]
     return np.stack(tasks) if tasks else np.zeros((0, *x.shape), x.dtype)
 
@@ -283,7 +283,7 @@ def _in_dtype(operands: Operands, dtype: str) -> Operands:
 
 
 def _takes(primitive: Primitive, dtype: str, operands: Operands, params: dict[str, Any]) -> bool:
-    """Whether a primitive takes operands whose floats are converted to this dtype, whatever their values."""
+    """Return whether a primitive takes operands whose floats are converted to this dtype, whatever their values."""
     if not primitive.elementwise:
         try:
             primitive.shape(*_in_dtype(operands, dtype), **params)
@@ -300,14 +300,14 @@ def _takes(primitive: Primitive, dtype: str, operands: Operands, params: dict[st
 
 
 def _convertible(x: NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    """Whether every element has a meaning in another dtype."""
+    """Return whether every element has a meaning in another dtype."""
     if is_float(x) and dtype.kind in "iu":
         return bool(np.all((np.iinfo(dtype).min <= x) & (x < np.iinfo(dtype).max)))
     return True
 
 
 def _reaches(x: NDArray[Any], shape: Shape) -> bool:
-    """Whether views lead from an array to a shape."""
+    """Return whether views lead from an array to a shape."""
     return _broadcasts(x.shape, shape) or x.size >= _size(shape)
 
 

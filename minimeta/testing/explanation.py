@@ -32,7 +32,7 @@ def explained(
     nearby: bool = False,
     blame: Subject | None = None,
 ) -> GradientMismatch:
-    """The error of a derivative that is wrong along a direction.
+    """Return the error of a derivative that is wrong along a direction.
 
     Parameters
     ----------

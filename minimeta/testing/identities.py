@@ -130,13 +130,13 @@ def of_second_order(
 
 @np.errstate(all="ignore")  # A wrong derivative may be infinite.
 def product(one: Sequence[Any], other: Sequence[Any]) -> float:
-    """The inner product of two rows of arrays, in float64."""
+    """Return the inner product of two rows of arrays, in float64."""
     return float(sum(np.sum(np.asarray(x, np.float64) * y) for x, y in zip(one, other, strict=True)))
 
 
 @np.errstate(all="ignore")
 def magnitude(one: Sequence[Any], other: Sequence[Any]) -> float:
-    """The sum of the magnitudes that an inner product adds up."""
+    """Return the sum of the magnitudes that an inner product adds up."""
     return float(sum(np.sum(np.abs(np.asarray(x, np.float64) * y)) for x, y in zip(one, other, strict=True)))
 
 
@@ -147,7 +147,7 @@ def require(fault: str, truths: Iterable[bool], message: str, order: int = 1) ->
 
 
 def same_bits(one: Any, other: Any) -> bool:
-    """Whether two arrays are one, bit for bit; all NaN are one."""
+    """Return whether two arrays are one, bit for bit; all NaN are one."""
     x, y = np.asarray(one), np.asarray(other)
     if (x.shape, x.dtype) != (y.shape, y.dtype):
         return False
@@ -161,7 +161,7 @@ def _same_rows(one: Sequence[Any], other: Sequence[Any]) -> bool:
 
 
 def _nearly(scaled: Any, one: Any, factor: float) -> bool:
-    """Whether an array is a multiple of another, but for what leaves the range of its format on one side alone."""
+    """Return whether an array is a multiple of another, except where one side alone leaves the range of its format."""
     x, y = np.asarray(scaled), np.asarray(one, np.asarray(scaled).dtype) * np.asarray(factor, np.asarray(scaled).dtype)
     form = np.finfo(x.dtype)
     room = max(abs(factor), 1 / abs(factor)) ** 2

@@ -123,7 +123,7 @@ def _in_double(x: Any) -> Any:
 
 
 def _kind(learner: Any, task: Any, loss: Callable[[Any], Any], meta_parameters: Any, seed: int) -> str:
-    """What the learner's meta-gradient is."""
+    """Return what the learner's meta-gradient is."""
     subject = Subject.of(loss, (meta_parameters,))
     leaves = tree.flatten(learner.meta_gradient(meta_parameters, task).gradient)[0]
     gradient = [np.asarray(g, np.float64) for g in leaves if is_float(g)]

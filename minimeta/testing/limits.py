@@ -1,4 +1,4 @@
-"""Limits: the derivative at a point from those beside it.
+"""Limits: the derivative at a point from those next to it.
 
 Where a program is singular or ties at a point, or cancels so much that rounding is all there is to see, its derivatives
 ``d(t)`` at ``x + t u`` are as good as they are anywhere. For a smooth function
@@ -98,7 +98,7 @@ def _root_mean_square(samples: Sequence[Any]) -> Floats:
 def _has_sides(
     program: Program, point: Sequence[Floats], direction: Sequence[Floats], above: Sequence[Any], through: bool
 ) -> bool:
-    """Whether the derivatives, or the values, of the two sides of a point differ."""
+    """Return whether the derivatives, or the values, of the two sides of a point differ."""
     nowhere, backwards = ([factor * np.asarray(u) for u in direction] for factor in (0.0, -1.0))
     here = replayed(program, moving(point, nowhere), Complex(through))
     below = replayed(program, moving(point, backwards), Complex(through))
@@ -108,7 +108,7 @@ def _has_sides(
 def _continues(
     program: Program, point: Sequence[Floats], direction: Sequence[Floats], here: Sequence[Any], through: bool
 ) -> bool:
-    """Whether derivatives very near a point are about those at it: a root is taken of what is 0 and stays 0."""
+    """Return whether derivatives very near a point are about those at it: a root is taken of what is 0 and stays 0."""
     if not all(np.isfinite(y).all() for y in here):
         return False
     for t in (_NEAR, -_NEAR):
@@ -125,7 +125,7 @@ def _lengths(direction: Sequence[Floats]) -> list[float]:
     return [*_RELATIVE, *(step for step in further if np.isfinite(step))]
 
 
-class _Beside:
+class _Nearby:
     """The derivatives on both sides of a point, at ``x + t u`` and ``x - t u``; rounding in them, where it is measured.
 
     Attributes
@@ -150,7 +150,7 @@ class _Beside:
         ]
 
     def means(self) -> list[tuple[Floats, Floats]]:
-        """The means of the derivatives, and what rounding made of them."""
+        """Return the means of the derivatives, and what rounding made of them."""
         return [
             ((y.imag + z.imag) / 2, size.imag) for y, z, size in zip(self.above, self.below, self.noise, strict=True)
         ]
@@ -158,10 +158,10 @@ class _Beside:
 
 @np.errstate(all="ignore")
 def limit(program: Program, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> Along:
-    """The limits of the derivatives beside a point, where they exist, and bounds of their errors."""
+    """Return the limits of the derivatives next to a point, where they exist, and bounds of their errors."""
     best: Along | None = None
     for longest in _lengths(direction):
-        rows = [_Beside(program, point, direction, through, longest / 2**i).means() for i in range(HALVINGS)]
+        rows = [_Nearby(program, point, direction, through, longest / 2**i).means() for i in range(HALVINGS)]
         best = narrowed(best, [extrapolated(column) for column in zip(*rows, strict=True)])
         if all((error <= _EXACT * abs(x)).all() for x, error in zip(best.derivatives, best.errors, strict=True)):
             break
@@ -171,9 +171,9 @@ def limit(program: Program, point: Sequence[Floats], direction: Sequence[Floats]
 
 @np.errstate(all="ignore")
 def is_smooth(program: Program, point: Sequence[Floats], direction: Sequence[Floats], through: bool = False) -> bool:
-    """Whether values and derivatives on the two sides of a point come together."""
+    """Return whether values and derivatives on the two sides of a point come together."""
     longest = _lengths(direction)[0]
-    far, near = (_Beside(program, point, direction, through, longest / 2**i) for i in (0, HALVINGS - 1))
+    far, near = (_Nearby(program, point, direction, through, longest / 2**i) for i in (0, HALVINGS - 1))
     nowhere = [np.zeros(np.shape(u)) for u in direction]
     here = replayed(program, moving(point, nowhere), Complex(through))
     for middle, y, z, above, below, size in zip(

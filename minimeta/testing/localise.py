@@ -58,7 +58,7 @@ class Culprit(NamedTuple):
 
 
 def culprit(program: Program, point: Sequence[Any], cut: bool = True) -> Culprit | None:
-    """What is wrong in a program at a point; None if nothing is seen to be.
+    """Return what is wrong in a program at a point; None if nothing is seen to be.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def culprit(program: Program, point: Sequence[Any], cut: bool = True) -> Culprit
 
 
 def _inside(found: Culprit) -> Culprit | None:
-    """The culprit within a body, where there is one whose derivative the library makes."""
+    """Return the culprit within a body, where there is one whose derivative the library makes."""
     step = found.step
     assert step is not None
     if step.body is None or step.primitive is CUSTOM_VJP:
@@ -98,7 +98,7 @@ class _Gap(NamedTuple):
 
 
 def _gap(program: Program, operands: Sequence[Any]) -> _Gap | None:
-    """The largest disagreement of the library and the complex step about a program, if it counts."""
+    """Return the largest disagreement of the library and the complex step about a program, if it counts."""
     chosen = [i for i, x in enumerate(operands) if is_float(x)]
     point = [np.asarray(operands[i]) for i in chosen]
     forms = program.forms()
@@ -132,7 +132,7 @@ def _gap(program: Program, operands: Sequence[Any]) -> _Gap | None:
 
 
 def _of_floats(program: Program, operands: Sequence[Any], chosen: Sequence[int]) -> Program:
-    """The program of its float operands alone, the others being constants."""
+    """Return the program of its float operands alone, the others being constants."""
     others = [i for i in range(len(operands)) if i not in chosen]
     number = {old: new for new, old in enumerate([*chosen, *others])}
     return Program(
@@ -144,7 +144,7 @@ def _of_floats(program: Program, operands: Sequence[Any], chosen: Sequence[int])
 
 
 def _alone(step: Step, operands: Sequence[Any]) -> Program:
-    """A program of one instruction."""
+    """Return a program of one instruction."""
     count = len(operands)
     only = step._replace(operands=tuple(range(count)))
     return Program(tuple(map(Form.of, map(np.asarray, operands))), (), (only,), tuple(results_of(count, step)))
@@ -154,7 +154,7 @@ def _alone(step: Step, operands: Sequence[Any]) -> Program:
 
 
 def _smallest(program: Program, point: Sequence[Any]) -> Culprit | None:
-    """The shortest stretch of a program whose derivative is wrong, its beginning being given as operands."""
+    """Return the shortest stretch of a program whose derivative is wrong, its beginning being given as operands."""
     seen = watched(program, [np.asarray(x) for x in point], by_kernel)
     values = [*map(np.asarray, point), *program.constants, *(y for step in seen for y in step.results)]
     for end in range(1, len(program.steps) + 1):

@@ -27,7 +27,7 @@ _DOMAINS = {"real": (0.1, 3.0), "nonzero": (0.1, 3.0), "positive": (0.1, 3.0), "
 
 
 def spread(rng: np.random.Generator, shape: Shape, domain: Domain = "real") -> NDArray[np.float64]:
-    """Floats of a domain, in random order: no two are near each other, and none is near 0 or a bound.
+    """Draw floats of a domain, in random order: no two are near each other, and none is near 0 or a bound.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def spread(rng: np.random.Generator, shape: Shape, domain: Domain = "real") -> N
 
 
 def tied(rng: np.random.Generator, x: NDArray[Any], ties: Ties) -> NDArray[Any]:
-    """The array, some of its elements made equal: two at least with ``"force"``, perhaps with ``"any"``."""
+    """Return the array, some of its elements made equal: two at least with ``"force"``, perhaps with ``"any"``."""
     if ties == "forbid" or x.size < 2 or (ties == "any" and rng.integers(2)):
         return x
     chosen = rng.permutation(x.size)[: rng.integers(2, x.size + 1)]
@@ -65,7 +65,7 @@ def tied(rng: np.random.Generator, x: NDArray[Any], ties: Ties) -> NDArray[Any]:
 
 
 def laid_out(rng: np.random.Generator, x: NDArray[Any]) -> NDArray[Any]:
-    """The same elements in a buffer that is strided, reversed, transposed or read-only, or several of these."""
+    """Return the same elements in a buffer that is strided, reversed, transposed or read-only, or several of these."""
     axes = rng.permutation(x.ndim)
     wide = np.zeros([2 * x.shape[axis] for axis in axes], x.dtype)
     keys: tuple[Any, ...] = tuple(
@@ -86,12 +86,12 @@ class Drawing:
         self._drawn = 0
 
     def rng(self) -> np.random.Generator:
-        """A generator of a drawn seed, another one at each call."""
+        """Return a generator of a drawn seed, another one at each call."""
         self._drawn += 1  # Equal seeds, which hypothesis likes, must not mean equal arrays.
         return np.random.default_rng([self._drawn, self._integer(0, 2**32 - 1)])
 
     def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high]."""
+        """Draw an integer in [low, high]."""
         return self._integer(low, high)
 
     def _integer(self, low: int, high: int) -> int:
@@ -99,12 +99,12 @@ class Drawing:
         return found
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
-        """A shape of low to high axes with sides 0 to 4."""
+        """Draw a shape of low to high axes with sides 0 to 4."""
         strategies = _strategies()
         return tuple(self._draw(strategies.lists(strategies.integers(0, 4), min_size=low, max_size=high)))
 
     def array(self, shape: Shape, domain: Domain = "real") -> NDArray[Any]:
-        """Floats of a domain, distinct and away from zero."""
+        """Draw floats of a domain, distinct and away from zero."""
         return spread(self.rng(), shape, domain)
 
     def indices(self, shape: Shape, size: int) -> NDArray[np.int64]:
@@ -123,14 +123,14 @@ class Seeded(Drawing):
         self._rng = np.random.default_rng(seed)
 
     def rng(self) -> np.random.Generator:
-        """The one generator."""
+        """Return the one generator."""
         return self._rng
 
     def _integer(self, low: int, high: int) -> int:
         return int(self._rng.integers(low, high, endpoint=True))
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
-        """A shape of low to high axes with sides 0 to 4."""
+        """Draw a shape of low to high axes with sides 0 to 4."""
         return tuple(self._integer(0, 4) for _ in range(self._integer(low, high)))
 
 

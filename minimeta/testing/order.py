@@ -292,7 +292,7 @@ class _Check:
 
 
 def _is_usual(x: Floats) -> bool:
-    """Whether a part of each element is a part of 1, so that points nearby are both."""
+    """Return whether a part of each element is a part of 1, so that points nearby are both."""
     size = np.abs(x[x != 0])
     return bool(((size >= _USUAL) & (size <= 1 / _USUAL)).all())
 
@@ -314,7 +314,7 @@ def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> K
 
 
 def of_library(subject: Subject) -> Callable[[list[Any]], Sequence[Any]]:
-    """The library's pullback, which begins with the function each time."""
+    """Return the library's pullback, which begins with the function each time."""
 
     def pullback(given: list[Any]) -> Sequence[Any]:
         found: Sequence[Any] = vjp(subject.function, *subject.point)[1](given)

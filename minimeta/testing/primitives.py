@@ -109,7 +109,7 @@ def check_derivatives(primitive: Primitive, operands: Operands, params: dict[str
 
 
 def of_floats(primitive: Primitive, operands: Operands, params: dict[str, Any]) -> Callable[..., Any]:
-    """The primitive as a function of its float operands alone."""
+    """Return the primitive as a function of its float operands alone."""
 
     def function(*floats: Any) -> Any:
         remaining = iter(floats)
@@ -120,7 +120,7 @@ def of_floats(primitive: Primitive, operands: Operands, params: dict[str, Any]) 
 
 
 def in_dtype(operands: Operands, dtype: str) -> Operands:
-    """The operands, their floats in another dtype."""
+    """Return the operands, their floats in another dtype."""
     return tuple(x.astype(dtype) if is_float(x) else x for x in operands)
 
 

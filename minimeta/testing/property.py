@@ -31,7 +31,7 @@ def gradients(
     may_be_constant: bool = False,
     **strategies: Any,
 ) -> Callable[[Callable[..., Any]], Callable[[], None]]:
-    """A decorator that makes a test of a function: its derivatives are checked at points that are drawn.
+    """Return a decorator that makes a test of a function: its derivatives are checked at points that are drawn.
 
     Parameters
     ----------

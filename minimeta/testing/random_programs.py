@@ -1,7 +1,7 @@
 """Random programs: drawn from everything that can be computed.
 
 Every primitive of the registry takes part, so a new one is tested by being there. How a program grows from one
-instruction to the next is told in :mod:`minimeta.testing.draft`.
+instruction to the next is described in :mod:`minimeta.testing.draft`.
 
 A program may be followed by its derivative: with operands ``x``, float outputs ``y`` and their cotangents ``g``,
 
@@ -49,7 +49,7 @@ class Specimen:
     operands: Operands
 
     def function(self, *operands: Any) -> Any:
-        """The program as a Python function of its operands, to be called, differentiated, traced or compiled."""
+        """Return the program as a Python function of its operands, to be called, differentiated, traced or compiled."""
         return self.program.run(by_operation, *operands)
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ def programs(
     instructions
         The most that are drawn. Views that make values fit, and derivatives, come on top of that.
     primitives
-        What instructions are drawn from, beside regions and vmap; all of the registry if None.
+        What instructions are drawn from, besides regions and vmap; all of the registry if None.
     stretch
         A factor for one side of shapes, where arrays are to be large.
 
@@ -114,12 +114,12 @@ def programs(
 
 
 def _joins(primitive: Primitive) -> bool:
-    """Whether a primitive makes one value of several, or is a view: these come more often."""
+    """Return whether a primitive makes one value of several, or is a view: these come more often."""
     return primitive.view or (isinstance(primitive.rules, tuple) and len(primitive.rules) > 1)
 
 
 def _differentiated(draw: st.DrawFn, specimen: Specimen) -> Specimen:
-    """A program followed by its derivative, on the same operands and on drawn cotangents."""
+    """Return a program followed by its derivative, on the same operands and on drawn cotangents."""
     program, operands = specimen.program, specimen.operands
     forms = program.forms()
     cotangents = [draw(arrays(forms[i].shape, forms[i].dtype)) for i in program.outputs if is_float(forms[i])]
@@ -137,6 +137,6 @@ def _differentiated(draw: st.DrawFn, specimen: Specimen) -> Specimen:
 
 
 def _of_rows(program: Program) -> Traced:
-    """A program from a row of arrays to another."""
+    """Return a program from a row of arrays to another."""
     arguments, output = (tree.flatten((0,) * len(row))[1] for row in (program.operands, program.outputs))
     return Traced.of(program, arguments, output)

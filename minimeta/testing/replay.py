@@ -5,14 +5,14 @@ Computed in complex numbers, an analytic function satisfies
     f(x + i h u) = f(x) + i h f'(x) u + O(h^2)        so that        f'(x) u = Im f(x + i h u) / h + O(h^2)
 
 and nothing is subtracted (Squire and Trapp 1998; Lyness and Moler 1967). One ``h`` for a whole program would be too
-short where values are small, and underflow, or too long beside a pole. So it is chosen anew in every step: a number
+short where values are small, and underflow, or too long next to a pole. So every step chooses its own: a number
 ``x + i x'`` is a value with its derivative, and what is nonlinear is computed at ``x + i h x'`` with ``h |x'|`` about
 2^-40 of ``|x|``, whatever the scale. Values are those of real arithmetic.
 
 A program also makes choices: ``max``, ``abs``, ``x > y``. Here they are made in *lexicographic* order, by values and,
-where these are tied, by derivatives: as the program chooses just beside ``x``, on the side of ``u`` (Nesterov 2005). So
+where these are tied, by derivatives: as the program chooses next to ``x``, on the side of ``u`` (Nesterov 2005). So
 where a tie has decided, two replays tell whether ``x`` may be a kink along ``u``: the derivatives along ``u`` and
-along ``-u`` are opposite if the two sides have one. Whether it is one, the derivatives beside it say
+along ``-u`` are opposite if the two sides have one. Whether it is one, the derivatives next to it say
 (:mod:`minimeta.testing.limits`); here the step is found that is to be named.
 """
 
@@ -41,7 +41,7 @@ HELD = dataclasses.replace(STOP_GRADIENT, name="held")
 
 
 def held(program: Program) -> Program:
-    """A program whose own ``stop_gradient`` are told apart from those that a derivative rule brings in later.
+    """Return the program with its own ``stop_gradient`` marked, unlike those that a derivative rule brings in later.
 
     The first are the user's wish. The others would make a constant of what is none: to the oracle they are
     transparent, and so a rule that is right in its value and wrong in its derivative is found.
@@ -50,7 +50,7 @@ def held(program: Program) -> Program:
 
 
 def released(program: Program) -> Program:
-    """The program as it was before :func:`held`."""
+    """Return the program as it was before :func:`held`."""
     return _exchanged(program, HELD, STOP_GRADIENT)
 
 
@@ -63,7 +63,7 @@ def _exchanged(program: Program, old: Primitive, new: Primitive) -> Program:
 
 
 def steps_of(program: Program) -> Iterator[Step]:
-    """The steps of a program and of all bodies in it."""
+    """Yield the steps of a program and of all bodies in it."""
     for step in program.steps:
         yield step
         if step.body is not None:
@@ -74,13 +74,13 @@ class Replay:
     """Evaluates the steps of a program by their references; bodies step by step, and tasks one after another."""
 
     def __call__(self, step: Step, *values: Any) -> tuple[Any, ...]:
-        """The results of one step."""
+        """Return the results of one step."""
         if step.body is not None:
             return run_body(step.body, step.tasks, values, self)
         return self.step(step, *values)
 
     def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
-        """The results of a step without a body."""
+        """Return the results of a step without a body."""
         return by_reference(step, *values)
 
 
@@ -93,7 +93,7 @@ class Complex(Replay):
         Whether to see through the user's own ``stop_gradient`` too: the derivative of the values themselves.
     strict
         Whether a root of 0 is singular also where its operand does not move to first order: at the point itself, where
-        it may move as the square does. Beside the point what is 0 and does not move is a constant.
+        it may move as the square does. Next to the point, what is 0 and does not move is a constant.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Complex(Replay):
         self.errors: list[Floats] = []
 
     def step(self, step: Step, *values: Any) -> tuple[Any, ...]:
-        """The results of a step, of values with derivatives."""
+        """Return the results of a step, of values with derivatives."""
         return as_results(self._result(step.primitive, *values, **step.params))
 
     def _result(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
@@ -134,8 +134,8 @@ class Complex(Replay):
             derivative = differential(*values)
         else:
             length = _length(values, primitive.elementwise, name in _SHIFTED)
-            beside = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
-            moved = _RULES.get(name, primitive.reference)(*beside, **params)
+            stepped = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
+            moved = _RULES.get(name, primitive.reference)(*stepped, **params)
             if type(value) is tuple:
                 return tuple(pair(y, np.imag(z) / length) for y, z in zip(value, moved, strict=True))
             derivative = np.imag(moved) / length
@@ -235,12 +235,12 @@ def _length(values: Sequence[Any], elementwise: bool, shifted: bool = False) -> 
 
 
 def moving(point: Sequence[Floats], direction: Sequence[Floats], t: float = 0.0) -> list[Any]:
-    """The point at a distance ``t`` along a direction, with the direction as its derivative."""
+    """Return the point at a distance ``t`` along a direction, with the direction as its derivative."""
     return [pair(x + t * np.asarray(u), u) for x, u in zip(point, direction, strict=True)]
 
 
 def replayed(program: Program, operands: Sequence[Any], evaluate: Evaluate) -> list[Any]:
-    """The outputs of a program, as complex numbers."""
+    """Return the outputs of a program, as complex numbers."""
     with np.errstate(all="ignore"):
         return [np.asarray(y, np.complex128) for y in run(program, operands, evaluate)]
 
@@ -287,7 +287,7 @@ class Kink(NamedTuple):
 
 
 def kink(program: Program, point: Sequence[Any], direction: Sequence[Floats], through: bool = False) -> Kink | None:
-    """The first step with two sides along a direction, or without a derivative, if there is one.
+    """Return the first step with two sides along a direction, or without a derivative, if there is one.
 
     The outputs may be smooth where a step is not, as ``|x|^3`` at 0.
     """
@@ -306,7 +306,7 @@ def kink(program: Program, point: Sequence[Any], direction: Sequence[Floats], th
 
 
 def nondifferentiable(found: Kink | None, order: int, called: str = "the function") -> Nondifferentiable:
-    """The error that names a kink."""
+    """Return the error that names a kink."""
     what = f"where {found.step.primitive.name} {found.reason}" if found else f"where {called} has two sides"
     return Nondifferentiable(
         f"there is no derivative of order {order} at this point, {what}"

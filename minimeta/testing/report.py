@@ -24,7 +24,7 @@ class Order:
     bounds
         The largest difference, in bounds.
     arbitrated, undecided
-        How many directions the limit of derivatives beside the point decided, and how many nothing did: they are lost
+        How many directions the limit of derivatives next to the point decided, and how many nothing did: they are lost
         in rounding, or leave the range of the dtype.
     lost
         Along what these are.

@@ -23,7 +23,7 @@ _MOST = 4096
 def call(
     check: str, functions: tuple[Callable[..., Any], ...], arguments: tuple[Any, ...], options: Mapping[str, object]
 ) -> str:
-    """The statements that make a check again; a function without a name is called ``function``."""
+    """Return the statements that make a check again; a function without a name is called ``function``."""
     given = [_name(function) for function in functions]
     given += [*map(literal, arguments), *(f"{name}={value}" for name, value in options.items())]
     statement = f"{check}({', '.join(given)})"
@@ -40,7 +40,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def literal(x: Any) -> str:
-    """An expression of the same value: trees of arrays and numbers."""
+    """Return an expression of the same value: trees of arrays and numbers."""
     if isinstance(x, (np.ndarray, np.generic)):
         return _array(np.asarray(x))
     if isinstance(x, float):

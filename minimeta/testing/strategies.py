@@ -27,12 +27,12 @@ class SeededStrategy:
         self._make = make
 
     def example(self, seed: int = 0) -> Any:
-        """The example of a seed."""
+        """Return the example of a seed."""
         return self._make(Seeded(seed))
 
 
 def drawn(make: Callable[[Drawing], Any]) -> Any:
-    """A strategy from a function of a drawing to a value.
+    """Return a strategy from a function of a drawing to a value.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def arrays(
     ties: Ties = "forbid",
     layout: bool = False,
 ) -> Any:
-    """Floats of a domain.
+    """Draw floats of a domain.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Subject:
 
     @classmethod
     def of(cls, function: Function, arguments: tuple[Any, ...]) -> Subject:
-        """A user's function at its arguments."""
+        """Return a user's function at its arguments."""
         leaves, structure = tree.flatten(arguments)
         names = _names(function, arguments)
         chosen = [i for i, x in enumerate(leaves) if is_float(x)]
@@ -83,7 +83,7 @@ class Subject:
         return cls(of_floats, point, [names[i] for i in chosen], program and held(program), reason)
 
     def derivative(self, cotangents: Row) -> Subject:
-        """Its derivative with these cotangents, as a function of the point and of them."""
+        """Return its derivative with these cotangents, as a function of the point and of them."""
         program, reason = self.program, self.reason
         point = [*self.point, *cotangents]
         if program is not None:
@@ -103,7 +103,7 @@ class Subject:
         return "central difference" if self.program is None else "complex step"
 
     def along(self, direction: Sequence[Floats], order: int, measured: bool = False) -> Along:
-        """The oracle's derivatives of all outputs along a direction; of a program, their rounding if it is measured.
+        """Return the oracle's derivatives of all outputs along a direction, with rounding if it is measured.
 
         Raises
         ------
@@ -122,8 +122,8 @@ class Subject:
                 oracle=self.oracle,
             ) from None
 
-    def beside(self, direction: Sequence[Floats]) -> Along | None:
-        """A second opinion: the limits of the oracle's derivatives beside the point."""
+    def limit(self, direction: Sequence[Floats]) -> Along | None:
+        """Return a second opinion: the limits of the oracle's derivatives next to the point."""
         return limit(self.program, self.values, direction) if self.program is not None else None
 
     def moved(self, rng: np.random.Generator, distance: float, absolute: bool = False) -> Subject:
@@ -147,7 +147,7 @@ class Subject:
 
 
 def _names(function: Function, arguments: tuple[Any, ...]) -> list[str]:
-    """What the user calls the leaves: ``w`` or ``parameters/0/weight``."""
+    """Return what the user calls the leaves: ``w`` or ``parameters/0/weight``."""
     try:
         parameters = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # Not every callable has one.

@@ -81,7 +81,7 @@ def check_vjp(
 
 
 def _rows(answer: Any, arguments: tuple[Any, ...], called: str) -> list[Any]:
-    """The cotangents of all leaves that are floats."""
+    """Return the cotangents of all leaves that are floats."""
     answers = answer if isinstance(answer, tuple) else (answer,)
     if len(answers) != len(arguments):
         raise GradientMismatch(
