@@ -1,5 +1,6 @@
 """Operations of a user: one that numpy computes, elementwise or not, and one that is composed of others."""
 
+import doctest
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
 from minimeta.autodiff.primitive import Draw, registry
+from minimeta.autodiff.protocols import ANSWERS
 from minimeta.errors import ConfigurationError, ShapeError, TracingError
 from minimeta.kernels import native
 from minimeta.program import trace
@@ -77,6 +79,16 @@ def nearest(x: Any) -> Any:
 # One that is composed of others is a function.
 def logit(x: Any) -> Any:
     return mm.log(x) - mm.log1p(-x)
+
+
+#: Other tests say that numpy's functions are refused, so they are answered in the tests below alone.
+OWN = {function: ANSWERS.pop(function) for function in (np.cumsum, np.sinh, np.cosh)}
+
+
+@pytest.fixture(autouse=True)
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function, operation in OWN.items():
+        monkeypatch.setitem(ANSWERS, function, operation)
 
 
 X = np.array([[0.2, 0.5, -0.4], [0.3, 0.1, 0.6]])
@@ -162,6 +174,13 @@ def test_it_has_the_manners_of_a_function() -> None:
         cumulative_sum(X, axis=2)
     with pytest.raises(TracingError, match=r"np.cumsum of an Array: too many positional .*cumulative_sum\(x: "):
         mm.grad(lambda x: np.cumsum(x, 1).sum())(X)
+
+
+def test_the_example_of_its_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ANSWERS, np.cumsum)
+    (example,) = doctest.DocTestFinder().find(mm.primitive, globs={})
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_without_rules_it_is_a_constant() -> None:
