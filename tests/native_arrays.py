@@ -23,7 +23,7 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 88.0, -104.0, 1e30, -1e30, 1e-4
 
 
 def lay_out(values: Array, layout: str) -> Array:
-    """The same shape and dtype (and, but for 'broadcast', the same values) in another layout."""
+    """The same shape and dtype (and, except for 'broadcast', the same values) in another layout."""
     values = np.asarray(values)
     if values.ndim == 0:
         return values.copy()

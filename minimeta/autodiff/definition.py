@@ -4,10 +4,10 @@
     def cumsum(x, *, axis):
         return np.cumsum(x, axis)
 
-What is decorated is the reference. What takes its place is the operation: a function with the same name and docstring
-that applies a :class:`~minimeta.autodiff.primitive.Primitive` to Arrays and numpy arrays. The library's own operations
-are entered in the registry, by which they are tested, and use the C++ kernel of their name, if there is one; those of a
-user are computed by the reference.
+The decorated function is the reference. The decorator returns the operation: a function with the same name and
+docstring that applies a :class:`~minimeta.autodiff.primitive.Primitive` to Arrays and numpy arrays. The library's own
+operations are entered in the registry, which the tests go through, and run the C++ kernel of their name if there is
+one. The operations of a user run their reference.
 """
 
 from __future__ import annotations
