@@ -23,8 +23,8 @@
 //
 //   the largest pixel under its tile  times  the sum of its taps' magnitudes,
 //
-// where the definition has those of each pixel times its tap. That is as good for pixels of about one size, such as normal
-// ones. Where they differ, what cancels in A is rounded by the largest: a pixel of 1e6 beside others of 1e-3 leaves no digit of
+// where the definition has those of each pixel times its tap. That is as good for pixels of about one size: of normal
+// ones, the error's root mean square is at most half as much again. Where they differ, what cancels in A is rounded by the largest: a pixel of 1e6 beside others of 1e-3 leaves no digit of
 // them in float32, even where its tap is zero. So an image goes the direct way if under some tile a pixel, that is the
 // largest of its channels, is more than 2^8 times another that is not zero; and if a result is not finite, which may be
 // an overflow in between.

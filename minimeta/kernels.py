@@ -1,8 +1,10 @@
 """The compiled kernels for this processor, or the reason why there are none.
 
 The extension is built from ``csrc/`` once per *level*, a set of instructions: ``v3`` (x86-64-v3: AVX2 and FMA, every
-x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or ``arm64``. All give the same bits. ``native`` is the
-best that was built and that this processor runs, ``level`` its name; ``MINIMETA_ISA=v3`` asks for a certain one.
+x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or ``arm64``. They differ in the width of their vectors,
+and no operation acts across lanes, so all give the same bits (except for the sign and payload of a NaN, which C++
+leaves open). ``native`` is the best that was built and that this processor runs, ``level`` its name;
+``MINIMETA_ISA=v3`` asks for a certain one.
 
 Without one, ``native`` is ``None``, ``level`` is ``reference``, and every operation is computed by its numpy reference:
 the same mathematics, slower, and equal to rounding only. That is worth a warning, and where tests run (``CI`` is set)

@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/ runs, and prints what it says."""
+"""Every Python block of the README and of docs/ runs; its values and what it prints are as written."""
 
 import ast
 import doctest
@@ -17,27 +17,32 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def _blocks(document: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def _blocks(document: Path) -> list[tuple[str, str]]:
+    """The Python blocks, each with the text block that follows it, if one does."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if _blocks(d)], ids=lambda d: d.name)
-def test_blocks_run_and_results_are_as_written(document: Path) -> None:
+def test_blocks_run_and_results_are_as_written(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {}
     stated = 0
-    for block in _blocks(document):
+    for block, text in _blocks(document):
         lines = block.splitlines()
+        capsys.readouterr()
         for statement in ast.parse(block).body:
-            code = compile(ast.Module([statement], []), str(document), "exec")
+            code = compile(ast.Module([statement], []), document.name, "exec")
             if not isinstance(statement, ast.Expr):
                 exec(code, namespace)
                 continue
             assert statement.end_lineno is not None
-            value = eval(compile(ast.Expression(statement.value), str(document), "eval"), namespace)
+            value = eval(compile(ast.Expression(statement.value), document.name, "eval"), namespace)
             _, _, comment = lines[statement.end_lineno - 1].rpartition("# ")
             if (said := re.search(r"(array\(.*\)|True|False|-?\d+(\.\d+)?)$", comment)) and comment:
                 stated += 1
                 assert repr(value) == said.group(1), f"{document.name}: {lines[statement.end_lineno - 1]}"
+        if text:
+            assert capsys.readouterr().out == text
     assert stated > 0, f"{document.name} states no result"
 
 

@@ -1,9 +1,13 @@
 """apply: the one way anything is computed.
 
-What an operation is given becomes Arrays (:mod:`~minimeta.autodiff.promotion`), the primitive's kernel computes the
-value, and the result is recorded if an operand depends on a transformation that is still open. Which backward passes
-are running decides what such an operand is: their graphs are finished, so an Array of such a graph, or of a
-transformation that ran inside it, is a constant to the rules, unless it also depends on one that is still open.
+What an operation is given becomes Arrays (:mod:`~minimeta.autodiff.promotion`). If all of them have values, the
+primitive's kernel computes the result; if one has a form only, the primitive's shape rule says the result's form. The
+result is recorded if an operand depends on a transformation that is still open.
+
+An Array knows the *outermost* open trace that it depends on. If that is the trace whose graph is being walked
+backwards, its Arrays are constants to the rules, and the backward pass records nothing. If it is an outer one, the
+outer trace records what the rules compute, and a gradient can be differentiated. So what a thread must know, apart from
+its Arrays, is which graphs are being walked: it tells a rule's use of a finished graph from an Array that has leaked.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ paths: a node's cotangent is the sum of the contributions of everything computed
 
 Therefore a node may hand on its cotangent only after *all* its uses have contributed: in ``b = a + a; c = b * b`` the
 sum at ``b`` must be complete before ``a`` gets its share. Any order in which every node comes after its inputs will
-do, reversed; ids grow with time, so sorting by id is such an order, and no walk needs recursion.
+do, reversed; ids grow with time, so sorting by id is such an order, and no walk needs recursion. Contributions are
+added in that order, so a gradient has the same bits every time.
 
 A walk begins at *aliases*: fresh Arrays equal to the arguments. What is older than the aliases is a *free variable*
 of the function (a constant here, perhaps an argument of an outer transformation), and the walk stops there. That is

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from minimeta.autodiff.apply import apply, context
+from minimeta.autodiff.apply import apply, context, during
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin
 from minimeta.autodiff.calls import PROJECT, pick
 from minimeta.autodiff.primitive import Primitive
@@ -198,12 +198,8 @@ def by_reference(step: Step, *values: Any) -> tuple[Any, ...]:
 
 def by_operation(step: Step, *values: Any) -> tuple[Any, ...]:
     """Compute a step as a user's function would, on Arrays too, for the line that it was traced for."""
-    before = context.origin
-    context.origin = step.origin if step.origin.line else before
-    try:
+    with during(origin=step.origin if step.origin.line else context.origin):
         found = apply(step.primitive, *values, **step.keywords)
-    finally:
-        context.origin = before
     if type(found) is Array and type(found.value) is tuple:
         return tuple([pick(found, place) for place in range(len(step.results))])
     return as_results(found)

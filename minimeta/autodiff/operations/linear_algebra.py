@@ -6,6 +6,8 @@ other strides), and is closed under differentiation: every order is again one pr
 
 Each element of a product is a sum in the order of the inner index on every path: chains of at most 256 fused
 multiply-adds are added up in groups of 64, and so are these, so that the error hardly grows with the number of terms.
+For matrices it is no larger than OpenBLAS's; for one scalar product of some hundred terms, which numpy adds up in
+lanes, it is up to six times as large.
 """
 
 from __future__ import annotations
