@@ -145,12 +145,10 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
     asked_for = cast(Sequence[Place], (argnums,) if alone else argnums)
 
     def transformed(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
-        places = tuple(place_of("grad", place, function, arguments, keywords) for place in asked_for)
+        places = [place_of("grad", place, function, arguments, keywords) for place in asked_for]
         if len(set(places)) != len(places):
             raise ShapeError(f"grad: argnums={argnums} names an argument twice")
-        given: dict[Place, Any] = dict(enumerate(arguments))
-        given.update(keywords)
-        chosen = tuple(given[place] for place in places)
+        chosen = tuple([keywords[place] if isinstance(place, str) else arguments[place] for place in places])
         for place, argument in zip(places, chosen, strict=True):
             if argument is None:
                 raise DtypeError(
