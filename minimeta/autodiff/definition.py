@@ -125,7 +125,7 @@ def primitive(
         functions = answers if isinstance(answers, tuple) else (answers,)
         if taken := [full_name(f) for f in functions if getattr(ANSWERS.get(f), "__module__", "").startswith(_LIBRARY)]:
             raise ConfigurationError(f"primitive {name}: minimeta has an operation for {taken[0]} already")
-        operands = _operands(reference)
+        operands = _operands(inspect.signature(reference))
         if not callable(rules) and rules and operands is not None and len(rules) != len(operands):
             raise ConfigurationError(
                 f"primitive {name}: {len(rules)} rules for {len(operands)} operands; give one for each (None where "
@@ -167,9 +167,9 @@ def _dressed(made: Primitive, reference: Callable[..., Any], answers: Any) -> An
     return declare(*(answers if isinstance(answers, tuple) else (answers,)))(function)
 
 
-def _operands(reference: Callable[..., Any]) -> tuple[str, ...] | None:
+def _operands(signature: inspect.Signature) -> tuple[str, ...] | None:
     """The names of the operands, or None where there may be any number."""
-    parameters = inspect.signature(reference).parameters.values()
+    parameters = signature.parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return None
     return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
@@ -178,7 +178,7 @@ def _operands(reference: Callable[..., Any]) -> tuple[str, ...] | None:
 def _function(made: Primitive, reference: Callable[..., Any]) -> Any:
     """The public function. Most have one or two operands, and are as quick as a function can be."""
     signature = inspect.signature(reference)
-    operands = _operands(reference)
+    operands = _operands(signature)
     if tuple(signature.parameters) == ("x",):
 
         def unary(x: ArrayLike) -> Value:
