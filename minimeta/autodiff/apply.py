@@ -73,7 +73,7 @@ def attribute_to(origin: Origin | None) -> None:
 
 
 def outermost(arrays: Sequence[Any]) -> Trace | None:
-    """The oldest open trace that any of the arrays depends on: the one whose graph the result belongs to.
+    """Return the oldest open trace that any of the arrays depends on: the result belongs to its graph.
 
     Raises
     ------
@@ -162,5 +162,5 @@ def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
 
 
 def lasting(arrays: Sequence[Array]) -> tuple[Array, ...]:
-    """Inputs to remember: one that belongs to a finished graph (a pullback is being recorded) is a constant here."""
+    """Return inputs to remember: one of a finished graph (a pullback is being recorded) is a constant here."""
     return tuple([x if x.transformation is None or x.transformation.open else Array(x.value, x.weak) for x in arrays])

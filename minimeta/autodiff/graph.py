@@ -65,7 +65,7 @@ class Recording(NamedTuple):
 
 
 def alias(x: Any, trace: Trace) -> Array:
-    """A fresh Array equal to ``x`` that belongs to a new trace, or to the older one that ``x`` belongs to."""
+    """Return a new Array equal to ``x``, of a new trace or of the older one that ``x`` belongs to."""
     if type(x) is Array:
         outer = outermost((x,))
         inputs = () if outer is None else (x,)
@@ -153,7 +153,7 @@ def _sum(total: Any, contribution: Any) -> Any:
 
 
 def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
-    """Arrays of open transformations that the outputs depend on other than through the aliases."""
+    """Return the Arrays of open transformations that the outputs depend on, except through the aliases."""
     if not aliases:
         return [x for x in outputs if type(x) is Array and x.transformation is not None]
     since = aliases[0].id

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def assign(references: int, others: int, operation: Callable[..., Value], array: Array, operand: Any) -> Value:
-    """What ``array op= operand`` binds its target to.
+    """Return what ``array op= operand`` binds its target to.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
 
 
 def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
-    """What ``total op= x`` binds its target to, where ``total`` is a numpy array and ``x`` an Array.
+    """Return what ``total op= x`` binds its target to, for a numpy array ``total`` and an Array ``x``.
 
     numpy asks for ``ufunc(total, x, out=(total,))``; a user who writes ``out=`` is refused.
 
@@ -103,7 +103,7 @@ def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], k
 
 
 def _in_form_of(target: Any, result: Value, statement: Statement) -> Value:
-    """The result in the shape and dtype of the target, which an in-place operator does not change."""
+    """Return the result in the shape and dtype of the target, which an in-place operator does not change."""
     if result.shape != target.shape:
         raise ShapeError(
             f"{statement.target} {statement.symbol} ... on shape {target.shape}: the result, of shape {result.shape}, "
@@ -126,7 +126,7 @@ _REDUCTIONS = frozenset(("sum", "mean", "max", "min", "variance", "norm", "logsu
 
 
 def _is_scalar(array: Array) -> bool:
-    """Whether an Array of shape () is surely a scalar in numpy, which never changes, and no array of no axes."""
+    """Return whether an Array of shape () is surely a scalar in numpy, which never changes."""
     primitive = array.primitive
     if primitive is None or not array.inputs:  # A Python number that was passed in.
         return array.weak and array.transformation is not None

@@ -29,7 +29,7 @@ from minimeta.errors import DtypeError, ShapeError
 
 
 def constant(x: Any, private: bool = False) -> Array:
-    """A detached Array of a value that is not one: a numpy array, a Python scalar or a nested sequence of scalars.
+    """Make a detached Array of a numpy array, a Python scalar or a nested sequence of scalars.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def constant(x: Any, private: bool = False) -> Array:
 
 
 def fixed(x: Any, private: bool) -> NDArray[Any]:
-    """The value of :func:`constant`."""
+    """Return the value of :func:`constant`."""
     if type(x) is not np.ndarray:
         if _contains_array(x):
             raise DtypeError(
@@ -75,7 +75,7 @@ GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator
 
 
 def _native(x: NDArray[Any]) -> np.dtype[Any]:
-    """The dtype of an array in the machine's byte order."""
+    """Return the dtype of an array in the machine's byte order."""
     native = x.dtype.newbyteorder("=")
     if native in COMPUTABLE:
         return native
@@ -101,7 +101,7 @@ def _contains_array(x: Any) -> bool:
 def unify(
     primitive: Primitive, operands: Sequence[Any], private: bool, apply: Callable[..., Array]
 ) -> tuple[Array, ...]:
-    """Operands of an elementwise primitive as Arrays of one dtype and one shape.
+    """Bring the operands of an elementwise primitive to one dtype and one shape.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def unify(
 
 
 def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]) -> Array:
-    """An operand in the common dtype and shape; a constant gets there without an instruction."""
+    """Bring an operand to the common dtype and shape; a constant gets there without an instruction."""
     if type(x) is not Array:
         return Array(_scalar(x, math.copysign(1, x) if type(x) is float else 1, dtype, shape), weak=True)
     value = x.value
@@ -152,7 +152,7 @@ _WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {kind: (np.dtype(kind), (
 
 @lru_cache(maxsize=4096)
 def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
-    """A Python scalar as an array of this shape, one element in memory. (0.0 and -0.0 are equal but for their sign.)"""
+    """Make an array of one Python scalar. (Its sign tells 0.0 from -0.0, which are equal, in the cache.)"""
     try:
         with np.errstate(over="ignore"):
             return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
@@ -162,7 +162,7 @@ def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
 
 @lru_cache(maxsize=4096)
 def _unified(primitive: Primitive, forms: tuple[tuple[np.dtype[Any], Shape, bool], ...]) -> tuple[Any, Shape]:
-    """The dtype that each operand takes, and the shape of all."""
+    """Return the dtype that each operand takes, and the shape of all."""
     shapes = [shape for _, shape, _ in forms]
     try:
         shape = np.broadcast_shapes(*shapes)
@@ -177,7 +177,7 @@ def _unified(primitive: Primitive, forms: tuple[tuple[np.dtype[Any], Shape, bool
 
 
 def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, bool]]) -> np.dtype[Any]:
-    """numpy's common dtype, where Python scalars (weak) adapt to arrays."""
+    """Return numpy's common dtype, where Python scalars (weak) adapt to arrays."""
     strong = [dtype for dtype, _, weak in forms if not weak]
     scalars: list[Any] = [{"f": 0.0, "i": 0, "b": False}[dtype.kind] for dtype, _, weak in forms if weak]
     result = np.result_type(*strong, *scalars)

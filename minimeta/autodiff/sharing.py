@@ -62,7 +62,7 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
 
 
 def _seen(graph: dict[int, Array], known: dict[int, int], array: Array) -> list[int]:
-    """Which members of a family have more references than the graph's: by identity, for not to be one more."""
+    """Return which members of a family have more references than the graph's, by their identities."""
     family = {id(member) for member in _ancestors(array)}
     size = 0
     while len(family) > size:
@@ -83,7 +83,7 @@ def _reach(graph: dict[int, Array], stack: list[Any], since: int, kind: type[Arr
 
 
 def _ancestors(array: Array) -> list[Array]:
-    """An Array, what it is a view of, and so on."""
+    """Return an Array, what it is a view of, and so on."""
     found = [array]
     for member in found:
         found += _shares_memory_with(member)
@@ -91,7 +91,7 @@ def _ancestors(array: Array) -> list[Array]:
 
 
 def _since(array: Array) -> int | None:
-    """When the oldest of a family was made; None if one of them has the memory of an Array that it does not know."""
+    """Return when the oldest of a family was made; None if one has the memory of an Array that it does not know."""
     family = _ancestors(array)
     for member in family[1:]:
         if member.primitive is None and member.transformation is None and not _is_alone(member, family):
@@ -100,7 +100,7 @@ def _since(array: Array) -> int | None:
 
 
 def _shares_memory_with(node: Array) -> tuple[Array, ...]:
-    """What a node is a view of, or may be."""
+    """Return what a node is a view of, or may be."""
     primitive = node.primitive
     if primitive is None:
         return ()
@@ -125,7 +125,7 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
 
 
 def _is_alone(array: Array, family: list[Array]) -> bool:
-    """Whether nobody but its family holds the memory of a detached Array."""
+    """Return whether only its family holds the memory of a detached Array."""
     value = array.value
     if type(value) is not np.ndarray or value.base is not None:
         return False
@@ -141,7 +141,7 @@ def is_seen(target: NDArray[Any], references: int, ufunc: np.ufunc) -> bool:
 
 
 def is_view(target: NDArray[Any]) -> bool:
-    """Whether somebody else may hold the memory of a numpy array."""
+    """Return whether somebody else may hold the memory of a numpy array."""
     memory = target.base
     return memory is not None and (
         type(memory) is not np.ndarray or memory.base is not None or getrefcount(memory) > _ALONE
@@ -152,7 +152,7 @@ def is_view(target: NDArray[Any]) -> bool:
 
 
 def names_of(found: list[Array], array: Array, frame: types.FrameType) -> str:
-    """Who else sees an Array: by name, if it has one in a function that is running."""
+    """Say who else sees an Array: by name, if it has one in a function that is running."""
     wanted = {id(seer) for seer in found}
     own = statement_at(frame.f_code, frame.f_lasti)
     for here in itertools.islice(_running(frame), _FEW):
@@ -175,7 +175,7 @@ _MANY, _FEW = 1_000, 8
 
 
 def _variables(frame: types.FrameType, kind: type[Array]) -> list[tuple[str, Array]]:
-    """The Arrays that the variables of a running function hold, in containers and attributes, too."""
+    """Return the Arrays that the variables of a running function hold, in containers and attributes, too."""
 
     def read(variables: Any) -> list[tuple[str, Array]]:
         return [(name, array) for name, thing in list(variables.items()) for array in _arrays_in(thing, kind)]
@@ -206,7 +206,7 @@ def _parts(thing: Any) -> Iterable[Any]:
 
 
 def _running(frame: types.FrameType | None) -> Iterator[types.FrameType]:
-    """The user's functions that are running, the innermost first."""
+    """Go through the user's functions that are running, the innermost first."""
     while frame is not None:
         if not is_internal(frame.f_code):
             yield frame
