@@ -151,26 +151,31 @@ class Complex(Replay):
         """
         point, slopes = list(map(np.real, values)), [np.imag(x) for x in values]
         outputs = CALL.reference(*point, **params)
+        is_float = [y.dtype.kind == "f" for y in outputs]
         length = float(np.min([np.min(_reach(x, u), initial=_MOST) for x, u in zip(point, slopes, strict=True)]))
         moves = [length * u for u in slopes]
+
+        def path(t: complex) -> list[Any]:
+            moved = CALL.reference(*(x + t * u if u.any() else x for x, u in zip(point, moves, strict=True)), **params)
+            return [y for y, wanted in zip(moved, is_float, strict=True) if wanted]
+
         try:
-            found = central_difference(lambda t: _moved(point, moves, t, params), moves)
-            step = _RATIO * 1j
-            analytic = [y.imag / _RATIO for y in map(np.asarray, _moved(point, moves, step, params))]
+            derivatives, errors, _ = central_difference(path, moves)
         except Bend:
-            nothing = [np.full(y.shape, np.nan) for y in outputs]
-            self.errors = nothing
-            return tuple(map(pair, outputs, nothing))
+            derivatives = [np.full(y.shape, np.nan) for y in path(0.0)]
+            errors = derivatives
+        try:
+            analytic = [np.imag(y) / _RATIO for y in path(_RATIO * 1j)]
         except Exception:  # Not every function takes complex numbers.
-            analytic = found.derivatives
-        best = [
-            np.where(abs(x - y) <= error, x, y)
-            for x, y, error in zip(analytic, found.derivatives, found.errors, strict=True)
-        ]
-        self.errors = [
-            np.where(x == y, 0.0, error) / length for x, y, error in zip(analytic, best, found.errors, strict=True)
-        ]
-        return tuple(pair(y, x / length) for y, x in zip(outputs, best, strict=True))
+            analytic = derivatives
+        rows = []
+        for x, y, error in zip(analytic, derivatives, errors, strict=True):
+            agrees = abs(x - y) <= error
+            rows.append((np.where(agrees, x, y) / length, np.where(agrees, 0.0, error) / length))
+        found = iter(rows)
+        pairs = [next(found) if wanted else (None, np.zeros(())) for wanted in is_float]
+        self.errors = [error for _, error in pairs]
+        return tuple(y if x is None else pair(y, x) for y, (x, _) in zip(outputs, pairs, strict=True))
 
     def _is_singular(self, name: str, x: Any, y: Any = 0.5, **params: Any) -> Any:
         """Where a root is taken of 0 that moves, or may move."""
@@ -189,13 +194,6 @@ def _reach(x: Floats, slope: Floats) -> Any:
     """Return how many times its derivative an element may move, and stay of its scale."""
     with np.errstate(divide="ignore"):
         return np.where(slope == 0, _MOST, power_of_two(x) / abs(slope))
-
-
-def _moved(point: Sequence[Any], moves: Sequence[Any], t: complex, params: Any) -> Sequence[Any]:
-    results: Sequence[Any] = CALL.reference(
-        *(x + t * u if u.any() else x for x, u in zip(point, moves, strict=True)), **params
-    )
-    return results
 
 
 def pair(value: Any, derivative: Any) -> Any:

@@ -57,3 +57,20 @@ def test_a_kink_is_one() -> None:
     box = boxed(np.abs, lambda g, y, x: (g * mm.sign(x),), X)
     with pytest.raises(Nondifferentiable):
         check_gradients(lambda x: mm.sum(box(x)), np.array([0.0, 1.0, 2.0]))
+
+
+def test_results_that_are_no_floats_have_no_derivative() -> None:
+    def ranked(x: Any) -> Any:
+        return np.sort(x), np.argsort(x)
+
+    def rule(g: Any, y: Any, x: Any) -> Any:
+        return (g[0][[2, 0, 1]],)
+
+    box = boxed(ranked, rule, X)
+    check_gradients(lambda x: mm.sum(mm.sin(box(x)[0]) * np.arange(3.0)) + mm.sum(x[box(x)[1]] ** 2), X, order=1)
+
+
+def test_a_black_box_that_fails_says_so() -> None:
+    box = boxed(np.linalg.inv, lambda g, y, x: (g,), MATRIX)
+    with pytest.raises(np.linalg.LinAlgError):
+        check_gradients(lambda x: mm.sum(box(x)), np.ones((2, 2)))
