@@ -1,19 +1,20 @@
-"""Regions: functions whose derivative is computed in another way than they are.
+"""Regions: functions whose derivative is not the one of their operations.
 
-A region of the computation becomes one node of the graph, ``y = f(x, c)``: its operands are the function's arguments
-``x`` *and* its free variables ``c``, the Arrays that it takes by closure, so that closures have derivatives like
-arguments. Its body is a straight line, which refers to no Array and holds none of the values in between; whatever needs
-them runs it again. Two rules for such a node:
+A region is one node of the graph, ``y = f(x, c)``. Its operands are the function's arguments ``x``
+and its free variables ``c``, the Arrays that it takes by closure, so closures have derivatives like
+arguments. Its body is a program: it refers to no Array and keeps no intermediate value, and the
+backward pass runs it again. There are two rules for such a node:
 
     rematerialize   the ordinary derivative of the body, run again in the backward pass: memory for time
     custom_vjp      the user's rule for x; the ordinary derivative for c
 
-and whoever makes a :func:`region` of another kind has one of its own.
+Anything else that makes a :func:`region` gives it a rule of its own.
 
-A rule may take Arrays by closure, too. Inside of a ``vmap`` they belong to a trace that has ended when the rule is
-needed: there the rule is written down at once, as a line like the body, and what it takes by closure is an operand.
-What the body itself computed and the rule takes (it was saved for the backward pass) is an operand that the body does
-not read: it is no free variable, and the rule for x says all of its derivative.
+A rule may take Arrays by closure, too. Inside a ``vmap`` they belong to a trace that has ended by
+the time the rule is needed. There the rule is traced at once, into a program like the body, and
+what it takes by closure becomes an operand. If the body itself computed such a value (it was saved
+for the backward pass), the body does not read that operand: it is no free variable, and the rule
+for x says all of its derivative.
 """
 
 from __future__ import annotations
@@ -152,13 +153,13 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
 
 
 def _is_foreign(function: Function) -> bool:
-    """Whether a function is numpy's or scipy's, and no operation stands in for it."""
+    """Return whether a function is numpy's or scipy's, and no operation stands in for it."""
     module = str(getattr(function, "__module__", "")).partition(".")[0]
     return (isinstance(function, np.ufunc) or module in ("numpy", "scipy")) and not has_answer(function)
 
 
 def rematerialize(function: Function) -> Function:
-    """The same function, whose intermediate values are computed again in the backward pass instead of being kept.
+    """Return the same function, which computes its intermediate values again in the backward pass and keeps none.
 
     Parameters
     ----------
@@ -211,18 +212,18 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
 
 
 def _replay(body: Program, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
-    """Compute a region again and walk it backwards."""
+    """Run a body again and walk it backwards."""
     recording = record(lambda *values: run(body, values, by_operation), operands, tree.flatten(tuple(operands))[1])
     return backward(recording, recording.output, cotangents)
 
 
 def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, body: Program) -> list[Array | None]:
-    """The ordinary derivative of a region's body, which is computed again."""
+    """Return the ordinary derivative of a region's body, which is run again."""
     return _replay(body, operands, cotangents)
 
 
 class _Written(NamedTuple):
-    """A rule written down: of cotangents, outputs, arguments and free variables, to the cotangents that it gives."""
+    """A rule as a program: of cotangents, outputs, arguments and free variables, to the cotangents that it gives."""
 
     program: Program
     places: tuple[int, ...]  # of the arguments' leaves that get one
@@ -236,13 +237,13 @@ class _Recorded(NamedTuple):
     free: Sequence[Array]
 
     def of(self, operands: Sequence[Array]) -> _Written:
-        """The rule's program, of these operands."""
+        """Write the rule down as a program of these operands."""
         places = tuple(i for i, g in enumerate(self.found) if g is not None)
         return _Written(linearise(operands, [self.found[i] for i in places]), places)
 
 
-# A rule that calls its own function would be written down without end. Each time is one order of derivative. One that
-# makes a new rule each time is not known again: it ends where rules are this deep in rules.
+# Tracing a rule that calls its own function would never end. Each call is one order of derivative, and this many are
+# traced. A rule that makes a new rule at each call cannot be recognised: it ends where rules are this deep in rules.
 _OWN, _DEEPEST = 3, 8
 
 
@@ -253,18 +254,18 @@ def _written(
     outputs: Sequence[Any],
     output: tree.Structure,
 ) -> _Recorded | None:
-    """The rule, run on shapes alone; None if it takes no Array by closure, or cannot run yet."""
+    """Run a rule on shapes alone; return None if it takes no Array by closure, or cannot run yet."""
     if len(context.writing) >= _DEEPEST or context.writing.count(rule) >= _OWN:
-        return None  # A rule that calls its own function: that one's is called when it is needed.
+        return None  # It calls its own function, whose rule is called when it is needed.
     stand_ins = [Array(Form(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
 
-    def run(*values: Any) -> list[Array | None]:
+    def answer(*values: Any) -> list[Array | None]:
         count = len(outputs)
         return _answer(rule, values[:count], values[count : 2 * count], values[2 * count :], structure, output)
 
     try:
         with during(writing=(*context.writing, rule)):
-            recording = record(run, stand_ins, tree.flatten(tuple(stand_ins))[1])
+            recording = record(answer, stand_ins, tree.flatten(tuple(stand_ins))[1])
     except Exception:
         return None  # It is called when it is needed, and then says what is wrong.
     free = free_variables(recording.aliases, [g for g in recording.output if g is not None])
@@ -279,7 +280,7 @@ def _answer(
     arguments: tree.Structure,
     output: tree.Structure,
 ) -> list[Array | None]:
-    """What a rule answers: a cotangent, or None, for each leaf of the arguments, of that leaf's shape and dtype."""
+    """Return a rule's cotangent, or None, for each leaf of the arguments, of that leaf's shape and dtype."""
     trees = tree.unflatten(arguments, operands)
     code = getattr(rule, "__code__", None)
     is_users = code is None or not is_internal(code)
@@ -302,7 +303,7 @@ def _answer(
 
 
 def _like(g: Any, dtype: np.dtype[Any]) -> Array:
-    """A cotangent in the dtype of what it belongs to."""
+    """Return a cotangent in the dtype of what it belongs to."""
     if type(g) is not Array:
         return constant(np.asarray(g, dtype))
     return g if g.dtype == dtype else g.astype(dtype)
@@ -335,7 +336,7 @@ def _running(evaluate: Evaluate) -> Function:
 
 
 def region(name: str, rule: Rule) -> Primitive:
-    """A primitive that computes the program which is its ``body``, and has a derivative of its own.
+    """Make a primitive that runs the program which is its ``body``, and has a derivative of its own.
 
     It is not in the registry: what it computes is made of registered primitives, and so is what there is to test.
     """

@@ -1,16 +1,19 @@
-"""Programs: a computation written down once, to be run on values, on Arrays or on references.
+"""Programs: a computation written down once, and run on numbers, on Arrays or on forms.
 
-A program is a straight line of steps. Its values are numbered: the operands, then the constants, then the results of
-each step, so that a step of ``m`` results reads earlier numbers and gives the next ``m``:
+A program is a straight line of steps. Its values are numbered: the operands, then the constants,
+then the results of each step, so that a step of ``m`` results reads earlier numbers and gives the
+next ``m``:
 
     v[k], ..., v[k + m - 1] = p(v[i], v[j], ...)          i, j, ... < k
 
-One loop, :func:`run`, goes through them, whatever is computed: numbers, other numbers (complex ones), Arrays, forms,
-text. What a single step gives is the business of the function ``evaluate`` that it is handed.
+One loop, :func:`run`, goes through them. What a single step gives is up to the function
+``evaluate`` that it is handed: numbers, complex numbers, Arrays, or the numbers that a builder of
+native programs has for values.
 
-A step may have a *body*, a program that computes its results: a function whose derivative is computed in another way
-(:mod:`minimeta.autodiff.regions`), or the function of one task of a ``vmap``. Then it has *tasks* as well, and
-:func:`run_body` says what they mean and in which order they are summed.
+A step may have a *body*, a program that computes its results: a function whose derivative is
+computed in another way (:mod:`minimeta.autodiff.regions`), or the function of one task of a
+``vmap``. Then it has *tasks* as well, and :func:`run_body` says what they mean and in which order
+they are summed.
 """
 
 from __future__ import annotations
@@ -55,11 +58,11 @@ class Tasks:
     keep: bool = False
 
     def operands_of(self, task: int, operands: Sequence[Any]) -> list[Any]:
-        """What a task is given of the operands of all."""
+        """Return what a task is given of the operands of all."""
         return [x[task, ...] if is_mapped else x for x, is_mapped in zip(operands, self.mapped, strict=True)]
 
     def form(self, form: Form, is_sum: bool) -> Form:
-        """The form of a result, for the body's output of this form."""
+        """Return the form of a result, for the body's output of this form."""
         return form if is_sum else Form((self.count, *form.shape), form.dtype)
 
 
@@ -115,7 +118,7 @@ class Step(NamedTuple):
         return {**self.params, "body": self.body} | ({} if self.tasks is None else {"tasks": self.tasks})
 
     def runs(self, operands: Sequence[Any]) -> list[list[Any]]:
-        """The operands of each run of the body."""
+        """Return the operands of each run of the body."""
         if self.tasks is None:
             return [list(operands)]
         return [self.tasks.operands_of(task, operands) for task in range(self.tasks.count)]
@@ -148,12 +151,12 @@ class Program:
         return len(self.operands) + len(self.constants)
 
     def forms(self) -> list[Form]:
-        """The forms of all values, by their numbers."""
+        """Return the forms of all values, by their numbers."""
         results = itertools.chain.from_iterable([step.results for step in self.steps])
         return [*self.operands, *map(Form.of, self.constants), *results]
 
     def numbered_steps(self) -> Iterator[tuple[int, Step]]:
-        """The steps, each with the number of its first result."""
+        """Yield the steps, each with the number of its first result."""
         number = self.first
         for step in self.steps:
             yield number, step
@@ -256,8 +259,8 @@ def result_forms(body: Program, tasks: Tasks | None) -> tuple[Form, ...]:
 def group_bounds(count: int) -> tuple[int, ...]:
     """Return where each group of neighbouring tasks begins, and the end.
 
-    There are sixteen groups, or one for each task of fewer: enough for the threads to share, and few enough that their
-    sums take little memory. They are of one size, but that the first ones may have a task more.
+    There are sixteen groups, or one for each task if there are fewer: enough for threads to share, and few enough that
+    their sums take little memory. The first groups may have one task more than the others.
     """
     groups = min(count, 16)
     size, larger = divmod(count, groups) if groups else (0, 0)

@@ -83,7 +83,7 @@ def _watched(executable: Executable, leaves: Sequence[NDArray[Any]]) -> Values:
 
 
 def _one_by_one(program: Program, leaves: Sequence[NDArray[Any]]) -> Values:
-    """The same where there is nothing to watch: every step by itself."""
+    """Compute the same where no native program can be watched: every step by itself."""
     try:
         return [np.array(y, order="C") for y in run(program, leaves, _looked_at)]
     except IndexError as error:
@@ -91,7 +91,7 @@ def _one_by_one(program: Program, leaves: Sequence[NDArray[Any]]) -> Values:
 
 
 def _looked_at(step: Step, *operands: Any) -> tuple[Any, ...]:
-    """The results of a step, which are finite; each run of its body is looked into first."""
+    """Return the results of a step if they are finite; look into each run of its body first."""
     if step.body is not None:
         for task, given in enumerate(step.runs(operands)):
             try:

@@ -62,12 +62,12 @@ class Traced(Program):
         name: str = "",
         names: tuple[str, ...] = (),
     ) -> Traced:
-        """A program with the trees of what it takes and gives."""
+        """Return a program with the trees of what it takes and gives."""
         steps = program.operands, program.constants, program.steps, program.outputs
         return cls(*steps, arguments, output, name, names)
 
     def run(self, evaluate: Evaluate, *arguments: Any) -> Any:
-        """The output for these arguments, each step computed as in :func:`minimeta.autodiff.steps.run`.
+        """Return the output for these arguments, each step computed as in :func:`minimeta.autodiff.steps.run`.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Traced(Program):
         check(self)
 
     def to_dot(self, folded: bool = True) -> str:
-        """The program as a drawing in Graphviz's language, as in ``dot -Tsvg``.
+        """Return the program as a drawing in Graphviz's language, as in ``dot -Tsvg``.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Traced(Program):
         return drawing(self, self.names, folded)
 
     def to_python(self) -> str:
-        """The program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
+        """Return the program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
 
         It takes the leaves of the arguments in order, numpy arrays, and returns the list of the output's leaves.
         """

@@ -5,21 +5,22 @@ For ``x = (x_1, ..., x_n)`` along a leading axis and ``w`` that all tasks share,
     stacked output    y = (f(x_1, w), ..., f(x_n, w))
     summed output     y =  f(x_1, w) + ... + f(x_n, w)
 
-The function is written for one task, and traced for one; the program of its body then runs once for each index, on
-threads, with no Python there, each task with memory of its own that stays in the cache. Nothing in the body knows of
-the batch: weights that differ from task to task are plain matrices and not batches of them.
+The function is written for one task and traced for one. The program of its body then runs once for
+each task, on threads and without Python; each task has its own memory, which stays in the cache.
+Nothing in the body knows of the batch: weights that differ from task to task are plain matrices and
+not batches of them.
 
-One primitive holds both forms, and is closed under differentiation. For cotangents ``g`` of the outputs the body is run
-again, backwards, for each index:
+One primitive holds both forms, and is closed under differentiation. For cotangents ``g`` of the
+outputs the body runs again, backwards, for each task:
 
     cotangent of what is mapped    x_i:   J_x(x_i, w)^T g_i                         stacked
     cotangent of what is shared    w:     J_w(x_1, w)^T g_1 + J_w(x_2, w)^T g_2 + ...   summed
 
-With ``keep`` the body's values are results too, stacked, and the walk backwards begins from them: memory for time. In a
-program, what no walk needs of them is not computed.
+With ``keep`` the body's values are results too, stacked, and the walk backwards begins from them:
+memory for time. A compiled program computes only those that the walk needs.
 
-What the primitive means, and the order of its sums, is :func:`minimeta.autodiff.steps.run_body`. The order does not
-depend on the number of threads, so that no bit does.
+What the primitive means, and the order of its sums, is :func:`minimeta.autodiff.steps.run_body`.
+The order does not depend on the number of threads, so that no bit does.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply, during, outermost
 from minimeta.autodiff.arguments import Function
-from minimeta.autodiff.array import Array, Form, Trace, moments
+from minimeta.autodiff.array import Array, Form, Trace, is_float, moments
 from minimeta.autodiff.calls import no_sample, pick
 from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.operations import add, moveaxis, stack
@@ -64,7 +65,7 @@ from minimeta.program.executor import Executable, explained
 def vmap(
     function: Function, in_axes: Any = 0, out_axes: Any = 0, *, keep: bool = False, enabled: bool = True
 ) -> Function:
-    """A function of one task, turned into a function of a batch of them.
+    """Turn a function of one task into a function of a batch of tasks.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def vmap(
 
 
 def _axes(in_axes: Any, count: int) -> tuple[Any, ...]:
-    """The entry of in_axes for each positional argument."""
+    """Return the entry of in_axes for each positional argument."""
     if not isinstance(in_axes, (tuple, list)):
         return (in_axes,) * count
     if len(in_axes) != count:
@@ -161,7 +162,7 @@ def _axes(in_axes: Any, count: int) -> tuple[Any, ...]:
 
 
 def _leading(x: Any, axis: Any, name: str) -> Any:
-    """An operand whose tasks lie along the first axis."""
+    """Return an operand whose tasks lie along the first axis."""
     x = x if type(x) is Array else constant(x, private=True)
     if axis is None:
         return x
@@ -175,7 +176,7 @@ def _leading(x: Any, axis: Any, name: str) -> Any:
 
 
 def _count(operands: Sequence[Any], mapped: Sequence[bool], names: Sequence[str]) -> int:
-    """How many tasks there are."""
+    """Return how many tasks there are."""
     counts = {name: x.shape[0] for x, name, is_mapped in zip(operands, names, mapped, strict=True) if is_mapped}
     if not counts:
         raise ShapeError("vmap: in_axes maps no array, so there is no number of tasks; give an argument an axis")
@@ -190,7 +191,7 @@ def _count(operands: Sequence[Any], mapped: Sequence[bool], names: Sequence[str]
 
 
 def _summed(out_axes: Any, structure: tree.Structure) -> tuple[bool, ...]:
-    """Which leaves of the output are sums."""
+    """Return which leaves of the output are sums."""
     ways = tree.spread(out_axes, structure)
     if unknown := [way for way in ways if way not in (0, "sum")]:
         raise ConfigurationError(f"vmap: out_axes={unknown[0]!r} is neither 0 nor 'sum'")
@@ -198,7 +199,7 @@ def _summed(out_axes: Any, structure: tree.Structure) -> tuple[bool, ...]:
 
 
 def _task(leaves: Sequence[Any], operands: Sequence[Any], mapped: Sequence[bool], task: int) -> list[Any]:
-    """What one task is given, where the function itself runs: Arrays, so that minimeta's operations compute."""
+    """Return the arguments of one task, where the function runs itself: Arrays, so that minimeta computes."""
     return [
         x if not is_mapped else x[task] if type(leaf) is Array else Array(x.value[task, ...])
         for leaf, x, is_mapped in zip(leaves, operands, mapped, strict=True)
@@ -211,9 +212,10 @@ def _traced(
     mapped: Sequence[bool],
     given: Mapping[int, Array] = MappingProxyType({}),
 ) -> tuple[Program, list[Array], Any]:
-    """A body's program for one task; the Arrays it takes by closure, its last operands; what else it returned.
+    """Trace a body for one task.
 
-    What it puts into ``given`` need not be computed: they are operands, after its own.
+    Returns the program, the Arrays that the body takes by closure (the program's last operands), and what else the body
+    returned. Arrays that the body puts into ``given`` are not computed: they are operands that follow its own.
     """
     trace = Trace()
     forms = [
@@ -230,7 +232,7 @@ def _traced(
 
 
 def _mapped(body: Program, operands: Sequence[Any], tasks: Tasks) -> Sequence[Any]:
-    """A body run for every task; operands beyond those of ``mapped`` are shared."""
+    """Run a body for every task; operands beyond those of ``mapped`` are shared."""
     visible = len(tasks.summed)
     tasks = dataclasses.replace(tasks, mapped=tasks.mapped + (False,) * (len(operands) - len(tasks.mapped)))
     if tasks.keep and outermost(operands) is not None:
@@ -241,7 +243,7 @@ def _mapped(body: Program, operands: Sequence[Any], tasks: Tasks) -> Sequence[An
 
 
 def _with_values(body: Program, tasks: Tasks) -> Program:
-    """The body whose outputs are also all values that differ from task to task, but for views and sums of tasks."""
+    """Return the body with all values that differ from task to task as further outputs, except views and sums."""
     varying = {i for i, is_mapped in enumerate(tasks.mapped) if is_mapped}
     stacked = {i for i, is_sum in zip(body.outputs, tasks.summed, strict=True) if not is_sum}
     values: list[int] = []
@@ -255,19 +257,13 @@ def _with_values(body: Program, tasks: Tasks) -> Program:
 
 
 def _is_view(step: Step) -> bool:
-    """Whether a step computes nothing."""
+    """Return whether a step computes nothing."""
     return step.primitive.view or (step.body is not None and all(map(_is_view, step.body.steps)))
 
 
-def _rule(
-    cotangents: Sequence[Any],
-    node: Array,
-    *operands: Array,
-    body: Program,
-    tasks: Tasks,
-) -> list[Any]:
-    """The body walked backwards for every task, from the values that were kept, or that are computed again."""
-    wanted = [i for i, x in enumerate(operands) if x.dtype.kind == "f" and x.transformation is not None]
+def _rule(cotangents: Sequence[Any], node: Array, *operands: Array, body: Program, tasks: Tasks) -> list[Any]:
+    """Walk the body backwards for every task, from the values that were kept, or that are computed again."""
+    wanted = [i for i, x in enumerate(operands) if is_float(x) and x.transformation is not None]
     given = [j for j, g in enumerate(cotangents) if g is not None]
     summed = tasks.summed
     stacked = [j for j, i in enumerate(body.outputs) if tasks.keep and not summed[j] and i >= body.first]
@@ -306,7 +302,7 @@ def _forms(*values: Any, body: Program, tasks: Tasks) -> tuple[Form, ...]:
             raise ShapeError(f"vmap: a body of {form!r} for each of {tasks.count} tasks does not take {x!r}")
     results = result_forms(body, tasks)
     for form, is_sum in zip(results, tasks.summed, strict=True):
-        if is_sum and form.dtype.kind != "f":
+        if is_sum and not is_float(form):
             raise DtypeError(f"vmap: out_axes='sum' of an output of dtype {form.dtype.name}; only floats are added up")
     return results
 
