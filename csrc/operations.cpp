@@ -221,14 +221,13 @@ auto max_cell(Parameters& p) {
                      [=](const View* x, Index, const View& y) { run_max_cell(*x, w, y); });
 }
 
-// In a program: of each window the number of its largest cell, and that cell, while it is at hand.
-class MaxCell final : public Kernel {
+class MaxCellAndTake final : public Kernel {
  public:
-  explicit MaxCell(const Pooling& pooling) : pooling_(pooling) {}
+  explicit MaxCellAndTake(const Pooling& pooling) : pooling_(pooling) {}
   bool check(View* x, Index, std::vector<View>& results) override {
-    check_max_cell(*x, pooling_, results.emplace_back());
-    results.emplace_back();
-    describe(results[1], "max_cell", x->dtype, results[0]);
+    results.resize(2);
+    check_max_cell(*x, pooling_, results[0]);
+    describe(results[1], "max_cell_and_take", x->dtype, results[0]);
     for (const View* view : {x, &results[0], &results[1]}) forms_.add(*view);
     return false;
   }
@@ -237,25 +236,11 @@ class MaxCell final : public Kernel {
     for (std::size_t i = 0; i < 3; ++i) forms_.place(i, data[i], views[i]);
     run_max_cell_and_take(views[0], pooling_, views[1], views[2]);
   }
-  bool is_of(const Pooling& other) const {
-    const auto equal = [](const Shape& x, const Shape& y) {
-      return x.ndim == y.ndim && std::equal(x.size, x.size + x.ndim, y.size);
-    };
-    return equal(pooling_.window, other.window) && equal(pooling_.strides, other.strides) &&
-           equal(pooling_.padding, other.padding);
-  }
 
  private:
   Pooling pooling_;
   Forms forms_;
 };
-
-std::unique_ptr<Kernel> bind_max_cell(Parameters& p) { return std::make_unique<MaxCell>(pooling(p)); }
-
-Index find_taken(Builder& builder, const std::vector<Index>& operands, Parameters& p) {
-  const auto* const cells = dynamic_cast<const MaxCell*>(builder.kernel_of(operands[1], operands[0]));
-  return cells && cells->is_of(pooling(p)) ? operands[1] + 1 : -1;
-}
 
 auto pool_take(Parameters& p) {
   const Pooling w = pooling(p);
@@ -313,10 +298,6 @@ auto concatenate(Parameters& p) {
                      [=](const View* x, Index n, const View& y) { run_concatenate(x, n, axis, y); });
 }
 
-Index join(Builder& builder, const std::vector<Index>& operands, Parameters& p) {
-  return builder.join(operands, p.index("axis"));
-}
-
 auto pad(Parameters& p) {
   const Shape shape = p.shape("shape"), starts = p.shape("starts"), steps = p.shape("steps");
   return computation([=](View* x, Index, View& y) { check_pad(*x, shape, starts, steps, y); },
@@ -371,14 +352,14 @@ std::vector<Operation> table() {
       row<conv2d>("conv2d", 2),
       row<conv2d_input>("conv2d_input", 2),
       row<conv2d_weight>("conv2d_weight", 2),
-      {"max_cell", 1, call<max_cell>, bind_max_cell},
-      {"pool_take", 2, call<pool_take>, bind<pool_take>, find_taken},
+      row<max_cell>("max_cell", 1),
+      row<pool_take>("pool_take", 2),
       row<pool_put>("pool_put", 2),
       row<sum_pool>("sum_pool", 1),
       row<sum_pool_input>("sum_pool_input", 1),
       row<copies>("copy", 1),
       row<astype>("astype", 1),
-      {"concatenate", kAny, call<concatenate>, bind<concatenate>, join},
+      row<concatenate>("concatenate", kAny),
       row<pad>("pad", 1),
       row<broadcast_to>("broadcast_to", 1),
       row<transpose>("transpose", 1),
@@ -386,7 +367,7 @@ std::vector<Operation> table() {
       row<reshape>("reshape", 1),
   };
   for (const Function& f : elementwise_functions())
-    rows.push_back({f.name, f.operands, call<elementwise>, bind<elementwise>, nullptr, &f});
+    rows.push_back({f.name, f.operands, call<elementwise>, bind<elementwise>, &f});
   return rows;
 }
 
@@ -441,13 +422,10 @@ std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, 
   return kernel;
 }
 
-Index find_result(Builder& builder, const Operation& operation, const std::vector<Index>& operands,
-                  const py::dict& parameters) {
-  if (!operation.find) return -1;
-  require_operands(operation, static_cast<Index>(operands.size()));
+std::unique_ptr<Kernel> bind_max_cell_and_take(const py::dict& parameters) {
   const FromDict given(parameters);
-  Parameters p = given.parameters(operation);
-  return operation.find(builder, operands, p);
+  Parameters p = given.parameters(operation_named("max_cell"));
+  return std::make_unique<MaxCellAndTake>(pooling(p));
 }
 
 }  // namespace minimeta

@@ -24,8 +24,6 @@ struct Operation {
   // The result for the arguments of a call, that many numpy arrays.
   py::object (*call)(Parameters& p, PyObject* const* arguments, Index n);
   std::unique_ptr<Kernel> (*bind)(Parameters& p);
-  // The value that is the result already, or is put together without a step of its own; -1 if there is none.
-  Index (*find)(Builder& builder, const std::vector<Index>& operands, Parameters& p) = nullptr;
   const Function* function = nullptr;  // of an elementwise operation
 };
 
@@ -105,8 +103,7 @@ class Parameters {
 // The kernel of an operation for a program.
 std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, const py::dict& parameters);
 
-// As Operation::find; -1 for operations without one.
-Index find_result(Builder& builder, const Operation& operation, const std::vector<Index>& operands,
-                  const py::dict& parameters);
+// In a program alone, since it has two results: of each window the number of its largest cell, and that cell.
+std::unique_ptr<Kernel> bind_max_cell_and_take(const py::dict& parameters);
 
 }  // namespace minimeta

@@ -106,7 +106,6 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   for (const View& x : results) work += count(x);
   steps_.push_back({kernel.get(), work, n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
   kernels_.push_back(std::move(kernel));
-  ends_.emplace_back(n > 0 ? operands[0] : -1, values.empty() ? -1 : values[0]);
   const auto add_place = [&](const Value& value) { places_.push_back({value.buffer, value.view.data - origin}); };
   for (const Index operand : operands) {
     add_place(values_[operand]);
@@ -119,38 +118,44 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   return values;
 }
 
-Index Builder::join(const std::vector<Index>& operands, Index axis) {
-  std::vector<View> parts;
-  for (const Index i : operands) parts.push_back(values_.at(i).view);
+Index Builder::concatenate_in_place(const std::vector<Index>& parts, Index axis) {
+  std::vector<View> views;
+  for (const Index i : parts) views.push_back(values_.at(i).view);
   View joined;
-  check_concatenate(parts.data(), static_cast<Index>(parts.size()), axis, joined);
-  Index written = 0;
-  std::vector<bool> is_part;
-  for (std::size_t i = 0; i < operands.size(); ++i) {
-    const Value& value = values_[operands[i]];
-    const auto others = operands.begin() + static_cast<std::ptrdiff_t>(i);
-    is_part.push_back(value.whole && buffer_of(operands[i]).kind == Buffer::Kind::temporary &&
-                      std::find(operands.begin(), others, operands[i]) == others);
-    if (is_part.back()) written += count(value.view);
-  }
-  if (count(axis, joined.shape) != 1 || written == 0 || 2 * written < count(joined)) return -1;
+  check_concatenate(views.data(), static_cast<Index>(views.size()), axis, joined);
+  bool is_possible = count(axis, joined.shape) == 1;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    is_possible = is_possible && is_fresh(parts[i]) && std::count(parts.begin(), parts.end(), parts[i]) == 1;
+  if (!is_possible)
+    throw std::invalid_argument("concatenate_in_place: parts must be results of steps, one after another in memory");
 
   joined.data = origin;
   const Index buffer = add_buffer(Buffer::Kind::temporary, joined);
   Index offset = 0;
-  for (std::size_t i = 0; i < operands.size(); ++i) {
-    const Index part = is_part[i] ? operands[i] : add_step(std::make_unique<Copy>(), {operands[i]})[0];
-    buffer_of(part).kind = Buffer::Kind::part;
-    buffer_of(part).whole = buffer;
-    buffer_of(part).offset = offset;
-    offset += count(parts[i]) * itemsize(joined.dtype);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    Buffer& part = buffer_of(parts[i]);
+    part.kind = Buffer::Kind::part;
+    part.whole = buffer;
+    part.offset = offset;
+    offset += count(views[i]) * itemsize(joined.dtype);
   }
   return add_value(joined, buffer, true);
 }
 
-const Kernel* Builder::kernel_of(Index value, Index operand) const {
-  const auto step = std::find(ends_.rbegin(), ends_.rend(), std::pair(operand, value));
-  return step == ends_.rend() ? nullptr : kernels_[static_cast<std::size_t>(ends_.rend() - step - 1)].get();
+Index Builder::copy(Index value) { return add_step(std::make_unique<Copy>(), {value})[0]; }
+
+bool Builder::is_fresh(Index value) const {
+  const Value& x = values_.at(value);
+  return x.whole && buffers_[x.buffer].kind == Buffer::Kind::temporary;
+}
+
+std::vector<Index> Builder::own(const std::vector<Index>& outputs) {
+  std::vector<Index> owned;
+  for (const Index value : outputs) {
+    const bool again = std::find(owned.begin(), owned.end(), value) != owned.end();
+    owned.push_back(is_fresh(value) && !again ? value : copy(value));
+  }
+  return owned;
 }
 
 Index Builder::with_contiguous_parts(Index value, bool whole) {
@@ -159,7 +164,7 @@ Index Builder::with_contiguous_parts(Index value, bool whole) {
   describe(plain, "copy", x.dtype, x);
   const int leading = whole ? 0 : std::min(x.ndim, 1);
   if (count(x) == 0 || std::equal(x.strides + leading, x.strides + x.ndim, plain.strides + leading)) return value;
-  return add_step(std::make_unique<Copy>(), {value})[0];
+  return copy(value);
 }
 
 namespace {
@@ -193,14 +198,9 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
                  const Options& options)
     : poison_(options.poison) {
   if (kept.size() != outputs.size()) throw std::invalid_argument("program: each output is kept or it is not");
-  for (std::size_t j = 0; j < outputs.size(); ++j) {
-    Index value = outputs[j];
-    const auto is_fresh = [&] {
-      const Index buffer = builder.values_.at(value).buffer;
-      return builder.values_[value].whole && builder.buffers_[buffer].kind == Buffer::Kind::temporary &&
-             std::find(output_buffers_.begin(), output_buffers_.end(), buffer) == output_buffers_.end();
-    };
-    if (!is_fresh()) value = builder.add_step(std::make_unique<Copy>(), {value})[0];
+  for (const Index value : outputs) {
+    if (!builder.is_fresh(value) || std::count(outputs.begin(), outputs.end(), value) != 1)
+      throw std::invalid_argument("program: an output has no memory of its own");
     outputs_.push_back(builder.values_[value].view);
     output_buffers_.push_back(builder.values_[value].buffer);
   }

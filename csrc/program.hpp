@@ -5,7 +5,7 @@
 // Whatever does not change from run to run is known once the program is built. Every kernel has been checked, and has
 // made all its decisions; what is left to tell it are addresses, each a buffer's plus an offset. Views of other values
 // cost nothing, they are addresses in the same buffer; and values that are never needed at the same time share memory,
-// in one arena. Parts that are put together, one after another, are written there to begin with.
+// in one arena.
 //
 // A buffer is an operand's memory or an output's (the caller's), a constant's, a temporary's, in the arena, or part of
 // another. Each run that is under way has an arena of its own, so one program runs on several threads at once.
@@ -99,13 +99,13 @@ class Builder {
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // of memory that outlives the program
   std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
-  // Values one after another along an axis. Those that are results of steps are written there, the others are copied; -1
-  // if the parts would not be contiguous, or most of them copies.
-  Index join(const std::vector<Index>& values, Index axis);
-  // The kernel whose first result a value is, and whose first operand the other one; or null.
-  const Kernel* kernel_of(Index value, Index operand) const;
+  // The concatenation of results of steps, each of which is written to its part of it. They must lie one after another
+  // there, and be parts of nothing else.
+  Index concatenate_in_place(const std::vector<Index>& parts, Index axis);
   // The same value, or a copy of it, that is contiguous: as a whole, or in its parts along the first axis.
   Index with_contiguous_parts(Index value, bool whole);
+  // Outputs that each have memory of their own: a view, an operand, a part, or what is an output already is copied.
+  std::vector<Index> own(const std::vector<Index>& outputs);
   Index steps() const { return static_cast<Index>(steps_.size()); }
 
  private:
@@ -118,6 +118,8 @@ class Builder {
 
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
+  Index copy(Index value);
+  bool is_fresh(Index value) const;  // a step's result, in memory of its own
   Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
 
   std::vector<Value> values_;
@@ -125,7 +127,6 @@ class Builder {
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
   std::vector<Step> steps_;
-  std::vector<std::pair<Index, Index>> ends_;  // of each step, by their values: the first operand and the first result
   std::vector<Place> places_;
   Forms results_;  // of the steps
 };
@@ -134,8 +135,7 @@ class Program {
   struct Workspace;
 
  public:
-  // An output that is no step's own result (an operand, a constant, a view), or is one twice, is copied at the end. An
-  // output that is `kept` stays in the arena, for whoever runs the program to read.
+  // Outputs are `own` values of the builder. One that is `kept` stays in the arena, for the caller to read.
   Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept, const Options& options);
   ~Program();
 

@@ -231,13 +231,23 @@ class PyBuilder {
     return builder_.add_constant(view);
   }
 
-  Index add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
-    const Operation& operation = operation_named(name);
+  py::tuple add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
     const std::vector<Index> values = numbers(operands);
-    if (options_.reuse_memory)
-      if (const Index found = find_result(builder_, operation, values, parameters); found >= 0) return found;
-    return builder_.add_step(bind_kernel(operation, static_cast<Index>(values.size()), parameters), values)[0];
+    auto kernel = bind_kernel(operation_named(name), static_cast<Index>(values.size()), parameters);
+    return tuple(builder_.add_step(std::move(kernel), values));
   }
+
+  py::tuple add_max_cell_and_take(Index image, const py::dict& parameters) {
+    return tuple(builder_.add_step(bind_max_cell_and_take(parameters), {image}));
+  }
+
+  Index concatenate_in_place(const py::tuple& parts, Index axis) {
+    return builder_.concatenate_in_place(numbers(parts), axis);
+  }
+
+  Index with_contiguous_parts(Index value, bool whole) { return builder_.with_contiguous_parts(value, whole); }
+
+  py::tuple own(const py::tuple& outputs) { return tuple(builder_.own(numbers(outputs))); }
 
   // Forms are (dtype, shape).
   py::tuple add_call(const py::object& function, const py::tuple& operands, const py::tuple& forms) {
@@ -272,18 +282,14 @@ class PyBuilder {
     return first_of(builder_.add_step(std::move(fused), numbers(operands)), values.size() + sums.size());
   }
 
-  // The numbers of the results, and how many steps the body has. It is empty afterwards.
+  // The body is empty afterwards.
   py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
                     const py::tuple& summed, Index count, Index groups) {
     constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
     const std::vector<bool> sums = truths(summed), maps = truths(mapped);
     auto program = std::make_unique<Program>(std::exchange(body.builder_, {}), numbers(outputs), sums, options_);
-    const Index steps = program->instructions();
     auto map = std::make_unique<Map>(std::move(program), maps, sums, count, groups);
-    std::vector<Index> parts = numbers(operands);
-    for (std::size_t i = 0; i < std::min(parts.size(), maps.size()); ++i)
-      parts[i] = builder_.with_contiguous_parts(parts[i], !maps[i]);
-    return py::make_tuple(first_of(builder_.add_step(std::move(map), parts), sums.size()), steps);
+    return first_of(builder_.add_step(std::move(map), numbers(operands)), sums.size());
   }
 
   // The builder is empty afterwards.
@@ -298,6 +304,7 @@ class PyBuilder {
     for (const py::handle value : values) numbers.push_back(py::cast<Index>(value));
     return numbers;
   }
+  static py::tuple tuple(const std::vector<Index>& values) { return first_of(values, values.size()); }
   static py::tuple first_of(const std::vector<Index>& values, std::size_t size) {
     py::tuple first(size);
     for (std::size_t i = 0; i < size; ++i) first[i] = values[i];
@@ -339,13 +346,21 @@ void define_programs(py::module_& m) {
       .def_property_readonly("steps", &PyBuilder::steps)
       .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
       .def("add_constant", &PyBuilder::add_constant, arg("array"), "An array that nobody writes to.")
-      .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"))
+      .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"),
+           "A primitive's kernel: its results.")
+      .def("add_max_cell_and_take", &PyBuilder::add_max_cell_and_take, arg("image"), arg("parameters"),
+           "Of each window the number of its largest cell, and that cell.")
+      .def("concatenate_in_place", &PyBuilder::concatenate_in_place, arg("parts"), arg("axis"),
+           "What results of steps are together, each written there by its own step.")
+      .def("with_contiguous_parts", &PyBuilder::with_contiguous_parts, arg("value"), arg("whole"),
+           "The value, or a copy, that is contiguous whole, or along the axes after the first.")
+      .def("own", &PyBuilder::own, arg("outputs"), "The outputs, copied where they have no memory of their own.")
       .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
            "A function of a list of arrays, that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
            "Elementwise operations in one pass: their results that are named, and sums over leading axes.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
-           arg("count"), arg("groups"), "A program for every index of the operands that are mapped: its results, the number of its steps.")
+           arg("count"), arg("groups"), "A program for every index of the operands that are mapped.")
       .def("build", &PyBuilder::build, arg("outputs"));
   m.attr("FUSED_BLOCK") = fusion::kBlockElements;
   m.attr("FUSED_WIDTH") = fusion::kMostSums;

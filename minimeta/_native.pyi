@@ -73,7 +73,21 @@ class Builder:
     def add_constant(self, array: _Array) -> int:
         """An array that nobody writes to."""
 
-    def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> int: ...
+    def add_step(self, name: str, operands: tuple[int, ...], parameters: dict[str, Any]) -> tuple[int, ...]:
+        """A primitive's kernel: its results."""
+
+    def add_max_cell_and_take(self, image: int, parameters: dict[str, Any]) -> tuple[int, int]:
+        """Of each window the number of its largest cell, and that cell."""
+
+    def concatenate_in_place(self, parts: tuple[int, ...], axis: int) -> int:
+        """What results of steps are together, each written there by its own step."""
+
+    def with_contiguous_parts(self, value: int, whole: bool) -> int:
+        """The value, or a copy, that is contiguous whole, or along the axes after the first."""
+
+    def own(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The outputs, copied where they have no memory of their own."""
+
     def add_call(
         self,
         function: Callable[[list[_Array]], tuple[_Array, ...]],
@@ -100,7 +114,7 @@ class Builder:
         summed: tuple[bool, ...],
         count: int,
         groups: int,
-    ) -> tuple[tuple[int, ...], int]:
-        """A program for every index of the operands that are mapped: its results, the number of its steps."""
+    ) -> tuple[int, ...]:
+        """A program for every index of the operands that are mapped."""
 
     def build(self, outputs: tuple[int, ...]) -> Program: ...

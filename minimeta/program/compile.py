@@ -39,7 +39,7 @@ from minimeta.program.cache import Cache
 from minimeta.program.executor import Call, explained
 from minimeta.program.family import Method, Step
 from minimeta.program.finite import run_finite
-from minimeta.program.passes import PASSES, known
+from minimeta.program.passes import GROUPING, PASSES, known
 from minimeta.program.profile import Profile, summarised
 from minimeta.program.program import Traced
 from minimeta.program.purity import refuse_two_results
@@ -160,8 +160,8 @@ class Compiled:
         self._check = check
         self._pure: set[Signature] = set()  # that were run twice, eagerly
         self._check_finite = check_finite
-        # What is fused has no result of its own to look at.
-        self._passes = tuple(name for name in known(passes) if not (check_finite and name == "fuse"))
+        # Inside of a group no result can be looked at.
+        self._passes = tuple(name for name in known(passes) if not (check_finite and name in GROUPING))
         self._cache: Cache[Replayable] = Cache(self._name)
         self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}

@@ -26,6 +26,8 @@ from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.steps import Program, Step, by_kernel, group_bounds, run
 from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
+from minimeta.program.place import CONCATENATE_IN_PLACE
+from minimeta.program.pool import MAX_CELL_AND_TAKE
 
 Values = list[NDArray[Any]]
 Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -190,8 +192,8 @@ def _build(program: Program, extension: Any, reuse_memory: bool, poison: bool) -
     """The program as a native one, or None where there is no extension, and its instructions."""
     if extension is not None:
         writer = _Writer(extension.Builder(reuse_memory, poison))
-        replay = writer.builder.build(writer.whole(program))
-        return replay, writer.instructions(replay.instructions)
+        outputs = writer.whole(program)
+        return writer.builder.build(outputs), tuple(writer.instructions)
     return None, tuple(map(Instruction.of, program.steps))
 
 
@@ -201,16 +203,12 @@ class _Writer:
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self._constants: dict[int, int] = {}  # by identity
-        self._instructions: list[Instruction] = []
+        self.instructions: list[Instruction] = []
 
     def whole(self, program: Program) -> tuple[int, ...]:
         """Write down a program, and return the numbers of its outputs."""
         operands = [self.builder.add_operand(form.dtype.name, form.shape) for form in program.operands]
-        return self._numbers(run(program, operands, self._write))
-
-    def instructions(self, count: int) -> tuple[Instruction, ...]:
-        """All there are; those that nobody wrote down are copies, of outputs that have no memory of their own."""
-        return (*self._instructions, *[Instruction("copy")] * (count - len(self._instructions)))
+        return self._copied(self._numbers(run(program, operands, self._write)), self.builder.own)
 
     def _write(self, step: Step, *operands: Any) -> tuple[Any, ...]:
         """The builder's numbers of a step's results."""
@@ -219,6 +217,10 @@ class _Writer:
             return self._map(step, operands)
         if primitive is FUSED:
             return self._fused(step, operands)
+        if primitive is MAX_CELL_AND_TAKE:
+            return self._max_cell_and_take(step, operands)
+        if primitive is CONCATENATE_IN_PLACE:
+            return self._concatenate_in_place(step, operands)
         if step.body is not None:
             return tuple(run(step.body, operands, self._write))
         if primitive is CALL:
@@ -227,9 +229,21 @@ class _Writer:
             return operands
         if not primitive.native:
             return self._call(step, operands)
-        result = self.builder.add_step(primitive.name, self._numbers(operands), step.params)
+        results = self.builder.add_step(primitive.name, self._numbers(operands), step.params)
         self._label(Instruction.of(step))
-        return (result,)
+        return tuple(results)
+
+    def _max_cell_and_take(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
+        assert step.body is not None
+        (image,) = self._numbers(operands)
+        values = (image, *self.builder.add_max_cell_and_take(image, step.body.steps[0].params))
+        self._label(Instruction.of(step))
+        return tuple(values[i] for i in step.body.outputs)
+
+    def _concatenate_in_place(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
+        assert step.body is not None
+        (joining,) = step.body.steps
+        return (self.builder.concatenate_in_place(self._numbers(operands), joining.params["axis"]),)
 
     def _call(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
         """A step that Python computes: a function of numpy's, or a primitive without a kernel in C++."""
@@ -260,11 +274,20 @@ class _Writer:
         body = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
         outputs = body.whole(step.body)
         groups = len(group_bounds(tasks.count)) - 1
-        results, steps = self.builder.add_map(
-            body.builder, outputs, self._numbers(operands), tasks.mapped, tasks.summed, tasks.count, groups
+        contiguous = self.builder.with_contiguous_parts
+        numbers = self._copied(
+            self._numbers(operands),
+            lambda values: [contiguous(x, not part) for x, part in zip(values, tasks.mapped, strict=True)],
         )
-        self._label(Instruction.of(step, body.instructions(steps)))
+        results = self.builder.add_map(body.builder, outputs, numbers, tasks.mapped, tasks.summed, tasks.count, groups)
+        self._label(Instruction.of(step, tuple(body.instructions)))
         return tuple(results)
+
+    def _copied(self, values: tuple[int, ...], copies: Callable[[tuple[int, ...]], Sequence[int]]) -> tuple[int, ...]:
+        """Return the values, or copies of those that do not lie as they must."""
+        copied = tuple(copies(values))
+        self.instructions += [Instruction("copy") for x, y in zip(values, copied, strict=True) if x != y]
+        return copied
 
     def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:
         for x in values:
@@ -273,9 +296,9 @@ class _Writer:
         return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
 
     def _label(self, instruction: Instruction) -> None:
-        """Name the builder's last step, if one was added since the one before; those in between are copies."""
-        added = self.builder.steps - len(self._instructions)
-        self._instructions += [*[Instruction("copy")] * (added - 1), instruction][-added:] if added else []
+        """Name the step that was added, if one was: a view is none."""
+        if self.builder.steps > len(self.instructions):
+            self.instructions.append(instruction)
 
 
 def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:

@@ -43,9 +43,11 @@ from minimeta.autodiff.operations.movement import SLICE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
-from minimeta.program.fuse import FUSED, fuse
+from minimeta.program.fuse import fuse
 from minimeta.program.hoist import hoist
 from minimeta.program.names import fresh_names, named, numbered, renamed, results_of
+from minimeta.program.place import GROUPS, place
+from minimeta.program.pool import pool
 
 Pass: TypeAlias = Callable[[Program], Program]
 P = TypeVar("P", bound=Program)
@@ -172,11 +174,16 @@ _REPEATED: dict[str, Pass] = {
 
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of what they make.
 _LAST: dict[str, Pass] = {
+    "pool": pool,
     "fuse": fuse,
+    "place": place,
 }
 
 #: The names of all passes.
 PASSES = (*_REPEATED, *_LAST)
+
+#: Those that put steps into groups, which one kernel runs or none.
+GROUPING = tuple(_LAST)
 
 
 def optimise(program: P, passes: Collection[str] = PASSES) -> P:
@@ -219,7 +226,7 @@ def _everywhere(rewrite: Pass, program: Program) -> Program:
     """Return the program rewritten, and before it the bodies of its steps."""
     steps = []
     for step in program.steps:
-        if step.body is not None and step.primitive is not FUSED:
+        if step.body is not None and step.primitive not in GROUPS:
             body = _everywhere(rewrite, step.body)
             if body is not step.body:
                 step = step._replace(body=body)  # noqa: PLW2901 (the same step)

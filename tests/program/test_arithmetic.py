@@ -17,6 +17,7 @@ from minimeta.autodiff.primitive import registry
 from minimeta.learners import MAML
 from minimeta.program import PASSES, optimise, trace
 from minimeta.program.arithmetic import operations
+from minimeta.program.passes import GROUPING
 from minimeta.tasks.task import Examples, Task
 
 Function = Callable[..., Any]
@@ -24,7 +25,7 @@ Function = Callable[..., Any]
 
 def counted(function: Function, *arguments: Any) -> Counter[str]:
     """Without fusion, which computes some values again."""
-    program = optimise(trace(function, *arguments), [name for name in PASSES if name != "fuse"])
+    program = optimise(trace(function, *arguments), [name for name in PASSES if name not in GROUPING])
     return operations(program)
 
 

@@ -21,7 +21,7 @@ from minimeta.autodiff.steps import Program, by_kernel, run
 from minimeta.errors import IndexingError
 from minimeta.kernels import native
 from minimeta.learners import MAML
-from minimeta.program import trace
+from minimeta.program import PASSES, optimise, trace
 from minimeta.program.executor import Executable
 from minimeta.program.fuse import fuse
 from minimeta.tasks.task import Examples, Task
@@ -183,13 +183,33 @@ def test_parts_are_written_where_they_are_put_together() -> None:
         return mm.concatenate([mm.exp(mm.concatenate(parts)), mm.concatenate(parts[:2])]), parts[1]
 
     x = spread(np.random.default_rng(0), (4, 4))
-    program = trace(joined, x)
-    # Copied are x, those that are part of another array already, and the part that is an output.
+    traced = trace(joined, x)
+    program = optimise(traced, ("place",))
+    program.check()
+    # Copied are x and the part that is an output; what is part of another array already is put together by a kernel.
     done = [instruction.name for instruction in Executable(program).instructions]
-    assert done == ["sin", "cos", "concatenate", "exp", "concatenate", "copy"]
-    done = [instruction.name for instruction in Executable(program, reuse_memory=False).instructions]
-    assert done == ["sin", "cos", "concatenate", "exp", "concatenate", "concatenate"]
+    assert done == ["sin", "cos", "copy", "exp", "concatenate", "copy"]
+    assert [step.primitive.name for step in program.steps] == [
+        "sin", "cos", "copy", "concatenate_in_place", "exp", "concatenate", "concatenate_in_place",
+    ]  # fmt: skip
+    assert str(program).count("= concatenate_in_place") == 2
     assert_replays(program, [x])
+    assert one_by_one(program, [x]) == one_by_one(traced, [x])
+
+
+@compiled
+def test_parts_are_found_in_bodies() -> None:
+    def joined(x: Any) -> Any:
+        both = mm.rematerialize(lambda x: (mm.sin(x), mm.concatenate([mm.cos(x), mm.exp(x)]), x))
+        return mm.concatenate([*both(x), *mm.vmap(lambda x: (mm.tanh(x), mm.square(x)))(x)])
+
+    x = spread(np.random.default_rng(0), (4, 4))
+    traced = trace(joined, x)
+    program = optimise(traced, ("place",))
+    done = [instruction.name for instruction in Executable(program).instructions]
+    assert done == ["sin", "cos", "exp", "vmap", "copy"]  # of x alone, which is an operand
+    assert_replays(program, [x])
+    assert one_by_one(program, [x]) == one_by_one(traced, [x])
 
 
 @pytest.mark.parametrize(
@@ -205,7 +225,12 @@ def test_parts_are_written_where_they_are_put_together() -> None:
 )
 def test_what_is_put_together_in_any_way(joined: Function) -> None:
     x = spread(np.random.default_rng(0), (4, 4))
-    assert_replays(trace(joined, x), [x])
+    traced = trace(joined, x)
+    for passes in ((), ("place",), PASSES):
+        program = optimise(traced, passes)
+        program.check()
+        assert_replays(program, [x])
+        assert one_by_one(program, [x]) == one_by_one(traced, [x])
 
 
 @compiled
@@ -213,7 +238,9 @@ def test_what_is_taken_of_the_largest_cells_is_taken_when_they_are_found() -> No
     x = spread(np.random.default_rng(0), (2, 6, 6, 3))
     x[0, 0, 0, 0], x[0, 2:4, 2:4, 1], x[1, 0, 0, 0] = np.nan, -0.0, np.inf
     pooled: Function = lambda x: mm.max_pool(x, 2)  # noqa: E731
-    assert [i.name for i in Executable(trace(pooled, x)).instructions] == ["max_cell"]
+    program = optimise(trace(pooled, x))
+    assert [i.name for i in Executable(program).instructions] == ["max_cell_and_take"]
+    assert "= max_cell_and_take" in str(program)
 
     def several(x: Any) -> Any:
         window = {"window": (2, 2), "strides": (2, 2), "padding": (0, 0, 0, 0)}
@@ -224,11 +251,15 @@ def test_what_is_taken_of_the_largest_cells_is_taken_when_they_are_found() -> No
         ]
         return cell, *taken, mm.concatenate([taken[0], taken[1]])
 
-    program = trace(several, x)
-    names = [i.name for i in Executable(program).instructions]
-    assert names.count("max_cell") == 1 and names.count("pool_take") == 2
-    for traced in (program, trace(mm.grad(lambda x: mm.sum(mm.square(pooled(x)))), x)):
+    names = [i.name for i in Executable(optimise(trace(several, x))).instructions]
+    assert names.count("max_cell_and_take") == 1 and names.count("pool_take") == 2 and "max_cell" not in names
+    for function in (several, mm.grad(lambda x: mm.sum(mm.square(pooled(x))))):
+        traced = trace(function, x)
+        program = optimise(traced)
+        program.check()
         assert_replays(traced, [x])
+        assert_replays(program, [x])
+        assert one_by_one(program, [x]) == one_by_one(traced, [x])
 
 
 # Threads
@@ -322,3 +353,21 @@ def test_a_step_is_checked_when_it_is_added(name: str, operands: Any, parameters
     builder.add_operand("float64", (2, 3))
     with pytest.raises((ValueError, TypeError, IndexError), match=problem):
         builder.add_step(name, operands, parameters)
+
+
+@compiled
+@pytest.mark.parametrize("name", ["operand", "view", "part", "output"])
+def test_only_results_with_memory_of_their_own_become_parts_or_outputs(name: str) -> None:
+    assert native
+    builder = native.Builder(True, False)
+    x = builder.add_operand("float64", (1, 3))
+    (y,), (part,) = (builder.add_step("sin", (x,), {}) for _ in range(2))
+    (view,) = builder.add_step("transpose", (y,), {"axes": (1, 0)})
+    builder.concatenate_in_place((part,), 0)
+    value = {"operand": x, "view": view, "part": part, "output": y}[name]
+    others = (y,) if name == "output" else ()
+    with pytest.raises(ValueError, match="concatenate_in_place: parts must be results of steps"):
+        builder.concatenate_in_place((*others, value), 0)
+    assert builder.own((*others, value)) != (*others, value)
+    with pytest.raises(ValueError, match="no memory of its own"):
+        builder.build((*others, value))

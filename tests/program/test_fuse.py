@@ -138,10 +138,10 @@ def test_two_operations_at_once_have_the_bits_of_one_after_the_other(outer: str,
             for wanted in ((4,), (3, 4)):  # what others need too is an operation of its own
                 builder = native.Builder(True, False)
                 given = [builder.add_operand("float32", x.shape) for x in inputs]
-                long = [builder.add_step("broadcast_to", (i,), {"shape": (2570,)}) for i in given]
+                long = [builder.add_step("broadcast_to", (i,), {"shape": (2570,)})[0] for i in given]
                 steps = ((inner, tuple(inside)), (outer, operands))
                 values = builder.add_fused(tuple(long), steps, wanted, ())
-                results.append(builder.build((values[-1],)).run(list(inputs))[0])
+                results.append(builder.build(builder.own((values[-1],))).run(list(inputs))[0])
             for y in results:
                 y[np.isnan(y)] = np.nan  # of two NaNs, which one goes on is open
             assert results[0].tobytes() == results[1].tobytes()

@@ -19,6 +19,7 @@ from minimeta.errors import ConfigurationError, DtypeError, IndexingError, Shape
 from minimeta.kernels import native
 from minimeta.program import PASSES, interpret, optimise, trace
 from minimeta.program.executor import Executable
+from minimeta.program.passes import GROUPING
 
 Function = Callable[..., Any]
 Numbers = NDArray[np.float64]
@@ -159,7 +160,7 @@ def test_what_is_kept_is_computed_once_and_what_nobody_needs_is_not_kept() -> No
         return lambda w, x: mm.vmap(lambda x: mm.sum(mm.exp(mm.sin(w * x)) + w), out_axes="sum", keep=keep)(x)
 
     def of(function: Function) -> tuple[str, Any]:
-        program = optimise(trace(function, np.ones(3), batch(2)[0]), [name for name in PASSES if name != "fuse"])
+        program = optimise(trace(function, np.ones(3), batch(2)[0]), [name for name in PASSES if name not in GROUPING])
         return str(program), [step for step in program.steps if step.tasks]
 
     for keep, times in ((False, 2), (True, 1)):

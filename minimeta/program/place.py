@@ -1,0 +1,98 @@
+"""place: the parts of a concatenate, written where they belong.
+
+A concatenate copies its parts into one array. Where they lie there one after another, the kernel of a part may as well
+write to its place in the whole, and nothing is left to do:
+
+    y_1 = f(x);  y_2 = g(x);  y = concatenate(y_1, y_2, z)
+    y_1 = f(x);  y_2 = g(x);  c = copy(z);  y = concatenate_in_place(y_1, y_2, c)
+
+A part can be written there if a kernel writes it to memory of its own, and if it is no part of another array yet.
+Views, operands and constants are copied, and a concatenate that would be mostly such copies stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from minimeta.autodiff.array import Form
+from minimeta.autodiff.graph import ALIAS
+from minimeta.autodiff.operations.conversions import COPY, STOP_GRADIENT
+from minimeta.autodiff.operations.joining import CONCATENATE
+from minimeta.autodiff.regions import region, rematerialize_rule
+from minimeta.autodiff.steps import Program, Step
+from minimeta.program.fuse import FUSED
+from minimeta.program.names import fresh_names, named, numbered
+from minimeta.program.pool import MAX_CELL_AND_TAKE
+
+#: A concatenate without a kernel: its operands are results of other kernels, which write to their part of it.
+CONCATENATE_IN_PLACE = region("concatenate_in_place", rematerialize_rule)
+
+#: Steps with a body that one kernel runs; an executor opens the others into their steps.
+GROUPS = (MAX_CELL_AND_TAKE, FUSED, CONCATENATE_IN_PLACE)
+
+#: Where a value is computed: its number and, inside of a body, the number of the value there.
+Path = tuple[int, ...]
+
+
+def place(program: Program) -> Program:
+    """Let the parts of a concatenate be written in place, where most of its elements can be."""
+    constants, steps = named(program)
+    forms, fresh = program.forms(), fresh_names(program)
+    placed = set(_placed(program))
+    kept: dict[int, Step] = {}
+    for name, step in steps.items():
+        parts = _parts(program, step, forms, placed) if step.primitive is CONCATENATE else []
+        if not any(parts):
+            kept[name] = step
+            continue
+        placed.update(filter(None, parts))
+        operands = list(step.operands)
+        for position, part in enumerate(parts):
+            if part is None:
+                copied, operands[position] = operands[position], next(fresh)
+                kept[operands[position]] = Step(COPY, (copied,), {}, (forms[copied],), step.origin)
+        inputs = tuple(forms[i] for i in step.operands)
+        body = Program(inputs, (), (step._replace(operands=tuple(range(len(parts)))),), (len(parts),))
+        kept[name] = Step(CONCATENATE_IN_PLACE, tuple(operands), {}, step.results, step.origin, body)
+    return numbered(program, constants, kept)
+
+
+def _parts(program: Program, step: Step, forms: Sequence[Form], placed: set[Path]) -> list[Path | None]:
+    """Return where the operands of a concatenate are computed, None for those to copy; nothing if it stays as it is."""
+    parts: list[Path | None] = []
+    if math.prod(step.form.shape[: step.params["axis"]]) == 1:  # They lie one after another.
+        for i in step.operands:
+            path = _owner(program, i)
+            parts.append(None if path in placed or path in parts else path)
+    written = sum(math.prod(forms[i].shape) for i, part in zip(step.operands, parts, strict=False) if part)
+    return parts if 0 < math.prod(step.form.shape) <= 2 * written else []
+
+
+def _is_open(step: Step) -> bool:
+    """Whether a step has a body whose steps run one by one, in the place of it."""
+    return step.body is not None and step.tasks is None and step.primitive not in GROUPS
+
+
+def _owner(program: Program, number: int) -> Path | None:
+    """Return the value that a kernel writes to memory of its own; None if it lies in another's, or is not computed."""
+    for first, step in program.numbered_steps():
+        if first <= number < first + len(step.results):
+            break
+    else:
+        return None
+    if step.primitive in (ALIAS, STOP_GRADIENT):
+        return _owner(program, step.operands[0])
+    if step.body is None or not _is_open(step):
+        return None if step.primitive.view else (number,)
+    inside = _owner(step.body, step.body.outputs[number - first])
+    return None if inside is None else (first, *inside)
+
+
+def _placed(program: Program) -> Iterator[Path]:
+    """Yield what is part of another array already, inside of the bodies of steps."""
+    for number, step in program.numbered_steps():
+        if step.primitive is CONCATENATE_IN_PLACE:
+            yield from filter(None, (_owner(program, i) for i in step.operands))
+        elif step.body is not None and _is_open(step):
+            yield from ((number, *path) for path in _placed(step.body))
