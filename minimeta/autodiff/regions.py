@@ -29,7 +29,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import context, during, lasting, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
-from minimeta.autodiff.calls import PROJECT, called_on_values, no_sample, pick
+from minimeta.autodiff.calls import called_on_values, no_sample, pick
 from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.primitive import Primitive, Rule
 from minimeta.autodiff.promotion import constant
@@ -50,7 +50,6 @@ from minimeta.errors import ShapeError, TracingError, is_internal
 
 __all__ = [
     "CUSTOM_VJP",
-    "PROJECT",
     "REMATERIALIZE",
     "custom_vjp",
     "no_sample",
