@@ -20,6 +20,7 @@
 #include <memory>
 
 #include "functions.hpp"
+#include "lanes.hpp"
 #include "loop.hpp"
 #include "transpose.hpp"
 
@@ -38,19 +39,11 @@ struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
 };
 
 constexpr Index kBlock = 1024;
-constexpr int kLanes = 8;
 constexpr int kChains = 4;     // blocks that `along` folds at once: one chain of additions leaves the adder waiting
 constexpr int kPanel = 256;    // outputs that `across` folds at once,
 constexpr int kRows = 32;      // and rows that it reads for one vector of them before it turns to the next
 constexpr int kShort = 32;     // the longest sequences that are gathered,
 constexpr int kGathered = 64;  // and how many of them at once
-
-// The vectors of a fold: eight lanes, or as many of them as a register holds.
-template <class T> using Part = simd::Vec<T, std::min(kLanes, simd::kLanes<T>)>;
-template <class T> constexpr int kPart = simd::kLanesOf<Part<T>>;
-template <class T> constexpr int kParts = kLanes / kPart<T>;
-
-template <class T> Part<T> part(T value) { return simd::broadcast<Part<T>>(value); }
 
 // Walks one output's sequence.
 class Cursor {
@@ -78,60 +71,6 @@ class Cursor {
   const char* data_;
   Index index_[kMaxDims];
 };
-
-// Blocks of `width` outputs arrive in order; level j holds the fold of 2^j of them, as the digits of a binary counter.
-template <class T, class Join> class Tree {
- public:
-  static constexpr int kLevels = 54;  // more than any memory has blocks
-  static int levels(Index blocks) {
-    int n = 0;
-    for (; blocks >> n; ++n) {}
-    return n;
-  }
-
-  Tree(int width, T* memory) : width_(width), memory_(memory) {}
-
-  void push(T* block) {
-    int j = 0;
-    for (Index full = blocks_++; full & 1; full >>= 1, ++j)
-      for (int w = 0; w < width_; ++w) block[w] = Join{}(level(j)[w], block[w]);
-    std::copy_n(block, width_, level(j));
-  }
-
-  const T* finish() {
-    T* folded = nullptr;
-    for (int j = 0; blocks_ >> j; ++j) {
-      if (!(blocks_ >> j & 1)) continue;
-      if (folded)
-        for (int w = 0; w < width_; ++w) level(j)[w] = Join{}(level(j)[w], folded[w]);
-      folded = level(j);
-    }
-    return folded;
-  }
-
- private:
-  T* level(int j) { return memory_ + j * width_; }
-
-  const int width_;
-  T* const memory_;
-  Index blocks_ = 0;
-};
-
-// Lane l is joined with lane l + half, then half as many are left: of vectors that hold a lane, or several, and of the
-// lanes of one vector.
-template <class Join, int step = 1, class V, std::size_t n> V join_vectors(const V (&x)[n], int l = 0) {
-  if constexpr (step == n)
-    return x[l];
-  else
-    return Join{}(join_vectors<Join, 2 * step>(x, l), join_vectors<Join, 2 * step>(x, l + step));
-}
-template <class Join, class V> simd::Element<V> join_lanes(V x) {
-  const auto [low, high] = simd::halves(x);
-  if constexpr (simd::kLanesOf<V> == 2)
-    return Join{}(x[0], x[1]);
-  else
-    return join_lanes<Join>(Join{}(low, high));
-}
 
 // Contiguous blocks of one size, `step` bytes apart, each with its parameter.
 template <int Chains, class T, class Map, class Join>

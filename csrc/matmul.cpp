@@ -5,7 +5,8 @@
 //
 // A small product is a single block, and b is read where it lies. A large b that many rows read is copied, so that its
 // panels are contiguous. Or both factors trade places, c^T = b^T a^T, where that copies less. None of this shows in a
-// result: each element is summed in increasing order of the inner index, in the chains and groups of tile.hpp.
+// result: each element is summed in increasing order of the inner index, in the chains and groups of tile.hpp. A product by a
+// vector is summed in an order of its own (vector_product.hpp).
 #include "matmul.hpp"
 
 #include <algorithm>
@@ -15,11 +16,12 @@
 #include "loop.hpp"
 #include "parallel.hpp"
 #include "tile.hpp"
+#include "vector_product.hpp"
 
 namespace minimeta {
 namespace {
 
-constexpr Index kColumns = 240, kTerms = kChain;
+constexpr Index kColumns = 240, kTerms = 2 * kMatrixChain;
 constexpr Index kLarge = 64 * 1024;  // bytes of b that are no longer next to the processor
 
 // A matrix with strides in elements.
@@ -35,11 +37,11 @@ template <class T> struct Factors {
   Matrix<const T> a, b;
   Matrix<T> c;
   Factors traded() const { return {n, k, m, b.transposed(), a.transposed(), c.transposed()}; }
+  VectorProduct<T> by_vector() const { return {m, k, a.data, a.row, a.column, b.data, b.row, c.data, c.row}; }
 };
 
 template <class T> void product(const Factors<T>& f) {
   const bool large = f.k * f.n * Index{sizeof(T)} > kLarge, copy = f.b.column != 1 || (large && f.m >= kOften);
-  const Index columns = large ? kColumns : f.n, terms = large ? kTerms : std::max<Index>(f.k, 1);
 
   Index few[256];  // a small product takes less time than an allocation
   std::unique_ptr<Index[]> many(f.m > 128 ? new Index[static_cast<std::size_t>(2 * f.m)] : nullptr);
@@ -49,16 +51,19 @@ template <class T> void product(const Factors<T>& f) {
     c_rows[i] = c;
   }
   Scratch<T> scratch;
-  for (Index j = 0; j < f.n; j += columns) {
-    const Index n = std::min(columns, f.n - j);
-    T* const c = f.c.at(0, j).data;
-    Groups<T> groups(c, c_rows, f.c.column, f.m, n, false);
-    for (Index p = 0; p == 0 || p < f.k; p += terms) {
-      const Index now = std::min(terms, f.k - p);
-      if (large) spend(work({f.m, n, now}) / kAtOnce);
-      multiply(Product<T>{{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data,
-                          {0, 0, f.b.row}, c, c_rows, f.c.column, groups.next((now + kChain - 1) / kChain)},
-               f.m, n, f.b.column, copy, scratch);
+  const auto multiply_block = [&](Index j, Index n, Index p, Index now, bool accumulate) {
+    multiply(Product<T>{{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data, {0, 0, f.b.row},
+                        f.c.at(0, j).data, c_rows, f.c.column, accumulate},
+             f.m, n, f.b.column, copy, scratch, kMatrixChain);
+  };
+  if (!large) return multiply_block(0, f.n, 0, f.k, false);
+  for (Index j = 0; j < f.n; j += kColumns) {
+    const Index n = std::min(kColumns, f.n - j);
+    Groups<T> groups(f.c.at(0, j).data, c_rows, f.c.column, f.m, n, false);
+    for (Index p = 0; p < f.k; p += kTerms) {
+      const Index now = std::min(kTerms, f.k - p);
+      spend(work({f.m, n, now}) / kAtOnce);
+      multiply_block(j, n, p, now, groups.next((now + kMatrixChain - 1) / kMatrixChain));
     }
     groups.finish();
   }
@@ -68,6 +73,14 @@ template <class T> void product(const Factors<T>& f) {
 template <class T> void shared_product(const Factors<T>& f) {
   constexpr Index panel = 2 * simd::kLanes<T>;
   const Index steps = work({f.m, f.n, f.k}) / kAtOnce;
+  if (f.n == 1)
+    return parallel_for(f.m, steps, [&](Index first, Index last) {
+      VectorProduct<T> q = f.by_vector();
+      q.m = last - first;
+      q.a += first * q.row;
+      q.c += first * q.c_step;
+      multiply(q);
+    });
   if (deserved_threads(std::max(f.m, f.n), steps) == 1) return product(f);
   if (f.m >= f.n)
     parallel_for(f.m, steps, [&](Index first, Index last) {
@@ -98,10 +111,10 @@ template <class T> Factors<T> factors(const View& x, const View& y, const View& 
           {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
 }
 
-// Whether the factors do better to trade places, which they then have.
+// Whether the factors do better to trade places, which they then have. A vector stands on the right.
 template <class T> bool trade(Factors<T>& f) {
   const Factors<T> traded = f.traded();
-  const bool better = cost(traded) < cost(f);
+  const bool better = f.m == 1 || f.n == 1 ? f.n != 1 : cost(traded) < cost(f);
   if (better) f = traded;
   return better;
 }
@@ -145,10 +158,29 @@ template <class T> class Prepared final : public PreparedMatmul {
   TiledProduct<T> product_;
 };
 
+template <class T> class PreparedByVector final : public PreparedMatmul {
+ public:
+  PreparedByVector(const Factors<T>& f, bool traded) : traded_(traded), product_(f.by_vector()) {}
+
+  void run(const char* x, const char* y, char* result) const override {
+    VectorProduct<T> q = product_;
+    if (traded_) std::swap(x, y);
+    q.a = reinterpret_cast<const T*>(x);
+    q.x = reinterpret_cast<const T*>(y);
+    q.c = reinterpret_cast<T*>(result);
+    multiply(q);
+  }
+
+ private:
+  bool traded_;
+  VectorProduct<T> product_;
+};
+
 template <class T> std::unique_ptr<PreparedMatmul> prepare(const View& x, const View& y, const View& result) {
   Factors<T> f = factors<T>(x, y, result);
   const bool traded = trade(f);
   const bool small = work({f.m, f.n, f.k}) / kAtOnce < 2 * kWorthWaking && f.k * f.n * Index{sizeof(T)} <= kLarge;
+  if (small && f.n == 1) return std::make_unique<PreparedByVector<T>>(f, traded);
   if (!small || !TiledProduct<T>::fits(f.m, f.k, f.n, f.c.column)) return nullptr;
   return std::make_unique<Prepared<T>>(f, traded);
 }

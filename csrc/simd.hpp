@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -66,6 +67,20 @@ template <class To, class From> To bits(From x) {
   To y;
   std::memcpy(&y, &x, sizeof(To));
   return y;
+}
+
+// The first n elements, and zeros: of memory that may end behind them.
+template <class V, class T> V load_first(const T* from, std::ptrdiff_t n) {
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 32) {
+    static constexpr std::int32_t kMask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    const __m256i mask = load<__m256i>(kMask + 8 - n * static_cast<std::ptrdiff_t>(sizeof(T) / 4));
+    return bits<V>(_mm256_maskload_ps(reinterpret_cast<const float*>(from), mask));
+  }
+#endif
+  T first[sizeof(V) / sizeof(T)] = {};
+  std::memcpy(first, from, static_cast<std::size_t>(n) * sizeof(T));
+  return load<V>(first);
 }
 
 // Past the caches, to memory that is aligned to the vector: what is there is not read before it is overwritten. Whoever else

@@ -12,10 +12,11 @@
 // one more by a tile whose last vector is a half: a processor with multipliers of half a vector is done sooner, and to any
 // other it is the same.
 //
-// Each element of c is a sum in the order of the loops, to which three lengths give its digits: at most 256 terms are one
-// chain of fused multiply-adds from 0, at most 64 chains are added up one after another, and so are these groups. Where
-// there are more terms, a chain takes whole inner loops, as many as it has room for, or else 256 steps of one. The error is
-// at most (256 + 64 + groups) roundings of the sum of the terms' magnitudes, where a single chain has one for each term.
+// Each element of c is a sum in the order of the loops. At most 128 terms (of a convolution 256) are one chain of fused
+// multiply-adds that begins at 0, at most 16 chains are added one after another, and such groups are added pairwise. Where
+// there are more terms, a chain takes whole inner loops, as many as it has room for, or else so many steps of one. So the
+// error of n terms is at most 144 + log2(n / 2048) roundings of the sum of their magnitudes (of a convolution 272 +
+// log2(n / 4096)), where a single chain has n.
 #pragma once
 
 #include <algorithm>
@@ -44,8 +45,10 @@ template <class T> struct Product {
   bool accumulate;    // or c is written over
 };
 
-constexpr Index kChain = 256;  // terms; long enough that c is seldom read, short enough for its digits
-constexpr Index kGroup = 64;   // chains
+// The longest chains. Those of matrices are as accurate as OpenBLAS's, which sums some columns in chains of 320 terms and
+// others in two of half that. The chains of a convolution take a row of 3 x 64 taps at once: cutting it costs 5 % of a step.
+constexpr Index kMatrixChain = 128, kChain = 256;  // terms
+constexpr Index kGroup = 16;                       // chains
 
 namespace detail {
 
@@ -230,14 +233,15 @@ template <class T> class Scratch {
   Index size_ = 0;
 };
 
-// The sum of groups. The one under way is in c; those before it are beside it, if there are any.
+// The sum of groups, pairwise: level j holds the sum of 2^j groups, or nothing, like a digit of a binary counter. The group
+// that is being summed is in c.
 template <class T> class Groups {
  public:
   // Of an m x n part of c, which may hold the beginning of a sum.
   Groups(T* c, const Index* rows, Index column, Index m, Index n, bool begun)
       : c_(c), rows_(rows), column_(column), m_(m), n_(n), begun_(begun) {}
 
-  // Whether c accumulates the next product, of so many chains; otherwise they begin a group, and it is written over.
+  // Whether c accumulates the next product, of so many chains. Otherwise they begin a group, and c is overwritten.
   bool next(Index chains) {
     if (chains_ > 0 && chains_ + chains > kGroup) {
       close();
@@ -250,20 +254,22 @@ template <class T> class Groups {
   }
 
   void finish() {
-    if (closed_)
-      for_each([](T& closed, T& c) { c = closed + c; });
+    for (std::size_t j = 0; j < levels_.size(); ++j)
+      if (closed_ >> j & 1) for_each(levels_[j].get(), [](T& level, T& c) { c = level + c; });
   }
 
  private:
   void close() {
-    if (closed_) return for_each([](T& closed, T& c) { closed = closed + c; });
-    closed_.reset(new T[static_cast<std::size_t>(m_ * n_)]);
-    for_each([](T& closed, T& c) { closed = c; });
+    std::size_t j = 0;
+    for (; closed_ >> j & 1; ++j) for_each(levels_[j].get(), [](T& level, T& c) { c = level + c; });
+    if (j == levels_.size()) levels_.emplace_back(new T[static_cast<std::size_t>(m_ * n_)]);
+    for_each(levels_[j].get(), [](T& level, T& c) { level = c; });
+    ++closed_;
   }
 
-  template <class Body> void for_each(Body body) {
+  template <class Body> void for_each(T* level, Body body) {
     for (Index i = 0; i < m_; ++i)
-      for (Index j = 0; j < n_; ++j) body(closed_[static_cast<std::size_t>(i * n_ + j)], c_[rows_[i] + j * column_]);
+      for (Index j = 0; j < n_; ++j) body(level[i * n_ + j], c_[rows_[i] + j * column_]);
   }
 
   T* const c_;
@@ -271,7 +277,8 @@ template <class T> class Groups {
   const Index column_, m_, n_;
   bool begun_;
   Index chains_ = 0;
-  std::unique_ptr<T[]> closed_;
+  std::size_t closed_ = 0;
+  std::vector<std::unique_ptr<T[]>> levels_;
 };
 
 constexpr Index kOften = 48;  // rows that pay for a copy of the panel they all read
@@ -280,8 +287,7 @@ namespace detail {
 
 // The steps of each loop that a chain takes.
 struct ChainSteps {
-  explicit ChainSteps(const Index (&counts)[3]) : counts{counts[0], counts[1], counts[2]} {
-    Index room = kChain;
+  ChainSteps(const Index (&counts)[3], Index room) : counts{counts[0], counts[1], counts[2]} {
     for (int d = 2; d >= 0; --d) {
       steps[d] = std::clamp<Index>(room, 1, counts[d]);
       room /= counts[d];
@@ -317,6 +323,19 @@ struct ChainSteps {
   Index counts[3], steps[3];
 };
 
+// A panel of more terms than a chain has, which q is one after the other of meanwhile. What is done rarely stands by itself,
+// so that small products do not pay for it.
+template <class T, class Row>
+__attribute__((noinline)) void panel_in_chains(Product<T>& q, Index first, Index last, Index columns, bool begun,
+                                               Index chain) {
+  Groups<T> groups(q.c, q.c_rows + first, q.c_column, last - first, columns, begun);
+  ChainSteps(q.counts, chain).for_each(q, [&] {
+    q.accumulate = groups.next(1);
+    panel<T, Row>(q, first, last, columns);
+  });
+  groups.finish();
+}
+
 // How many columns to take next, where so many are left. Vectors go in pairs, in a trio where their number is odd, and
 // alone, too few sums to keep the multipliers busy, only where there is no other.
 template <class T> Index panel_columns(Index left) {
@@ -341,12 +360,13 @@ template <class T> void pack(const Product<T>& q, Index b_column, Index columns,
 
 }  // namespace detail
 
-// How many chains a product of so many terms has.
-inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts).chains(); }
+// How many chains a product of so many terms has, if none is longer than kChain.
+inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts, kChain).chains(); }
 
 // c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
 // columns do not lie side by side; so are in any case the few columns of many rows, to fill a vector.
-template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch) {
+template <class T>
+void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain) {
   constexpr Index lanes = simd::kLanes<T>, rows = 96;  // of a that stay in the second cache
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
   if (terms == 0 && !q.accumulate)
@@ -361,8 +381,7 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
-  const bool begun = q.accumulate;
-  const detail::ChainSteps chain(q.counts);
+  const bool begun = q.accumulate, one_chain = terms <= chain;
   for (Index i = 0; i < m; i += rows)
     for (Index j = 0, columns; j < n; j += columns) {
       columns = detail::panel_columns<T>(n - j);
@@ -379,14 +398,10 @@ template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column,
         q.b_steps[0] = q.b_steps[1] * q.counts[1];
       }
       const Index last = std::min(m, i + rows);
-      Groups<T> groups(q.c, q.c_rows + i, q.c_column, last - i, columns, begun);
       detail::with_tiles<T>(columns, padded, [&](auto row) {
-        chain.for_each(q, [&] {
-          q.accumulate = groups.next(1);
-          detail::panel<T, decltype(row)>(q, i, last, columns);
-        });
+        if (one_chain) return detail::panel<T, decltype(row)>(q, i, last, columns);
+        detail::panel_in_chains<T, decltype(row)>(q, i, last, columns, begun, chain);
       });
-      groups.finish();
     }
 }
 
@@ -396,7 +411,7 @@ template <class T> class TiledProduct {
  public:
   static bool fits(Index m, Index k, Index n, Index c_column) {
     const bool padded = n < simd::kLanes<T> && std::min(m, k) >= kOften;
-    return k > 0 && k <= kChain * kGroup && c_column == 1 && m <= 96 && !padded;
+    return k > 0 && k <= kMatrixChain * kGroup && c_column == 1 && m <= 96 && !padded;
   }
 
   TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row) : b_column_(b[1]) {
@@ -435,8 +450,8 @@ template <class T> class TiledProduct {
           q.b_steps[2] = part.columns;
         }
       }
-      for (Index p = 0; p < terms; p += kChain) {
-        q.counts[2] = std::min(kChain, terms - p);
+      for (Index p = 0; p < terms; p += kMatrixChain) {
+        q.counts[2] = std::min(kMatrixChain, terms - p);
         q.a = a + p * q.a_steps[2];
         q.b = panel_b + p * q.b_steps[2];
         q.accumulate = p > 0;

@@ -325,7 +325,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
     Scratch<T> window, packed;
     const Index in = end - begin, out = f.out;
     // Several whole images at a time where they are small, otherwise a few rows of one: a chain of each sum.
-    const Index most = std::min(kChain, kBytes / (kRank * kRank * (f.in + out) * Index{sizeof(T)}));
+    const Index most = std::min(kMatrixChain, kBytes / (kRank * kRank * (f.in + out) * Index{sizeof(T)}));
     const Index group = evenly(f.images, most / (down.tiles * right.tiles));
     const Index step = group > 1 ? down.tiles : evenly(down.tiles, most / right.tiles);
     const Index tiles = group * step * right.tiles;

@@ -4,7 +4,6 @@ The oracle rounds once a term. Factors are whole multiples of 2**-11 below 1, so
 occurs here fit the 64 bits of a long double, and rounding to float32 is the chain's only one.
 """
 
-import functools
 import itertools
 import math
 from typing import Any
@@ -51,22 +50,65 @@ def chain_lengths(counts: tuple[int, ...]) -> list[int]:
 
 
 def summed(a: Array, b: Array, products: list[tuple[int, ...]]) -> Array:
-    """``a b``, as products of so many terms: their chains are added up, 64 at most, and so are these groups."""
+    """``a b``, as products of so many terms: their chains are added up, 16 at most, and these groups pairwise."""
     if 0 in a.shape or 0 in b.shape:
         return np.zeros((a.shape[0], b.shape[1]), np.float32)
     groups: list[Array] = []
     first, members = 0, 0
     for counts in products:
         lengths = chain_lengths(counts)
-        if not groups or members + len(lengths) > 64:
+        if not groups or members + len(lengths) > 16:
             groups.append(np.float32(-0.0) * np.ones((a.shape[0], b.shape[1]), np.float32))
             members = 0
         members += len(lengths)
-        for length in lengths:
-            groups[-1] = groups[-1] + chain(a[:, first : first + length], b[first : first + length])
+        parts = [groups.pop()]
+        for number, length in enumerate(lengths):
+            if number > 0 and number % 16 == 0:  # a product of more chains has groups of its own
+                parts.append(np.float32(-0.0) * np.ones((a.shape[0], b.shape[1]), np.float32))
+            parts[-1] = parts[-1] + chain(a[:, first : first + length], b[first : first + length])
             first += length
+        groups.append(pairwise(parts))
     assert first == a.shape[1]
-    return functools.reduce(np.add, groups)
+    return pairwise(groups)
+
+
+def joined(lanes: Array) -> Array:
+    """The sum over the first axis: each of the first half and its partner in the second, then half as many."""
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return np.asarray(lanes[0])
+
+
+def pairwise(blocks: list[Array]) -> Array:
+    """The sum of blocks: the largest power of two of them that comes first is a tree, and so is what is left."""
+    if len(blocks) == 1:
+        return blocks[0]
+    half = 2 ** ((len(blocks) - 1).bit_length() - 1)
+    return pairwise(blocks[:half]) + pairwise(blocks[half:])
+
+
+def by_vector(a: Array, x: Array) -> Array:
+    """``a x``: blocks of 128 terms, whose lane is their place modulo 8."""
+    if x.shape[0] == 0:
+        return np.zeros((a.shape[0], 1), np.float32)
+    blocks = [
+        joined(np.array([chain(a[:, p : p + 128][:, lane::8], x[p : p + 128][lane::8]) for lane in range(8)]))
+        for p in range(0, x.shape[0], 128)
+    ]
+    return pairwise(blocks)
+
+
+def product(a: Array, b: Array) -> Array:
+    """``a b`` of two matrices."""
+    if a.shape[0] == b.shape[1] == 1:
+        return (a.astype(np.longdouble) @ b).astype(np.float64).astype(np.float32)  # in double nothing is rounded
+    if a.shape[0] == 1:
+        return by_vector(b.T, a.T).T
+    return (
+        by_vector(a, b)
+        if b.shape[1] == 1
+        else summed(a, b, [(min(128, a.shape[1] - p),) for p in range(0, a.shape[1], 128)])
+    )
 
 
 def evenly(n: int, most: int) -> int:
@@ -125,16 +167,16 @@ def chain_to_images(
 
 
 seeds = st.integers(0, 2**32 - 1)
-sides = st.integers(1, 40)
+sides = st.integers(1, 40) | st.just(1)
 
 
-@given(m=sides, k=st.integers(0, 40), n=sides, batch=st.sampled_from([(), (3,), (2, 2)]), seed=seeds)
+@given(m=sides, k=st.integers(0, 150), n=sides, batch=st.sampled_from([(), (3,), (2, 2)]), seed=seeds)
 def test_products_of_matrices(native: Any, m: int, k: int, n: int, batch: tuple[int, ...], seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = factors(rng, *batch, m, k), factors(rng, *batch, k, n)
     expected = np.empty((*batch, m, n), np.float32)
     for i in np.ndindex(batch):
-        expected[i] = chain(x[i], y[i])
+        expected[i] = product(x[i], y[i])
     x, y = lay_out(rng, x), lay_out(rng, y)
     assert_array_equal(native.matmul(x, y), expected, strict=True)
     turned = np.swapaxes(x, -1, -2), np.swapaxes(y, -1, -2)
@@ -143,7 +185,9 @@ def test_products_of_matrices(native: Any, m: int, k: int, n: int, batch: tuple[
 
 
 # Several blocks of every side, and what is left of them; few rows, few columns, few terms.
-@pytest.mark.parametrize("shape", [(100, 600, 500), (5, 784, 256), (300, 3, 300), (257, 300, 5), (1, 700, 490)])
+@pytest.mark.parametrize(
+    "shape", [(100, 600, 500), (5, 784, 256), (300, 3, 300), (257, 300, 5), (1, 700, 490), (490, 300, 1)]
+)
 @pytest.mark.parametrize("turn_x", [False, True])
 @pytest.mark.parametrize("turn_y", [False, True])
 def test_products_of_large_matrices(native: Any, shape: tuple[int, int, int], turn_x: bool, turn_y: bool) -> None:
@@ -152,16 +196,18 @@ def test_products_of_large_matrices(native: Any, shape: tuple[int, int, int], tu
     x, y = factors(rng, m, k), factors(rng, k, n)
     left, right = x.T.copy() if turn_x else x, y.T.copy() if turn_y else y
     result = native.matmul(left, right, transpose_x=turn_x, transpose_y=turn_y)
-    assert_array_equal(result, summed(x, y, [(k,)]), strict=True)
+    assert_array_equal(result, product(x, y), strict=True)
 
 
 # So many terms that there are several groups; c in its place, or turned; few elements, several panels.
-@pytest.mark.parametrize("shape", [(1, 40_000, 1), (3, 16_385, 20), (40, 33_000, 2), (50, 17_000, 9)])
+@pytest.mark.parametrize(
+    "shape", [(1, 40_000, 1), (3, 16_385, 20), (40, 33_000, 2), (50, 17_000, 9), (1, 9_000, 300), (9, 9_000, 1)]
+)
 def test_products_of_very_many_terms(native: Any, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(0)
     m, k, n = shape
     x, y = factors(rng, m, k), factors(rng, k, n)
-    expected = summed(x, y, [(min(256, k - p),) for p in range(0, k, 256)])
+    expected = product(x, y)
     assert_array_equal(native.matmul(x, y), expected, strict=True)
     assert_array_equal(native.matmul(np.asfortranarray(x), np.asfortranarray(y)), expected, strict=True)
 
@@ -266,7 +312,22 @@ DRAWS = {
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
-@pytest.mark.parametrize("shape", [(6, 700, 5), (4, 5_000, 3), (1, 5_000, 30), (30, 5_000, 1), (2, 100_000, 2)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 64, 1),
+        (1, 300, 1),
+        (1, 5_000, 1),
+        (30, 300, 1),
+        (1, 300, 30),
+        (40, 300, 40),
+        (6, 700, 5),
+        (4, 5_000, 3),
+        (1, 5_000, 30),
+        (30, 5_000, 1),
+        (2, 100_000, 2),
+    ],
+)
 def test_the_error_is_at_most_numpys(native: Any, dtype: type, draw: Any, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(0)
     m, k, n = shape
@@ -276,7 +337,7 @@ def test_the_error_is_at_most_numpys(native: Any, dtype: type, draw: Any, shape:
         exact, magnitude = (f(x).astype("g") @ f(y).astype("g") for f in (np.positive, np.abs))
         errors.append([distance(z, exact, magnitude) for z in (native.matmul(x, y), x @ y)])
     ours, numpys = np.mean(errors, axis=0)
-    assert ours <= 1.5 * numpys or ours <= 20 * np.finfo(dtype).eps / 16  # a bare sum of few roundings is not compared
+    assert ours <= 1.2 * numpys
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)

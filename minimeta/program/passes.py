@@ -7,7 +7,7 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
     deduplicate   give equal definitions one name
     simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice;
                   write one operation for two:  a + (-b)  as  a - b;
-                  and compute of a product only the rows that are taken:  (a b)[rows]  as  a[rows] b
+                  and compute of a product only the rows that are taken, if several:  (a b)[rows]  as  a[rows] b
 
 A fifth, ``hoist``, takes out of a ``vmap`` what is the same for all tasks (:mod:`minimeta.program.hoist`), and a sixth,
 ``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
@@ -311,6 +311,8 @@ def _traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
     *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.form.shape, strict=True))
     if any(batch) or rows == columns:
         return step
+    if 1 in step.form.shape[-2:] and 1 not in product.form.shape[-2:]:
+        return step  # a product by a vector is summed in an order of its own
     # A row of the product is one of x, or a column of x that is transposed; and so for y.
     x, y = product.operands
     factor = x if rows else y

@@ -4,10 +4,11 @@
 The primitive therefore takes each factor as it is or transposed, which costs nothing (the same memory is read with
 other strides), and is closed under differentiation: every order is again one product.
 
-Each element of a product is a sum in the order of the inner index on every path: chains of at most 256 fused
-multiply-adds are added up in groups of 64, and so are these, so that the error hardly grows with the number of terms.
-For matrices it is no larger than OpenBLAS's; for one scalar product of some hundred terms, which numpy adds up in
-lanes, it is up to six times as large.
+The order in which an element is summed depends on the shapes alone (csrc/tile.hpp, csrc/vector_product.hpp), and its
+error hardly grows with the number of terms. The mean error over seeds, relative to the sum of the terms' magnitudes, is
+in units of numpy's (OpenBLAS 0.3.31, AVX2; float32, uniform on [0, 1) and normal, 64 to 10^6 terms): 0.01 to 0.68 for
+scalar products, 0.01 to 1.01 for a matrix by a vector, 0.4 to 0.9 for matrices of more than 128 terms. Up to 128 terms
+it is 1.0, or up to 1.14 where OpenBLAS sums some columns of a matrix in two chains.
 """
 
 from __future__ import annotations
