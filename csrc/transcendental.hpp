@@ -12,11 +12,12 @@
 //   log1p     u + c = 1 + x without error, u the nearest number:   log u + c / u
 //   tanh      x + x^3 P(x^2) for |x| < 1, since 1 - 2 / (e^2x + 1) cancels there; odd, so |x| is enough
 //   sigmoid   e = e^-|x|, never of a large number:   1 / (1 + e) for x >= 0, e / (1 + e) below
-//   slopes    sigmoid' = e / (1 + e)^2;   tanh' = 4 e / (1 + e)^2 with e = e^-2|x|
+//   slopes    sigmoid' = e / (1 + e)^2;   tanh' x = 4 sigmoid' 2x
 //   softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|)
 #pragma once
 
 #include <limits>
+#include <type_traits>
 
 #include "coefficients.hpp"
 #include "simd.hpp"
@@ -97,11 +98,33 @@ template <class V> struct Scale {
   }
 };
 
+// The same where 2^n is a normal number.
+template <class V> struct NormalScale {
+  V rounded;
+  V operator()(V x) const { return x * power_of_two<V>(integer(rounded, kBias<Element<V>>)); }
+};
+
 // go(e^x / 2^n as an Extended, what scales by 2^n), for x that is neither so large nor so small that n has no place.
-template <class V, class Go> auto with_exp(V x, Go go) {
+template <template <class> class Scaling = Scale, class V, class Go> auto with_exp(V x, Go go) {
   const Exponential<V> e(x);
   const V one = 1 + e.r.high, rest = ((1 - one) + e.r.high) + e.r.tail, sum = one + rest;
-  return go(Extended<V>{sum, (one - sum) + rest}, Scale<V>{e.rounded});
+  return go(Extended<V>{sum, (one - sum) + rest}, Scaling<V>{e.rounded});
+}
+
+// Far<F> is F for any argument, near it is a faster way to the same bits, for arguments whose exponential is a normal
+// number. A vector takes the slow way, too, if one of its lanes is far.
+template <class E> constexpr E kNear = (kBias<E> - 2) * E(0.693);
+
+template <class F, class V> __attribute__((noinline, cold)) V far(V x) { return F{}.template any<Scale>(x); }
+
+template <class F, class V> __attribute__((always_inline)) inline V near_or_far(V x) {
+  if constexpr (simd::kScales<V>) {
+    return F{}.template any<Scale>(x);
+  } else {
+    const V near = F{}.template any<NormalScale>(x);
+    const auto is_near = absolute(x) <= kNear<Element<V>>;
+    return __builtin_expect(simd::any(!is_near), 0) ? (is_near ? near : far<F>(x)) : near;
+  }
 }
 
 template <class V> V not_too_large(V x) {
@@ -113,17 +136,20 @@ template <class V> V not_too_small(V x) {
   return x < C::exp_zero ? all<V>(C::exp_zero) : x;
 }
 
-template <class V> V exp_between(V x) {
-  return with_exp(x, [](Extended<V> e, Scale<V> scaled) { return scaled(e.high); });
+template <template <class> class Scaling, class V> V exp_between(V x) {
+  return with_exp<Scaling>(x, [](Extended<V> e, Scaling<V> scaled) { return scaled(e.high); });
 }
 
 struct Exp {
-  template <class V> V operator()(V x) const { return exp_between(not_too_small(not_too_large(x))); }
+  template <class V> V operator()(V x) const { return near_or_far<Exp>(x); }
+  template <template <class> class Scaling, class V> V any(V x) const {
+    return exp_between<Scaling>(not_too_small(not_too_large(x)));
+  }
 };
 
 // e^-|x|, for the functions that go on from there.
-template <class V> Extended<V> exp_of_minus(V x) {
-  return with_exp(not_too_small(-absolute(x)), [](Extended<V> e, Scale<V> scaled) {
+template <template <class> class Scaling, class V> Extended<V> exp_of_minus(V x) {
+  return with_exp<Scaling>(not_too_small(-absolute(x)), [](Extended<V> e, Scaling<V> scaled) {
     return Extended<V>{scaled(e.high), scaled(e.tail)};
   });
 }
@@ -187,7 +213,9 @@ struct Tanh {
   template <class V> V operator()(V x) const {
     const V a = absolute(x), square = a * a;
     const V near = fma(a * square, polynomial(square, Coefficients<Element<V>>::tanh), a);
-    const V far = 1 - 2 / (exp_between(not_too_large(2 * a)) + 1);
+    // From here on the result is 1.
+    constexpr Element<V> one = sizeof(Element<V>) == 4 ? 10 : 20;
+    const V far = 1 - 2 / (exp_between<NormalScale>(a > one ? all<V>(2 * one) : 2 * a) + 1);
     return with_sign_of(x, a < 1 ? near : far);
   }
 };
@@ -200,33 +228,39 @@ template <class V> V quotient(Extended<V> numerator, Extended<V> divisor) {
 }
 
 struct Sigmoid {
-  template <class V> V operator()(V x) const {
-    const Extended<V> e = exp_of_minus(x);
+  template <class V> V operator()(V x) const { return near_or_far<Sigmoid>(x); }
+  template <template <class> class Scaling, class V> V any(V x) const {
+    const Extended<V> e = exp_of_minus<Scaling>(x);
     const Extended<V> numerator = {x < 0 ? e.high : all<V>(1), x < 0 ? e.tail : all<V>(0)};
     const V sum = 1 + e.high, lost = (e.high - (sum - 1)) + e.tail;
     return quotient(numerator, {sum, lost});
   }
 };
 
-// Their derivatives, within a few units in the last place. From the results, y (1 - y) and 1 - y^2, few digits are left of
-// them where y is nearly 1.
+// e / (1 + e)^2 with e = e^-|x|: the derivative of sigmoid, within a few units in the last place. From the result y, few
+// digits of y (1 - y) are left where y is nearly 1. What the exponential loses is little beside what 1 + e and its square do,
+// so it is a bare polynomial whose exponent is moved.
 struct SigmoidSlope {
-  template <class V> V operator()(V x) const {
-    const V e = exp_between(not_too_small(-absolute(x))), sum = 1 + e;
+  template <class V> V operator()(V x) const { return near_or_far<SigmoidSlope>(x); }
+  template <template <class> class Scaling, class V> V any(V x) const {
+    using C = Coefficients<Element<V>>;
+    V minus = simd::bits<V>(simd::bits<Bits<V>>(x) | sign_bit<V>());
+    if constexpr (std::is_same_v<Scaling<V>, Scale<V>>) minus = not_too_small(minus);
+    const V rounded = fma(minus, all<V>(C::log2_e), all<V>(kRounding<Element<V>>)), n = rounded - kRounding<Element<V>>;
+    const V r = fma(n, all<V>(-C::log_2_low), fma(n, all<V>(-C::log_2_high), minus));
+    const V e = Scaling<V>{rounded}(fma(fma(polynomial(r, C::exp), r, all<V>(1)), r, all<V>(1))), sum = 1 + e;
     return e / (sum * sum);
   }
 };
 struct TanhSlope {
-  template <class V> V operator()(V x) const {
-    const V e = exp_between(not_too_small(-2 * absolute(x))), sum = 1 + e;
-    return 4 * e / (sum * sum);
-  }
+  template <class V> V operator()(V x) const { return 4 * SigmoidSlope{}(2 * x); }
 };
 
 struct Softplus {
-  template <class V> V operator()(V x) const {
+  template <class V> V operator()(V x) const { return near_or_far<Softplus>(x); }
+  template <template <class> class Scaling, class V> V any(V x) const {
     using E = Element<V>;
-    const Extended<V> e = exp_of_minus(x);
+    const Extended<V> e = exp_of_minus<Scaling>(x);
     const V u = 1 + e.high, lost = (e.high - (u - 1)) + e.tail;
     const Extended<V> log = logarithm(u, lost / u, all<V>(0));
     const V positive = x > 0 ? x : all<V>(0);
