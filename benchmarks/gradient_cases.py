@@ -142,7 +142,7 @@ FAULTS = [
     _fault("an old value captured", _sin, lambda m: lambda g, y, x: (g * m.cos(m.constant(OLD)),), VECTOR),
     _fault("wrong by half where tiny", lambda m: lambda x: 1e-18 * m.sin(x),
            lambda m: lambda g, y, x: (0.5e-18 * g * m.cos(x),), VECTOR),
-    _bare("a small output wrong beside a huge one", lambda m: lambda x: m.sin(x) * m.constant(UNEQUAL),
+    _bare("a small output wrong next to a huge one", lambda m: lambda x: m.sin(x) * m.constant(UNEQUAL),
           lambda m: lambda g, y, x: (g * m.cos(x) * m.constant(UNEQUAL_OFF),), VECTOR),
     # Arguments
     _fault("arguments swapped", _times, lambda m: lambda g, z, x, y: (g * x, g * y), VECTOR, OTHER),
@@ -265,7 +265,7 @@ SOUND = [
     _sound("outputs 18 orders apart", lambda m: lambda x: m.sin(x) * m.constant(SCALES), ZERO + 0.5),
     _sound("values of 1e-12", lambda m: lambda x: m.sum(m.sin(x) * x), np.array([1e-12, 3e-12])),
     _sound("values of 1e12", lambda m: lambda x: m.sum(m.sqrt(x)), np.array([1e12, 3e12])),
-    _sound("a small term beside a huge one", lambda m: lambda x: m.sum(m.sin(x)) + 1e10, VECTOR),
+    _sound("a small term next to a huge one", lambda m: lambda x: m.sum(m.sin(x)) + 1e10, VECTOR),
     _sound("norm at 1e-7", lambda m: m.norm, np.array([3e-7, 4e-7])),
     # Cancellation and steepness
     _sound("log(1 + x) - x near 0", lambda m: lambda x: m.sum(m.log(1.0 + x) - x), np.array([1e-5, -1e-4])),

@@ -1,20 +1,20 @@
-"""Archives of arrays, ``.npz``: every header is read and believed only as far as the file bears it out, then data.
+"""Archives of arrays (``.npz``): every header is checked against the size of the file before any data is read.
 
-An ``.npz`` is a zip of ``.npy`` files, and each of the three layers says how long it is:
+An ``.npz`` is a zip of ``.npy`` files, and each of the three layers states a length:
 
-    the directory of the zip   a member has c bytes here, which inflate to n, with a checksum
+    the directory of the zip   a member has c bytes, which inflate to n, and a checksum
     the header of the array    version, dtype, order and shape
     the data                   prod(shape) * itemsize bytes
 
-Nothing is allocated or inflated before they agree:
+Nothing is allocated or inflated until they agree:
 
-    the members' c together <= the size of the file          (no two of them lie over each other)
+    sum of the members' c <= the size of the file            (no two members overlap)
     n = c if a member is stored, and n <= 1032 c if it is deflated       (deflate cannot do better)
     n = length of the header + prod(shape) * itemsize
 
-so a header that promises 8 TiB in a file of 1 KiB is refused for what it is, and whoever knows what should be there
-(:func:`open_arrays`) can look at shapes and dtypes before any array is read. Dtypes are numbers, truth values and
-texts. Pickled objects, which could run anything, are refused, and so is every compression that numpy does not write.
+so a header that promises 8 TiB in a file of 1 KiB is refused at once, and a caller who knows what to expect can compare
+shapes and dtypes (:func:`open_arrays`) before reading an array. Dtypes are numbers, truth values and texts. Pickled
+objects, which could run any code, are refused, and so is every compression that numpy does not write.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from minimeta.errors import DataError, MissingDataError
 
 _DEFLATE_AT_BEST = 1032
-"""Bytes that a byte can inflate to: 258 for each two bits."""
+"""The most bytes that one byte can inflate to: 258 for every two bits."""
 
 _LONGEST_HEADER = 10_000  # numpy's own bound; a header of numbers or texts has some 100 bytes
 
@@ -51,14 +51,14 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in an archive that is open: what it is, before any of it is read.
+    """An array in an open archive, of which only the header has been read.
 
     Attributes
     ----------
     name
-        Its name, without ``.npy``.
+        The array's name, without ``.npy``.
     shape, dtype
-        Of what :meth:`read` returns.
+        The shape and dtype of the array that :meth:`read` returns.
     """
 
     name: str
@@ -71,12 +71,12 @@ class StoredArray:
     _fortran_order: bool = field(repr=False)
 
     def read(self) -> NDArray[Any]:
-        """Read it whole, and check every byte.
+        """Read the whole array and check every byte.
 
         Raises
         ------
         DataError
-            If it is truncated or damaged, or memory does not suffice for it.
+            If the array is truncated or damaged, or too large for the memory.
         """
         (array,) = self._blocks(math.prod(self.shape)) if 0 not in self.shape else (np.empty(0, self.dtype),)
         if self._fortran_order:
@@ -84,13 +84,13 @@ class StoredArray:
         return array.reshape(self.shape)
 
     def blocks(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Read it a few rows at a time, which takes no more memory than these; the last block may have fewer.
+        """Read the array in blocks of some rows, holding one block in memory; the last one may have fewer rows.
 
         Raises
         ------
         DataError
-            If it is truncated or damaged (the checksum is known after the last block), or is not in rows: it has no
-            axes, no elements, or is stored in Fortran's order.
+            If the array is truncated or damaged (the checksum is compared after the last block), or is not stored in
+            rows, because it has no axes, no elements, or Fortran's order.
         """
         if self._fortran_order or 0 in self.shape or not self.shape:
             raise DataError(f"{self._path}: the array {self.name} of shape {self.shape} is not stored in rows")
@@ -98,7 +98,7 @@ class StoredArray:
             yield block.reshape(-1, *self.shape[1:])
 
     def _blocks(self, elements: int) -> Iterator[NDArray[Any]]:
-        """Read so many elements at a time, as vectors."""
+        """Read the array as vectors of at most so many elements."""
         with _blamed_on(self._path, self.name):
             file = self._archive.open(self._member)
             file.read(self._header_bytes)
@@ -110,7 +110,7 @@ class StoredArray:
                     block = np.empty(count, self.dtype)
                     _fill(block.view(np.uint8).data, file)
                     left -= count
-                    if not left and file.read(1):  # the last read is what compares the checksum
+                    if not left and file.read(1):  # this last read compares the checksum
                         raise ValueError("there are bytes after its end")
                     _make_sound(block)
                 yield block
@@ -118,20 +118,20 @@ class StoredArray:
 
 @contextmanager
 def open_arrays(path: str | os.PathLike[str]) -> Iterator[dict[str, StoredArray]]:
-    """Open an ``.npz`` file and read what is in it, but none of the data.
+    """Open an ``.npz`` file and read the headers of its arrays, but none of their data.
 
     Returns
     -------
     context manager
-        Of the arrays by name. They can be read until it ends.
+        Yields the arrays by name; they can be read inside of the context.
 
     Raises
     ------
     MissingDataError
         If there is no such file.
     DataError
-        If it is truncated, damaged, no ``.npz`` file, or holds anything but arrays of numbers, truth values and texts.
-        The message names the file and the array.
+        If the file is truncated or damaged, is no ``.npz`` file, or holds anything other than arrays of numbers, truth
+        values and texts. The message names the file and the array.
     """
     path = Path(path)
     if not path.is_file():  # a pipe or a device might never end
@@ -156,12 +156,12 @@ def open_arrays(path: str | os.PathLike[str]) -> Iterator[dict[str, StoredArray]
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an ``.npz`` file by name, whole, checking every byte.
+    """Return all arrays of an ``.npz`` file by name, and check every byte.
 
     Raises
     ------
     MissingDataError, DataError
-        As :func:`open_arrays` does, or if memory does not suffice.
+        As :func:`open_arrays` does, or if an array is too large for the memory.
     """
     with open_arrays(path) as arrays:
         return {name: array.read() for name, array in arrays.items()}
@@ -169,10 +169,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 
 @contextmanager
 def _blamed_on(path: Path, name: str = "") -> Iterator[None]:
-    """Make every error a DataError about a file, or an array of it.
+    """Turn every error into a DataError that names the file and the array.
 
-    What zipfile, zlib and numpy raise for bytes that nobody wrote is not to be listed: it may be any of their errors,
-    and of Python's.
+    The except clause is broad because damaged bytes make zipfile, zlib and numpy raise nearly any exception.
     """
     place = f"the array {name}: " if name else ""
     try:
@@ -185,7 +184,7 @@ def _blamed_on(path: Path, name: str = "") -> Iterator[None]:
 
 
 def _check_directory(members: list[zipfile.ZipInfo], file_bytes: int) -> None:
-    """Refuse members that could not be in a file of this size."""
+    """Refuse members that do not fit into a file of this size."""
     for member in members:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{member.filename} is compressed by method {member.compress_type}; save it by numpy")
@@ -200,7 +199,7 @@ def _check_directory(members: list[zipfile.ZipInfo], file_bytes: int) -> None:
 
 
 def _stored(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> StoredArray:
-    """Read the header of an array, and compare it with the length of the member."""
+    """Read the header of an array and compare it with the length of its member."""
     if not member.filename.endswith(".npy"):
         raise ValueError("it is not an array (.npy)")
     with archive.open(member) as file:
@@ -226,13 +225,13 @@ def _stored(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> St
             f"{dtype} of shape {shape} needs {math.prod(shape) * dtype.itemsize} bytes, and there are "
             f"{member.file_size - begin}"
         )
-    np.broadcast_to(np.empty((), dtype), shape)  # which numpy refuses if it has no such shape: 100 axes, 2**62 by 0
+    np.broadcast_to(np.empty((), dtype), shape)  # numpy refuses impossible shapes: 100 axes, 2**62 by 0
     name = member.filename.removesuffix(".npy")
     return StoredArray(name, shape, dtype, path, archive, member, begin, found[2] == "True")
 
 
 def _fill(memory: memoryview, file: Any) -> None:
-    """Read as many bytes as there is memory for."""
+    """Fill the memory from the file."""
     done = 0
     while done < len(memory):
         read = file.readinto(memory[done : done + _AT_ONCE])
@@ -242,8 +241,8 @@ def _fill(memory: memoryview, file: Any) -> None:
 
 
 def _make_sound(array: NDArray[Any]) -> None:
-    """Refuse or mend bytes that are no value of their dtype, and that Python stumbles over long after."""
-    if array.dtype.kind == "b":  # true has been written as 255, too: Pillow has it so
+    """Refuse or repair bytes that are not a value of their dtype, and that would fail only later."""
+    if array.dtype.kind == "b":  # Pillow writes True as 255
         np.not_equal(array.view(np.uint8), 0, out=array)
     if array.dtype.kind == "U":
         points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))

@@ -14,17 +14,17 @@ _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def is_internal(code: Any) -> bool:
-    """Whether a code object is of minimeta's own."""
+    """Return whether a code object belongs to minimeta."""
     return bool(code.co_filename.startswith(_PACKAGE))
 
 
 def user_line() -> str:
-    """The innermost line of the call stack that belongs to neither minimeta nor numpy, as ``file:line, in function``.
+    """Return the innermost line of the call stack outside of minimeta and numpy, as ``file:line, in function``.
 
     Returns
     -------
     str
-        Empty when every frame is internal (a call from C, say).
+        Empty if every frame is internal, as in a call from C.
     """
     frame = sys._getframe(1)
     while frame is not None:
@@ -49,7 +49,7 @@ class ComputationError(MinimetaError):
         super().__init__(f"{message}\n  at {line}" if line else message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy (pickle, between processes) has the line already.
+        # A pickled copy already ends with the line.
         return _restore, (type(self), self.args)
 
 
@@ -72,7 +72,7 @@ class IndexingError(ComputationError, IndexError):
 
 
 class TracingError(ComputationError, TypeError):
-    """A use of an Array that would lose its derivative or needs a value that is not known while tracing."""
+    """A use of an Array that would lose its derivative, or that needs a value while only shapes are known."""
 
 
 class MissingAttributeError(ComputationError, AttributeError):
@@ -88,11 +88,11 @@ class NonFiniteError(MinimetaError, ArithmeticError):
 
 
 class DataError(MinimetaError, ValueError):
-    """A data file that is truncated or holds something else, or a task that the data cannot give."""
+    """A data file that is truncated or holds something else, or a task that the data cannot supply."""
 
 
 class MissingDataError(MinimetaError, FileNotFoundError):
-    """A data file that is not where it was looked for."""
+    """A data file that is missing from the place where it was expected."""
 
 
 class CheckpointError(MinimetaError, ValueError):
@@ -115,24 +115,24 @@ class MissingExtraError(MinimetaError, ImportError):
 
 
 class GradientCheckError(MinimetaError, AssertionError):
-    """Base class of what a gradient check says when it does not pass.
+    """Base class of the verdicts of a gradient check that does not pass.
 
     Attributes
     ----------
     fault
         What is wrong, in one or two words: ``"value"``, ``"linearity"``, ``"kink"``, ...
     order
-        Of the derivative in question; 0 for the function itself.
+        The order of the derivative in question; 0 for the function itself.
     oracle
         What the derivative was compared with.
     culprit
-        The name of the primitive at fault where one is, and else the empty string.
+        The name of the primitive at fault; empty if none was found.
     line
-        The user's line that it belongs to, if there is one.
+        The user's line that calls it; empty if there is none.
     program
-        The smallest program that is wrong, as Python, where one was found.
+        The smallest wrong program, as Python; empty if none was found.
     reproduce
-        The statements that make the same check again, where they are known.
+        Statements that repeat the check; empty if they are not known.
     """
 
     def __init__(

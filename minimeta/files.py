@@ -1,8 +1,8 @@
-"""Files that are whole or not there, and the folder of the data.
+"""Files that are either complete or absent, and the folder for data.
 
-A reader never sees half of a file, and an interruption at any moment leaves either the old one or the new one: the
-content goes to a temporary file in the same folder, reaches the disk (``fsync``), and takes the name in one step
-(``os.replace``, atomic within a file system).
+No reader ever sees half of a file, and an interruption leaves either the old file or the new one. The content is
+written to a temporary file in the same folder, flushed to disk (``fsync``), and renamed in one step (``os.replace``,
+which is atomic within a file system).
 """
 
 import io
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 
 def data_folder(data: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder that data are read from and written to.
+    """Return the folder that data is read from and written to.
 
     Parameters
     ----------
     data
-        The folder, if it is given. Otherwise the environment variable ``MINIMETA_DATA`` names it, and without that it
-        is ``minimeta`` in the user's cache (``$XDG_CACHE_HOME``, by default ``~/.cache``).
+        The folder. If it is not given, the environment variable ``MINIMETA_DATA`` names it; if that is not set either,
+        it is ``minimeta`` in the user's cache (``$XDG_CACHE_HOME``, by default ``~/.cache``).
     """
     given = data or os.environ.get("MINIMETA_DATA")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -29,14 +29,14 @@ def data_folder(data: str | os.PathLike[str] | None = None) -> Path:
 
 
 def write_npz(path: str | os.PathLike[str], **arrays: NDArray[Any]) -> None:
-    """Write arrays to a compressed ``.npz`` file, whole, as :func:`write_atomically` does."""
+    """Write arrays to a compressed ``.npz`` file, atomically, as :func:`write_atomically` does."""
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     write_atomically(path, content.getvalue())
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write a file whole, replacing what was there.
+    """Write a whole file or nothing, replacing the old one.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     Raises
     ------
     OSError
-        If the folder is missing or cannot be written to, or the disk is full; the old file is then still there.
+        If the folder is missing or cannot be written to, or the disk is full. The old file is left as it was.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -60,10 +60,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # whose file is the user's, and not one that is gone
+        if isinstance(error, OSError):  # name the user's file: the temporary one is gone
             error.filename = str(target)
         raise
-    # The new name itself reaches the disk with its folder.
+    # Flush the folder too: the new name is part of it.
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

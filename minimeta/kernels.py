@@ -1,14 +1,14 @@
 """The compiled kernels for this processor, or the reason why there are none.
 
-The extension is built from ``csrc/`` once per *level*, a set of instructions: ``v3`` (x86-64-v3: AVX2 and FMA, every
-x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or ``arm64``. They differ in the width of their vectors,
-and no operation acts across lanes, so all give the same bits (except for the sign and payload of a NaN, which C++
-leaves open). ``native`` is the best that was built and that this processor runs, ``level`` its name;
-``MINIMETA_ISA=v3`` asks for a certain one.
+The extension is built from ``csrc/`` once per *level*, which is an instruction set: ``v3`` (x86-64-v3: AVX2 and FMA,
+every x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or ``arm64``. Levels differ in the width of their
+vectors, and no operation acts across lanes, so all give the same bits (except for the sign and payload of a NaN, which
+C++ leaves open). ``native`` is the best level that was built and that this processor runs, and ``level`` is its name;
+``MINIMETA_ISA=v3`` asks for one by name.
 
-Without one, ``native`` is ``None``, ``level`` is ``reference``, and every operation is computed by its numpy reference:
-the same mathematics, slower, and equal to rounding only. That is worth a warning, and where tests run (``CI`` is set)
-an error, unless ``MINIMETA_ISA=reference`` asked for it.
+If there is none, ``native`` is ``None``, ``level`` is ``reference``, and the numpy references compute every operation:
+more slowly, with results that are equal up to rounding. Importing minimeta then warns, or fails if ``CI`` is set so
+that tests do not silently run without kernels. ``MINIMETA_ISA=reference`` asks for the references without a warning.
 """
 
 import importlib
@@ -21,7 +21,7 @@ _V3 = ("AVX2", "FMA3")
 _X86 = {"v4": (*_V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL"), "v3": _V3}
 _ARM: dict[str, tuple[str, ...]] = {"arm64": ()}
 
-#: This machine's levels, the best first, and the features of the processor that each needs, in numpy's words.
+#: This machine's levels, the best first, and the processor features that each needs, by numpy's names.
 LEVELS = {"x86_64": _X86, "amd64": _X86, "arm64": _ARM, "aarch64": _ARM}.get(platform.machine().lower(), {})
 
 HOW_TO_BUILD = (
@@ -32,7 +32,7 @@ HOW_TO_BUILD = (
 
 
 def lacking(level: str) -> list[str]:
-    """The features of a level that this processor does not have."""
+    """Return the features of a level that this processor lacks."""
     from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]  # noqa: PLC0415 (only read here)
         __cpu_features__ as features,
     )
@@ -41,12 +41,12 @@ def lacking(level: str) -> list[str]:
 
 
 def able() -> list[str]:
-    """The levels that this processor runs, the best first."""
+    """Return the levels that this processor runs, the best first."""
     return [level for level in LEVELS if not lacking(level)]
 
 
 def load(level: str) -> ModuleType | None:
-    """The extension of a level, or ``None`` where it was not built."""
+    """Return the extension of a level, or ``None`` if it was not built."""
     name = f"minimeta._native_{level}"
     try:
         return importlib.import_module(name)
@@ -67,14 +67,14 @@ def _choose() -> tuple[ModuleType | None, str]:
             return native, level
 
     problem = (
-        f"minimeta's C++ kernels are not built: nothing like _native_{able()[-1]} is beside {__file__}. {HOW_TO_BUILD}"
+        f"minimeta's C++ kernels are not built: there is no _native_{able()[-1]} next to {__file__}. {HOW_TO_BUILD}"
         if able()
         else "minimeta has no C++ kernels for this processor: they need AVX2 and FMA, or arm64"
     )
     if os.environ.get("CI"):
-        raise ImportError(f"{problem}. Where CI is set, computing in numpy has to be asked for: MINIMETA_ISA=reference")
+        raise ImportError(f"{problem}. With CI set, computing in numpy must be requested: MINIMETA_ISA=reference")
     warnings.warn(
-        f"{problem}. Until then numpy computes everything, more slowly; MINIMETA_ISA=reference asks for that",
+        f"{problem}. Until then numpy computes everything, more slowly; set MINIMETA_ISA=reference to choose that",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -84,7 +84,7 @@ def _choose() -> tuple[ModuleType | None, str]:
 def _requested(level: str) -> ModuleType:
     if level not in LEVELS:
         raise ImportError(
-            f"MINIMETA_ISA={level!r} is not known on this machine; leave it unset for the best level that there is, or "
+            f"MINIMETA_ISA={level!r} is unknown on this machine; leave it unset for the best level, or "
             f"set it to {', '.join([*LEVELS, 'reference'])}"
         )
     if missing := lacking(level):

@@ -1,9 +1,9 @@
-"""Ctrl-C while the command is still importing: a word, and no traceback.
+"""Ctrl-C while the command is still importing: one line, and no traceback.
 
-Most of the first second of ``minimeta`` are imports, and KeyboardInterrupt in the middle of one is a traceback at best;
-at worst it is caught there, and told as a library that does not load. So until the command begins, the signal ends the
-process at once: there is nothing to save yet. This is the first module that the package imports, for nothing of ours
-runs earlier, and it does nothing where a program imports the package.
+The command spends most of its first second on imports. A KeyboardInterrupt in the middle of an import is a traceback at
+best; at worst the importing library catches it and reports that some module does not load. So until the command
+begins, Ctrl-C ends the process at once: there is nothing to save yet. The package imports this module first, since none
+of our code runs earlier. In a program that merely imports the package it does nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 
 
 def begin() -> None:
-    """Answer Ctrl-C by KeyboardInterrupt again: the command begins."""
+    """Restore KeyboardInterrupt as the answer to Ctrl-C, now that the command begins."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -27,7 +27,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _is_command() -> bool:
-    script = os.path.basename(next(iter(sys.argv), ""))  # noqa: PTH119 (pathlib takes its time)
+    script = os.path.basename(next(iter(sys.argv), ""))  # noqa: PTH119 (pathlib is slow to import)
     return script == "minimeta" or ("-m", "minimeta") in itertools.pairwise(sys.orig_argv)
 
 

@@ -1,8 +1,8 @@
-"""How many threads a large operation may use.
+"""The number of threads that a large operation may use.
 
-Work is split over independent outputs, never inside a sum, so the number of threads changes no bit of any result.
-Small operations run on the calling thread, and so does everything in a forked child, whose parent's threads are not
-there.
+Work is split over independent outputs and never inside a sum, so the number of threads does not change a bit of any
+result. Small operations run on the calling thread. So does everything in a forked child, because threads do not
+survive a fork.
 """
 
 import operator
@@ -15,22 +15,22 @@ _MOST = 1024
 def set_num_threads(n: int) -> None:
     """Let large operations use at most ``n`` threads, in the whole process.
 
-    Until this is called, the limit is OpenMP's: ``OMP_NUM_THREADS`` if that is set, and else the number of processors
-    that this process may use. Afterwards the smaller of both holds, so what threadpoolctl lowers stays low. Where
-    ``n`` is more than OpenMP's limit for the calling thread, that is raised: what is said here counts more than the
-    environment.
+    Until this is called, the limit is OpenMP's: ``OMP_NUM_THREADS`` if it is set, and otherwise the number of
+    processors that this process may use. Afterwards the smaller of the two limits holds, so a limit that threadpoolctl
+    lowers stays low. If ``n`` exceeds OpenMP's limit for the calling thread, that limit is raised: this call overrides
+    the environment.
 
     Parameters
     ----------
     n
-        The number of threads, 1 to 1024; with 1, all work is done on the calling thread.
+        The number of threads, from 1 to 1024. With 1, the calling thread does all the work.
 
     Raises
     ------
     TypeError
-        ``n`` is not a whole number.
+        If ``n`` is not a whole number.
     ValueError
-        ``n`` is not from 1 to 1024.
+        If ``n`` is not between 1 and 1024.
 
     Examples
     --------
@@ -54,13 +54,13 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a large operation that starts here may use.
+    """Return the number of threads that a large operation may use if it starts here.
 
     Returns
     -------
     int
-        The smallest of what :func:`set_num_threads`, ``OMP_NUM_THREADS``, the number of processors and threadpoolctl
-        allow. It is 1 in a forked child, where the extension was built without OpenMP, and where numpy's references
-        compute (whose own threads are not counted).
+        The smallest of the limits set by :func:`set_num_threads`, ``OMP_NUM_THREADS``, the number of processors and
+        threadpoolctl. It is 1 in a forked child, and when numpy's references compute (numpy's own threads are not
+        counted).
     """
     return int(kernels.native.get_num_threads()) if kernels.native else 1

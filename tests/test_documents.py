@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/ runs; its values and what it prints are as written."""
+"""Every Python block of the README and of docs/ runs, with the values and prints as written; every link leads somewhere."""
 
 import ast
 import doctest
@@ -52,6 +52,20 @@ def test_the_commands_of_the_readme_are_there() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("minimeta train maml sinusoid")
     assert "-m pytest" in commands[1]
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda d: d.name)
+def test_links_between_pages_lead_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^):#]*)#?([^):]*)\)", document.read_text(encoding="utf-8")):
+        page = document.parent / target if target else document
+        assert page.exists(), f"{document.name}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, anchor
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 600
 
 
 # Not the extensions: one of a level that this processor lacks cannot even be imported.

@@ -86,7 +86,7 @@ def test_of_our_limit_and_threadpoolctls_the_smaller_wins() -> None:
         assert mm.get_num_threads() == 3  # what was said last
 
 
-def test_a_limit_is_the_whole_processs() -> None:
+def test_a_limit_is_that_of_the_whole_process() -> None:
     mm.set_num_threads(1)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(mm.get_num_threads).result() == 1
