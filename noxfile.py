@@ -7,6 +7,7 @@
 ``.ci/run`` runs the README's test command in place of the session ``tests``, and the other sessions from here.
 """
 
+import platform
 from pathlib import Path
 
 import nox
@@ -16,7 +17,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
-POLICY = "manylinux_2_28_x86_64"
+MANYLINUX = "manylinux_2_28_x86_64"
 SMOKE = ["tests/test_import.py", "tests/test_repository.py", "tests/autodiff/test_primitives.py"]
 
 
@@ -78,20 +79,28 @@ def package(session: nox.Session) -> None:
     for old in dist.glob("minimeta-*"):
         old.unlink()
     # The temporary folder is inside of the repository, where a compiler cache finds the kernels again.
-    session.run("python", "-m", "build", "--outdir", str(dist), env={"TMPDIR": str(empty)})
+    portable = "-Ccmake.define.MINIMETA_PORTABLE=ON"
+    session.run("python", "-m", "build", "--outdir", str(dist), portable, env={"TMPDIR": str(empty)})
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
-    session.run("auditwheel", "show", str(wheel))
+    if platform.machine() == "x86_64":
+        session.run("auditwheel", "repair", "--plat", MANYLINUX, "--wheel-dir", str(dist), str(wheel))
+        wheel.unlink()
+        (wheel,) = dist.glob("*.whl")
+    for library in ("libgomp.so.1", "libomp.so.5", "libomp.so"):
+        (empty / library).touch()  # no libraries, but the loader finds them first
+    without_openmp = {"LD_LIBRARY_PATH": str(empty), "OMP_NUM_THREADS": "3"}
     with session.chdir(empty):
         for archive in (sdist, wheel):
             session.install("--force-reinstall", str(archive), env={"TMPDIR": str(empty)})
             session.run("python", "-W", "error", "-c", "import minimeta as mm; assert mm.grad(mm.square)(3.0) == 6")
+        session.run("python", "-c", "import minimeta as mm; assert mm.get_num_threads() == 3", env=without_openmp)
 
 
 @nox.session(requires=["package"])
 def peers(session: nox.Session) -> None:
-    """Compare gradients with JAX's, by the wheel of the session ``package``."""
-    session.install(*map(str, Path("dist").glob("*.whl")), "jax", "pytest", "hypothesis")
-    session.run("pytest", "-q", "tests/peers")
+    """Compare gradients with JAX's, and test threads, by the wheel of the session ``package``."""
+    session.install(*map(str, Path("dist").glob("*.whl")), "jax", "pytest", "hypothesis", "threadpoolctl")
+    session.run("pytest", "-q", "tests/peers", "tests/test_threads.py")
 
 
 if __name__ == "__main__":
