@@ -1,4 +1,4 @@
-"""What ``metastep.py`` times: one way of one library to take a meta-step."""
+"""A contender of ``metastep.py``: one way in which one library takes a meta-step."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Who catches a wrong gradient, and who accuses a right one: minimeta's checker beside those of other libraries.
+"""Which checkers catch wrong gradients, and which reject correct ones: minimeta's and those of other libraries.
 
     python benchmarks/gradcheck.py [--peers PYTHON] [--all] [--json FILE]
 
 The same cases (:mod:`gradient_cases`) go through ``minimeta.testing``, ``torch.autograd.gradcheck`` and
 ``gradgradcheck``, ``jax.test_util.check_grads`` and ``autograd.test_util.check_grads``, each with the defaults of its
-library (:mod:`checkers`). minimeta runs in this interpreter; PYTHON is that of an environment with whichever of the
-others are to take part. What is missing is skipped with a line. Before the table stands how long minimeta takes to
+library (:mod:`checkers`). minimeta runs in this interpreter; PYTHON is that of an environment with the
+other libraries. A missing library is skipped with a message. A line above the table says how long minimeta takes to
 check the loss of a small network.
 """
 

@@ -1,8 +1,8 @@
 """Gradients that are wrong and gradients that are right, for every library: what a gradient checker is judged by.
 
-A case is a function written in the operations of a library ``m``; ``m.custom(f, rule)`` is ``f`` with a derivative of
-one's own, ``rule(cotangent, output, *arguments)``. A *fault* has a rule that is wrong, and a checker has to say so. A
-*sound* case has no fault, and a checker may not accuse it: where there is no derivative, it may say just that.
+A case is a function written in the operations of a library ``m``; ``m.custom(f, rule)`` is ``f`` with the derivative
+``rule(cotangent, output, *arguments)``. A *fault* has a wrong rule, which a checker must find. A *sound* case has none,
+and a checker must not reject it; where there is no derivative, it may say so.
 """
 
 from __future__ import annotations
@@ -285,10 +285,10 @@ SOUND = [
     # Types and shapes
     _sound("a network in float32", _network, *SINGLES),
     _sound("one number", lambda m: lambda x: x * m.sin(x), np.array(0.7)),
-    _sound("an integer beside floats", lambda m: lambda x, i: m.sum(x * x) * 3.0, VECTOR, np.arange(3)),
+    _sound("an integer among floats", lambda m: lambda x, i: m.sum(x * x) * 3.0, VECTOR, np.arange(3)),
     _sound("no elements", lambda m: lambda x: m.sum(x * x), np.zeros((0, 3)), verdict="constant"),
     _sound("a constant output", lambda m: lambda x: m.sum(0.0 * x) + 1.0, VECTOR, verdict="constant"),
-    _sound("a step function beside its step", lambda m: lambda x: m.sum(m.where(x > 0, 1.0, 0.0 * x)), VECTOR,
+    _sound("a step function near its step", lambda m: lambda x: m.sum(m.where(x > 0, 1.0, 0.0 * x)), VECTOR,
            verdict="constant"),
     _sound("a 100 x 100 product", lambda m: lambda x: m.tanh(m.constant(LARGE) @ x / 10), LONG),
     _sound("a sum of 10,000", lambda m: lambda x: m.sum(m.sin(x)), np.linspace(0, 1, 10_000)),
@@ -296,7 +296,7 @@ SOUND = [
     _sound("broadcasting", lambda m: lambda x, b: m.sum(m.sin(x * b + b)), SQUARE, VECTOR),
     # Python
     _sound("a branch of Python", _branch, np.abs(VECTOR)),
-    _sound("a right rule of one's own", lambda m: m.custom(_sin(m), lambda g, y, x: (g * m.cos(x),)), VECTOR),
+    _sound("a correct custom rule", lambda m: m.custom(_sin(m), lambda g, y, x: (g * m.cos(x),)), VECTOR),
     _sound("a read-only, reversed view", lambda m: lambda x: m.sum(x * m.sin(x)), VECTOR[::-1]),
     _sound("what is held constant on purpose", _straight_through, VECTOR),
 ]  # fmt: skip

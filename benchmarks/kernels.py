@@ -1,23 +1,24 @@
-"""What the kernels reach of the machine's peak, beside numpy and torch: one thread, float32.
+"""How close the kernels come to the machine's peak, compared with numpy and torch: one thread, float32.
 
     python benchmarks/kernels.py [name ...]
 
-Names choose groups: products, convolutions, poolings, functions, reductions, movements; all where none is given.
+Names choose groups: products, convolutions, poolings, functions, reductions, movements; by default all.
 
 - The *peak* is measured here: multiply-adds in registers and nothing else, on one core, at each level of instructions
   that this processor runs.
 - A *product* of a few microseconds is repeated in one call, as a batch that reads the same two matrices (strides of 0),
-  so that not the call is measured; numpy and torch compute the same batch. ``call`` rows are single calls from Python.
+  so that the call itself is not measured; numpy and torch compute the same batch. ``call`` rows are single
+  calls from Python.
 - A *convolution* is 3 x 3 with padding, on a batch of 5 images: forward, the kernel's gradient, the images' gradient.
-  Its operations are those of its definition, so that an algorithm with fewer is above 100 %. torch takes the better of
-  its two memory layouts.
-- A *pooling* is 2 x 2 in steps of 2: which cell is the largest, that element, and the way back. torch finds cell and
+  We count the operations of its definition, so an algorithm that needs fewer can exceed 100 %. torch uses the
+  better of its two memory layouts.
+- A *pooling* is 2 x 2 in steps of 2: the largest cell, its element, and the transpose. torch finds cell and
   element at once, in the better of its two memory layouts.
 - *Functions* are applied to 16,384 numbers, reductions to the shapes that are printed.
 
-Times are the processor's time of the calling thread, so that what a neighbour takes of the machine is not counted, and
-the least of rounds in which all libraries take turns. numpy and torch are limited to one thread; torch is skipped with
-a line where it is not installed. "to reach" is what this project asks of itself, in per cent of the peak.
+Times are processor time of the calling thread, so that other processes do not count, and the least over rounds in which
+the libraries take turns. numpy and torch are limited to one thread; torch is skipped with a message if it is not
+installed. "to reach" is this project's target, in per cent of the peak.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
-"""One whole meta-step of minimeta beside other libraries: tasks in memory to updated meta-parameters, Adam included.
+"""One whole meta-step, compared with other libraries: from tasks in memory to updated meta-parameters, with Adam.
 
     python benchmarks/metastep.py --peers PYTHON [--workloads W1 W2 ...]
     python benchmarks/metastep.py --flat | --growth | --profile [--workloads ...]
 
-minimeta runs in this interpreter; PYTHON is the interpreter of an environment with numpy and whichever of the peers are
-to take part: torch, jax, autograd. What is missing is skipped with a line. :mod:`workloads` has the workloads.
+minimeta runs in this interpreter; PYTHON is the interpreter of an environment with numpy and any of torch, jax
+and autograd. A missing library is skipped with a message. :mod:`workloads` has the workloads.
 
-Every contender lives in a process of its own (:mod:`worker`), with two threads, and one runs at a time:
+Every contender has its own process (:mod:`worker`) with two threads, and one runs at a time:
 
-1. each takes a first step, compiles what it compiles, and warms up;
-2. each computes the same meta-gradients; who differs from minimeta by more than 1e-4, relative and in the worst leaf,
-   is named and not ranked;
-3. all take turns, round by round, so that all see the machine in the same state.
+1. Each takes a first step, including any compilation, and warms up.
+2. Each computes the same meta-gradients. A contender that differs from minimeta by more than 1e-4, relative and in the
+   worst leaf, is named and not ranked.
+3. All take turns, round by round, so that they see the machine in the same state.
 
-Printed are the median and the fastest step; the ratio of medians; what the fastest step reaches of the machine's peak
-(multiply-adds in registers on two cores, beside the operations that :mod:`workloads` counts, a convolution by its
-definition: who takes fewer may be above 100); the seconds of the first step; and the most memory the process has had up
-to 2., its library included.
+The table has the median and the fastest step; the ratio of medians; the fastest step in per cent of the machine's peak
+(the operations that :mod:`workloads` counts, over multiply-adds in registers on two cores; a convolution that needs
+fewer operations than its definition may exceed 100); the seconds of the first step; and the most memory that the
+process has used up to 2., including its library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an eager operation costs: one addition of ten floats, recorded, and with its backward pass.
+"""The cost of an eager operation: one addition of ten floats, recorded, and with its backward pass.
 
     python benchmarks/overhead.py
 
@@ -9,8 +9,8 @@ Every library does the same work on ten float32 numbers, in turns in one process
 - *numpy to numpy*: a whole transformation, from numpy arrays through a new tape to numpy arrays of gradients
   (``vjp`` here, ``make_vjp`` in autograd, ``from_numpy(x).requires_grad_()`` and ``.numpy()`` in torch).
 
-Printed are the median and the least of the rounds in microseconds, and the median ratio to minimeta in the same round.
-autograd and torch are skipped with a line where they are not installed.
+The table has the median and the least over rounds in microseconds, and the median ratio to minimeta in the same round.
+autograd and torch are skipped with a message if they are not installed.
 """
 
 from __future__ import annotations

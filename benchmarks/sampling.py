@@ -2,8 +2,8 @@
 
     python benchmarks/sampling.py [--seconds 2]
 
-On made-up characters of Omniglot's number and size (tasks do not see what is drawn on them), each in turns with the
-other, so that both see the machine in the same state. To reach: sampling takes less than a tenth of a meta-step.
+The characters are made up, with Omniglot's number and size (their drawings do not matter here). The two take turns, so
+that both see the machine in the same state. The target: sampling takes less than a tenth of a meta-step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What there is to see of minimeta's meta-step without its peers."""
+"""Studies of minimeta's meta-step alone, without its peers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flat(workload: Workload) -> None:
 
 
 def growth(workload: Workload) -> None:
-    """how the time of a step grows with tasks, inner steps and width, beside its arithmetic"""
+    """how the time of a step grows with tasks, inner steps and width, compared with its arithmetic"""
     print(f"{'':24}{'median ms':>12}{'times':>8}{'GFLOP':>12}{'times':>8}")
     for name, vary in VARIATIONS.items():
         first = None

@@ -1,10 +1,11 @@
-"""One contender of ``metastep.py`` in a process of its own, so that its memory and its first call are its own too.
+"""One contender of ``metastep.py`` in a separate process, so that memory and the first call are measured alone.
 
-    python benchmarks/worker.py MODULE                        which contenders a library has, by workload
+    python benchmarks/worker.py MODULE                        list a library's contenders by workload
     python benchmarks/worker.py MODULE CONTENDER WORKLOAD     serve one of them
 
 Requests are lines of JSON on the standard input, ``{"do": "steps", "seconds": 0.1}``, answered by one line each on the
-standard output: an object, with ``error`` in it if the request failed. What libraries print goes to the standard error.
+standard output: an object, with ``error`` in it if the request failed. The libraries print to the
+standard error.
 It needs numpy and the module's library; minimeta is imported where it is the contender, and nowhere else.
 """
 

@@ -20,7 +20,7 @@ and a task with S support examples, Q query examples and k inner steps costs
     LSTM, first order     k S (3R + 2F) + Q (3R + 2F) + k n (3 (4 + h) 4h - 4 * 4h + 3 * 2 (h + 2))
 
 where the LSTM meta-learner of h hidden units runs on n coordinates with 4 inputs each, which need no derivative. That
-is the least a library can do, not what it does: what it computes twice, or in sparse disguise, is its own affair.
+is the least work that a library can do; it may compute more.
 """
 
 from __future__ import annotations

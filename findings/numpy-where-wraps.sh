@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # numpy 2.4.6: where and select wrap a Python integer that does not fit, where every operator refuses it.
 #
-# Expected: a Python integer takes the dtype of the array that it meets, and one that does not fit is an OverflowError, as it
-# is for +, maximum, clip, full_like, pad and piecewise.
-# Happens: where(mask, x, 300) and select([mask], [x], 300) of an int8 array put 44 in place of 300, and where(mask, x, -1) of a
-# uint8 array 255, without an error or a warning.
+# Expected: a Python integer takes the dtype of the array that it is combined with, and one that does not fit
+# raises OverflowError, as it does for +, maximum, clip, full_like, pad and piecewise.
+# Happens: with an int8 array, where(mask, x, 300) and select([mask], [x], 300) return 44 in place of 300. With a
+# uint8 array, where(mask, x, -1) returns 255. There is no error and no warning.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# pillow 13.0.0: convert("L") of a grey image with 16 bits or of floats does not scale, but cuts off.
+# pillow 13.0.0: convert("L") of a grey image with 16 bits or of floats clips and does not scale.
 #
-# Expected: a conversion between modes of grey keeps what is white white, and grey grey: 65535 of 16 bits becomes 255,
-# 32768 becomes 128 and 1000 becomes 4; a float image of [0, 1] becomes [0, 255].
-# Happens: 16 bits: everything from 255 on is white, so an ordinary image is a white page. Floats: 0.25 and 0.5 become 0, and
-# 1.0 becomes 1, so that an image of [0, 1] is a black page. There is no error and no warning.
+# Expected: a conversion between grey modes keeps white white and grey grey. Of 16 bits, 65535 becomes 255, 32768
+# becomes 128 and 1000 becomes 4; a float image of [0, 1] becomes [0, 255].
+# Happens: with 16 bits every value from 255 on becomes white, so an ordinary image becomes a white page. Of floats,
+# 0.25 and 0.5 become 0 and 1.0 becomes 1, so an image of [0, 1] becomes a black page. There is no error and no
+# warning.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

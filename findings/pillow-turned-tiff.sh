@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# pillow 13.0.0: an uncompressed TIFF that is to be turned by 90 degrees has its pixels mixed up when it is opened by path.
+# pillow 13.0.0: opening an uncompressed TIFF by path scrambles its pixels if it must be turned by 90 degrees.
 #
 # Expected: an image is the same whether Image.open is given the file's path or its bytes. Orientation 6 says that the
 # stored rows are the columns of the image from right to left, so [[0, 1, 2], [3, 4, 5]] is [[3, 0], [4, 1], [5, 2]].
-# Happens: from the bytes it is that. By path it is [[4, 2, 0], [5, 3, 1]], another shape with the pixels in another
-# order, without an error or a warning; so it is with the orientations 5 to 8, and not with 1 to 4.
+# Happens: from the bytes it is. By path it is [[4, 2, 0], [5, 3, 1]], with another shape and the pixels in another
+# order, without an error or a warning. Orientations 5 to 8 are affected, 1 to 4 are not.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# pillow 13.0.0: a grey TIFF in which 0 means white is inverted on reading if it has 8 bits, and not if it has 16.
+# pillow 13.0.0: reading inverts a grey TIFF in which 0 means white if it has 8 bits, but not if it has 16.
 #
-# Expected: the tag "white is zero" means the same for every number of bits, so 0 is read as the largest value, white, in
-# both; or it is left to the caller in both.
-# Happens: with 8 bits the stored 0, 10, 200 are read as 255, 245, 55. With 16 bits they are read as 0, 10, 200, though the
-# tag is there: the drawing is a negative.
+# Expected: the tag "white is zero" means the same for every number of bits. Either 0 is read as the largest value,
+# white, in both cases, or the caller must invert in both.
+# Happens: with 8 bits the stored 0, 10, 200 are read as 255, 245, 55. With 16 bits they are read as 0, 10, 200
+# although the tag is there, so the drawing is a negative.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,7 +1,7 @@
-"""How much the property tests search, and on which kernels.
+"""How many examples the property tests draw, and on which kernels they run.
 
-``pytest`` draws the same examples everywhere, so a failure is a change and not chance. ``--hypothesis-profile=search``
-draws new ones, and many more.
+``pytest`` draws the same examples everywhere, so that a failure means a change and not chance.
+``--hypothesis-profile=search`` draws new examples, and many more.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ settings.load_profile("default")
 
 @pytest.fixture(scope="module", params=kernels.able())
 def native(request: pytest.FixtureRequest) -> Any:
-    """The extension, once for each level that this processor runs."""
+    """Return the extension, once for each level that this processor runs."""
     extension = kernels.load(request.param)
     assert extension, "not built: pip install -e ."
     return extension

@@ -1,4 +1,4 @@
-"""What the property tests draw with, beside what is public in ``minimeta.testing``."""
+"""Strategies of the property tests that are not public in ``minimeta.testing``."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ __all__ = ["Drawing", "drawings", "layouts", "samples", "share", "spread"]
 
 
 def share(part: float) -> settings:
-    """Settings with this part of the profile's examples, for a test that is one of many of its kind."""
+    """Return settings with a part of the profile's examples, for a test that is one of many of its kind."""
     return settings(max_examples=max(1, round(settings().max_examples * part)))
 
 

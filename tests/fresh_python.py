@@ -1,4 +1,4 @@
-"""A Python of its own, for what happens once in a process: imports, warnings, forks."""
+"""A new Python process, for events that happen once in a process: imports, warnings, forks."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ PACKAGE = Path(minimeta.__file__).parent
 
 
 def run(program: str, folder: Path = PACKAGE.parent, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program where warnings are errors and no variable chooses kernels, but for those given."""
+    """Run a program with warnings as errors, and without variables that choose kernels except those given."""
     chosen = ("CI", "MINIMETA_ISA", "OMP_NUM_THREADS")
     inherited = {name: value for name, value in os.environ.items() if name not in chosen}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Files made by nobody: what becomes of a file on a bad disk, in a cut transfer, or in the hands of an adversary."""
+"""Damaged files: what a bad disk, a truncated transfer or an adversary makes of a file."""
 
 import contextlib
 import faulthandler
@@ -13,7 +13,7 @@ MOST_SECONDS = 60
 def mutations(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
     """Draw variants of a file: one to three places are cut, flipped, zeroed, doubled, lost, swapped or set to a number.
 
-    The numbers are those that lengths and offsets in headers break at.
+    The numbers are values at which lengths and offsets in headers overflow.
     """
     rng = random.Random(seed)
     for _ in range(count):
@@ -45,7 +45,7 @@ def mutations(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def bounded(most_bytes: int) -> Iterator[None]:
-    """Fail if what is inside asks for more memory at once, and end the process if it hangs."""
+    """Fail if the block allocates more memory than this at once, and end the process if it hangs."""
     faulthandler.dump_traceback_later(MOST_SECONDS, exit=True)
     tracemalloc.start()
     try:

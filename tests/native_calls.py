@@ -1,4 +1,4 @@
-"""How to call every function of the extension: a table, for what must hold for all of them.
+"""How to call every function of the extension: a table for tests that hold for all of them.
 
 ``CALLS[name](rng, shape, dtype)`` draws operands about as large as ``shape`` and the other arguments, so that
 ``getattr(native, name)(*operands, **arguments)`` is a legal call. ``dtype`` is a float's; functions of other dtypes

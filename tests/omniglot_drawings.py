@@ -1,4 +1,4 @@
-"""Drawings as Omniglot's files hold them."""
+"""Drawings in the format of Omniglot's files."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ def area_average(paper: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def write_archive(path: Path, first: int, paper: NDArray[np.bool_]) -> Archive:
-    """Write drawings as the official archives hold them: 1-bit images, folders, and what else a Mac adds."""
+    """Write drawings as the official archives hold them: 1-bit images, folders, and the files that a Mac adds."""
     stem = path.stem
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{stem}/", "")

@@ -41,9 +41,9 @@ def small_omniglot(tmp_path: Path) -> SmallOmniglot:
 
 @pytest.fixture(scope="session")
 def real_omniglot() -> Path:
-    """The folder of the real files: MINIMETA_DATA, or ../shared/data beside the repository; skips without them."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    for folder in (Path(os.environ.get("MINIMETA_DATA", beside)), beside):
+    """Return the folder of the real files, MINIMETA_DATA or ../shared/data, or skip the test without them."""
+    shared = Path(__file__).parents[2] / "shared" / "data"
+    for folder in (Path(os.environ.get("MINIMETA_DATA", shared)), shared):
         for place in (folder, folder / "omniglot"):
             if (place / "images_background.npz").is_file() and (place / "images_evaluation.npz").is_file():
                 return place

@@ -1,4 +1,4 @@
-"""A learner whose every number is known, and its tasks: it learns the mean of points in space."""
+"""A learner whose every number is known, with its tasks: it learns the mean of points in space."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class Centre:
 
 
 class Branching(Centre):
-    """The same, looking at values on the way."""
+    """The same learner with a Python branch on a value."""
 
     def meta_gradient(self, meta_parameters: Any, task: Task) -> MetaGradient:
         result = super().meta_gradient(meta_parameters, task)

@@ -1,4 +1,4 @@
-"""Reading a program in print: what it defines, and what it uses."""
+"""Read a printed program: the values it defines and the values it uses."""
 
 import re
 from collections.abc import Iterator

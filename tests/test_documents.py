@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/ runs, with the values and prints as written; every link leads somewhere."""
+"""Every Python block of the README and of docs/ runs as written, values and prints; every link leads somewhere."""
 
 import ast
 import doctest

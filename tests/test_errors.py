@@ -1,4 +1,4 @@
-"""Every error is the library's, is what numpy users catch, and names the user's line."""
+"""Every error belongs to the library, is one that numpy users catch, and names the user's line."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What holds for every function of the extension: layouts, threads and levels change no bit, and bounds are kept."""
+"""Every function of the extension gives the same bits for all layouts, threads and levels, and keeps to its bounds."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -127,7 +127,7 @@ def test_what_no_kernel_reads_is_refused(native: Any, name: str, problem: str) -
 
 @pytest.fixture
 def threads(native: Any) -> Iterator[Callable[[int], None]]:
-    """To set the number of threads for one test."""
+    """Return a function that sets the number of threads for one test."""
     before = native.get_num_threads()
     yield native.set_num_threads
     native.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""What importing the library loads, and what it offers."""
+"""Importing the library loads numpy alone and offers the documented names."""
 
 import ast
 import graphlib

@@ -1,4 +1,4 @@
-"""Which kernels are chosen: in an installed package, in a bare source tree, on other processors, as told to."""
+"""Which kernels are chosen: in an installed package, in a source tree, on other processors, or by request."""
 
 import importlib.util
 import shutil
@@ -125,7 +125,7 @@ def test_in_continuous_integration_numpy_is_not_taken_silently(source_tree: Path
     assert "pip install -e ." in done.stderr and "MINIMETA_ISA=reference" in done.stderr
 
 
-def test_a_source_tree_computes_in_numpy_when_told_to(source_tree: Path) -> None:
+def test_a_source_tree_computes_in_numpy_on_request(source_tree: Path) -> None:
     done = run(BARE + SECOND_ORDER, source_tree, MINIMETA_ISA="reference", CI="true")
     assert done.stderr == ""
     assert done.stdout.startswith("reference True ") and "0x1." in done.stdout

@@ -1,4 +1,4 @@
-"""What a pool of processes is given, it takes, and what it gives back has the same bits."""
+"""Functions and arrays go to a pool of processes and come back with the same bits."""
 
 import functools
 import multiprocessing
@@ -87,13 +87,13 @@ def rule_of_inverse(cotangent: Any, output: Any, x: Any) -> Any:
 
 CALLED: dict[str, Any] = {
     "inverse": mm.custom_vjp(np.linalg.inv, rule_of_inverse),
-    "of one's own": mm.custom_vjp(on_values, its_rule, on_values=True),
+    "your own": mm.custom_vjp(on_values, its_rule, on_values=True),
     "like": mm.custom_vjp(on_values, its_rule, like=looks_like),
 }
 
 FUNCTIONS: dict[str, Any] = {
     "rematerialize": mm.rematerialize(smooth),
-    "gradient of one's own rule": mm.grad(doubled),
+    "gradient of your own rule": mm.grad(doubled),
     "gradient of a function with a rule": mm.vmap(mm.grad(mm.custom_vjp(with_rule, its_rule))),
     "grad": mm.grad(smooth),
     "grad by name": mm.grad(smooth, argnums=("y", "x")),
@@ -137,7 +137,7 @@ def train(experiment: Any, steps: int) -> list[Any]:
 @pytest.fixture(scope="module", params=[m for m in ("spawn", "fork") if m in multiprocessing.get_all_start_methods()])
 def pool(request: pytest.FixtureRequest) -> Iterator[ProcessPoolExecutor]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork with threads
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(request.param)) as executor:
             yield executor
 
@@ -162,7 +162,7 @@ def test_optimisers_do_so_too(pool: ProcessPoolExecutor) -> None:
 def test_so_do_transformed_functions_and_losses(pool: ProcessPoolExecutor) -> None:
     x = np.linspace(0.1, 2.0, 3)
     arguments: dict[str, Any] = {"vmap": (x, 2.0), "grad by name": (x, 3.0), "loss": (np.arange(3),)}
-    arguments["gradient of one's own rule"] = (2.0,)
+    arguments["gradient of your own rule"] = (2.0,)
     futures = {name: pool.submit(call, f, *arguments.get(name, (x,))) for name, f in FUNCTIONS.items()}
     for name, function in FUNCTIONS.items():
         assert futures[name].result(timeout=120) == call(function, *arguments.get(name, (x,))), name

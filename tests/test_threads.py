@@ -1,4 +1,4 @@
-"""How many threads there are, who limits them, and that forks, exceptions and Python's own threads are safe."""
+"""The number of threads and its limits; forks, exceptions and Python's own threads are safe."""
 
 import os
 import sys
@@ -168,7 +168,7 @@ def test_a_forked_child_computes_on_one_thread(before: bool, way: str) -> None:
 
 @pytest.fixture
 def _no_switching() -> Iterator[None]:
-    """Python's threads take turns only where one gives the interpreter's lock away."""
+    """Let Python's threads take turns only where one releases the interpreter's lock."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e6)
     yield

@@ -60,8 +60,8 @@ def tiles(x: Array, size: int, places: tuple[int, int], padding: Padding) -> Arr
     """Squares of pixels, two apart: ``(N, rows of tiles, columns of tiles, size, size, channels)``."""
     rows, columns = (-(-n // 2) for n in places)
     top, _, left, _ = padding
-    below, beside = 2 * rows + size, 2 * columns + size  # more than any tile reaches
-    padded = np.pad(x, ((0, 0), (top, below), (left, beside), (0, 0)))
+    below, right = 2 * rows + size, 2 * columns + size  # more than any tile reaches
+    padded = np.pad(x, ((0, 0), (top, below), (left, right), (0, 0)))
     seen = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (1, 2))
     return np.moveaxis(seen[:, : 2 * rows : 2, : 2 * columns : 2], 3, -1)
 
@@ -213,7 +213,7 @@ def test_what_is_not_finite_spreads_to_its_windows_alone(native: Any, special: f
         x[0, row, column, 5] = 1
 
 
-# Where a pixel is much larger than those beside it
+# Images with a pixel that is much larger than its neighbours
 
 
 def identity(channels: int, down: int = 1, right: int = 1) -> Array:

@@ -17,7 +17,7 @@ each_maml = pytest.mark.parametrize("name", [name for name, w in WORKLOADS.items
 
 
 def small(workload: Workload) -> Workload:
-    """One task, and if it is of images then few filters on small ones."""
+    """Shrink a workload to one task, and images to a few filters on small ones."""
     model: Any = workload.model
     if isinstance(model, Convolutions):
         side = 16 if model.input_shape[2] == 1 else 36
@@ -75,7 +75,7 @@ def test_operations_counted_by_hand() -> None:
     # 1-40-40-1 on 10 + 10 points: products of 40, 1600 and 40 multiply-adds a point.
     outputs, weights, inputs = 40 + 1600 + 40, 40 + 1600 + 40, 1600 + 40
     first_order = outputs + weights + inputs
-    # Each of these products is derived in both of its factors, but for the points, which are no variables.
+    # Each of these products is differentiated in both factors, except for the points, which are not variables.
     second_order = (40 + 2 * 1600 + 2 * 40) + (40 + 2 * 1600 + 2 * 40) + (2 * 1600 + 2 * 40)
     assert WORKLOADS["W1"].operations() == 2 * 25 * (10 * (first_order + second_order) + 10 * first_order)
     assert WORKLOADS["W1b"].operations() == 2 * 25 * (50 * (first_order + second_order) + 10 * first_order)

@@ -84,7 +84,7 @@ def test_replayed_whatever_memory_values_share(specimen: Specimen) -> None:
         assert bits(executable.run(specimen.operands)) == expected
 
 
-@share(4)
+@share(1.5)
 @given(specimen=specimens, subset=st.sampled_from(SUBSETS))
 def test_made_shorter_by_any_passes(specimen: Specimen, subset: tuple[str, ...]) -> None:
     assert_made_shorter(specimen, subset)
