@@ -66,8 +66,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, default=False)
 def smoke(session: nox.Session) -> None:
-    """Install minimeta without extras, and test that import and every operation work on this Python."""
-    session.install(".", "pytest", "hypothesis", "mpmath")
+    """Install minimeta with one level of kernels and no extras, and test import and every operation."""
+    one = ["-Ccmake.define.MINIMETA_LEVELS=v3"] if platform.machine() == "x86_64" else []
+    session.install(".", "pytest", "pytest-xdist", "hypothesis", "mpmath", *one)
     session.run("pytest", "-q", *(session.posargs or SMOKE))
 
 
@@ -99,7 +100,9 @@ def package(session: nox.Session) -> None:
 @nox.session(requires=["package"])
 def peers(session: nox.Session) -> None:
     """Compare gradients with JAX's, and test threads, by the wheel of the session ``package``."""
-    session.install(*map(str, Path("dist").glob("*.whl")), "jax", "pytest", "hypothesis", "threadpoolctl")
+    session.install(
+        *map(str, Path("dist").glob("*.whl")), "jax", "pytest", "pytest-xdist", "hypothesis", "threadpoolctl"
+    )
     session.run("pytest", "-q", "tests/peers", "tests/test_threads.py")
 
 
