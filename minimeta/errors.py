@@ -7,10 +7,9 @@ built-in exception that numpy users already catch in the same situation.
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-_PACKAGE = str(Path(__file__).parent) + os.sep
+_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 (pathlib is slow to import)
 
 
 def is_internal(code: Any) -> bool:

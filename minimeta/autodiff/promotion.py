@@ -13,7 +13,6 @@ Primitives differ in the dtypes that they compute in: their rows say so (``accep
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -70,8 +69,12 @@ def fixed(x: Any, private: bool) -> NDArray[Any]:
 COMPUTABLE = frozenset(map(np.dtype, ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")))
 
 
-#: What draws random numbers, and is no array.
-GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+@lru_cache
+def generators() -> tuple[type, ...]:
+    """Return the types of what draws random numbers, and is no array."""
+    from random import Random  # noqa: PLC0415 (numpy.random and this module are slow to import)
+
+    return np.random.Generator, np.random.RandomState, np.random.BitGenerator, Random
 
 
 def _native(x: NDArray[Any]) -> np.dtype[Any]:
@@ -79,7 +82,7 @@ def _native(x: NDArray[Any]) -> np.dtype[Any]:
     native = x.dtype.newbyteorder("=")
     if native in COMPUTABLE:
         return native
-    if x.dtype == object and isinstance(x.flat[0] if x.size else None, GENERATORS):
+    if x.dtype == object and isinstance(x.flat[0] if x.size else None, generators()):
         raise DtypeError(
             "a random generator where an array is expected. Draw from it, outside of a compiled function, and pass the "
             "arrays in: what is drawn while tracing is a constant ever after"

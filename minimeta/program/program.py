@@ -29,9 +29,7 @@ from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.steps import Evaluate, Program, linearise, run
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
-from minimeta.program.drawing import drawing
 from minimeta.program.listing import listing, names_of, title
-from minimeta.program.source import source
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,6 +102,8 @@ class Traced(Program):
             Whether the steps of a line of the user's are one node, which says how many they are and of what kinds, and
             so are the arrays of an argument. Otherwise each step is a node, under its number in print.
         """
+        from minimeta.program.drawing import drawing  # noqa: PLC0415 (only programs that are drawn need it)
+
         return drawing(self, self.names, folded)
 
     def to_python(self) -> str:
@@ -111,6 +111,8 @@ class Traced(Program):
 
         It takes the leaves of the arguments in order, numpy arrays, and returns the list of the output's leaves.
         """
+        from minimeta.program.source import source  # noqa: PLC0415 (only programs that are written out need it)
+
         return source(self)
 
     def __str__(self) -> str:

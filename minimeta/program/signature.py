@@ -19,7 +19,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.exact import exact_type
-from minimeta.autodiff.promotion import COMPUTABLE, GENERATORS, fixed
+from minimeta.autodiff.promotion import COMPUTABLE, fixed, generators
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
 Place: TypeAlias = int | str
@@ -88,7 +88,7 @@ class Arguments(NamedTuple):
 
     def _explained(self, number: int, error: DtypeError) -> Exception:
         place = _leaf_names(self.structure, self.keyworded, len(self.leaves))[number]
-        if isinstance(self.leaves[number], GENERATORS):
+        if isinstance(self.leaves[number], generators()):
             return TracingError(_generator_in(place))
         reason = str(error).partition("\n")[0]
         return DtypeError(
@@ -200,7 +200,7 @@ def static_places(function: Function, static: Static) -> frozenset[Place]:
 
 
 def _hashable(place: Place, x: Any) -> Any:
-    if isinstance(x, GENERATORS):
+    if isinstance(x, generators()):
         raise TracingError(_generator_in(place))
     try:
         hash(x)
