@@ -26,6 +26,13 @@ def test_importing_loads_numpy_and_the_standard_library_alone() -> None:
     assert done.stdout.split("\n") == ["minimeta numpy", "", ""]
 
 
+def test_importing_leaves_what_few_calls_need_for_later() -> None:
+    slow = {"json", "numpy.random", "pathlib", "minimeta.program.drawing", "minimeta.program.source"}
+    program = "import sys, numpy\nbefore = set(sys.modules)\nimport minimeta\n"
+    done = run(f"{program}print((set(sys.modules) - before) & {slow})")
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
 def test_every_public_name_is_there_and_documented() -> None:
     assert len(set(minimeta.__all__)) == len(minimeta.__all__)
     assert set(minimeta.operations.__all__) < set(minimeta.__all__)
