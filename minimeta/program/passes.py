@@ -36,6 +36,7 @@ import numpy as np
 
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.calls import CALL
+from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.joining import SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
@@ -135,7 +136,8 @@ def deduplicate(program: Program) -> Program:
     kept = {}
     for name, former in steps.items():
         step = renamed(former, same)
-        key = (step.primitive, step.operands, tuple(sorted(step.params.items())))
+        params = tuple(sorted(step.params.items(), key=lambda item: item[0]))
+        key = (step.primitive, step.operands, params, exact_type(params))
         if step.body is not None or is_new(name, len(step.results), key):
             kept[name] = step
     return numbered(program, constants, kept, same)

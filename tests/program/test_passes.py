@@ -215,6 +215,20 @@ def test_a_region_is_computed_as_often_as_it_is_written() -> None:
     assert deduplicate(twice) is twice
 
 
+@pytest.mark.parametrize(("one", "other"), [(0.0, -0.0), (1, 1.0), (0, False), ((1, 2.0), (1.0, 2))])
+def test_params_that_python_alone_calls_equal_are_not(one: Any, other: Any) -> None:
+    def said(x: Any, k: Any) -> Any:
+        return np.array([ord(letter) for letter in repr(k).ljust(20)[:20]], np.float64) * x
+
+    shout = mm.primitive(shape=lambda x, k: mm.Form((20,), x.dtype), rules=())(lambda x, *, k: said(x, k))
+
+    def both(x: Any) -> Any:
+        return shout(x, k=one), shout(x, k=other), shout(x, k=one)
+
+    assert_same_bits(mm.compile(both)(2.0), both(2.0))
+    assert len(optimise(trace(both, 2.0), ("deduplicate",)).steps) == 2
+
+
 # Simplify
 
 
