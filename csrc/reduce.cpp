@@ -5,6 +5,9 @@
 //   norm      = sqrt(sum (x s)^2) / s, s the power of two next to 1 / max |x|: exact, and nothing over- or underflows
 //   logsumexp = m + log sum e^(x - m), m = max x
 //   softmax   = e^(x - m) / sum e^(x - m);   its logarithm = (x - m) - log sum e^(x - m);   x - m = 0 of equal infinities
+//
+// The logarithm's sum has a term 1 for each largest element. It takes log1p(count - 1 + the sum of the others), which
+// keeps the others' digits where they are small next to 1.
 #include "reduce.hpp"
 
 #include <cmath>
@@ -28,6 +31,8 @@ struct Smallest : functions::Minimum {
 struct Magnitude { template <class V> V operator()(V x, V) const { return functions::absolute(x); } };
 struct SquaredDifference { template <class V> V operator()(V x, V mean) const { return (x - mean) * (x - mean); } };
 struct ScaledSquare { template <class V> V operator()(V x, V scale) const { return (x * scale) * (x * scale); } };
+struct IsZero { template <class V> V operator()(V x, V) const { return x == V{} ? V{} + 1 : V{}; } };
+struct ExpOfOthers { template <class V> V operator()(V x, V) const { return x == V{} ? V{} : functions::Exp{}(x); } };
 struct ShiftedExp { template <class V> V operator()(V x, V shift) const { return functions::Exp{}(x - shift); } };
 
 void split(Reduction& r, const View& x, const Shape& axes) {
@@ -150,8 +155,11 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
     });
   });
   if (logarithm) {
-    fold<T, ShiftedExp, Sum>(shifted, nullptr, T(0), values.get());
-    map_row(values.get(), values.get(), r.outputs, functions::Log{});
+    const std::unique_ptr<T[]> others(new T[r.outputs]);
+    fold<T, IsZero, Sum>(shifted, nullptr, T(0), values.get());
+    fold<T, ExpOfOthers, Sum>(shifted, nullptr, T(0), others.get());
+    for (Index o = 0; o < r.outputs; ++o) values[o] = (values[o] - 1) + others[o];
+    map_row(values.get(), values.get(), r.outputs, functions::Log1p{});
   } else {
     T* const y = reinterpret_cast<T*>(result.data);
     const Index n = count(x);

@@ -68,6 +68,40 @@ def test_cross_entropy_of_large_logits_is_finite(size: float) -> None:
     assert_array_equal(gradient, [[0.0, 0.0], [1.0, -1.0]])
 
 
+def derivatives(logits: NDArray[Any], label: int, v: NDArray[Any]) -> tuple[Any, ...]:
+    """Cross-entropy, its gradient and its Hessian times ``v``, each entry a sum of terms that do not cancel."""
+    x, v = logits.astype(np.longdouble), v.astype(np.longdouble)
+    powers = np.exp(x - x[label])
+    others = np.delete(powers, label).sum()
+    p = powers / (1 + others)
+    gradient = p.copy()
+    gradient[label] = -others / (1 + others)
+    differences = v[:, None] - v
+    return np.log1p(others), gradient, p * (p * differences).sum(1)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("logits", [(20, 0, 1), (12, 0, -3), (40, 0, 1), (3, 2, 1), (0.5, 0, 0.5), (0, 20, 20)])
+def test_a_probability_near_one_keeps_the_digits_of_the_others(logits: tuple[float, ...], label: int) -> None:
+    v = np.array([1, -0.5, 2])
+    for dtype in (np.float32, np.float64):
+        x = np.array(logits, dtype)
+
+        def loss(x: Any, label: int = label) -> Any:
+            return cross_entropy(x, np.array(label))
+
+        def along(x: Any, of: Any = loss, v: NDArray[Any] = v) -> Any:
+            return mm.sum(mm.grad(of)(x) * v.astype(x.dtype))
+
+        expected = derivatives(x, label, v)
+        rtol = 32 * float(np.finfo(dtype).eps)
+        for compiled in (False, True):
+            do: Any = mm.compile if compiled else lambda f: f
+            assert_allclose(do(loss)(x), expected[0], rtol=rtol)
+            assert_allclose(do(mm.grad(loss))(x), expected[1], rtol=rtol)
+            assert_allclose(do(mm.grad(along))(x), expected[2], rtol=rtol)
+
+
 @share(0.3)
 @given(drawing=drawings())
 def test_accuracy(drawing: Drawing) -> None:

@@ -271,8 +271,18 @@ def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Val
     return _restore(g, x, axes, keepdims) * direction
 
 
+def _adding_to_zero(g: Any, likely: Any, axes: Shape) -> Value:
+    """A cotangent whose elements add to zero, as adding one number to all logits changes no probability.
+
+    The element of a probability near 1 is a small difference of large numbers. So it is computed as minus the sum of
+    the others, where the cotangent of this expression in turn has only differences of elements: no order cancels.
+    """
+    others = logic.where(likely, 0.0, g)
+    return logic.where(likely, -sum(others, axes, keepdims=True), others)
+
+
 def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
-    return g - transcendental.exp(y) * sum(g, axes, keepdims=True)
+    return _adding_to_zero(g - transcendental.exp(y) * sum(g, axes, keepdims=True), logic.greater(y, -0.5), axes)
 
 
 def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
@@ -377,7 +387,9 @@ def _softmax(x: Any, *, axes: Shape) -> Any:
 @_normalisation("log_softmax", _log_softmax_rule)
 def _log_softmax(x: Any, *, axes: Shape) -> Any:
     shifted = _below_largest(x, axes)
-    return shifted - np.log(np.sum(np.exp(shifted), axes, keepdims=True))
+    largest = np.real(shifted) == 0
+    others = np.sum(np.where(largest, np.expm1(shifted), np.exp(shifted)), axes, keepdims=True)
+    return shifted - np.log1p(np.sum(largest, axes, x.real.dtype, keepdims=True) - 1 + others)
 
 
 @operation(rules=(), shape=_position, sample=_sample_argmax, flops=_read)
