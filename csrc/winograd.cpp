@@ -19,15 +19,19 @@
 // each of them is a product of matrices, on the register tile (tile.hpp). Where an odd row or column leaves only one
 // output of a tile, the products that it does not read are left out.
 //
-// B and A only add, and halves are exact. So the error of an output is at most some roundings of
+// B and A only add, and halves are exact. So the error of an output, with C channels, is at most 16 (C + 11) roundings of
 //
-//   the largest pixel under its tile  times  the sum of its taps' magnitudes,
+//   the sum over channels of  the channel's largest element under the tile  times  the sum of its taps' magnitudes,
 //
-// where the definition has those of each pixel times its tap. That is as good for pixels of about one size: of normal
-// ones, the error's root mean square is at most half as much again. Where they differ, what cancels in A is rounded by the largest: a pixel of 1e6 beside others of 1e-3 leaves no digit of
-// them in float32, even where its tap is zero. So an image goes the direct way if under some tile a pixel, that is the
-// largest of its channels, is more than 2^8 times another that is not zero; and if a result is not finite, which may be
-// an overflow in between.
+// where the definition has C * 9 roundings of the sum of each pixel's magnitude times its own tap's. (A row of B at most
+// doubles the largest pixel, on each axis, and so do the three rows that A adds: 16. A term is rounded 4 times in C, 2
+// in B, once in its product, 4 times in A, and C times among the channels.) That is as good for pixels and taps of about
+// one size: of normal ones, the error's root mean square is at most half as much again. Where they differ, what cancels
+// in A is rounded by the largest: a pixel of 1e6 next to others of 1e-3 leaves no digit of them in float32, even where
+// its tap is zero. So an image goes the direct way if under some tile a pixel, that is the largest of its channels, is
+// more than 2^8 times another that is not zero; and if a result is not finite, which may be an overflow in between.
+// Nothing looks at small channels next to large ones of the same pixel, nor at the sizes of the taps: there the bound is
+// all that holds.
 //
 // Larger tiles need fewer products still, but their constants lose digits. With stride 2 there are 25 products instead of 36,
 // which hardly repays their transformations.

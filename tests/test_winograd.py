@@ -263,6 +263,41 @@ def test_the_error_is_of_the_pixels_under_the_window(native: Any, seed: int, exp
         assert_array_equal(native.conv2d(x[i : i + 1], w, strides=once, padding=around)[0], result[i])
 
 
+@given(seed=seeds, small=st.integers(-9, 0), hidden=st.booleans())
+def test_the_bound_holds_where_nothing_looks_at_the_sizes(native: Any, seed: int, small: int, hidden: bool) -> None:
+    """Either small channels have one large pixel that a large channel hides, or the taps' sizes differ."""
+    rng = np.random.default_rng(seed)
+    n, side, c = 2, 10, 16
+    x, w = rng.uniform(1, 2, (n, side, side, c)).astype("f4"), rng.uniform(1, 2, (3, 3, c, c)).astype("f4")
+    sizes = np.array([10.0**small, 1], "f4")
+    if hidden:
+        x[..., 1:] *= rng.choice(sizes, p=(0.9, 0.1), size=x[..., 1:].shape)
+        w[:, :, 0] = 0
+    else:
+        x *= rng.choice([0, 1], size=(n, side, side, 1)).astype("f4")
+        w *= rng.choice(sizes, size=w.shape)
+    for convolve, taps in (
+        (functools.partial(native.conv2d, strides=once, padding=around), w),
+        (
+            functools.partial(native.conv2d_input, strides=once, padding=around, size=(side, side)),
+            w[::-1, ::-1].swapaxes(2, 3),
+        ),
+    ):
+        seen = windows(x, (3, 3), once, around).astype("f8").reshape(n, side, side, -1)
+        exact = seen @ taps.reshape(-1, c).astype("f8")
+        largest = tiles(np.abs(x), 4, (side, side), around).max((3, 4)).repeat(2, 1).repeat(2, 2)
+        bound = 16 * (c + 11) * np.finfo("f4").eps / 2 * (largest @ np.abs(taps).sum((0, 1)).astype("f8"))
+        assert (np.abs(convolve(x, w) - exact) <= bound).all()
+
+
+def test_small_channels_under_large_ones_have_the_error_of_their_largest_pixel(native: Any) -> None:
+    x = np.full((1, 8, 8, 16), 1e-3, np.float32)
+    x[..., 0] = x[0, 4, 4] = 1e6
+    y = native.conv2d(x, identity(16), strides=once, padding=around)
+    errors = np.abs(y - x)[..., 1:].max()
+    assert 1e-4 < errors <= 16 * (16 + 11) * np.finfo("f4").eps / 2 * 1e6
+
+
 def test_what_overflows_between_the_transformations_is_computed_directly(native: Any) -> None:
     x = np.full((2, 8, 8, 16), 1e38, np.float32)
     x[1] = 1

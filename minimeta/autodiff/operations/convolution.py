@@ -67,11 +67,13 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     Notes
     -----
     The kernels take weights of 3 x 3 with stride 1, from 16 channels on, by Winograd's products of sums: equal to the
-    definition up to rounding. The error of an output is at most some roundings of the largest of the 4 x 4 pixels
-    around it times the sum of the weights' magnitudes, where the definition's is of the sum of the products'
-    magnitudes. An image in which such pixels differ by more than a factor of 256 (in their largest channels, zeros
-    apart), or with a result that is not finite, is computed by the definition. An image has the same bits in a batch
-    as alone.
+    definition up to rounding. The error of an output is at most ``16 (C + 11) u`` times the sum over the ``C`` channels
+    of the channel's largest magnitude in the 4 x 4 pixels around the output, times the sum of its nine weights'
+    magnitudes (``u`` is half the dtype's ``eps``). The definition's error is relative to the sum of the products'
+    magnitudes, which is smaller where pixels or weights differ in size. An image in which such pixels differ by more
+    than a factor of 256 (in their largest channels, zeros apart), or with a result that is not finite, is computed by
+    the definition. Small channels next to large ones of the same pixels, and weights of very different sizes, are not:
+    there the bound alone holds. An image has the same bits in a batch as alone.
     """
     strides = windows.pair("conv2d", "strides", strides)
     sides, window = _sides("conv2d", "x", operands.shape_of(x)), _sides("conv2d", "w", operands.shape_of(w))
