@@ -173,6 +173,7 @@ def primitive(
             kernel=_checked_kernel(name, reference, form),
             elementwise=elementwise,
             differentiable=callable(rules) or any(rules),
+            analytic=False,
         )
         dressed: Operation[P] = _dressed(made, reference, functions)
         return dressed

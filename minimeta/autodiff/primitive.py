@@ -94,6 +94,8 @@ class Primitive:
         Whether the reference only moves, repeats and adds elements, so that it is linear in its float operands.
     exact
         Whether it does not round: it moves elements, or chooses among them.
+    analytic
+        Whether the reference of complex operands is analytic, so that the complex step holds. A user's need not be.
     costly
         Whether computing an element takes much longer than moving it, so that the result is worth keeping
         (:mod:`minimeta.program.fuse`).
@@ -122,6 +124,7 @@ class Primitive:
     view: bool = False
     linear: bool = False
     exact: bool = False
+    analytic: bool = True
     costly: bool = False
     flops: Callable[..., int] = _none
     through: Callable[[Any, Array, Container[int]], Shares | None] | None = None

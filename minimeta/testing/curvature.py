@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.steps import Step
 from minimeta.testing.differences import (
     HALVINGS,
@@ -35,7 +34,7 @@ from minimeta.testing.differences import (
 )
 from minimeta.testing.identities import magnitude, product
 from minimeta.testing.limits import along
-from minimeta.testing.replay import HELD, Complex, moving, replayed, steps_of
+from minimeta.testing.replay import HELD, Complex, is_black_box, moving, replayed, steps_of
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]
@@ -65,7 +64,8 @@ def curvature(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floats
     with np.errstate(all="ignore"):
         try:
             steps = [step.primitive for step in steps_of(subject.program)] if subject.program else []
-            if subject.program is None or (CALL in steps and HELD not in steps):  # Each call is a difference itself.
+            # The derivative of each black box is a difference itself.
+            if subject.program is None or (any(map(is_black_box, steps)) and HELD not in steps):
                 return _of_values(subject, cotangents, u, w)
             return _of_program(subject, cotangents, u, w)
         except Bend:  # of the derivative, next to the point

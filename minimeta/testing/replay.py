@@ -19,7 +19,8 @@ along ``-u`` are opposite if the two sides have one. Whether it is one, the deri
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +61,11 @@ def _exchanged(program: Program, old: Primitive, new: Primitive) -> Program:
         body = step.body and _exchanged(step.body, old, new)
         steps.append(step._replace(primitive=new if step.primitive is old else step.primitive, body=body))
     return dataclasses.replace(program, steps=tuple(steps))
+
+
+def is_black_box(primitive: Primitive) -> bool:
+    """Return whether a primitive is a user's function, of which complex numbers need not give the derivative."""
+    return primitive is CALL or not primitive.analytic
 
 
 def steps_of(program: Program) -> Iterator[Step]:
@@ -117,8 +123,8 @@ class Complex(Replay):
         name = primitive.name
         if not any(map(np.iscomplexobj, values)):
             return primitive.reference(*values, **params)
-        if primitive is CALL:
-            return self._call(values, params)
+        if is_black_box(primitive):
+            return self._black_box(primitive, values, params)
         if primitive is HELD:
             return values[0] if self._through else np.real(values[0])
         if choose := CHOICES.get(name):
@@ -143,20 +149,24 @@ class Complex(Replay):
             derivative = np.where(self._is_singular(name, *values, **params), np.nan, derivative)
         return pair(value, derivative)
 
-    def _call(self, values: Sequence[Any], params: Any) -> tuple[Any, ...]:
+    def _black_box(self, primitive: Primitive, values: Sequence[Any], params: Any) -> tuple[Any, ...]:
         """Return the results of a black box, with their derivatives by differences.
 
         Where the complex step agrees it is as good as anywhere. But a black box need not be analytic: numpy's ``abs``,
         ``norm`` and ``eigvalsh`` of complex numbers are other functions.
         """
+
+        def outputs_at(operands: Iterable[Any]) -> list[Floats]:
+            return list(map(np.asarray, as_results(primitive.reference(*operands, **params))))
+
         point, slopes = list(map(np.real, values)), [np.imag(x) for x in values]
-        outputs = CALL.reference(*point, **params)
+        outputs = outputs_at(point)
         is_float = [y.dtype.kind == "f" for y in outputs]
         length = float(np.min([np.min(_reach(x, u), initial=_MOST) for x, u in zip(point, slopes, strict=True)]))
         moves = [length * u for u in slopes]
 
         def path(t: complex) -> list[Any]:
-            moved = CALL.reference(*(x + t * u if u.any() else x for x, u in zip(point, moves, strict=True)), **params)
+            moved = outputs_at(x + t * u if u.any() else x for x, u in zip(point, moves, strict=True))
             return [y for y, wanted in zip(moved, is_float, strict=True) if wanted]
 
         try:
@@ -165,9 +175,11 @@ class Complex(Replay):
             derivatives = [np.full(y.shape, np.nan) for y in path(0.0)]
             errors = derivatives
         try:
-            analytic = [np.imag(y) / _RATIO for y in path(_RATIO * 1j)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                analytic = [np.imag(y) / _RATIO for y in path(_RATIO * 1j)]
         except Exception:  # Not every function takes complex numbers.
-            analytic = derivatives
+            analytic = [np.full(y.shape, np.nan) for y in derivatives]
         rows = []
         for x, y, error in zip(analytic, derivatives, errors, strict=True):
             agrees = abs(x - y) <= error

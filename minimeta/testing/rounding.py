@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.steps import Program, Step, run
-from minimeta.testing.replay import Replay, pair
+from minimeta.testing.replay import Replay, is_black_box, pair
 
 Floats = NDArray[Any]
 
@@ -134,7 +133,7 @@ class _Noisy(Replay):
         if primitive.name in _PRODUCTS or not (primitive.elementwise or primitive.exact):
             values = tuple(map(self._moved, values))
         results = self._evaluate.step(step, *values)
-        errors = getattr(self._evaluate, "errors", None) if primitive is CALL else None
+        errors = getattr(self._evaluate, "errors", None) if is_black_box(primitive) else None
         return tuple(
             next(self._choices) if not _rounds(y) else y if primitive.exact else self._moved(y, error)
             for y, error in zip(results, errors or [0.0] * len(results), strict=True)

@@ -74,3 +74,72 @@ def test_a_black_box_that_fails_says_so() -> None:
     box = boxed(np.linalg.inv, lambda g, y, x: (g,), MATRIX)
     with pytest.raises(np.linalg.LinAlgError):
         check_gradients(lambda x: mm.sum(box(x)), np.ones((2, 2)))
+
+
+# Operations of a user's own
+
+
+def operation(reference: Callable[..., Any], *rules: Any) -> Any:
+    return mm.primitive(elementwise=True, rules=rules)(reference)
+
+
+def size_times(x: Any) -> Any:
+    return np.abs(x) * x
+
+
+def tanh_of_real(x: Any) -> Any:
+    return np.tanh(np.real(x))
+
+
+def logarithm_of_sum(a: Any, b: Any) -> Any:
+    return np.logaddexp(a, b)
+
+
+def cube_root(x: Any) -> Any:
+    return np.cbrt(x)
+
+
+def angle(a: Any, b: Any) -> Any:
+    return np.arctan2(a, b)
+
+
+def length(x: Any) -> Any:
+    return np.linalg.norm(x)
+
+
+def in_two_parts(x: Any) -> Any:
+    return np.where(np.real(x) > 0, np.sin(x), np.square(x))
+
+
+REAL_ONLY: list[tuple[Callable[..., Any], tuple[Any, ...], int]] = [
+    (logarithm_of_sum, (lambda g, y, a, b: g * mm.exp(a - y), lambda g, y, a, b: g * mm.exp(b - y)), 2),
+    (cube_root, (lambda g, y, x: g / (3 * y * y),), 2),
+    (
+        angle,
+        (lambda g, y, a, b: g * b / (a * a + b * b), lambda g, y, a, b: -g * a / (a * a + b * b)),
+        2,
+    ),
+    (size_times, (lambda g, y, x: 2 * g * mm.absolute(x),), 2),
+    (tanh_of_real, (lambda g, y, x: g * (1 - y * y),), 2),
+    (in_two_parts, (lambda g, y, x: g * mm.where(x > 0, mm.cos(x), 2 * x),), 2),
+]
+
+
+@pytest.mark.parametrize(("reference", "rules", "order"), REAL_ONLY)
+def test_an_operation_need_not_be_analytic(reference: Any, rules: Any, order: int) -> None:
+    points = [X, np.array([0.7, 1.1, -2.0])][: len(rules)]
+    right = operation(reference, *rules)
+    check_gradients(lambda *x: mm.sum(mm.sin(right(*(1.0 * y for y in x)))), *points, order=order)
+    wrong = operation(reference, *(lambda g, *rest, rule=rule: (1.0 + 1e-7) * rule(g, *rest) for rule in rules))
+    with pytest.raises(GradientMismatch):
+        check_gradients(wrong, *points, order=1)
+
+
+def test_a_rule_that_fits_the_complex_function_alone_is_wrong() -> None:
+    with pytest.raises(GradientMismatch):
+        check_gradients(operation(size_times, lambda g, y, x: g * mm.absolute(x)), X, order=1)
+
+
+def test_a_norm_may_be_an_operation() -> None:
+    norm = mm.primitive(shape=lambda x: mm.Form((), x.dtype), rules=(lambda g, y, x: g * x / y,))(length)
+    check_gradients(norm, X)
