@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import is_float
+from minimeta.autodiff.definition import Operation
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.errors import ConfigurationError, GradientMismatch
 from minimeta.testing.checker import check_gradients
@@ -58,13 +59,13 @@ class PrimitiveReport:
     examples: int
 
 
-def check_primitive(primitive: Primitive | str, examples: int = 8, seed: int = 0) -> PrimitiveReport:
+def check_primitive(primitive: Primitive | Operation[...] | str, examples: int = 8, seed: int = 0) -> PrimitiveReport:
     """Check an operation on drawn operands.
 
     Parameters
     ----------
     primitive
-        One of the registry, or its name.
+        An operation (such as ``minimeta.sin``), its primitive, or the name of one in the registry.
     examples
         On how many operands.
     seed
@@ -79,12 +80,19 @@ def check_primitive(primitive: Primitive | str, examples: int = 8, seed: int = 0
     GradientMismatch
         Something that is promised does not hold; ``fault`` says what.
     ConfigurationError
-        There is no primitive of this name.
+        There is no primitive of this name, or the function has none.
     """
     if isinstance(primitive, str):
         if primitive not in registry:
             raise ConfigurationError(f"check_primitive: {primitive!r} is no primitive; there are {', '.join(registry)}")
         primitive = registry[primitive]
+    if not isinstance(primitive, Primitive):
+        if not isinstance(made := getattr(primitive, "primitive", None), Primitive):
+            raise ConfigurationError(
+                f"check_primitive: {getattr(primitive, '__name__', primitive)!r} has no primitive; it takes operations "
+                "made by minimeta.primitive, and check_gradients takes any function"
+            )
+        primitive = made
     ulps = 0.0
     errors = [0.0, 0.0] if primitive.differentiable else []
     oracle = "none"

@@ -129,7 +129,7 @@ def test_gradients_are_right_to_second_order() -> None:
 @pytest.mark.parametrize("operation", [cumulative_sum, sinh, cosh])
 def test_the_checker_draws_operands(operation: Any) -> None:
     if operation is cumulative_sum:
-        check_primitive(operation.primitive)
+        check_primitive(operation)
     else:
         with pytest.raises(ConfigurationError, match=f"{operation.__name__} has no sample="):
             check_primitive(operation.primitive)
@@ -334,3 +334,8 @@ def test_every_kernel_is_that_of_a_primitive() -> None:
         assert registry[name].kernel is found
         assert registry[name].native
     assert not sinh.primitive.native
+
+
+def test_the_checker_says_what_it_takes() -> None:
+    with pytest.raises(ConfigurationError, match="'logit' has no primitive; it takes operations"):
+        check_primitive(logit)  # type: ignore[arg-type]
