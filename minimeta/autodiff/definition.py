@@ -258,13 +258,14 @@ def _unsampled(name: str) -> Sample:
 def _check_answers(name: str, functions: Sequence[Any], reference: Callable[..., Any]) -> None:
     """Refuse to answer for a function that has an answer; but a cell of a notebook may be run again."""
     for function in functions:
-        known = ANSWERS.get(function, reference)
+        known = ANSWERS.get(function)
+        if known is None or (known.__module__, known.__qualname__) == (reference.__module__, reference.__qualname__):
+            continue
         if known.__module__.startswith(_LIBRARY):
             raise ConfigurationError(f"primitive {name}: minimeta has an operation for {full_name(function)} already")
-        if (known.__module__, known.__qualname__) != (reference.__module__, reference.__qualname__):
-            raise ConfigurationError(
-                f"primitive {name}: {known.__module__}.{known.__qualname__} answers {full_name(function)} already"
-            )
+        raise ConfigurationError(
+            f"primitive {name}: {known.__module__}.{known.__qualname__} answers {full_name(function)} already"
+        )
 
 
 def _check_functions(name: str, signature: inspect.Signature, rules: Any, shape: Callable[..., Any]) -> None:
@@ -302,12 +303,12 @@ def _checked_rules(name: str, rules: Any, operands: tuple[str, ...] | None) -> t
         if rule is None:
             return None
 
-        def checked(g: Any, y: Any, *xs: Array, **params: Any) -> Any:
+        def checked(g: Any, y: Any, /, *xs: Array, **params: Any) -> Any:
             return _cotangent(name, operands[position], xs[position], rule(g, y, *xs, **params))  # type: ignore[index]
 
         return checked
 
-    def all_at_once(g: Any, y: Any, *xs: Array, **params: Any) -> Any:
+    def all_at_once(g: Any, y: Any, /, *xs: Array, **params: Any) -> Any:
         found = rules(g, y, *xs, **params)
         if not isinstance(found, (tuple, list)) or len(found) != len(xs):
             number = f"{len(found)} of them" if isinstance(found, (tuple, list)) else f"a {type(found).__name__}"
