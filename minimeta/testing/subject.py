@@ -32,7 +32,7 @@ from minimeta.testing.constrained import realised
 from minimeta.testing.differences import Along, Bend, central_difference
 from minimeta.testing.directions import component, power_of_two
 from minimeta.testing.limits import along, limit
-from minimeta.testing.replay import held
+from minimeta.testing.replay import held, is_black_box, steps_of
 
 Floats = NDArray[Any]
 Row = Sequence[Any]
@@ -100,7 +100,10 @@ class Subject:
     @property
     def oracle(self) -> str:
         """What its derivatives are compared with."""
-        return "central difference" if self.program is None else "complex step"
+        if self.program is None:
+            return "central difference"
+        boxes = any(is_black_box(step.primitive) for step in steps_of(self.program))
+        return "complex step and central difference" if boxes else "complex step"
 
     def along(self, direction: Sequence[Floats], order: int, measured: bool = False) -> Along:
         """Return the oracle's derivatives of all outputs along a direction, with rounding if it is measured.

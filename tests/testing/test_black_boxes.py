@@ -1,5 +1,7 @@
 """Functions that programs call on values: they need not be analytic, and are checked all the same."""
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +47,8 @@ def test_a_right_rule_is_not_accused_and_a_wrong_one_is(function: Any, rule: Any
         return sum(mm.sum(mm.sin(y)) for y in mm.tree.flatten(box(1.0 * x))[0])
 
     right = boxed(function, rule, point)
-    assert check_gradients(lambda x: whole(x, right), point, order=order).oracle == "complex step"
+    report = check_gradients(lambda x: whole(x, right), point, order=order)
+    assert report.oracle == "complex step and central difference"
     for factor in (1.0 + 1e-7, 0.0):
         wrong = boxed(function, lambda g, y, x, f=factor: (f * rule(g, y, x)[0],), point)
         with pytest.raises(GradientMismatch) as caught:
@@ -74,6 +77,18 @@ def test_a_black_box_that_fails_says_so() -> None:
     box = boxed(np.linalg.inv, lambda g, y, x: (g,), MATRIX)
     with pytest.raises(np.linalg.LinAlgError):
         check_gradients(lambda x: mm.sum(box(x)), np.ones((2, 2)))
+
+
+def test_what_takes_no_complex_number_warns_of_nothing() -> None:
+    def scalar(x: Any) -> Any:
+        return np.array([math.sinh(y) for y in np.asarray(x, float)])  # which drops the imaginary part, and warns
+
+    box = boxed(scalar, lambda g, y, x: (g * mm.sqrt(1 + y * y),), X)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        report = check_gradients(lambda x: mm.sum(box(x)), X, order=1)
+    assert not seen
+    assert report.oracle == "complex step and central difference"
 
 
 # Operations of a user's own
