@@ -6,8 +6,11 @@
 
 Outside of a transformation everything is numpy in and numpy out. Here are the derivatives and all operations; networks
 are in ``minimeta.nn``, optimisers in ``minimeta.optim``, meta-learners in ``minimeta.learners``, task distributions in
-``minimeta.tasks``, and loops over them in ``minimeta.training``.
+``minimeta.tasks``, and loops over them in ``minimeta.training``. ``minimeta.testing`` checks gradients. These packages
+are imported when they are first asked for.
 """
+
+from typing import TYPE_CHECKING
 
 from minimeta import starting  # noqa: F401 (first of all, for the command)
 
@@ -57,3 +60,14 @@ __all__ = [
     "vmap",
 ]
 __all__ += operations.__all__
+
+if TYPE_CHECKING:
+    from minimeta import learners, nn, optim, tasks, testing, training  # noqa: F401 (for type checkers)
+else:
+
+    def __getattr__(name):
+        if name not in ("learners", "nn", "optim", "tasks", "testing", "training"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib  # noqa: PLC0415 (most programs import what they need)
+
+        return importlib.import_module(f"{__name__}.{name}")

@@ -33,6 +33,23 @@ def test_importing_leaves_what_few_calls_need_for_later() -> None:
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+def test_packages_are_imported_when_they_are_asked_for() -> None:
+    program = (
+        "import sys\n"
+        "import minimeta as mm\n"
+        "names = ['learners', 'nn', 'optim', 'tasks', 'testing', 'training']\n"
+        "print(*(name for name in names if f'minimeta.{name}' in sys.modules))\n"
+        "print(*(getattr(mm, name).__name__ for name in names))\n"
+        "print('hypothesis' in sys.modules, hasattr(mm, 'nothing'), mm.testing.check_gradients.__name__)\n"
+    )
+    done = run(program)
+    assert done.stderr == ""
+    loaded, asked, rest = done.stdout.splitlines()
+    assert loaded == ""
+    assert asked.split() == [f"minimeta.{name}" for name in ("learners", "nn", "optim", "tasks", "testing", "training")]
+    assert rest == "False False check_gradients"
+
+
 def test_every_public_name_is_there_and_documented() -> None:
     assert len(set(minimeta.__all__)) == len(minimeta.__all__)
     assert set(minimeta.operations.__all__) < set(minimeta.__all__)
