@@ -1,5 +1,6 @@
 """Functions and arrays go to a pool of processes and come back with the same bits."""
 
+import copy
 import functools
 import multiprocessing
 import pickle
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 import minimeta as mm
-from minimeta import nn, optim
+from minimeta import nn, optim, program
+from minimeta.autodiff.primitive import registry
+from minimeta.autodiff.steps import by_kernel
 from minimeta.learners import MAML, FineTuning, MetaLearner, MetaLSTM, NearestNeighbour, Reptile
 from minimeta.learners.reptile import outer_step
 from minimeta.tasks import Sinusoid, Task
@@ -195,6 +198,35 @@ def test_presets_models_and_tasks_pickle() -> None:
         again.apply_with_statistics(parameters, x, None)
     )
     assert pickle.loads(pickle.dumps(Sinusoid())) == Sinusoid()
+
+
+@mm.primitive(elementwise=True, rules=(lambda g, y, x: g * mm.exp(x),))
+def own(x: Any) -> Any:
+    return np.exp(x)
+
+
+def test_programs_and_primitives_pickle_by_name() -> None:
+    def whole(x: Any) -> Any:
+        return mm.sum(mm.sin(mm.rematerialize(own)(x)) * doubled(x))
+
+    x = np.linspace(0.1, 0.7, 6).reshape(2, 3)
+    for function in (
+        whole,
+        mm.grad(whole),
+        mm.vmap(mm.grad(whole)),
+        mm.custom_vjp(on_values, its_rule, like=on_values),
+    ):
+        traced = program.trace(function, x)
+        for one in (traced, program.optimise(traced)):
+            again = pickle.loads(pickle.dumps(one))
+            assert str(again) == str(one)
+            assert bits(again.run(by_kernel, x)) == bits(one.run(by_kernel, x))
+    for made in (*registry.values(), own.primitive):
+        assert pickle.loads(pickle.dumps(made)) is made
+    nameless = mm.primitive(elementwise=True, rules=())(lambda x: x)
+    assert copy.deepcopy(nameless.primitive) is nameless.primitive
+    with pytest.raises(pickle.PicklingError, match="define the operation at the top of a module"):
+        pickle.dumps(nameless.primitive)
 
 
 def test_what_cannot_be_sent_is_pythons_affair() -> None:

@@ -12,6 +12,9 @@ finds one, ``pull(cotangent, y, needed)``: the inputs of `y` that need a cotange
 
 from __future__ import annotations
 
+import importlib
+import operator
+import sys
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -26,6 +29,8 @@ Rule: TypeAlias = Callable[..., Any]
 #: Arrays, each with a share of its cotangent.
 Shares: TypeAlias = Iterable[tuple[Array, Any]]
 Pull: TypeAlias = Callable[[Any, Array, Container[int]], Shares]
+
+_LIBRARY = __name__.partition(".")[0]
 
 
 class Draw(Protocol):
@@ -136,6 +141,23 @@ class Primitive:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> Any:
+        """Pickle by name: of the registry, of the user's operation that applies it, or of the module it stands in."""
+        modules = [name for name in sys.modules if name.startswith(f"{_LIBRARY}.")]
+        of_user = (self.reference.__module__, f"{self.reference.__qualname__}.primitive")
+        for place in (("", self.name), of_user, *((module, self.name.upper()) for module in modules)):
+            if _is_found(self, *place):
+                return _found_again, place
+        import pickle  # noqa: PLC0415 (for the error alone)
+
+        raise pickle.PicklingError(
+            f"primitive {self.name} is not what {self.reference.__module__}.{self.reference.__qualname__} applies, so "
+            "it cannot be found again; define the operation at the top of a module"
+        )
+
+    def __deepcopy__(self, memo: Any) -> Primitive:
+        return self  # as of a function
+
     @property
     def native(self) -> bool:
         """Whether its kernel is in C++; where nothing is, everything counts as native."""
@@ -165,6 +187,18 @@ def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
 
 #: Every primitive by name. Being here is enough to be tested.
 registry: dict[str, Primitive] = {}
+
+
+def _found_again(module: str, path: str) -> Any:
+    """Return the primitive of a path in a module, or of a name in the registry."""
+    return operator.attrgetter(path)(importlib.import_module(module)) if module else registry[path]
+
+
+def _is_found(primitive: Primitive, module: str, path: str) -> bool:
+    try:
+        return _found_again(module, path) is primitive
+    except (AttributeError, ImportError, KeyError):
+        return False
 
 
 def register(name: str, **fields: Any) -> Primitive:
