@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
 from minimeta import optim
+from minimeta.autodiff.steps import by_kernel
 from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.program import trace
 from minimeta.testing import check_gradients
@@ -144,7 +145,7 @@ def test_an_update_can_be_traced_and_is_the_same_bit_for_bit(make: Callable[[], 
         program = trace(optimiser.update, parameters, state, parameters)
         for gradient in gradients(3):
             gradient = mm.tree.map(lambda g, dtype=dtype: np.asarray(g, dtype), gradient)  # noqa: PLW2901
-            replayed = program.run(lambda p, *xs, **params: p.kernel(*xs, **params), gradient, state, parameters)
+            replayed = program.run(by_kernel, gradient, state, parameters)
             parameters, state = optimiser.update(gradient, state, parameters)
             for x, y in zip(mm.tree.flatten(replayed)[0], mm.tree.flatten((parameters, state))[0], strict=True):
                 assert x.tobytes() == y.tobytes() and x.dtype == y.dtype
