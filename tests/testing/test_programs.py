@@ -109,7 +109,7 @@ def test_it_shrinks_to_the_instructions_that_matter() -> None:
 def test_a_region_shrinks_with_its_body(name: str) -> None:
     specimen = simplest(has(name))
     assert [step.primitive.name for step in specimen.program.steps] == [name]
-    assert len(list(names(specimen.program))) == 3
+    assert len(list(names(specimen.program))) == 2
 
 
 def test_shapes_shrink_to_what_matters() -> None:

@@ -39,7 +39,7 @@ def test_a_step_is_the_optimiser_on_the_mean_gradient() -> None:
 
 
 def test_a_learner_that_needs_values_is_run_eagerly() -> None:
-    with pytest.raises(TracingError, match=r"at .*test_fit\.py"):
+    with pytest.raises(TracingError, match=r"at .*points\.py"):
         fit(Branching(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0)
     state = fit(Branching(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0, compiled=False)
     assert bits(state) == bits(fit(Centre(), Points(), sgd(0.1), iterations=3, meta_batch=2, seed=0))
