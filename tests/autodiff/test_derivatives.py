@@ -84,6 +84,7 @@ def test_mixed_partial_derivatives() -> None:
 def test_value_and_grad() -> None:
     value, gradient = mm.value_and_grad(loss)(POINT)
     assert_allclose(value, loss(POINT), rtol=1e-15)  # numpy's product of the point sums in another order.
+    assert value == mm.vjp(loss, POINT)[0]
     assert_array_equal(gradient, mm.grad(loss)(POINT))
     assert type(value) is np.ndarray and value.shape == ()
 
