@@ -44,6 +44,9 @@ _UNDECIDED = 0.01
 _NOTHING = 64.0
 """Differences do not see an element that is smaller than this many eps of the largest."""
 
+_WIDEST = 1000.0
+"""The largest power of two that terms add up to, 24 below where they overflow."""
+
 
 class Tolerance(NamedTuple):
     """What a user allows on top of the derived bound: ``absolute + relative |expected|``."""
@@ -210,6 +213,7 @@ class Comparison:
 
         The gradient is ``(H w, J w)``, and its second part is of first order.
         """
+        u, seen = _in_range(self.gradient[: len(u)], u, seen)
         direction = [*u, *(np.zeros(np.shape(v)) for v in self.gradient[len(u) :])]
         numbers = _Numbers(seen.value, abs(seen.value), seen.error)
         row = self._against(direction, numbers, [])
@@ -247,6 +251,22 @@ class _Numbers(NamedTuple):
     size: float
     error: float
     still: bool = False
+
+
+def _in_range(gradient: Sequence[Floats], u: Sequence[Floats], seen: Curvature) -> tuple[Sequence[Floats], Curvature]:
+    """Shorten a direction, and what was seen along it, where its product with the gradient leaves the range.
+
+    At a point of 1e300 both directions are that long. Where the curvature of softmax is 0, its
+    rounding is 1e-16 times one direction, and that times the other would be infinite.
+    """
+    sizes = [np.abs(np.concatenate([np.ravel(x) for x in leaves])) for leaves in (gradient, u)]
+    with np.errstate(divide="ignore"):
+        terms = np.log2(sizes[0]) + np.log2(sizes[1])
+    excess = float(np.max(terms[np.isfinite(terms)], initial=0.0)) + np.log2(max(terms.size, 1)) - _WIDEST
+    if excess <= 0:
+        return u, seen
+    factor = 2.0 ** -np.ceil(excess)
+    return [x * factor for x in u], Curvature(*(number * factor for number in seen))
 
 
 def _decides(row: Compared) -> bool:

@@ -9,7 +9,7 @@ from drawing import Drawing, drawings, share
 from every_way import assert_same, axes_of
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
@@ -115,3 +115,40 @@ def test_numpy_norms_of_another_order_are_refused() -> None:
     # The second argument of np.linalg.norm is the order, not the axis.
     with pytest.raises(TypeError, match="ord=1"):
         mm.grad(lambda x: np.linalg.norm(x, 1))(np.ones((2, 2)))
+
+
+# Derivatives where a probability is near 1
+
+
+def softmax_derivatives(x: Floats, g: Floats, u: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return ``p``, ``J g`` and the gradient of ``u J g``, as sums of differences, none of which cancels."""
+    p = np.exp(x - x.max())
+    p = p / p.sum()
+    a, b = ((v[:, None] - v) @ p for v in (g, u))
+    pairs = (p[:, None] * p * (g[:, None] - g) * (u[:, None] - u)).sum() / 2  # the covariance of g and u
+    return p, p * a, p * (a * b - pairs)
+
+
+@pytest.mark.parametrize("logits", [(20, 0, 1), (40, 0), (0.1, 70), (12, 0, -3), (3, 2, 1), (0.5, 0, 0.5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_probability_near_one_keeps_the_digits_of_the_others(logits: tuple[float, ...], dtype: Any) -> None:
+    x = np.array(logits, dtype)
+    g, u = (np.array(v[: x.size], dtype) for v in ((1, -0.5, 2), (0.25, 1, -1)))
+    p, slope, curvature = softmax_derivatives(*(v.astype(np.longdouble) for v in (x, g, u)))
+    along_u = softmax_derivatives(*(v.astype(np.longdouble) for v in (x, u, u)))[1]
+
+    def along(function: Function) -> Function:
+        return lambda x: mm.sum(mm.grad(function)(x) * u)
+
+    def weighted(x: Any) -> Any:
+        return mm.sum(mm.softmax(x) * g)
+
+    for function, expected in [
+        (weighted, slope),
+        (along(weighted), curvature),
+        (mm.logsumexp, p),
+        (along(mm.logsumexp), along_u),
+    ]:
+        for compiled in (False, True):
+            gradient = mm.compile(mm.grad(function)) if compiled else mm.grad(function)
+            assert_allclose(gradient(x), expected, rtol=64 * float(np.finfo(dtype).eps))

@@ -281,6 +281,14 @@ def _adding_to_zero(g: Any, likely: Any, axes: Shape) -> Value:
     return logic.where(likely, -sum(others, axes, keepdims=True), others)
 
 
+def _softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
+    # One number added to all of g changes nothing. So subtract the g of a probability near 1: where y g is nearly
+    # that, y_i (g_i - y g) would lose the digits of the other probabilities.
+    likely = logic.greater(y, 0.6)
+    d = logic.where(likely, 0.0, g - sum(logic.where(likely, g, 0.0), axes, keepdims=True))
+    return _adding_to_zero(y * (d - sum(d * y, axes, keepdims=True)), likely, axes)
+
+
 def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
     return _adding_to_zero(g - transcendental.exp(y) * sum(g, axes, keepdims=True), logic.greater(y, -0.5), axes)
 
@@ -378,7 +386,7 @@ def _normalisation(name: str, rule: Rule) -> Declare:
     )
 
 
-@_normalisation("softmax", lambda g, y, x, axes: y * (g - sum(g * y, axes, keepdims=True)))
+@_normalisation("softmax", _softmax_rule)
 def _softmax(x: Any, *, axes: Shape) -> Any:
     weights = np.exp(_below_largest(x, axes))
     return weights / np.sum(weights, axes, keepdims=True)
