@@ -31,8 +31,8 @@ from minimeta.autodiff import (
     value_and_grad,
     vjp,
 )
-from minimeta.autodiff.definition import primitive
 from minimeta.autodiff.operations import *  # noqa: F403 (all of them, by their own list)
+from minimeta.autodiff.user_primitive import primitive
 from minimeta.program import compile, vmap
 from minimeta.threads import get_num_threads, set_num_threads
 

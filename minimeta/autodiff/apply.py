@@ -101,7 +101,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
     return trace
 
 
-def apply(primitive: Primitive, *operands: ArrayLike, **params: Any) -> Value:
+def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value:
     """Compute ``primitive(*operands, **params)``: the only way anything is computed.
 
     Parameters

@@ -1,35 +1,30 @@
 """Defining an operation: its specification in numpy, under a decorator that says all else there is to know.
 
-    @primitive(shape=..., rules=(...), sample=...)
+    @operation(rules=(...), shape=..., sample=...)
     def cumulative_sum(x, *, axis):
         return np.cumsum(x, axis)
 
-The decorated function is the reference. The decorator returns the operation: a function with the same name and
-docstring that applies a :class:`~minimeta.autodiff.primitive.Primitive` to Arrays and numpy arrays. The library's own
-operations are entered in the registry, which the tests go through, and run the C++ kernel of their name if there is
-one. The operations of a user run their reference, and what their rules, their shape rule and their reference return is
-checked.
+The decorated function is the reference. The decorator returns the operation: a function with the
+same name and docstring that applies a :class:`~minimeta.autodiff.primitive.Primitive` to Arrays and
+numpy arrays. Positional parameters are operands, keyword-only ones are static. The library's own
+operations are entered in the registry, which the tests go through, and run the C++ kernel of their
+name if there is one. A user's operation is made in the same way, and checked
+(:mod:`~minimeta.autodiff.user_primitive`).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from minimeta.autodiff.apply import apply
-from minimeta.autodiff.array import Array, ArrayLike, Form, Value
-from minimeta.autodiff.primitive import Primitive, Rule, Sample, register, registry
-from minimeta.autodiff.promotion import COMPUTABLE, constant
-from minimeta.autodiff.protocols import ANSWERS, full_name
+from minimeta.autodiff.array import ArrayLike, Value
+from minimeta.autodiff.primitive import Primitive, register
 from minimeta.autodiff.protocols import answers as declare
-from minimeta.errors import ConfigurationError, DtypeError, ShapeError
+from minimeta.errors import ShapeError
 
 P = ParamSpec("P")
-_LIBRARY = f"{__name__.partition('.')[0]}."
 
 
 class Operation(Protocol[P]):
@@ -60,342 +55,61 @@ class Binary(Operation[[ArrayLike, ArrayLike]], Protocol):
         """Compute the function."""
 
 
-def primitive(
-    *undecorated: Any,
-    rules: Sequence[Rule | None] | Rule | None = None,
-    shape: Callable[..., Any] | None = None,
-    elementwise: bool = False,
-    sample: Sample | None = None,
-    answers: Any = (),
-) -> Callable[[Callable[P, Any]], Operation[P]]:
-    """Make a differentiable operation of a numpy function.
-
-    The function is the specification: positional parameters are operands (numpy arrays when it is called), keyword-only
-    parameters are static, that is hashable and not arrays. It cannot write to its operands, and returns an array of the
-    form that ``shape`` says. If it also takes complex operands, choosing on real parts
-    (``np.where(np.real(x) > 0, ...)``), :func:`minimeta.testing.check_gradients` is exact to rounding.
-
-    Parameters
-    ----------
-    rules
-        One function ``rule(cotangent, y, *operands, **params)`` for each operand, to the cotangent of that operand,
-        written in operations, so that it can be differentiated again; None for an operand without a derivative. A
-        single function returns a tuple, the cotangents of all operands; it is the only way if there can be any number
-        of them. Without any, ``()``, the result is a constant. A cotangent has the shape of its operand, and is
-        converted to its dtype.
-    shape
-        From the operands' forms (anything with ``shape`` and ``dtype``) and the params to the result's
-        :class:`minimeta.Form`; raises :class:`minimeta.errors.ShapeError` for operands that do not fit. May be left out
-        if the operation is elementwise.
-    elementwise
-        Whether operands are promoted to one float dtype and broadcast to one shape, which the result has too.
-    sample
-        Draws legal operands and params, for :func:`minimeta.testing.check_primitive`.
-    answers
-        The numpy function, or functions, that it stands in for when they are called on an Array. It must take numpy's
-        arguments in numpy's way, and return what numpy does for every shape.
-
-    Returns
-    -------
-    callable
-        A decorator. The operation has its :class:`Primitive` as the attribute ``primitive``.
-
-    Raises
-    ------
-    ConfigurationError
-        There is no shape rule, an operation of this name or for this numpy function is there already, there are not
-        as many rules as operands, or they do not take the operands.
-    ShapeError, DtypeError
-        (When called, or differentiated.) A rule, the shape rule or the function returns something else than it must;
-        a parameter is not static.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import minimeta as mm
-    >>> @mm.primitive(rules=(lambda g, y, x: g / (1.0 + x * x),), elementwise=True, answers=np.arctan)
-    ... def arctan(x):
-    ...     return np.arctan(x)
-    >>> mm.grad(lambda x: np.sum(np.arctan(x)))(np.array([[0.0, 1.0]]))
-    array([[1. , 0.5]])
-
-    With a parameter, and a shape rule:
-
-    >>> @mm.primitive(
-    ...     shape=lambda x, axis: mm.Form(x.shape, x.dtype),
-    ...     rules=(lambda g, y, x, axis: mm.flip(cumulative_sum(mm.flip(g, axis), axis=axis), axis),),
-    ... )
-    ... def cumulative_sum(x, *, axis):
-    ...     return np.cumsum(x, axis)
-    >>> mm.grad(lambda x: mm.sum(cumulative_sum(x, axis=0) ** 2))(np.array([1.0, 2.0]))
-    array([8., 6.])
-    """
-
-    if undecorated:
-        raise ConfigurationError(
-            "primitive: write it with parentheses, @primitive(rules=(...), shape=...): an operation needs its rules"
-        )
-    if not callable(rules) and not (isinstance(rules, (tuple, list)) and all(r is None or callable(r) for r in rules)):
-        raise ConfigurationError(
-            f"primitive: rules={rules!r} is no tuple of functions (or None, for an operand without a derivative); give "
-            "one for each operand, one function for all, or () for a result that is a constant"
-        )
-    functions = tuple(answers) if isinstance(answers, (tuple, list)) else (answers,)
-    if wrong := [f for f in functions if not callable(f)]:
-        raise ConfigurationError(
-            f"primitive: answers={wrong[0]!r} is no function of numpy's; give one, such as np.sinh"
-        )
-
-    def decorate(reference: Callable[P, Any]) -> Operation[P]:
-        try:
-            name, signature = reference.__name__, inspect.signature(reference)
-        except (AttributeError, TypeError, ValueError):
-            raise ConfigurationError(
-                f"primitive: {reference!r} has no name or no signature; decorate a function that calls it, made by def"
-            ) from None
-        if name in registry:
-            raise ConfigurationError(f"primitive: there is an operation named {name!r} already; choose another name")
-        form = shape or (_same_form if elementwise else None)
-        if form is None:
-            raise ConfigurationError(
-                f"primitive {name}: it needs shape=, a rule from the operands' forms to the result's, or "
-                "elementwise=True"
-            )
-        _check_answers(name, functions, reference)
-        _check_functions(name, signature, rules, form)
-        form = _checked_shape(name, form, elementwise)
-        made = Primitive(
-            name,
-            shape=form,
-            reference=reference,
-            rules=_checked_rules(name, rules, _operands(signature)),
-            sample=sample or _unsampled(name),
-            kernel=_checked_kernel(name, reference, form),
-            elementwise=elementwise,
-            differentiable=callable(rules) or any(rules),
-            analytic=False,
-        )
-        dressed: Operation[P] = _dressed(made, reference, functions)
-        return dressed
-
-    return decorate
-
-
 def operation(answers: Any = (), name: str = "", **facts: Any) -> Callable[[Callable[P, Any]], Operation[P]]:
     """Make one of the library's own operations: the decorated function, named as its kernel, is its reference."""
 
     def decorate(reference: Callable[P, Any]) -> Operation[P]:
         facts.setdefault("differentiable", facts["rules"] != ())
         made = register(name or reference.__name__.strip("_"), reference=reference, **facts)
-        dressed: Operation[P] = _dressed(made, reference, answers)
-        return dressed
+        return applying(made, reference, answers if isinstance(answers, tuple) else (answers,))
 
     return decorate
 
 
-def _dressed(made: Primitive, reference: Callable[..., Any], answers: Any) -> Any:
-    function = _function(made, reference)
-    function.__name__, function.__qualname__ = reference.__name__, reference.__qualname__
-    function.__module__, function.__doc__ = reference.__module__, reference.__doc__
-    function.primitive = made
-    return declare(*(answers if isinstance(answers, tuple) else (answers,)))(function)
+def applying(primitive: Primitive, reference: Callable[P, Any], answers: tuple[Any, ...]) -> Operation[P]:
+    """Return the function that applies a primitive, named and documented as its reference.
+
+    It answers for these functions of numpy's. Most operations have one or two operands and nothing else; these are as
+    quick as a function can be.
+    """
+    signature = inspect.signature(reference)
+    operands = operands_of(signature)
+    plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in signature.parameters.values())
+    names = {p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
+    function: Any
+
+    if plain and operands == ("x",):
+
+        def function(x: ArrayLike) -> Value:
+            return apply(primitive, x)
+
+    elif plain and operands == ("x", "y"):
+
+        def function(x: ArrayLike, y: ArrayLike) -> Value:
+            return apply(primitive, x, y)
+
+    else:
+
+        def function(*arrays: Any, **params: Any) -> Value:
+            if params.keys() != names or (operands is not None and len(arrays) != len(operands)):
+                bound = signature.bind(*arrays, **params)
+                bound.apply_defaults()
+                arrays, params = bound.args, bound.kwargs
+            if not arrays and operands is None:
+                raise ShapeError(f"{primitive.name} of no arrays: give at least one")
+            return apply(primitive, *arrays, **params)
+
+        function.__signature__ = signature
+    for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(function, attribute, getattr(reference, attribute))
+    function.primitive = primitive
+    declared: Operation[P] = declare(*answers)(function)
+    return declared
 
 
-def _operands(signature: inspect.Signature) -> tuple[str, ...] | None:
-    """The names of the operands, or None where there may be any number."""
+def operands_of(signature: inspect.Signature) -> tuple[str, ...] | None:
+    """Return the names of the operands, or None where there may be any number."""
     parameters = signature.parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return None
     return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-
-
-def _function(made: Primitive, reference: Callable[..., Any]) -> Any:
-    """The public function. Most have one or two operands, and are as quick as a function can be."""
-    signature = inspect.signature(reference)
-    operands = _operands(signature)
-    plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in signature.parameters.values())
-    if plain and operands == ("x",):
-
-        def unary(x: ArrayLike) -> Value:
-            return apply(made, x)
-
-        return unary
-
-    if plain and operands == ("x", "y"):
-
-        def binary(x: ArrayLike, y: ArrayLike) -> Value:
-            return apply(made, x, y)
-
-        return binary
-
-    names = {p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
-
-    def function(*arrays: Any, **params: Any) -> Value:
-        if params.keys() != names or (operands is not None and len(arrays) != len(operands)):
-            bound = signature.bind(*arrays, **params)
-            bound.apply_defaults()
-            arrays, params = bound.args, bound.kwargs
-        return apply(made, *arrays, **params)
-
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    return function
-
-
-def _same_form(*operands: Any, **params: Any) -> Any:
-    return operands[-1]
-
-
-def _unsampled(name: str) -> Sample:
-    def sample(draw: Any) -> Any:
-        raise ConfigurationError(f"primitive {name} has no sample=, a way to draw operands")
-
-    return sample
-
-
-# What is wrong with a user's operation: when it is defined, and with what its functions return
-
-
-def _check_answers(name: str, functions: Sequence[Any], reference: Callable[..., Any]) -> None:
-    """Refuse to answer for a function that has an answer; but a cell of a notebook may be run again."""
-    for function in functions:
-        known = ANSWERS.get(function)
-        if known is None or (known.__module__, known.__qualname__) == (reference.__module__, reference.__qualname__):
-            continue
-        if known.__module__.startswith(_LIBRARY):
-            raise ConfigurationError(f"primitive {name}: minimeta has an operation for {full_name(function)} already")
-        raise ConfigurationError(
-            f"primitive {name}: {known.__module__}.{known.__qualname__} answers {full_name(function)} already"
-        )
-
-
-def _check_functions(name: str, signature: inspect.Signature, rules: Any, shape: Callable[..., Any]) -> None:
-    """Refuse rules that are too few, too many, or cannot be called with the operands and the params."""
-    operands = _operands(signature)
-    if operands is None:
-        if rules and not callable(rules):
-            raise ConfigurationError(
-                f"primitive {name}: it takes any number of operands; give rules= one function that returns the "
-                "cotangents of all, as a tuple"
-            )
-        return
-    if not callable(rules) and rules and len(rules) != len(operands):
-        raise ConfigurationError(
-            f"primitive {name}: {len(rules)} rules for {len(operands)} operands; give one for each (None where "
-            "there is no derivative), or one function for all"
-        )
-    params = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-    rows = (rules,) if callable(rules) else rules
-    given = [("a rule", rule, ("cotangent", "y", *operands)) for rule in rows if rule]
-    for what, function, arguments in [*given, ("shape", shape, operands)]:
-        try:
-            inspect.signature(function).bind(*arguments, **dict.fromkeys(params))
-        except TypeError as error:
-            call = ", ".join([*arguments, *[f"{p}={p}" for p in params]])
-            raise ConfigurationError(f"primitive {name}: {what} is called with ({call}), but {error}") from None
-        except ValueError:  # A function of C's has no signature.
-            continue
-
-
-def _checked_rules(name: str, rules: Any, operands: tuple[str, ...] | None) -> tuple[Rule | None, ...] | Rule:
-    """Rules whose cotangents have the shapes and the dtypes of their operands."""
-
-    def one(position: int, rule: Rule | None) -> Rule | None:
-        if rule is None:
-            return None
-
-        def checked(g: Any, y: Any, /, *xs: Array, **params: Any) -> Any:
-            return _cotangent(name, operands[position], xs[position], rule(g, y, *xs, **params))  # type: ignore[index]
-
-        return checked
-
-    def all_at_once(g: Any, y: Any, /, *xs: Array, **params: Any) -> Any:
-        found = rules(g, y, *xs, **params)
-        if not isinstance(found, (tuple, list)) or len(found) != len(xs):
-            number = f"{len(found)} of them" if isinstance(found, (tuple, list)) else f"a {type(found).__name__}"
-            raise ShapeError(f"{name}: its rule must return a tuple of {len(xs)} cotangents, not {number}")
-        names = operands or [f"operand {i}" for i in range(len(xs))]
-        return [_cotangent(name, *row) for row in zip(names, xs, found, strict=True)]
-
-    return all_at_once if callable(rules) else tuple(one(i, rule) for i, rule in enumerate(rules))
-
-
-def _cotangent(name: str, operand: str, x: Array, g: Any) -> Array | None:
-    """Return the cotangent that a rule gave an operand, of the operand's shape and dtype."""
-    if g is None:
-        return None
-    if isinstance(g, (tuple, list)):
-        raise ShapeError(
-            f"{name}: the rule for {operand} returned a {type(g).__name__}; it must return one array, the cotangent of "
-            f"{operand}, of shape {x.shape}"
-        )
-    cotangent = g if type(g) is Array else constant(g)
-    if cotangent.shape != x.shape:
-        raise ShapeError(
-            f"{name}: the rule for {operand}, of shape {x.shape}, returned a cotangent of shape {cotangent.shape}"
-        )
-    if x.dtype.kind not in "fc":
-        return None
-    return cotangent if cotangent.dtype == x.dtype else cotangent.astype(x.dtype)
-
-
-def _checked_shape(name: str, shape: Callable[..., Any], elementwise: bool) -> Callable[..., Form]:
-    """A shape rule that returns the form of a result that can be computed, of static params."""
-
-    def checked(*operands: Any, **params: Any) -> Form:
-        for param, value in params.items():
-            _check_static(name, param, value)
-        found = shape(*operands, **params)
-        if not hasattr(found, "shape") or not hasattr(found, "dtype"):
-            raise ShapeError(f"{name}: its shape= returned {found!r}; return minimeta.Form(shape, dtype)")
-        form: Any = Form.of(found)
-        if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in form.shape):
-            raise ShapeError(f"{name}: its shape= returned the shape {form.shape}; sides are integers from 0 on")
-        if form.dtype not in COMPUTABLE and (form.dtype.kind != "c" or all(x.dtype.kind != "c" for x in operands)):
-            raise DtypeError(
-                f"{name}: its shape= returned the dtype {form.dtype.name}; float32, float64, integers and bool compute"
-            )
-        if elementwise and form.shape != operands[-1].shape:
-            raise ShapeError(
-                f"{name}: its shape= returned the shape {form.shape}, but it is elementwise, of operands of shape "
-                f"{operands[-1].shape}"
-            )
-        return form  # type: ignore[no-any-return]
-
-    return checked
-
-
-def _check_static(name: str, param: str, value: Any) -> None:
-    """Refuse a param that a compiled program could not be looked up by."""
-    if isinstance(value, (Array, np.ndarray)):
-        raise DtypeError(f"{name}: {param} is static, and cannot be an array; make it a positional operand")
-    try:
-        hash(value)
-    except TypeError:
-        raise DtypeError(
-            f"{name}: {param} is static, so it must be hashable, and a {type(value).__name__} is not; pass a tuple, or "
-            "make it a positional operand"
-        ) from None
-
-
-def _checked_kernel(
-    name: str, reference: Callable[..., Any], shape: Callable[..., Form]
-) -> Callable[..., NDArray[Any]]:
-    """A kernel made of a reference: it cannot write to its operands, and has the form that its shape rule says."""
-
-    def kernel(*values: Any, **params: Any) -> NDArray[Any]:
-        form = shape(*values, **params)
-        operands = [np.asarray(value).view() for value in values]
-        for operand in operands:
-            operand.flags.writeable = False
-        with np.errstate(all="ignore"):
-            result = np.array(reference(*operands, **params), order="C")
-        if result.shape != form.shape:
-            raise ShapeError(f"{name}: it returned shape {result.shape}, but {form.shape} by its shape rule")
-        if result.dtype != form.dtype:
-            raise DtypeError(
-                f"{name}: it returned dtype {result.dtype.name}, but {form.dtype.name} by its shape rule; "
-                "convert it with astype"
-            )
-        return result
-
-    return kernel

@@ -30,7 +30,7 @@ Rule: TypeAlias = Callable[..., Any]
 Shares: TypeAlias = Iterable[tuple[Array, Any]]
 Pull: TypeAlias = Callable[[Any, Array, Container[int]], Shares]
 
-_LIBRARY = __name__.partition(".")[0]
+LIBRARY = f"{__name__.partition('.')[0]}."
 
 
 class Draw(Protocol):
@@ -143,7 +143,7 @@ class Primitive:
 
     def __reduce__(self) -> Any:
         """Pickle by name: of the registry, of the user's operation that applies it, or of the module it stands in."""
-        modules = [name for name in sys.modules if name.startswith(f"{_LIBRARY}.")]
+        modules = [name for name in sys.modules if name.startswith(LIBRARY)]
         of_user = (self.reference.__module__, f"{self.reference.__qualname__}.primitive")
         for place in (("", self.name), of_user, *((module, self.name.upper()) for module in modules)):
             if _is_found(self, *place):

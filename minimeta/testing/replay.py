@@ -119,7 +119,7 @@ class Complex(Replay):
         """Return the results of a step, of values with derivatives."""
         return as_results(self._result(step.primitive, *values, **step.params))
 
-    def _result(self, primitive: Primitive, *values: Any, **params: Any) -> Any:
+    def _result(self, primitive: Primitive, /, *values: Any, **params: Any) -> Any:
         name = primitive.name
         if not any(map(np.iscomplexobj, values)):
             return primitive.reference(*values, **params)
