@@ -224,7 +224,7 @@ class Array(Operators, Methods):
     def __setitem__(self, key: object, value: object) -> None:
         raise TracingError(
             f"x[...] = v on an Array of shape {self.shape}: Arrays cannot be changed in place, because the backward "
-            "pass needs the value that was there. Build a new one with where, concatenate, pad or scatter_add"
+            "pass needs the value that was there. Write x = minimeta.at(x)[...].set(v), or .add(v) for x[...] += v"
         )
 
     def _scalar(self, what: str) -> NDArray[Any]:

@@ -38,15 +38,18 @@ class Methods:
     argmax = _method(np.argmax)
     clip = _method(np.clip)
     copy = _method(np.copy)
+    diagonal = _method(np.diagonal)
     dot = _method(np.dot)
     max = _method(np.max)
     mean = _method(np.mean)
     min = _method(np.min)
     ravel = _method(np.ravel)
+    repeat = _method(np.repeat)
     squeeze = _method(np.squeeze)
     sum = _method(np.sum)
     swapaxes = _method(np.swapaxes)
     take = _method(np.take)
+    trace = _method(np.trace)
     var = _method(np.var)
 
     def reshape(self, *shape: Any, **keywords: Any) -> Value:
@@ -69,6 +72,15 @@ class Methods:
         if not copy and np.dtype(dtype) == self.dtype:
             return self
         return answer(np.astype, (self, dtype, *arguments), {})
+
+    def compress(self, condition: Any, *arguments: Any) -> Value:
+        """See :func:`numpy.compress`."""
+        return answer(np.compress, (condition, self, *arguments), {})
+
+    @property
+    def flat(self) -> Value:
+        """The elements in row-major order, as an Array."""
+        return answer(np.ravel, (self,), {})
 
     def conj(self) -> Value:
         """The array itself, which is real."""

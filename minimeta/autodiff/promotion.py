@@ -49,7 +49,7 @@ def constant(x: Any, private: bool = False) -> Array:
 def fixed(x: Any, private: bool) -> NDArray[Any]:
     """Return the value of :func:`constant`."""
     if type(x) is not np.ndarray:
-        if _contains_array(x):
+        if contains_array(x):
             raise DtypeError(
                 "a list or tuple of Arrays where one array is expected; join them with stack or concatenate"
             )
@@ -94,8 +94,9 @@ def _native(x: NDArray[Any]) -> np.dtype[Any]:
     )
 
 
-def _contains_array(x: Any) -> bool:
-    return isinstance(x, Array) or (isinstance(x, (list, tuple)) and any(_contains_array(child) for child in x))
+def contains_array(x: Any) -> bool:
+    """Return whether an Array is among nested lists and tuples."""
+    return isinstance(x, Array) or (isinstance(x, (list, tuple)) and any(contains_array(child) for child in x))
 
 
 # One form

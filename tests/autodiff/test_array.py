@@ -138,9 +138,7 @@ def test_assignment_says_what_to_use() -> None:
         x[0] = 1.0
         return x
 
-    with pytest.raises(
-        TracingError, match=r"cannot be changed in place.*where, concatenate, pad or scatter_add"
-    ) as caught:
+    with pytest.raises(TracingError, match=r"cannot be changed in place.*minimeta\.at\(x\)") as caught:
         inside(function, np.ones(2))
     line = function.__code__.co_firstlineno + 1
     assert str(caught.value).endswith(f"\n  at {__file__}:{line}, in function")

@@ -134,9 +134,9 @@ def test_where(drawing: Drawing, shapes: hnp.BroadcastableShapes) -> None:
     assert_same(lambda x: np.where(x > 0, x, 0.0), np.where(x > 0, x, 0.0), x)
 
 
-def test_where_of_a_condition_that_is_no_truth_value() -> None:
-    with pytest.raises(DtypeError, match="condition of dtype int64: it must be bool"):
-        mm.where(np.array([0, 1]), 1.0, 2.0)
+def test_where_a_number_is_not_0() -> None:
+    condition = np.array([0.0, 1.0, -0.0, np.nan])
+    assert_same(lambda c: mm.where(c, 1.0, 2.0), np.where(condition, 1.0, 2.0), condition)
 
 
 def test_where_hides_no_nan_unless_the_argument_is_made_harmless() -> None:

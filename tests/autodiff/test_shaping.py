@@ -194,7 +194,6 @@ def test_padding(drawing: Drawing, data: st.DataObject) -> None:
         (lambda x: mm.split(x, 0), "does not divide into 0 equal sections"),
         (lambda x: mm.pad(x, -1), "negative"),
         (lambda x: mm.pad(x, ((1, 1),) * 3), "not a pair for each axis"),
-        (lambda x: mm.pad(x, 1, "edge"), "only 'constant' is supported"),
     ],
 )
 def test_shapes_that_do_not_fit(call: Function, message: str) -> None:

@@ -28,7 +28,7 @@ from minimeta.errors import DtypeError, IndexingError, ShapeError
 
 @answers(operator.getitem)
 def index(x: ArrayLike, key: Any) -> Value:
-    """``x[key]`` for integers, slices with steps, ``None``, ``...`` and arrays of integers, as in numpy.
+    """``x[key]`` for integers, slices with steps, ``None``, ``...``, arrays of integers and masks, as in numpy.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ def index(x: ArrayLike, key: Any) -> Value:
         The array.
     key
         The index, or a tuple of them. Arrays of integers broadcast against each other and choose element by element.
+        An array of bool chooses where it holds: it stands for the positions of its elements that do.
 
     Returns
     -------
@@ -45,19 +46,22 @@ def index(x: ArrayLike, key: Any) -> Value:
     Raises
     ------
     IndexingError
-        An index is out of bounds, there are more of them than axes, or one is an array of bool, whose result has a
-        shape that depends on values.
+        An index is out of bounds, there are more of them than axes, or a mask has not the shape of its axes.
+    TracingError
+        A mask that is not known while tracing: the shape of the result would depend on its values.
     """
     shape = operands.shape_of(x)
     keys = _expand(key, shape)
-    arrays = [k for k in keys if _is_array(k)]
-    if arrays:
+    if any(_is_array(k) or isinstance(k, bool) for k in keys):
         # Beside an array of integers a single integer is an array too: x[0, [1, 2]] chooses x[0, 1] and x[0, 2].
-        keys = [np.asarray(k) if isinstance(k, int) else k for k in keys]
-    starts, sizes, steps, result, chosen = [], [], [], [], []
+        keys = [np.asarray(k) if isinstance(k, int) and not isinstance(k, bool) else k for k in keys]
+    starts, sizes, steps, chosen = [], [], [], []
+    result: list[int] = []
     axis = 0
     for k in keys:
-        if k is None:
+        if k is None or isinstance(k, bool):
+            if k is not None:
+                chosen.append((len(result), np.zeros(int(k), np.int64)))
             result.append(1)
             continue
         side = shape[axis]
@@ -105,6 +109,18 @@ def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Value:
     if axis is None:
         return take(movement.ravel(x), indices, 0)
     return _choose(x, [(operands.axis_of("take", axis, len(operands.shape_of(x))), indices)])
+
+
+@answers(np.compress)
+def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Value:
+    """Elements of one axis, or of the flattened array, where a condition holds."""
+    return take(a, np.flatnonzero(operands.known("compress by", condition)), axis)
+
+
+@answers(np.extract)
+def extract(condition: ArrayLike, arr: ArrayLike) -> Value:
+    """Elements of the flattened array where a condition holds."""
+    return compress(movement.ravel(condition), arr)
 
 
 @answers(np.take_along_axis)
@@ -166,18 +182,39 @@ def _is_array(key: Any) -> bool:
 
 
 def _expand(key: Any, shape: Shape) -> list[Any]:
-    """The key as one entry an axis, and None for each new axis."""
+    """The key as one entry an axis, None for each new axis, and a bool for one that is chosen or is not."""
     keys = [_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
     if _how_many(k is Ellipsis for k in keys) > 1:
         raise IndexingError("an index may hold '...' only once")
-    used = _how_many(k is not None and k is not Ellipsis for k in keys)
+    used = builtins.sum(map(_axes_used, keys))
     if used > len(shape):
         raise IndexingError(f"{used} indices for an array of shape {shape}, which has {len(shape)} axes")
     rest = [builtins.slice(None)] * (len(shape) - used)
-    if not any(k is Ellipsis for k in keys):
-        return [*keys, *rest]
-    place = next(i for i, k in enumerate(keys) if k is Ellipsis)
-    return [*keys[:place], *rest, *keys[place + 1 :]]
+    place = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+    keys = [*keys, *rest] if place is None else [*keys[:place], *rest, *keys[place + 1 :]]
+    expanded: list[Any] = []
+    axis = 0
+    for k in keys:
+        if _is_mask(k):
+            sides = shape[axis : axis + k.ndim]
+            if k.shape != sides:
+                raise IndexingError(f"a mask of shape {k.shape} on axes of shape {sides}, of an array of shape {shape}")
+            expanded += np.nonzero(k)
+        else:
+            expanded.append(k)
+        axis += _axes_used(k)
+    return expanded
+
+
+def _axes_used(key: Any) -> int:
+    """How many axes an entry of a key indexes."""
+    if key is None or key is Ellipsis or isinstance(key, bool):
+        return 0
+    return int(key.ndim) if _is_mask(key) else 1
+
+
+def _is_mask(key: Any) -> bool:
+    return isinstance(key, np.ndarray) and key.dtype.kind == "b"
 
 
 def _are_apart(key: tuple[Any, ...]) -> bool:
@@ -198,10 +235,8 @@ def _entry(key: Any) -> Any:
         key = np.asarray(key, dtype=np.int64 if len(key) == 0 else None)
     kind = key.dtype.kind if hasattr(key, "dtype") else "b" if isinstance(key, bool) else "i"
     if kind == "b":
-        raise IndexingError(
-            "x[mask] with a mask of bool: the shape of the result would depend on values. Use where(mask, x, 0.0) to "
-            "keep the shape, or x[np.flatnonzero(mask)] with a mask of numpy, as in np.asarray(stop_gradient(x)) > 0"
-        )
+        mask = operands.known("x[mask] with", key)
+        return np.asarray(mask) if np.ndim(mask) else bool(mask)
     if kind not in "iu":
         raise IndexingError(f"an index of dtype {key.dtype.name}: indices must be integers")
     if _is_array(key):

@@ -20,30 +20,48 @@ from minimeta.autodiff.operations.movement import SLICE, expand_dims, ravel
 from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.protocols import answers
 from minimeta.autodiff.steps import Program, Step
-from minimeta.errors import ShapeError
+from minimeta.errors import DtypeError, ShapeError
 
 
 @answers(np.concatenate)
-def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Value:
+def concatenate(
+    arrays: Sequence[ArrayLike], axis: int | None = 0, *, dtype: Any = None, casting: str = "same_kind"
+) -> Value:
     """Join arrays along an existing axis, or end to end if it is None.
+
+    Parameters
+    ----------
+    arrays
+        The arrays; one array stands for its rows.
+    axis
+        The axis.
+    dtype
+        Of the result; None means the arrays' common one.
+    casting
+        Which conversions to ``dtype`` are allowed, as numpy says it.
 
     Raises
     ------
     ShapeError
         There are none, or their other sides differ.
+    DtypeError
+        A conversion that ``casting`` does not allow.
     """
     if len(arrays) == 0:
         raise ShapeError("concatenate of no arrays: give at least one")
     if axis is None:
-        return concatenate([ravel(x) for x in arrays])
-    dtype = np.result_type(*(x.dtype if isinstance(x, (Array, np.ndarray)) else np.asarray(x).dtype for x in arrays))
-    # numpy's rule: one dtype for all
+        return concatenate([ravel(x) for x in arrays], dtype=dtype, casting=casting)
+    found = [operands.dtype_of(x) for x in arrays]
+    if dtype is None:
+        dtype = np.result_type(*found)
+    elif not all(np.can_cast(own, dtype, casting) for own in found):  # type: ignore[arg-type]
+        raise DtypeError(f"concatenate to dtype {np.dtype(dtype).name} with casting={casting!r}: not of {found}")
     same = [x if getattr(x, "dtype", None) == dtype else conversions.astype(x, dtype) for x in arrays]
     return apply(CONCATENATE, *same, axis=operands.axis_of("concatenate", axis, len(operands.shape_of(arrays[0]))))
 
 
 @answers(np.stack)
-def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
+def stack(arrays: Sequence[ArrayLike], axis: int = 0, *, dtype: Any = None, casting: str = "same_kind") -> Value:
     """Join arrays of one shape along a new axis.
 
     Raises
@@ -54,7 +72,7 @@ def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Value:
     shapes = {operands.shape_of(x) for x in arrays}
     if len(shapes) != 1:
         raise ShapeError(f"stack of arrays of shapes {sorted(shapes)}: it needs at least one, all of the same shape")
-    return concatenate([expand_dims(x, axis) for x in arrays], axis)
+    return concatenate([expand_dims(x, axis) for x in arrays], axis, dtype=dtype, casting=casting)
 
 
 @answers(np.split)

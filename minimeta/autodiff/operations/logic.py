@@ -18,7 +18,7 @@ from minimeta.autodiff.operations.elementwise import (
     unary,
 )
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import DtypeError
+from minimeta.errors import ShapeError
 
 
 def _comparison(answers: Any) -> Callable[[Callable[[Any, Any], Any]], Binary]:
@@ -156,16 +156,19 @@ def _bitwise_xor(x: Any, y: Any) -> Any:
 
 
 @answers(np.where)
-def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Value:
-    """``x`` where the condition (bool) holds, otherwise ``y``.
+def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None = None, /) -> Value:
+    """``x`` where the condition holds, otherwise ``y``; without both, the positions where it holds.
+
+    A condition that is no bool holds where it is not 0.
 
     The side that is not chosen has derivative 0. A NaN or an infinity in that side's *own* derivative still spreads
     (0 times infinity is NaN), so make its argument harmless first: ``where(x > 0, log(where(x > 0, x, 1)), 0)``.
     """
-    found = operands.dtype_of(condition)
-    if found != np.bool_:
-        raise DtypeError(f"where with a condition of dtype {found.name}: it must be bool, as in where(x > 0, x, y)")
-    return apply(WHERE, condition, x, y)
+    if x is None and y is None:
+        return np.nonzero(operands.known("where(condition) of", condition))
+    if x is None or y is None:
+        raise ShapeError("where: it takes both x and y, or neither")
+    return apply(WHERE, _truth(condition), x, y)
 
 
 @elementwise(

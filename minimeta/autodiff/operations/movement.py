@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.operations import logic, operands
+from minimeta.autodiff.operations import operands
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
@@ -156,47 +156,6 @@ def flip(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Value:
     axes = operands.axes_of("flip", axis, len(sizes))
     starts = tuple(builtins.max(side - 1, 0) if i in axes else 0 for i, side in enumerate(sizes))
     return apply(SLICE, x, starts=starts, sizes=sizes, steps=tuple(-1 if i in axes else 1 for i in range(len(sizes))))
-
-
-@answers(np.pad)
-def pad(x: ArrayLike, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Value:
-    """Add a border of a constant.
-
-    Parameters
-    ----------
-    x
-        The array.
-    pad_width
-        ``((before, after), ...)`` for each axis, one pair for all axes, or one number for all sides.
-    mode
-        Only ``"constant"``.
-    constant_values
-        The border's value.
-
-    Raises
-    ------
-    ShapeError
-        A negative width, another number of pairs than axes, or another mode.
-    """
-    before = operands.shape_of(x)
-    if mode != "constant":
-        raise ShapeError(
-            f"pad with mode={mode!r}: only 'constant' is supported; build others with concatenate and flip"
-        )
-    try:
-        widths = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (len(before), 2)).tolist()
-    except ValueError:
-        raise ShapeError(f"pad of shape {before}: pad_width={pad_width} is not a pair for each axis") from None
-    if any(low < 0 or high < 0 for low, high in widths):
-        raise ShapeError(f"pad of shape {before}: pad_width={pad_width} is negative; cut with a slice instead")
-    shape = tuple(side + low + high for side, (low, high) in zip(before, widths, strict=True))
-    starts = tuple(low for low, _ in widths)
-    inner = apply(PAD, x, shape=shape, starts=starts, steps=(1,) * len(shape))
-    if constant_values == 0:
-        return inner
-    border = np.ones(shape, bool)
-    border[tuple(builtins.slice(start, start + side) for start, side in zip(starts, before, strict=True))] = False
-    return logic.where(border, constant_values, inner)
 
 
 # Shape rules

@@ -8,23 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.array import Array, ArrayLike, Shape
+from minimeta.autodiff.array import Array, ArrayLike, Form, Shape
 from minimeta.autodiff.operations import conversions
 from minimeta.autodiff.promotion import constant, fixed
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import DtypeError, ShapeError
+from minimeta.errors import DtypeError, ShapeError, TracingError
 
 
 @answers(np.shape)
 def shape_of(x: ArrayLike) -> Shape:
     """Shape of an operand that may also be a Python scalar or a nested list."""
     return x.shape if isinstance(x, (Array, np.ndarray)) else constant(x).shape
-
-
-answers(np.ndim)(lambda x: len(x.shape))
-answers(np.size)(lambda x: x.size)
-answers(np.zeros_like)(lambda x, dtype=None: np.zeros(x.shape, dtype or x.dtype))
-answers(np.ones_like)(lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype))
 
 
 def row_of(numbers: Any) -> tuple[Any, ...]:
@@ -97,3 +91,23 @@ def same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayL
             f"{name} of {dtypes[0].name} and {dtypes[1].name}: it needs float32 or float64; convert with astype"
         )
     return tuple(k if d == common else conversions.astype(k, common) for k, d in zip((x, y), dtypes, strict=True))  # type: ignore[return-value]
+
+
+def known(name: str, x: Any) -> Any:
+    """The value of an operand that decides on a shape, or has no derivative; a tree of such, too.
+
+    Raises
+    ------
+    TracingError
+        It is not known, since a function is being traced.
+    """
+    if isinstance(x, (tuple, list)):
+        return type(x)(known(name, child) for child in x)
+    if not isinstance(x, Array):
+        return x
+    if isinstance(x.value, Form):
+        raise TracingError(
+            f"{name} an Array of shape {x.shape} while tracing (vmap, compile): its value is not known, and the shape "
+            "of the result depends on it. Compute it outside and pass it in, or keep the shape by where(mask, x, 0.0)"
+        )
+    return x.value

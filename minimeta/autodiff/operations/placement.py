@@ -1,0 +1,133 @@
+"""Placement: an array with some elements replaced, since an assignment ``x[i] = v`` cannot be an expression.
+
+    at(x)[i].set(v)        what x would be after x[i] = v
+    at(x)[i].add(v)        after np.add.at(x, i, v)
+
+Let `p` be the positions that the index chooses, found by indexing an array of positions. To set them is to take, for
+each element, the old or the new one: one gather from both, end to end. To add is a ``scatter_add``. So every index that
+numpy knows can be written to, and the derivatives are those of the two: what is overwritten has none.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.array import Array, ArrayLike, Value
+from minimeta.autodiff.operations import arithmetic, conversions, indexing, joining, logic, operands
+from minimeta.autodiff.operations.movement import broadcast_to, ravel, reshape
+from minimeta.errors import IndexingError, ShapeError
+
+
+def at(x: ArrayLike) -> _At:
+    """Begin an update of an array: ``at(x)[i].set(v)`` is what ``x`` would be after ``x[i] = v``.
+
+    Parameters
+    ----------
+    x
+        The array, which stays as it is.
+
+    Returns
+    -------
+    object
+        Its items have the methods ``set``, ``add``, ``multiply``, ``max`` and ``min``, which return an array of the
+        shape and dtype of ``x``.
+
+    Examples
+    --------
+    >>> at(np.zeros(3))[1:].set(5.0)
+    array([0., 5., 5.])
+    >>> at(np.zeros(3))[[0, 0]].add(1.0)
+    array([2., 0., 0.])
+    """
+    return _At(x)
+
+
+class _At:
+    """An array that waits for an index."""
+
+    __slots__ = ("_x",)
+
+    def __init__(self, x: ArrayLike) -> None:
+        self._x = x
+
+    def __getitem__(self, key: Any) -> _Place:
+        return _Place(self._x, key)
+
+
+class _Place:
+    """Elements of an array that are about to be replaced."""
+
+    __slots__ = ("_key", "_x")
+
+    def __init__(self, x: ArrayLike, key: Any) -> None:
+        self._x, self._key = x, key
+
+    def set(self, values: ArrayLike) -> Value:
+        """Return the array with these elements replaced; of a position that occurs twice the last value stays.
+
+        Where the positions themselves are being traced, values at one position are averaged instead.
+
+        Raises
+        ------
+        ShapeError
+            The values do not broadcast to the elements.
+        """
+        positions, new, shape = self._positions(values)
+        size = math.prod(shape)
+        if isinstance(positions, Array):
+            count = indexing.scatter_add(np.zeros(size), positions, np.ones(positions.shape))
+            total = indexing.scatter_add(np.zeros(size, new.dtype), positions, new)
+            mean = arithmetic.divide(total, arithmetic.maximum(count, 1.0).astype(new.dtype))
+            return logic.where(reshape(count > 0.0, shape), reshape(mean, shape), self._x)
+        order = np.arange(size)
+        order[positions.ravel()] = size + np.arange(positions.size)
+        return reshape(indexing.take(joining.concatenate([ravel(self._x), ravel(new)]), order), shape)
+
+    def add(self, values: ArrayLike) -> Value:
+        """Return the array with values added to these elements; a position that occurs twice gets both.
+
+        Among integers and truth values, no position may.
+        """
+        if operands.dtype_of(self._x).kind != "f":
+            return self._changed(arithmetic.add, values)
+        positions, new, shape = self._positions(values)
+        return reshape(indexing.scatter_add(ravel(self._x), positions, new), shape)
+
+    def multiply(self, values: ArrayLike) -> Value:
+        """Return the array with these elements multiplied; no position may occur twice."""
+        return self._changed(arithmetic.multiply, values)
+
+    def max(self, values: ArrayLike) -> Value:
+        """Return the array with these elements replaced where a value is larger; no position may occur twice."""
+        return self._changed(arithmetic.maximum, values)
+
+    def min(self, values: ArrayLike) -> Value:
+        """Return the array with these elements replaced where a value is smaller; no position may occur twice."""
+        return self._changed(arithmetic.minimum, values)
+
+    def _changed(self, function: Any, values: ArrayLike) -> Value:
+        positions, _, _ = self._positions(values)
+        if not isinstance(positions, Array) and len(np.unique(positions)) < positions.size:
+            raise IndexingError("at(x)[i]: a position occurs twice in the index; only set and add take that")
+        return self.set(function(indexing.index(self._x, self._key), values))
+
+    def _positions(self, values: ArrayLike) -> tuple[Any, Value, tuple[int, ...]]:
+        """The positions in row-major order, the new elements, one for each, and the shape of the array."""
+        shape = operands.shape_of(self._x)
+        everywhere = np.arange(math.prod(shape)).reshape(shape)
+        positions = indexing.index(everywhere, self._key)
+        new = conversions.astype(values, operands.dtype_of(self._x))
+        wanted, given = operands.shape_of(positions), operands.shape_of(new)
+        # numpy lets leading axes of length 1 go.
+        while len(given) > len(wanted) and given[0] == 1:
+            given = given[1:]
+        try:
+            return positions, broadcast_to(reshape(new, given), wanted), shape
+        except ShapeError:
+            raise ShapeError(
+                f"at(x)[i] of shape {shape}: values of shape {operands.shape_of(new)} do not broadcast to "
+                f"the elements, of shape {wanted}"
+            ) from None
