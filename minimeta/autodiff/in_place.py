@@ -25,7 +25,6 @@ from minimeta.errors import DtypeError, ShapeError, TracingError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import Array, Value
-    from minimeta.autodiff.primitive import Primitive
 
 
 def assign(references: int, others: int, operation: Callable[..., Value], array: Array, operand: Any) -> Value:
@@ -121,10 +120,6 @@ def _in_form_of(target: Any, result: Value, statement: Statement) -> Value:
     return result.astype(target.dtype)
 
 
-#: What returns a scalar in numpy, beside arithmetic, where the result has shape ().
-_REDUCTIONS = frozenset(("sum", "mean", "max", "min", "variance", "norm", "logsumexp", "argmax", "gather"))
-
-
 def _is_scalar(array: Array) -> bool:
     """Return whether an Array of shape () is surely a scalar in numpy, which never changes."""
     primitive = array.primitive
@@ -140,12 +135,8 @@ def _is_scalar(array: Array) -> bool:
         assert region.params is not None and array.params is not None
         body, place = region.params["body"], array.params["place"]
         step = body.step_of(body.outputs[place]) if place < len(body.outputs) else None
-        return step is not None and _returns_scalars(step.primitive)
-    return _returns_scalars(primitive)
-
-
-def _returns_scalars(primitive: Primitive) -> bool:
-    return primitive.name in _REDUCTIONS or (primitive.elementwise and primitive.name != "where")
+        return step is not None and step.primitive.scalar
+    return primitive.scalar
 
 
 # What is said

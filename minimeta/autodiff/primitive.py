@@ -95,12 +95,23 @@ class Primitive:
         Whether it has derivatives; a result that has none is detached from the graph.
     view
         Whether the kernel's result may share memory with its operand.
+    scalar
+        Whether numpy returns a scalar, which never changes, and no array, where the result has shape ().
     linear
         Whether the reference only moves, repeats and adds elements, so that it is linear in its float operands.
     exact
         Whether it does not round: it moves elements, or chooses among them.
     analytic
         Whether the reference of complex operands is analytic, so that the complex step holds. A user's need not be.
+    quadratic
+        Whether it is a product of two operands, or of one with itself: the complex step is exact whatever its length.
+    shifted
+        Whether it depends on the differences of its elements alone, on a scale of 1 however large these are.
+    root
+        Whether it is singular where the operand is 0, as a square root is.
+    differential
+        In numpy, from the real operands and then as many directions to the derivative, where the reference of complex
+        operands loses digits of it.
     costly
         Whether computing an element takes much longer than moving it, so that the result is worth keeping
         (:mod:`minimeta.program.fuse`).
@@ -127,9 +138,14 @@ class Primitive:
     strong: bool = False
     differentiable: bool = True
     view: bool = False
+    scalar: bool = False
     linear: bool = False
     exact: bool = False
     analytic: bool = True
+    quadratic: bool = False
+    shifted: bool = False
+    root: bool = False
+    differential: Callable[..., NDArray[Any]] | None = None
     costly: bool = False
     flops: Callable[..., int] = _none
     through: Callable[[Any, Array, Container[int]], Shares | None] | None = None

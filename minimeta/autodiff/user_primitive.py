@@ -135,6 +135,7 @@ def primitive(
             sample=sample or _unsampled(name),
             kernel=_checked_kernel(name, reference, form),
             elementwise=elementwise,
+            scalar=elementwise,
             differentiable=callable(rules) or any(rules),
             analytic=False,
         )

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff.array import Shape
 from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.primitive import Primitive
@@ -134,19 +135,19 @@ class Complex(Replay):
         if primitive.linear:
             return values[0] if name == "stop_gradient" else primitive.reference(*values, **params)
         value = primitive.reference(*map(np.real, values), **params)
-        if name in _QUADRATIC:  # The imaginary part is x y' + x' y, whatever the length of the step.
+        if primitive.quadratic:  # The imaginary part is x y' + x' y, whatever the length of the step.
             return pair(value, np.imag(primitive.reference(*values, **params)))
-        if differential := _DIFFERENTIALS.get(name):
-            derivative = differential(*values)
+        if primitive.differential is not None:
+            derivative = primitive.differential(*map(np.real, values), *map(np.imag, values))
         else:
-            length = _length(values, primitive.elementwise, name in _SHIFTED)
+            length = _length(values, primitive.elementwise, primitive.shifted)
             stepped = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
-            moved = _RULES.get(name, primitive.reference)(*stepped, **params)
+            moved = primitive.reference(*stepped, **params)
             if type(value) is tuple:
                 return tuple(pair(y, np.imag(z) / length) for y, z in zip(value, moved, strict=True))
             derivative = np.imag(moved) / length
-        if name in _ROOTS:
-            derivative = np.where(self._is_singular(name, *values, **params), np.nan, derivative)
+        if primitive.root:
+            derivative = np.where(self._is_singular(*values, **params), np.nan, derivative)
         return pair(value, derivative)
 
     def _black_box(self, primitive: Primitive, values: Sequence[Any], params: Any) -> tuple[Any, ...]:
@@ -189,17 +190,13 @@ class Complex(Replay):
         self.errors = [error for _, error in pairs]
         return tuple(y if x is None else pair(y, x) for y, (x, _) in zip(outputs, pairs, strict=True))
 
-    def _is_singular(self, name: str, x: Any, y: Any = 0.5, **params: Any) -> Any:
-        """Where a root is taken of 0 that moves, or may move."""
-        if name == "norm":
-            zero, moves = (
-                np.max(np.abs(part(x)), params["axes"], keepdims=params["keepdims"], initial=0)
-                for part in (np.real, np.imag)
-            )
-        else:
-            zero, moves = np.real(x), np.imag(x)
+    def _is_singular(self, x: Any, y: Any = 0.5, axes: Shape | None = None, keepdims: bool = False) -> Any:
+        """Return where a root is taken of 0 that moves, or may move; a root of a sum, over axes."""
+        size, moves = np.abs(np.real(x)), np.abs(np.imag(x))
+        if axes is not None:
+            size, moves = (np.max(part, axes, keepdims=keepdims, initial=0) for part in (size, moves))
         whole = np.real(y) == np.round(np.real(y))
-        return (zero == 0) & ~whole & (self._strict | (moves != 0))
+        return (size == 0) & ~whole & (self._strict | (moves != 0))
 
 
 def _reach(x: Floats, slope: Floats) -> Any:
@@ -214,12 +211,6 @@ def pair(value: Any, derivative: Any) -> Any:
     z.real, z.imag = value, derivative
     return z
 
-
-_QUADRATIC = frozenset({"conv2d", "conv2d_input", "conv2d_weight", "matmul", "multiply", "square", "variance"})
-_SHIFTED = frozenset({"log_softmax", "logsumexp", "softmax"})
-"""Functions of the differences of their elements, on a scale of 1 however large these are."""
-
-_ROOTS = frozenset({"norm", "power", "sqrt"})
 
 _RATIO = 2.0**-40
 """How far a complex step goes, relative to its operand: the square of it is nothing."""
@@ -327,68 +318,3 @@ def nondifferentiable(found: Kink | None, order: int, called: str = "the functio
         culprit=found.step.primitive.name if found else "",
         line=found.step.origin.line if found else "",
     )
-
-
-# Rules for complex operands, where the reference goes on where it ends in real numbers, or is not exact enough
-
-
-def _logarithm_of_1_plus(x: Floats) -> Floats:
-    # numpy's own takes the modulus of 1 + x, in which a small x is lost.
-    return np.asarray(np.log1p(np.real(x)) + 1j * np.arctan2(np.imag(x), 1 + np.real(x)))
-
-
-def _softplus(x: Floats) -> Floats:
-    positive = np.real(x) > 0
-    return np.where(positive, x, 0) + _logarithm_of_1_plus(np.exp(np.where(positive, -x, x)))
-
-
-_RULES: dict[str, Callable[..., Any]] = {"log1p": _logarithm_of_1_plus, "softplus": _softplus}
-
-# Differentials of values with derivatives. They are linear and need no step, which may be longer than a tiny operand.
-
-
-def _of_power(x: Floats, y: Floats) -> Floats:
-    # numpy's own turns about the origin, where a whole power of a negative number stays real.
-    a, b = np.real(x), np.real(y)
-    to_base = np.where(np.imag(x) != 0, b * np.power(a, np.where(b == 0, 1.0, b - 1)) * np.imag(x), 0)
-    to_exponent = np.where(np.imag(y) != 0, np.power(a, b) * np.log(np.where(a == 0, 1.0, a)) * np.imag(y), 0)
-    return np.asarray(to_base + to_exponent)
-
-
-def _of_log(x: Floats) -> Floats:
-    return np.where(np.real(x) > 0, np.imag(x) / np.real(x), np.nan)
-
-
-def _of_sqrt(x: Floats) -> Floats:
-    root = np.sqrt(np.real(x))  # NaN below 0
-    return np.where((root == 0) & (np.imag(x) == 0), 0.0, np.imag(x) / (2 * root))
-
-
-def _of_quotient(x: Floats, y: Floats) -> Floats:
-    a, b = np.real(x), np.real(y)
-    return np.asarray(np.imag(x) / b - a / b * (np.imag(y) / b))
-
-
-def _of_slope(rate: float) -> Callable[[Floats, Floats], Floats]:
-    """Of ``r^2 g s(r x)``, where ``s = e / (1 + e)^2``, ``e = exp(-|x|)`` and ``s' = -s tanh(x / 2)``.
-
-    In complex numbers ``s'`` is a difference, of which nothing is left next to 0.
-    """
-
-    def differential(x: Floats, g: Floats) -> Floats:
-        a, b = rate * np.real(x), np.real(g)
-        decay = np.exp(-np.abs(a))
-        slope = rate**2 * decay / np.square(1 + decay)
-        return np.asarray(slope * (np.imag(g) - b * np.tanh(a / 2) * rate * np.imag(x)))
-
-    return differential
-
-
-_DIFFERENTIALS: dict[str, Callable[..., Floats]] = {
-    "divide": _of_quotient,
-    "log": _of_log,
-    "power": _of_power,
-    "sigmoid_slope": _of_slope(1.0),
-    "sqrt": _of_sqrt,
-    "tanh_slope": _of_slope(2.0),
-}

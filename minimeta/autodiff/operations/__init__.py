@@ -21,6 +21,7 @@ from minimeta.autodiff.operations.padding import *
 from minimeta.autodiff.operations.placement import *
 from minimeta.autodiff.operations.pooling import *
 from minimeta.autodiff.operations.reductions import *
+from minimeta.autodiff.operations.softmax import *
 from minimeta.autodiff.operations.transcendental import *
 from minimeta.autodiff.operations.triangles import *
 from minimeta.autodiff.protocols import answer as answer

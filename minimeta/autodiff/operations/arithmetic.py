@@ -56,6 +56,7 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Value:
     lambda g, z, x, y: g * y,
     lambda g, z, x, y: x * g,
     accepts="biuf",
+    quadratic=True,
     through=magnitudes.of_product,
 )
 def _multiply(x: Any, y: Any) -> Any:
@@ -67,6 +68,7 @@ def _multiply(x: Any, y: Any) -> Any:
     lambda g, z, x, y: -(g * z) / y,
     domains=("real", "nonzero"),
     promotes=dict.fromkeys("biu", "float64"),
+    differential=lambda x, y, u, v: u / y - x / y * (v / y),
     costly=True,
     answers=np.divide,
 )
@@ -151,7 +153,22 @@ def _exponent_rule(g: Array, z: Array, x: Array, y: Array) -> Value:
     return g * power(base, y) * transcendental.log(base)
 
 
-@binary(_base_rule, _exponent_rule, domains=("positive", "real"), accepts="iuf", promotes=TRUTHS_AS_INT8, costly=True)
+def _power_differential(x: Any, y: Any, u: Any, v: Any) -> Any:
+    # numpy's own turns about the origin, where a whole power of a negative number stays real.
+    to_base = np.where(u != 0, y * np.power(x, np.where(y == 0, 1.0, y - 1)) * u, 0)
+    return to_base + np.where(v != 0, np.power(x, y) * np.log(np.where(x == 0, 1.0, x)) * v, 0)
+
+
+@binary(
+    _base_rule,
+    _exponent_rule,
+    domains=("positive", "real"),
+    accepts="iuf",
+    promotes=TRUTHS_AS_INT8,
+    root=True,
+    differential=_power_differential,
+    costly=True,
+)
 def _power(x: Any, y: Any) -> Any:
     return np.power(x, y)
 
@@ -166,6 +183,7 @@ def negative(x: Any) -> Any:
     lambda g, y, x: g * (2.0 * x),
     accepts="iuf",
     promotes=TRUTHS_AS_INT8,
+    quadratic=True,
     through=magnitudes.of_square,
     answers=np.square,
 )
@@ -180,7 +198,14 @@ def reciprocal(x: Any) -> Any:
     return 1 / x
 
 
-@unary(lambda g, y, x: g / (2.0 * y), "positive", costly=True, answers=np.sqrt)
+@unary(
+    lambda g, y, x: g / (2.0 * y),
+    "positive",
+    root=True,
+    differential=lambda x, u: np.where((x == 0) & (u == 0), 0.0, u / (2 * np.sqrt(x))),
+    costly=True,
+    answers=np.sqrt,
+)
 def sqrt(x: Any) -> Any:
     """The square root; NaN below 0. Its derivative at 0 is infinite, as it is in the limit; that of its square is 1."""
     return np.sqrt(x)

@@ -241,6 +241,7 @@ def _flops(places: Any, weight: Any) -> int:
     ),
     shape=_convolved,
     sample=_sample("conv2d"),
+    quadratic=True,
     flops=lambda y, x, w, **_: _flops(y, w),
 )
 def _conv2d(x: Any, w: Any, *, strides: Pair, padding: Margins) -> Any:
@@ -258,6 +259,7 @@ def _conv2d(x: Any, w: Any, *, strides: Pair, padding: Margins) -> Any:
     ),
     shape=_convolved_input,
     sample=_sample("conv2d_input"),
+    quadratic=True,
     flops=lambda x, g, w, **_: _flops(g, w),
 )
 def _conv2d_input(g: Any, w: Any, *, strides: Pair, padding: Margins, size: Pair) -> Any:
@@ -279,6 +281,7 @@ def _conv2d_input(g: Any, w: Any, *, strides: Pair, padding: Margins, size: Pair
     ),
     shape=_convolved_weight,
     sample=_sample("conv2d_weight"),
+    quadratic=True,
     flops=lambda w, x, g, **_: _flops(g, w),
 )
 def _conv2d_weight(x: Any, g: Any, *, strides: Pair, padding: Margins, size: Pair) -> Any:

@@ -62,7 +62,10 @@ def elementwise(
 ) -> Callable[[Callable[..., Any]], Operation[...]]:
     """Declare an elementwise operation: rules for its operands, domains to sample them from, and further facts."""
     return operation(
-        **{"shape": same_form, "flops": one_each, **facts}, rules=rules, sample=draw(*domains), elementwise=True
+        **{"shape": same_form, "flops": one_each, "scalar": True, **facts},
+        rules=rules,
+        sample=draw(*domains),
+        elementwise=True,
     )
 
 

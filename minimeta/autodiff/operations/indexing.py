@@ -323,6 +323,7 @@ def _sample_scatter(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any
     rules=(lambda g, y, x, *positions: apply(SCATTER_ADD, g, *positions, shape=x.shape),),
     shape=_gathered,
     sample=_sample_gather,
+    scalar=True,
     linear=True,
     exact=True,
 )

@@ -149,6 +149,7 @@ def _multiply(x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = Fal
     ),
     shape=_product,
     sample=_sample,
+    quadratic=True,
     flops=_flops,
 )
 def _matmul(x: Any, y: Any, *, transpose_x: bool, transpose_y: bool) -> Any:

@@ -176,6 +176,7 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
     ("bool", "real", "real"),
     accepts="biuf",
     unpromoted=1,
+    scalar=False,
     linear=True,
     exact=True,
 )

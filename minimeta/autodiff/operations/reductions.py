@@ -3,21 +3,19 @@
 A reduction's cotangent is repeated along the axes that were reduced and multiplied by the derivative of the result
 with respect to each element:
 
-    sum: 1        mean: 1/n        norm: x/|x|        logsumexp: softmax(x)        max: 1 where x is the maximum
-
-``softmax`` and ``log_softmax`` keep the shape; they are here because their derivatives need the same sums.
+    sum: 1        mean: 1/n        norm: x/|x|        max: 1 where x is the maximum
 
 ``axis`` is one axis, a sequence of axes, or None for all; with ``keepdims`` the reduced axes stay with length 1. The
 order in which elements are added depends on the shape and the axes alone, never on the memory layout. All take float32
-or float64, and raise a ShapeError for axes out of range. ``sum``, ``mean``, ``variance``, ``norm``, ``max``, ``min``
-and ``argmax`` also take integers and bool, by numpy's rules: a sum is int64 (of unsigned ones uint64), a mean float64.
-The others raise a DtypeError.
+or float64, and integers and bool by numpy's rules: a sum is int64 (of unsigned ones uint64), a mean float64. They raise
+a ShapeError for axes out of range.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,8 +24,8 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import Declare, operation
-from minimeta.autodiff.operations import conversions, logic, movement, operands, transcendental
-from minimeta.autodiff.primitive import Draw, Primitive, Rule
+from minimeta.autodiff.operations import conversions, logic, movement, operands
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample
 from minimeta.autodiff.promotion import fixed
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
@@ -38,13 +36,13 @@ Axis: TypeAlias = int | Sequence[int] | None
 @answers(np.sum)
 def sum(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The sum; 0 of no elements."""
-    return apply(SUM, _widened(x), axes=_axes("sum", x, axis), keepdims=keepdims)
+    return apply(SUM, _widened(x), axes=reduced_axes("sum", x, axis), keepdims=keepdims)
 
 
 @answers(np.mean)
 def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The mean; NaN of no elements."""
-    return apply(MEAN, _as_float(x), axes=_axes("mean", x, axis), keepdims=keepdims)
+    return apply(MEAN, _as_float(x), axes=reduced_axes("mean", x, axis), keepdims=keepdims)
 
 
 @answers(np.max)
@@ -56,7 +54,7 @@ def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     ShapeError
         There are no elements to choose from.
     """
-    return _chosen(MAX, x, axes=_axes("max", x, axis), keepdims=keepdims)
+    return _chosen(MAX, x, axes=reduced_axes("max", x, axis), keepdims=keepdims)
 
 
 @answers(np.min)
@@ -68,13 +66,15 @@ def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     ShapeError
         There are no elements to choose from.
     """
-    return _chosen(MIN, x, axes=_axes("min", x, axis), keepdims=keepdims)
+    return _chosen(MIN, x, axes=reduced_axes("min", x, axis), keepdims=keepdims)
 
 
 @answers(np.var)
 def variance(x: ArrayLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Value:
     """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``."""
-    return apply(VARIANCE, _as_float(x), axes=_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
+    return apply(
+        VARIANCE, _as_float(x), axes=reduced_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof)
+    )
 
 
 def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
@@ -84,7 +84,7 @@ def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     what is smooth in another way (``cos(norm(x))``), or squared outside of the ``vmap`` or ``rematerialize`` that the
     norm is inside of, the second ones are not: write it with ``sum(x**2)``.
     """
-    return apply(NORM, _as_float(x), axes=_axes("norm", x, axis), keepdims=keepdims)
+    return apply(NORM, _as_float(x), axes=reduced_axes("norm", x, axis), keepdims=keepdims)
 
 
 @answers(np.linalg.norm)
@@ -93,27 +93,6 @@ def _numpy_norm(x: ArrayLike, ord: Any = None, axis: Axis = None, keepdims: bool
     if ord is not None:
         raise DtypeError(f"np.linalg.norm with ord={ord!r} of an Array is not supported: only the Euclidean norm is")
     return norm(x, axis, keepdims=keepdims)
-
-
-def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
-    """``log(sum(exp(x)))`` without overflow; minus infinity of no elements.
-
-    Its derivative is :func:`softmax`, with infinities too.
-    """
-    return apply(LOGSUMEXP, x, axes=_axes("logsumexp", x, axis), keepdims=keepdims)
-
-
-def softmax(x: ArrayLike, axis: Axis = -1) -> Value:
-    """``exp(x) / sum(exp(x))`` without overflow, of the shape of ``x``.
-
-    Elements that are infinite and the largest share 1 equally, as equal ones do.
-    """
-    return apply(SOFTMAX, x, axes=_axes("softmax", x, axis))
-
-
-def log_softmax(x: ArrayLike, axis: Axis = -1) -> Value:
-    """``x - logsumexp(x)``, of the shape of ``x``; the logarithm of :func:`softmax`, with infinities too."""
-    return apply(LOG_SOFTMAX, x, axes=_axes("log_softmax", x, axis))
 
 
 @answers(np.argmax)
@@ -170,11 +149,13 @@ def _chosen(primitive: Primitive, x: ArrayLike, **params: Any) -> Value:
 # Shape rules
 
 
-def _axes(name: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
+def reduced_axes(name: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
+    """Return the axes of an operand that are named, counted from the front."""
     return operands.axes_of(name, axis, len(operands.shape_of(x)))
 
 
-def _check_float(name: str, x: Any) -> None:
+def check_float(name: str, x: Any) -> None:
+    """Refuse what is neither float32 nor float64."""
     if x.dtype.kind != "f":
         raise DtypeError(f"{name} of dtype {x.dtype.name}: it needs float32 or float64; convert with astype")
 
@@ -186,7 +167,7 @@ def _kept(shape: Shape, axes: Shape) -> Shape:
 def _reduced(name: str, needs_elements: bool = False) -> Callable[..., Form]:
     def rule(x: Any, axes: Shape, keepdims: bool = False, correction: float = 0.0) -> Form:
         if name not in ("sum", "max", "min") or x.dtype not in (np.int64, np.uint64):
-            _check_float(name, x)
+            check_float(name, x)
         if needs_elements:
             _check_elements(name, x, axes)
         shape = _kept(x.shape, axes) if keepdims else tuple([s for i, s in enumerate(x.shape) if i not in axes])
@@ -198,14 +179,6 @@ def _reduced(name: str, needs_elements: bool = False) -> Callable[..., Form]:
 def _check_elements(name: str, x: Any, axes: Shape) -> None:
     if any(x.shape[axis] == 0 for axis in axes):
         raise ShapeError(f"{name} of shape {x.shape} over axes {axes}: there are no elements to choose from")
-
-
-def _normalised(name: str) -> Callable[..., Form]:
-    def rule(x: Any, axes: Shape) -> Form:
-        _check_float(name, x)
-        return Form(x.shape, x.dtype)
-
-    return rule
 
 
 def _position(x: Any, axis: int, keepdims: bool) -> Form:
@@ -234,63 +207,35 @@ def _choose(x: Any, axes: Shape, keepdims: bool, choose: Any) -> Any:
     return chosen.reshape(_kept(x.shape, axes)) if keepdims else chosen
 
 
-def _below_largest(x: Any, axes: Shape) -> Any:
-    """``x`` less its largest element, which is 0 of equal infinities, too."""
-    largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
-    return np.where(np.real(x) == largest, x.imag * 1j if np.iscomplexobj(x) else 0, x - largest)
-
-
 # Rules
 
 
-def _restore(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    """A reduced array with its reduced axes back, at length 1; leading ones come back by broadcasting anyway."""
+def restored(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
+    """Return a reduced array with its reduced axes back, at length 1; leading ones come back by broadcasting anyway."""
     return g if keepdims or axes == tuple(range(len(axes))) else movement.reshape(g, _kept(x.shape, axes))
 
 
 def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    return movement.broadcast_to(_restore(g, x, axes, keepdims), x.shape)
+    return movement.broadcast_to(restored(g, x, axes, keepdims), x.shape)
 
 
 def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    chosen = conversions.astype(logic.equal(x, _restore(y, x, axes, keepdims)), x.dtype)
-    return chosen * (_restore(g, x, axes, keepdims) / sum(chosen, axes, keepdims=True))
+    chosen = conversions.astype(logic.equal(x, restored(y, x, axes, keepdims)), x.dtype)
+    return chosen * (restored(g, x, axes, keepdims) / sum(chosen, axes, keepdims=True))
 
 
 def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, correction: float) -> Value:
     count = _count(x.shape, axes)
     factor = 2.0 / (count - correction) if count > correction else np.inf if count else 0.0
-    return (_restore(g, x, axes, keepdims) * factor) * (x - mean(x, axes, keepdims=True))
+    return (restored(g, x, axes, keepdims) * factor) * (x - mean(x, axes, keepdims=True))
 
 
 def _norm_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    length = _restore(y, x, axes, keepdims)
+    length = restored(y, x, axes, keepdims)
     zero = logic.equal(length, 0.0)
     # x / |x| first: it is at most 1, where g / |x| and its derivatives leave the range for tiny x.
     direction = logic.where(zero, 0.0, x / logic.where(zero, 1.0, length))
-    return _restore(g, x, axes, keepdims) * direction
-
-
-def _adding_to_zero(g: Any, likely: Any, axes: Shape) -> Value:
-    """A cotangent whose elements add to zero, as adding one number to all logits changes no probability.
-
-    The element of a probability near 1 is a small difference of large numbers. So it is computed as minus the sum of
-    the others, where the cotangent of this expression in turn has only differences of elements: no order cancels.
-    """
-    others = logic.where(likely, 0.0, g)
-    return logic.where(likely, -sum(others, axes, keepdims=True), others)
-
-
-def _softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
-    # One number added to all of g changes nothing. So subtract the g of a probability near 1: where y g is nearly
-    # that, y_i (g_i - y g) would lose the digits of the other probabilities.
-    likely = logic.greater(y, 0.6)
-    d = logic.where(likely, 0.0, g - sum(logic.where(likely, g, 0.0), axes, keepdims=True))
-    return _adding_to_zero(y * (d - sum(d * y, axes, keepdims=True)), likely, axes)
-
-
-def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
-    return _adding_to_zero(g - transcendental.exp(y) * sum(g, axes, keepdims=True), logic.greater(y, -0.5), axes)
+    return restored(g, x, axes, keepdims) * direction
 
 
 def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
@@ -301,13 +246,15 @@ def _mean_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Val
 # The primitives
 
 
-def _sample_reduction(least: int = 0, **extra: Any) -> Callable[[Draw], Any]:
+def sample_reduction(least: int = 0, keepdims: bool = True, **params: Any) -> Sample:
+    """Sample an array with sides of at least this length, axes, and whether they are kept, with other parameters."""
+
     def sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
         shape = draw.shape()
         axes = tuple(i for i in range(len(shape)) if draw.integer(0, 1))
         shape = tuple(side + least * (i in axes and side < least) for i, side in enumerate(shape))
-        params = {"keepdims": bool(draw.integer(0, 1))} if "keepdims" not in extra else {}
-        return (draw.array(shape),), {"axes": axes, **params, **{k: v for k, v in extra.items() if k != "keepdims"}}
+        kept = {"keepdims": bool(draw.integer(0, 1))} if keepdims else {}
+        return (draw.array(shape),), {"axes": axes, **kept, **params}
 
     return sample
 
@@ -319,45 +266,49 @@ def _sample_argmax(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]
     return (draw.array(shape),), {"axis": axis, "keepdims": bool(draw.integer(0, 1))}
 
 
-def _read(y: Any, x: Any, **params: Any) -> int:
+def elements_read(y: Any, x: Any, **params: Any) -> int:
     """Count one floating-point operation for each element that is read."""
     return math.prod(x.shape)
 
 
-def _reduction(name: str, rule: Rule, choice: bool = False, linear: bool = False, **sampled: Any) -> Declare:
+def reduction(
+    name: str, rule: Rule, choice: bool = False, sampled: Mapping[str, Any] = MappingProxyType({}), **facts: Any
+) -> Declare:
+    """Declare a reduction by its rule; a choice needs elements, and makes no new number."""
     return operation(
         name=name,
         rules=(rule,),
         shape=_reduced(name, needs_elements=choice),
-        sample=_sample_reduction(int(choice), **sampled),
-        linear=linear,
+        sample=sample_reduction(int(choice), **sampled),
+        scalar=True,
         exact=choice,
-        flops=_read,
+        flops=elements_read,
+        **facts,
     )
 
 
-@_reduction("sum", lambda g, y, x, axes, keepdims: _spread(g, x, axes, keepdims), linear=True)
+@reduction("sum", lambda g, y, x, axes, keepdims: _spread(g, x, axes, keepdims), linear=True)
 def _sum(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     return np.sum(x, axes, keepdims=keepdims)
 
 
-@_reduction("mean", _mean_rule, linear=True)
+@reduction("mean", _mean_rule, linear=True)
 def _mean(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     total = np.sum(x, axes, keepdims=keepdims)
     return total / x.dtype.type(_count(x.shape, axes))
 
 
-@_reduction("max", _share, choice=True)
+@reduction("max", _share, choice=True)
 def _max(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     return _choose(x, axes, keepdims, np.argmax)
 
 
-@_reduction("min", _share, choice=True)
+@reduction("min", _share, choice=True)
 def _min(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     return _choose(x, axes, keepdims, np.argmin)
 
 
-@_reduction("variance", _variance_rule, correction=0.5)
+@reduction("variance", _variance_rule, sampled={"correction": 0.5}, quadratic=True)
 def _variance(x: Any, *, axes: Shape, keepdims: bool, correction: float) -> Any:
     count = _count(x.shape, axes)
     deviation = x - np.sum(x, axes, keepdims=True) / x.dtype.type(count)
@@ -365,46 +316,17 @@ def _variance(x: Any, *, axes: Shape, keepdims: bool, correction: float) -> Any:
     return total / x.dtype.type(np.maximum(count - correction, 0))
 
 
-@_reduction("norm", _norm_rule)
+@reduction("norm", _norm_rule, root=True)
 def _norm(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     scale = np.max(np.abs(np.real(x)), axes, keepdims=True, initial=0.0)
     scale = np.where((scale == 0) | ~np.isfinite(scale), 1.0, scale).astype(x.real.dtype)
     return np.sqrt(np.sum((x / scale) ** 2, axes, keepdims=keepdims)) * (scale if keepdims else np.squeeze(scale, axes))
 
 
-@_reduction("logsumexp", lambda g, y, x, axes, keepdims: _restore(g, x, axes, keepdims) * softmax(x, axes))
-def _logsumexp(x: Any, *, axes: Shape, keepdims: bool) -> Any:
-    largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(largest), largest, 0)
-    total = np.log(np.sum(np.exp(x - shift), axes, keepdims=keepdims))
-    return total + (shift if keepdims else np.squeeze(shift, axes))
-
-
-def _normalisation(name: str, rule: Rule) -> Declare:
-    return operation(
-        name=name, rules=(rule,), shape=_normalised(name), sample=_sample_reduction(keepdims=None), flops=_read
-    )
-
-
-@_normalisation("softmax", _softmax_rule)
-def _softmax(x: Any, *, axes: Shape) -> Any:
-    weights = np.exp(_below_largest(x, axes))
-    return weights / np.sum(weights, axes, keepdims=True)
-
-
-@_normalisation("log_softmax", _log_softmax_rule)
-def _log_softmax(x: Any, *, axes: Shape) -> Any:
-    shifted = _below_largest(x, axes)
-    largest = np.real(shifted) == 0
-    others = np.sum(np.where(largest, np.expm1(shifted), np.exp(shifted)), axes, keepdims=True)
-    return shifted - np.log1p(np.sum(largest, axes, x.real.dtype, keepdims=True) - 1 + others)
-
-
-@operation(rules=(), shape=_position, sample=_sample_argmax, flops=_read)
+@operation(rules=(), shape=_position, sample=_sample_argmax, scalar=True, flops=elements_read)
 def _argmax(x: Any, *, axis: int, keepdims: bool) -> Any:
     return np.argmax(np.real(x), axis, keepdims=keepdims)
 
 
 SUM, MEAN, MAX, MIN = _sum.primitive, _mean.primitive, _max.primitive, _min.primitive
-VARIANCE, NORM, LOGSUMEXP = _variance.primitive, _norm.primitive, _logsumexp.primitive
-SOFTMAX, LOG_SOFTMAX, ARGMAX = _softmax.primitive, _log_softmax.primitive, _argmax.primitive
+VARIANCE, NORM, ARGMAX = _variance.primitive, _norm.primitive, _argmax.primitive

@@ -28,13 +28,26 @@ def expm1(x: Any) -> Any:
     return np.expm1(x)
 
 
-@unary(lambda g, y, x: g / x, "positive", costly=True, answers=np.log)
+@unary(
+    lambda g, y, x: g / x,
+    "positive",
+    differential=lambda x, u: np.where(x > 0, u / x, np.nan),
+    costly=True,
+    answers=np.log,
+)
 def log(x: Any) -> Any:
     """The natural logarithm; NaN below 0, minus infinity at 0."""
     return np.log(x)
 
 
-@unary(lambda g, y, x: g / (1.0 + x), "positive", costly=True, answers=np.log1p)
+# numpy's logarithm of a complex number takes the modulus of 1 + x, in which a small x is lost.
+@unary(
+    lambda g, y, x: g / (1.0 + x),
+    "positive",
+    differential=lambda x, u: u / (1 + x),
+    costly=True,
+    answers=np.log1p,
+)
 def log1p(x: Any) -> Any:
     """``log(1 + x)`` without cancellation near 0."""
     return np.log1p(x)
@@ -64,7 +77,12 @@ def tanh(x: Any) -> Any:
     return np.tanh(x)
 
 
-@binary(lambda h, z, x, g: h * (z * (-2.0 * tanh(x))), lambda h, z, x, g: apply(TANH_SLOPE, x, h), costly=True)
+@binary(
+    lambda h, z, x, g: h * (z * (-2.0 * tanh(x))),
+    lambda h, z, x, g: apply(TANH_SLOPE, x, h),
+    differential=lambda x, g, u, v: 4 * _logistic_slope(2 * x) * (v - 2 * g * np.tanh(x) * u),
+    costly=True,
+)
 def _tanh_slope(x: Any, y: Any) -> Any:
     """``y`` times the derivative of ``tanh`` at ``x``."""
     return y * (4.0 * _logistic_slope(2.0 * x))
@@ -77,13 +95,23 @@ def sigmoid(x: Any) -> Any:
     return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))
 
 
-@binary(lambda h, z, x, g: h * (z * -tanh(0.5 * x)), lambda h, z, x, g: apply(SIGMOID_SLOPE, x, h), costly=True)
+# Next to 0 the complex slope has no digits of s' = -s tanh(x / 2) left.
+@binary(
+    lambda h, z, x, g: h * (z * -tanh(0.5 * x)),
+    lambda h, z, x, g: apply(SIGMOID_SLOPE, x, h),
+    differential=lambda x, g, u, v: _logistic_slope(x) * (v - g * np.tanh(x / 2) * u),
+    costly=True,
+)
 def _sigmoid_slope(x: Any, y: Any) -> Any:
     """``y`` times the derivative of ``sigmoid`` at ``x``."""
     return y * _logistic_slope(x)
 
 
-@unary(lambda g, y, x: g * sigmoid(x), costly=True)
+@unary(
+    lambda g, y, x: g * sigmoid(x),
+    differential=lambda x, u: u * np.where(x > 0, 1.0, np.exp(-_magnitude(x))) / (1 + np.exp(-_magnitude(x))),
+    costly=True,
+)
 def softplus(x: Any) -> Any:
     """``log(1 + e**x)``, without overflow."""
     return np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x)))
