@@ -9,6 +9,8 @@ import os
 import sys
 from typing import Any
 
+import numpy as np
+
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 (pathlib is slow to import)
 
 
@@ -68,6 +70,10 @@ class DtypeError(ComputationError, TypeError):
 
 class IndexingError(ComputationError, IndexError):
     """An index that is out of bounds or of a kind that is not supported."""
+
+
+class LinearAlgebraError(ComputationError, np.linalg.LinAlgError):
+    """A matrix that has no inverse, no factor or no derivative: singular, not positive definite, or with ties."""
 
 
 class TracingError(ComputationError, TypeError):

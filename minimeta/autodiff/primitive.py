@@ -115,6 +115,8 @@ class Primitive:
     costly
         Whether computing an element takes much longer than moving it, so that the result is worth keeping
         (:mod:`minimeta.program.fuse`).
+    partial
+        Whether it refuses some values, such as singular matrices. No program that is drawn at random holds it.
     flops
         From the forms of the result and the operands, and the params, to a number of floating-point operations.
     through
@@ -147,6 +149,7 @@ class Primitive:
     root: bool = False
     differential: Callable[..., NDArray[Any]] | None = None
     costly: bool = False
+    partial: bool = False
     flops: Callable[..., int] = _none
     through: Callable[[Any, Array, Container[int]], Shares | None] | None = None
     pull: Pull = field(init=False)

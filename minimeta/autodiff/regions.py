@@ -68,7 +68,7 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
     orders. Cotangents take the dtypes of the arguments. Arrays that the function takes from outside, by closure, keep
     their ordinary derivative.
 
-    A function of numpy's or scipy's that minimeta has no operation for (``np.linalg.inv``) is called on values, in
+    A function of numpy's or scipy's that minimeta has no operation for (``np.linalg.eigvals``) is called on values, in
     compiled functions and under ``vmap`` as well. It is there called once while tracing, on identity matrices and ones,
     to see what it returns.
 
@@ -111,9 +111,9 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
     >>> grad(lambda x: 5.0 * clipped(x))(2.0)
     array(1.)
 
-    The inverse of a matrix: ``d(X^-1) = -X^-1 dX X^-1``.
+    The inverse of a matrix, called on values: ``d(X^-1) = -X^-1 dX X^-1``.
 
-    >>> inverse = custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),))
+    >>> inverse = custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),), on_values=True)
     >>> compile(grad(lambda x: sum(inverse(x))))(np.diag([1.0, 2.0]))
     array([[-1.  , -0.5 ],
            [-0.5 , -0.25]])

@@ -1,7 +1,7 @@
 """Random programs: drawn from everything that can be computed.
 
-Every primitive of the registry takes part, so a new one is tested by being there. How a program grows from one
-instruction to the next is described in :mod:`minimeta.testing.draft`.
+Every primitive of the registry that takes all values takes part, so a new one is tested by being there. How a program
+grows from one instruction to the next is described in :mod:`minimeta.testing.draft`.
 
 A program may be followed by its derivative: with operands ``x``, float outputs ``y`` and their cotangents ``g``,
 
@@ -83,7 +83,7 @@ def programs(
     instructions
         The most that are drawn. Views that make values fit, and derivatives, come on top of that.
     primitives
-        What instructions are drawn from, besides regions and vmap; all of the registry if None.
+        What instructions are drawn from, besides regions and vmap; all of the registry that take all values if None.
     stretch
         A factor for one side of shapes, where arrays are to be large.
 
@@ -101,7 +101,7 @@ def programs(
     ...     for x, y in zip(eager(*specimen.operands), compiled(*specimen.operands)):
     ...         numpy.testing.assert_array_equal(x, y)
     """
-    every = [*(registry.values() if primitives is None else primitives)]
+    every = [p for p in registry.values() if not p.partial] if primitives is None else [*primitives]
     often = [*every, *[*filter(_joins, every)] * 2]
     # Few kinds in one program, so that it has chains of the same (Groce et al. 2012, "Swarm testing").
     draft = Draft(draw, [draw(st.sampled_from(often)) for _ in range(_KINDS)], stretch)

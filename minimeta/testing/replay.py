@@ -140,7 +140,8 @@ class Complex(Replay):
         if primitive.differential is not None:
             derivative = primitive.differential(*map(np.real, values), *map(np.imag, values))
         else:
-            length = _length(values, primitive.elementwise, primitive.shifted)
+            ratio = _SHORT_RATIO if primitive.partial else _RATIO
+            length = _length(values, primitive.elementwise, primitive.shifted, ratio)
             stepped = [pair(np.real(x), length * np.imag(x)) if np.iscomplexobj(x) else x for x in values]
             moved = primitive.reference(*stepped, **params)
             if type(value) is tuple:
@@ -215,6 +216,9 @@ def pair(value: Any, derivative: Any) -> Any:
 _RATIO = 2.0**-40
 """How far a complex step goes, relative to its operand: the square of it is nothing."""
 
+_SHORT_RATIO = 2.0**-200
+"""The same where a singular matrix may be nearby."""
+
 _LEAST, _MOST = 2.0**-1000, 2.0**1000
 """Between what imaginary parts, and lengths, are kept."""
 
@@ -222,7 +226,7 @@ _NO_FRACTION = 2.0**53
 """Numbers beyond this are whole, and nothing that oscillates or grows on a scale of 1 has a meaning there."""
 
 
-def _length(values: Sequence[Any], elementwise: bool, shifted: bool = False) -> Any:
+def _length(values: Sequence[Any], elementwise: bool, shifted: bool = False, ratio: float = _RATIO) -> Any:
     """Return the step that is right for a function of these operands: of each element, or of all, or of a shift."""
     length: Any = _MOST
     for z in values:
@@ -231,7 +235,7 @@ def _length(values: Sequence[Any], elementwise: bool, shifted: bool = False) -> 
             if not elementwise:
                 x, slope = np.max(x, initial=0.0), np.max(slope, initial=0.0)
             scale = np.where((x > 0) & ((x < 1) | (x > _NO_FRACTION)) & (not shifted), x, 1.0)
-            length = np.minimum(length, np.maximum(scale * _RATIO, _LEAST) / slope)
+            length = np.minimum(length, np.maximum(scale * ratio, _LEAST) / slope)
     return np.where(length >= _LEAST, length, _LEAST)
 
 

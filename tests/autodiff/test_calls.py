@@ -17,9 +17,9 @@ from minimeta.testing import check_gradients
 A = np.array([[2.0, 1.0], [0.5, 3.0]])
 BATCH = np.stack([A, A.T, 2.0 * A, A @ A])
 
-inverse = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),))
-again: Any = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(again(x).T @ g @ again(x).T),))
-determinant = mm.custom_vjp(np.linalg.det, lambda g, y, x: (g * y * inverse(x).T,))
+inverse = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(y.T @ g @ y.T),), on_values=True)
+again: Any = mm.custom_vjp(np.linalg.inv, lambda g, y, x: (-(again(x).T @ g @ again(x).T),), on_values=True)
+determinant = mm.custom_vjp(np.linalg.det, lambda g, y, x: (g * y * inverse(x).T,), on_values=True)
 
 transforms = pytest.mark.parametrize(
     "transform",
@@ -78,7 +78,7 @@ def test_results_may_be_a_tree() -> None:
     def rule(cotangent: Any, output: Any, x: Any) -> Any:
         return (cotangent[1] * inverse(x).T,)
 
-    slogdet = mm.custom_vjp(np.linalg.slogdet, rule)
+    slogdet = mm.custom_vjp(np.linalg.slogdet, rule, on_values=True)
     gradient = mm.grad(lambda x: slogdet(x).logabsdet)
     for transform, x in ((lambda f: f, A), (mm.compile, A), (lambda f: mm.compile(mm.vmap(f)), BATCH)):
         assert_allclose(transform(gradient)(x), np.swapaxes(np.linalg.inv(x), -1, -2), rtol=1e-14)
@@ -242,9 +242,9 @@ def test_a_python_number_is_an_array_to_the_function_everywhere() -> None:
 
 def test_what_has_no_operation_names_the_way_out() -> None:
     def rule(g: Any, y: Any, x: Any) -> Any:
-        return (g * inverse(x).T,)
+        return (g * np.eye(2),)
 
-    with pytest.raises(TracingError, match=r"np\.linalg\.slogdet.*custom_vjp\(function, rule, on_values=True\)"):
-        mm.grad(mm.custom_vjp(lambda a: np.linalg.slogdet(a)[1], rule))(A)
-    gradient = mm.grad(mm.custom_vjp(lambda a: np.linalg.slogdet(a)[1], rule, on_values=True))(A)
-    assert_allclose(gradient, np.linalg.inv(A).T, rtol=1e-15)
+    with pytest.raises(TracingError, match=r"np\.linalg\.eigvals.*custom_vjp\(function, rule, on_values=True\)"):
+        mm.grad(mm.custom_vjp(lambda a: np.linalg.eigvals(a).sum(), rule))(A)
+    gradient = mm.grad(mm.custom_vjp(lambda a: np.linalg.eigvals(a).sum(), rule, on_values=True))(A)
+    assert_array_equal(gradient, np.eye(2))

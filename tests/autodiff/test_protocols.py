@@ -46,7 +46,7 @@ def test_numpy_functions_find_their_counterpart() -> None:
         np.std,
         np.cumsum,
         np.median,
-        np.linalg.inv,
+        np.linalg.eigvals,
         np.sort,
         np.arctan,
         lambda x: np.einsum("ij,jk", x, x),
@@ -60,8 +60,10 @@ def test_a_numpy_function_without_counterpart_is_a_type_error(call: Function) ->
 
 
 def test_the_error_names_the_function_and_a_way_out() -> None:
-    with pytest.raises(TracingError, match=r"np\.linalg\.inv of an Array is not supported.*custom_vjp call np\.linalg"):
-        inside(np.linalg.inv, np.eye(2))
+    with pytest.raises(
+        TracingError, match=r"np\.linalg\.eigvals of an Array is not supported.*custom_vjp call np\.linalg"
+    ):
+        inside(np.linalg.eigvals, np.eye(2))
     with pytest.raises(TracingError, match=r"np\.fft\.fft of an Array is not supported.*custom_vjp call np\.fft\.fft "):
         inside(np.fft.fft, np.ones(2))
     with pytest.raises(TracingError, match=r"np\.cumsum of an Array is not supported: write x @ np\.triu"):

@@ -87,14 +87,6 @@ def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     return apply(NORM, _as_float(x), axes=reduced_axes("norm", x, axis), keepdims=keepdims)
 
 
-@answers(np.linalg.norm)
-def _numpy_norm(x: ArrayLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Value:
-    # np.linalg.norm's second argument is the order of the norm, not the axis.
-    if ord is not None:
-        raise DtypeError(f"np.linalg.norm with ord={ord!r} of an Array is not supported: only the Euclidean norm is")
-    return norm(x, axis, keepdims=keepdims)
-
-
 @answers(np.argmax)
 def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Value:
     """The position of the first largest element, int64; a constant to every derivative. NaN counts as the largest.

@@ -60,14 +60,6 @@ def trace(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: 
     return reductions.sum(chosen if dtype is None else chosen.astype(dtype), -1)
 
 
-@answers(np.linalg.trace)
-def _trace_of_last(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Value:
-    return trace(x, offset, -2, -1, dtype)
-
-
-answers(np.linalg.diagonal)(lambda x, /, *, offset=0: diagonal(x, offset, -2, -1))
-
-
 @answers(np.diag)
 def diag(v: ArrayLike, k: int = 0) -> Value:
     """A diagonal of a matrix; of a vector, the matrix that has it there, and zeros elsewhere.

@@ -1,0 +1,259 @@
+"""numpy.linalg of Arrays: the values are numpy's, the derivatives those of the complex step, the errors teach."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share
+from every_way import inside
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta.errors import ConfigurationError, LinearAlgebraError, ShapeError
+from minimeta.testing import check_gradients
+
+RNG = np.random.default_rng(0)
+SQUARE = RNG.normal(size=(3, 3)) / 2 + np.diag([1.0, 2.0, 3.0])
+BATCH = RNG.normal(size=(2, 3, 3)) / 4 + np.diag([1.0, 2.0, 3.0])
+POSITIVE = BATCH @ np.swapaxes(BATCH, -1, -2) + np.eye(3)
+TALL = RNG.normal(size=(4, 2))
+WIDE = RNG.normal(size=(2, 2, 3))
+VECTOR = np.array([0.5, -2.0, 1.5])
+
+linalg: Any = np.linalg
+
+# Each is called on numpy arrays, where numpy computes, and on Arrays.
+FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[NDArray[Any], ...]]] = {
+    "solve a vector": (linalg.solve, (BATCH, VECTOR)),
+    "solve a stack": (linalg.solve, (SQUARE, WIDE.swapaxes(-1, -2))),
+    "inv": (linalg.inv, (BATCH,)),
+    "det": (linalg.det, (BATCH,)),
+    "slogdet": (lambda a: linalg.slogdet(a)[1] * linalg.slogdet(-a).sign, (BATCH,)),
+    "cholesky": (linalg.cholesky, (POSITIVE,)),
+    "upper cholesky": (lambda a: linalg.cholesky(a, upper=True), (POSITIVE,)),
+    "qr of tall": (lambda a: linalg.qr(a).Q * 2.0, (TALL,)),
+    "qr of wide": (lambda a: linalg.qr(a)[0] @ np.sin(linalg.qr(a)[1]), (WIDE,)),
+    "triangle of qr": (lambda a: linalg.qr(a, "r"), (TALL,)),
+    "eigh": (lambda a: linalg.eigh(a).eigenvectors * linalg.eigh(a)[0][..., None, :], (POSITIVE,)),
+    "eigvalsh": (lambda a: linalg.eigvalsh(a, UPLO="U"), (POSITIVE,)),
+    "svd": (lambda a: linalg.svd(a).U @ np.cos(linalg.svd(a).Vh), (BATCH,)),
+    "reduced svd": (lambda a: np.sin(linalg.svd(a, full_matrices=False)[0]), (TALL,)),
+    "values of svd": (lambda a: linalg.svd(a, compute_uv=False), (WIDE,)),
+    "svdvals": (linalg.svdvals, (WIDE,)),
+    "pinv": (linalg.pinv, (WIDE,)),
+    "lstsq": (lambda a, b: linalg.lstsq(a, b)[0], (TALL, np.arange(4.0))),
+    "residuals": (lambda a, b: linalg.lstsq(a, b, 1e-9)[1], (TALL, RNG.normal(size=(4, 2)))),
+    "third power": (lambda a: linalg.matrix_power(a, 3), (BATCH,)),
+    "power -2": (lambda a: linalg.matrix_power(a, -2), (BATCH,)),
+    "norm": (lambda x: linalg.norm(x, axis=0, keepdims=True), (TALL,)),
+    "norm inf": (lambda x: linalg.norm(x, np.inf, axis=1), (TALL,)),
+    "norm -inf": (lambda x: linalg.norm(x, -np.inf, axis=-1, keepdims=True), (TALL,)),
+    "norm 1": (lambda x: linalg.norm(x, 1, 0), (TALL,)),
+    "norm 3": (lambda x: linalg.norm(x, 3, axis=1), (TALL,)),
+    "norm of a matrix": (lambda x: linalg.norm(x, 1), (TALL,)),
+    "norms of matrices": (lambda x: linalg.norm(x, -1, axis=(2, 0), keepdims=True), (WIDE,)),
+    "norm of rows": (lambda x: linalg.norm(x, np.inf, axis=(0, 2)), (WIDE,)),
+    "nuclear norm": (lambda x: linalg.norm(x, "nuc", axis=(-2, -1)), (WIDE,)),
+    "spectral norm": (lambda x: linalg.norm(x, 2), (TALL,)),
+    "least singular value": (lambda x: linalg.norm(x, -2), (TALL,)),
+    "Frobenius norm": (lambda x: linalg.norm(x, "fro", axis=(1, 2), keepdims=True), (WIDE,)),
+    "vector_norm": (lambda x: linalg.vector_norm(x, axis=1, ord=2.5), (TALL,)),
+    "vector_norm of all": (lambda x: linalg.vector_norm(x, ord=1), (WIDE,)),
+    "matrix_norm": (lambda x: linalg.matrix_norm(x, ord=-np.inf, keepdims=True), (WIDE,)),
+    "cond": (linalg.cond, (WIDE,)),
+    "cond 1": (lambda x: linalg.cond(x, 1), (BATCH,)),
+    "multi_dot": (lambda a, b, c: linalg.multi_dot([a, b, b, c]), (VECTOR, SQUARE, RNG.normal(size=(3, 1)))),
+    "quadratic form": (lambda a, b: linalg.multi_dot([a, b, a]), (VECTOR, SQUARE)),
+    "tensorsolve": (
+        lambda a, b: linalg.tensorsolve(a, b, axes=(0, 1)),
+        (RNG.normal(size=(2, 3, 6)), RNG.normal(size=6)),
+    ),
+    "tensorinv": (lambda a: linalg.tensorinv(a, ind=1), (RNG.normal(size=(6, 2, 3)),)),
+    "trace": (lambda a: linalg.trace(a, offset=1), (WIDE,)),
+    "diagonal": (lambda a: linalg.diagonal(a, offset=-1), (BATCH,)),
+    "outer": (linalg.outer, (VECTOR, VECTOR[:2])),
+    "cross": (lambda a, b: linalg.cross(a, b, axis=1), (BATCH, BATCH[:1] + 1.0)),
+    "vecdot": (lambda a, b: linalg.vecdot(a, b, axis=0), (TALL, TALL[:, :1])),
+    "matrix_transpose": (linalg.matrix_transpose, (WIDE,)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_are_numpys_and_the_same_bits_compiled(name: str) -> None:
+    function, operands = FUNCTIONS[name]
+    expected = np.asarray(function(*operands))
+    found = inside(function, *operands)
+    assert found.shape == expected.shape
+    assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+    loss = mm.grad(lambda *x: mm.sum(np.sin(function(*x))), tuple(range(len(operands))))
+    for eager, compiled in zip(loss(*operands), mm.compile(loss)(*operands), strict=True):
+        assert_array_equal(eager, compiled)
+    single = [x.astype(np.float32) for x in operands]
+    assert inside(function, *single).dtype == np.float32
+
+
+#: Those that are made of others; the primitives have their derivatives checked in test_primitives.py.
+COMPOSED = ("norm", "vector", "matrix_", "cond", "multi", "quad", "tensor", "power", "qr of wide", "third", "cross")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FUNCTIONS if any(part in name for part in (*COMPOSED, "diag", "trace"))]
+)
+def test_derivatives_of_what_is_composed(name: str) -> None:
+    function, operands = FUNCTIONS[name]
+    check_gradients(function, *operands, order=1)
+
+
+@pytest.mark.parametrize("name", ["solve a stack", "cholesky", "qr of tall", "eigh", "svd", "pinv"])
+def test_each_task_of_a_vmap_is_computed_as_if_alone(name: str) -> None:
+    function, operands = FUNCTIONS[name]
+    operands = tuple(np.array(x[0] if x.ndim == 3 else x) for x in operands)
+    gradient = mm.grad(lambda *x: mm.sum(np.sin(function(*x))))
+    batch = [np.stack([x, 1.5 * x, x / 2]) for x in operands]
+    each = [gradient(*[x[i] for x in batch]) for i in range(3)]
+    assert_array_equal(mm.vmap(gradient)(*batch), np.stack(each))
+    assert_array_equal(mm.compile(mm.vmap(gradient))(*batch), np.stack(each))
+
+
+@share(0.1)
+@given(batch=st.lists(st.integers(0, 2), max_size=2), n=st.integers(0, 2), k=st.integers(0, 2))
+def test_empty_matrices_are_numpys(batch: list[int], n: int, k: int) -> None:
+    a, b = np.broadcast_to(np.eye(n) * 2.0, (*batch, n, n)), np.ones((*batch, n, k))
+    for function in (
+        linalg.inv,
+        linalg.det,
+        linalg.cholesky,
+        lambda a: linalg.eigh(a)[1],
+        lambda a: linalg.slogdet(a)[1],
+    ):
+        expected, found = function(a), inside(function, a)
+        assert_allclose(found, expected)
+        assert mm.grad(lambda a, f=function: mm.sum(f(a)) * 0.0)(a).shape == a.shape
+    for function in (
+        lambda b: linalg.qr(b)[1],
+        linalg.pinv,
+        lambda b: linalg.svd(b, full_matrices=False)[0],
+    ):
+        assert inside(function, b).shape == function(b).shape
+    assert_allclose(inside(linalg.solve, a, b), linalg.solve(a, b))
+
+
+# Conventions
+
+
+def test_a_derivative_with_respect_to_a_symmetric_matrix_is_symmetric() -> None:
+    a = POSITIVE[0]
+    inverse = np.linalg.inv(a)
+    by_factor = mm.grad(lambda a: 2.0 * mm.sum(np.log(linalg.diagonal(linalg.cholesky(a)))))(a)
+    by_values = mm.grad(lambda a: mm.sum(np.log(linalg.eigvalsh(a))))(a)
+    for gradient in (by_factor, by_values):
+        assert_allclose(gradient, inverse, rtol=1e-13, atol=1e-14)
+        assert_array_equal(gradient, gradient.T)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e-200])
+def test_repeated_values_have_no_vectors_to_differentiate(scale: float) -> None:
+    a = scale * np.eye(3)
+    assert_allclose(mm.grad(lambda a: mm.sum(linalg.eigvalsh(a)))(a), np.eye(3), atol=1e-15)
+    assert_allclose(mm.grad(lambda a: mm.sum(linalg.svdvals(a)))(a), np.eye(3), atol=1e-15)
+    for function in (lambda a: linalg.eigh(a)[1][0, 1], lambda a: linalg.svd(a)[0][0, 1]):
+        for gradient in (mm.grad(function), mm.compile(mm.grad(function))):
+            with pytest.raises(LinearAlgebraError, match=r"number \d and \d have no derivative: both are.*eigvalsh"):
+                gradient(a)
+
+
+def test_vectors_that_do_not_share_a_value_have_derivatives() -> None:
+    a = np.diag([1.0, 2.0, 2.0])
+    found = mm.grad(lambda a: linalg.eigh(a)[1][1, 0] ** 2 + linalg.eigh(a)[1][2, 0])(a)
+    assert np.isfinite(found).all()
+
+
+def test_the_exponential() -> None:
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    for angle in (0.3, 20.0):
+        expected = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        assert_allclose(mm.linalg.expm(angle * turn), expected, atol=1e-13)
+    for order, value in enumerate([np.sin(2.0), np.cos(2.0), -np.sin(2.0), -np.cos(2.0)]):
+        function: Any = lambda t: mm.linalg.expm(t * turn)[0, 1]  # noqa: E731
+        for _ in range(order):
+            function = mm.grad(function)
+        assert_allclose(function(2.0), value, rtol=1e-13)
+
+
+def test_a_large_triangle_is_solved_in_blocks() -> None:
+    a = np.tril(RNG.normal(size=(130, 130))) / 20 + np.eye(130)
+    b = RNG.normal(size=(130, 2))
+    garbage = a + np.triu(RNG.normal(size=(130, 130)), 1)
+    assert_allclose(a @ mm.linalg.solve_triangular(garbage, b, lower=True), b, rtol=1e-10, atol=1e-12)
+    assert_allclose(a.T @ mm.linalg.solve_triangular(garbage.T, b), b, rtol=1e-10, atol=1e-12)
+
+
+# What cannot be computed
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, mm.compile, lambda f: mm.compile(f, enabled=False)])
+def test_what_lapack_refuses(transform: Callable[..., Any]) -> None:
+    indefinite = np.stack([np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0])])
+    zero = np.stack([np.eye(2), np.zeros((2, 2))])
+    with pytest.raises(np.linalg.LinAlgError, match=r"matrix \[1\] is not positive definite.* minor of 3 rows"):
+        transform(mm.grad(lambda a: mm.sum(linalg.cholesky(a))))(indefinite)
+    for name, function in {"inv": linalg.inv, "solve": lambda a: linalg.solve(a, np.ones(2))}.items():
+        with pytest.raises(np.linalg.LinAlgError, match=rf"{name} of shape \(2, 2, 2\): Singular matrix \[1\].*pinv"):
+            transform(mm.grad(lambda a, f=function: mm.sum(f(a))))(zero)
+    for function in (linalg.det, lambda a: linalg.slogdet(a)[1]):
+        with pytest.raises(np.linalg.LinAlgError, match=r"inv of shape .*Singular matrix"):
+            transform(mm.grad(lambda a, f=function: mm.sum(f(a))))(zero)
+    with pytest.raises(LinearAlgebraError, match=r"zero on its diagonal has no inverse; element \[1, 1\] is"):
+        transform(lambda a: mm.linalg.solve_triangular(a, np.ones(2)))(np.array([[1.0, 0.0], [1.0, 0.0]]))
+    with pytest.raises(LinearAlgebraError, match=r"did not converge; there is a NaN"):
+        transform(mm.grad(lambda a: mm.sum(linalg.svdvals(a))))(np.full((2, 2), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "message"),
+    [
+        (linalg.inv, [(2, 3)], r"inv of shape \(2, 3\): it needs square matrices"),
+        (linalg.det, [(3,)], r"det of shape \(3,\): it needs matrices"),
+        (linalg.solve, [(2, 2), (3,)], r"solve of shapes \(2, 2\) and \(3,\): the right-hand side needs 2 rows"),
+        (linalg.solve, [(2, 2, 2), (3, 2, 2)], "the leading axes do not broadcast"),
+        (linalg.lstsq, [(1, 2, 2), (2,)], "it takes one matrix"),
+        (lambda x: linalg.norm(x, 2), [(1, 2, 2)], "it needs one axis, of vectors, or two"),
+        (lambda x: linalg.multi_dot([x]), [(2, 2)], "it takes two matrices or more"),
+        (lambda x: linalg.tensorinv(x, 1), [(2, 2, 2)], "the system is not square"),
+        (linalg.outer, [(2, 2), (2,)], "both must be vectors"),
+        (linalg.vecdot, [(3,), (1,)], "vectors of 3 and 1 elements"),
+        (linalg.cross, [(2,), (2,)], "vectors have 3 elements"),
+    ],
+)
+def test_shapes_that_do_not_fit(function: Callable[..., Any], shapes: Any, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        mm.vjp(function, *map(np.ones, shapes))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (linalg.svd, "further columns can be any.*full_matrices=False"),
+        (lambda x: linalg.qr(x, mode="complete"), "columns that 'complete' adds"),
+        (lambda x: linalg.norm(x, "wide"), "ord='wide'.*it is none of fro, nuc"),
+        (lambda x: linalg.norm(x, "fro", axis=0), "ord='fro': it must be a number"),
+        (lambda x: linalg.eigh(x @ x.T, UPLO="X"), "it must be 'L' or 'U'"),
+    ],
+)
+def test_what_has_no_derivative_is_refused(function: Callable[..., Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        mm.vjp(function, np.ones((3, 2)))
+
+
+def test_the_rank_is_a_constant() -> None:
+    a = np.stack([np.eye(3), np.diag([1.0, 1.0, 0.0])])
+    assert_array_equal(inside(linalg.matrix_rank, a), [3, 2])
+    assert_array_equal(mm.grad(lambda a: mm.sum(linalg.matrix_rank(a)[:, None, None] * a))(a)[1], np.full((3, 3), 2.0))
+    x, _, rank, values = mm.linalg.lstsq(TALL, np.ones(4))
+    assert rank == 2
+    assert_allclose(x, np.linalg.lstsq(TALL, np.ones(4))[0])
+    assert_allclose(values, np.linalg.svd(TALL)[1])
