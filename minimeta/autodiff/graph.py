@@ -25,6 +25,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import attribute_to, context, during, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
+from minimeta.autodiff.masks import Mask, masked
 from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
 
@@ -92,6 +93,7 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
     aliases = recording.aliases
     order, needed = dependents(outputs, aliases)
     totals: dict[int, Any] = {}
+    masks: dict[int, Mask] = {}
     accumulate(totals, needed, zip(outputs, cotangents, strict=True))
     with during(walking=(*context.walking, recording.trace)):
         for y in reversed(order):
@@ -99,7 +101,10 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
             if cotangent is not None:
                 if type(y.value) is Form:
                     trace_for_derivative_of(y)
-                accumulate(totals, needed, y.primitive.pull(cotangent, y, needed))
+                shares = y.primitive.pull(cotangent, y, needed)
+                if masks or y.primitive.chosen is not None:
+                    shares = masked(shares, cotangent, y, totals, masks)
+                accumulate(totals, needed, shares)
     return [totals.get(x.id) for x in aliases]
 
 

@@ -119,6 +119,10 @@ class Primitive:
         Whether it refuses some values, such as singular matrices. No program that is drawn at random holds it.
     flops
         From the forms of the result and the operands, and the params, to a number of floating-point operations.
+    chosen
+        Of an operation that chooses among its operands or their elements, one function for each operand, from the
+        cotangent, the result, the operands and the params to where the result depends on that operand, or to None if
+        it does everywhere (:mod:`minimeta.autodiff.masks`).
     through
         A pull that knows more than the chain rule: it hands the cotangent past the inputs, to what they were computed
         from. None, or a pull that returns None where the chain rule is right.
@@ -151,6 +155,7 @@ class Primitive:
     costly: bool = False
     partial: bool = False
     flops: Callable[..., int] = _none
+    chosen: tuple[Callable[..., Any] | None, ...] | None = None
     through: Callable[[Any, Array, Container[int]], Shares | None] | None = None
     pull: Pull = field(init=False)
 

@@ -334,7 +334,7 @@ def _running(evaluate: Evaluate) -> Function:
     return lambda *values, body, **_: run_body(body, None, values, evaluate)
 
 
-def region(name: str, rule: Rule) -> Primitive:
+def region(name: str, rule: Rule, chosen: Any = None) -> Primitive:
     """Make a primitive that runs the program which is its ``body``, and has a derivative of its own.
 
     It is not in the registry: what it computes is made of registered primitives, and so is what there is to test.
@@ -346,6 +346,7 @@ def region(name: str, rule: Rule) -> Primitive:
         rule,
         no_sample,
         _running(by_kernel),
+        chosen=chosen,
     )
 
 

@@ -112,8 +112,8 @@ def _kinks(parts: Kink, row: Compared) -> list[str]:
     ]
     if not np.isfinite(row.found):
         lines += [
-            "             What is not taken still spreads its NaN or infinity: a choice multiplies it by 0. Make its",
-            "             argument harmless first: where(x > 0, log(where(x > 0, x, 1)), 0)",
+            "             What is not taken still spreads its NaN or infinity where elements are mixed (a product of",
+            "             matrices, softmax, relu). Make its argument harmless first: where(mask, x, 1.0) @ w",
         ]
     return lines
 

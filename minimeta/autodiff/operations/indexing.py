@@ -303,6 +303,10 @@ def _scattered(updates: Any, *positions: Any, shape: Shape) -> Form:
     return Form(shape, updates.dtype)
 
 
+def _taken(y: Any, x: Any, *positions: Any) -> Value:
+    return apply(SCATTER_ADD, np.ones(y.shape, y.dtype), *positions, shape=x.shape) > 0.0
+
+
 def _sample_positions(draw: Draw) -> tuple[Shape, list[NDArray[Any]]]:
     shape = tuple(side + 1 for side in draw.shape(1))
     chosen = draw.shape(0, 2)
@@ -321,6 +325,7 @@ def _sample_scatter(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any
 
 @operation(
     rules=(lambda g, y, x, *positions: apply(SCATTER_ADD, g, *positions, shape=x.shape),),
+    chosen=(lambda g, y, x, *positions: _taken(y, x, *positions),),
     shape=_gathered,
     sample=_sample_gather,
     scalar=True,

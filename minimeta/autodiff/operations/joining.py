@@ -144,6 +144,13 @@ def _joined_again(
     return [concatenate(parts, axis)]
 
 
+def _pieces_taken(cotangents: Sequence[Any], pieces: Array, x: Array, body: Program, axis: int) -> Any:
+    """Of a piece that nothing depends on, no element is taken."""
+    forms = pieces.value
+    taken = [np.full(y.shape, g is not None) for g, y in zip(cotangents, forms, strict=True)]
+    return np.concatenate(taken, axis) if builtins.sum(y.shape[axis] for y in forms) == x.shape[axis] else None
+
+
 def _sample_concatenate(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     shape = draw.shape(1)
     axis = draw.integer(0, len(shape) - 1)
@@ -157,4 +164,4 @@ def _concatenate(*arrays: Any, axis: int) -> Any:
 
 
 CONCATENATE = _concatenate.primitive
-SPLIT = regions.region("split", _joined_again)
+SPLIT = regions.region("split", _joined_again, chosen=(_pieces_taken,))

@@ -161,8 +161,8 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
 
     A condition that is no bool holds where it is not 0.
 
-    The side that is not chosen has derivative 0. A NaN or an infinity in that side's *own* derivative still spreads
-    (0 times infinity is NaN), so make its argument harmless first: ``where(x > 0, log(where(x > 0, x, 1)), 0)``.
+    The side that is not chosen has no derivative, at every order, though its own be infinite or NaN: that of
+    ``where(x > 0, log(x), 0)`` is 0 at ``x = 0`` (:mod:`minimeta.autodiff.masks`).
     """
     if x is None and y is None:
         return np.nonzero(operands.known("where(condition) of", condition))
@@ -179,6 +179,7 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
     scalar=False,
     linear=True,
     exact=True,
+    chosen=(None, lambda g, z, c, x, y: c, lambda g, z, c, x, y: logical_not(c)),
 )
 def _where(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)

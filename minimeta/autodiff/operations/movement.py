@@ -285,6 +285,11 @@ def _broadcast_to(x: Any, *, shape: Shape) -> Any:
 
 @operation(
     rules=(lambda g, y, x, starts, sizes, steps: apply(PAD, g, shape=x.shape, starts=starts, steps=steps),),
+    chosen=(
+        lambda g, y, x, starts, sizes, steps: PAD.kernel(
+            np.ones(sizes, bool), shape=x.shape, starts=starts, steps=steps
+        ),
+    ),
     shape=_sliced,
     sample=_sample_slice,
     view=True,

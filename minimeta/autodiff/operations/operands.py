@@ -107,7 +107,8 @@ def known(name: str, x: Any) -> Any:
         return x
     if isinstance(x.value, Form):
         raise TracingError(
-            f"{name} an Array of shape {x.shape} while tracing (vmap, compile): its value is not known, and the shape "
-            "of the result depends on it. Compute it outside and pass it in, or keep the shape by where(mask, x, 0.0)"
+            f"{name} an Array of shape {x.shape} while tracing (vmap, compile): its value is not known, and the "
+            "shape of the result would depend on values. Compute it outside and pass it in, or keep the shape by "
+            "where(mask, x, 0.0)"
         )
     return x.value

@@ -212,8 +212,9 @@ def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
 
 
 def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    chosen = conversions.astype(logic.equal(x, restored(y, x, axes, keepdims)), x.dtype)
-    return chosen * (restored(g, x, axes, keepdims) / sum(chosen, axes, keepdims=True))
+    is_chosen = logic.equal(x, restored(y, x, axes, keepdims))
+    ties = sum(conversions.astype(is_chosen, x.dtype), axes, keepdims=True)
+    return logic.where(is_chosen, restored(g, x, axes, keepdims) / ties, logic.where(ties > 0.0, 0.0 * ties, np.nan))
 
 
 def _variance_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool, correction: float) -> Value:
@@ -263,11 +264,17 @@ def elements_read(y: Any, x: Any, **params: Any) -> int:
     return math.prod(x.shape)
 
 
+def _is_extreme(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
+    extreme = restored(y, x, axes, keepdims)
+    return logic.logical_or(logic.equal(x, extreme), logic.not_equal(extreme, extreme))
+
+
 def reduction(
     name: str, rule: Rule, choice: bool = False, sampled: Mapping[str, Any] = MappingProxyType({}), **facts: Any
 ) -> Declare:
     """Declare a reduction by its rule; a choice needs elements, and makes no new number."""
     return operation(
+        chosen=(_is_extreme,) if choice else None,
         name=name,
         rules=(rule,),
         shape=_reduced(name, needs_elements=choice),

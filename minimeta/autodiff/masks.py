@@ -1,0 +1,175 @@
+"""Masks: which elements of a cotangent belong to a branch that was taken.
+
+In ``where(x > 0, sqrt(x), 0.0)`` an element at ``x = 0`` takes the other branch. There is no path from that square root
+to the result, so it has no derivative. But the chain rule multiplies before it knows: the cotangent 0 by the slope of
+the square root, which is infinite, and that is NaN. The same happens to ``log(x)`` under ``maximum``, to missing data
+under a mask, and to the elements that an index leaves out.
+
+A zero alone does not tell: that of ``(sqrt(x) + 0.0)**2`` at ``x = 0`` is a limit, and calling it 0 would hide a wrong
+derivative (the right one is 1; NaN says so). So a cotangent carries a mask, from the operation that chose, backwards:
+
+    through elementwise functions       as it is, and each share is 0 where the mask does not hold
+    through moves and sums              as the operation's own pull moves it: taken is what goes to something taken
+    through reductions of axes          spread over the elements that were reduced
+    where two shares of an Array meet   the elements of either; of an unmasked share, everything
+
+A matrix product and the like mix elements, and end it: there 0 times infinity is NaN as before. What is masked is
+masked again whenever it is multiplied, and these masks are operations, so the same holds when the backward pass is
+itself differentiated: at every order. Without a choice in the function nothing of this is computed, and nothing is
+masked that only adds and moves. A mask is computed when it is first needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.array import Array
+from minimeta.autodiff.primitive import Shares, registry
+from minimeta.autodiff.protocols import ANSWERS
+
+
+class Mask:
+    """A condition on the elements of a cotangent, computed when it is first asked for.
+
+    Attributes
+    ----------
+    condition
+        Where an element may be other than 0; None if everywhere.
+    """
+
+    __slots__ = ("_compute", "_condition")
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self._compute: Callable[[], Any] | None = compute
+
+    @property
+    def condition(self) -> Any:
+        """Compute it, once."""
+        if self._compute is not None:
+            self._condition, self._compute = self._compute(), None
+            known = self._condition
+            if type(known) is np.ndarray and known.all():
+                self._condition = None
+        return self._condition
+
+
+def _either(x: Mask, y: Mask) -> Mask:
+    def compute() -> Any:
+        if x.condition is None or y.condition is None:
+            return None
+        return ANSWERS[np.logical_or](x.condition, y.condition)
+
+    return x if x is y else Mask(compute)
+
+
+def _both(x: Mask, y: Mask) -> Mask:
+    def compute() -> Any:
+        if x.condition is None or y.condition is None:
+            return y.condition if x.condition is None else x.condition
+        return ANSWERS[np.logical_and](x.condition, y.condition)
+
+    return Mask(compute)
+
+
+def masked(
+    shares: Shares, cotangent: Any, y: Array, totals: Container[int], masks: dict[int, Mask]
+) -> list[tuple[Array, Any]]:
+    """Return the shares of a cotangent with 0 where no branch was taken, and note down their masks.
+
+    Parameters
+    ----------
+    shares, cotangent, y
+        What the pull of ``y`` made of its cotangent.
+    totals
+        The ids of the Arrays that have shares of others already.
+    masks
+        The masks of cotangents, by the ids of their Arrays; that of ``y`` is taken out, those of the shares come in.
+    """
+    own = masks.pop(y.id, None)
+    found, met = [], set()
+    for x, share in shares:
+        if share is None or type(x) is not Array:
+            continue
+        mask = _carried(own, cotangent, y, x)
+        if mask is not None and not _is_flat(y) and mask.condition is not None:
+            found.append((x, ANSWERS[np.where](mask.condition, share, 0.0)))
+        else:
+            found.append((x, share))
+        chosen = _chosen(cotangent, y, x)
+        if chosen is not None:
+            mask = chosen if mask is None else _both(chosen, mask)
+        other = masks.get(x.id)
+        if x.id not in totals and x.id not in met:
+            if mask is not None:
+                masks[x.id] = mask
+        elif mask is not None and other is not None:
+            masks[x.id] = _either(mask, other)
+        else:
+            masks.pop(x.id, None)
+        met.add(x.id)
+    return found
+
+
+def _is_flat(y: Array) -> bool:
+    """Whether no share is a product with a slope that may be infinite, so that a cotangent of 0 stays 0."""
+    primitive = y.primitive
+    if primitive is None or primitive.linear or primitive.chosen is not None:
+        return True
+    factors = {"multiply": y.inputs, "divide": y.inputs[1:]}.get(primitive.name, ())
+    scalars = [x.value for x in factors if x.weak and x.transformation is None and x.size]
+    return bool(scalars and np.isfinite(scalars[0].flat[0]) and (primitive.name == "multiply" or scalars[0].flat[0]))
+
+
+def _chosen(cotangent: Any, y: Array, x: Array) -> Mask | None:
+    """Return where ``y`` depends on this operand at all, if it chooses among its operands or their elements."""
+    primitive = y.primitive
+    if primitive is None or primitive.chosen is None:
+        return None
+    place = next((i for i, operand in enumerate(y.inputs) if operand is x), None)
+    rule = None if place is None or place >= len(primitive.chosen) else primitive.chosen[place]
+    if rule is None or sum([operand is x for operand in y.inputs]) > 1:
+        return None
+    return Mask(lambda: rule(cotangent, y, *y.inputs, **(y.params or {})))
+
+
+def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | None:
+    """Return the mask of an operand's cotangent that follows from that of the result's."""
+    primitive = y.primitive
+    if mask is None or primitive is None or isinstance(cotangent, tuple):
+        return None
+    if not any([operand is x for operand in y.inputs]):  # A pull handed it on, past the operands (magnitudes.py).
+        return mask if _is_elementwise(y, x, 8) else None
+    if primitive.elementwise:
+        return mask
+    if not primitive.linear and primitive.name not in _REDUCTIONS:
+        return None
+
+    def compute() -> Any:
+        if mask.condition is None:
+            return None
+        taken = ANSWERS[np.astype](mask.condition, y.dtype)
+        if primitive.linear:
+            moved = dict([(part.id, share) for part, share in primitive.pull(taken, y, {x.id})])[x.id]
+        else:
+            axes = {name: y.params[name] for name in ("axes", "keepdims")}  # type: ignore[index]
+            moved = registry["sum"].rules[0](taken, y, x, **axes)  # type: ignore[index, misc]
+        return None if moved is None else ANSWERS[np.not_equal](moved, 0.0)
+
+    return Mask(compute)
+
+
+_REDUCTIONS = {"logsumexp", "max", "min", "norm", "variance"}
+
+
+def _is_elementwise(y: Array, x: Array, steps: int) -> bool:
+    """Return whether an Array is reached by elementwise functions of one shape alone."""
+    for operand in y.inputs:
+        if operand is x:
+            return True
+        elementwise = operand.primitive is not None and operand.primitive.elementwise and operand.shape == y.shape
+        if elementwise and steps and operand.id > x.id and _is_elementwise(operand, x, steps - 1):
+            return True
+    return False
