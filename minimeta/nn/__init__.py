@@ -1,23 +1,32 @@
 """Networks as pure functions: layers, losses, initialisers, models."""
 
+from minimeta.nn.convolutions import conv, conv1d, conv_transpose
 from minimeta.nn.initialisers import glorot, he, truncated_normal
-from minimeta.nn.layers import batch_norm, conv, dense, dropout, layer_norm
+from minimeta.nn.layers import dense, dropout, embedding, leaky_relu, residual
 from minimeta.nn.losses import accuracy, cross_entropy, mean_squared_error
 from minimeta.nn.models import Model, conv4, mlp
+from minimeta.nn.normalisation import batch_norm, group_norm, instance_norm, layer_norm
 
 __all__ = [
     "Model",
     "accuracy",
     "batch_norm",
     "conv",
+    "conv1d",
     "conv4",
+    "conv_transpose",
     "cross_entropy",
     "dense",
     "dropout",
+    "embedding",
     "glorot",
+    "group_norm",
     "he",
+    "instance_norm",
     "layer_norm",
+    "leaky_relu",
     "mean_squared_error",
     "mlp",
+    "residual",
     "truncated_normal",
 ]

@@ -1,29 +1,24 @@
-"""Layers: functions of parameters and inputs.
+"""Layers of one line: functions of parameters and inputs.
 
     dense       y = x W + b
-    conv        y = x * W + b, a convolution of images
-    batch_norm  y = (x - mean) / sqrt(variance + epsilon) * scale + offset    over all axes but the last
-    layer_norm  the same                                                      over axes of one example
+    embedding   y = E[i], the row of a table for each index
+    leaky_relu  y = x where x > 0, a x elsewhere
     dropout     y = x / (1 - rate) where it is kept, 0 elsewhere
+    residual    y = f(x) + x
 
-The first axis is that of examples, the last that of features: images are (N, H, W, C).
+Convolutions, normalisations, recurrent cells and attention have pages of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 from minimeta.autodiff.array import Array, ArrayLike, Value
-from minimeta.autodiff.operations import conv2d, mean, reciprocal, reshape, sqrt, square, sum, where
-from minimeta.autodiff.operations.operands import shape_of
-from minimeta.autodiff.operations.windows import Padding
+from minimeta.autodiff.operations import greater, take, where
+from minimeta.autodiff.operations.operands import dtype_of, shape_of
 from minimeta.autodiff.promotion import constant
-from minimeta.autodiff.regions import custom_vjp
-from minimeta.errors import ConfigurationError, DtypeError
-
-Statistics: TypeAlias = tuple[ArrayLike, ArrayLike]
-"""Mean and (biased) variance of each feature, with length 1 along the axes of the average."""
+from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 
 
 def dense(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Value:
@@ -47,107 +42,80 @@ def dense(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Val
     return product if bias is None else product + bias
 
 
-def conv(
-    x: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    *,
-    strides: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
-) -> Value:
-    """Return the convolution :func:`minimeta.conv2d` plus a bias.
+def embedding(indices: ArrayLike, table: ArrayLike) -> Value:
+    """Return the row of the table for each index: ``y[..., :] = table[indices[...], :]``.
+
+    It is ``one_hot(indices) @ table`` without the product. The derivative with respect to a row is
+    the sum over the places that chose it; the indices have none.
 
     Parameters
     ----------
-    x
-        Images, of shape ``(N, H, W, inputs)``.
-    weight
-        Of shape ``(kh, kw, inputs, outputs)``.
-    bias
-        Of shape ``(outputs,)``, or None.
-    strides, padding
-        As in :func:`minimeta.conv2d`.
+    indices
+        Integers in ``[0, count)``, of any shape.
+    table
+        Of shape ``(count, features)``.
 
     Returns
     -------
     array
-        Of shape ``(N, H', W', outputs)``.
+        Of shape ``(*indices.shape, features)``.
+
+    Raises
+    ------
+    DtypeError
+        If the indices are not integers.
+    ShapeError
+        If the table has not two axes.
+    IndexingError
+        If an index is out of bounds.
     """
-    product = conv2d(x, weight, strides, padding)
-    return product if bias is None else product + bias
+    if (dtype := dtype_of(indices)).kind not in "iu":
+        raise DtypeError(f"embedding: indices are of dtype {dtype.name}, and must be integers")
+    if len(shape := shape_of(table)) != 2:
+        raise ShapeError(f"embedding: the table has shape {shape}, expected (count, features)")
+    return take(table, indices, 0)
 
 
-def batch_norm(
-    x: ArrayLike,
-    *,
-    offset: ArrayLike | None = None,
-    scale: ArrayLike | None = None,
-    epsilon: float = 1e-3,
-    statistics: Statistics | None = None,
-) -> Value:
-    """Normalise each feature by the statistics of the current batch (Ioffe and Szegedy 2015, arXiv:1502.03167).
+def leaky_relu(x: ArrayLike, slope: float = 0.1) -> Value:
+    """Return ``x`` where it is positive, and ``slope x`` elsewhere (Maas, Hannun and Ng 2013).
 
-    There are no running averages: unless statistics are given, the current batch decides, in
-    training and in testing. If the query set is the batch, each prediction therefore depends on the
-    other queries (the transductive setting of MAML's released code).
+    The derivative at 0 is the slope.
 
     Parameters
     ----------
     x
-        Of shape ``(..., features)``; the statistics are over all axes except the last.
-    offset, scale
-        Of shape ``(features,)``, or None for 0 and 1.
-    epsilon
-        Added to the (biased) variance; 1e-3 as in the released code.
-    statistics
-        Mean and variance to use instead of the batch's.
+        Of any shape.
+    slope
+        0.1 in ResNet-12; other networks take 0.01.
     """
-    return batch_norm_and_statistics(x, offset=offset, scale=scale, epsilon=epsilon, statistics=statistics)[0]
+    return where(greater(x, 0), x, slope * x)  # type: ignore[operator]
 
 
-def batch_norm_and_statistics(
-    x: ArrayLike,
-    *,
-    offset: ArrayLike | None = None,
-    scale: ArrayLike | None = None,
-    epsilon: float = 1e-3,
-    statistics: Statistics | None = None,
-) -> tuple[Value, Statistics]:
-    """Return :func:`batch_norm` and the statistics it used, for a caller that averages them over batches."""
-    return _normalise(x, tuple(range(len(shape_of(x)) - 1)), offset, scale, epsilon, statistics)
+def residual(function: Callable[..., Any], x: ArrayLike, *others: Any) -> Value:
+    """Return ``f(x) + x`` (He et al. 2016, arXiv:1512.03385).
 
-
-def layer_norm(
-    x: ArrayLike,
-    *,
-    offset: ArrayLike | None = None,
-    scale: ArrayLike | None = None,
-    axes: int | Sequence[int] = -1,
-    epsilon: float = 1e-5,
-) -> Value:
-    """Normalise each example by its own statistics (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
-
-    Nothing depends on the other examples: the prediction for a query is the same alone or among
-    others.
+    The derivative is that of ``f`` plus the identity, so a cotangent reaches the first layer of a
+    deep network whole.
 
     Parameters
     ----------
+    function
+        ``f``, of ``x`` and whatever else is given, to an array of the shape of ``x``.
     x
-        Of shape ``(..., features)``.
-    offset, scale
-        Of a shape that broadcasts to that of ``x``, usually ``(features,)``, or None for 0 and 1.
-    axes
-        The axes of the statistics: by default the features; for images ``(-3, -2, -1)`` is a whole
-        layer.
-    epsilon
-        Added to the (biased) variance.
+        Of any shape.
 
     Raises
     ------
     ShapeError
-        If an axis is out of range, or named twice.
+        If ``f`` changes the shape; then ``x`` needs a projection of its own, as in
+        :func:`minimeta.nn.resnet12`.
     """
-    return _normalise(x, axes, offset, scale, epsilon, None)[0]
+    y = function(x, *others)
+    if shape_of(y) != shape_of(x):
+        raise ShapeError(
+            f"residual: the function turns shape {shape_of(x)} into {shape_of(y)}; add a projection of x instead"
+        )
+    return y + x
 
 
 def dropout(x: ArrayLike, kept: ArrayLike, rate: float) -> Value:
@@ -179,59 +147,3 @@ def dropout(x: ArrayLike, kept: ArrayLike, rate: float) -> Value:
     if dtype.kind != "b":
         raise DtypeError(f"dropout: kept is of dtype {dtype.name}, not of truth values, as rng.random(x.shape) >= rate")
     return where(kept, x / (1 - rate), 0.0)  # type: ignore[operator]
-
-
-def _normalise(
-    x: ArrayLike,
-    axes: int | Sequence[int],
-    offset: ArrayLike | None,
-    scale: ArrayLike | None,
-    epsilon: float,
-    statistics: Statistics | None,
-) -> tuple[Value, Statistics]:
-    if statistics is None:
-        y, centre, spread = _standardised(x, axes, epsilon)
-    else:
-        centre, spread = statistics
-        y = (x - centre) * _factor(spread, epsilon)  # type: ignore[operator]
-    y = y if scale is None else y * scale
-    return y if offset is None else y + offset, (centre, spread)
-
-
-def _factor(spread: ArrayLike, epsilon: float) -> Value:
-    # Divide once per feature instead of once per element; no derivative brings a division per
-    # element back.
-    return reciprocal(sqrt(spread + float(epsilon)))  # type: ignore[operator]
-
-
-def _standardised(x: ArrayLike, axes: int | Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:
-    """Return the deviations from the mean in units of their spread, the mean, and the spread.
-
-        y = d f    d = x - m    m = mean(x)    f = (s + epsilon)**-1/2    s = mean(d**2)
-
-    The derivative of these operations would sum ``d``, which is always zero, in a separate pass
-    over the data. Without that sum, two sums of the cotangents ``g`` of ``y`` are enough:
-
-        n dx = n f g + d (2 gs - f**3 sum(g d)) + gm - f sum(g)
-
-    It holds to every order, because ``m``, ``s`` and everything made of them are functions of ``x``
-    in it.
-    """
-
-    @custom_vjp
-    def standardised(x: Value) -> tuple[Value, Value, Value]:
-        centre = mean(x, axes, keepdims=True)
-        deviation = x - centre
-        spread = mean(square(deviation), axes, keepdims=True)
-        return deviation * _factor(spread, epsilon), centre, spread
-
-    @standardised.rule
-    def _(cotangents: tuple[Value, ...], outputs: tuple[Value, ...], x: Value) -> tuple[Value]:
-        (g, g_centre, g_spread), (_, centre, spread) = cotangents, outputs
-        deviation, factor, share = x - centre, _factor(spread, epsilon), centre.size / max(x.size, 1)
-        total = reshape(sum(g, axes), centre.shape)  # also the derivative with respect to an offset
-        slope = 2 * g_spread - factor * square(factor) * sum(g * deviation, axes, keepdims=True)
-        return (g * factor + (deviation * (slope * share) + (g_centre - factor * total) * share),)
-
-    y, centre, spread = standardised(x)
-    return y, centre, spread

@@ -26,9 +26,11 @@ from minimeta.autodiff.operations import max_pool, mean, relu, reshape, sigmoid,
 from minimeta.autodiff.operations.operands import shape_of
 from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.nn import recipe
+from minimeta.nn.convolutions import conv
 from minimeta.nn.initialisers import Initialiser, initialiser_of
-from minimeta.nn.layers import Statistics, batch_norm_and_statistics, conv, dense, layer_norm
+from minimeta.nn.layers import dense
 from minimeta.nn.layers import dropout as drop
+from minimeta.nn.normalisation import Statistics, batch_norm_and_statistics, layer_norm
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
 
@@ -57,18 +59,21 @@ class Model(NamedTuple):
     draw: Callable[[np.random.Generator, Any], Any] | None = None
 
 
-def _model(
+def with_statistics(
     init: Callable[[np.random.Generator], Any],
     apply_with_statistics: Callable[..., tuple[Any, tuple[Statistics, ...]]],
     draw: Callable[[np.random.Generator, Any], Any] | None,
 ) -> Model:
+    """Return a model by its ``apply_with_statistics``."""
+
     def apply(parameters: Any, inputs: Any, noise: Any = None) -> Any:
         return apply_with_statistics(parameters, inputs, None, noise)[0]
 
     return Model(init, apply, apply_with_statistics, draw)
 
 
-def _check_rate(model: str, rate: float) -> None:
+def check_rate(model: str, rate: float) -> None:
+    """Refuse a rate of dropout out of range."""
     if not 0 <= rate < 1:
         raise ConfigurationError(f"{model}: dropout={rate} must be in [0, 1)")
 
@@ -120,7 +125,7 @@ def mlp(
         If there are fewer than two sizes, a size or the moment is not positive, the rate is out of
         range, or a name is unknown.
     """
-    _check_rate("mlp", dropout)
+    check_rate("mlp", dropout)
     if not 0 < input_second_moment < float("inf"):
         raise ConfigurationError(f"mlp: input_second_moment={input_second_moment} must be positive and finite")
     if len(sizes) < 2 or any(size < 1 for size in sizes):
@@ -163,7 +168,7 @@ def mlp(
                 h = drop(h, noise[number], dropout)
         return dense(h, last["weight"], last["bias"]), tuple(used)
 
-    return _model(init, apply, draw_noise if dropout else None)
+    return with_statistics(init, apply, draw_noise if dropout else None)
 
 
 Downsampling = Literal["stride", "max_pool"]
@@ -251,7 +256,7 @@ def conv4(
         If a size is not positive, the rate is out of range, images are too small to be halved four
         times, or a name is unknown.
     """
-    _check_rate("conv4", dropout)
+    check_rate("conv4", dropout)
     height, width, channels = input_shape
     if min(height, width, channels, classes, filters) < 1:
         raise ConfigurationError(
@@ -315,4 +320,4 @@ def conv4(
             h = drop(h, noise, dropout)
         return dense(h, last["weight"], last["bias"]), tuple(used)
 
-    return _model(init, apply, draw_noise if dropout else None)
+    return with_statistics(init, apply, draw_noise if dropout else None)

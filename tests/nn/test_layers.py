@@ -1,18 +1,16 @@
 """Layers against numpy."""
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
 from drawing import Drawing, drawings, share
 from hypothesis import given
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
-from minimeta.errors import ConfigurationError, DtypeError
-from minimeta.nn import batch_norm, conv, dense, dropout, layer_norm
-from minimeta.nn.layers import batch_norm_and_statistics
+from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError
+from minimeta.nn import batch_norm, conv, dense, dropout, embedding, layer_norm, leaky_relu, residual
 from minimeta.testing import check_gradients
 
 
@@ -27,94 +25,6 @@ def test_dense(drawing: Drawing) -> None:
     assert_allclose(mm.vjp(dense, x, weight, bias)[0], product + bias, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_conv(stride: int) -> None:
-    rng = np.random.default_rng(0)
-    x, weight, bias = rng.normal(size=(2, 6, 5, 3)), rng.normal(size=(3, 3, 3, 4)), rng.normal(size=4)
-    patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))[:, ::stride, ::stride]
-    product = np.einsum("nuvcij,ijcd->nuvd", patches, weight)
-    assert_allclose(conv(x, weight, strides=stride, padding="VALID"), product, rtol=1e-12, atol=1e-13)
-    assert_allclose(conv(x, weight, bias, strides=stride, padding="VALID"), product + bias, rtol=1e-12, atol=1e-13)
-    assert conv(x, weight, bias, strides=stride).shape == (2, 6 // stride, -(-5 // stride), 4)
-
-
-@share(0.5)
-@given(drawing=drawings())
-def test_layer_norm(drawing: Drawing) -> None:
-    x = drawing.array(tuple(side + 1 for side in drawing.shape(1, 4)))
-    offset, scale = drawing.array(x.shape[-1:]), drawing.array(x.shape[-1:])
-    for axes in (-1, tuple(range(drawing.integer(0, x.ndim - 1), x.ndim))):
-        centred = x - x.mean(axes, keepdims=True)
-        expected = centred / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
-        assert_allclose(layer_norm(x, axes=axes), expected, rtol=1e-10, atol=1e-11)
-        shifted = layer_norm(x, offset=offset, scale=scale, axes=axes)
-        assert_allclose(shifted, expected * scale + offset, rtol=1e-10, atol=1e-10)
-    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.5)
-    assert_allclose(mm.vjp(lambda x: layer_norm(x, epsilon=0.5), x)[0], expected, rtol=1e-11, atol=1e-12)
-
-
-def test_layer_norm_sees_one_example_alone() -> None:
-    x = np.random.default_rng(0).normal(2.0, 5.0, size=(4, 3, 3, 6))
-    y = layer_norm(x, axes=(1, 2, 3), epsilon=0.0)
-    assert_allclose(y.mean((1, 2, 3)), np.zeros(4), atol=1e-14)
-    assert_allclose(y.var((1, 2, 3)), np.ones(4), rtol=1e-13)
-    assert np.array_equal(layer_norm(x[1:2], axes=(1, 2, 3), epsilon=0.0), y[1:2])
-
-
-@share(0.5)
-@given(drawing=drawings())
-def test_batch_norm(drawing: Drawing) -> None:
-    features = drawing.integer(1, 4)
-    x = drawing.array((*(side + 1 for side in drawing.shape(1, 3)), features))
-    offset, scale = drawing.array((features,)), drawing.array((features,))
-    rows = x.reshape(-1, features)
-    expected = (x - rows.mean(0)) / np.sqrt(rows.var(0) + 1e-3)
-    assert_allclose(batch_norm(x), expected, rtol=1e-11, atol=1e-12)
-    assert_allclose(batch_norm(x, offset=offset, scale=scale), expected * scale + offset, rtol=1e-11, atol=1e-11)
-    assert_allclose(
-        mm.vjp(lambda x: batch_norm(x, offset=offset, epsilon=0.5), x)[0],
-        (x - rows.mean(0)) / np.sqrt(rows.var(0) + 0.5) + offset,
-        rtol=1e-11,
-        atol=1e-12,
-    )
-
-
-def test_normalised_features_have_mean_0_and_variance_1() -> None:
-    x = np.random.default_rng(0).normal(3.0, 10.0, size=(50, 3))
-    y = batch_norm(x, epsilon=0.0)
-    assert_allclose(y.mean(0), np.zeros(3), atol=1e-14)
-    assert_allclose(y.var(0), np.ones(3), rtol=1e-13)
-
-
-def test_the_statistics_are_differentiated_too() -> None:
-    # Adding a constant to a feature, or scaling it, changes nothing: such directions have derivative 0.
-    x = np.random.default_rng(0).normal(size=(6, 2))
-    v = np.random.default_rng(1).normal(size=(6, 2))
-    (gradient,) = mm.vjp(lambda x: batch_norm(x, epsilon=0.0), x)[1](v)
-    assert_allclose(gradient.sum(0), np.zeros(2), atol=1e-13)
-    assert_allclose((gradient * x).sum(0), np.zeros(2), atol=1e-13)
-    assert np.abs(gradient).max() > 0.1
-
-
-@pytest.mark.parametrize("compiled", [False, True])
-def test_the_derivatives_of_normalised_values_are_right_to_the_third(compiled: bool) -> None:
-    rng = np.random.default_rng(0)
-    x, offset, scale = rng.normal(size=(4, 3, 2)), rng.normal(size=2), rng.normal(size=2)
-    weight = rng.normal(size=x.shape)
-
-    def function(x: Any, offset: Any, scale: Any) -> Any:
-        y, (_, spread) = batch_norm_and_statistics(x, offset=offset, scale=scale, epsilon=0.1)
-        return mm.sum(weight * y * y * y) + mm.sum(mm.exp(spread)) + mm.sum(weight * layer_norm(mm.sin(x)))
-
-    check_gradients(mm.compile(function) if compiled else function, x, offset, scale, order=3)
-
-
-def test_nothing_is_normalised_of_nothing() -> None:
-    x = np.ones((0, 2))
-    y, pullback = mm.vjp(lambda x: batch_norm(x, statistics=(np.zeros(2), np.ones(2))), x)
-    assert y.shape == pullback(x)[0].shape == (0, 2)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_layers_keep_the_dtype(dtype: str) -> None:
     x, weight = np.ones((3, 2), dtype), np.ones((2, 4), dtype)
@@ -122,6 +32,45 @@ def test_layers_keep_the_dtype(dtype: str) -> None:
     assert batch_norm(x, offset=np.ones(2, dtype)).dtype == dtype
     assert layer_norm(x, offset=np.ones(2, dtype), scale=np.ones(2, dtype)).dtype == dtype
     assert conv(np.ones((1, 3, 3, 2), dtype), np.ones((2, 2, 2, 4), dtype), np.ones(4, dtype)).dtype == dtype
+
+
+def test_embedding() -> None:
+    rng = np.random.default_rng(0)
+    table, indices = rng.normal(size=(5, 3)), np.array([[4, 0, 4], [1, 1, 4]], np.int32)
+    assert_array_equal(embedding(indices, table), table[indices])
+    weight = rng.normal(size=(2, 3, 3))
+    gradient = mm.grad(lambda table: mm.sum(weight * embedding(indices, table)))(table)
+    one_hot = np.eye(5)[indices]
+    assert_allclose(gradient, np.einsum("nti,ntf->if", one_hot, weight), rtol=1e-14)
+    check_gradients(mm.compile(lambda table: mm.sum(mm.sin(embedding(indices, table)) ** 2)), table, order=2)
+
+
+def test_what_embedding_refuses() -> None:
+    with pytest.raises(DtypeError, match="indices are of dtype float64, and must be integers"):
+        embedding(np.array([0.0]), np.ones((2, 3)))
+    with pytest.raises(ShapeError, match=r"the table has shape \(2,\), expected \(count, features\)"):
+        embedding(np.array([0]), np.ones(2))
+    with pytest.raises(IndexingError):
+        embedding(np.array([2]), np.ones((2, 3)))
+
+
+def test_leaky_relu() -> None:
+    x = np.array([-2.0, -0.0, 0.0, 3.0, -np.inf, np.inf])
+    assert_array_equal(leaky_relu(x, 0.25), [-0.5, 0.0, 0.0, 3.0, -np.inf, np.inf])
+    assert np.isnan(leaky_relu(np.array(np.nan)))
+    assert leaky_relu(np.ones(2, np.float32)).dtype == np.float32
+    assert_array_equal(mm.grad(lambda x: mm.sum(leaky_relu(x, 0.25)))(x[:4]), [0.25, 0.25, 0.25, 1.0])
+    check_gradients(lambda x: mm.sum(leaky_relu(x) ** 3), np.array([-1.5, 0.5]), order=2)
+
+
+def test_residual() -> None:
+    x, w = np.random.default_rng(0).normal(size=(2, 4, 4))
+    assert_allclose(residual(lambda x, w: np.tanh(x @ w), x, w), np.tanh(x @ w) + x, rtol=1e-14)
+    # The derivative is that of f plus the identity.
+    (g,) = mm.vjp(lambda x: residual(lambda x: x @ w, x), x)[1](np.eye(4))
+    assert_allclose(g, w.T + np.eye(4), rtol=1e-14)
+    with pytest.raises(ShapeError, match=r"turns shape \(4, 4\) into \(4, 2\); add a projection"):
+        residual(lambda x: x[:, :2], x)
 
 
 @share(0.5)
