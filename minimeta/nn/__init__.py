@@ -6,8 +6,11 @@ from minimeta.nn.layers import dense, dropout, embedding, leaky_relu, residual
 from minimeta.nn.losses import accuracy, cross_entropy, mean_squared_error
 from minimeta.nn.models import Model, conv4, mlp
 from minimeta.nn.normalisation import batch_norm, group_norm, instance_norm, layer_norm
+from minimeta.nn.recurrent import Cell, LSTMState, gru, lstm, rnn, unroll
 
 __all__ = [
+    "Cell",
+    "LSTMState",
     "Model",
     "accuracy",
     "batch_norm",
@@ -21,12 +24,16 @@ __all__ = [
     "embedding",
     "glorot",
     "group_norm",
+    "gru",
     "he",
     "instance_norm",
     "layer_norm",
     "leaky_relu",
+    "lstm",
     "mean_squared_error",
     "mlp",
     "residual",
+    "rnn",
     "truncated_normal",
+    "unroll",
 ]
