@@ -1,5 +1,6 @@
 """Networks as pure functions: layers, losses, initialisers, models."""
 
+from minimeta.nn.attention import attention, causal_mask, multi_head_attention, padding_mask
 from minimeta.nn.convolutions import conv, conv1d, conv_transpose
 from minimeta.nn.initialisers import glorot, he, truncated_normal
 from minimeta.nn.layers import dense, dropout, embedding, leaky_relu, residual
@@ -13,7 +14,9 @@ __all__ = [
     "LSTMState",
     "Model",
     "accuracy",
+    "attention",
     "batch_norm",
+    "causal_mask",
     "conv",
     "conv1d",
     "conv4",
@@ -32,6 +35,8 @@ __all__ = [
     "lstm",
     "mean_squared_error",
     "mlp",
+    "multi_head_attention",
+    "padding_mask",
     "residual",
     "rnn",
     "truncated_normal",
