@@ -8,6 +8,7 @@ from minimeta.nn.losses import accuracy, cross_entropy, mean_squared_error
 from minimeta.nn.models import Model, conv4, mlp
 from minimeta.nn.normalisation import batch_norm, group_norm, instance_norm, layer_norm
 from minimeta.nn.recurrent import Cell, LSTMState, gru, lstm, rnn, unroll
+from minimeta.nn.resnet import resnet12
 
 __all__ = [
     "Cell",
@@ -38,6 +39,7 @@ __all__ = [
     "multi_head_attention",
     "padding_mask",
     "residual",
+    "resnet12",
     "rnn",
     "truncated_normal",
     "unroll",

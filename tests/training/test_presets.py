@@ -71,6 +71,21 @@ def test_omniglot_with_convolutions_is_finns(stand_in_omniglot: Path) -> None:
     assert max(np.abs(w).max() for w in weights) <= 0.02
 
 
+def test_resnet12_widens_by_the_factors_of_the_papers() -> None:
+    preset = PRESETS["maml", "images"].replace({"network": "resnet12", "filters": 8})
+    assert isinstance(preset.benchmark, ImageSettings)
+    *blocks, last = preset.benchmark.model().init(np.random.default_rng(0))
+    assert [block["third"]["weight"].shape[3] for block in blocks] == [8, 20, 40, 80]
+    assert last["weight"].shape == (80 * 5 * 5, 5)
+    settings = {"network": "resnet12", "filters": 2, "adapts": "all_but_offsets"}
+    small = PRESETS["maml", "strokes"].replace(settings).experiment().learner
+    assert small.adapts is not None
+    parameters = small.init(np.random.default_rng(0))
+    adapted = {path for path in tree.paths(parameters) if small.adapts(path)}
+    assert {path.rpartition("/")[2] for path in adapted} == {"weight", "scale", "bias"}
+    assert small.predict(parameters, np.zeros((5, 28, 28, 1), np.float32)).shape == (5, 5)
+
+
 @pytest.mark.usefixtures("strokes_at_once")
 def test_strokes_need_no_data(tmp_path: Path) -> None:
     preset = PRESETS["maml", "strokes"].replace({"evaluation.shots": 5, "evaluation.queries": 2})

@@ -1,4 +1,4 @@
-"""Few-shot classification of images: Omniglot, strokes, and the user's own images, by networks of two kinds."""
+"""Few-shot classification of images: Omniglot, strokes, and the user's own images, by networks of three kinds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from minimeta.errors import ConfigurationError, MissingDataError
-from minimeta.nn import Model, accuracy, conv4, cross_entropy, mlp
+from minimeta.nn import Model, accuracy, conv4, cross_entropy, mlp, resnet12
 from minimeta.tasks import FewShot, Split, load_split, omniglot, strokes, with_rotations
 from minimeta.tasks.area import FULL_INK
 from minimeta.tasks.image_files import Reading
@@ -41,22 +41,25 @@ class ImageSettings(BenchmarkSettings):
     """Whether training classes are turned by multiples of 90 degrees."""
     fixed_turns: bool = False
     """Whether each turn makes a class of its own, or every task draws a turn for each of its classes."""
-    network: Literal["mlp", "conv4"] = "mlp"
-    """Dense layers on pixels, or four convolutions."""
+    network: Literal["mlp", "conv4", "resnet12"] = "mlp"
+    """Dense layers on pixels, four convolutions, or four residual blocks of three."""
     hidden: tuple[int, ...] = (256, 128, 64, 64)
     """Widths of the hidden layers of mlp, each followed by batch normalisation on current statistics and ReLU."""
     filters: int = 64
-    """Filters of each convolution of conv4, each followed by the same."""
+    """Filters of each convolution of conv4, each followed by the same; of the first block of resnet12.
+
+    The later blocks have 2.5, 5 and 10 times as many: 64, 160, 320 and 640 in the papers.
+    """
     downsampling: Literal["stride", "max_pool"] = "stride"
     """What halves the image in each block of conv4: the stride of the convolution, or a maximum over 2 x 2."""
     pool_padding: Literal["SAME", "VALID"] = "VALID"
     """Whether max_pool rounds an odd side up (SAME) or down (VALID)."""
     readout: Literal["mean", "flatten"] = "mean"
-    """What the last layer of conv4 sees of the remaining pixels: their mean, or all of them."""
+    """What the last layer of conv4 or resnet12 sees of the remaining pixels: their mean, or all of them."""
     scale: bool = False
     """Whether batch normalisation in conv4 has a factor as well as an offset."""
     initialiser: Literal["released", "he", "glorot", "truncated_normal"] = "released"
-    """Distribution of the initial weights; `released` is truncated_normal for mlp and glorot for conv4."""
+    """Distribution of the initial weights; `released`: truncated_normal for mlp, glorot for conv4, he for resnet12."""
     reduction: Literal["mean", "per_shot"] = "mean"
     """How the losses of examples become one, which scales the inner step; per_shot is `ways` times the mean."""
 
@@ -83,10 +86,13 @@ class ImageSettings(BenchmarkSettings):
 
     def model(self) -> Model:
         """Build the network."""
-        drawn: dict[str, str] = {"mlp": "truncated_normal", "conv4": "glorot"}
+        drawn: dict[str, str] = {"mlp": "truncated_normal", "conv4": "glorot", "resnet12": "he"}
         initialiser = drawn[self.network] if self.initialiser == "released" else self.initialiser
         if self.network == "mlp":
             return mlp((math.prod(self.image_shape), *self.hidden, self.ways), initialiser=initialiser, batch_norm=True)
+        if self.network == "resnet12":
+            widths = tuple(self.filters * factor // 2 for factor in (2, 5, 10, 20))
+            return resnet12(self.image_shape, self.ways, widths=widths, readout=self.readout, initialiser=initialiser)
         return conv4(
             self.image_shape,
             self.ways,
