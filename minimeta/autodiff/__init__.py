@@ -1,8 +1,9 @@
 """What a differentiable computation is.
 
-Read in this order: ``array`` (a value and how it was computed), ``primitive`` (an operation and the one way to apply
-it), ``operations`` (what there is), ``graph`` (the walk), ``derivatives`` (what users call), ``regions``
-(derivatives computed in another way), ``calls`` (functions that know values only), ``tree`` (nested parameters).
+Read in this order: ``array`` (a value and how it was computed), ``primitive`` (an operation and the
+one way to apply it), ``operations`` (what there is), ``graph`` (the walk), ``derivatives`` (what
+users call), ``regions`` (derivatives computed in another way), ``calls`` (functions that know
+values only), ``tree`` (nested parameters).
 """
 
 from minimeta.autodiff import operations, tree

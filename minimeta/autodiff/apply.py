@@ -1,13 +1,15 @@
 """apply: the one way anything is computed.
 
-What an operation is given becomes Arrays (:mod:`~minimeta.autodiff.promotion`). If all of them have values, the
-primitive's kernel computes the result; if one has a form only, the primitive's shape rule says the result's form. The
-result is recorded if an operand depends on a transformation that is still open.
+What an operation is given becomes Arrays (:mod:`~minimeta.autodiff.promotion`). If all of them have
+values, the primitive's kernel computes the result; if one has a form only, the primitive's shape
+rule says the result's form. The result is recorded if an operand depends on a transformation that
+is still open.
 
-An Array knows the *outermost* open trace that it depends on. If that is the trace whose graph is being walked
-backwards, its Arrays are constants to the rules, and the backward pass records nothing. If it is an outer one, the
-outer trace records what the rules compute, and a gradient can be differentiated. So what a thread must know, apart from
-its Arrays, is which graphs are being walked: it tells a rule's use of a finished graph from an Array that has leaked.
+An Array knows the *outermost* open trace that it depends on. If that is the trace whose graph is
+being walked backwards, its Arrays are constants to the rules, and the backward pass records
+nothing. If it is an outer one, the outer trace records what the rules compute, and a gradient can
+be differentiated. So what a thread must know, apart from its Arrays, is which graphs are being
+walked: it tells a rule's use of a finished graph from an Array that has leaked.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Context(threading.local):
         The traces.
     origin
         Where operations are traced for, if that is not the line that is running.
+    backward
+        Whether the line that is running is one of a user's rule, which belongs to a backward pass.
     mapping
         Whether one task of a vmap is being traced: its Arrays are gone when it is differentiated.
     writing
@@ -41,6 +45,7 @@ class Context(threading.local):
 
     walking: tuple[Trace, ...] = ()
     origin: Origin | None = None
+    backward: bool = False
     mapping: bool = False
     writing: tuple[Any, ...] = ()
 
@@ -68,12 +73,13 @@ class during:  # noqa: N801 (used as a statement)
 
 
 def attribute_to(origin: Origin | None) -> None:
-    """Trace what follows for another line than the one that is running, until a ``with during():`` ends."""
+    """Trace what follows for another line than the running one, until a ``during`` ends."""
     context.origin = origin
 
 
 def outermost(arrays: Sequence[Any]) -> Trace | None:
-    """Return the oldest open trace that any of the arrays depends on: the result belongs to its graph.
+    """Return the oldest open trace that any of the arrays depends on: the result belongs to its
+    graph.
 
     Raises
     ------
@@ -109,16 +115,17 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
     primitive
         What to compute.
     *operands
-        Arrays, numpy arrays and Python scalars; elementwise ones are promoted and broadcast first, by explicit
-        ``astype`` and ``broadcast_to`` primitives.
+        Arrays, numpy arrays and Python scalars; elementwise ones are promoted and broadcast first,
+        by explicit ``astype`` and ``broadcast_to`` primitives.
     **params
         Static parameters, normalised by the operation's public function.
 
     Returns
     -------
     Array or numpy.ndarray
-        A numpy array (fresh, writable, contiguous) if no operand is an Array. Otherwise an Array, recorded if it
-        depends on an open transformation and has a derivative, abstract if an operand is abstract.
+        A numpy array (fresh, writable, contiguous) if no operand is an Array. Otherwise an Array,
+        recorded if it depends on an open transformation and has a derivative, abstract if an
+        operand is abstract.
 
     Raises
     ------
@@ -154,7 +161,7 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
         inputs = lasting(arrays) if context.walking else arrays
         array = Array(value, weak, trace, next(moments), primitive, inputs, params)
         if traced:
-            array.origin = context.origin or Origin(user_line())
+            array.origin = context.origin or Origin(user_line(), context.backward)
         return array
     if primitive.view and primitive.differentiable:  # Of a detached Array: sharing.py asks what it is a view of.
         return Array(value, weak, None, 0, primitive, arrays)
@@ -162,5 +169,5 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
 
 
 def lasting(arrays: Sequence[Array]) -> tuple[Array, ...]:
-    """Return inputs to remember: one of a finished graph (a pullback is being recorded) is a constant here."""
+    """Return the inputs to remember; one of a finished graph is a constant here."""
     return tuple([x if x.transformation is None or x.transformation.open else Array(x.value, x.weak) for x in arrays])

@@ -1,7 +1,8 @@
 """Arguments of a call: which of them a derivative is with respect to, and whether it can be.
 
 ``grad(f, argnums="w")(x, w)`` asks for an argument by its name and passes it by its position, and
-``grad(f, 1)(x, w=w)`` does it the other way round: what counts is where an argument stands in the call.
+``grad(f, 1)(x, w=w)`` does it the other way round: what counts is where an argument stands in the
+call.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def place_of(
     if isinstance(asked_for, str):
         if asked_for in keywords:
             return asked_for
-        names = _positional_names(function)
+        names = positional_names(function)
         if asked_for in names[:count]:
             return names.index(asked_for)
         given = [*names[:count], *keywords]
@@ -59,13 +60,14 @@ def place_of(
         raise DtypeError(f"{name}: {asked_for!r} is neither the position nor the name of an argument") from None
     if -count <= number < count:
         return number % count
-    names = _positional_names(function)
+    names = positional_names(function)
     if count <= number < len(names) and names[number] in keywords:
         return names[number]
     raise ShapeError(f"{name}: argument {number}, but the function was called with {count} arguments")
 
 
-def _positional_names(function: Function) -> list[str]:
+def positional_names(function: Function) -> list[str]:
+    """Return the names of the arguments that may be passed by position; none where there is no signature."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # of a function that is written in C

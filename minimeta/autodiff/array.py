@@ -1,16 +1,17 @@
 """Array: a value and how it was computed.
 
-Every differentiable computation is a straight line of operations, ``y = p(x1, ..., xn)``. An ``Array`` holds one
-``y`` together with ``p`` (its primitive), the ``x`` (its inputs) and the static parameters of the call. Following
-the inputs back gives the computation's graph, and that one graph serves three times:
+Every differentiable computation is a straight line of operations, ``y = p(x1, ..., xn)``. An
+``Array`` holds one ``y`` together with ``p`` (its primitive), the ``x`` (its inputs) and the static
+parameters of the call. Following the inputs back gives the computation's graph, and that one graph
+serves three times:
 
 - with values, it is the **tape** that the backward pass walks (:mod:`minimeta.autodiff.derivatives`);
 - with shapes and dtypes in place of values (*abstract* Arrays), it is a **trace** of the function;
 - sorted by the order of creation, the trace is a **program** (:mod:`minimeta.program`).
 
-Recording follows values and not a global switch: an Array remembers its inputs only if it depends on an argument of
-a transformation that is still open. Everything else is *detached*, a value and nothing more. An Array lives inside
-transformations; outside of them users only meet numpy arrays.
+Recording follows values and not a global switch: an Array remembers its inputs only if it depends
+on an argument of a transformation that is still open. Everything else is *detached*, a value and
+nothing more. An Array lives inside transformations; outside of them users only meet numpy arrays.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 Shape: TypeAlias = tuple[int, ...]
 ArrayLike: TypeAlias = "Array | NDArray[Any] | float | Sequence[Any]"
 
-#: What an operation returns: an Array inside a transformation, a numpy.ndarray outside of all. Both answer to the
-#: same operators and numpy functions, so code is written once; the type checker cannot tell which one it is.
+#: What an operation returns: an Array inside a transformation, a numpy.ndarray outside of all. Both
+#: answer to the same operators and numpy functions, so code is written once; the type checker
+#: cannot tell which one it is.
 Value: TypeAlias = Any
 
-# An id is a moment: whatever has a smaller one existed before. Detached Arrays have id 0 and so precede every walk.
+# An id is a moment: whatever has a smaller one existed before. Detached Arrays have id 0 and so
+# precede every walk.
 moments = itertools.count(1)
 
 
@@ -85,7 +88,7 @@ class Form:
 
 
 def is_float(x: Any) -> bool:
-    """Return whether an array, an Array, a form or a Python number is of floats, and so can be differentiated."""
+    """Return whether an array, an Array, a form or a number is of floats, so differentiable."""
     dtype = getattr(x, "dtype", None)
     return isinstance(x, float) if dtype is None else bool(dtype.kind == "f")
 
@@ -96,7 +99,8 @@ class Origin(NamedTuple):
     Attributes
     ----------
     line
-        The user's line that computed it, as :func:`minimeta.errors.user_line` has it; empty if there is none.
+        The user's line that computed it, as :func:`minimeta.errors.user_line` has it; empty if
+        there is none.
     backward
         Whether it was computed in the backward pass of that line.
     """
@@ -115,8 +119,9 @@ NOWHERE = Origin("")
 class Array(Operators, Methods):
     """A value inside a transformation; it behaves as a numpy array that cannot be written to.
 
-    An in-place operator binds a name to a new Array, and is refused where numpy would change what somebody else sees
-    (:mod:`~minimeta.autodiff.in_place`). Numbers that arithmetic returns are numpy's scalars.
+    An in-place operator binds a name to a new Array, and is refused where numpy would change what
+    somebody else sees (:mod:`~minimeta.autodiff.in_place`). Numbers that arithmetic returns are
+    numpy's scalars.
 
     Attributes
     ----------
@@ -129,9 +134,11 @@ class Array(Operators, Methods):
     id : int
         The moment of its creation; 0 if it is detached.
     primitive, inputs, params
-        How it was computed. An argument has no inputs, and neither has a detached value, but for views of others.
+        How it was computed. An argument has no inputs, and neither has a detached value, but for
+        views of others.
     origin : Origin
-        Where it was computed. Only Arrays that were traced have this attribute: an eager operation does not look.
+        Where it was computed. Only Arrays that were traced have this attribute: an eager operation
+        does not look.
     """
 
     __slots__ = ("__weakref__", "id", "inputs", "origin", "params", "primitive", "transformation", "value", "weak")
@@ -197,7 +204,7 @@ class Array(Operators, Methods):
         return f"Array({self.value!r})" if self.transformation is None else f"Array({self.value!r}, traced)"
 
     def __format__(self, specification: str) -> str:
-        """A number as Python's own, if it is known; while tracing, the shape and dtype, whatever is asked for."""
+        """Format a known number as Python's own; while tracing, show the shape and dtype."""
         if specification and type(self.value) is not Form:
             return format(self.value.item() if self.shape == () else self.value, specification)
         return str(self)
@@ -228,7 +235,7 @@ class Array(Operators, Methods):
         )
 
     def _scalar(self, what: str) -> NDArray[Any]:
-        """The one element, where taking it out of the graph loses no derivative."""
+        """Return the one element, if taking it out of the graph loses no derivative."""
         if self.size != 1:
             raise ShapeError(f"{what} of an Array of shape {self.shape}: it needs exactly one element")
         if type(self.value) is Form:
@@ -240,11 +247,12 @@ class Array(Operators, Methods):
         return value
 
     def __bool__(self) -> bool:
-        # A branch is piecewise constant: on a known value it is taken like any other, and loses no derivative.
+        # A branch is piecewise constant: on a known value it is taken like any other, and loses no
+        # derivative.
         return bool(self._scalar("the truth value"))
 
     def _constant(self, what: str, constant: str) -> NDArray[Any]:
-        """The value, where to take it out of the graph loses no derivative."""
+        """Return the value, if taking it out of the graph loses no derivative."""
         if type(self.value) is Form:
             raise TracingError(
                 f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Return it from the "
@@ -259,7 +267,8 @@ class Array(Operators, Methods):
         return value
 
     def __float__(self) -> float:
-        # numpy asks for a number in y[i] = x, and hides what is said here behind an error of its own.
+        # numpy asks for a number in y[i] = x, and hides what is said here behind an error of its
+        # own.
         self._scalar("float()")
         constant = "float(stop_gradient(x)). A numpy array cannot take it in: collect a list of them, and np.stack it"
         return float(self._constant("float()", constant).item())
@@ -269,13 +278,13 @@ class Array(Operators, Methods):
         return int(self._constant("int()", "int(stop_gradient(x))").item())
 
     def item(self, *place: Any) -> Any:
-        """One element as a Python number; the only one, or that at a place."""
+        """Return one element as a Python number: the only one, or that at a place."""
         if not place:
             self._scalar("item()")
         return self._constant("item()", "stop_gradient(x).item()").item(*place)
 
     def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers."""
+        """Return the elements as nested lists of Python numbers."""
         return self._constant("tolist()", "stop_gradient(x).tolist(); list(x) is a list of Arrays").tolist()
 
     def __index__(self) -> int:

@@ -1,14 +1,15 @@
 """Calls: functions that compute with values, and steps that have several results.
 
-Most of numpy's and scipy's functions know nothing of Arrays. With values at hand such a function is called on them, and
-what it returns is a constant; while tracing there are no values, and the call becomes a step of the program,
+Most of numpy's and scipy's functions know nothing of Arrays. With values at hand such a function is
+called on them, and what it returns is a constant; while tracing there are no values, and the call
+becomes a step of the program,
 
     (y1, ..., ym) = function(x1, ..., xn),
 
-which calls Python when the program runs. What its results look like has to be known beforehand, so the function is
-called once on *stand-ins* of the arguments' shapes and dtypes: identity matrices, which are invertible, symmetric and
-positive, and ones where there are fewer than two axes. A call has no derivative of its own: it is the body of a
-``custom_vjp``, which brings one.
+which calls Python when the program runs. What its results look like has to be known beforehand, so
+the function is called once on *stand-ins* of the arguments' shapes and dtypes: identity matrices,
+which are invertible, symmetric and positive, and ones where there are fewer than two axes. A call
+has no derivative of its own: it is the body of a ``custom_vjp``, which brings one.
 
 A step of several results is an Array whose value is a tuple. ``PROJECT`` picks one of them.
 """
@@ -25,7 +26,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import NOWHERE, Array, Form
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.promotion import constant, fixed
+from minimeta.autodiff.promotion import array_of, fixed
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
 Function: TypeAlias = Callable[..., Any]
@@ -33,15 +34,15 @@ Forms: TypeAlias = tuple[tuple[tuple[int, ...], str], ...]
 
 
 def called_on_values(function: Function, like: Function | None = None) -> Function:
-    """A function of numpy arrays as a function of Arrays, without a derivative.
+    """Return a function of Arrays that calls a function of numpy arrays, without a derivative.
 
     Parameters
     ----------
     function
         Of trees of numpy arrays, which are its own (it may write to them), to a tree of arrays.
     like
-        Of the same arguments, to a tree whose leaves have the shapes and dtypes of the function's results; called in
-        its place on the stand-ins.
+        Of the same arguments, to a tree whose leaves have the shapes and dtypes of the function's
+        results; called in its place on the stand-ins.
     """
 
     def called(*arguments: Any) -> Any:
@@ -51,7 +52,7 @@ def called_on_values(function: Function, like: Function | None = None) -> Functi
             result = function(*tree.unflatten(structure, own))
             _checked(function, tree.flatten(result)[0], own)
             return result
-        operands = [x if type(x) is Array else constant(x, private=True) for x in leaves]
+        operands = list(map(array_of, leaves))
         if Form not in [type(x.value) for x in operands]:
             outputs, output = _computed(function, structure, [x.value for x in operands])
             return tree.unflatten(output, [Array(y) for y in outputs])
@@ -65,14 +66,14 @@ def called_on_values(function: Function, like: Function | None = None) -> Functi
 def _computed(
     function: Function, arguments: tree.Structure, values: Sequence[Any]
 ) -> tuple[list[NDArray[Any]], tree.Structure]:
-    """The leaves of a function's output, and their structure; its arguments are its own copies."""
+    """Return the leaves and the structure of a function's output; it is given private copies."""
     outputs, output = tree.flatten(function(*tree.unflatten(arguments, [np.array(x) for x in values])))
     _checked(function, outputs, values)
     return [np.array(y if np.iscomplexobj(y) else fixed(y, False), order="C") for y in outputs], output
 
 
 def _checked(function: Function, outputs: Sequence[Any], values: Sequence[Any]) -> None:
-    """Refuse complex results of real arguments. (Of complex ones they are: a derivative by the complex step.)"""
+    """Refuse complex results of real arguments; those of complex arguments are complex steps."""
     if any(map(np.iscomplexobj, outputs)) and not any(map(np.iscomplexobj, values)):
         dtype = next(np.asarray(y).dtype.name for y in outputs if np.iscomplexobj(y))
         raise DtypeError(
@@ -84,7 +85,7 @@ def _checked(function: Function, outputs: Sequence[Any], values: Sequence[Any]) 
 def _expected(
     function: Function, like: Function | None, arguments: tree.Structure, operands: Sequence[Array]
 ) -> tuple[Forms, tree.Structure]:
-    """What the results of a function look like."""
+    """Return the forms of a function's results, and their structure."""
     try:
         with np.errstate(all="ignore"):
             outputs, output = _computed(like or function, arguments, list(map(_stand_in, operands)))

@@ -1,4 +1,5 @@
-"""Defining an operation: its specification in numpy, under a decorator that says all else there is to know.
+"""Defining an operation: its specification in numpy, under a decorator that says all else there is
+to know.
 
     @operation(rules=(...), shape=..., sample=...)
     def cumulative_sum(x, *, axis):
@@ -56,7 +57,7 @@ class Binary(Operation[[ArrayLike, ArrayLike]], Protocol):
 
 
 def operation(answers: Any = (), name: str = "", **facts: Any) -> Callable[[Callable[P, Any]], Operation[P]]:
-    """Make one of the library's own operations: the decorated function, named as its kernel, is its reference."""
+    """Make an operation of the library; the decorated function is its reference, and names it."""
 
     def decorate(reference: Callable[P, Any]) -> Operation[P]:
         facts.setdefault("differentiable", facts["rules"] != ())
@@ -69,8 +70,8 @@ def operation(answers: Any = (), name: str = "", **facts: Any) -> Callable[[Call
 def applying(primitive: Primitive, reference: Callable[P, Any], answers: tuple[Any, ...]) -> Operation[P]:
     """Return the function that applies a primitive, named and documented as its reference.
 
-    It answers for these functions of numpy's. Most operations have one or two operands and nothing else; these are as
-    quick as a function can be.
+    It answers for these functions of numpy's. Most operations have one or two operands and nothing
+    else; these are as quick as a function can be.
     """
     signature = inspect.signature(reference)
     operands = operands_of(signature)

@@ -1,6 +1,7 @@
 """Derivatives: functions that turn a function into another one.
 
-Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)`` with Jacobian ``J``:
+Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)`` with Jacobian
+``J``:
 
     vjp       v -> J^T v         one walk back
     grad      J^T 1              vjp of a scalar function
@@ -9,12 +10,13 @@ Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)``
     hvp       u -> H u           the jvp of the gradient
     hessian   H                  the jacobian of the gradient
 
-The walk's rules are operations like all others, so each of these can be applied to the result of another, in any
-order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with float32 or float64 leaves. Results
-are numpy arrays that are writable, contiguous and share no memory; inside another transformation they are Arrays.
+The walk's rules are operations like all others, so each of these can be applied to the result of
+another, in any order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with
+float32 or float64 leaves. Results are numpy arrays that are writable, contiguous and share no
+memory; inside another transformation they are Arrays.
 
-A function may also transform itself (:mod:`minimeta.autodiff.transformed`): the gradient of a compiled function is
-compiled.
+A function may also transform itself (:mod:`minimeta.autodiff.transformed`): the gradient of a
+compiled function is compiled.
 """
 
 from __future__ import annotations
@@ -51,8 +53,9 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
     output
         The function's value.
     pullback
-        From a tree of cotangents like the output to a tuple of cotangents like the arguments. It may be called any
-        number of times. The pullback of a compiled function is a program which computes the value again.
+        From a tree of cotangents like the output to a tuple of cotangents like the arguments. It
+        may be called any number of times. The pullback of a compiled function is a program which
+        computes the value again.
     aux
         Only with ``has_aux``.
 
@@ -78,7 +81,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
 
 
 def _vjp_without_recording(function: Function, arguments: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
-    """Do so for a function that transforms itself: its pullback computes everything again, from a copied point."""
+    """Compute the vjp of a function that transforms itself; the pullback runs it again."""
     output, *aux = _forward(function, has_aux)(*arguments)
     outputs, structure = tree.flatten(output)
     point = tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, arguments)
@@ -122,21 +125,23 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
     function
         To one float of shape ``()``; with ``has_aux``, to a pair of it and anything else.
     argnums
-        The argument, or arguments, to differentiate with respect to: each by its position or by its name, however it
-        is passed.
+        The argument, or arguments, to differentiate with respect to: each by its position or by its
+        name, however it is passed.
     has_aux
         Whether the function also returns something that is not differentiated.
 
     Returns
     -------
     callable
-        Of the same arguments, to ``(value, gradient)``, or ``((value, aux), gradient)`` with ``has_aux``. The gradient
-        is a tree like the argument, or a tuple of trees if ``argnums`` is a sequence.
+        Of the same arguments, to ``(value, gradient)``, or ``((value, aux), gradient)`` with
+        ``has_aux``. The gradient is a tree like the argument, or a tuple of trees if ``argnums`` is
+        a sequence.
 
     Raises
     ------
     DtypeError
-        A leaf of the arguments to differentiate with respect to, or the function's value, is not a float.
+        A leaf of the arguments to differentiate with respect to, or the function's value, is not a
+        float.
     ShapeError
         The function's value is not a scalar, or ``argnums`` names an argument that is not there.
     """
@@ -249,7 +254,8 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     function
         To one float of shape ``()``.
     primals, tangents
-        The point and the vector: sequences of trees of the same form. All arguments are differentiated.
+        The point and the vector: sequences of trees of the same form. All arguments are
+        differentiated.
 
     Returns
     -------
@@ -281,8 +287,8 @@ def jacobian(function: Function, argnum: Place = 0) -> Function:
     Returns
     -------
     callable
-        Of the same arguments, to a tree like the output whose leaves are trees like the argument, whose leaves have
-        the shape of the output's leaf followed by that of the argument's.
+        Of the same arguments, to a tree like the output whose leaves are trees like the argument,
+        whose leaves have the shape of the output's leaf followed by that of the argument's.
     """
 
     def transformed(*arguments: Any, **keywords: Any) -> Any:
@@ -321,8 +327,8 @@ def hessian(function: Function, argnum: Place = 0) -> Function:
     Returns
     -------
     callable
-        Of the same arguments, to a tree like the argument of trees like the argument; for one array of shape ``s``,
-        an array of shape ``(*s, *s)``.
+        Of the same arguments, to a tree like the argument of trees like the argument; for one array
+        of shape ``s``, an array of shape ``(*s, *s)``.
     """
     return jacobian(grad(function, argnum), argnum)
 

@@ -1,10 +1,11 @@
 """What tells apart values that Python calls equal.
 
-A program depends on its static values, and is found again by them, but Python's ``==`` is too generous to be what finds
-it: ``1 == True == 1.0``, ``0.0 == -0.0``, and two objects are equal if their parts are. The *exact type* of a value is
-its class and, part by part, those of what it is made of; where a class says by ``repr`` more than by ``==`` does, it is
-what ``repr`` says, too (``0.0`` and ``-0.0``, ``Decimal("1.0")`` and ``Decimal("1.00")``). Two values are the same
-for every program if they are equal, and their exact types are.
+A program depends on its static values, and is found again by them, but Python's ``==`` is too
+generous to be what finds it: ``1 == True == 1.0``, ``0.0 == -0.0``, and two objects are equal if
+their parts are. The *exact type* of a value is its class and, part by part, those of what it is
+made of; where a class says by ``repr`` more than by ``==`` does, it is what ``repr`` says, too
+(``0.0`` and ``-0.0``, ``Decimal("1.0")`` and ``Decimal("1.00")``). Two values are the same for
+every program if they are equal, and their exact types are.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ _PLAIN = frozenset({bool, int, str, bytes, types.MethodType, types.BuiltinFuncti
 
 
 def exact_type(x: Any) -> Any:
-    """What tells apart values that Python calls equal.
+    """Return what tells apart values that Python calls equal.
 
     Parameters
     ----------
     x
-        Any value. What it is made of are the elements of a tuple, a list, a set or a dict, the fields of a dataclass
-        that it is compared by, and the attributes of an object that has an ``==`` of its own.
+        Any value. What it is made of are the elements of a tuple, a list, a set or a dict, the
+        fields of a dataclass that it is compared by, and the attributes of an object that has an
+        ``==`` of its own.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def exact_type(x: Any) -> Any:
 
 
 def _described(x: Any, outer: tuple[int, ...]) -> Any:
-    """The same, inside of other values, by their identities."""
+    """Return the same for a value inside of others, given their identities."""
     kind: Any = type(x)
     if kind in _PLAIN or kind.__eq__ is object.__eq__ or id(x) in outer:
         return kind

@@ -1,19 +1,22 @@
 """The graph that Arrays form: recording it, and walking it backwards.
 
-A computation ``y = p3(p1(x), p2(p1(x)))`` is a graph whose nodes are values. Backwards, the chain rule sums over all
-paths: a node's cotangent is the sum of the contributions of everything computed from it,
+A computation ``y = p3(p1(x), p2(p1(x)))`` is a graph whose nodes are values. Backwards, the chain
+rule sums over all paths: a node's cotangent is the sum of the contributions of everything computed
+from it,
 
     dL/dx = sum over the uses of x of dL/dy dy/dx .
 
-Therefore a node may hand on its cotangent only after *all* its uses have contributed: in ``b = a + a; c = b * b`` the
-sum at ``b`` must be complete before ``a`` gets its share. Any order in which every node comes after its inputs will
-do, reversed; ids grow with time, so sorting by id is such an order, and no walk needs recursion. Contributions are
-added in that order, so a gradient has the same bits every time.
+Therefore a node may hand on its cotangent only after *all* its uses have contributed: in
+``b = a + a; c = b * b`` the sum at ``b`` must be complete before ``a`` gets its share. Any order in
+which every node comes after its inputs will do, reversed; ids grow with time, so sorting by id is
+such an order, and no walk needs recursion. Contributions are added in that order, so a gradient has
+the same bits every time.
 
-A walk begins at *aliases*: fresh Arrays equal to the arguments. What is older than the aliases is a *free variable*
-of the function (a constant here, perhaps an argument of an outer transformation), and the walk stops there. That is
-what keeps nested derivatives apart: in ``grad(lambda x: x * grad(lambda y: x + y)(1.0))`` the inner walk never sees
-that ``x`` is being differentiated too.
+A walk begins at *aliases*: fresh Arrays equal to the arguments. What is older than the aliases is a
+*free variable* of the function (a constant here, perhaps an argument of an outer transformation),
+and the walk stops there. That is what keeps nested derivatives apart: in
+``grad(lambda x: x * grad(lambda y: x + y)(1.0))`` the inner walk never sees that ``x`` is being
+differentiated too.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
 
 
-# What a transformation differentiates is an alias of its argument: equal, but younger than all that existed before.
+# What a transformation differentiates is an alias of its argument: equal, but younger than all that
+# existed before.
 @operation(
     rules=(lambda g, y, x: g,),
     shape=Form.of,
@@ -66,7 +70,7 @@ class Recording(NamedTuple):
 
 
 def alias(x: Any, trace: Trace) -> Array:
-    """Return a new Array equal to ``x``, of a new trace or of the older one that ``x`` belongs to."""
+    """Return a new Array equal to ``x``, of a new trace or of the older one that ``x`` is of."""
     if type(x) is Array:
         outer = outermost((x,))
         inputs = () if outer is None else (x,)
@@ -78,7 +82,7 @@ def alias(x: Any, trace: Trace) -> Array:
 
 
 def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure) -> Recording:
-    """Run a function on aliases of its arguments, a tuple of trees, remembering how everything was computed."""
+    """Run a function on aliases of its arguments, and remember how everything was computed."""
     trace = Trace()
     try:
         aliases = [alias(leaf, trace) for leaf in leaves]
@@ -89,7 +93,7 @@ def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.
 
 
 def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
-    """Return the cotangents of the aliases, given those of some outputs; None where there is no dependence."""
+    """Return the cotangents of the aliases, given those of outputs; None if independent."""
     aliases = recording.aliases
     order, needed = dependents(outputs, aliases)
     totals: dict[int, Any] = {}
@@ -109,7 +113,9 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
 
 
 def dependents(outputs: Iterable[Any], aliases: Sequence[Array]) -> tuple[list[Any], set[int]]:
-    """Return what the outputs were computed from and depends on the aliases, oldest first; and the ids of both."""
+    """Return what the outputs are computed from and depends on the aliases, oldest first, and all
+    ids.
+    """
     order: list[Any] = []
     ids = {x.id for x in aliases}
     graph = _reachable(outputs, min(ids)) if ids else {}
@@ -158,7 +164,7 @@ def _sum(total: Any, contribution: Any) -> Any:
 
 
 def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
-    """Return the Arrays of open transformations that the outputs depend on, except through the aliases."""
+    """Return the Arrays of open transformations that the outputs use other than by the aliases."""
     if not aliases:
         return [x for x in outputs if type(x) is Array and x.transformation is not None]
     since = aliases[0].id

@@ -1,13 +1,15 @@
 """In-place operators: ``y *= 2`` where nobody else sees ``y``.
 
-numpy writes the result into the memory of ``y``, and whoever shares that memory sees it: another name, a list, a
-caller, a view of ``y``, and what ``y`` is a view of. An Array is never written to, because the backward pass needs what
-was there. Here the operator computes a new Array and the name is bound to it, which is what numpy does exactly if
-nobody else sees the old one (:mod:`~minimeta.autodiff.sharing`), and if the result is stored where the old one was read
+numpy writes the result into the memory of ``y``, and whoever shares that memory sees it: another
+name, a list, a caller, a view of ``y``, and what ``y`` is a view of. An Array is never written to,
+because the backward pass needs what was there. Here the operator computes a new Array and the name
+is bound to it, which is what numpy does exactly if nobody else sees the old one
+(:mod:`~minimeta.autodiff.sharing`), and if the result is stored where the old one was read
 (:mod:`~minimeta.autodiff.statements`). Otherwise the operator is refused.
 
-Arithmetic, reductions and elements return scalars in numpy, which never change: there the name takes the result, in
-numpy as here. Other Arrays of shape () (of where, copy, squeeze, reshape) are arrays of no axes, and shared as others.
+Arithmetic, reductions and elements return scalars in numpy, which never change: there the name
+takes the result, in numpy as here. Other Arrays of shape () (of where, copy, squeeze, reshape) are
+arrays of no axes, and shared as others.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
     Parameters
     ----------
     references, others
-        How many references there are to the Array and to the operand, counted in the operator's method.
+        How many references there are to the Array and to the operand, counted in the operator's
+        method.
     operation
         What the operator computes.
     array, operand
@@ -64,7 +67,8 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
 
 
 def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
-    """Return what ``total op= x`` binds its target to, for a numpy array ``total`` and an Array ``x``.
+    """Return what ``total op= x`` binds its target to, for a numpy array ``total`` and an Array
+    ``x``.
 
     numpy asks for ``ufunc(total, x, out=(total,))``; a user who writes ``out=`` is refused.
 
@@ -102,7 +106,7 @@ def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], k
 
 
 def _in_form_of(target: Any, result: Value, statement: Statement) -> Value:
-    """Return the result in the shape and dtype of the target, which an in-place operator does not change."""
+    """Return the result in the shape and dtype of the target, which stay as they are."""
     if result.shape != target.shape:
         raise ShapeError(
             f"{statement.target} {statement.symbol} ... on shape {target.shape}: the result, of shape {result.shape}, "

@@ -1,22 +1,25 @@
 """Masks: which elements of a cotangent belong to a branch that was taken.
 
-In ``where(x > 0, sqrt(x), 0.0)`` an element at ``x = 0`` takes the other branch. There is no path from that square root
-to the result, so it has no derivative. But the chain rule multiplies before it knows: the cotangent 0 by the slope of
-the square root, which is infinite, and that is NaN. The same happens to ``log(x)`` under ``maximum``, to missing data
-under a mask, and to the elements that an index leaves out.
+In ``where(x > 0, sqrt(x), 0.0)`` an element at ``x = 0`` takes the other branch. There is no path
+from that square root to the result, so it has no derivative. But the chain rule multiplies before
+it knows: the cotangent 0 by the slope of the square root, which is infinite, and that is NaN. The
+same happens to ``log(x)`` under ``maximum``, to missing data under a mask, and to the elements that
+an index leaves out.
 
-A zero alone does not tell: that of ``(sqrt(x) + 0.0)**2`` at ``x = 0`` is a limit, and calling it 0 would hide a wrong
-derivative (the right one is 1; NaN says so). So a cotangent carries a mask, from the operation that chose, backwards:
+A zero alone does not tell: that of ``(sqrt(x) + 0.0)**2`` at ``x = 0`` is a limit, and calling it 0
+would hide a wrong derivative (the right one is 1; NaN says so). So a cotangent carries a mask, from
+the operation that chose, backwards:
 
     through elementwise functions       as it is, and each share is 0 where the mask does not hold
     through moves and sums              as the operation's own pull moves it: taken is what goes to something taken
     through reductions of axes          spread over the elements that were reduced
     where two shares of an Array meet   the elements of either; of an unmasked share, everything
 
-A matrix product and the like mix elements, and end it: there 0 times infinity is NaN as before. What is masked is
-masked again whenever it is multiplied, and these masks are operations, so the same holds when the backward pass is
-itself differentiated: at every order. Without a choice in the function nothing of this is computed, and nothing is
-masked that only adds and moves. A mask is computed when it is first needed.
+A matrix product and the like mix elements, and end it: there 0 times infinity is NaN as before.
+What is masked is masked again whenever it is multiplied, and these masks are operations, so the
+same holds when the backward pass is itself differentiated: at every order. Without a choice in the
+function nothing of this is computed, and nothing is masked that only adds and moves. A mask is
+computed when it is first needed.
 """
 
 from __future__ import annotations
@@ -86,7 +89,8 @@ def masked(
     totals
         The ids of the Arrays that have shares of others already.
     masks
-        The masks of cotangents, by the ids of their Arrays; that of ``y`` is taken out, those of the shares come in.
+        The masks of cotangents, by the ids of their Arrays; that of ``y`` is taken out, those of
+        the shares come in.
     """
     own = masks.pop(y.id, None)
     found, met = [], set()

@@ -1,8 +1,8 @@
 """numpy's methods: its functions, with the array in front.
 
-``x.squeeze(0)`` is ``np.squeeze(x, 0)``, so a method takes the same arguments as the function and is answered as it is
-(:mod:`~minimeta.autodiff.protocols`). The attributes that numpy's arrays have and Arrays lack are refused by an
-AttributeError that says what to write instead.
+``x.squeeze(0)`` is ``np.squeeze(x, 0)``, so a method takes the same arguments as the function and
+is answered as it is (:mod:`~minimeta.autodiff.protocols`). The attributes that numpy's arrays have
+and Arrays lack are refused by an AttributeError that says what to write instead.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minimeta.autodiff.protocols import answer
+from minimeta.autodiff.protocols import ANSWERS, answer
 from minimeta.autodiff.remedies import REMEDIES
 from minimeta.errors import MissingAttributeError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import Value
+
+_LIBRARY = __name__.removesuffix("autodiff.methods")
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Value]:
@@ -64,7 +66,7 @@ class Methods:
         )
 
     def flatten(self, *arguments: Any) -> Value:
-        """The elements in row-major order, on one axis of their own."""
+        """Return the elements in row-major order, on one axis."""
         return answer(np.copy, (answer(np.ravel, (self, *arguments), {}),), {})
 
     def astype(self: Any, dtype: DTypeLike, *arguments: Any, copy: bool = True) -> Value:
@@ -83,7 +85,7 @@ class Methods:
         return answer(np.ravel, (self,), {})
 
     def conj(self) -> Value:
-        """The array itself, which is real."""
+        """Return the array itself, which is real."""
         return self
 
     conjugate = conj
@@ -136,6 +138,9 @@ class _Missing:
     def __get__(self, x: Any, kind: Any = None) -> Any:
         if x is None:
             return self
+        function: Any = getattr(np, self._name, None)
+        if function in ANSWERS and not ANSWERS[function].__module__.startswith(_LIBRARY):
+            return _method(function).__get__(x)  # A user's operation has come to answer.
         raise MissingAttributeError(
             f"an Array of shape {x.shape} has no attribute {self._name!r}: {REMEDIES[self._name]}"
         )

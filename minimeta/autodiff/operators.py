@@ -1,7 +1,9 @@
-"""Operators: Python's, each computed by the operation that stands in for numpy's function of the same meaning.
+"""Operators: Python's, each computed by the operation that stands in for numpy's function of the
+same meaning.
 
 ``x + y`` is ``np.add(x, y)``, and an operation has declared that it answers for ``np.add``
-(:mod:`~minimeta.autodiff.protocols`). So an Array need not know the operations, which are written on Arrays.
+(:mod:`~minimeta.autodiff.protocols`). So an Array need not know the operations, which are written
+on Arrays.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def _reflected(function: Callable[..., Any]) -> Binary:
 
 
 def _in_place(operation: Callable[[Any, Any], Value]) -> Binary:
-    """Make ``x += y``: ``x`` becomes a name of the result, unless somebody else sees what was there."""
+    """Make ``x += y``: the name ``x`` gets the result, unless somebody else sees the old value."""
 
     def changed(self: Any, other: ArrayLike) -> Value:
         return in_place.assign(getrefcount(self), getrefcount(other), operation, self, other)

@@ -1,13 +1,15 @@
 """Primitive: one object that holds all that is known of an operation.
 
-For ``y = p(x1, ..., xn)`` and a loss ``L``, the backward pass turns the *cotangent* ``dL/dy`` into the inputs'
-cotangents ``dL/dxi = (dL/dy) (dy/dxi)``. A primitive's ``rules`` do that, one function for each input,
+For ``y = p(x1, ..., xn)`` and a loss ``L``, the backward pass turns the *cotangent* ``dL/dy`` into
+the inputs' cotangents ``dL/dxi = (dL/dy) (dy/dxi)``. A primitive's ``rules`` do that, one function
+for each input,
 
     rule(cotangent, y, x1, ..., xn, **params) -> cotangent of that input,
 
-written in the library's own operations: the backward pass is an ordinary computation, can itself be recorded and
-differentiated, and so every order of derivative exists. Whatever form the rules were given in, the backward pass
-finds one, ``pull(cotangent, y, needed)``: the inputs of `y` that need a cotangent, each with what it gets from `y`.
+written in the library's own operations: the backward pass is an ordinary computation, can itself be
+recorded and differentiated, and so every order of derivative exists. Whatever form the rules were
+given in, the backward pass finds one, ``pull(cotangent, y, needed)``: the inputs of `y` that need a
+cotangent, each with what it gets from `y`.
 """
 
 from __future__ import annotations
@@ -37,19 +39,19 @@ class Draw(Protocol):
     """What a primitive's ``sample`` draws legal operands with; implemented by the property tests."""
 
     def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high]."""
+        """Draw an integer in [low, high]."""
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
-        """A shape of low to high axes with sides 0 to 4."""
+        """Draw a shape of low to high axes with sides 0 to 4."""
 
     def array(self, shape: Shape, domain: str = "real") -> NDArray[Any]:
-        """Floats of a domain, distinct and away from zero."""
+        """Draw floats of a domain, distinct and away from zero."""
 
     def indices(self, shape: Shape, size: int) -> NDArray[np.int64]:
-        """Integers in [-size, size)."""
+        """Draw integers in [-size, size)."""
 
     def booleans(self, shape: Shape) -> NDArray[np.bool_]:
-        """Truth values."""
+        """Draw truth values."""
 
 
 def _none(y: Any, *operands: Any, **params: Any) -> int:
@@ -68,13 +70,15 @@ class Primitive:
     name
         Its name, and its kernel's.
     shape
-        Shape rule: operands (anything with ``shape`` and ``dtype``) and params to an :class:`Form` result;
-        raises a ShapeError or a DtypeError that says what does not fit.
+        Shape rule: operands (anything with ``shape`` and ``dtype``) and params to an :class:`Form`
+        result; raises a ShapeError or a DtypeError that says what does not fit.
     reference
-        The specification, in numpy, for float32, float64 and (where differentiable) complex128. A choice between
-        elements (``max``, ``where x > 0``) is made on real parts, so that the complex step holds.
+        The specification, in numpy, for float32, float64 and (where differentiable) complex128. A
+        choice between elements (``max``, ``where x > 0``) is made on real parts, so that the
+        complex step holds.
     rules
-        A rule or None (no derivative) for each input, or one function that returns the cotangents of all inputs.
+        A rule or None (no derivative) for each input, or one function that returns the cotangents
+        of all inputs.
     sample
         Draws legal operands and params, for the property tests.
     kernel
@@ -82,53 +86,62 @@ class Primitive:
     elementwise
         Whether operands are promoted to one dtype and broadcast to one shape.
     accepts
-        The kinds of dtype (numpy's letters) that elementwise operands may be promoted to. Integers and truth values
-        become floats where floats alone are accepted.
+        The kinds of dtype (numpy's letters) that elementwise operands may be promoted to. Integers
+        and truth values become floats where floats alone are accepted.
     promotes
-        By kind of dtype, the dtype that elementwise operands of this kind are computed in, if it is not their own.
+        By kind of dtype, the dtype that elementwise operands of this kind are computed in, if it is
+        not their own.
     unpromoted
-        How many of the first elementwise operands keep their dtype, as the condition of ``where`` does.
+        How many of the first elementwise operands keep their dtype, as the condition of ``where``
+        does.
     strong
-        Whether the result of Python scalars alone has a dtype like any array's, as that of ``astype`` does. Other
-        results take the dtype of what they meet, as Python scalars do.
+        Whether the result of Python scalars alone has a dtype like any array's, as that of
+        ``astype`` does. Other results take the dtype of what they meet, as Python scalars do.
     differentiable
         Whether it has derivatives; a result that has none is detached from the graph.
     view
         Whether the kernel's result may share memory with its operand.
     scalar
-        Whether numpy returns a scalar, which never changes, and no array, where the result has shape ().
+        Whether numpy returns a scalar, which never changes, and no array, where the result has
+        shape ().
     linear
-        Whether the reference only moves, repeats and adds elements, so that it is linear in its float operands.
+        Whether the reference only moves, repeats and adds elements, so that it is linear in its
+        float operands.
     exact
         Whether it does not round: it moves elements, or chooses among them.
     analytic
-        Whether the reference of complex operands is analytic, so that the complex step holds. A user's need not be.
+        Whether the reference of complex operands is analytic, so that the complex step holds. A
+        user's need not be.
     quadratic
-        Whether it is a product of two operands, or of one with itself: the complex step is exact whatever its length.
+        Whether it is a product of two operands, or of one with itself: the complex step is exact
+        whatever its length.
     shifted
-        Whether it depends on the differences of its elements alone, on a scale of 1 however large these are.
+        Whether it depends on the differences of its elements alone, on a scale of 1 however large
+        these are.
     root
         Whether it is singular where the operand is 0, as a square root is.
     differential
-        In numpy, from the real operands and then as many directions to the derivative, where the reference of complex
-        operands loses digits of it.
+        In numpy, from the real operands and then as many directions to the derivative, where the
+        reference of complex operands loses digits of it.
     costly
-        Whether computing an element takes much longer than moving it, so that the result is worth keeping
-        (:mod:`minimeta.program.fuse`).
+        Whether computing an element takes much longer than moving it, so that the result is worth
+        keeping (:mod:`minimeta.program.fuse`).
     partial
-        Whether it refuses some values, such as singular matrices. No program that is drawn at random holds it.
+        Whether it refuses some values, such as singular matrices. No program that is drawn at
+        random holds it.
     flops
-        From the forms of the result and the operands, and the params, to a number of floating-point operations.
+        From the forms of the result and the operands, and the params, to a number of floating-point
+        operations.
     chosen
-        Of an operation that chooses among its operands or their elements, one function for each operand, from the
-        cotangent, the result, the operands and the params to where the result depends on that operand, or to None if
-        it does everywhere (:mod:`minimeta.autodiff.masks`).
+        Of an operation that chooses among its operands or their elements, one function for each
+        operand, from the cotangent, the result, the operands and the params to where the result
+        depends on that operand, or to None if it does everywhere (:mod:`minimeta.autodiff.masks`).
     through
-        A pull that knows more than the chain rule: it hands the cotangent past the inputs, to what they were computed
-        from. None, or a pull that returns None where the chain rule is right.
+        A pull that knows more than the chain rule: it hands the cotangent past the inputs, to what
+        they were computed from. None, or a pull that returns None where the chain rule is right.
     pull
-        The derivative in one form: of a cotangent, the result `y` that it belongs to, and the ids of the Arrays that
-        need cotangents, to pairs of such an Array and what it gets.
+        The derivative in one form: of a cotangent, the result `y` that it belongs to, and the ids
+        of the Arrays that need cotangents, to pairs of such an Array and what it gets.
     """
 
     name: str
@@ -166,7 +179,7 @@ class Primitive:
         return self.name
 
     def __reduce__(self) -> Any:
-        """Pickle by name: of the registry, of the user's operation that applies it, or of the module it stands in."""
+        """Pickle by name: of the registry, of the user's operation, or of the module's constant."""
         modules = [name for name in sys.modules if name.startswith(LIBRARY)]
         of_user = (self.reference.__module__, f"{self.reference.__qualname__}.primitive")
         for place in (("", self.name), of_user, *((module, self.name.upper()) for module in modules)):
@@ -226,7 +239,8 @@ def _is_found(primitive: Primitive, module: str, path: str) -> bool:
 
 
 def register(name: str, **fields: Any) -> Primitive:
-    """Make a primitive of the library and enter it in the registry; its kernel is in C++, or else the reference.
+    """Make a primitive of the library and enter it in the registry; its kernel is in C++, or else
+    the reference.
 
     Raises
     ------
@@ -243,7 +257,9 @@ def register(name: str, **fields: Any) -> Primitive:
 
 
 def contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
-    """A kernel made of a reference: checked, always a fresh array, silent about NaN and infinity as kernels are."""
+    """Make a kernel of a reference: checked, returning a fresh array, silent about NaN and
+    infinity.
+    """
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)

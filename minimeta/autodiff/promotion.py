@@ -1,13 +1,16 @@
-"""Promotion: whatever an operation is given, as Arrays of one dtype and one shape, by numpy's rules.
+"""Promotion: whatever an operation is given, as Arrays of one dtype and one shape, by numpy's
+rules.
 
-The dtype of ``x + y`` is the smallest that holds all values of both dtypes, where a Python scalar (*weak*) takes the
-dtype of what it meets; the shape is that to which both broadcast. An operand of another form gets there
+The dtype of ``x + y`` is the smallest that holds all values of both dtypes, where a Python scalar
+(*weak*) takes the dtype of what it meets; the shape is that to which both broadcast. An operand of
+another form gets there
 
 - by instructions, ``astype`` and ``broadcast_to``, if it is recorded: they have derivatives, so no rule of an
   elementwise operation needs to think of shapes or dtypes;
 - by a conversion of its value, if it is a constant.
 
-Primitives differ in the dtypes that they compute in: their rows say so (``accepts``, ``promotes``, ``unpromoted``).
+Primitives differ in the dtypes that they compute in: their rows say so (``accepts``, ``promotes``,
+``unpromoted``).
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ def constant(x: Any, private: bool = False) -> Array:
     x
         The value.
     private
-        Whether it enters a recording: a numpy array that somebody could still write to is then copied, so that
-        refilling a buffer cannot change a gradient.
+        Whether it enters a recording: a numpy array that somebody could still write to is then
+        copied, so that refilling a buffer cannot change a gradient.
 
     Raises
     ------
@@ -44,6 +47,13 @@ def constant(x: Any, private: bool = False) -> Array:
         Elements that are neither floats of 32 or 64 bits, nor integers, nor bool.
     """
     return Array(fixed(x, private), type(x) in _WEAK)
+
+
+def array_of(x: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """Return an Array as it is, anything else as a private constant; of this dtype, if given."""
+    if type(x) is not Array:
+        return constant(x if dtype is None else np.asarray(x, dtype), private=True)
+    return x if dtype is None or x.value.dtype == dtype else x.astype(dtype)
 
 
 def fixed(x: Any, private: bool) -> NDArray[Any]:
@@ -136,7 +146,7 @@ def unify(
 
 
 def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]) -> Array:
-    """Bring an operand to the common dtype and shape; a constant gets there without an instruction."""
+    """Bring an operand to the common dtype and shape; a constant needs no instruction."""
     if type(x) is not Array:
         return Array(_scalar(x, math.copysign(1, x) if type(x) is float else 1, dtype, shape), weak=True)
     value = x.value
@@ -156,7 +166,9 @@ _WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {kind: (np.dtype(kind), (
 
 @lru_cache(maxsize=4096)
 def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
-    """Make an array of one Python scalar. (Its sign tells 0.0 from -0.0, which are equal, in the cache.)"""
+    """Make an array of a Python scalar. (Its sign tells 0.0 from -0.0, which are equal, in the
+    cache.)
+    """
     try:
         with np.errstate(over="ignore"):
             return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
@@ -190,7 +202,8 @@ def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, 
     if result.kind in primitive.accepts:
         return result
     if "f" in primitive.accepts and result.kind in "biu" and "i" not in primitive.accepts:
-        # numpy's float of as many bits. For bool and int8 it is float16, which no kernel computes in.
+        # numpy's float of as many bits. For bool and int8 it is float16, which no kernel computes
+        # in.
         as_float = np.result_type(result, np.float16) if strong else np.dtype(np.float64)
         if as_float != np.float16:
             return as_float

@@ -1,8 +1,9 @@
 """numpy's functions, and the operations that stand in for them.
 
-numpy hands a call such as ``np.exp(x)``, ``np.sum(x)`` or ``array @ x`` to an operand that is not an ndarray (NEP 13
-and NEP 18). An Array looks here for the operation that was declared to answer, so that code written for numpy can be
-differentiated as it stands. What has no answer is refused: computing it in numpy would lose the derivative.
+numpy hands a call such as ``np.exp(x)``, ``np.sum(x)`` or ``array @ x`` to an operand that is not
+an ndarray (NEP 13 and NEP 18). An Array looks here for the operation that was declared to answer,
+so that code written for numpy can be differentiated as it stands. What has no answer is refused:
+computing it in numpy would lose the derivative.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def answers(*functions: Any) -> Callable[[Operation], Operation]:
 
 
 def has_answer(function: Any) -> bool:
-    """Whether an operation stands in for a numpy function."""
+    """Return whether an operation stands in for a numpy function."""
     return function in ANSWERS
 
 
@@ -73,7 +74,7 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
 
 
 def full_name(function: Any) -> str:
-    """A function's name as users write it, such as ``np.linalg.inv``."""
+    """Return a function's name as users write it, such as ``np.linalg.inv``."""
     name: str = function.__name__
     if getattr(np, name, None) is function:
         return f"np.{name}"

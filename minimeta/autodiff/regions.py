@@ -25,26 +25,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minimeta.autodiff import tree
+from minimeta.autodiff import steps, tree
 from minimeta.autodiff.apply import context, during, lasting, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import NOWHERE, Array, Form, moments
 from minimeta.autodiff.calls import called_on_values, no_sample, pick
 from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.primitive import Primitive, Rule
-from minimeta.autodiff.promotion import constant
+from minimeta.autodiff.promotion import array_of
 from minimeta.autodiff.protocols import has_answer
-from minimeta.autodiff.steps import (
-    Evaluate,
-    Program,
-    by_kernel,
-    by_operation,
-    by_reference,
-    linearise,
-    result_forms,
-    run,
-    run_body,
-)
+from minimeta.autodiff.steps import Evaluate, Program
 from minimeta.autodiff.transformed import Transformed, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal
 
@@ -63,14 +53,14 @@ __all__ = [
 class custom_vjp:  # noqa: N801 (used as a decorator)
     """A function with a derivative of your own.
 
-    ``rule(cotangent, output, *arguments)`` returns the arguments' cotangents: a tuple with one tree (or None for no
-    derivative) for each argument. It is written in minimeta's operations, and is itself differentiated for higher
-    orders. Cotangents take the dtypes of the arguments. Arrays that the function takes from outside, by closure, keep
-    their ordinary derivative.
+    ``rule(cotangent, output, *arguments)`` returns the arguments' cotangents: a tuple with one tree
+    (or None for no derivative) for each argument. It is written in minimeta's operations, and is
+    itself differentiated for higher orders. Cotangents take the dtypes of the arguments. Arrays
+    that the function takes from outside, by closure, keep their ordinary derivative.
 
-    A function of numpy's or scipy's that minimeta has no operation for (``np.linalg.eigvals``) is called on values, in
-    compiled functions and under ``vmap`` as well. It is there called once while tracing, on identity matrices and ones,
-    to see what it returns.
+    A function of numpy's or scipy's that minimeta has no operation for (``np.linalg.eigvals``) is
+    called on values, in compiled functions and under ``vmap`` as well. It is there called once
+    while tracing, on identity matrices and ones, to see what it returns.
 
     Parameters
     ----------
@@ -79,26 +69,26 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
     rule
         Its derivative; may be given later, by the decorator :meth:`rule`.
     on_values
-        Whether the function is called on numpy arrays, and not on Arrays; it must be pure, and what it returns may
-        depend on values in value alone, not in shape or dtype. By default functions of numpy's and scipy's are, where
-        minimeta does not answer for them.
+        Whether the function is called on numpy arrays, and not on Arrays; it must be pure, and what
+        it returns may depend on values in value alone, not in shape or dtype. By default functions
+        of numpy's and scipy's are, where minimeta does not answer for them.
     like
-        Of a function called on values: called in its place while tracing, where it cannot be called on identity
-        matrices and ones. It returns arrays of the same shapes and dtypes.
+        Of a function called on values: called in its place while tracing, where it cannot be called
+        on identity matrices and ones. It returns arrays of the same shapes and dtypes.
 
     Raises
     ------
     TracingError
         (When called.) There is no rule, or a function called on values fails while tracing.
     ShapeError
-        (When called, or differentiated.) The rule returns something else than cotangents of the arguments; a function
-        called on values returns other shapes than while tracing.
+        (When called, or differentiated.) The rule returns something else than cotangents of the
+        arguments; a function called on values returns other shapes than while tracing.
     DtypeError
-        (When called.) A function called on values returns complex numbers for real arguments, or what the dtype that it
-        returned while tracing cannot hold.
+        (When called.) A function called on values returns complex numbers for real arguments, or
+        what the dtype that it returned while tracing cannot hold.
     LeakedArrayError
-        (When differentiated outside of a ``vmap`` that it is called in, more than three times.) The rule calls the
-        function itself, and takes a value of one task by closure.
+        (When differentiated outside of a ``vmap`` that it is called in, more than three times.) The
+        rule calls the function itself, and takes a value of one task by closure.
 
     Examples
     --------
@@ -158,7 +148,8 @@ def _is_foreign(function: Function) -> bool:
 
 
 def rematerialize(function: Function) -> Function:
-    """Return the same function, which computes its intermediate values again in the backward pass and keeps none.
+    """Return the same function, which computes its intermediate values again in the backward pass
+    and keeps none.
 
     Parameters
     ----------
@@ -168,7 +159,8 @@ def rematerialize(function: Function) -> Function:
     Returns
     -------
     callable
-        Equal to the function, to every order of derivative; it holds the memory of its arguments and results alone.
+        Equal to the function, to every order of derivative; it holds the memory of its arguments
+        and results alone.
     """
 
     def transformed(*arguments: Any) -> Any:
@@ -180,7 +172,7 @@ def rematerialize(function: Function) -> Function:
 
 
 def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...], rule: Function | None = None) -> Any:
-    """Run a function as one node of the graph, whose operands are its arguments and its free variables."""
+    """Run a function as one node, whose operands are its arguments and its free variables."""
     leaves, structure = tree.flatten(arguments)
     if outermost(leaves) is None:
         return function(*arguments)
@@ -197,8 +189,8 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
             free = list({x.id: x for x in (*free, *written.free) if x.id < since}.values())
             params["rule"] = written.of([*written.operands, *free, *saved])
     unread = [Array(x.value, id=next(moments)) for x in saved]
-    body = linearise([*recording.aliases, *free, *unread], outputs)
-    operands = lasting([x if type(x) is Array else constant(x, private=True) for x in (*leaves, *free, *saved)])
+    body = steps.linearise([*recording.aliases, *free, *unread], outputs)
+    operands = lasting([array_of(x) for x in (*leaves, *free, *saved)])
     value = tuple(y.value if type(y) is Array else np.asarray(y) for y in outputs)
     node = Array(value, False, outermost(operands), next(moments), primitive, operands, {"body": body, **params})
     origins = [getattr(y, "origin", NOWHERE) for y in outputs]
@@ -212,7 +204,9 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
 
 def _replay(body: Program, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
     """Run a body again and walk it backwards."""
-    recording = record(lambda *values: run(body, values, by_operation), operands, tree.flatten(tuple(operands))[1])
+    recording = record(
+        lambda *values: steps.run(body, values, steps.by_operation), operands, tree.flatten(tuple(operands))[1]
+    )
     return backward(recording, recording.output, cotangents)
 
 
@@ -238,11 +232,12 @@ class _Recorded(NamedTuple):
     def of(self, operands: Sequence[Array]) -> _Written:
         """Write the rule down as a program of these operands."""
         places = tuple(i for i, g in enumerate(self.found) if g is not None)
-        return _Written(linearise(operands, [self.found[i] for i in places]), places)
+        return _Written(steps.linearise(operands, [self.found[i] for i in places]), places)
 
 
-# Tracing a rule that calls its own function would never end. Each call is one order of derivative, and this many are
-# traced. A rule that makes a new rule at each call cannot be recognised: it ends where rules are this deep in rules.
+# Tracing a rule that calls its own function would never end. Each call is one order of derivative,
+# and this many are traced. A rule that makes a new rule at each call cannot be recognised: it ends
+# where rules are this deep in rules.
 _OWN, _DEEPEST = 3, 8
 
 
@@ -253,7 +248,7 @@ def _written(
     outputs: Sequence[Any],
     output: tree.Structure,
 ) -> _Recorded | None:
-    """Run a rule on shapes alone; return None if it takes no Array by closure, or cannot run yet."""
+    """Run a rule on shapes alone; return None if it takes no Array by closure, or cannot run."""
     if len(context.writing) >= _DEEPEST or context.writing.count(rule) >= _OWN:
         return None  # It calls its own function, whose rule is called when it is needed.
     stand_ins = [Array(Form(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
@@ -279,11 +274,12 @@ def _answer(
     arguments: tree.Structure,
     output: tree.Structure,
 ) -> list[Array | None]:
-    """Return a rule's cotangent, or None, for each leaf of the arguments, of that leaf's shape and dtype."""
+    """Return a rule's cotangent, or None, for each leaf of the arguments, in its form."""
     trees = tree.unflatten(arguments, operands)
     code = getattr(rule, "__code__", None)
     is_users = code is None or not is_internal(code)
-    with during(origin=None if is_users else context.origin):  # The lines of a user's rule are the user's own.
+    # The lines of a user's rule are the user's own.
+    with during(origin=None if is_users else context.origin, backward=context.backward or is_users):
         answer = rule(tree.unflatten(output, cotangents), tree.unflatten(output, outputs), *trees)
     if not isinstance(answer, tuple) or len(answer) != len(trees):
         raise ShapeError(f"the rule of a custom_vjp must return a tuple of {len(trees)} cotangents, one an argument")
@@ -297,15 +293,8 @@ def _answer(
                     f"the rule of a custom_vjp gave argument {position}, of shape {x.shape}, a cotangent of shape "
                     f"{np.shape(g)}"
                 )
-            found.append(None if g is None or x.dtype.kind != "f" else _like(g, x.dtype))
+            found.append(None if g is None or x.dtype.kind != "f" else array_of(g, x.dtype))
     return found
-
-
-def _like(g: Any, dtype: np.dtype[Any]) -> Array:
-    """Return a cotangent in the dtype of what it belongs to."""
-    if type(g) is not Array:
-        return constant(np.asarray(g, dtype))
-    return g if g.dtype == dtype else g.astype(dtype)
 
 
 def _custom_rule(
@@ -321,7 +310,7 @@ def _custom_rule(
     outputs = [pick(node, i) for i in range(len(body.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
     if isinstance(rule, _Written):
-        values = run(rule.program, [*given, *outputs, *operands], by_operation)
+        values = steps.run(rule.program, [*given, *outputs, *operands], steps.by_operation)
         answers = dict(zip(rule.places, values, strict=True))
         found = [answers.get(i) for i in range(count)]
     else:
@@ -331,21 +320,23 @@ def _custom_rule(
 
 
 def _running(evaluate: Evaluate) -> Function:
-    return lambda *values, body, **_: run_body(body, None, values, evaluate)
+    return lambda *values, body, **_: steps.run_body(body, None, values, evaluate)
 
 
 def region(name: str, rule: Rule, chosen: Any = None) -> Primitive:
-    """Make a primitive that runs the program which is its ``body``, and has a derivative of its own.
+    """Make a primitive that runs the program which is its ``body``, and has a derivative of its
+    own.
 
-    It is not in the registry: what it computes is made of registered primitives, and so is what there is to test.
+    It is not in the registry: what it computes is made of registered primitives, and so is what
+    there is to test.
     """
     return Primitive(
         name,
-        lambda *values, body, **_: result_forms(body, None),
-        _running(by_reference),
+        lambda *values, body, **_: steps.result_forms(body, None),
+        _running(steps.by_reference),
         rule,
         no_sample,
-        _running(by_kernel),
+        _running(steps.by_kernel),
         chosen=chosen,
     )
 

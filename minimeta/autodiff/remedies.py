@@ -1,7 +1,7 @@
 """What to write in place of what numpy has and Arrays lack.
 
-Names are those of numpy's functions and of the attributes of its arrays. An error that refuses one of them ends with
-its line here.
+Names are those of numpy's functions and of the attributes of its arrays. An error that refuses one
+of them ends with its line here.
 """
 
 _CONSTANT = "np.asarray(stop_gradient(x))"

@@ -1,7 +1,7 @@
 """Results of a transformation: what a caller receives, and what must be true of it.
 
-Inside a transformation that is still open a result is an Array; otherwise it is a numpy array, writable, contiguous and
-of memory that nothing else has.
+Inside a transformation that is still open a result is an Array; otherwise it is a numpy array,
+writable, contiguous and of memory that nothing else has.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form
-from minimeta.autodiff.promotion import constant, fixed
+from minimeta.autodiff.promotion import array_of, fixed
 from minimeta.errors import DtypeError, ShapeError
 
 
 def settle(x: Any) -> Any:
-    """Return a result as its caller receives it: an Array if a transformation is still open, else a numpy array."""
+    """Return a result as its caller receives it: an Array inside a transformation, else numpy's."""
     if type(x) is Array and type(x.value) is Form:
         outermost((x,))  # It has no value to return, should its transformation have ended.
         return x
@@ -29,7 +29,7 @@ def settle(x: Any) -> Any:
 
 
 def settle_gradients(aliases: Sequence[Array], found: Sequence[Array | None]) -> list[Any]:
-    """Return the cotangents of a recording's aliases as their caller receives them: zeros for None."""
+    """Return the cotangents of a recording's aliases as their caller receives them."""
     return [np.zeros(x.shape, x.dtype) if g is None else settle(g) for x, g in zip(aliases, found, strict=True)]
 
 
@@ -54,7 +54,8 @@ def check_scalar(outputs: Sequence[Any], structure: tree.Structure, has_aux: boo
 
 
 def cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
-    """Return cotangents in the dtypes of the outputs that they belong to; None for integers and truth values.
+    """Return cotangents in the dtypes of the outputs that they belong to; None for integers and
+    truth values.
 
     Raises
     ------
@@ -67,9 +68,7 @@ def cotangents_like(outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[A
         if value.dtype.kind != "f":
             given.append(None)
             continue
-        array = g if type(g) is Array else constant(np.asarray(g, dtype=value.dtype), private=True)
-        if array.dtype != value.dtype:
-            array = array.astype(value.dtype)
+        array = array_of(g, value.dtype)
         if array.shape != value.shape:
             raise ShapeError(f"pullback: output {i} has shape {value.shape}, but its cotangent has shape {array.shape}")
         given.append(array)

@@ -2,11 +2,11 @@
 
     references to y  =  those of the statement  +  inputs of nodes of the graph  +  somebody else's
 
-The statement's own are counted once, at import, in a statement like it. Those of the graph are counted only if there
-are more references than that: what was computed from ``y`` keeps the old value, as numpy's results do, and is no reason
-to refuse. A view and what it is a view of share their memory, so they are one *family*, and nobody else may see any
-member of it. A node of the graph that is not found counts as somebody else: a mistake is a refusal, never a wrong
-number.
+The statement's own are counted once, at import, in a statement like it. Those of the graph are
+counted only if there are more references than that: what was computed from ``y`` keeps the old
+value, as numpy's results do, and is no reason to refuse. A view and what it is a view of share
+their memory, so they are one *family*, and nobody else may see any member of it. A node of the
+graph that is not found counts as somebody else: a mistake is a refusal, never a wrong number.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
     Parameters
     ----------
     references, others
-        How many references there are to the Array and to the operand, counted in the operator's method.
+        How many references there are to the Array and to the operand, counted in the operator's
+        method.
     array, operand, frame
         What the operator was called with, and where.
     """
@@ -51,7 +52,8 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
     _reach(graph, [array, operand], since, kind)
     found = _seen(graph, known, array)
     if found:
-        # A debugger has the frames keep copies of their variables, which are no one's and go away here.
+        # A debugger has the frames keep copies of their variables, which are no one's and go away
+        # here.
         copies = getrefcount(array), getrefcount(operand)
         _variables(sys._getframe(2), kind)
         _reach(graph, [variable for _, variable in _variables(frame, kind)], since, kind)
@@ -62,7 +64,7 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
 
 
 def _seen(graph: dict[int, Array], known: dict[int, int], array: Array) -> list[int]:
-    """Return which members of a family have more references than the graph's, by their identities."""
+    """Return the identities of a family's members with more references than the graph's."""
     family = {id(member) for member in _ancestors(array)}
     size = 0
     while len(family) > size:
@@ -91,7 +93,7 @@ def _ancestors(array: Array) -> list[Array]:
 
 
 def _since(array: Array) -> int | None:
-    """Return when the oldest of a family was made; None if one has the memory of an Array that it does not know."""
+    """Return when the oldest of a family was made; None if an unknown Array has its memory."""
     family = _ancestors(array)
     for member in family[1:]:
         if member.primitive is None and member.transformation is None and not _is_alone(member, family):
@@ -136,7 +138,7 @@ def _is_alone(array: Array, family: list[Array]) -> bool:
 
 
 def is_seen(target: NDArray[Any], references: int, ufunc: np.ufunc) -> bool:
-    """Return whether somebody else holds a numpy array that is the target of an in-place operator."""
+    """Return whether somebody else holds a numpy array that an in-place operator changes."""
     return references > (_OWN_PRODUCT if ufunc is np.matmul else _OWN_NUMPY) or type(target) is not np.ndarray
 
 
@@ -248,8 +250,8 @@ def _count_alone() -> int:
     return getrefcount(value)
 
 
-# Where not all references are counted (without the interpreter's lock, in code compiled while it runs), a statement is
-# given none: it is refused, and not believed.
+# Where not all references are counted (without the interpreter's lock, in code compiled while it
+# runs), a statement is given none: it is refused, and not believed.
 _counts = "t" not in getattr(sys, "abiflags", "") and not (hasattr(sys, "_jit") and sys._jit.is_enabled())
 _OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY, _OWN_PRODUCT = map(min, _count(), _count()) if _counts else (0,) * 5
 _HELD, _ALONE = _held({0: object()}, 0), _count_alone()

@@ -1,14 +1,16 @@
 """The statement of an in-place operator: what it reads, and where it stores the result.
 
-``a.w *= 2`` is ``a.w = a.w.__imul__(2)``: a read, the operator and a store. In the interpreter's code,
+``a.w *= 2`` is ``a.w = a.w.__imul__(2)``: a read, the operator and a store. In the interpreter's
+code,
 
     LOAD a    COPY 1           LOAD_ATTR w      (operand)  BINARY_OP *=  STORE_ATTR w
     LOAD d    LOAD k   COPY 2  COPY 2  SUBSCR   (operand)  BINARY_OP +=  STORE_SUBSCR
 
-The read may find the value elsewhere than the store puts the result: on the class, behind a property, in another
-mapping. Then the old value stays in its place, which numpy would have changed. So a store is believed where the value
-is seen to be: in a variable, in an object's own attributes, in a list or a dictionary. The object is found by its name,
-since the interpreter's stack cannot be read.
+The read may find the value elsewhere than the store puts the result: on the class, behind a
+property, in another mapping. Then the old value stays in its place, which numpy would have changed.
+So a store is believed where the value is seen to be: in a variable, in an object's own attributes,
+in a list or a dictionary. The object is found by its name, since the interpreter's stack cannot be
+read.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Statement(NamedTuple):
     symbol, target
         The operator and what is written before it.
     store, name
-        The interpreter's instruction that stores the result, and the variable or attribute that it stores.
+        The interpreter's instruction that stores the result, and the variable or attribute that it
+        stores.
     holder
         How the object was loaded whose attribute or element that is; None if that cannot be told.
     """
@@ -63,7 +66,7 @@ class Statement(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def statement_at(code: types.CodeType, offset: int) -> Statement | None:
-    """The statement at a place in the code; None if it is no in-place operator."""
+    """Return the statement at a place in the code; None if it is no in-place operator."""
     instructions = list(dis.get_instructions(code))
     place = next(i for i, instruction in enumerate(instructions) if instruction.offset == offset)
     symbol = instructions[place].argrepr
@@ -78,7 +81,7 @@ def statement_at(code: types.CodeType, offset: int) -> Statement | None:
 
 
 def stores_where_it_reads(statement: Statement, frame: types.FrameType, value: Any) -> bool:
-    """Whether the result takes the place of the value that was read.
+    """Return whether the result takes the place of the value that was read.
 
     Parameters
     ----------
@@ -105,7 +108,7 @@ def stores_where_it_reads(statement: Statement, frame: types.FrameType, value: A
 
 
 def _holder(instructions: list[dis.Instruction], store: str) -> _Load | None:
-    """How the object was loaded whose attribute or element is changed."""
+    """Return how the object was loaded whose attribute or element is changed."""
     copies = {"STORE_ATTR": [1], "STORE_SUBSCR": [2, 2]}.get(store)
     if copies is None:
         return None
@@ -127,7 +130,7 @@ _Code = list[tuple[dis.Instruction, str, Any]]
 
 
 def _loads_of(instruction: dis.Instruction) -> list[tuple[str, Any]]:
-    """An instruction by what it does; those of later versions that load two variables are two."""
+    """Return what an instruction does; one that loads two variables counts as two."""
     name, argument = instruction.opname, instruction.argval
     if name.startswith("LOAD_FAST"):
         names = argument if isinstance(argument, tuple) else (argument,)
@@ -147,7 +150,7 @@ def _loads_of(instruction: dis.Instruction) -> list[tuple[str, Any]]:
 
 
 def _before(code: _Code, end: int) -> int | None:
-    """Where the expression begins that ends here: it leaves one value more on the stack; None if there are branches."""
+    """Return where the expression that ends here begins; None if it branches."""
     depth = 0
     for place in range(end - 1, -1, -1):
         instruction, kind, _ = code[place]
@@ -163,7 +166,7 @@ def _before(code: _Code, end: int) -> int | None:
 
 
 def _load_before(code: _Code, end: int) -> tuple[_Load | None, int]:
-    """How the value on top of the stack was loaded, where that is simple, and where that began."""
+    """Return how the value on top of the stack was loaded, if that is simple, and from where."""
     if end == 0:
         return None, end
     instruction, kind, argument = code[end - 1]
@@ -194,7 +197,7 @@ def _parts(container: Any) -> Any:
 
 
 def _find(load: _Load | None, frame: types.FrameType) -> Any:
-    """What was loaded; None if that cannot be told."""
+    """Return what was loaded; None if that cannot be found out."""
     if load is None:
         return None
     match load.kind:
@@ -217,7 +220,7 @@ def _find(load: _Load | None, frame: types.FrameType) -> Any:
 
 
 def _own(thing: Any, name: str) -> Any:
-    """An attribute that is the object's own, and stored where it is; None if there is none."""
+    """Return an attribute that the object itself stores; None if there is none."""
     kind = type(thing)
     if kind.__setattr__ not in _PLAIN:
         return None
@@ -234,7 +237,7 @@ def _own(thing: Any, name: str) -> Any:
 
 
 def read_variables(frame: types.FrameType, read: Callable[[Any], Any]) -> Any:
-    """What is read of a running function's variables; a copy, which the frame would keep, is emptied again."""
+    """Read a running function's variables; empty a copy of them, which the frame would keep."""
     variables = frame.f_locals
     found = read(variables)
     copied = type(variables) is dict and frame.f_code.co_flags & inspect.CO_OPTIMIZED

@@ -30,7 +30,7 @@ from minimeta.autodiff.apply import apply, context, during
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin
 from minimeta.autodiff.calls import PROJECT, pick
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.promotion import constant
+from minimeta.autodiff.promotion import array_of
 
 #: What computes one step: of the step and the values of its operands, to a tuple of its results.
 Evaluate: TypeAlias = Callable[..., tuple[Any, ...]]
@@ -45,7 +45,8 @@ class Tasks:
     count
         For how many tasks.
     mapped
-        For each operand, whether a task is given its part of it along the first axis, and not the whole.
+        For each operand, whether a task is given its part of it along the first axis, and not the
+        whole.
     summed
         For each output, whether the tasks' are added up, and not stacked.
     keep
@@ -180,8 +181,8 @@ def run(program: Program, operands: Sequence[Any], evaluate: Evaluate) -> list[A
     operands
         One value for each of the program's.
     evaluate
-        Of a step and the values of its operands, to a tuple of its results. Steps with a body are its own to run, by
-        :func:`run_body` or otherwise.
+        Of a step and the values of its operands, to a tuple of its results. Steps with a body are
+        its own to run, by :func:`run_body` or otherwise.
     """
     values = [*operands, *program.constants]
     for step in program.steps:
@@ -200,7 +201,7 @@ def by_reference(step: Step, *values: Any) -> tuple[Any, ...]:
 
 
 def by_operation(step: Step, *values: Any) -> tuple[Any, ...]:
-    """Compute a step as a user's function would, on Arrays too, for the line that it was traced for."""
+    """Compute a step as a user's function would, on Arrays too, for the line it was traced for."""
     with during(origin=step.origin if step.origin.line else context.origin):
         found = apply(step.primitive, *values, **step.keywords)
     if type(found) is Array and type(found.value) is tuple:
@@ -224,8 +225,9 @@ def as_results(found: Any) -> tuple[Any, ...]:
 def run_body(body: Program, tasks: Tasks | None, operands: Sequence[Any], evaluate: Evaluate) -> tuple[Any, ...]:
     """Compute the results of a step with a body: the definition of a ``vmap``.
 
-    Tasks are run one after another, and their outputs stacked, or summed in the order of :func:`sum_in_order`. The
-    native executor (``csrc/map.cpp``) runs them on threads, and gives the same bits.
+    Tasks are run one after another, and their outputs stacked, or summed in the order of
+    :func:`sum_in_order`. The native executor (``csrc/map.cpp``) runs them on threads, and gives the
+    same bits.
     """
     if tasks is None:
         return tuple(run(body, operands, evaluate))
@@ -240,7 +242,7 @@ def combined(
     stack: Callable[..., Any],
     add: Callable[..., Any],
 ) -> tuple[Any, ...]:
-    """Return the results of all tasks, given a row of outputs for each, and how to stack and add them."""
+    """Return the results of all tasks, given a row of outputs for each."""
     if not rows:
         return tuple(np.zeros(form.shape, form.dtype) for form in forms)
     columns = zip(zip(*rows, strict=True), tasks.summed, strict=True)
@@ -259,8 +261,9 @@ def result_forms(body: Program, tasks: Tasks | None) -> tuple[Form, ...]:
 def group_bounds(count: int) -> tuple[int, ...]:
     """Return where each group of neighbouring tasks begins, and the end.
 
-    There are sixteen groups, or one for each task if there are fewer: enough for threads to share, and few enough that
-    their sums take little memory. The first groups may have one task more than the others.
+    There are sixteen groups, or one for each task if there are fewer: enough for threads to share,
+    and few enough that their sums take little memory. The first groups may have one task more than
+    the others.
     """
     groups = min(count, 16)
     size, larger = divmod(count, groups) if groups else (0, 0)
@@ -268,7 +271,7 @@ def group_bounds(count: int) -> tuple[int, ...]:
 
 
 def sum_in_order(values: Sequence[Any], add: Callable[[Any, Any], Any]) -> Any:
-    """Add up one value for each task: inside of each group in order, and then over the groups in order."""
+    """Add up one value for each task: in order inside of each group, then over the groups."""
     groups = [
         functools.reduce(add, values[start:stop]) for start, stop in itertools.pairwise(group_bounds(len(values)))
     ]
@@ -281,11 +284,11 @@ def sum_in_order(values: Sequence[Any], add: Callable[[Any, Any], Any]) -> Any:
 def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
     """Write down how the outputs follow from the operands; whatever else they need is a constant.
 
-    In the graph several results of one node are picked by ``PROJECT`` nodes. In a program they have numbers, and
-    nothing is picked.
+    In the graph several results of one node are picked by ``PROJECT`` nodes. In a program they have
+    numbers, and nothing is picked.
     """
     number = {array.id: i for i, array in enumerate(operands)}
-    outputs = [y if type(y) is Array else constant(y, private=True) for y in outputs]
+    outputs = list(map(array_of, outputs))
     graph = _computed(outputs, number)
     order = [graph[moment] for moment in sorted(graph)]
     constants: dict[int, tuple[int, Any]] = {}  # by identity: the number and the value
@@ -316,12 +319,13 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
 
 
 def _computed(outputs: Sequence[Array], known: Container[int]) -> dict[int, Array]:
-    """Everything that the outputs are computed from, back to what is known, by its moment."""
+    """Return all that the outputs are computed from, back to what is known, by its moment."""
     graph: dict[int, Array] = {}
     stack = list(outputs)
     while stack:
         array = stack.pop()
-        # What has no inputs is the alias of a constant, and what has no id is a constant or a view of one.
+        # What has no inputs is the alias of a constant, and what has no id is a constant or a view
+        # of one.
         if array.inputs and array.id and array.id not in known and array.id not in graph:
             graph[array.id] = array
             stack += array.inputs

@@ -1,7 +1,8 @@
 """Functions that transformations make of functions.
 
-A transformation is a function from a function, and options, to a function. What it makes is called like what it was
-made of. It pickles if that does, as the transformation and what it was applied to: a pool of processes takes it.
+A transformation is a function from a function, and options, to a function. What it makes is called
+like what it was made of. It pickles if that does, as the transformation and what it was applied to:
+a pool of processes takes it.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ def transformation(transform: Transform) -> Transform:
     Parameters
     ----------
     transform
-        From a function and options to another function, which takes the same arguments in the same places, and perhaps
-        some more by keyword.
+        From a function and options to another function, which takes the same arguments in the same
+        places, and perhaps some more by keyword.
 
     Returns
     -------
     callable
         The same, but that a function with a method ``transformed_by`` is asked for the result:
-        ``function.transformed_by(function, transform, *options, **named_options)``. Its bound methods ask it too, and
-        are then what it is given first.
+        ``function.transformed_by(function, transform, *options, **named_options)``. Its bound
+        methods ask it too, and are then what it is given first.
     """
 
     @functools.wraps(transform)
@@ -47,7 +48,7 @@ def transformation(transform: Transform) -> Transform:
 
 
 def _plain(option: Any) -> Any:
-    """An option; a row of numbers, which may be an array of numpy's, as a list: arrays are neither equal nor hashed."""
+    """Return an option; a row of numbers as a list, since arrays are neither equal nor hashed."""
     return option.tolist() if isinstance(option, np.ndarray) else option
 
 
@@ -85,7 +86,7 @@ def _transformed_again(
 
 
 def namesake(function: Any) -> Any:
-    """What a function's module has under the function's name, if it has anything."""
+    """Return what a function's module has under the function's name, or None."""
     found: Any = sys.modules.get(function.__module__)
     for part in getattr(function, "__qualname__", "").split("."):
         found = getattr(found, part, None)

@@ -1,9 +1,10 @@
 """Nested parameters.
 
-Parameters, optimiser states and tasks are *trees*: arrays nested in dicts, tuples, named tuples, lists and
-dataclasses. ``flatten`` lists the leaves in a fixed order and keeps the rest as a structure; ``unflatten`` is its
-inverse. ``None`` is a tree without leaves. Entries of a dict are matched by key, whatever their order; a dataclass
-field declared with ``metadata={"static": True}`` is part of the structure.
+Parameters, optimiser states and tasks are *trees*: arrays nested in dicts, tuples, named tuples,
+lists and dataclasses. ``flatten`` lists the leaves in a fixed order and keeps the rest as a
+structure; ``unflatten`` is its inverse. ``None`` is a tree without leaves. Entries of a dict are
+matched by key, whatever their order; a dataclass field declared with ``metadata={"static": True}``
+is part of the structure.
 
     >>> leaves, structure = flatten({"weight": 1.0, "bias": [2.0, None]})
     >>> leaves
@@ -11,10 +12,11 @@ field declared with ``metadata={"static": True}`` is part of the structure.
     >>> unflatten(structure, [10.0, 20.0])
     {'weight': 10.0, 'bias': [20.0, None]}
 
-A container comes back as what it was, an ``OrderedDict`` or a class of one's own, with other leaves in its places. That
-runs none of the class's code: a constructor that scales its weights would scale them at every update, and the gradient
-of one that normalises them would not be that of the function. So a container has to be its entries or its fields. What
-a ``functools.cached_property`` remembers is left behind, to be computed again; other attributes are refused.
+A container comes back as what it was, an ``OrderedDict`` or a class of one's own, with other leaves
+in its places. That runs none of the class's code: a constructor that scales its weights would scale
+them at every update, and the gradient of one that normalises them would not be that of the
+function. So a container has to be its entries or its fields. What a ``functools.cached_property``
+remembers is left behind, to be computed again; other attributes are refused.
 """
 
 import dataclasses
@@ -40,8 +42,8 @@ class Structure(NamedTuple):
     children
         Their structures.
     static
-        Of each attribute that is part of the structure (static fields of a dataclass, the factory of a defaultdict) the
-        name, the value, and what its equals may differ in.
+        Of each attribute that is part of the structure (static fields of a dataclass, the factory
+        of a defaultdict) the name, the value, and what its equals may differ in.
     """
 
     kind: Any
@@ -58,7 +60,7 @@ _Parts = tuple[Any, tuple[Any, ...], Iterable[Any], tuple[Any, ...]]
 
 
 def _parts(kind: Any) -> Callable[[Any], _Parts] | None:
-    """How to take a container of this class apart into kind, keys, children and static values; None for leaves."""
+    """Return what takes a container of this class apart; None for a leaf."""
     if kind is dict:
         return lambda tree: (dict, tuple(tree), tree.values(), ())
     if kind is tuple or kind is list:
@@ -91,7 +93,7 @@ _parts_of: Callable[[Any], Callable[[Any], _Parts] | None] = functools.cache(_pa
 
 
 def _attributes(tree: Any, fields: tuple[str, ...] = (), static: tuple[str, ...] = ()) -> tuple[Any, ...]:
-    """The static part of a container's attributes.
+    """Return the static part of a container's attributes.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def _attributes(tree: Any, fields: tuple[str, ...] = (), static: tuple[str, ...]
 
 
 def _is_cache(kind: Any, name: str) -> bool:
-    """Whether an attribute is computed again where it is missing, or is one of Python's own."""
+    """Return whether a missing attribute is computed again, or is Python's own."""
     return name.startswith("__") or isinstance(getattr(kind, name, None), functools.cached_property)
 
 
@@ -128,12 +130,13 @@ def _positions(length: int) -> tuple[int, ...]:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """Leaves of a tree, in order, and its structure.
+    """Return the leaves of a tree, in order, and its structure.
 
     Parameters
     ----------
     tree
-        Nested dicts, tuples, named tuples, lists and dataclasses; anything else is a leaf, ``None`` is empty.
+        Nested dicts, tuples, named tuples, lists and dataclasses; anything else is a leaf, ``None``
+        is empty.
 
     Returns
     -------
@@ -170,12 +173,13 @@ def _flatten(parts: _Parts, leaves: list[Any]) -> Structure:
         else:
             leaves.append(child)
             structures.append(LEAF)
-    # Flattening is a good part of a compiled call, and a named tuple's own constructor a good part of flattening.
+    # Flattening is a good part of a compiled call, and a named tuple's own constructor a good part
+    # of flattening.
     return tuple.__new__(Structure, (kind, keys, tuple(structures), static))
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
-    """The tree with this structure and these leaves.
+    """Return the tree with this structure and these leaves.
 
     Raises
     ------
@@ -218,7 +222,7 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
 
 
 def _maker(kind: Any) -> Callable[[tuple[Any, ...], list[Any]], Any]:
-    """How to put a container of this class together, from keys and children, without running code of the class."""
+    """Return what puts a container of this class together without running code of the class."""
     new = _of_python(kind, "__new__")
     if issubclass(kind, tuple):
         return lambda keys, children: new(kind, children)
@@ -244,13 +248,13 @@ _maker_of: Callable[[Any], Callable[[tuple[Any, ...], list[Any]], Any]] = functo
 
 
 def _of_python(kind: Any, name: str) -> Any:
-    """A method as the class of Python's that is behind this one has it."""
+    """Return a method as Python's own class behind this one has it."""
     native = (types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType)
     return next(vars(base)[name] for base in kind.__mro__ if isinstance(vars(base).get(name), native))
 
 
 def leaves_like(structure: Structure, tree: Any) -> list[Any]:
-    """Leaves of a tree in the order of a structure, dict entries matched by key.
+    """Return the leaves of a tree in the order of a structure, dict entries matched by key.
 
     Raises
     ------
@@ -296,7 +300,9 @@ def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def paths(tree: Any) -> list[str]:
-    """Names of the leaves in order, such as ``layers/0/weight`` (the empty string for a bare leaf)."""
+    """Return the names of the leaves, such as ``layers/0/weight`` (the empty string for a bare
+    leaf).
+    """
     return list(_paths(flatten(tree)[1], ""))
 
 
@@ -308,17 +314,18 @@ def _paths(structure: Structure, path: str) -> Iterator[str]:
 
 
 def count(structure: Structure) -> int:
-    """How many leaves a structure has."""
+    """Count the leaves of a structure."""
     return 1 if structure.kind == "leaf" else sum(count(child) for child in structure.children)
 
 
 def spread(prefix: Any, structure: Structure) -> list[Any]:
-    """What a prefix of a tree says for each leaf of the tree.
+    """Return what a prefix of a tree says for each leaf of the tree.
 
     Parameters
     ----------
     prefix
-        A tree like that of the structure, but that a number, a string or None may stand for all that is below.
+        A tree like that of the structure, but that a number, a string or None may stand for all
+        that is below.
     structure
         Of the tree.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.definition import Operation, P, applying, operands_of
 from minimeta.autodiff.primitive import LIBRARY, Primitive, Rule, Sample, registry
-from minimeta.autodiff.promotion import COMPUTABLE, constant
+from minimeta.autodiff.promotion import COMPUTABLE, array_of
 from minimeta.autodiff.protocols import ANSWERS, full_name
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 
@@ -36,30 +36,33 @@ def primitive(
 ) -> Callable[[Callable[P, Any]], Operation[P]]:
     """Make a differentiable operation of a numpy function.
 
-    The function is the specification: positional parameters are operands (numpy arrays when it is called), keyword-only
-    parameters are static, that is hashable and not arrays. It cannot write to its operands, and returns an array of the
-    form that ``shape`` says. If it also takes complex operands, choosing on real parts
-    (``np.where(np.real(x) > 0, ...)``), :func:`minimeta.testing.check_gradients` is exact to rounding.
+    The function is the specification: positional parameters are operands (numpy arrays when it is
+    called), keyword-only parameters are static, that is hashable and not arrays. It cannot write to
+    its operands, and returns an array of the form that ``shape`` says. If it also takes complex
+    operands, choosing on real parts (``np.where(np.real(x) > 0, ...)``),
+    :func:`minimeta.testing.check_gradients` is exact to rounding.
 
     Parameters
     ----------
     rules
-        One function ``rule(cotangent, y, *operands, **params)`` for each operand, to the cotangent of that operand,
-        written in operations, so that it can be differentiated again; None for an operand without a derivative. A
-        single function returns a tuple, the cotangents of all operands; it is the only way if there can be any number
-        of them. Without any, ``()``, the result is a constant. A cotangent has the shape of its operand, and is
-        converted to its dtype.
+        One function ``rule(cotangent, y, *operands, **params)`` for each operand, to the cotangent
+        of that operand, written in operations, so that it can be differentiated again; None for an
+        operand without a derivative. A single function returns a tuple, the cotangents of all
+        operands; it is the only way if there can be any number of them. Without any, ``()``, the
+        result is a constant. A cotangent has the shape of its operand, and is converted to its
+        dtype.
     shape
-        From the operands' forms (anything with ``shape`` and ``dtype``) and the params to the result's
-        :class:`minimeta.Form`; raises :class:`minimeta.errors.ShapeError` for operands that do not fit. May be left out
-        if the operation is elementwise.
+        From the operands' forms (anything with ``shape`` and ``dtype``) and the params to the
+        result's :class:`minimeta.Form`; raises :class:`minimeta.errors.ShapeError` for operands
+        that do not fit. May be left out if the operation is elementwise.
     elementwise
-        Whether operands are promoted to one float dtype and broadcast to one shape, which the result has too.
+        Whether operands are promoted to one float dtype and broadcast to one shape, which the
+        result has too.
     sample
         Draws legal operands and params, for :func:`minimeta.testing.check_primitive`.
     answers
-        The numpy function, or functions, that it stands in for when they are called on an Array. It must take numpy's
-        arguments in numpy's way, and return what numpy does for every shape.
+        The numpy function, or functions, that it stands in for when they are called on an Array. It
+        must take numpy's arguments in numpy's way, and return what numpy does for every shape.
 
     Returns
     -------
@@ -69,11 +72,11 @@ def primitive(
     Raises
     ------
     ConfigurationError
-        There is no shape rule, an operation of this name or for this numpy function is there already, there are not
-        as many rules as operands, or they do not take the operands.
+        There is no shape rule, an operation of this name or for this numpy function is there
+        already, there are not as many rules as operands, or they do not take the operands.
     ShapeError, DtypeError
-        (When called, or differentiated.) A rule, the shape rule or the function returns something else than it must;
-        a parameter is not static.
+        (When called, or differentiated.) A rule, the shape rule or the function returns something
+        else than it must; a parameter is not static.
 
     Examples
     --------
@@ -159,7 +162,7 @@ def _unsampled(name: str) -> Sample:
 
 
 def _check_names(name: str, functions: Sequence[Any], reference: Callable[..., Any]) -> None:
-    """Refuse a name, or a function of numpy's, that is taken; but a cell of a notebook may be run again."""
+    """Refuse a name, or a numpy function, that is taken; a cell of a notebook may run again."""
     if name in registry:
         raise ConfigurationError(f"primitive: there is an operation named {name!r} already; choose another name")
     for function in functions:
@@ -174,7 +177,7 @@ def _check_names(name: str, functions: Sequence[Any], reference: Callable[..., A
 
 
 def _check_signatures(name: str, signature: inspect.Signature, rules: Any, shape: Callable[..., Any]) -> None:
-    """Refuse rules that are too few, too many, or cannot be called with the operands and the params."""
+    """Refuse rules that are too few, too many, or do not take the operands and params."""
     operands = operands_of(signature)
     params = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     if taken := {"body", "tasks"}.intersection(params):
@@ -236,18 +239,18 @@ def _cotangent(name: str, operands: Sequence[str] | None, position: int, x: Arra
             f"{name}: the rule for {operand} returned a {type(g).__name__}; it must return one array, the cotangent of "
             f"{operand}, of shape {x.shape}"
         )
-    cotangent = g if type(g) is Array else constant(g)
+    cotangent = array_of(g)
     if cotangent.shape != x.shape:
         raise ShapeError(
             f"{name}: the rule for {operand}, of shape {x.shape}, returned a cotangent of shape {cotangent.shape}"
         )
     if x.dtype.kind not in "fc":
         return None
-    return cotangent if cotangent.dtype == x.dtype else cotangent.astype(x.dtype)
+    return array_of(cotangent, x.dtype)
 
 
 def _checked_shape(name: str, shape: Callable[..., Any], elementwise: bool) -> Callable[..., Form]:
-    """Return a shape rule that gives the form of a result that can be computed, of static params."""
+    """Return a shape rule whose result can be computed, and whose params are static."""
 
     def checked(*operands: Any, **params: Any) -> Form:
         for param, value in params.items():
@@ -288,7 +291,9 @@ def _check_static(name: str, param: str, value: Any) -> None:
 def _checked_kernel(
     name: str, reference: Callable[..., Any], shape: Callable[..., Form]
 ) -> Callable[..., NDArray[Any]]:
-    """Make a kernel of a reference: it cannot write to its operands, and has the form that its shape rule says."""
+    """Make a kernel of a reference, which cannot write to its operands and must have the stated
+    form.
+    """
 
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         form = shape(*values, **params)

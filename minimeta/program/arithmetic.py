@@ -7,11 +7,12 @@
     pooling                               1 for each cell of each window
     movement, conversion                  0
 
-A fused multiply-add is two operations, and a function counts as one whatever it takes to compute: the usual way to
-count, by which a time becomes a fraction of what the machine can do; a convolution that a kernel computes in fewer
-multiplications than its definition has may be above the whole. Windows count whole, where they reach beyond an image
-too. A region is what its body is; the body of a vmap counts for every index, and so do sums over indices. Every other
-primitive says its own number (``Primitive.flops``).
+A fused multiply-add is two operations, and a function counts as one whatever it takes to compute:
+the usual way to count, by which a time becomes a fraction of what the machine can do; a convolution
+that a kernel computes in fewer multiplications than its definition has may be above the whole.
+Windows count whole, where they reach beyond an image too. A region is what its body is; the body of
+a vmap counts for every index, and so do sums over indices. Every other primitive says its own
+number (``Primitive.flops``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from minimeta.autodiff.steps import Program
 
 
 def operations(program: Program) -> Counter[str]:
-    """The floating-point operations of one run of a program, by the name of the primitive."""
+    """Count the floating-point operations of one run of a program, by the name of the primitive."""
     forms = program.forms()
     found: Counter[str] = Counter()
     for step in program.steps:

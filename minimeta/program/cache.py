@@ -1,8 +1,8 @@
 """The programs of a compiled function, one for each signature.
 
-Only the signatures that were used last are kept: a program holds memory for what it computes, about 1 MB for a training
-step. A function that is traced again and again is probably given something that should not be part of its signature,
-so its user is warned, and told in what two signatures differ.
+Only the signatures that were used last are kept: a program holds memory for what it computes, about
+1 MB for a training step. A function that is traced again and again is probably given something that
+should not be part of its signature, so its user is warned, and told in what two signatures differ.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ _caches: weakref.WeakSet[Cache[Any]] = weakref.WeakSet()
 
 
 def _unlock() -> None:
-    """Replace the locks in a forked child: a thread that was tracing is not there to give them back."""
+    """Replace the locks in a forked child, where the thread that held one does not exist."""
     for cache in _caches:
         cache.lock = threading.RLock()
 

@@ -1,7 +1,9 @@
-"""The types of a program: every value has a shape and a dtype, and every instruction agrees with them.
+"""The types of a program: every value has a shape and a dtype, and every instruction agrees with
+them.
 
-An instruction ``%n: t = p(%a, %b, ...)`` is well typed if ``a, b, ... < n`` and the shape rule of ``p`` gives ``t`` for
-the types of its operands. A program is, if all its instructions are and its outputs exist; one inside a region too.
+An instruction ``%n: t = p(%a, %b, ...)`` is well typed if ``a, b, ... < n`` and the shape rule of
+``p`` gives ``t`` for the types of its operands. A program is, if all its instructions are and its
+outputs exist; one inside a region too.
 """
 
 from __future__ import annotations

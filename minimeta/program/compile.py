@@ -1,21 +1,22 @@
 """compile: a function that is traced once and replayed ever after.
 
-What a pure function of arrays computes, as a list of instructions, depends on the *signature* of its arguments alone:
-the form of their trees, the shapes and dtypes of the leaves, and the values of arguments that are declared static.
-So there is one program for each signature ``s``, and
+What a pure function of arrays computes, as a list of instructions, depends on the *signature* of
+its arguments alone: the form of their trees, the shapes and dtypes of the leaves, and the values of
+arguments that are declared static. So there is one program for each signature ``s``, and
 
     f(x) = program[s(x)](x)
 
-with the same bits. The program is written down at the first call with a signature by running ``f`` on abstract Arrays,
-and later calls run the program alone, without ``f``: whatever ``f`` does beside computing with its arguments (printing,
-drawing random numbers, reading a variable) happens when it is traced, and not again.
+with the same bits. The program is written down at the first call with a signature by running ``f``
+on abstract Arrays, and later calls run the program alone, without ``f``: whatever ``f`` does beside
+computing with its arguments (printing, drawing random numbers, reading a variable) happens when it
+is traced, and not again.
 
-A Python scalar has a place in the signature by its type, so its value may change. It stays *weak*: it takes the dtype
-of what it meets, as it does in an eager run.
+A Python scalar has a place in the signature by its type, so its value may change. It stays *weak*:
+it takes the dtype of what it meets, as it does in an eager run.
 
-Inside another transformation (an argument is an Array, or the function takes one by closure) there is nothing to
-replay: the function itself runs, and its operations belong to the outer trace. Around it a transformation gives another
-compiled function, ``grad(compile(f)) = compile(grad(f))``.
+Inside another transformation (an argument is an Array, or the function takes one by closure) there
+is nothing to replay: the function itself runs, and its operations belong to the outer trace. Around
+it a transformation gives another compiled function, ``grad(compile(f)) = compile(grad(f))``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,66 +48,60 @@ from minimeta.program.replayable import Replayable, Stats
 from minimeta.program.signature import SCALARS, Arguments, Signature, Static, static_places
 
 
-@overload
-def compile(
-    function: Function,
-    *,
-    static: Static = ...,
-    enabled: bool = ...,
-    check: bool = ...,
-    check_finite: bool = ...,
-    passes: Collection[str] = ...,
-) -> Compiled: ...
+class Settings(TypedDict, total=False):
+    """How to compile a function; :func:`compile` says what each setting does."""
+
+    static: Static
+    enabled: bool
+    check: bool
+    check_finite: bool
+    passes: Collection[str]
 
 
 @overload
-def compile(
-    function: None = None,
-    *,
-    static: Static = ...,
-    enabled: bool = ...,
-    check: bool = ...,
-    check_finite: bool = ...,
-    passes: Collection[str] = ...,
-) -> Callable[[Function], Compiled]: ...
+def compile(function: Function, **settings: Unpack[Settings]) -> Compiled: ...
+
+
+@overload
+def compile(function: None = None, **settings: Unpack[Settings]) -> Callable[[Function], Compiled]: ...
 
 
 def compile(
-    function: Function | None = None,
-    *,
-    static: Static = (),
-    enabled: bool = True,
-    check: bool = False,
-    check_finite: bool = False,
-    passes: Collection[str] = PASSES,
+    function: Function | None = None, **settings: Unpack[Settings]
 ) -> Compiled | Callable[[Function], Compiled]:
-    """A function that is traced at its first call with a signature, and replayed afterwards.
+    """Return a function that is traced at its first call with a signature, and replayed afterwards.
 
     Parameters
     ----------
     function
-        A pure function of trees of arrays to a tree of arrays. Left out, the result is a decorator. What is not an
-        argument is a constant, copied when the function is traced: later changes of it are not seen.
+        A pure function of trees of arrays to a tree of arrays. Left out, the result is a decorator.
+        What is not an argument is a constant, copied when the function is traced: later changes of
+        it are not seen.
     static
-        Names or positions of arguments that are Python values and no arrays: sizes, flags, functions, a method's
-        ``self``. They must be hashable, and stay as they are; each new value is a new signature. Of more than 128
-        signatures those that were not used for the longest time are forgotten, and traced again when they come back.
+        (By default none.) Names or positions of arguments that are Python values and no arrays:
+        sizes, flags, functions, a method's ``self``. They must be hashable, and stay as they are;
+        each new value is a new signature. Of more than 128 signatures those that were not used for
+        the longest time are forgotten, and traced again when they come back.
     enabled
-        With False the function runs eagerly on the same arguments, to look inside it. The bits are the same.
+        (By default True.) With False the function runs eagerly on the same arguments, to look
+        inside it. The bits are the same.
     check
-        Whether to trace twice, and refuse a function whose two programs differ; with ``enabled=False``, whether to run
-        it twice on the first arguments of each signature, and refuse it if the results differ.
+        (By default False.) Whether to trace twice, and refuse a function whose two programs differ;
+        with ``enabled=False``, whether to run it twice on the first arguments of each signature,
+        and refuse it if the results differ.
     check_finite
-        Whether everything that a program reads and computes must be finite: the first NaN or infinity is a
-        NonFiniteError that names the operation and the user's line. To find one, not to train with: it takes longer.
+        (By default False.) Whether everything that a program reads and computes must be finite: the
+        first NaN or infinity is a NonFiniteError that names the operation and the user's line. To
+        find one, not to train with: it takes longer.
     passes
-        What makes the program shorter, by name (:mod:`minimeta.program.passes`). None of them changes a bit.
+        (By default all.) What makes the program shorter, by name (:mod:`minimeta.program.passes`).
+        None of them changes a bit.
 
     Returns
     -------
     Compiled
-        Of the same arguments. A transformation of it (``grad``, ``vjp``, ``vmap``, ...) is compiled too, once for each
-        set of options, with the same settings.
+        Of the same arguments. A transformation of it (``grad``, ``vjp``, ``vmap``, ...) is compiled
+        too, once for each set of options, with the same settings.
 
     Raises
     ------
@@ -125,18 +120,16 @@ def compile(
     program step(w: float32[2], rate: float64[]):
       ...
     """
-    made = functools.partial(
-        Compiled, static=static, enabled=enabled, check=check, check_finite=check_finite, passes=passes
-    )
+    made = functools.partial(Compiled, **settings)
     return made if function is None else made(function)
 
 
 class Compiled:
     """A compiled function; made by :func:`compile`.
 
-    It is called like the function, with numpy arrays of any layout and Python scalars, and returns fresh arrays. It may
-    be called from several threads at once, is a method where a function would be, and pickles by its name, or as its
-    function does.
+    It is called like the function, with numpy arrays of any layout and Python scalars, and returns
+    fresh arrays. It may be called from several threads at once, is a method where a function would
+    be, and pickles by its name, or as its function does.
     """
 
     def __init__(
@@ -166,7 +159,8 @@ class Compiled:
         self._latest: Call | None = None
         self._transformed: dict[Any, Compiled] = {}
         self._bound: Callable[[Compiled, Any], Any] = types.MethodType
-        # For pickle: the function and what transformed it. (The one that it was made from holds this one.)
+        # For pickle: the function and what transformed it. (The one that it was made from holds
+        # this one.)
         self._origin: tuple[Function, tuple[Step, ...]] = function, ()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -175,8 +169,8 @@ class Compiled:
         Raises
         ------
         TracingError
-            The function needs a value that is not known while tracing, is impure (``check=True``), or was given a
-            random generator or a static argument that is not hashable.
+            The function needs a value that is not known while tracing, is impure (``check=True``),
+            or was given a random generator or a static argument that is not hashable.
         DtypeError
             A leaf that is no array of numbers.
         NonFiniteError
@@ -184,7 +178,8 @@ class Compiled:
         IndexingError
             An index is out of range. The function is then run eagerly, once, to say which.
         """
-        # Nearly always a call is like the one before it, and that is seen without taking it apart in Python.
+        # Nearly always a call is like the one before it, and that is seen without taking it apart
+        # in Python.
         latest = self._latest
         if latest is not None:
             try:
@@ -200,10 +195,8 @@ class Compiled:
         if not self._enabled:
             output = _eagerly(self._function, signature, values)
             if self._check and signature not in self._pure:
-                again, function = (
-                    _eagerly(self._function, signature, values),
-                    signature.function_of_trees(self._function),
-                )
+                again = _eagerly(self._function, signature, values)
+                function = signature.function_of_trees(self._function)
                 refuse_two_results(self._name, output, again, function, signature.abstract_trees())
                 self._pure.add(signature)
             return output
@@ -252,7 +245,7 @@ class Compiled:
         return self._transformed[key]
 
     def lower(self, *arguments: Any, **keywords: Any) -> Traced:
-        """The program for these arguments, whose values are not used, without running it.
+        """Return the program for these arguments, whose values are not used, without running it.
 
         Parameters
         ----------
@@ -262,16 +255,17 @@ class Compiled:
         Returns
         -------
         Traced
-            Of the arguments, ``None`` in place of static ones; keywords, if any, are a dict at the end.
+            Of the arguments, ``None`` in place of static ones; keywords, if any, are a dict at the
+            end.
         """
         return self._ahead_of_time(arguments, keywords).program
 
     def stats(self, *arguments: Any, **keywords: Any) -> Stats:
-        """What it took to compile for these arguments, which are those of :meth:`lower`."""
+        """Return what it took to compile for these arguments, which are those of :meth:`lower`."""
         return self._ahead_of_time(arguments, keywords).stats
 
     def profile(self, *arguments: Any, runs: int = 10, **keywords: Any) -> Profile:
-        """Where the time goes, by kind of instruction and by the user's line.
+        """Measure where the time goes, by kind of instruction and by the user's line.
 
         Parameters
         ----------
@@ -338,13 +332,13 @@ def _transformed_again(compiled: Compiled, steps: Sequence[Step]) -> Compiled:
 
 
 def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:
-    """The same operations, run one by one on Arrays."""
+    """Run the same operations one by one on Arrays."""
     arrays = [Array(value, form in SCALARS) for form, value in zip(signature.forms, values, strict=True)]
     output = signature.function_of_trees(function)(*signature.trees(arrays))
     return tree.map(lambda y: settle(y if type(y) is Array else constant(y)), output)
 
 
 def _added(times: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    """The sums of two rows of times, and of those inside."""
+    """Add two rows of times, and those inside of them."""
     pairs = zip(times, others, strict=True)
     return [(a + b, None if inside is None else _added(inside, also)) for (a, inside), (b, also) in pairs]

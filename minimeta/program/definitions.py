@@ -1,9 +1,10 @@
 """The source of numpy functions, with everything they use: what a written program stands on.
 
-A primitive's reference is a small Python function. Here its own source is taken apart (:mod:`ast`) and written down
-again: as an expression if it is a single ``return``, otherwise as a definition with the functions that it calls above
-it. There is no second copy of a reference, so none that could differ. The names of a function's module are resolved on
-the way: numpy and other modules are imported, the library's exceptions become Python's.
+A primitive's reference is a small Python function. Here its own source is taken apart (:mod:`ast`)
+and written down again: as an expression if it is a single ``return``, otherwise as a definition
+with the functions that it calls above it. There is no second copy of a reference, so none that
+could differ. The names of a function's module are resolved on the way: numpy and other modules are
+imported, the library's exceptions become Python's.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Definitions:
         self._names: dict[Any, str] = {}
 
     def call(self, name: str, function: Any, operands: Sequence[str], params: Mapping[str, Any]) -> str:
-        """Return the call of a function as an expression: its own one, or its name with these arguments.
+        """Return the call of a function as an expression: its own one, or its name with these
+        arguments.
 
         Parameters
         ----------
@@ -124,7 +126,7 @@ class _Resolved(ast.NodeTransformer):
 
 
 def _source(name: str, function: FunctionType) -> ast.FunctionDef:
-    """The syntax tree of a function without its decorators, annotations and docstring."""
+    """Return the syntax tree of a function without decorators, annotations and docstring."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, TypeError, SyntaxError, ValueError):
@@ -146,7 +148,7 @@ def _source(name: str, function: FunctionType) -> ast.FunctionDef:
 
 
 def _single_expression(tree: ast.FunctionDef) -> ast.expr | None:
-    """What a function returns, where that is all it does, and no variable of its own takes part."""
+    """Return the expression of a function that is a single ``return`` and has no variables."""
     (statement, *rest) = tree.body
     if rest or not isinstance(statement, ast.Return) or _stored(tree) or tree.args.defaults:
         return None
@@ -154,7 +156,7 @@ def _single_expression(tree: ast.FunctionDef) -> ast.expr | None:
 
 
 def _stored(tree: ast.FunctionDef) -> set[str]:
-    """The names that a function gives to variables, inner functions and their parameters, its own apart."""
+    """Return the names of variables, inner functions and their parameters in a function."""
     own = {id(node) for node in ast.walk(tree.args)}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg) and id(node) not in own}
@@ -162,7 +164,7 @@ def _stored(tree: ast.FunctionDef) -> set[str]:
 
 
 def _bound(arguments: ast.arguments, operands: Sequence[str]) -> dict[str, ast.expr]:
-    """The expressions of positional parameters; any number of them are a tuple."""
+    """Return the expressions of positional parameters; any number of them are a tuple."""
     nodes: list[ast.expr] = [ast.Name(operand) for operand in operands]
     names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
     bound: dict[str, ast.expr] = dict(zip(names, nodes, strict=False))

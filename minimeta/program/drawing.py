@@ -1,8 +1,8 @@
 """A program as a drawing, in the language of Graphviz: arrows lead from values to what uses them.
 
-Its names are those of the program in print (:mod:`minimeta.program.listing`). Folded, the steps of one pass of one of
-the user's lines are one node, as long as they follow each other, and so are the arrays of one argument. A vmap is a box
-around the nodes of its body.
+Its names are those of the program in print (:mod:`minimeta.program.listing`). Folded, the steps of
+one pass of one of the user's lines are one node, as long as they follow each other, and so are the
+arrays of one argument. A vmap is a box around the nodes of its body.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _IN_A_ROW = 4
 
 
 def drawing(program: Program, operands: Sequence[str], folded: bool) -> str:
-    """The text of a directed graph: operands are boxes, constants plain, steps ellipses, outputs drawn twice around.
+    """Return the text of a directed graph. Operands are boxes, constants plain, steps ellipses;
+    outputs have a double outline.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def drawing(program: Program, operands: Sequence[str], folded: bool) -> str:
 
 
 def _label(names: Sequence[str]) -> str:
-    """What an arrow carries, where it stands for more than one value."""
+    """Label an arrow that stands for several values."""
     return f" [label={len(names)}]" if len(names) > 1 else ""
 
 
@@ -68,7 +69,7 @@ class _Drawing:
         self.arrows: dict[tuple[int, int], list[str]] = {}
 
     def operands(self, names: Sequence[str], forms: Sequence[Any]) -> None:
-        """The nodes of the operands."""
+        """Draw the operands."""
         groups: dict[str, list[str]] = {}
         for name in names:
             groups.setdefault(name.partition("/")[0] if self._folded else name, []).append(name)
@@ -96,7 +97,7 @@ class _Drawing:
             self._steps(group)
 
     def _body(self, row: Row, depth: int) -> Iterator[str]:
-        """The box around what is done for each task, and what it gives."""
+        """Draw a box around the body of a vmap, and name its results."""
         assert row.body is not None and row.tasks is not None
         index, count = index_of(depth), row.tasks.count
         for name in row.operands:
@@ -113,7 +114,7 @@ class _Drawing:
         self.places.update({name: self.places[x] for name, x in results if x in self.places})
 
     def _steps(self, group: Sequence[Row]) -> None:
-        """One node of so many steps, and the arrows to it."""
+        """Draw a group of steps as one node, and the arrows to it."""
         first, last = group[0], group[-1]
         if not self._folded:
             label = f"{first.number} = {first.step.primitive.name}\n{', '.join(map(repr, first.step.results))}"
@@ -140,7 +141,7 @@ class _Drawing:
 
 
 def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
-    """The rows and constants of a program, and those of its regions but for the bodies of a vmap."""
+    """Return the rows and constants of a program and of its regions, but not of a vmap's body."""
     rows, constants = [], [*found.constants]
     for row in found.rows:
         if row.body is None or row.tasks:
@@ -153,14 +154,14 @@ def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
 
 
 def _short(step: Step) -> str:
-    """What a user knows a step by, without the folder."""
+    """Return the heading of a step, without the folder of the user's file."""
     file, _, place = step.origin.line.rpartition(":")
     line = f"{PurePath(file).name}:{place}" if file else step.origin.line
     return heading_of(step._replace(origin=step.origin._replace(line=line)))
 
 
 def _kinds(steps: Iterator[Step]) -> list[str]:
-    """How many steps there are of each kind, a few kinds in a row."""
+    """Count the steps of each kind, a few kinds to a row."""
     kinds = [f"{n} {name}" if n > 1 else name for name, n in Counter(step.primitive.name for step in steps).items()]
     rows = [", ".join(kinds[i : i + _IN_A_ROW]) for i in range(0, len(kinds), _IN_A_ROW)]
     return [*(f"{row}," for row in rows[:-1]), *rows[-1:]]

@@ -1,10 +1,12 @@
 """Replaying a program: its kernels in a row, with no Python in between.
 
-A builder is told the steps of a program one by one, and numbers their results; regions open up into their steps on the
-way, and the body of a vmap becomes a program of its own. What comes out is a list of kernels, checked once, whose
-values share the memory of one arena (``csrc/program.hpp``), and replaying it is one loop in C++.
+A builder is told the steps of a program one by one, and numbers their results; regions open up into
+their steps on the way, and the body of a vmap becomes a program of its own. What comes out is a
+list of kernels, checked once, whose values share the memory of one arena (``csrc/program.hpp``),
+and replaying it is one loop in C++.
 
-Where there are no kernels, or a step's primitive has one of its own, the steps are replayed one by one in Python.
+Where there are no kernels, or a step's primitive has one of its own, the steps are replayed one by
+one in Python.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from numpy.typing import NDArray
 from minimeta import kernels
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import NOWHERE, Form, Origin
-from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
-from minimeta.autodiff.steps import Program, Step, by_kernel, group_bounds, run
+from minimeta.autodiff.steps import Program, Step, Tasks, by_kernel, group_bounds, run
 from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
-from minimeta.program.place import CONCATENATE_IN_PLACE
+from minimeta.program.names import elements_of
+from minimeta.program.place import GROUPS
 from minimeta.program.pool import MAX_CELL_AND_TAKE
 
 Values = list[NDArray[Any]]
@@ -54,9 +56,9 @@ class Instruction(NamedTuple):
     body: tuple[Instruction, ...] = ()
 
     @classmethod
-    def of(cls, step: Step, body: tuple[Instruction, ...] = ()) -> Instruction:
-        """The instruction of a step."""
-        return cls(step.primitive.name, step.origin, step.results, body)
+    def of(cls, step: Step) -> Instruction:
+        """Return the instruction of a step that Python runs."""
+        return cls(step.primitive.name, step.origin, step.results)
 
 
 class Executable:
@@ -90,7 +92,12 @@ class Executable:
     ) -> None:
         self.program = program
         self._extension: Any = kernels.load(level)
-        self._replay, self.instructions = _build(program, self._extension, reuse_memory, poison)
+        self._replay: Any = None
+        self.instructions = tuple(map(Instruction.of, program.steps))
+        if self._extension is not None:
+            writer = _Writer(self._extension.Builder(reuse_memory, poison))
+            self._replay = writer.builder.build(writer.whole(program))
+            self.instructions = tuple(writer.instructions)
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
@@ -123,13 +130,14 @@ class Executable:
     def call(
         self, arguments: tree.Structure, keywords: tree.Structure, forms: Sequence[Any], output: tree.Structure
     ) -> Call | None:
-        """A compiled call without Python: the arguments are taken apart, the kernels run, the output is put together.
+        """Return a call that C++ answers alone: it takes the arguments apart, runs the kernels, and
+        puts the output together.
 
         Parameters
         ----------
         arguments, keywords
-            The structures of the tuple of arguments and of the dict of keywords; their leaves are the operands. A part
-            may be ``Structure("static", (value,))``.
+            The structures of the tuple of arguments and of the dict of keywords; their leaves are
+            the operands. A part may be ``Structure("static", (value,))``.
         forms
             For each leaf the class of a Python scalar, or anything else for an array.
         output
@@ -138,9 +146,10 @@ class Executable:
         Returns
         -------
         callable or None
-            Of arguments and keywords: their output, or ``NotImplemented`` if they are not what was given here (a static
-            value is another object), or have to be converted first. None where there are no native kernels, or a tree
-            is not of Python's own containers, named tuples and dataclasses.
+            Of arguments and keywords: their output, or ``NotImplemented`` if they are not what was
+            given here (a static value is another object), or have to be converted first. None where
+            there are no native kernels, or a tree is not of Python's own containers, named tuples
+            and dataclasses.
         """
         if self._replay is None:
             return None
@@ -156,10 +165,12 @@ class Executable:
         outputs
             As of :meth:`run`; none, where a result was not finite.
         times
-            For each instruction its nanoseconds, on all threads together, and the times of its body, if it has one.
+            For each instruction its nanoseconds, on all threads together, and the times of its
+            body, if it has one.
         path
-            With ``check_finite``, where the first result is that is not finite: the number of the instruction; for an
-            instruction with a body the index it ran for, and the path inside. Empty if there is none.
+            With ``check_finite``, where the first result is that is not finite: the number of the
+            instruction; for an instruction with a body the index it ran for, and the path inside.
+            Empty if there is none.
         """
         try:
             found: tuple[Values, list[Any], list[int]] = self._replay.watch(list(leaves), check_finite)
@@ -169,10 +180,10 @@ class Executable:
 
 
 def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
-    """The error of an index as an eager run has it.
+    """Return the error of an index as an eager run has it.
 
-    A kernel knows a number and an axis. An eager run knows values beforehand, and says what the number is: a label, and
-    of how many classes, at which of the user's lines.
+    A kernel knows a number and an axis. An eager run knows values beforehand, and says what the
+    number is: a label, and of how many classes, at which of the user's lines.
 
     Parameters
     ----------
@@ -186,15 +197,6 @@ def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
     except IndexError as eager:
         return eager if isinstance(eager, IndexingError) else error  # numpy knows no more than a kernel
     return error
-
-
-def _build(program: Program, extension: Any, reuse_memory: bool, poison: bool) -> tuple[Any, tuple[Instruction, ...]]:
-    """The program as a native one, or None where there is no extension, and its instructions."""
-    if extension is not None:
-        writer = _Writer(extension.Builder(reuse_memory, poison))
-        outputs = writer.whole(program)
-        return writer.builder.build(outputs), tuple(writer.instructions)
-    return None, tuple(map(Instruction.of, program.steps))
 
 
 class _Writer:
@@ -211,77 +213,47 @@ class _Writer:
         return self._copied(self._numbers(run(program, operands, self._write)), self.builder.own)
 
     def _write(self, step: Step, *operands: Any) -> tuple[Any, ...]:
-        """The builder's numbers of a step's results."""
-        primitive = step.primitive
-        if step.tasks is not None:
-            return self._map(step, operands)
-        if primitive is FUSED:
-            return self._fused(step, operands)
-        if primitive is MAX_CELL_AND_TAKE:
-            return self._max_cell_and_take(step, operands)
-        if primitive is CONCATENATE_IN_PLACE:
-            return self._concatenate_in_place(step, operands)
-        if step.body is not None:
-            return tuple(run(step.body, operands, self._write))
-        if primitive is CALL:
-            return self._call(step, operands)
+        """Return the builder's numbers of a step's results."""
+        primitive, body, builder = step.primitive, step.body, self.builder
         if primitive in (ALIAS, STOP_GRADIENT):
             return operands
-        if not primitive.native:
-            return self._call(step, operands)
-        results = self.builder.add_step(primitive.name, self._numbers(operands), step.params)
-        self._label(Instruction.of(step))
+        if body is not None and step.tasks is None and primitive not in GROUPS:
+            return tuple(run(body, operands, self._write))
+        numbers = self._numbers(operands)
+        inside: tuple[Instruction, ...] = ()
+        if body is None and primitive.native:
+            results = builder.add_step(primitive.name, numbers, step.params)
+        elif body is None:  # Python computes it: a function of numpy's, or a primitive without a kernel in C++.
+            forms = tuple((form.dtype.name, form.shape) for form in step.results)
+            results = builder.add_call(functools.partial(_called, step), numbers, forms)
+        elif step.tasks is not None:
+            results, inside = self._map(body, step.tasks, numbers)
+        elif primitive is FUSED:
+            results = builder.add_fused(numbers, *_rows(body))
+        elif primitive is MAX_CELL_AND_TAKE:
+            values = (*numbers, *builder.add_max_cell_and_take(*numbers, body.steps[0].params))
+            results = [values[i] for i in body.outputs]
+        else:
+            results = [builder.concatenate_in_place(numbers, body.steps[0].params["axis"])]
+        if builder.steps > len(self.instructions):  # A view is no step.
+            self.instructions.append(Instruction(primitive.name, step.origin, step.results, inside))
         return tuple(results)
 
-    def _max_cell_and_take(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
-        assert step.body is not None
-        (image,) = self._numbers(operands)
-        values = (image, *self.builder.add_max_cell_and_take(image, step.body.steps[0].params))
-        self._label(Instruction.of(step))
-        return tuple(values[i] for i in step.body.outputs)
-
-    def _concatenate_in_place(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
-        assert step.body is not None
-        (joining,) = step.body.steps
-        return (self.builder.concatenate_in_place(self._numbers(operands), joining.params["axis"]),)
-
-    def _call(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
-        """A step that Python computes: a function of numpy's, or a primitive without a kernel in C++."""
-        forms = tuple((form.dtype.name, form.shape) for form in step.results)
-        results = self.builder.add_call(functools.partial(_called, step), self._numbers(operands), forms)
-        self._label(Instruction.of(step))
-        return tuple(results)
-
-    def _fused(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
-        assert step.body is not None
-        body = step.body
-        operations = tuple(
-            (inner.primitive.name, inner.operands) for inner in body.steps if inner.primitive.elementwise
-        )
-        first_sum = len(body.operands) + len(operations)
-        sums = tuple(
-            (inner.operands[0], len(inner.params["axes"]), inner.primitive is MEAN, inner.params["keepdims"])
-            for inner in body.steps[len(operations) :]
-        )
-        values = tuple(i for i in body.outputs if i < first_sum)
-        results = self.builder.add_fused(self._numbers(operands), operations, values, sums)
-        self._label(Instruction.of(step))
-        return tuple(results)
-
-    def _map(self, step: Step, operands: Sequence[Any]) -> tuple[int, ...]:
-        assert step.body is not None and step.tasks is not None
-        tasks = step.tasks
-        body = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
-        outputs = body.whole(step.body)
+    def _map(
+        self, body: Program, tasks: Tasks, operands: tuple[int, ...]
+    ) -> tuple[Sequence[int], tuple[Instruction, ...]]:
+        """Add a body that runs for every task; return its results and its instructions."""
+        writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
+        outputs = writer.whole(body)
         groups = len(group_bounds(tasks.count)) - 1
         contiguous = self.builder.with_contiguous_parts
         numbers = self._copied(
-            self._numbers(operands),
-            lambda values: [contiguous(x, not part) for x, part in zip(values, tasks.mapped, strict=True)],
+            operands, lambda values: [contiguous(x, not part) for x, part in zip(values, tasks.mapped, strict=True)]
         )
-        results = self.builder.add_map(body.builder, outputs, numbers, tasks.mapped, tasks.summed, tasks.count, groups)
-        self._label(Instruction.of(step, tuple(body.instructions)))
-        return tuple(results)
+        results = self.builder.add_map(
+            writer.builder, outputs, numbers, tasks.mapped, tasks.summed, tasks.count, groups
+        )
+        return results, tuple(writer.instructions)
 
     def _copied(self, values: tuple[int, ...], copies: Callable[[tuple[int, ...]], Sequence[int]]) -> tuple[int, ...]:
         """Return the values, or copies of those that do not lie as they must."""
@@ -295,14 +267,20 @@ class _Writer:
                 self._constants[id(x)] = self.builder.add_constant(_compact(x))
         return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
 
-    def _label(self, instruction: Instruction) -> None:
-        """Name the step that was added, if one was: a view is none."""
-        if self.builder.steps > len(self.instructions):
-            self.instructions.append(instruction)
+
+def _rows(group: Program) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[Any, ...]]:
+    """Return the elementwise operations of a group, which of them are results, and the sums."""
+    steps = [step for step in group.steps if step.primitive.elementwise]
+    operations = tuple((step.primitive.name, step.operands) for step in steps)
+    sums = tuple(
+        (step.operands[0], len(step.params["axes"]), step.primitive is MEAN, step.params["keepdims"])
+        for step in group.steps[len(steps) :]
+    )
+    return operations, tuple(i for i in group.outputs if i < group.first + len(steps)), sums
 
 
 def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-    """The results of a step that Python computes."""
+    """Return the results of a step that Python computes."""
     try:
         return by_kernel(step, *operands)
     except Exception as error:
@@ -312,6 +290,5 @@ def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any],
 
 
 def _compact(x: NDArray[Any]) -> NDArray[Any]:
-    """A copy that nobody else has, with one element in memory along the axes that repeat it."""
-    kept = x[tuple(slice(1) if stride == 0 else slice(None) for stride in x.strides)]
-    return np.broadcast_to(np.array(kept, order="C"), x.shape)
+    """Return a private copy, with one element in memory along the axes that repeat it."""
+    return np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)

@@ -1,9 +1,10 @@
 """Compiled functions that transformations make of one: ``grad(compile(f)) = compile(grad(f))``.
 
-A transformation asks a compiled function for the result (:mod:`minimeta.autodiff.transformed`), and is answered with a
-compiled function of the same settings. Static arguments are taken out before the transformation sees the function: they
-are Python values, and nothing is differentiated with respect to them. A bound method passes its instance as the first
-argument, and what is made of it is a bound method again.
+A transformation asks a compiled function for the result (:mod:`minimeta.autodiff.transformed`), and
+is answered with a compiled function of the same settings. Static arguments are taken out before the
+transformation sees the function: they are Python values, and nothing is differentiated with respect
+to them. A bound method passes its instance as the first argument, and what is made of it is a bound
+method again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.arguments import Function
-from minimeta.program.signature import Place, chosen_places, with_static, without
+from minimeta.autodiff.arguments import Function, Place
+from minimeta.program.signature import chosen_places, with_static, without
 
 
 class Step(NamedTuple):
@@ -34,12 +35,12 @@ class Step(NamedTuple):
     named: dict[str, Any]
 
     def key(self) -> tuple[Any, ...]:
-        """What is equal for equal transformations."""
+        """Return what is equal for equal transformations."""
         leaves, structure = tree.flatten((self.options, self.named))
         return self.transform, self.is_method, tuple(leaves), structure
 
     def name(self, function: str) -> str:
-        """What a user calls the result, given the name of the function."""
+        """Return the name of the result for users, given that of the function."""
         return f"{self.transform.__name__.lstrip('_')}({function})"
 
     def of(self, function: Function, static: Collection[Place]) -> Function:
@@ -60,7 +61,8 @@ class Step(NamedTuple):
 class Method(functools.partial[Any]):
     """A bound method of a compiled function that has another name than the class knows it by.
 
-    Python's own bound methods are pickled by the name of their function, and would not be found again.
+    Python's own bound methods are pickled by the name of their function, and would not be found
+    again.
     """
 
     @property

@@ -1,8 +1,8 @@
 """The first result that is not finite, and the user's line that it belongs to.
 
-One NaN makes NaN of nearly everything after it, so the first result that is not finite is the one to look at. A program
-knows the user's line of each of its instructions; those of a backward pass have the line of the forward operation whose
-derivative they compute.
+One NaN makes NaN of nearly everything after it, so the first result that is not finite is the one
+to look at. A program knows the user's line of each of its instructions; those of a backward pass
+have the line of the forward operation whose derivative they compute.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def run_finite(executable: Executable, leaves: Sequence[NDArray[Any]], function:
     Raises
     ------
     NonFiniteError
-        Something is NaN or infinite. The message names the first: the operand; or the primitive, the form of its
-        result, the user's line, and the task of a vmap in which it ran.
+        Something is NaN or infinite. The message names the first: the operand; or the primitive,
+        the form of its result, the user's line, and the task of a vmap in which it ran.
     """
     for name, leaf in zip(names, leaves, strict=True):
         if not _is_finite(leaf):

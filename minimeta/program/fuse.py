@@ -1,22 +1,25 @@
 """fuse: elementwise instructions, run together a block at a time.
 
-One after another, instructions read and write long arrays whole. Run together, a block of some hundred elements goes
-through all of them while it is next to the processor, and only what others need is written (``csrc/fused.hpp``). What
-there is to decide is what to write. A value that several others need may be *stored*, and read by each of them, or
-*computed again* by each from the long arrays that it was computed from, its sources. With
+One after another, instructions read and write long arrays whole. Run together, a block of some
+hundred elements goes through all of them while it is next to the processor, and only what others
+need is written (``csrc/fused.hpp``). What there is to decide is what to write. A value that several
+others need may be *stored*, and read by each of them, or *computed again* by each from the long
+arrays that it was computed from, its sources. With
 
     |sources of v that its reader does not read anyway| <= 2
 
-computing again moves no more memory than storing, and arithmetic on a block in cache is nearly free: a normalised
-activation is one multiplication away from what was normalised. So such a value is not stored, unless somebody needs it
-as an array, or it took a function that is worth keeping (an exponential, a division). A long one that is needed as an
-array (an activation that is pooled) is still not read by a group that reads its sources anyway: to compute it again
-costs less than to have it from far away, and to keep it until then.
+computing again moves no more memory than storing, and arithmetic on a block in cache is nearly
+free: a normalised activation is one multiplication away from what was normalised. So such a value
+is not stored, unless somebody needs it as an array, or it took a function that is worth keeping (an
+exponential, a division). A long one that is needed as an array (an activation that is pooled) is
+still not read by a group that reads its sources anyway: to compute it again costs less than to have
+it from far away, and to keep it until then.
 
-Stored values, and sums over leading axes of values that are not, are the results of *groups*. A result joins an earlier
-group if they share a source and if all that it needs is there when that group runs; it is then read once for both.
-Where all are so short that each is one block, they need not share anything, nor be of one shape: an instruction takes
-longer than their elements do, and one that updates six small arrays is done sooner than six.
+Stored values, and sums over leading axes of values that are not, are the results of *groups*. A
+result joins an earlier group if they share a source and if all that it needs is there when that
+group runs; it is then read once for both. Where all are so short that each is one block, they need
+not share anything, nor be of one shape: an instruction takes longer than their elements do, and one
+that updates six small arrays is done sooner than six.
 
 Elements are computed by the same functions and sums are taken in the same order, so no bit changes.
 """
@@ -34,21 +37,22 @@ from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.kernels import native
-from minimeta.program.names import renamed, results_of
+from minimeta.program.names import program_of, results_of
 
-# The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a block, the outputs
-# of a sum, the values of a group. Without kernels a group runs step by step, and any limits will do.
+# The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a
+# block, the outputs of a sum, the values of a group. Without kernels a group runs step by step, and
+# any limits will do.
 _BLOCK, _WIDEST, _MOST_VALUES = (
     (native.FUSED_BLOCK, native.FUSED_WIDTH, native.FUSED_VALUES) if native else (512, 256, 128)
 )
 
-# The limits of a group. They keep its buffers (2 KiB for a block of float32) in a first-level cache of 32 KiB: of 32
-# values seldom more than 12 are alive at a time.
+# The limits of a group. They keep its buffers (2 KiB for a block of float32) in a first-level cache
+# of 32 KiB: of 32 values seldom more than 12 are alive at a time.
 _MOST_OPERATIONS, _MOST_RESULTS = 32, 12
 _MOST_OPERANDS = min(24, _MOST_VALUES - _MOST_OPERATIONS)
 
-# When to compute a value again, in place of storing it. `python benchmarks/fusion_limits.py` times meta-steps with each
-# of these halved and doubled.
+# When to compute a value again, in place of storing it. `python benchmarks/fusion_limits.py` times
+# meta-steps with each of these halved and doubled.
 _CHEAP = 12  #: operations, each about as long as moving an element within the first-level cache
 _MOST_SOURCES = 4  #: long arrays that one group reads for a value
 _FAR = 2**18  #: elements: 1 MiB of float32, which has left the second-level cache when it is read again
@@ -56,12 +60,13 @@ _FAR = 2**18  #: elements: 1 MiB of float32, which has left the second-level cac
 # A sum of more than a block is worth sharing in chunks of 1024 terms only from so many elements on.
 _LONG_SUM = 4096
 
-#: A group: elementwise steps, then sums over leading axes; its results are some of the former and all of the latter.
+#: A group: elementwise steps, then sums over leading axes; its results are some of the former and
+#: all of the latter.
 FUSED = region("fused", rematerialize_rule)
 
 
 def fuse(program: Program) -> Program:
-    """Run elementwise steps together, of one shape or all short, and sums over their leading axes with them."""
+    """Run elementwise steps of one shape, or all short, with sums over their leading axes."""
     return _Grouping(program).fused()
 
 
@@ -94,11 +99,12 @@ class _Grouping:
         for number in self.steps:
             if self._is_elementwise(number) or number in self.sums:
                 self._decide(number)
-        self.group: dict[int, _Group] = {}
+        self.groups: list[_Group] = []
+        self.group: dict[int, _Group] = {}  # by result
         for number in self.steps:
             if number in self.stored or number in self.sums:
                 self._join(number)
-        for group in {id(group): group for group in self.group.values()}.values():
+        for group in self.groups:
             self._spare(group)
 
     # What a value is
@@ -110,7 +116,7 @@ class _Grouping:
         return primitive.elementwise and primitive.native
 
     def _is_sum(self, step: Step) -> bool:
-        """Whether a step is a sum, or mean, over leading axes of an elementwise value, that is worth taking along."""
+        """Return whether a step is a sum, or mean, over leading axes that is worth fusing."""
         if step.primitive not in (SUM, MEAN) or not self._is_elementwise(step.operands[0]):
             return False
         if not is_float(step.form):
@@ -121,13 +127,13 @@ class _Grouping:
         return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG_SUM) and 0 < left <= _WIDEST)
 
     def _is_needed(self, number: int) -> bool:
-        """Whether a value is needed as an array."""
+        """Return whether a value is needed as an array."""
         return number in self.program.outputs or any(
             not self._is_elementwise(reader) and reader not in self.sums for reader in self.readers.get(number, ())
         )
 
     def _is_repeated(self, number: int) -> bool:
-        """Whether a value is a smaller one, repeated by broadcasting: nothing long is read for it."""
+        """Return whether broadcasting repeats a smaller value: nothing long is read for it."""
         if number in self.steps:
             return self.steps[number].primitive is BROADCAST_TO
         place = number - len(self.program.operands)
@@ -136,7 +142,7 @@ class _Grouping:
     # What to store
 
     def _decide(self, number: int) -> None:
-        """Which operands a value is computed from by reading them, and which are computed again."""
+        """Decide which operands of a value are read, and which are computed again."""
         operands = [i for i in dict.fromkeys(self.steps[number].operands) if not self._is_repeated(i)]
         shared = [i for i in operands if self._is_elementwise(i) and len(self.readers[i]) > 1]
         sources = {i for i in operands if not self._is_elementwise(i)}
@@ -160,7 +166,7 @@ class _Grouping:
     # What to run together
 
     def _needs(self, number: int) -> tuple[set[int], set[int]]:
-        """The steps that compute a result from what is stored, and the operands they take."""
+        """Return the steps that compute a result from stored values, and the operands they read."""
         steps, operands, open_ = set[int](), set[int](), [number]
         while open_:
             step = open_.pop()
@@ -175,7 +181,7 @@ class _Grouping:
         return steps, operands
 
     def _moment(self, number: int) -> int:
-        """When a value is there: the step that computes it, or the first of its group; at the start is -1."""
+        """Return when a value is there: its step, or the first of its group; -1 for the start."""
         while number in self.steps and self.steps[number].primitive is BROADCAST_TO:
             number = self.steps[number].operands[0]
         if number in self.group:
@@ -183,13 +189,13 @@ class _Grouping:
         return self.makers.get(number, -1)
 
     def _shape(self, number: int) -> Shape:
-        """The shape of the elements that a result is computed from, and how many of its axes a sum leaves."""
+        """Return the shape of the elements that a result is computed from."""
         return self.forms[self.steps[number].operands[0] if number in self.sums else number].shape
 
     def _join(self, number: int) -> None:
         """Put a result into an earlier group, or into one of its own."""
         steps, operands = self._needs(number)
-        for group in reversed(list({id(group): group for group in self.group.values()}.values())[-8:]):
+        for group in reversed(self.groups[-8:]):
             if self._fits(number, steps, operands, group):
                 group.steps |= steps
                 group.operands = (group.operands | operands) - set(group.results)
@@ -197,9 +203,10 @@ class _Grouping:
                 self.group[number] = group
                 return
         self.group[number] = _Group(number, [number], steps, operands)
+        self.groups.append(self.group[number])
 
     def _is_short(self, number: int) -> bool:
-        """Whether a result is one block by itself."""
+        """Return whether a result is one block by itself."""
         return number not in self.sums and 0 < math.prod(self.forms[number].shape) <= _BLOCK
 
     def _fits(self, number: int, steps: set[int], operands: set[int], group: _Group) -> bool:
@@ -243,8 +250,8 @@ class _Grouping:
     # The program of groups
 
     def fused(self) -> Program:
-        """The program with a step for each group, and in front of it what it needs."""
-        if all(len(group.steps) == 1 for group in self.group.values()):
+        """Return the program with one step for each group, after the steps that it needs."""
+        if all(len(group.steps) == 1 for group in self.groups):
             return self.program
         number = {i: i for i in range(self.program.first)}
         steps: list[Step] = []
@@ -279,20 +286,15 @@ class _Grouping:
         )
 
     def _written(self, group: _Group) -> tuple[Step, Sequence[int]]:
-        """A group's step, and its results; a single operation stays what it is."""
+        """Return the step of a group, and its results; a single operation stays what it is."""
         if len(group.steps) == 1:
             return self.steps[group.results[0]], group.results
         operands = sorted(group.operands)
-        # Sums last, as the kernel has them; in the order of the program each step comes after those it needs.
+        # Sums last, as the kernel has them; in the order of the program each step comes after those
+        # it needs.
         inside = sorted(group.steps, key=lambda i: (i in self.sums, i))
         results = sorted(group.results, key=lambda i: (i in self.sums, i))
-        local = {value: i for i, value in enumerate((*operands, *inside))}
-        body = Program(
-            tuple(self.forms[i] for i in operands),
-            (),
-            tuple(renamed(self.steps[i], local) for i in inside),
-            tuple(local[i] for i in results),
-        )
+        body = program_of({i: self.forms[i] for i in operands}, {}, {i: self.steps[i] for i in inside}, results)
         forms = tuple(self.forms[i] for i in results)
         origin = next((self.steps[i].origin for i in results if self.steps[i].origin.line), NOWHERE)
         return Step(FUSED, tuple(operands), {}, forms, origin, body), results

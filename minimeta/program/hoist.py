@@ -1,14 +1,16 @@
 """hoist: what is the same for all tasks, computed once.
 
-The body of a ``vmap`` runs for every task. What it computes of shared operands and constants alone comes out the same
-each time; so it moves in front of the ``vmap``, and its result becomes one more shared operand:
+The body of a ``vmap`` runs for every task. What it computes of shared operands and constants alone
+comes out the same each time; so it moves in front of the ``vmap``, and its result becomes one more
+shared operand:
 
     vmap(w, x_1 ... x_n):  y = x exp(w)        v = exp(w);  vmap(v, x_1 ... x_n):  y = x v
 
-A view is nothing to compute, and stays. But the kernel of a product ``x w'`` turns ``w`` first, to have its columns in
-rows, and a shared ``w`` it turns for every task. So that is done outside, too, whether the product transposes ``w`` or
-a step of its own does. A gradient through a layer whose weights all tasks share (the first step of MAML, every one of a
-learned optimiser) has such products.
+A view is nothing to compute, and stays. But the kernel of a product ``x w'`` turns ``w`` first, to
+have its columns in rows, and a shared ``w`` it turns for every task. So that is done outside, too,
+whether the product transposes ``w`` or a step of its own does. A gradient through a layer whose
+weights all tasks share (the first step of MAML, every one of a learned optimiser) has such
+products.
 
 The same kernels compute the same values, so no bit changes.
 """
@@ -16,7 +18,6 @@ The same kernels compute the same values, so no bit changes.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from minimeta.autodiff.array import Form
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import TRANSPOSE
 from minimeta.autodiff.steps import Program, Step
-from minimeta.program.names import fresh_names, named, numbered, renamed, results_of
+from minimeta.program.names import fresh_names, named, numbered, program_of, renamed, results_of
 
 
 def hoist(program: Program) -> Program:
@@ -39,7 +40,7 @@ def hoist(program: Program) -> Program:
 
 
 def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], fresh: Iterator[int]) -> Step:
-    """The ``vmap`` with less to do; what it no longer does joins the constants and the steps before it."""
+    """Return the ``vmap`` with less to do; constants and steps that it no longer needs move out."""
     body, tasks = vmap.body, vmap.tasks
     assert body is not None and tasks is not None
     inner_constants, steps = named(body)
@@ -64,44 +65,29 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
         for i, step in inner.items()
         if i in shared and (not step.primitive.view or (step.primitive is TRANSPOSE and i in factors))
     }
-    needed = set(body.outputs)  # inside, where what is costly comes from outside
-    kept: dict[int, Step] = {}
-    for i, step in reversed(inner.items()):
-        if i not in costly and not needed.isdisjoint(results_of(i, step)):
-            kept[i] = step
-            needed.update(step.operands)
-    entering = {
-        number: form
-        for i, step in inner.items()
-        if i in costly
-        for number, form in zip(results_of(i, step), step.results, strict=True)
-        if number in needed
-    }
-    if not entering:
+    if not costly:
         return vmap
 
-    wanted = set(entering)
-    for i, step in reversed(inner.items()):
-        if not wanted.isdisjoint(results_of(i, step)):
-            wanted.update(step.operands)
+    # Outside, everything shared is there; what nobody reads goes away with `eliminate`.
     for i, value in inner_constants.items():
-        if i in wanted:
-            outside[i] = next(fresh)
-            constants[outside[i]] = value
+        outside[i] = next(fresh)
+        constants[outside[i]] = value
     for i, step in inner.items():
-        results = results_of(i, step)
-        if not wanted.isdisjoint(results):
-            outside.update(zip(results, fresh, strict=False))
+        if i in shared:
+            outside.update(zip(results_of(i, step), fresh, strict=False))
             before[outside[i]] = renamed(step, outside)
 
-    remaining = itertools.chain.from_iterable(results_of(i, kept[i]) for i in reversed(kept))
-    names = [*range(len(body.operands)), *entering, *inner_constants, *remaining]
-    number = {name: i for i, name in enumerate(names)}
-    lighter = Program(
-        (*body.operands, *entering.values()),
-        body.constants,
-        tuple(renamed(kept[i], number) for i in reversed(kept)),
-        tuple(number[i] for i in body.outputs),
+    entering = {
+        number: form
+        for i in inner
+        if i in costly
+        for number, form in zip(results_of(i, inner[i]), inner[i].results, strict=True)
+    }
+    lighter = program_of(
+        dict(enumerate(body.operands)) | entering,
+        inner_constants,
+        {i: step for i, step in inner.items() if i not in costly},
+        body.outputs,
     )
     return vmap._replace(
         operands=(*vmap.operands, *(outside[i] for i in entering)),
@@ -111,7 +97,7 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
 
 
 def _turns(step: Step, shared: set[int], forms: Sequence[Form]) -> bool:
-    """Whether a step is a product that turns a shared matrix; one row lies as one column does."""
+    """Return whether a product turns a shared matrix; one row lies as one column does."""
     if step.primitive is not MATMUL or not step.params["transpose_y"] or step.operands[1] not in shared:
         return False
     shape = forms[step.operands[1]].shape

@@ -8,11 +8,12 @@
       ...
       return %6
 
-A value has one name wherever it is printed. An argument is called by its place in the function's arguments, a constant
-that is one number by the number, and anything else by its own number in the program: ``%3`` is the value of number 3,
-``%3:1`` the one of number 1 inside the body of the step that computes it, and ``%3.0`` the first result of a step that
-has several. What only names a value again (an alias) is left out, and the body of a step names its operands as they are
-named outside of it. Of what a vmap maps, ``x[i]`` is the part of task ``i``.
+A value has one name wherever it is printed. An argument is called by its place in the function's
+arguments, a constant that is one number by the number, and anything else by its own number in the
+program: ``%3`` is the value of number 3, ``%3:1`` the one of number 1 inside the body of the step
+that computes it, and ``%3.0`` the first result of a step that has several. What only names a value
+again (an alias) is left out, and the body of a step names its operands as they are named outside of
+it. Of what a vmap maps, ``x[i]`` is the part of task ``i``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.steps import Program, Step, Tasks
 from minimeta.autodiff.tree import Structure
+from minimeta.program.names import elements_of
 
 _WIDTH = 120
 _FEW = 8
@@ -39,8 +41,8 @@ class Literal(str):
 
     @classmethod
     def of(cls, value: Any) -> Literal | None:
-        """The literal of a constant; None if its elements differ, or there are none."""
-        one = value[tuple(slice(1) if stride == 0 else slice(None) for stride in value.strides)]
+        """Return the literal of a constant; None if its elements differ, or it has none."""
+        one = elements_of(value)
         if one.size == 0 or one.tobytes() != one.ravel()[:1].tobytes() * one.size:
             return None
         literal = cls(str(one.flat[0]))
@@ -96,12 +98,12 @@ class Listed(NamedTuple):
 
 
 def names_of(program: Program, operands: Sequence[str]) -> Sequence[str]:
-    """The names of a program's operands; their numbers, where they have none."""
+    """Return the names of a program's operands, or else their numbers."""
     return operands or [f"%{i}" for i in range(len(program.operands))]
 
 
 def listed(program: Program, operands: Sequence[str], prefix: str = "%", depth: int = 0) -> Listed:
-    """The rows of a program, given the names of its operands."""
+    """Return the rows of a program, given the names of its operands."""
     names: list[str] = [*operands]
     constants, rows = [], []
     for value in program.constants:
@@ -136,12 +138,12 @@ def listed(program: Program, operands: Sequence[str], prefix: str = "%", depth: 
 
 
 def index_of(depth: int) -> str:
-    """What a task is called in a vmap inside of so many others."""
+    """Return the index of a task in a vmap inside of ``depth`` others."""
     return "ijklmn"[depth] if depth < 6 else f"i{depth}"
 
 
 def listing(name: str, program: Program, operands: Sequence[str], outputs: Sequence[str]) -> str:
-    """The text of a program.
+    """Return a program as text.
 
     Parameters
     ----------
@@ -163,19 +165,19 @@ def listing(name: str, program: Program, operands: Sequence[str], outputs: Seque
 
 
 def title(name: str) -> str:
-    """What a program of a function is called."""
+    """Return the title of the program of a function."""
     return f"program {name}" if name else "program"
 
 
 def _call(name: str, operands: Iterable[str], end: str = "") -> list[str]:
-    """A name and what it is of, in one row, or, where that is too long, in several."""
+    """Write a name and its operands in one row, or in several if it is too long."""
     operands = list(operands)
     row = f"{name}({', '.join(operands)}){end}"
     return [row] if len(row) <= _WIDTH else [f"{name}(", *(f"    {x}," for x in operands), f"  ){end}"]
 
 
 def _printed(found: Listed, heading: list[Any], depth: int) -> Iterator[str]:
-    """The rows of a program and of the bodies in it; ``heading`` holds what stands above the row before."""
+    """Yield the rows of a program and its bodies; ``heading`` holds the last one printed."""
     if found.constants:
         yield "# constants"
         heading[0] = None
@@ -202,18 +204,18 @@ def _printed(found: Listed, heading: list[Any], depth: int) -> Iterator[str]:
 
 
 def _first(row: Row) -> Step:
-    """The step that stands first in what is printed for a row, or the vmap itself."""
+    """Return the step that is printed first for a row; of a vmap, the vmap itself."""
     return row.step if row.body is None or row.tasks or not row.body.rows else _first(row.body.rows[0])
 
 
 def heading_of(step: Step) -> str:
-    """What a user knows a step by: the pass it belongs to, and the line; empty where there is none."""
+    """Return the pass and the user's line of a step, or the empty string if it has no line."""
     line, backward = step.origin
     return f"{'backward of' if backward else 'forward at'} {line}" if line else ""
 
 
 def _expression(step: Step, operands: Sequence[str]) -> str:
-    """A primitive's name, its operands, and its parameters, but for what is off and what the result's form says."""
+    """Write a step; parameters that are off, or that the result's form shows, are left out."""
     elementwise = step.primitive.elementwise
     parts = [x if elementwise else _typed(x) for x in operands]
     for key, value in step.params.items():
@@ -232,12 +234,12 @@ def _parameter(value: Any) -> str:
 
 
 def _typed(name: str) -> str:
-    """A name that says its form, where nothing else does."""
+    """Add its form to the name of a literal, which has no other place to show it."""
     return f"{name.form!r}({name})" if isinstance(name, Literal) else name
 
 
 def constant_of(value: Any) -> str:
-    """A constant: what it holds, if that is short, and its form."""
+    """Write a constant: its form, and its elements if they are few."""
     form = repr(Form.of(value))
     if not 0 < value.size <= _FEW:
         return f"constant: {form}"

@@ -1,12 +1,15 @@
-"""Names and numbers: a pass calls values by the numbers they had before it; in the end they are numbered anew."""
+"""Names and numbers: a pass knows values by the numbers they had before it, and numbers them again in the end."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
+from minimeta.autodiff.array import Form
 from minimeta.autodiff.steps import Program, Step
 
 
@@ -36,8 +39,7 @@ def numbered(
     """
     if list(map(id, (*constants.values(), *steps.values()))) == list(map(id, (*program.constants, *program.steps))):
         return program
-    results = itertools.chain.from_iterable(itertools.starmap(results_of, steps.items()))
-    number = {name: i for i, name in enumerate((*range(len(program.operands)), *constants, *results))}
+    number = _numbers((*range(len(program.operands)), *constants), steps)
     number.update({name: number[other] for name, other in (same or {}).items()})
     return dataclasses.replace(
         program,
@@ -45,6 +47,28 @@ def numbered(
         steps=tuple(renamed(step, number) for step in steps.values()),
         outputs=tuple(number[name] for name in program.outputs),
     )
+
+
+def program_of(
+    operands: Mapping[int, Form], constants: Mapping[int, Any], steps: Mapping[int, Step], outputs: Iterable[int]
+) -> Program:
+    """Return a program of its own, of operands, constants, steps and outputs by name."""
+    number = _numbers((*operands, *constants), steps)
+    renumbered = tuple(renamed(step, number) for step in steps.values())
+    return Program(
+        tuple(operands.values()), tuple(constants.values()), renumbered, tuple(number[name] for name in outputs)
+    )
+
+
+def _numbers(first: Sequence[int], steps: Mapping[int, Step]) -> dict[int, int]:
+    """Return the numbers that values of these names get, in order."""
+    results = itertools.chain.from_iterable(itertools.starmap(results_of, steps.items()))
+    return {name: i for i, name in enumerate((*first, *results))}
+
+
+def elements_of(constant: NDArray[Any]) -> NDArray[Any]:
+    """Return the elements of a constant, those repeated by broadcasting once."""
+    return constant[tuple([slice(None) if stride else slice(1) for stride in constant.strides])]
 
 
 def results_of(name: int, step: Step) -> range:

@@ -1,6 +1,7 @@
 """Passes: a program made shorter, with the same results to the bit.
 
-A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorten it, and none changes a number:
+A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorten it, and none
+changes a number:
 
     eliminate     drop what no output needs
     fold          compute now what is made of constants alone
@@ -9,18 +10,20 @@ A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorte
                   write one operation for two:  a + (-b)  as  a - b;
                   and compute of a product only the rows that are taken, if several:  (a b)[rows]  as  a[rows] b
 
-A fifth, ``hoist``, takes out of a ``vmap`` what is the same for all tasks (:mod:`minimeta.program.hoist`), and a sixth,
-``fuse``, makes one step of elementwise ones (:mod:`minimeta.program.fuse`).
+A fifth, ``hoist``, takes out of a ``vmap`` what is the same for all tasks
+(:mod:`minimeta.program.hoist`), and a sixth, ``fuse``, makes one step of elementwise ones
+(:mod:`minimeta.program.fuse`).
 
-Only identities that hold for every float are used, NaN, infinities and both zeros included. ``a + 0`` is not ``a``
-(``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are never taken in another order.
+Only identities that hold for every float are used, NaN, infinities and both zeros included.
+``a + 0`` is not ``a`` (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are
+never taken in another order.
 
-The body of a step (``rematerialize``, ``vmap``) is a program that is shortened by itself. Regions recompute on purpose,
-so equal ones are never merged; results that nobody reads are dropped. By the time passes run, a ``custom_vjp`` has been
-differentiated already, so it is replaced by its body.
+The body of a step (``rematerialize``, ``vmap``) is a program that is shortened by itself. Regions
+recompute on purpose, so equal ones are never merged; results that nobody reads are dropped. By the
+time passes run, a ``custom_vjp`` has been differentiated already, so it is replaced by its body.
 
-With an alias or a copy replaced by its operand, two outputs may be one value, or an operand. The executor returns every
-output in memory of its own.
+With an alias or a copy replaced by its operand, two outputs may be one value, or an operand. The
+executor returns every output in memory of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import fuse
 from minimeta.program.hoist import hoist
-from minimeta.program.names import fresh_names, named, numbered, renamed, results_of
+from minimeta.program.names import elements_of, fresh_names, named, numbered, program_of, renamed, results_of
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 
@@ -75,7 +78,7 @@ def eliminate(program: Program) -> Program:
 
 
 def _narrowed(step: Step, places: Sequence[int]) -> Step:
-    """Return a step of these results alone, without the operands that its body does not use, if it has a body."""
+    """Return a step without the other results, and without operands that its body does not use."""
     body = step.body
     if body is None or step.primitive is CUSTOM_VJP:
         return step
@@ -83,13 +86,8 @@ def _narrowed(step: Step, places: Sequence[int]) -> Step:
     operands = [i for i in range(len(body.operands)) if i in used]
     if len(places) == len(body.outputs) and len(operands) == len(body.operands):
         return step
-    number = {old: new for new, old in enumerate((*operands, *range(len(body.operands), len(body.forms()))))}
-    body = Program(
-        tuple(body.operands[i] for i in operands),
-        body.constants,
-        tuple(renamed(inner, number) for inner in body.steps),
-        tuple(number[body.outputs[place]] for place in places),
-    )
+    outputs = [body.outputs[place] for place in places]
+    body = program_of({i: body.operands[i] for i in operands}, *named(body), outputs)
     tasks = step.tasks and dataclasses.replace(
         step.tasks,
         mapped=tuple(step.tasks.mapped[i] for i in operands),
@@ -104,9 +102,11 @@ def _narrowed(step: Step, places: Sequence[int]) -> Step:
 
 
 def fold(program: Program) -> Program:
-    """Compute the steps whose operands are all constants, by their kernels, as an operation outside of a trace would.
+    """Compute the steps whose operands are all constants, by their kernels, as an operation outside
+    of a trace would.
 
-    A result of more than 1 MiB is folded only if its operands are no smaller: a constant lives as long as the program.
+    A result of more than 1 MiB is folded only if its operands are no smaller: a constant lives as
+    long as the program.
     """
     constants, steps = named(program)
     for name, step in list(steps.items()):
@@ -121,7 +121,7 @@ def fold(program: Program) -> Program:
 
 
 def deduplicate(program: Program) -> Program:
-    """Let equal constants, and equal primitives of the same operands and parameters, be one value."""
+    """Merge equal constants, and steps of equal primitives, operands and parameters."""
     constants, steps = named(program)
     first: dict[Any, int] = {}
     same: dict[int, int] = {}
@@ -144,7 +144,7 @@ def deduplicate(program: Program) -> Program:
 
 
 def simplify(program: Program) -> Program:
-    """Replace a step that changes nothing by its operand, and two steps by one, or by two smaller ones."""
+    """Replace steps that change nothing by their operands, and two steps by a cheaper form."""
     program = _opened(program)
     constants, steps = named(program)
     uses = collections.Counter(i for step in program.steps for i in step.operands)
@@ -154,7 +154,8 @@ def simplify(program: Program) -> Program:
     kept: dict[int, Step] = {}
     for name, former in steps.items():
         step = _composed(renamed(former, same), kept)
-        # If the slice's operand was renamed above, the product may have other readers under its new name.
+        # If the slice's operand was renamed above, the product may have other readers under its new
+        # name.
         if former.primitive is SLICE and step.operands == former.operands and uses[step.operands[0]] == 1:
             step = _traded(step, kept, forms)
         unchanged = _unchanged(step, kept, constants, forms)
@@ -174,7 +175,8 @@ _REPEATED: dict[str, Pass] = {
     "hoist": hoist,
 }
 
-#: Those that follow, each once: they decide how steps run, and the others do not look inside of what they make.
+#: Those that follow, each once: they decide how steps run, and the others do not look inside of
+#: what they make.
 _LAST: dict[str, Pass] = {
     "pool": pool,
     "fuse": fuse,
@@ -201,9 +203,10 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
     Returns
     -------
     Program
-        Of the same operands and outputs, and no more steps that are not views, those inside of regions included. The
-        passes but the last are repeated until none finds anything: each removes values, takes some out of a region, or
-        leaves a chain of movements shorter, so there is an end.
+        Of the same operands and outputs, and no more steps that are not views, those inside of
+        regions included. The passes but the last are repeated until none finds anything: each
+        removes values, takes some out of a region, or leaves a chain of movements shorter, so there
+        is an end.
 
     Raises
     ------
@@ -239,7 +242,7 @@ def _everywhere(rewrite: Pass, program: Program) -> Program:
 
 
 def known(passes: Collection[str]) -> tuple[str, ...]:
-    """These passes in the order in which they run; a ConfigurationError if there is none of such a name."""
+    """Return these passes in the order in which they run; refuse unknown names."""
     passes = (passes,) if isinstance(passes, str) else passes
     if unknown := sorted(set(passes) - set(PASSES)):
         raise ConfigurationError(f"unknown passes {', '.join(unknown)}; there are {', '.join(PASSES)}")
@@ -249,26 +252,21 @@ def known(passes: Collection[str]) -> tuple[str, ...]:
 # Constants
 
 
-def _elements(value: Any) -> Any:
-    """A constant's elements, those repeated by broadcasting once."""
-    return value[tuple(slice(None) if stride else slice(1) for stride in value.strides)]
-
-
 def _contents(value: Any) -> tuple[Any, ...]:
-    elements = _elements(value)
+    elements = elements_of(value)
     return value.dtype, value.shape, elements.shape, elements.tobytes()
 
 
 def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> bool:
-    """Whether a value is a constant with this in every place."""
-    return number in constants and bool(np.all(_elements(constants[number]) == wanted))
+    """Return whether a value is a constant with this number in every place."""
+    return number in constants and bool(np.all(elements_of(constants[number]) == wanted))
 
 
 # Identities
 
 
 def _opened(program: Program) -> Program:
-    """Return the program with the steps of each ``custom_vjp`` in its place, and the slices of each ``split``."""
+    """Replace each ``custom_vjp`` and each ``split`` by the steps of its body."""
     constants, steps = named(program)
     fresh = fresh_names(program)
     same: dict[int, int] = {}
@@ -288,7 +286,7 @@ def _opened(program: Program) -> Program:
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """One step for two: a movement of such a movement, a sum with a negative."""
+    """Write one step for two: a movement of a movement, or a sum with a negative."""
     name = step.primitive.name
     if name == "add":
         for x, y in (step.operands, step.operands[::-1]):
@@ -304,7 +302,7 @@ def _composed(step: Step, steps: dict[int, Step]) -> Step:
 
 
 def _traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
-    """A slice of a product as the product of a slice, which takes the other's place: nobody else has it."""
+    """Exchange a slice of a product for a product of a slice, if nothing else reads the product."""
     name = step.operands[0]
     product = steps.get(name)
     if product is None or product.primitive is not MATMUL:
@@ -329,7 +327,7 @@ def _traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
 
 
 def _unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Form]) -> int | None:
-    """The operand that a step's result equals in every bit, if there is one."""
+    """Return the operand that a step's result equals in every bit, or None."""
     operands, params = step.operands, step.params
     match step.primitive.name:
         case "alias" | "copy" | "stop_gradient":

@@ -1,13 +1,14 @@
 """place: the parts of a concatenate, written where they belong.
 
-A concatenate copies its parts into one array. Where they lie there one after another, the kernel of a part may as well
-write to its place in the whole, and nothing is left to do:
+A concatenate copies its parts into one array. Where they lie there one after another, the kernel of
+a part may as well write to its place in the whole, and nothing is left to do:
 
     y_1 = f(x);  y_2 = g(x);  y = concatenate(y_1, y_2, z)
     y_1 = f(x);  y_2 = g(x);  c = copy(z);  y = concatenate_in_place(y_1, y_2, c)
 
-A part can be written there if a kernel writes it to memory of its own, and if it is no part of another array yet.
-Views, operands and constants are copied, and a concatenate that would be mostly such copies stays as it is.
+A part can be written there if a kernel writes it to memory of its own, and if it is no part of
+another array yet. Views, operands and constants are copied, and a concatenate that would be mostly
+such copies stays as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from minimeta.program.fuse import FUSED
 from minimeta.program.names import fresh_names, named, numbered
 from minimeta.program.pool import MAX_CELL_AND_TAKE
 
-#: A concatenate without a kernel: its operands are results of other kernels, which write to their part of it.
+#: A concatenate without a kernel: its operands are results of other kernels, which write to their
+#: part of it.
 CONCATENATE_IN_PLACE = region("concatenate_in_place", rematerialize_rule)
 
 #: Steps with a body that one kernel runs; an executor opens the others into their steps.
@@ -59,7 +61,9 @@ def place(program: Program) -> Program:
 
 
 def _parts(program: Program, step: Step, forms: Sequence[Form], placed: set[Path]) -> list[Path | None]:
-    """Return where the operands of a concatenate are computed, None for those to copy; nothing if it stays as it is."""
+    """Return where the parts of a concatenate are computed (None: copy it), or nothing to leave it
+    as it is.
+    """
     parts: list[Path | None] = []
     if math.prod(step.form.shape[: step.params["axis"]]) == 1:  # They lie one after another.
         for i in step.operands:
@@ -70,12 +74,12 @@ def _parts(program: Program, step: Step, forms: Sequence[Form], placed: set[Path
 
 
 def _is_open(step: Step) -> bool:
-    """Whether a step has a body whose steps run one by one, in the place of it."""
+    """Return whether the steps of a body run one by one in place of the step."""
     return step.body is not None and step.tasks is None and step.primitive not in GROUPS
 
 
 def _owner(program: Program, number: int) -> Path | None:
-    """Return the value that a kernel writes to memory of its own; None if it lies in another's, or is not computed."""
+    """Return the value that a kernel writes to its own memory, or None if there is none."""
     for first, step in program.numbered_steps():
         if first <= number < first + len(step.results):
             break

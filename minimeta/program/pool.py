@@ -1,7 +1,8 @@
 """pool: the largest cells of windows, taken while they are found.
 
-The maximum over windows is two steps, which cell is the largest and what lies in it, so that its derivative can put a
-cotangent into the same cell. Both read the whole image. One kernel does both in one reading:
+The maximum over windows is two steps, which cell is the largest and what lies in it, so that its
+derivative can put a cotangent into the same cell. Both read the whole image. One kernel does both
+in one reading:
 
     c = max_cell(x);  y = pool_take(x, c)        c, y = max_cell_and_take(x)
 """
@@ -16,7 +17,8 @@ from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.names import fresh_names, named, numbered, renamed
 
-#: One kernel for ``max_cell`` and ``pool_take``; its body is those two steps, and its results are theirs.
+#: One kernel for ``max_cell`` and ``pool_take``; its body is those two steps, and its results are
+#: theirs.
 MAX_CELL_AND_TAKE = region("max_cell_and_take", rematerialize_rule)
 
 

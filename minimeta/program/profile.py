@@ -36,7 +36,8 @@ class Profile:
     kinds, lines
         The shares of each kind of instruction and of each line of the user's, the largest first.
     seconds
-        Their sum: what all threads did together, and more than passed on the clock where there are several.
+        Their sum: what all threads did together, and more than passed on the clock where there are
+        several.
     """
 
     kinds: tuple[Share, ...]
@@ -54,7 +55,7 @@ class Profile:
 
 
 def summarised(instructions: Sequence[Instruction], times: Sequence[Any], runs: int) -> Profile:
-    """The profile of so many runs, whose nanoseconds :meth:`Executable.watch` has counted."""
+    """Return the profile of several runs, given the nanoseconds of :meth:`Executable.watch`."""
     rows = list(_flat(instructions, times))
     return Profile(
         _shares([(kind, spent) for kind, _, spent in rows], runs),
@@ -64,7 +65,7 @@ def summarised(instructions: Sequence[Instruction], times: Sequence[Any], runs: 
 
 
 def _flat(instructions: Sequence[Instruction], times: Sequence[Any]) -> Iterator[tuple[str, str, int]]:
-    """Instructions that run a body stand for it, and have no time of their own."""
+    """Yield the instructions that take time: those of a body, in place of the one that runs it."""
     for instruction, (nanoseconds, body) in zip(instructions, times, strict=True):
         if body is None:
             yield instruction.name, instruction.origin.line or "(no line)", nanoseconds

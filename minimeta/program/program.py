@@ -1,8 +1,9 @@
 """Traced functions: written down once, as a program.
 
-Running a function on *abstract* Arrays (shapes and dtypes without values) records the same graph that a backward pass
-would walk. Sorted, it is a program: numbered values, each computed from earlier ones by one primitive. Derivatives
-are part of the function, so the program of a meta-gradient holds forward, backward and second order in one.
+Running a function on *abstract* Arrays (shapes and dtypes without values) records the same graph
+that a backward pass would walk. Sorted, it is a program: numbered values, each computed from
+earlier ones by one primitive. Derivatives are part of the function, so the program of a
+meta-gradient holds forward, backward and second order in one.
 
     >>> print(trace(grad(lambda x: sum(sin(x))), np.zeros(3)))  # doctest: +ELLIPSIS
     program <lambda>(x: float64[3]):
@@ -34,7 +35,8 @@ from minimeta.program.listing import listing, names_of, title
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Traced(Program):
-    """The program of a function, which knows its trees. It prints as a list of instructions, by the user's lines.
+    """The program of a function, which knows its trees. It prints as a list of instructions, by the
+    user's lines.
 
     Attributes
     ----------
@@ -65,7 +67,8 @@ class Traced(Program):
         return cls(*steps, arguments, output, name, names)
 
     def run(self, evaluate: Evaluate, *arguments: Any) -> Any:
-        """Return the output for these arguments, each step computed as in :func:`minimeta.autodiff.steps.run`.
+        """Return the output for these arguments, each step computed as in
+        :func:`minimeta.autodiff.steps.run`.
 
         Raises
         ------
@@ -84,7 +87,8 @@ class Traced(Program):
         return tree.unflatten(self.output, run(self, leaves, evaluate))
 
     def check(self) -> None:
-        """Verify that each step uses earlier values, in forms that its primitive takes, and has the form it states.
+        """Verify that each step uses earlier values, in forms that its primitive takes, and has the
+        form it states.
 
         Raises
         ------
@@ -99,17 +103,20 @@ class Traced(Program):
         Parameters
         ----------
         folded
-            Whether the steps of a line of the user's are one node, which says how many they are and of what kinds, and
-            so are the arrays of an argument. Otherwise each step is a node, under its number in print.
+            Whether the steps of a line of the user's are one node, which says how many they are and
+            of what kinds, and so are the arrays of an argument. Otherwise each step is a node,
+            under its number in print.
         """
         from minimeta.program.drawing import drawing  # noqa: PLC0415 (only programs that are drawn need it)
 
         return drawing(self, self.names, folded)
 
     def to_python(self) -> str:
-        """Return the program as the source of a Python function ``program(x0, x1, ...)`` that needs numpy alone.
+        """Return the program as the source of a Python function ``program(x0, x1, ...)`` that needs
+        numpy alone.
 
-        It takes the leaves of the arguments in order, numpy arrays, and returns the list of the output's leaves.
+        It takes the leaves of the arguments in order, numpy arrays, and returns the list of the
+        output's leaves.
         """
         from minimeta.program.source import source  # noqa: PLC0415 (only programs that are written out need it)
 
@@ -142,8 +149,8 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Traced:
     Raises
     ------
     TracingError
-        The function needs a value (a truth value, a float, a numpy array), or takes an Array of an outer transformation
-        by closure.
+        The function needs a value (a truth value, a float, a numpy array), or takes an Array of an
+        outer transformation by closure.
     """
     found = attempt(function, arguments)
     if isinstance(found, Traced):
@@ -159,7 +166,7 @@ def attempt(
     named: Callable[..., Any] | None = None,
     keyworded: bool = False,
 ) -> Traced | list[Array]:
-    """The program of :func:`trace`, or the Arrays of outer transformations that stand in its way.
+    """Return the program of :func:`trace`, or the Arrays of outer transformations that prevent it.
 
     Parameters
     ----------
@@ -188,7 +195,9 @@ def attempt(
 
 
 def _operand_names(function: Callable[..., Any], arguments: Sequence[Any], keyworded: bool) -> Iterator[str]:
-    """What the leaves of the arguments are called: ``parameters/0/weight``; without a signature, ``0/0/weight``."""
+    """Yield the names of the leaves: ``parameters/0/weight``, or ``0/0/weight`` without a
+    signature.
+    """
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # It is none of Python's.

@@ -1,9 +1,10 @@
 """Whether a function is pure, as far as two runs of it can tell.
 
-A program replays what a function did once. That is the function itself if it would have done the same again, so it is
-traced twice on the same shapes, and the two programs must be equal: step by step the same primitive, parameters
-and operands, constants having equal bits, and so inside regions. Numbers drawn while tracing and a counter that is read
-are found so. Where a function is run and not traced, its results must have equal bits.
+A program replays what a function did once. That is the function itself if it would have done the
+same again, so it is traced twice on the same shapes, and the two programs must be equal: step by
+step the same primitive, parameters and operands, constants having equal bits, and so inside
+regions. Numbers drawn while tracing and a counter that is read are found so. Where a function is
+run and not traced, its results must have equal bits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _REMEDY = (
 
 
 def impure(name: str, difference: str) -> TracingError:
-    """The error of a function that was traced twice, and did two things."""
+    """Return the error of a function that did two things when it was traced twice."""
     return TracingError(
         f"compile(check=True): {name} is not pure, since traced twice on the same shapes it did two things: "
         f"{difference}. {_REMEDY}"
@@ -68,7 +69,7 @@ def _of_traces(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str 
 
 
 def first_difference(one: Traced, other: Traced) -> str | None:
-    """Where two programs differ first, in words and with the user's line; None if they do not."""
+    """Describe where two programs first differ, with the user's line; None if they are equal."""
     if found := _of_steps(one, other):
         return found
     if one.output != other.output:
@@ -99,7 +100,7 @@ def _of_steps(one: Program, other: Program) -> str | None:
 
 
 def _of_outputs(one: Program, other: Program) -> int | None:
-    """The place of the first output that differs."""
+    """Return the place of the first output that differs."""
     for position, (i, j) in enumerate(zip(one.outputs, other.outputs, strict=True)):
         if not _equal(_meant(one, i), _meant(other, j)):
             return position
@@ -112,7 +113,7 @@ def _described(step: Step) -> str:
 
 
 def _meant(program: Program, number: int) -> Any:
-    """What a number stands for: a constant's value, or the place of an operand or of a result."""
+    """Return what a number stands for: a constant, or the place of an operand or of a result."""
     operands = len(program.operands)
     if operands <= number < program.first:
         return program.constants[number - operands]
@@ -120,7 +121,7 @@ def _meant(program: Program, number: int) -> Any:
 
 
 def _equal(x: Any, y: Any) -> bool:
-    """Whether two static parameters say the same: arrays by their bits, functions by their code."""
+    """Return whether two parameters are equal: arrays by their bits, functions by their code."""
     if x is y:
         return True
     if type(x) is not type(y):

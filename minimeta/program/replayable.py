@@ -23,7 +23,8 @@ class Stats:
     Attributes
     ----------
     trace_seconds, pass_seconds, build_seconds
-        Time to run the function on abstract Arrays; to make the program shorter; to check its kernels and plan memory.
+        Time to run the function on abstract Arrays; to make the program shorter; to check its
+        kernels and plan memory.
     instructions
         How many kernels run; views are none.
     arena_bytes
@@ -52,7 +53,8 @@ class Replayable(NamedTuple):
     def of(
         cls, function: Function, name: str, signature: Signature, passes: Collection[str], check: bool
     ) -> Replayable | None:
-        """Make what replays a function; None if it takes an Array of an outer transformation by closure.
+        """Make what replays a function; None if it takes an Array of an outer transformation by
+        closure.
 
         Parameters
         ----------

@@ -1,7 +1,8 @@
 """Signature: what the program of a function depends on, and what a user is told of it.
 
-A call is taken apart into *static* arguments, whose values the program depends on, and the leaves of all others, of
-which it depends on the form alone. Two calls of equal signatures run the same program.
+A call is taken apart into *static* arguments, whose values the program depends on, and the leaves
+of all others, of which it depends on the form alone. Two calls of equal signatures run the same
+program.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.arguments import Function
+from minimeta.autodiff.arguments import Function, Place, call_with
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.promotion import COMPUTABLE, fixed, generators
 from minimeta.errors import ConfigurationError, DtypeError, TracingError
 
-Place: TypeAlias = int | str
 Static: TypeAlias = Place | Sequence[Place]
 
 SCALARS = (float, int, bool)
@@ -64,7 +64,8 @@ class Arguments(NamedTuple):
         return cls(leaves, structure, bool(keywords), static)
 
     def read(self) -> tuple[list[NDArray[Any]], Signature]:
-        """The leaves as arrays that kernels read (contiguous, aligned, in the machine's byte order); the signature.
+        """Return the leaves as arrays that kernels read (contiguous, aligned, native byte order),
+        and the signature.
 
         Raises
         ------
@@ -103,7 +104,8 @@ class Signature(NamedTuple):
     Attributes
     ----------
     structure
-        Of the arguments, ``None`` in place of the static ones; the keywords, if any, are a dict at the end.
+        Of the arguments, ``None`` in place of the static ones; the keywords, if any, are a dict at
+        the end.
     keyworded
         Whether there are keywords.
     static
@@ -118,16 +120,18 @@ class Signature(NamedTuple):
     forms: tuple[Any, ...]
 
     def leaf_names(self) -> list[str]:
-        """What a user calls the leaves."""
+        """Return the names of the leaves for users."""
         return _leaf_names(self.structure, self.keyworded, len(self.forms))
 
     def trees(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """The arguments that are not static, with other leaves."""
+        """Return the arguments that are not static, with other leaves."""
         arguments: tuple[Any, ...] = tree.unflatten(self.structure, leaves)
         return arguments
 
     def call_structures(self) -> tuple[tree.Structure, tree.Structure]:
-        """Those of the tuple of positional arguments and of the dict of keywords, static values included."""
+        """Return the structures of the positional arguments and of the keywords, static values
+        included.
+        """
         static = {place: tree.Structure("static", (value,)) for place, _, value in self.static}
         children = self.structure.children
         keywords = children[-1] if self.keyworded else tree.Structure(dict)
@@ -136,17 +140,17 @@ class Signature(NamedTuple):
         return tree.Structure(tuple, tuple(range(len(positional))), positional), keywords._replace(children=named)
 
     def abstract_trees(self) -> tuple[Any, ...]:
-        """Those arguments as they are traced."""
+        """Return those arguments as they are traced."""
         return self.trees([form() if type(form) is type else Form(*form) for form in self.forms])
 
     def function_of_trees(self, function: Function) -> Function:
-        """A function of :meth:`trees`, its static arguments filled in."""
+        """Return a function of :meth:`trees`, its static arguments filled in."""
         filled = with_static(function, {place: value for place, _, value in self.static})
         return (lambda *arguments: filled(*arguments[:-1], **arguments[-1])) if self.keyworded else filled
 
 
 def chosen_places(positional: Sequence[Any], keywords: dict[str, Any], places: Collection[Place]) -> dict[Place, Any]:
-    """The arguments in these places."""
+    """Return the arguments in these places."""
     everything: list[tuple[Place, Any]] = [*enumerate(positional), *keywords.items()]
     return {place: x for place, x in everything if place in places}
 
@@ -154,28 +158,25 @@ def chosen_places(positional: Sequence[Any], keywords: dict[str, Any], places: C
 def without(
     positional: Sequence[Any], keywords: dict[str, Any], places: Collection[Place]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same arguments with ``None``, a tree without leaves, in these places."""
-    return (
-        tuple([None if i in places else x for i, x in enumerate(positional)]),
-        {name: None if name in places else x for name, x in keywords.items()},
+    """Return the same arguments with ``None``, a tree without leaves, in these places."""
+    taken: tuple[tuple[Any, ...], dict[str, Any]] = call_with(
+        lambda *row, **named: (row, named), positional, keywords, dict.fromkeys(places)
     )
+    return taken
 
 
 def with_static(function: Function, static: dict[Place, Any]) -> Function:
-    """A function of the arguments of :func:`without`: static ones are filled in."""
+    """Fill the static arguments into a function, which then takes those of :func:`without`."""
 
     @functools.wraps(function, updated=())
     def filled(*positional: Any, **keywords: Any) -> Any:
-        return function(
-            *(static.get(i, x) for i, x in enumerate(positional)),
-            **{name: static.get(name, x) for name, x in keywords.items()},
-        )
+        return call_with(function, positional, keywords, static)
 
     return filled
 
 
 def static_places(function: Function, static: Static) -> frozenset[Place]:
-    """Where the static arguments may stand: their positions and their names.
+    """Return where the static arguments may stand: their positions and their names.
 
     Raises
     ------
@@ -223,14 +224,14 @@ def _generator_in(place: Place) -> str:
 
 
 def _leaf_names(structure: tree.Structure, keyworded: bool, count: int) -> list[str]:
-    """What a user calls the leaves: ``0/weight`` or ``rate``."""
+    """Return the names of the leaves for users: ``0/weight`` or ``rate``."""
     names = tree.paths(tree.unflatten(structure, range(count)))
     last = f"{len(structure.children) - 1}/"
     return [name.removeprefix(last) if keyworded else name for name in names]
 
 
 def difference(one: Signature, other: Signature) -> str:
-    """Where two signatures differ first."""
+    """Describe where two signatures first differ."""
     for static, other_static in zip(one.static, other.static, strict=False):
         if static[0] == other_static[0] and static != other_static:
             return f"the static argument {static[0]!r}: {static[2]!r}, and then {other_static[2]!r}"

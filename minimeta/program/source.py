@@ -1,7 +1,8 @@
 """A program as Python: one line of numpy for each instruction, with nothing hidden.
 
-An instruction is its primitive's reference, written out (:mod:`minimeta.program.definitions`): the expression that it
-returns, or a call of it, with its definition above the program. The text needs numpy alone.
+An instruction is its primitive's reference, written out (:mod:`minimeta.program.definitions`): the
+expression that it returns, or a call of it, with its definition above the program. The text needs
+numpy alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from minimeta.program.definitions import Definitions
 
 
 def source(program: Program) -> str:
-    """The source of ``program(x0, x1, ...)``, a function of the operands that returns the list of outputs.
+    """Return the source of ``program(x0, x1, ...)``, which takes the operands and returns the list
+    of outputs.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def source(program: Program) -> str:
 
 
 def _functions(name: str, program: Program, definitions: Definitions) -> Iterator[str]:
-    """The definitions of a program's bodies, then its own."""
+    """Yield the definitions of a program's bodies, then its own."""
     names = [f"x{i}" for i in range(len(program.operands))]
     rows = ['@np.errstate(all="ignore")', f"def {name}({', '.join(names)}):"]
     for value in program.constants:
@@ -67,14 +69,14 @@ def _functions(name: str, program: Program, definitions: Definitions) -> Iterato
 
 
 def _literal(value: Any) -> str:
-    """A constant, written so that it is read back to the bit."""
+    """Write a constant such that it is read back to the bit."""
     if value.size and len(set(value.ravel().view(f"V{value.itemsize}").tolist())) == 1:
         return f"np.full({value.shape}, {value.flat[0].item()}, {value.dtype.name!r})"
     return f"np.array({value.ravel().tolist()}, {value.dtype.name!r}).reshape({value.shape})"
 
 
 def _call(params: dict[str, Any], operands: list[str]) -> str:
-    """A call of a function of numpy's, whose arguments and results are arrays."""
+    """Write the call of a function of numpy's, whose arguments and results are arrays."""
     function, arguments, output = params["function"], params["arguments"], params["output"]
     name = f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', '')}"
     found: Any = np

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff import tree
+from minimeta.autodiff import steps, tree
 from minimeta.autodiff.apply import apply, during, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Array, Form, Trace, is_float, moments
@@ -41,21 +41,9 @@ from minimeta.autodiff.calls import no_sample, pick
 from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.promotion import constant
+from minimeta.autodiff.promotion import array_of
 from minimeta.autodiff.results import settle
-from minimeta.autodiff.steps import (
-    Program,
-    Step,
-    Tasks,
-    by_kernel,
-    by_operation,
-    by_reference,
-    combined,
-    linearise,
-    result_forms,
-    run,
-    run_body,
-)
+from minimeta.autodiff.steps import Program, Step, Tasks
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.executor import Executable, explained
@@ -70,35 +58,38 @@ def vmap(
     Parameters
     ----------
     function
-        A pure function of trees of arrays to a tree of arrays. What it takes by closure is shared by all tasks, and so
-        are random numbers that it draws by itself: draw for each task outside, and map them. It is traced at every
-        call, for one task, on shapes alone; :func:`minimeta.compile` the result to trace it once.
+        A pure function of trees of arrays to a tree of arrays. What it takes by closure is shared
+        by all tasks, and so are random numbers that it draws by itself: draw for each task outside,
+        and map them. It is traced at every call, for one task, on shapes alone;
+        :func:`minimeta.compile` the result to trace it once.
     in_axes
-        The axis of the tasks in each argument: 0, another axis, or None where all tasks share the argument. One for all
-        arguments, or a tuple or list with one for each, which may be a tree of them like the argument. Arguments that
-        are passed by keyword are mapped along axis 0; what all tasks share is passed by position.
+        The axis of the tasks in each argument: 0, another axis, or None where all tasks share the
+        argument. One for all arguments, or a tuple or list with one for each, which may be a tree
+        of them like the argument. Arguments that are passed by keyword are mapped along axis 0;
+        what all tasks share is passed by position.
     out_axes
-        0 where the results are stacked along a new leading axis; ``"sum"`` where they are added up, in a fixed order
-        and without being stacked. One for all outputs, or a tree of them like the output.
+        0 where the results are stacked along a new leading axis; ``"sum"`` where they are added up,
+        in a fixed order and without being stacked. One for all outputs, or a tree of them like the
+        output.
     keep
-        Whether a backward pass finds the values that it needs, kept for all tasks at once, or computes them again, task
-        by task.
+        Whether a backward pass finds the values that it needs, kept for all tasks at once, or
+        computes them again, task by task.
     enabled
-        With False the function itself runs, on Arrays, once for each task, one after another: to look inside it, or
-        where it needs values. The results have the same bits.
+        With False the function itself runs, on Arrays, once for each task, one after another: to
+        look inside it, or where it needs values. The results have the same bits.
 
     Returns
     -------
     callable
-        Of the batched arguments, to the stacked or summed outputs. It can be differentiated to any order, nested, and
-        called inside any other transformation. The tasks run in parallel (:func:`minimeta.set_num_threads`), and the
-        number of threads changes no bit.
+        Of the batched arguments, to the stacked or summed outputs. It can be differentiated to any
+        order, nested, and called inside any other transformation. The tasks run in parallel
+        (:func:`minimeta.set_num_threads`), and the number of threads changes no bit.
 
     Raises
     ------
     ShapeError
-        Nothing is mapped, ``in_axes`` has not one entry for each argument, an argument lacks the axis, or two have axes
-        of different lengths.
+        Nothing is mapped, ``in_axes`` has not one entry for each argument, an argument lacks the
+        axis, or two have axes of different lengths.
     TracingError
         The function needs a value (a truth value, a float, a numpy array).
     DtypeError
@@ -143,7 +134,7 @@ def vmap(
             rows = one_by_one()
             structure_of_output = rows[0][1]
             tasks = Tasks(count, mapped, _summed(out_axes, structure_of_output))
-            results = combined(tasks, [outputs for outputs, _ in rows], (), stack, add)
+            results = steps.combined(tasks, [outputs for outputs, _ in rows], (), stack, add)
         return tree.unflatten(structure_of_output, [settle(y) for y in results])
 
     return transformed
@@ -163,7 +154,7 @@ def _axes(in_axes: Any, count: int) -> tuple[Any, ...]:
 
 def _leading(x: Any, axis: Any, name: str) -> Any:
     """Return an operand whose tasks lie along the first axis."""
-    x = x if type(x) is Array else constant(x, private=True)
+    x = array_of(x)
     if axis is None:
         return x
     if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= operator.index(axis) < x.ndim:
@@ -199,7 +190,7 @@ def _summed(out_axes: Any, structure: tree.Structure) -> tuple[bool, ...]:
 
 
 def _task(leaves: Sequence[Any], operands: Sequence[Any], mapped: Sequence[bool], task: int) -> list[Any]:
-    """Return the arguments of one task, where the function runs itself: Arrays, so that minimeta computes."""
+    """Return the arguments of one task, as Arrays, so that minimeta computes with them."""
     return [
         x if not is_mapped else x[task] if type(leaf) is Array else Array(x.value[task, ...])
         for leaf, x, is_mapped in zip(leaves, operands, mapped, strict=True)
@@ -214,8 +205,9 @@ def _traced(
 ) -> tuple[Program, list[Array], Any]:
     """Trace a body for one task.
 
-    Returns the program, the Arrays that the body takes by closure (the program's last operands), and what else the body
-    returned. Arrays that the body puts into ``given`` are not computed: they are operands that follow its own.
+    Returns the program, the Arrays that the body takes by closure (the program's last operands),
+    and what else the body returned. Arrays that the body puts into ``given`` are not computed: they
+    are operands that follow its own.
     """
     trace = Trace()
     forms = [
@@ -228,7 +220,7 @@ def _traced(
     finally:
         trace.open = False
     free = free_variables(forms, outputs)
-    return linearise([*forms, *given.values(), *free], outputs), free, other
+    return steps.linearise([*forms, *given.values(), *free], outputs), free, other
 
 
 def _mapped(body: Program, operands: Sequence[Any], tasks: Tasks) -> Sequence[Any]:
@@ -243,7 +235,9 @@ def _mapped(body: Program, operands: Sequence[Any], tasks: Tasks) -> Sequence[An
 
 
 def _with_values(body: Program, tasks: Tasks) -> Program:
-    """Return the body with all values that differ from task to task as further outputs, except views and sums."""
+    """Return the body with all values that differ between tasks as outputs too, except views and
+    sums.
+    """
     varying = {i for i, is_mapped in enumerate(tasks.mapped) if is_mapped}
     stacked = {i for i, is_sum in zip(body.outputs, tasks.summed, strict=True) if not is_sum}
     values: list[int] = []
@@ -262,7 +256,7 @@ def _is_view(step: Step) -> bool:
 
 
 def _rule(cotangents: Sequence[Any], node: Array, *operands: Array, body: Program, tasks: Tasks) -> list[Any]:
-    """Walk the body backwards for every task, from the values that were kept, or that are computed again."""
+    """Walk the body backwards for every task, from values that were kept or are computed again."""
     wanted = [i for i, x in enumerate(operands) if is_float(x) and x.transformation is not None]
     given = [j for j, g in enumerate(cotangents) if g is not None]
     summed = tasks.summed
@@ -274,7 +268,7 @@ def _rule(cotangents: Sequence[Any], node: Array, *operands: Array, body: Progra
 
         def forward(*chosen: Any) -> list[Any]:
             replaced = dict(zip(wanted, chosen, strict=True))
-            return run(body, [replaced.get(i, x) for i, x in enumerate(inputs)], by_operation)
+            return steps.run(body, [replaced.get(i, x) for i, x in enumerate(inputs)], steps.by_operation)
 
         chosen = [inputs[i] for i in wanted]
         recording = record(forward, chosen, tree.flatten(tuple(chosen))[1])
@@ -300,7 +294,7 @@ def _forms(*values: Any, body: Program, tasks: Tasks) -> tuple[Form, ...]:
     for x, form, is_mapped in zip(values, body.operands, tasks.mapped, strict=True):
         if Form.of(x) != tasks.form(form, not is_mapped):
             raise ShapeError(f"vmap: a body of {form!r} for each of {tasks.count} tasks does not take {x!r}")
-    results = result_forms(body, tasks)
+    results = steps.result_forms(body, tasks)
     for form, is_sum in zip(results, tasks.summed, strict=True):
         if is_sum and not is_float(form):
             raise DtypeError(f"vmap: out_axes='sum' of an output of dtype {form.dtype.name}; only floats are added up")
@@ -308,7 +302,7 @@ def _forms(*values: Any, body: Program, tasks: Tasks) -> tuple[Form, ...]:
 
 
 def _reference(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
-    return run_body(body, tasks, values, by_reference)
+    return steps.run_body(body, tasks, values, steps.by_reference)
 
 
 def _kernel(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
@@ -318,7 +312,7 @@ def _kernel(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
     step = Step(VMAP, tuple(numbers[: len(operands)]), {}, forms, body=body, tasks=tasks)
     executable = Executable(Program(operands, (), (step,), tuple(numbers[len(operands) :])))
     if not executable.native:
-        return run_body(body, tasks, values, by_kernel)
+        return steps.run_body(body, tasks, values, steps.by_kernel)
     return tuple(executable.run([np.asarray(x, order="C") for x in values]))
 
 

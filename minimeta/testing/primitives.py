@@ -12,6 +12,7 @@ A primitive says how to draw operands that it takes. On drawn ones, sides of 0 a
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,9 @@ def check_primitive(primitive: Primitive | Operation[...] | str, examples: int =
     """
     if isinstance(primitive, str):
         if primitive not in registry:
-            raise ConfigurationError(f"check_primitive: {primitive!r} is no primitive; there are {', '.join(registry)}")
+            near = difflib.get_close_matches(primitive, registry, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(registry)}"
+            raise ConfigurationError(f"check_primitive: {primitive!r} is no primitive; {hint}")
         primitive = registry[primitive]
     if not isinstance(primitive, Primitive):
         if not isinstance(made := getattr(primitive, "primitive", None), Primitive):

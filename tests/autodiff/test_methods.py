@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
 from minimeta.autodiff.array import Array
+from minimeta.autodiff.protocols import ANSWERS
 from minimeta.autodiff.remedies import REMEDIES
 from minimeta.errors import MissingAttributeError, TracingError
 from minimeta.program import interpret, trace
@@ -105,6 +106,12 @@ def test_every_attribute_of_numpys_arrays_is_there_or_has_a_remedy(name: str) ->
 
     mm.vjp(ask, X)
     trace(ask, X)
+
+
+def test_a_remedy_makes_room_for_a_users_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = next(name for name in REMEDIES if hasattr(np, name) and hasattr(np.ndarray, name))
+    monkeypatch.setitem(ANSWERS, getattr(np, name), lambda x, *, scale: scale * x)
+    assert_array_equal(mm.grad(lambda x: mm.sum(getattr(x, name)(scale=3.0)))(X), np.full(X.shape, 3.0))
 
 
 def test_remedies_are_of_what_numpy_has() -> None:

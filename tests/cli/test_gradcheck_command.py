@@ -35,5 +35,7 @@ def test_a_wrong_primitive_is_an_error(capsys: pytest.CaptureFixture[str], monke
 
 def test_names_and_counts_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gradcheck", "sine"]) == 2
-    assert "'sine' is no primitive" in capsys.readouterr().err
+    assert "'sine' is no primitive; did you mean 'sin'?" in capsys.readouterr().err
+    assert main(["gradcheck", "nothing like it"]) == 2
+    assert "no primitive; there are " in capsys.readouterr().err
     assert main(["gradcheck", "--examples", "0"]) == 2

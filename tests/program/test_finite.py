@@ -113,7 +113,7 @@ def test_the_lines_of_a_rule_are_its_own() -> None:
 
     root = mm.custom_vjp(mm.sqrt, rule)
     found = message(mm.compile(mm.grad(lambda x: mm.sum(root(x))), check_finite=True), np.ones(2))
-    assert found.endswith(f"that of divide, float64[2]\n  at {line_of(rule, 'x - x')}")
+    assert found.endswith(f"that of divide, float64[2]\n  in the backward pass of {line_of(rule, 'x - x')}")
 
 
 def test_a_rule_of_the_library_belongs_to_the_line_that_it_differentiates() -> None:

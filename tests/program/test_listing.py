@@ -228,3 +228,18 @@ def test_programs_that_nobody_named_are_numbered() -> None:
 )
 def test_constants_are_said_where_they_are_short(constant: Any, expected: str) -> None:
     assert f"  {expected}" in str(trace(lambda x: constant, 1.0)).splitlines()
+
+
+def test_the_rule_of_a_user_stands_in_the_backward_pass() -> None:
+    @mm.custom_vjp
+    def cut(x: Any) -> Any:
+        return mm.sin(x)
+
+    @cut.rule
+    def _(g: Any, y: Any, x: Any) -> Any:
+        return (mm.minimum(g, y),)
+
+    for function in (cut, mm.vmap(cut)):
+        program = str(trace(mm.grad(lambda x, function=function: mm.sum(function(x))), np.zeros(3)))
+        heading, step = [row.strip() for row in program.splitlines() if "minimum" in row or "in _" in row]
+        assert heading.startswith("# backward of ") and "minimum(" in step

@@ -1,8 +1,9 @@
 """Arithmetic: sums, products, powers, and the functions with kinks.
 
-Each function is its numpy reference, under its derivatives: one rule for each operand, from the cotangent ``g``, the
-result ``z`` (or ``y``) and the operands. A reference is exact in complex numbers too, with every choice made on real
-parts. What is said of all elementwise functions stands in :mod:`~minimeta.autodiff.operations.elementwise`.
+Each function is its numpy reference, under its derivatives: one rule for each operand, from the
+cotangent ``g``, the result ``z`` (or ``y``) and the operands. A reference is exact in complex
+numbers too, with every choice made on real parts. What is said of all elementwise functions stands
+in :mod:`~minimeta.autodiff.operations.elementwise`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Value:
         and x.inputs[0] is y.inputs[0]
         and magnitudes.is_square(x, y)
     ):
-        return apply(SQUARE, x)
+        return square(x)
     return apply(MULTIPLY, x, y)
 
 
@@ -93,7 +94,8 @@ def floor_divide(x: Any, y: Any) -> Any:
     answers=np.remainder,
 )
 def remainder(x: Any, y: Any) -> Any:
-    """``x - y floor(x / y)``, which has the sign of ``y``; of integers 0 where ``y = 0``, of floats NaN.
+    """``x - y floor(x / y)``, which has the sign of ``y``; of integers 0 where ``y = 0``, of floats
+    NaN.
 
     The derivatives are 1 and ``-floor(x / y)``; where the function jumps, too.
     """
@@ -110,10 +112,10 @@ def divmod(x: ArrayLike, y: ArrayLike) -> tuple[Value, Value]:
 def power(x: ArrayLike, y: ArrayLike) -> Value:
     """``x ** y``; NaN where ``x < 0`` and ``y`` is not whole.
 
-    At ``x = 0`` all derivatives with respect to ``y``, mixed ones included, are taken as 0, which they are where they
-    exist; for ``x < 0`` they are NaN, since there is a function of ``y`` at whole numbers only. At ``y = 0`` the
-    derivative with respect to ``x`` is 0, even at ``x = 0``. An exponent that is the number 2 is computed by
-    :func:`square`.
+    At ``x = 0`` all derivatives with respect to ``y``, mixed ones included, are taken as 0, which
+    they are where they exist; for ``x < 0`` they are NaN, since there is a function of ``y`` at
+    whole numbers only. At ``y = 0`` the derivative with respect to ``x`` is 0, even at ``x = 0``.
+    An exponent that is the number 2 is computed by :func:`square`.
 
     Raises
     ------
@@ -122,10 +124,10 @@ def power(x: ArrayLike, y: ArrayLike) -> Value:
     """
     if type(y) in (int, float):
         if y == 2 and (type(y) is int or operands.dtype_of(x).kind == "f"):
-            return apply(SQUARE, x)
+            return square(x)
     elif isinstance(y, (np.generic, np.ndarray)) and y.ndim == 0 and y.dtype.kind in "iuf" and y == 2:
-        return apply(SQUARE, _promoted_with(x, y))
-    return apply(POWER, x, y)
+        return square(_promoted_with(x, y))
+    return _power(x, y)
 
 
 def _promoted_with(x: Any, y: Any) -> Any:
@@ -140,7 +142,8 @@ def _base_rule(g: Array, z: Array, x: Array, y: Array) -> Value:
     """``g y x**(y - 1)``, which is 0 where ``y = 0``, though the power may be infinite there."""
     is_constant = logic.equal(y, 0.0)
     if y.transformation is not None:
-        # With respect to y, 0 times the power has a derivative, x**-1. There is none only where that is infinite.
+        # With respect to y, 0 times the power has a derivative, x**-1. There is none only where
+        # that is infinite.
         at_pole = logic.equal(x, 0.0)
         y = logic.where(at_pole, conversions.stop_gradient(y), y)
         is_constant = is_constant & (absolute(x) < float(np.finfo(x.dtype).tiny))
@@ -217,7 +220,7 @@ def sqrt(x: Any) -> Any:
 @answers(np.absolute)
 def absolute(x: ArrayLike) -> Value:
     """``|x|``; its derivative at 0 is 0. (Its square's derivatives are right there: :func:`square`.)"""
-    return conversions.copy(x) if operands.are_truths(x) else apply(ABSOLUTE, x)
+    return conversions.copy(x) if operands.are_truths(x) else _absolute(x)
 
 
 @unary(lambda g, y, x: g * sign(x), accepts="iuf", exact=True)  # type: ignore[has-type]  # It stands below.
@@ -241,8 +244,8 @@ def relu(x: Any) -> Any:
     return np.where((np.real(x) > 0) | np.isnan(x), x, 0)
 
 
-# It lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear in g, so every
-# higher derivative of relu is another gate.
+# It lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear
+# in g, so every higher derivative of relu is another gate.
 @binary(None, lambda h, y, x, g: apply(GATE, x, h), exact=True)
 def _gate(x: Any, y: Any) -> Any:
     """``y`` where ``x > 0``, otherwise 0."""
@@ -282,8 +285,8 @@ def _share(g: Array, is_chosen: Value, x: Array, y: Array) -> Value:
 def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Value:
     """``min(max(x, low), high)``; None leaves a side open.
 
-    The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the bound that holds; to
-    the upper one if it is not above the lower.
+    The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the
+    bound that holds; to the upper one if it is not above the lower.
 
     Raises
     ------
@@ -294,7 +297,7 @@ def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = No
         raise ShapeError("clip without bounds: give low, high or both")
     if operands.dtype_of(x).kind != "f":  # There are no infinite bounds.
         return minimum(x if low is None else maximum(x, low), high) if high is not None else maximum(x, low)  # type: ignore[arg-type]
-    return apply(CLIP, x, -np.inf if low is None else low, np.inf if high is None else high)
+    return _clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 @answers(np.clip)
@@ -324,10 +327,6 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 
 
 MULTIPLY: Primitive = _multiply.primitive
-POWER: Primitive = _power.primitive
-SQUARE: Primitive = square.primitive
 NEGATIVE: Primitive = negative.primitive
 SUBTRACT: Primitive = subtract.primitive
-ABSOLUTE: Primitive = _absolute.primitive
-CLIP: Primitive = _clip.primitive
 GATE: Primitive = _gate.primitive

@@ -36,7 +36,7 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
     target = np.dtype(dtype)
     if target.name not in CONVERTIBLE:
         raise DtypeError(f"astype to {target.name}: it converts to bool, integers, float32 and float64")
-    return apply(ASTYPE, x, dtype=target.name)
+    return _astype(x, dtype=target.name)
 
 
 def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
@@ -50,7 +50,7 @@ def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, 
     strong=True,
     linear=True,
 )
-def _astype(x: Any, dtype: str) -> Any:
+def _astype(x: Any, *, dtype: str) -> Any:
     if not np.iscomplexobj(x):
         return x.astype(dtype)
     return x.astype(np.result_type(dtype, x.dtype)) if np.dtype(dtype).kind == "f" else np.real(x).astype(dtype)
@@ -73,4 +73,4 @@ def _stop_gradient(x: Any) -> Any:
     return np.real(x)
 
 
-ASTYPE, COPY, STOP_GRADIENT = _astype.primitive, copy.primitive, _stop_gradient.primitive
+COPY, STOP_GRADIENT = copy.primitive, _stop_gradient.primitive

@@ -1,18 +1,21 @@
 """Convolutions: three products, one trilinear form.
 
-For images x, weights w, a third array g of the shape of the result, and fixed strides s and padding p, the number
+For images x, weights w, a third array g of the shape of the result, and fixed strides s and padding
+p, the number
 
     T(x, w, g) = sum x[n, u s - p + i, v s - p + j, c]  w[i, j, c, d]  g[n, u, v, d]    over all seven indices
 
-(x and g being 0 beyond their sides) is linear in each of the three. Leaving one out gives a product of the other two:
+(x and g being 0 beyond their sides) is linear in each of the three. Leaving one out gives a product
+of the other two:
 
     conv2d(x, w) = dT/dg        conv2d_input(g, w) = dT/dx        conv2d_weight(x, g) = dT/dw
 
-so that ``T = <conv2d(x, w), g> = <x, conv2d_input(g, w)> = <w, conv2d_weight(x, g)>``. The cotangent of a factor of any
-of them is T with two of its three arguments filled in, that is, one of the other two: the family is closed, and
-derivatives of every order are again these three products.
+so that ``T = <conv2d(x, w), g> = <x, conv2d_input(g, w)> = <w, conv2d_weight(x, g)>``. The
+cotangent of a factor of any of them is T with two of its three arguments filled in, that is, one of
+the other two: the family is closed, and derivatives of every order are again these three products.
 
-Images are NHWC, shape (N, H, W, C): the channels of a pixel lie side by side. Weights are HWIO, (kh, kw, C, D).
+Images are NHWC, shape (N, H, W, C): the channels of a pixel lie side by side. Weights are HWIO,
+(kh, kw, C, D).
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ _WEIGHTS = "(height, width, channels in, channels out); from channels first, w.t
 
 
 def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding: Padding = "SAME") -> Value:
-    """The convolution of images with weights (as in all of deep learning, a correlation: the weights are not flipped).
+    """The convolution of images with weights (as in all of deep learning, a correlation: the
+    weights are not flipped).
 
     ``y[n, u, v, d] = sum x[n, u s - p + i, v s - p + j, c] w[i, j, c, d]`` over i, j and c.
 
@@ -50,9 +54,9 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     strides
         Steps of the window: a number, or one for rows and one for columns.
     padding
-        Zeros around the image: ``"SAME"`` (results of sides ``ceil(H / s)``, the odd row and column of zeros at the
-        bottom and the right, as in TensorFlow), ``"VALID"`` (none), a number of cells on every side, or
-        ``((above, below), (left, right))``.
+        Zeros around the image: ``"SAME"`` (results of sides ``ceil(H / s)``, the odd row and column
+        of zeros at the bottom and the right, as in TensorFlow), ``"VALID"`` (none), a number of
+        cells on every side, or ``((above, below), (left, right))``.
 
     Returns
     -------
@@ -62,7 +66,8 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     Raises
     ------
     ShapeError
-        The channels differ, an operand has not four axes, or the weights are larger than the padded image.
+        The channels differ, an operand has not four axes, or the weights are larger than the padded
+        image.
 
     Notes
     -----
@@ -84,9 +89,11 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
 def conv2d_input(
     g: ArrayLike, w: ArrayLike, size: int | Sequence[int], strides: int | Sequence[int] = 1, padding: Padding = "SAME"
 ) -> Value:
-    """The transpose of :func:`conv2d` in its images, also called transposed convolution: it spreads each pixel out.
+    """The transpose of :func:`conv2d` in its images, also called transposed convolution: it spreads
+    each pixel out.
 
-    ``x[n, u s - p + i, v s - p + j, c] = sum g[n, u, v, d] w[i, j, c, d]`` over all ways to reach that place, and d.
+    ``x[n, u s - p + i, v s - p + j, c] = sum g[n, u, v, d] w[i, j, c, d]`` over all ways to reach
+    that place, and d.
 
     Parameters
     ----------
@@ -119,7 +126,8 @@ def conv2d_input(
 def conv2d_weight(
     x: ArrayLike, g: ArrayLike, size: int | Sequence[int], strides: int | Sequence[int] = 1, padding: Padding = "SAME"
 ) -> Value:
-    """The transpose of :func:`conv2d` in its weights: correlations of images with results, for each shift.
+    """The transpose of :func:`conv2d` in its weights: correlations of images with results, for each
+    shift.
 
     ``w[i, j, c, d] = sum x[n, u s - p + i, v s - p + j, c] g[n, u, v, d]`` over n, u and v.
 
@@ -263,7 +271,8 @@ def _conv2d(x: Any, w: Any, *, strides: Pair, padding: Margins) -> Any:
     flops=lambda x, g, w, **_: _flops(g, w),
 )
 def _conv2d_input(g: Any, w: Any, *, strides: Pair, padding: Margins, size: Pair) -> Any:
-    # Beyond its places g is 0, and these zeros are terms like those around x: an infinite weight makes NaN of both.
+    # Beyond its places g is 0, and these zeros are terms like those around x: an infinite weight
+    # makes NaN of both.
     down, right = ((side - 1) // stride + 1 for side, stride in zip(w.shape[:2], strides, strict=True))
     g = windows.pad(g, (down, down, right, right))
     sides = [(n - 1) * s + k for n, s, k in zip(g.shape[1:3], strides, w.shape[:2], strict=True)]

@@ -1,15 +1,17 @@
 """Elementwise functions: ``y[i] = f(x[i], ...)`` for every index ``i``.
 
-The Jacobian of such a function is diagonal, so the cotangent of each operand is the result's cotangent ``g`` times
-``df/dx``, element by element: the pages :mod:`~minimeta.autodiff.operations.arithmetic`, ``transcendental`` and
-``logic`` are tables of functions and derivatives. Operands are promoted to one dtype by numpy's rules (Python scalars
-adapt) and broadcast to one shape by explicit ``broadcast_to`` primitives, whose own derivative is the sum over the
-broadcast axes; no rule needs to think of shapes.
+The Jacobian of such a function is diagonal, so the cotangent of each operand is the result's
+cotangent ``g`` times ``df/dx``, element by element: the pages
+:mod:`~minimeta.autodiff.operations.arithmetic`, ``transcendental`` and ``logic`` are tables of
+functions and derivatives. Operands are promoted to one dtype by numpy's rules (Python scalars
+adapt) and broadcast to one shape by explicit ``broadcast_to`` primitives, whose own derivative is
+the sum over the broadcast axes; no rule needs to think of shapes.
 
-All functions take arrays of any shape and return an array of the broadcast shape; they raise a ShapeError where shapes
-do not broadcast. Integers and truth values compute by numpy's rules, wrap around, and have no derivative; where numpy
-would make float16 of them, or has no result, there is a DtypeError. Where a function has a kink or a pole, its
-docstring says which value the derivative is given.
+All functions take arrays of any shape and return an array of the broadcast shape; they raise a
+ShapeError where shapes do not broadcast. Integers and truth values compute by numpy's rules, wrap
+around, and have no derivative; where numpy would make float16 of them, or has no result, there is a
+DtypeError. Where a function has a kink or a pole, its docstring says which value the derivative is
+given.
 
 This page declares such functions: a decorator for one operand, one for two, one for comparisons.
 """

@@ -1,14 +1,16 @@
 """Products of matrices.
 
-``Y = A B`` is linear in each factor, and the cotangents are products again: ``dL/dA = G B^T`` and ``dL/dB = A^T G``.
-The primitive therefore takes each factor as it is or transposed, which costs nothing (the same memory is read with
-other strides), and is closed under differentiation: every order is again one product.
+``Y = A B`` is linear in each factor, and the cotangents are products again: ``dL/dA = G B^T`` and
+``dL/dB = A^T G``. The primitive therefore takes each factor as it is or transposed, which costs
+nothing (the same memory is read with other strides), and is closed under differentiation: every
+order is again one product.
 
-The order in which an element is summed depends on the shapes alone (csrc/tile.hpp, csrc/vector_product.hpp), and its
-error hardly grows with the number of terms. The mean error over seeds, relative to the sum of the terms' magnitudes, is
-in units of numpy's (OpenBLAS 0.3.31, AVX2; float32, uniform on [0, 1) and normal, 64 to 10^6 terms): 0.01 to 0.68 for
-scalar products, 0.01 to 1.01 for a matrix by a vector, 0.4 to 0.9 for matrices of more than 128 terms. Up to 128 terms
-it is 1.0, or up to 1.14 where OpenBLAS sums some columns of a matrix in two chains.
+The order in which an element is summed depends on the shapes alone (csrc/tile.hpp,
+csrc/vector_product.hpp), and its error hardly grows with the number of terms. The mean error over
+seeds, relative to the sum of the terms' magnitudes, is in units of numpy's (OpenBLAS 0.3.31, AVX2;
+float32, uniform on [0, 1) and normal, 64 to 10^6 terms): 0.01 to 0.68 for scalar products, 0.01 to
+1.01 for a matrix by a vector, 0.4 to 0.9 for matrices of more than 128 terms. Up to 128 terms it is
+1.0, or up to 1.14 where OpenBLAS sums some columns of a matrix in two chains.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
     if len(x_shape) == 1:
         return movement.squeeze(matmul(movement.expand_dims(x, 0), y), -2)
     if len(y_shape) == 2:
-        # One matrix for the whole batch: its rows are the batch's rows, and its cotangent is one product.
+        # One matrix for the whole batch: its rows are the batch's rows, and its cotangent is one
+        # product.
         rows = movement.reshape(x, (int(np.prod(x_shape[:-1], dtype=np.int64)), x_shape[-1]))
         return movement.reshape(_multiply(rows, y), (*x_shape[:-1], y_shape[-1]))
     try:
@@ -136,8 +139,8 @@ def _multiply(x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = Fal
     return apply(MATMUL, x, y, transpose_x=transpose_x, transpose_y=transpose_y)
 
 
-# Z = X Y. For X: G Y^T; where X is given transposed, its transpose, Y G^T. For Y: X^T G; or G^T X. A factor that is
-# given transposed already is asked for the other way round.
+# Z = X Y. For X: G Y^T; where X is given transposed, its transpose, Y G^T. For Y: X^T G; or G^T X.
+# A factor that is given transposed already is asked for the other way round.
 @operation(
     rules=(
         lambda g, z, x, y, transpose_x, transpose_y: (

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import ArrayLike, Value
 from minimeta.autodiff.definition import Binary
 from minimeta.autodiff.operations import operands
@@ -161,14 +160,14 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
 
     A condition that is no bool holds where it is not 0.
 
-    The side that is not chosen has no derivative, at every order, though its own be infinite or NaN: that of
-    ``where(x > 0, log(x), 0)`` is 0 at ``x = 0`` (:mod:`minimeta.autodiff.masks`).
+    The side that is not chosen has no derivative, at every order, though its own be infinite or
+    NaN: that of ``where(x > 0, log(x), 0)`` is 0 at ``x = 0`` (:mod:`minimeta.autodiff.masks`).
     """
     if x is None and y is None:
         return np.nonzero(operands.known("where(condition) of", condition))
     if x is None or y is None:
         raise ShapeError("where: it takes both x and y, or neither")
-    return apply(WHERE, _truth(condition), x, y)
+    return _where(_truth(condition), x, y)
 
 
 @elementwise(
@@ -183,6 +182,3 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
 )
 def _where(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)
-
-
-WHERE = _where.primitive

@@ -2,10 +2,11 @@
 
     |x|^2 = x^2        norm(v)^2 = v_1^2 + v_2^2 + ...        sqrt(x)^2 = x
 
-The chain rule takes the derivative of ``y^2`` apart into ``2 y`` and ``dy``. Where ``y = 0`` the first order is right,
-since ``2 y`` is 0, but no convention for ``dy`` makes the next order right: the Hessian of ``norm(v)^2`` is ``2 I``,
-and that is in no way made of 0 and of the slope at a kink. So the walk backwards hands the cotangent ``c`` of a square
-past the magnitude, to what that was computed from:
+The chain rule takes the derivative of ``y^2`` apart into ``2 y`` and ``dy``. Where ``y = 0`` the
+first order is right, since ``2 y`` is 0, but no convention for ``dy`` makes the next order right:
+the Hessian of ``norm(v)^2`` is ``2 I``, and that is in no way made of 0 and of the slope at a kink.
+So the walk backwards hands the cotangent ``c`` of a square past the magnitude, to what that was
+computed from:
 
     of y^2, where y is      it is
     |x|, -x                 c, of x^2
@@ -16,14 +17,16 @@ past the magnitude, to what that was computed from:
     a part or a copy of x   what a copy's cotangent is, of x^2
     anything else           2 c y, of y
 
-The value is the square's. Factors are kept apart from ``c``, since ``z^2`` may be out of range where ``x z`` is not.
+The value is the square's. Factors are kept apart from ``c``, since ``z^2`` may be out of range
+where ``x z`` is not.
 
-What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth order) is not seen, nor is a square that
-has another form (``norm(v) * norm(-v)``, ``(norm(v) - 0.0)**2``, ``y @ y``, a power 0.5 of a fourth power, ``k y * y``
-differentiated by `k` too) or is taken outside of a ``vmap`` or a ``rematerialize`` that the magnitude is inside of:
-write it with ``sum(v**2)``.
+What is smooth in another way (``cos(norm(v))``; ``norm(v)^4``, to the fourth order) is not seen,
+nor is a square that has another form (``norm(v) * norm(-v)``, ``(norm(v) - 0.0)**2``, ``y @ y``, a
+power 0.5 of a fourth power, ``k y * y`` differentiated by `k` too) or is taken outside of a
+``vmap`` or a ``rematerialize`` that the magnitude is inside of: write it with ``sum(v**2)``.
 
-The operations ask this file what a square is, so it computes by operators and numpy's functions, which find them.
+The operations ask this file what a square is, so it computes by operators and numpy's functions,
+which find them.
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ _Shares = list[tuple[Array, Any]]
 
 
 def of_square(cotangent: Any, y: Array, active: Container[int]) -> _Shares | None:
-    """Return what a square's cotangent is to those that were computed before it; None where the chain rule is right.
+    """Return what a square's cotangent is to those that were computed before it; None where the
+    chain rule is right.
 
     Parameters
     ----------
@@ -103,7 +107,8 @@ def _is_magnitude(x: Array, active: Container[int] | None, steps: int) -> bool:
 def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Shares:
     """The cotangents that follow from that of ``x**2``, which is ``c k**2``; a `k` of None is 1.
 
-    The square of a factor may leave the range of floats where the factor does not: it is never computed.
+    The square of a factor may leave the range of floats where the factor does not: it is never
+    computed.
     """
     if x.id not in active:
         return []

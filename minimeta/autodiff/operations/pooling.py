@@ -1,14 +1,16 @@
 """Pooling: one number for each window of an image, channel by channel.
 
-The maximum of a window w is the element at one of its cells, c(w). Which one is piecewise constant in the image, and
-what is left is linear: with x(w, k) for what lies under the cell of number k, and [] for 1 if it holds and 0 if not,
+The maximum of a window w is the element at one of its cells, c(w). Which one is piecewise constant
+in the image, and what is left is linear: with x(w, k) for what lies under the cell of number k, and
+[] for 1 if it holds and 0 if not,
 
     y(w) = sum_k [k = c(w)] x(w, k)        dL/dx(w, k) += [k = c(w)] dL/dy(w)
 
-which ``max_cell`` (that is c), ``pool_take`` and ``pool_put`` compute. The two sums are each other's transpose, so
-every order of derivative is one of them. A sum over windows is linear too, and its transpose gives every cell the sum
-over the windows that hold it: ``sum_pool`` and ``sum_pool_input`` close a family of their own. The average divides by
-the number of cells on the image. Padding only makes room for windows: it is never the maximum, and is not counted.
+which ``max_cell`` (that is c), ``pool_take`` and ``pool_put`` compute. The two sums are each
+other's transpose, so every order of derivative is one of them. A sum over windows is linear too,
+and its transpose gives every cell the sum over the windows that hold it: ``sum_pool`` and
+``sum_pool_input`` close a family of their own. The average divides by the number of cells on the
+image. Padding only makes room for windows: it is never the maximum, and is not counted.
 
 Images are NHWC, shape (N, H, W, C).
 """
@@ -39,7 +41,8 @@ def max_pool(
 ) -> Value:
     """The largest element of each window; NaN if one is NaN.
 
-    The first of several that tie, row by row, takes the whole derivative (as in TensorFlow and PyTorch).
+    The first of several that tie, row by row, takes the whole derivative (as in TensorFlow and
+    PyTorch).
 
     Parameters
     ----------

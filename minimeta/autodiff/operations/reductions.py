@@ -1,14 +1,14 @@
 """Reductions: one number for all elements along some axes.
 
-A reduction's cotangent is repeated along the axes that were reduced and multiplied by the derivative of the result
-with respect to each element:
+A reduction's cotangent is repeated along the axes that were reduced and multiplied by the
+derivative of the result with respect to each element:
 
     sum: 1        mean: 1/n        norm: x/|x|        max: 1 where x is the maximum
 
-``axis`` is one axis, a sequence of axes, or None for all; with ``keepdims`` the reduced axes stay with length 1. The
-order in which elements are added depends on the shape and the axes alone, never on the memory layout. All take float32
-or float64, and integers and bool by numpy's rules: a sum is int64 (of unsigned ones uint64), a mean float64. They raise
-a ShapeError for axes out of range.
+``axis`` is one axis, a sequence of axes, or None for all; with ``keepdims`` the reduced axes stay
+with length 1. The order in which elements are added depends on the shape and the axes alone, never
+on the memory layout. All take float32 or float64, and integers and bool by numpy's rules: a sum is
+int64 (of unsigned ones uint64), a mean float64. They raise a ShapeError for axes out of range.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
 
 @answers(np.max)
 def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
-    """The largest element; NaN if one is NaN. Elements that tie for it share its derivative equally.
+    """The largest element; NaN if one is NaN. Elements that tie for it share its derivative
+    equally.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
 
 @answers(np.min)
 def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
-    """The smallest element; NaN if one is NaN. Elements that tie for it share its derivative equally.
+    """The smallest element; NaN if one is NaN. Elements that tie for it share its derivative
+    equally.
 
     Raises
     ------
@@ -72,24 +74,25 @@ def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
 @answers(np.var)
 def variance(x: ArrayLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Value:
     """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``."""
-    return apply(
-        VARIANCE, _as_float(x), axes=reduced_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof)
-    )
+    return _variance(_as_float(x), axes=reduced_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
 
 
 def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
-    """The Euclidean norm ``sqrt(sum(x**2))`` over all named axes, without overflow; its derivative at 0 is 0.
+    """The Euclidean norm ``sqrt(sum(x**2))`` over all named axes, without overflow; its derivative
+    at 0 is 0.
 
-    That is a convention: there is a kink. The derivatives of ``norm(x)**2`` are right there, to every order; of
-    what is smooth in another way (``cos(norm(x))``), or squared outside of the ``vmap`` or ``rematerialize`` that the
-    norm is inside of, the second ones are not: write it with ``sum(x**2)``.
+    That is a convention: there is a kink. The derivatives of ``norm(x)**2`` are right there, to
+    every order; of what is smooth in another way (``cos(norm(x))``), or squared outside of the
+    ``vmap`` or ``rematerialize`` that the norm is inside of, the second ones are not: write it with
+    ``sum(x**2)``.
     """
-    return apply(NORM, _as_float(x), axes=reduced_axes("norm", x, axis), keepdims=keepdims)
+    return _norm(_as_float(x), axes=reduced_axes("norm", x, axis), keepdims=keepdims)
 
 
 @answers(np.argmax)
 def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Value:
-    """The position of the first largest element, int64; a constant to every derivative. NaN counts as the largest.
+    """The position of the first largest element, int64; a constant to every derivative. NaN counts
+    as the largest.
 
     Raises
     ------
@@ -100,8 +103,7 @@ def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> 
     if axis is None:
         flat = argmax(movement.ravel(x), 0)
         return movement.reshape(flat, (1,) * len(shape)) if keepdims else flat
-    return apply(
-        ARGMAX,
+    return _argmax(
         x if _kind(x) == "b" else _widened(x),
         axis=operands.axis_of("argmax", axis, len(shape)),
         keepdims=keepdims,
@@ -328,4 +330,3 @@ def _argmax(x: Any, *, axis: int, keepdims: bool) -> Any:
 
 
 SUM, MEAN, MAX, MIN = _sum.primitive, _mean.primitive, _max.primitive, _min.primitive
-VARIANCE, NORM, ARGMAX = _variance.primitive, _norm.primitive, _argmax.primitive

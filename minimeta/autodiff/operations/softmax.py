@@ -16,20 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import Declare, operation
-from minimeta.autodiff.operations import logic, transcendental
-from minimeta.autodiff.operations.reductions import (
-    Axis,
-    check_float,
-    elements_read,
-    reduced_axes,
-    reduction,
-    restored,
-    sample_reduction,
-    sum,
-)
+from minimeta.autodiff.operations import logic, reductions, transcendental
+from minimeta.autodiff.operations.reductions import Axis, sum
 from minimeta.autodiff.primitive import Rule
 
 
@@ -38,7 +28,7 @@ def logsumexp(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Val
 
     Its derivative is :func:`softmax`, with infinities too.
     """
-    return apply(LOGSUMEXP, x, axes=reduced_axes("logsumexp", x, axis), keepdims=keepdims)
+    return _logsumexp(x, axes=reductions.reduced_axes("logsumexp", x, axis), keepdims=keepdims)
 
 
 def softmax(x: ArrayLike, axis: Axis = -1) -> Value:
@@ -46,30 +36,32 @@ def softmax(x: ArrayLike, axis: Axis = -1) -> Value:
 
     Elements that are infinite and the largest share 1 equally, as equal ones do.
     """
-    return apply(SOFTMAX, x, axes=reduced_axes("softmax", x, axis))
+    return _softmax(x, axes=reductions.reduced_axes("softmax", x, axis))
 
 
 def log_softmax(x: ArrayLike, axis: Axis = -1) -> Value:
     """``x - logsumexp(x)``, of the shape of ``x``; the logarithm of :func:`softmax`, with infinities too."""
-    return apply(LOG_SOFTMAX, x, axes=reduced_axes("log_softmax", x, axis))
+    return _log_softmax(x, axes=reductions.reduced_axes("log_softmax", x, axis))
 
 
 # Rules
 
 
 def _adding_to_zero(g: Any, likely: Any, axes: Shape) -> Value:
-    """A cotangent whose elements add to zero, as adding one number to all logits changes no probability.
+    """A cotangent whose elements add to zero, as adding one number to all logits changes no
+    probability.
 
-    The element of a probability near 1 is a small difference of large numbers. So it is computed as minus the sum of
-    the others, where the cotangent of this expression in turn has only differences of elements: no order cancels.
+    The element of a probability near 1 is a small difference of large numbers. So it is computed as
+    minus the sum of the others, where the cotangent of this expression in turn has only differences
+    of elements: no order cancels.
     """
     others = logic.where(likely, 0.0, g)
     return logic.where(likely, -sum(others, axes, keepdims=True), others)
 
 
 def _softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
-    # One number added to all of g changes nothing. So subtract the g of a probability near 1: where y g is nearly
-    # that, y_i (g_i - y g) would lose the digits of the other probabilities.
+    # One number added to all of g changes nothing. So subtract the g of a probability near 1: where
+    # y g is nearly that, y_i (g_i - y g) would lose the digits of the other probabilities.
     likely = logic.greater(y, 0.6)
     d = logic.where(likely, 0.0, g - sum(logic.where(likely, g, 0.0), axes, keepdims=True))
     return _adding_to_zero(y * (d - sum(d * y, axes, keepdims=True)), likely, axes)
@@ -88,7 +80,11 @@ def _below_largest(x: Any, axes: Shape) -> Any:
     return np.where(np.real(x) == largest, x.imag * 1j if np.iscomplexobj(x) else 0, x - largest)
 
 
-@reduction("logsumexp", lambda g, y, x, axes, keepdims: restored(g, x, axes, keepdims) * softmax(x, axes), shifted=True)
+@reductions.reduction(
+    "logsumexp",
+    lambda g, y, x, axes, keepdims: reductions.restored(g, x, axes, keepdims) * softmax(x, axes),
+    shifted=True,
+)
 def _logsumexp(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(largest), largest, 0)
@@ -98,16 +94,16 @@ def _logsumexp(x: Any, *, axes: Shape, keepdims: bool) -> Any:
 
 def _normalisation(name: str, rule: Rule) -> Declare:
     def same_form(x: Any, axes: Shape) -> Form:
-        check_float(name, x)
+        reductions.check_float(name, x)
         return Form(x.shape, x.dtype)
 
     return operation(
         name=name,
         rules=(rule,),
         shape=same_form,
-        sample=sample_reduction(keepdims=False),
+        sample=reductions.sample_reduction(keepdims=False),
         shifted=True,
-        flops=elements_read,
+        flops=reductions.elements_read,
     )
 
 
@@ -123,6 +119,3 @@ def _log_softmax(x: Any, *, axes: Shape) -> Any:
     largest = np.real(shifted) == 0
     others = np.sum(np.where(largest, np.expm1(shifted), np.exp(shifted)), axes, keepdims=True)
     return shifted - np.log1p(np.sum(largest, axes, x.real.dtype, keepdims=True) - 1 + others)
-
-
-LOGSUMEXP, SOFTMAX, LOG_SOFTMAX = _logsumexp.primitive, _softmax.primitive, _log_softmax.primitive

@@ -1,8 +1,9 @@
 """Exponentials, logarithms, circular and hyperbolic functions, and the logistic function.
 
-Each is its numpy reference, under its derivative (:mod:`~minimeta.autodiff.operations.arithmetic` says how to read it).
-The slopes of ``tanh`` and ``sigmoid`` are operations of their own, closed under differentiation: written with the
-results, as ``1 - y**2`` and ``y (1 - y)``, they would have no digits left where ``y`` is nearly 1.
+Each is its numpy reference, under its derivative (:mod:`~minimeta.autodiff.operations.arithmetic`
+says how to read it). The slopes of ``tanh`` and ``sigmoid`` are operations of their own, closed
+under differentiation: written with the results, as ``1 - y**2`` and ``y (1 - y)``, they would have
+no digits left where ``y`` is nearly 1.
 """
 
 from __future__ import annotations

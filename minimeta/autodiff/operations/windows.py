@@ -1,12 +1,13 @@
 """Windows: the places of a small rectangle on an image, which convolutions and pooling share.
 
-A window of k rows takes steps of s rows over an image of H rows between p rows of padding above and q below. Its place
-u begins at row ``u s - p`` of the image, and its last place still ends within the padding, so that there are
+A window of k rows takes steps of s rows over an image of H rows between p rows of padding above and
+q below. Its place u begins at row ``u s - p`` of the image, and its last place still ends within
+the padding, so that there are
 
     H' = floor((H + p + q - k) / s) + 1
 
-of them; columns likewise. ``"VALID"`` is no padding. ``"SAME"`` is as much as makes ``H' = ceil(H / s)``, the odd row
-below: TensorFlow's convention, and that of the code released with the papers.
+of them; columns likewise. ``"VALID"`` is no padding. ``"SAME"`` is as much as makes ``H' = ceil(H /
+s)``, the odd row below: TensorFlow's convention, and that of the code released with the papers.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def cells(padded: Any, window: Pair, strides: Pair, places: Pair) -> Iterator[tu
 
 
 def sample(draw: Draw, on_image: bool = False) -> tuple[Pair, Pair, dict[str, Any]]:
-    """Sides of an image, of its results, and the window, strides and padding between them, for the property tests.
+    """Sides of an image, of its results, and the window, strides and padding between them, for the
+    property tests.
 
     With `on_image` no window lies on padding alone.
     """
