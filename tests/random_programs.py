@@ -33,7 +33,7 @@ STEPS: list[Function] = [
     lambda a, b: mm.softmax(a, 0) * b,
     lambda a, b: mm.log_softmax(a, (0, 1)),
     lambda a, b: a - mm.mean(b, 0, keepdims=True),
-    lambda a, b: a / mm.sqrt(mm.variance(b, 1, keepdims=True) + 0.5),
+    lambda a, b: a / mm.sqrt(mm.var(b, 1, keepdims=True) + 0.5),
     lambda a, b: mm.max(a, 1, keepdims=True) + b,
     lambda a, b: mm.sum(a) * 0.1 + b,
     lambda a, b: mm.norm(a) * mm.tanh(b),

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minimeta.autodiff import in_place
-from minimeta.autodiff.protocols import ANSWERS, answer, full_name, of_complex
-from minimeta.errors import DtypeError, TracingError
+from minimeta.autodiff.protocols import ANSWERS, answer, full_name
+from minimeta.autodiff.ufuncs import call
+from minimeta.errors import TracingError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import ArrayLike, Value
@@ -35,10 +36,7 @@ def _unary(function: Callable[..., Any]) -> Unary:
 
 def _binary(function: Callable[..., Any]) -> Binary:
     def compute(x: Any, y: ArrayLike) -> Value:
-        try:
-            return ANSWERS[function](x, y)
-        except DtypeError as error:
-            return of_complex(error, function, (x, y), {})
+        return ANSWERS[function](x, y)
 
     return compute
 
@@ -47,10 +45,7 @@ def _reflected(function: Callable[..., Any]) -> Binary:
     """Make ``y + x``, for which Python asks ``x`` where ``y`` is no Array."""
 
     def compute(x: Any, y: ArrayLike) -> Value:
-        try:
-            return ANSWERS[function](y, x)
-        except DtypeError as error:
-            return of_complex(error, function, (y, x), {})
+        return ANSWERS[function](y, x)
 
     return compute
 
@@ -97,11 +92,9 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
         return self
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
-        if method != "__call__":
-            raise TracingError(f"{full_name(ufunc)}.{method} has no derivative here; use sum, max or take")
-        if keywords.get("out") is not None:
+        if keywords.get("out") is not None and method == "__call__":
             return in_place.assign_to_numpy(getrefcount(keywords["out"][0]), ufunc, inputs, keywords)
-        return answer(ufunc, inputs, keywords)
+        return call(ufunc, method, inputs, keywords)
 
     def __array_function__(
         self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]

@@ -35,6 +35,10 @@ Pull: TypeAlias = Callable[[Any, Array, Container[int]], Shares]
 LIBRARY = f"{__name__.partition('.')[0]}."
 
 
+#: Of drawn floats: its name, or two bounds.
+Domain: TypeAlias = str | tuple[float, float]
+
+
 class Draw(Protocol):
     """What a primitive's ``sample`` draws legal operands with; implemented by the property tests."""
 
@@ -44,7 +48,7 @@ class Draw(Protocol):
     def shape(self, low: int = 0, high: int = 3) -> Shape:
         """Draw a shape of low to high axes with sides 0 to 4."""
 
-    def array(self, shape: Shape, domain: str = "real") -> NDArray[Any]:
+    def array(self, shape: Shape, domain: Domain = "real") -> NDArray[Any]:
         """Draw floats of a domain, distinct and away from zero."""
 
     def indices(self, shape: Shape, size: int) -> NDArray[np.int64]:
@@ -264,6 +268,7 @@ def contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Call
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)
         with np.errstate(all="ignore"):
-            return np.array(reference(*values, **params), order="C")
+            rows = [np.asarray(x, order="C") for x in values]  # The order of numpy's sums follows the memory's.
+            return np.array(reference(*rows, **params), order="C")
 
     return kernel

@@ -134,6 +134,8 @@ class Complex(Replay):
             return result
         if primitive.linear:
             return values[0] if name == "stop_gradient" else primitive.reference(*values, **params)
+        if not primitive.differentiable:
+            return primitive.reference(*map(np.real, values), **params)
         value = primitive.reference(*map(np.real, values), **params)
         if primitive.quadratic:  # The imaginary part is x y' + x' y, whatever the length of the step.
             return pair(value, np.imag(primitive.reference(*values, **params)))

@@ -84,6 +84,6 @@ def test_products_of_integers_and_of_mixed_floats() -> None:
             assert_array_equal(mixed, whole @ whole)
 
 
-def test_dot_of_batches_says_what_to_use() -> None:
-    with pytest.raises(ShapeError, match="use matmul"):
-        mm.dot(np.zeros((1, 2, 2)), np.zeros((2, 2)))
+def test_dot_of_sides_that_differ_says_which() -> None:
+    with pytest.raises(ShapeError, match=r"tensordot of shapes \(1, 2, 2\) and \(3, 2\).*the sides differ"):
+        mm.dot(np.zeros((1, 2, 2)), np.zeros((3, 2)))

@@ -134,12 +134,12 @@ def test_bits_do_not_depend_on_the_memory_layout(primitive: Primitive, data: st.
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "primitive",
-    [p for p in DIFFERENTIABLE if p.elementwise and p.name not in ("where", "gate", "power")],
+    [p for p in DIFFERENTIABLE if p.elementwise and p.name not in ("where", "gate", "power", "ldexp")],
     ids=str,
 )
 def test_nan_stays_where_it_is(primitive: Primitive, dtype: str) -> None:
     for place in range(len(primitive.rules)):  # type: ignore[arg-type]
-        operands = [np.full(9, 0.5, dtype) for _ in primitive.rules]  # type: ignore[union-attr]
+        operands = [np.full(9, 1.5 if primitive.name == "arccosh" else 0.5, dtype) for _ in primitive.rules]  # type: ignore[union-attr]
         operands[place][4] = np.nan
         assert_array_equal(np.isnan(apply(primitive, *operands)), np.arange(9) == 4)
 
@@ -151,7 +151,7 @@ def test_nan_stays_where_it_is(primitive: Primitive, dtype: str) -> None:
 def test_nan_spreads_over_its_own_reduction(name: str, dtype: str) -> None:
     x = np.linspace(-1, 1, 12, dtype=dtype).reshape(3, 4)
     x[1, 2] = np.nan
-    result = np.isnan(getattr(mm, name)(x, axis=1))
+    result = np.isnan(getattr(mm, {"variance": "var"}.get(name, name))(x, axis=1))
     expected = np.array([False, True, False])
     assert_array_equal(result, expected if result.ndim == 1 else np.broadcast_to(expected[:, None], (3, 4)))
 

@@ -11,6 +11,7 @@ import pytest
 from drawing import spread
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from numpy_calls import CALLS, VALUES_KNOWN
 
 import minimeta as mm
 from minimeta import nn
@@ -167,14 +168,14 @@ CASES: dict[str, Case] = {
         lambda x: jnp.transpose(x, (2, 0, 1)) ** 2,
         [((2, 3, 4), "real")],
     ),
-    "variance": (lambda x: mm.variance(x, 1, ddof=1), lambda x: jnp.var(x, 1, ddof=1), [REAL]),
+    "var": (lambda x: mm.var(x, 1, ddof=1), lambda x: jnp.var(x, 1, ddof=1), [REAL]),
     "where": (lambda x, y: mm.where(MASK, x * x, y), lambda x, y: jnp.where(MASK, x * x, y), [REAL, REAL]),
     "index": (lambda x: x[::-1, [2, 0, 0]] ** 2, lambda x: x[::-1, jnp.array([2, 0, 0])] ** 2, [REAL]),
 }
 
 WITHOUT_DERIVATIVE = {"argmax", "equal", "greater", "greater_equal", "less", "less_equal", "not_equal"}
 WITHOUT_DERIVATIVE |= {"logical_and", "logical_not", "logical_or", "logical_xor", "floor_divide"}
-WITHOUT_DERIVATIVE |= {"bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"}
+WITHOUT_DERIVATIVE |= {"bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", *VALUES_KNOWN}
 
 
 def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
@@ -187,7 +188,8 @@ def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
 
 
 def test_every_public_operation_is_in_the_table() -> None:
-    assert set(CASES) - {"index"} == set(mm.operations.__all__) - WITHOUT_DERIVATIVE
+    others = WITHOUT_DERIVATIVE | {call.name for call in CALLS}  # numpy_calls.py has a table of its own.
+    assert set(mm.operations.__all__) - others <= set(CASES)
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.definition import Binary, Operation, Unary, operation
-from minimeta.autodiff.primitive import Draw, Rule, Sample
+from minimeta.autodiff.primitive import Domain, Draw, Rule, Sample
 
 
 def same_form(*operands: Any) -> Form:
@@ -45,12 +45,12 @@ def one_each(y: Any, *operands: Any, **params: Any) -> int:
     return math.prod(y.shape)
 
 
-def draw(*domains: str) -> Sample:
+def draw(*domains: Domain) -> Sample:
     """Sample one array for each domain, all of one shape; "bool" is truth values, "whole" integers."""
 
     def sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
         shape = draw.shape()
-        draws: dict[str, Callable[[], NDArray[Any]]] = {
+        draws: dict[Domain, Callable[[], NDArray[Any]]] = {
             "bool": lambda: draw.booleans(shape),
             "whole": lambda: draw.indices(shape, 100),
         }
@@ -60,7 +60,7 @@ def draw(*domains: str) -> Sample:
 
 
 def elementwise(
-    rules: tuple[Rule | None, ...], domains: tuple[str, ...], **facts: Any
+    rules: tuple[Rule | None, ...], domains: tuple[Domain, ...], **facts: Any
 ) -> Callable[[Callable[..., Any]], Operation[...]]:
     """Declare an elementwise operation: rules for its operands, domains to sample them from, and further facts."""
     return operation(
@@ -71,7 +71,7 @@ def elementwise(
     )
 
 
-def unary(rule: Rule | None, domain: str = "real", **facts: Any) -> Callable[[Callable[[Any], Any]], Unary]:
+def unary(rule: Rule | None, domain: Domain = "real", **facts: Any) -> Callable[[Callable[[Any], Any]], Unary]:
     """Declare a function of one operand; one without a rule is a constant to every derivative."""
     rules = () if rule is None else (rule,)
     return cast("Callable[[Callable[[Any], Any]], Unary]", elementwise(rules, (domain,), **facts))

@@ -84,23 +84,6 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
     return _multiply(x, y)
 
 
-@answers(np.dot)
-def dot(x: ArrayLike, y: ArrayLike) -> Value:
-    """The scalar product of two vectors; of matrices, their product.
-
-    Raises
-    ------
-    ShapeError
-        The sides differ, or a factor has more than two axes (use :func:`matmul`).
-    """
-    x_shape, y_shape = operands.shape_of(x), operands.shape_of(y)
-    if not x_shape or not y_shape:
-        return arithmetic.multiply(x, y)
-    if len(x_shape) > 2 or len(y_shape) > 2:
-        raise ShapeError(f"dot of shapes {x_shape} and {y_shape}: use matmul for batches of matrices")
-    return matmul(x, y)
-
-
 @answers(np.outer)
 def outer(x: ArrayLike, y: ArrayLike) -> Value:
     """``x[i] y[j]`` for the elements of two arrays, each taken as one vector."""

@@ -11,6 +11,7 @@ computed from:
     of y^2, where y is      it is
     |x|, -x                 c, of x^2
     norm(v)                 c, of each v_i^2
+    hypot(x, z)             c, of x^2 and of z^2
     sqrt(x)                 c, of x
     x z                     c z^2, of x^2, and c x^2, of z^2
     x / z                   c / z^2, of x^2, and -2 c y^2 / z, of z
@@ -40,7 +41,7 @@ from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.primitive import registry
 
-_MAGNITUDES = {"absolute", "norm", "sqrt"}
+_MAGNITUDES = {"absolute", "hypot", "norm", "sqrt"}
 _LINKS = {
     *_MAGNITUDES,
     *("negative", "multiply", "divide"),
@@ -123,6 +124,8 @@ def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Sh
         case "sqrt":  # NaN below 0, as the square is.
             slope = np.where(np.equal(x, x), c if k is None else (c * k) * k, np.nan)
             return [(first, slope.astype(first.dtype, copy=False))]
+        case "hypot":
+            return [share for part in x.inputs for share in _shares(c, k, active, part, steps - 1)]
         case "multiply":
             (other,) = others
             found = []

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import Declare, operation
-from minimeta.autodiff.operations import conversions, logic, movement, operands
+from minimeta.autodiff.operations import arithmetic, conversions, logic, movement, operands, queries, selections
 from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample
 from minimeta.autodiff.promotion import fixed
 from minimeta.autodiff.protocols import answers
@@ -33,19 +33,19 @@ from minimeta.errors import DtypeError, ShapeError
 Axis: TypeAlias = int | Sequence[int] | None
 
 
-@answers(np.sum)
+@selections.sums(np.sum)
 def sum(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The sum; 0 of no elements."""
     return apply(SUM, _widened(x), axes=reduced_axes("sum", x, axis), keepdims=keepdims)
 
 
-@answers(np.mean)
+@selections.means(np.mean)
 def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The mean; NaN of no elements."""
-    return apply(MEAN, _as_float(x), axes=reduced_axes("mean", x, axis), keepdims=keepdims)
+    return apply(MEAN, queries.as_float(x), axes=reduced_axes("mean", x, axis), keepdims=keepdims)
 
 
-@answers(np.max)
+@selections.extremes(np.max, arithmetic.maximum)
 def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The largest element; NaN if one is NaN. Elements that tie for it share its derivative
     equally.
@@ -58,7 +58,7 @@ def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     return _chosen(MAX, x, axes=reduced_axes("max", x, axis), keepdims=keepdims)
 
 
-@answers(np.min)
+@selections.extremes(np.min, arithmetic.minimum)
 def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The smallest element; NaN if one is NaN. Elements that tie for it share its derivative
     equally.
@@ -71,12 +71,6 @@ def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     return _chosen(MIN, x, axes=reduced_axes("min", x, axis), keepdims=keepdims)
 
 
-@answers(np.var)
-def variance(x: ArrayLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Value:
-    """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``."""
-    return _variance(_as_float(x), axes=reduced_axes("variance", x, axis), keepdims=keepdims, correction=float(ddof))
-
-
 def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     """The Euclidean norm ``sqrt(sum(x**2))`` over all named axes, without overflow; its derivative
     at 0 is 0.
@@ -86,7 +80,7 @@ def norm(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Value:
     ``vmap`` or ``rematerialize`` that the norm is inside of, the second ones are not: write it with
     ``sum(x**2)``.
     """
-    return _norm(_as_float(x), axes=reduced_axes("norm", x, axis), keepdims=keepdims)
+    return _norm(queries.as_float(x), axes=reduced_axes("norm", x, axis), keepdims=keepdims)
 
 
 @answers(np.argmax)
@@ -127,10 +121,6 @@ def _widened(x: ArrayLike) -> ArrayLike | Value:
     kind = _kind(x)
     wide = np.uint64 if kind == "u" else np.int64
     return x if kind not in "biu" or _array(x).dtype == wide else conversions.astype(x, wide)
-
-
-def _as_float(x: ArrayLike) -> ArrayLike | Value:
-    return x if _kind(x) not in "biu" else conversions.astype(x, np.float64)
 
 
 def _chosen(primitive: Primitive, x: ArrayLike, **params: Any) -> Value:
@@ -310,7 +300,8 @@ def _min(x: Any, *, axes: Shape, keepdims: bool) -> Any:
 
 
 @reduction("variance", _variance_rule, sampled={"correction": 0.5}, quadratic=True)
-def _variance(x: Any, *, axes: Shape, keepdims: bool, correction: float) -> Any:
+def variance(x: Any, *, axes: Shape, keepdims: bool, correction: float) -> Any:
+    """Compute what :func:`var` is."""
     count = _count(x.shape, axes)
     deviation = x - np.sum(x, axes, keepdims=True) / x.dtype.type(count)
     total = np.sum(deviation * deviation, axes, keepdims=keepdims)

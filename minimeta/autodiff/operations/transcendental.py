@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, circular and hyperbolic functions, and the logistic function.
+"""Exponentials, logarithms, roots, circular and hyperbolic functions, and the logistic function.
 
 Each is its numpy reference, under its derivative (:mod:`~minimeta.autodiff.operations.arithmetic`
 says how to read it). The slopes of ``tanh`` and ``sigmoid`` are operations of their own, closed
@@ -8,13 +8,18 @@ no digits left where ``y`` is nearly 1.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import Array, Value
+from minimeta.autodiff.operations import logic
 from minimeta.autodiff.operations.elementwise import binary, unary
 from minimeta.autodiff.primitive import Primitive
+
+_LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 
 
 @unary(lambda g, y, x: g * y, costly=True, answers=np.exp)
@@ -54,6 +59,30 @@ def log1p(x: Any) -> Any:
     return np.log1p(x)
 
 
+@unary(lambda g, y, x: g * (y * _LOG_2), costly=True, answers=np.exp2)
+def exp2(x: Any) -> Any:
+    """``2 ** x``."""
+    return np.exp2(x)
+
+
+@unary(lambda g, y, x: g / (x * _LOG_2), "positive", costly=True, answers=np.log2)
+def log2(x: Any) -> Any:
+    """The logarithm to base 2; NaN below 0, minus infinity at 0."""
+    return np.log2(x)
+
+
+@unary(lambda g, y, x: g / (x * _LOG_10), "positive", costly=True, answers=np.log10)
+def log10(x: Any) -> Any:
+    """The logarithm to base 10; NaN below 0, minus infinity at 0."""
+    return np.log10(x)
+
+
+@unary(lambda g, y, x: g / (3.0 * np.square(y)), "nonzero", costly=True, answers=np.cbrt)
+def cbrt(x: Any) -> Any:
+    """The cube root, which has the sign of ``x``. Its derivative at 0 is infinite, as it is in the limit."""
+    return np.where(np.real(x) < 0, -1, 1) * _magnitude(x) ** (1 / 3) if np.iscomplexobj(x) else np.cbrt(x)
+
+
 @unary(lambda g, y, x: g * cos(x), costly=True, answers=np.sin)  # type: ignore[has-type]  # It stands below.
 def sin(x: Any) -> Any:
     """The sine of an angle in radians."""
@@ -70,6 +99,18 @@ def cos(x: Any) -> Any:
 def tan(x: Any) -> Any:
     """The tangent of an angle in radians."""
     return np.tan(x)
+
+
+@unary(lambda g, y, x: g * cosh(x), costly=True, answers=np.sinh)  # type: ignore[has-type]  # It stands below.
+def sinh(x: Any) -> Any:
+    """The hyperbolic sine."""
+    return np.sinh(x)
+
+
+@unary(lambda g, y, x: g * sinh(x), costly=True, answers=np.cosh)
+def cosh(x: Any) -> Any:
+    """The hyperbolic cosine."""
+    return np.cosh(x)
 
 
 @unary(lambda g, y, x: apply(TANH_SLOPE, x, g), costly=True, answers=np.tanh)
@@ -116,6 +157,40 @@ def _sigmoid_slope(x: Any, y: Any) -> Any:
 def softplus(x: Any) -> Any:
     """``log(1 + e**x)``, without overflow."""
     return np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-_magnitude(x)))
+
+
+@binary(
+    lambda g, z, x, y: g * sigmoid(_difference(x, y)),
+    lambda g, z, x, y: g * sigmoid(_difference(y, x)),
+    costly=True,
+    answers=np.logaddexp,
+)
+def logaddexp(x: Any, y: Any) -> Any:
+    """``log(e**x + e**y)``, without overflow. Equal infinities share its derivative equally."""
+    return _log_of_sum(x, y, 1.0) if np.iscomplexobj(x + y) else np.logaddexp(x, y)
+
+
+@binary(
+    lambda g, z, x, y: g * sigmoid(_LOG_2 * _difference(x, y)),
+    lambda g, z, x, y: g * sigmoid(_LOG_2 * _difference(y, x)),
+    costly=True,
+    answers=np.logaddexp2,
+)
+def logaddexp2(x: Any, y: Any) -> Any:
+    """``log2(2**x + 2**y)``, without overflow. Equal infinities share its derivative equally."""
+    return _log_of_sum(x, y, _LOG_2) if np.iscomplexobj(x + y) else np.logaddexp2(x, y)
+
+
+def _difference(x: Array, y: Array) -> Value:
+    """``x - y``, and 0 of equal infinities."""
+    alike = logic.equal(x, y) & logic.not_equal(x - x, 0.0)
+    return logic.where(alike, 0.0, x - y)
+
+
+def _log_of_sum(x: Any, y: Any, unit: float) -> Any:
+    first = np.real(x) >= np.real(y)
+    larger, smaller = np.where(first, x, y), np.where(first, y, x)
+    return larger + np.log1p(np.exp(unit * (smaller - larger))) / unit
 
 
 def _magnitude(x: Any) -> Any:

@@ -1,0 +1,150 @@
+"""Universal functions: the keywords and the methods that every ufunc of numpy's has.
+
+The keywords say where the result is written (``out``), which elements are computed (``where``), in which dtype
+(``dtype``, ``casting``), and how the result lies in memory (``order``). The methods apply a function of two operands
+over and over:
+
+    reduce        x_1 * x_2 * ... * x_n                of one axis, 0 unless it is named
+    accumulate    x_1, x_1 * x_2, ...
+    reduceat      the reductions of the parts between given positions
+    outer         x_i * y_j                            of all pairs
+
+Sums, products and extremes have operations of their own; any other function is applied step by step, as it is defined.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minimeta.autodiff.protocols import answer, full_name
+from minimeta.errors import DtypeError, ShapeError, TracingError
+
+if TYPE_CHECKING:
+    from minimeta.autodiff.array import Value
+
+_REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logical_and: np.all,
+    np.logical_or: np.any,
+}
+_ACCUMULATIONS: dict[np.ufunc, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
+
+
+def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
+    """Compute a ufunc, or a method of one, of Arrays.
+
+    Raises
+    ------
+    TracingError
+        An argument cannot be taken as numpy takes it, or the method changes an array in place.
+    """
+    if method == "__call__":
+        return answer(ufunc, *_settled(ufunc, inputs, keywords)) if keywords else answer(ufunc, inputs, keywords)
+    name = f"{full_name(ufunc)}.{method}"
+    if keywords.get("out") is not None:
+        raise TracingError(f"{name}(..., out=...): an Array is never written to; drop out=")
+    if method == "at":
+        remedy = "x = scatter_add(x, indices, v)" if ufunc is np.add else "x = np.where(mask, v, x)"
+        raise TracingError(f"{name} changes an array in place, and an Array is never written to. Write {remedy}")
+    keywords = {key: value for key, value in keywords.items() if key != "out"}
+    return _METHODS[method](ufunc, *inputs, **keywords)
+
+
+def _settled(
+    ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the inputs in the dtype that is asked for, and the keywords that are left."""
+    left, name = dict(keywords), full_name(ufunc)
+    where, order, dtype = left.pop("where", True), left.pop("order", "K"), left.pop("dtype", None)
+    casting = left.pop("casting", "same_kind")
+    left.pop("subok", None)
+    left.pop("out", None)
+    if where is not True:
+        raise TracingError(
+            f"{name}(..., where=mask) of an Array: elsewhere the result is whatever was in memory. Write "
+            f"np.where(mask, {name}(...), 0.0), with what is to be there"
+        )
+    if order not in ("K", "C", "A"):
+        raise TracingError(f"{name}(..., order={order!r}) of an Array: its elements lie in order 'C'; drop order=")
+    if dtype is not None:
+        dtype = np.dtype(dtype)
+        inputs = tuple([_cast(name, x, dtype, casting) for x in inputs])
+    elif casting in ("no", "equiv") and len({x.dtype for x in inputs if hasattr(x, "dtype")}) > 1:
+        raise DtypeError(f"{name}(..., casting={casting!r}): the operands are of different dtypes; convert with astype")
+    return inputs, left
+
+
+def _cast(name: str, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:
+    if not hasattr(x, "dtype"):
+        return np.asarray(x).astype(dtype)
+    if not np.can_cast(x.dtype, dtype, casting):
+        raise DtypeError(f"{name}(..., dtype={dtype.name}, casting={casting!r}): {x.dtype.name} is not cast to it")
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False, **rest: Any) -> Value:
+    if ufunc in _REDUCTIONS:
+        if dtype is not None:
+            x = x.astype(dtype)
+        return answer(_REDUCTIONS[ufunc], (x,), {"axis": axis, "keepdims": keepdims, **rest})
+    x, axis = _along_first(ufunc, x, axis)
+    if rest.pop("where", True) is not True:
+        raise TracingError(
+            f"{full_name(ufunc)}.reduce(..., where=mask) of an Array: only sums, products, extremes have it"
+        )
+    parts = [*([rest["initial"]] if "initial" in rest else []), *x]
+    if not parts:
+        raise ShapeError(f"{full_name(ufunc)}.reduce of no elements along axis {axis}")
+    y = functools.reduce(ufunc, parts)
+    return np.expand_dims(y, axis) if keepdims else y
+
+
+def _accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Value:
+    if ufunc in _ACCUMULATIONS:
+        return answer(_ACCUMULATIONS[ufunc], (x if dtype is None else x.astype(dtype),), {"axis": axis})
+    rows, axis = _along_first(ufunc, x, axis)
+    found: list[Any] = []
+    for row in rows:
+        found.append(ufunc(found[-1], row) if found else row)
+    return np.stack(found, axis) if found else x
+
+
+def _reduceat(ufunc: np.ufunc, x: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Value:
+    rows, axis = _along_first(ufunc, x, axis)
+    starts = [int(i) for i in indices]
+    parts = [
+        _reduce(ufunc, rows[start:stop], 0, dtype) if start < stop else rows[start]
+        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)
+    ]
+    return np.stack(parts, axis)
+
+
+def _along_first(ufunc: np.ufunc, x: Any, axis: Any) -> tuple[Any, int]:
+    """Return an array with the axis in front, and the axis."""
+    if isinstance(axis, (tuple, list)) and len(axis) == 1:
+        (axis,) = axis
+    if axis is None and x.ndim == 1:
+        axis = 0
+    if ufunc.nin != 2 or not isinstance(axis, (int, np.integer)):
+        raise TracingError(f"{full_name(ufunc)} over axis={axis!r} of an Array: name one axis")
+    return np.moveaxis(x, axis, 0), int(axis)
+
+
+def _outer(ufunc: np.ufunc, x: Any, y: Any, **keywords: Any) -> Value:
+    dims = np.ndim(y)
+    return ufunc(np.reshape(x, (*np.shape(x), *(1,) * dims)), y, **keywords)
+
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    "reduce": _reduce,
+    "accumulate": _accumulate,
+    "reduceat": _reduceat,
+    "outer": _outer,
+}
