@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minimeta.autodiff import in_place
-from minimeta.autodiff.protocols import ANSWERS, answer, full_name
+from minimeta.autodiff.protocols import ANSWERS, answer, full_name, of_complex
 from minimeta.autodiff.ufuncs import call
-from minimeta.errors import TracingError
+from minimeta.errors import DtypeError, TracingError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import ArrayLike, Value
@@ -36,7 +36,10 @@ def _unary(function: Callable[..., Any]) -> Unary:
 
 def _binary(function: Callable[..., Any]) -> Binary:
     def compute(x: Any, y: ArrayLike) -> Value:
-        return ANSWERS[function](x, y)
+        try:
+            return ANSWERS[function](x, y)
+        except DtypeError as error:
+            return of_complex(error, function, (x, y), {})
 
     return compute
 
@@ -45,7 +48,10 @@ def _reflected(function: Callable[..., Any]) -> Binary:
     """Make ``y + x``, for which Python asks ``x`` where ``y`` is no Array."""
 
     def compute(x: Any, y: ArrayLike) -> Value:
-        return ANSWERS[function](y, x)
+        try:
+            return ANSWERS[function](y, x)
+        except DtypeError as error:
+            return of_complex(error, function, (y, x), {})
 
     return compute
 

@@ -8,6 +8,7 @@ computing it in numpy would lose the derivative.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from minimeta.autodiff.remedies import REMEDIES
-from minimeta.errors import MinimetaError, TracingError
+from minimeta.errors import DtypeError, MinimetaError, TracingError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import Value
@@ -49,7 +50,7 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
     TracingError
         There is none, or it does not take these arguments.
     """
-    operation = ANSWERS.get(function)
+    operation = found(function)
     if operation is None:
         name = full_name(function)
         general = (
@@ -60,6 +61,8 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
     try:
         return operation(*arguments, **keywords)
     except TypeError as error:
+        if isinstance(error, DtypeError):
+            return of_complex(error, function, arguments, keywords)
         if isinstance(error, MinimetaError):
             raise
         signature = inspect.signature(operation)
@@ -71,6 +74,28 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
                 f"{operation.__name__}{signature}"
             ) from None
         raise
+
+
+#: The modules whose functions are answered for on a page that is imported when one of them is met.
+_PAGES = {"numpy.fft": "minimeta.fft"}
+
+
+def found(function: Any) -> Callable[..., Any] | None:
+    """Return the operation that stands in for a function, if there is one."""
+    operation = ANSWERS.get(function)
+    if operation is None and (page := _PAGES.get(getattr(function, "__module__", ""))):
+        importlib.import_module(page)
+        operation = ANSWERS.get(function)
+    return operation
+
+
+def of_complex(error: DtypeError, function: Any, operands: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """Compute a function whose operands were refused because they are complex; raise the error otherwise."""
+    from minimeta.autodiff import complex_numbers  # noqa: PLC0415 (few programs have complex numbers)
+
+    if not complex_numbers.any_complex(operands):
+        raise error
+    return complex_numbers.compute(function, operands, keywords)
 
 
 def full_name(function: Any) -> str:

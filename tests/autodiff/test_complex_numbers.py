@@ -1,0 +1,88 @@
+"""Complex numbers on the way: numpy's values, and the derivatives of real functions through them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minimeta as mm
+from minimeta.autodiff.complex_numbers import ComplexArray
+from minimeta.errors import DtypeError, ShapeError, TracingError
+from minimeta.testing import check_gradients
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(2, 2, 3))
+W = RNG.normal(size=(3,)) + 1j * RNG.normal(size=(3,))
+M = RNG.normal(size=(3, 3)) - 0.5j
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "add": lambda z: (z + W) + (2.0 + z) + (1j + z) + np.add(W, z),
+    "subtract": lambda z: (W - z) - (z - 1.5j) + (1 - z),
+    "multiply": lambda z: (z * z) * W * (2j * z) * np.float64(0.5),
+    "divide": lambda z: z / W + W / z + z / 3.0 + 1 / z,
+    "power": lambda z: z**3 + z**0 + z**-2 + np.square(z) + np.reciprocal(z),
+    "exp": lambda z: np.exp(z) + np.exp(1j * z.real),
+    "sin and cos": lambda z: np.sin(z) * np.cos(z / 2),
+    "conj": lambda z: np.conj(z) * z + z.conj() - (-z) + (+z),
+    "products": lambda z: z @ M + (z.real @ M) + M[:2, :2] @ z + np.dot(z, M.real),
+    "vdot": lambda z: np.vdot(z, z * W) * np.ones(1),
+    "outer": lambda z: np.outer(z[0], z[1] * W),
+    "sums": lambda z: np.sum(z, axis=0, keepdims=True) * np.mean(z, 1)[:, None] + z.sum() - z.mean(),
+    "moves": lambda z: np.flip(z.T, 0).reshape(2, 3) + z[::-1] + np.transpose(z).mT + np.roll(z, 1, axis=1),
+    "joins": lambda z: np.concatenate([z, W[None] * z, np.ones((1, 3))]) + np.stack([z[0]] * 5),
+    "where": lambda z: np.where(X > 0, z, W),
+    "equal": lambda z: np.where(z == +z, z, 0) * np.where(z != z + 0, 2.0, 3.0),
+    "pad": lambda z: np.pad(z, ((0, 1), (2, 0))) * 2.0,
+    "forms": lambda z: z * (z.ndim + z.size + len(z) + np.shape(z)[1]),
+}
+
+
+def through(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A real function that goes through complex numbers."""
+
+    def real(x: Any, y: Any) -> Any:
+        z = function(x + 1j * y)
+        return np.real(z) + 0.7 * np.imag(z)
+
+    return real
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_are_numpys_and_derivatives_right(name: str) -> None:
+    function = through(FUNCTIONS[name])
+    expected = function(X, Y)
+    assert_allclose(mm.vjp(function, X, Y)[0], expected, rtol=1e-13, atol=1e-13)
+    assert_allclose(mm.compile(function)(X, Y), mm.vjp(function, X, Y)[0], rtol=0, atol=0)
+    assert mm.vjp(through(lambda z: z * 2j), X.astype(np.float32), Y.astype(np.float32))[0].dtype == np.float32
+    check_gradients(function, X, Y, order=1)
+
+
+def test_a_magnitude_is_smooth_where_it_is_squared() -> None:
+    def size(x: Any) -> Any:
+        return np.abs(x * (1 + 1j))
+
+    assert_allclose(size(X), mm.vjp(size, X)[0])
+    assert_array_equal(mm.grad(size)(0.0), 0.0)
+    assert_allclose(mm.grad(mm.grad(lambda x: size(x) ** 2))(0.0), 4.0)
+
+
+def test_complex_numbers_leave_as_a_pair() -> None:
+    found = mm.compile(lambda x: x * 1j)(X)
+    assert isinstance(found, ComplexArray) and found.dtype == np.complex128
+    assert_array_equal(np.asarray(found), X * 1j)
+    assert mm.compile(lambda x: x * 1j)(X.astype(np.float32)).dtype == np.complex64
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: np.sort(x * 1j), TracingError, "np.sort of complex numbers is not supported.*z.real and z.imag"),
+        (lambda x: mm.exp(x * 1j), DtypeError, "numpy's functions take them"),
+        (lambda x: x * 1j, ShapeError, "grad of a function that returns a ComplexArray"),
+    ],
+)
+def test_what_is_refused(call: Callable[..., Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        mm.grad(call)(X)
