@@ -143,7 +143,7 @@ class Methods:
 
 
 class _Missing:
-    """An attribute that Arrays lack. (A __getattr__ would make every access to an attribute slower.)"""
+    """An attribute that Arrays lack. (A __getattr__ would slow down every access to one.)"""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -12,11 +12,12 @@ is part of the structure.
     >>> unflatten(structure, [10.0, 20.0])
     {'weight': 10.0, 'bias': [20.0, None]}
 
-A container comes back as what it was, an ``OrderedDict`` or a class of one's own, with other leaves
-in its places. That runs none of the class's code: a constructor that scales its weights would scale
-them at every update, and the gradient of one that normalises them would not be that of the
-function. So a container has to be its entries or its fields. What a ``functools.cached_property``
-remembers is left behind, to be computed again; other attributes are refused.
+A container comes back as what it was, an ``OrderedDict`` or a class of the user's, with other
+leaves in its places. That runs none of the class's code: a constructor that scales its weights
+would scale them at every update, and the gradient of one that normalises them would not be that of
+the function. So a container has to be its entries or its fields. What a
+``functools.cached_property`` remembers is left behind, to be computed again; other attributes are
+refused.
 """
 
 import dataclasses
