@@ -11,11 +11,11 @@ operations; networks are in ``minimeta.nn``, optimisers in ``minimeta.optim``, m
 are first asked for.
 """
 
-from typing import TYPE_CHECKING
-
 from minimeta import starting  # noqa: F401 (first of all, for the command)
 
 # isort: split
+from typing import TYPE_CHECKING
+
 from minimeta import errors
 from minimeta.autodiff import (
     Array,
