@@ -12,20 +12,22 @@ is part of the structure.
     >>> unflatten(structure, [10.0, 20.0])
     {'weight': 10.0, 'bias': [20.0, None]}
 
-A container comes back as what it was, an ``OrderedDict`` or a class of the user's, with other
-leaves in its places. That runs none of the class's code: a constructor that scales its weights
-would scale them at every update, and the gradient of one that normalises them would not be that of
-the function. So a container has to be its entries or its fields. What a
-``functools.cached_property`` remembers is left behind, to be computed again; other attributes are
-refused.
+A container comes back as what it was, an ``OrderedDict`` or a class of one's own, with other leaves
+in its places. That runs none of the class's code: a constructor that scales its weights would scale
+them at every update, and the gradient of one that normalises them would not be that of the
+function. So a container has to be its entries or its fields. What a ``functools.cached_property``
+remembers is left behind, to be computed again; other attributes are refused.
 """
 
 import dataclasses
 import functools
+import math
 import types
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minimeta.autodiff.exact import exact_type
 from minimeta.errors import ShapeError
@@ -62,6 +64,8 @@ _Parts = tuple[Any, tuple[Any, ...], Iterable[Any], tuple[Any, ...]]
 
 def _parts(kind: Any) -> Callable[[Any], _Parts] | None:
     """Return what takes a container of this class apart; None for a leaf."""
+    if kind in _REGISTERED:
+        return _registered(kind)
     if kind is dict:
         return lambda tree: (dict, tuple(tree), tree.values(), ())
     if kind is tuple or kind is list:
@@ -88,6 +92,66 @@ def _parts(kind: Any) -> Callable[[Any], _Parts] | None:
     names = tuple(field.name for field in declared if not field.metadata.get("static"))
     fixed = tuple(field.name for field in declared if field.metadata.get("static"))
     return lambda tree: (kind, names, [getattr(tree, name) for name in names], _attributes(tree, names, fixed))
+
+
+#: How classes that were registered are taken apart and put together.
+_REGISTERED: dict[Any, tuple[Callable[[Any], Any], Callable[[Any, list[Any]], Any]]] = {}
+_STATIC = "what is not a child"
+
+
+def register(
+    kind: type,
+    take_apart: Callable[[Any], tuple[Iterable[Any], Any]],
+    put_together: Callable[[Any, list[Any]], Any],
+) -> type:
+    """Make the instances of a class trees.
+
+    Parameters
+    ----------
+    kind
+        The class. Its subclasses are not registered with it.
+    take_apart
+        From an instance to its children, trees in turn, and whatever else it takes to make another
+        like it: hashable, and part of the structure.
+    put_together
+        From that and a list of other children to an instance. The children may be anything, Arrays
+        and arrays among them, so it should assign them and compute nothing.
+
+    Returns
+    -------
+    type
+        The class.
+
+    Raises
+    ------
+    ShapeError
+        It is registered already, or one of Python's own containers.
+
+    Examples
+    --------
+    >>> class Interval:
+    ...     def __init__(self, low, high):
+    ...         self.low, self.high = low, high
+    >>> _ = register(Interval, lambda x: ((x.low, x.high), None), lambda static, ends: Interval(*ends))
+    >>> map(lambda x: 2 * x, Interval(1.0, 2.0)).high
+    4.0
+    """
+    if kind in _REGISTERED or kind in (tuple, list, dict, type(None)):
+        raise ShapeError(f"register: a {kind.__name__} is a tree already")
+    _REGISTERED[kind] = take_apart, put_together
+    _parts_of.cache_clear()  # type: ignore[attr-defined]  # It may have been a leaf until now.
+    return kind
+
+
+def _registered(kind: Any) -> Callable[[Any], _Parts]:
+    take_apart, _ = _REGISTERED[kind]
+
+    def parts(tree: Any) -> _Parts:
+        children, static = take_apart(tree)
+        children = tuple(children)
+        return kind, _positions(len(children)), children, ((_STATIC, static, exact_type(static)),)
+
+    return parts
 
 
 _parts_of: Callable[[Any], Callable[[Any], _Parts] | None] = functools.cache(_parts)
@@ -216,6 +280,8 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
         return tuple(children)
     if kind is list:
         return children
+    if kind in _REGISTERED:
+        return _REGISTERED[kind][1](static[0][1], children)
     tree = _maker_of(kind)(keys, children)
     for name, value, _ in static:
         object.__setattr__(tree, name, tree if name == "__dict__" else value)
@@ -298,6 +364,54 @@ def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     leaves, structure = flatten(tree)
     columns = [leaves, *(leaves_like(structure, other) for other in others)]
     return unflatten(structure, [function(*row) for row in zip(*columns, strict=True)])
+
+
+def ravel(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Join the leaves of a tree to one vector, for what knows vectors alone.
+
+    Parameters
+    ----------
+    tree
+        Its leaves are arrays of floats, or Arrays.
+
+    Returns
+    -------
+    vector : Array or numpy.ndarray
+        The elements of all leaves, in order, in the dtype that holds them all; float64 of none.
+    unravel : callable
+        From a vector of this length back to a tree of the same shapes and dtypes.
+
+    Examples
+    --------
+    >>> vector, unravel = ravel({"weight": np.ones((2, 2)), "bias": np.zeros(2)})
+    >>> vector
+    array([1., 1., 1., 1., 0., 0.])
+    >>> unravel(2 * vector)["bias"]
+    array([0., 0.])
+    """
+    leaves, structure = flatten(tree)
+    arrays = [leaf if hasattr(leaf, "dtype") else np.asarray(leaf) for leaf in leaves]
+    sizes = [math.prod(x.shape) for x in arrays]
+    vector = np.concatenate([np.ravel(x) for x in arrays]) if arrays else np.zeros(0)
+
+    def unravel(vector: Any) -> Any:
+        """Cut a vector into the leaves of the tree.
+
+        Raises
+        ------
+        ShapeError
+            It has another number of elements.
+        """
+        if vector.shape != (sum(sizes),):
+            raise ShapeError(f"unravel of shape {vector.shape}: the tree has {sum(sizes)} elements")
+        parts = np.split(vector, np.cumsum(sizes)[:-1].tolist()) if arrays else []
+        made = [
+            np.reshape(part, x.shape) if part.dtype == x.dtype else np.astype(np.reshape(part, x.shape), x.dtype)
+            for part, x in zip(parts, arrays, strict=True)
+        ]
+        return unflatten(structure, made)
+
+    return vector, unravel
 
 
 def paths(tree: Any) -> list[str]:

@@ -202,7 +202,7 @@ def make_ggnvp(function: Transform, g: Transform = lambda y: 0.5 * np.sum(y**2, 
 def flatten(value: Any) -> Any:
     if not mm.tree.flatten(value)[0]:
         return np.zeros(0), lambda vector: value
-    return mm.tree.ravel(value)  # type: ignore[attr-defined]
+    return mm.tree.ravel(value)
 
 
 def _zero(x: Any) -> Any:
