@@ -54,7 +54,7 @@ context = Context()
 
 
 class during:  # noqa: N801 (used as a statement)
-    """Change the context while a block runs, as in ``with during(mapping=True):``."""
+    """Change the context while a block runs, as in ``with during(mapping=True):``; its end undoes all changes."""
 
     __slots__ = ("_before", "_changes")
 

@@ -64,7 +64,7 @@ class Trace:
 
 
 class Form:
-    """The shape and dtype of a value; while tracing, it stands in place of the value."""
+    """The shape and dtype of a value. In place of the value while tracing, when nothing else is known of it."""
 
     __slots__ = ("dtype", "shape")
 
@@ -134,8 +134,8 @@ class Array(Operators, Methods):
     id : int
         The moment of its creation; 0 if it is detached.
     primitive, inputs, params
-        How it was computed. An argument has no inputs, and neither has a detached value that is
-        no view of another.
+        How it was computed. An argument has no inputs, and neither has a detached value, but for
+        views of others.
     origin : Origin
         Where it was computed. Only Arrays that were traced have this attribute: an eager operation
         does not look.
@@ -308,6 +308,18 @@ class Array(Operators, Methods):
             f"{conversion}, which would lose its derivative. Use minimeta's function of the same name, return the "
             "value from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        """Hand a copy of the value to another library, by the DLPack protocol."""
+        constant = "np.asarray(stop_gradient(x))"
+        return np.array(self._constant("__dlpack__()", constant)).__dlpack__(**keywords)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # The CPU.
+
+    def __complex__(self) -> complex:
+        self._scalar("complex()")
+        return complex(self._constant("complex()", "complex(stop_gradient(x))").item())
 
     def __getitem__(self, key: Any) -> Value:
         return ANSWERS[operator.getitem](self, key)

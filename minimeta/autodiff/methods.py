@@ -7,6 +7,7 @@ and Arrays lack are refused by an AttributeError that says what to write instead
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,15 @@ from numpy.typing import DTypeLike
 
 from minimeta.autodiff.protocols import ANSWERS, answer
 from minimeta.autodiff.remedies import REMEDIES
-from minimeta.errors import MissingAttributeError
+from minimeta.errors import ConfigurationError, MissingAttributeError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import Value
 
 _LIBRARY = __name__.removesuffix("autodiff.methods")
+
+
+_LIBRARY = __name__.partition(".")[0]
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Value]:
@@ -138,12 +142,36 @@ class Methods:
         """Where it is: ``"cpu"``."""
         return "cpu"
 
+    def to_device(self, device: str, /, *, stream: Any = None) -> Value:
+        """Return the array itself, which is on the only device there is.
+
+        Raises
+        ------
+        ConfigurationError
+            Another device than ``"cpu"``.
+        """
+        if device != "cpu" or stream is not None:
+            raise ConfigurationError(f"to_device({device!r}): every Array is on the 'cpu'")
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return the array API standard's functions on Arrays.
+
+        Raises
+        ------
+        ConfigurationError
+            Another version than those from 2021.12 to 2024.12.
+        """
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ConfigurationError(f"version {api_version!r} of the array API standard: it is 2024.12 here")
+        return importlib.import_module(f"{_LIBRARY}.array_api")  # It stands on this file, and few ask for it.
+
     def __round__(self, digits: int = 0) -> Value:
         return answer(np.round, (self, digits), {})
 
 
 class _Missing:
-    """An attribute that Arrays lack. (A __getattr__ would slow down every access to one.)"""
+    """An attribute that Arrays lack. (A __getattr__ would make every access to an attribute slower.)"""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -25,7 +25,6 @@ REMEDIES: dict[str, str] = {
     "setflags": _MEMORY.format("setflags(...)"),
     "sort": _UNCHANGED + "write x = np.sort(x)",
     "strides": _MEMORY.format("strides"),
-    "to_device": "every Array is on the CPU",
     "tobytes": _MEMORY.format("tobytes()"),
     "tofile": "return it (has_aux=True) and save the numpy array that comes out",
     "view": _MEMORY.format("view(...)") + ", and to convert it, x.astype(dtype)",

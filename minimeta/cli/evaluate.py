@@ -39,7 +39,11 @@ def evaluate(options: EvaluateOptions) -> int:
             if options.json:
                 print(json.dumps({"status": "interrupted", "run": str(folder.path)}))
             return cli.INTERRUPTED
-    return options.answer({"run": str(folder.path), **result.to_json()}, result.show)
+    if options.json:
+        print(json.dumps({"status": "complete", "run": str(folder.path), **result.to_json()}))
+    else:
+        result.show()
+    return cli.DONE
 
 
 def tested_state(folder: RunFolder, preset: Preset, experiment: Experiment) -> TrainingState:
