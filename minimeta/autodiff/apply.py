@@ -23,7 +23,7 @@ import numpy as np
 from minimeta.autodiff.array import Array, ArrayLike, Form, Origin, Trace, Value, moments
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.promotion import constant, unify
-from minimeta.errors import IndexingError, LeakedArrayError, user_line
+from minimeta.errors import DtypeError, IndexingError, LeakedArrayError, user_line
 
 
 class Context(threading.local):
@@ -135,10 +135,17 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
         An operand outlived its transformation.
     """
     trace = outermost(operands)
-    if primitive.elementwise:
-        arrays = unify(primitive, operands, trace is not None, apply)
-    else:
-        arrays = tuple([x if type(x) is Array else constant(x, trace is not None) for x in operands])
+    try:
+        if primitive.elementwise:
+            arrays = unify(primitive, operands, trace is not None, apply)
+        else:
+            arrays = tuple([x if type(x) is Array else constant(x, trace is not None) for x in operands])
+    except DtypeError:
+        from minimeta.autodiff.elements import all_joined  # noqa: PLC0415 (few programs have such arrays)
+
+        if (joined := all_joined(operands)) is None:
+            raise
+        return apply(primitive, *joined, **params)
     values, traced = [], False
     for x in arrays:
         values.append(x.value)

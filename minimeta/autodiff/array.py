@@ -295,6 +295,10 @@ class Array(Operators, Methods):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.transformation is None and type(self.value) is np.ndarray:
             return np.array(self.value, dtype)  # Detached, as after stop_gradient: nothing is lost.
+        if dtype is None or np.dtype(dtype) == np.dtype(object):
+            from minimeta.autodiff.elements import elements  # noqa: PLC0415 (it stands on Arrays)
+
+            return elements(self)
         conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
             "calls them)"

@@ -28,6 +28,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import attribute_to, context, during, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
+from minimeta.autodiff.elements import holds_arrays, joined
 from minimeta.autodiff.masks import Mask, masked
 from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
@@ -87,6 +88,8 @@ def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.
     try:
         aliases = [alias(leaf, trace) for leaf in leaves]
         output = function(*tree.unflatten(structure, aliases))
+        if holds_arrays(output):
+            output = joined(output)
     finally:
         trace.open = False
     return Recording(trace, aliases, output)

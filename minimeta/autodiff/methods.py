@@ -170,6 +170,17 @@ class Methods:
         return answer(np.round, (self, digits), {})
 
 
+#: What numpy's ufuncs ask the elements of an array of dtype object for (elements.py).
+_ASKED = (
+    *(np.arccos, np.arccosh, np.arcsin, np.arcsinh, np.arctan, np.arctan2, np.arctanh, np.cbrt, np.ceil, np.cos),
+    *(np.cosh, np.deg2rad, np.degrees, np.exp, np.exp2, np.expm1, np.fabs, np.floor, np.hypot, np.log, np.log10),
+    *(np.log1p, np.log2, np.logaddexp, np.logaddexp2, np.rad2deg, np.radians, np.rint, np.sin, np.sinh, np.sqrt),
+    *(np.square, np.tan, np.tanh, np.trunc),
+)
+for _function in _ASKED:
+    setattr(Methods, _function.__name__, _method(_function))
+
+
 class _Missing:
     """An attribute that Arrays lack. (A __getattr__ would make every access to an attribute slower.)"""
 

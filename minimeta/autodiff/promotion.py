@@ -98,7 +98,9 @@ def _native(x: NDArray[Any]) -> np.dtype[Any]:
             "arrays in: what is drawn while tracing is a constant ever after"
         )
     if x.dtype == object and any(isinstance(element, Array) for element in x.flat):
-        raise DtypeError("a numpy array that holds Arrays (dtype object); join them with stack or concatenate")
+        raise DtypeError(
+            "a numpy array that holds Arrays (dtype object) where one array is expected; join them with stack"
+        )
     raise DtypeError(
         f"an array of dtype {native.name}: float32, float64, integers and bool compute. Convert with astype"
     )

@@ -90,9 +90,13 @@ def found(function: Any) -> Callable[..., Any] | None:
 
 
 def of_complex(error: DtypeError, function: Any, operands: Sequence[Any], keywords: dict[str, Any]) -> Any:
-    """Compute a function whose operands were refused because they are complex; raise the error otherwise."""
-    from minimeta.autodiff import complex_numbers  # noqa: PLC0415 (few programs have complex numbers)
+    """Compute a function whose operands were refused because they are complex, or numpy arrays of
+    Arrays; raise the error otherwise.
+    """
+    from minimeta.autodiff import complex_numbers, elements  # noqa: PLC0415 (few programs have them)
 
+    if (arrays := elements.all_joined(operands)) is not None:
+        return answer(function, arrays, keywords)
     if not complex_numbers.any_complex(operands):
         raise error
     return complex_numbers.compute(function, operands, keywords)

@@ -25,6 +25,7 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form, Trace, moments
+from minimeta.autodiff.elements import holds_arrays, joined
 from minimeta.autodiff.graph import free_variables
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.steps import Evaluate, Program, linearise, run
@@ -182,6 +183,8 @@ def attempt(
     operands = [_abstract(leaf, open_trace) for leaf in leaves]
     try:
         output = function(*tree.unflatten(structure, operands))
+        if holds_arrays(output):
+            output = joined(output)
     finally:
         open_trace.open = False
     outputs, output_structure = tree.flatten(output)

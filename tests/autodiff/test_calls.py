@@ -124,10 +124,10 @@ def test_what_it_looks_like_may_be_said() -> None:
 
 
 def test_a_shape_that_depends_on_values_is_refused() -> None:
-    unique = mm.custom_vjp(np.unique, lambda g, y, x: (x,))
-    assert_array_equal(mm.compile(unique)(np.zeros(3)), [0.0])
-    with pytest.raises(ShapeError, match=r"unique returned shapes \[\(2,\)\].*\(1,\)"):
-        mm.compile(unique)(np.array([0.0, 1.0, 1.0]))
+    trimmed = mm.custom_vjp(np.trim_zeros, lambda g, y, x: (x,))
+    assert_array_equal(mm.compile(trimmed)(np.ones(3)), np.ones(3))
+    with pytest.raises(ShapeError, match=r"trim_zeros returned shapes \[\(2,\)\].*\(3,\)"):
+        mm.compile(trimmed)(np.array([0.0, 1.0, 1.0]))
 
 
 @pytest.mark.parametrize("f", [inverse, mm.grad(loss)])

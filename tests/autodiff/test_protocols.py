@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from every_way import assert_as_numpy, inside
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
 from minimeta.errors import DtypeError, TracingError
 from minimeta.program import trace
+from minimeta.testing import check_gradients
 
 Function = Callable[..., Any]
 
@@ -88,23 +89,45 @@ def test_casts_that_numpy_refuses_are_refused() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        np.asarray,
-        np.array,
-        np.ascontiguousarray,
-        lambda x: np.array([x, x]),
-        lambda x: np.exp([x, x]),
         lambda x: np.asarray(x, dtype=np.float32),
+        lambda x: np.array([x, x], float),
         lambda x: memoryview(x),  # noqa: PLW0108
     ],
 )
-def test_an_array_does_not_become_a_numpy_array(call: Function) -> None:
+def test_an_array_does_not_become_numbers(call: Function) -> None:
     with pytest.raises(TypeError):
         inside(call, np.ones(2))
 
 
 def test_the_error_of_conversion_says_why() -> None:
     with pytest.raises(TracingError, match=r"was about to become a numpy array.*has_aux=True"):
-        inside(np.asarray, np.ones(2))
+        inside(lambda x: np.asarray(x, float), np.ones(2))
+
+
+HELD: list[Function] = [
+    lambda x: np.array([x[0], x[1]]) ** 2,
+    lambda x: np.asarray(x) * x,
+    lambda x: np.exp(np.array([[x[0], x[1]], [x[1], x[2]]])) @ x[:2],
+    lambda x: np.array([[x[0], 1.0], [x[1], x[2]]]) @ np.ones(2),
+    lambda x: np.array([x, 2 * x]).mean(0),
+    lambda x: np.arctan2(np.asarray(x), 2.0),
+    lambda x: np.sin([x[0], x[1]]),
+    lambda x: np.concatenate([x, np.array([x[0], 2 * x[1]])]),
+    lambda x: np.where(x > 1, np.array([x[0], x[1], x[0]]), 0.0),
+    lambda x: np.linalg.norm(np.array([x[0], x[1]])),
+    lambda x: np.array(x[0]) * 3.0,
+    lambda x: mm.cumsum(np.array([x[2], x[1]])),
+]
+
+
+@pytest.mark.parametrize("function", HELD)
+def test_a_numpy_array_of_arrays_keeps_derivatives(function: Function) -> None:
+    x = np.array([0.5, 1.5, -2.0])
+    expected = function(x)
+    weights = np.linspace(1.0, 2.0, np.size(expected)).reshape(np.shape(expected))
+    for way in (mm.vjp, lambda f, x: (mm.compile(f)(x),)):
+        assert_allclose(way(function, x)[0], expected, rtol=1e-14)
+    check_gradients(lambda x: mm.sum(weights * function(x)), x)
 
 
 def test_what_is_detached_may_become_a_numpy_array() -> None:
@@ -120,7 +143,7 @@ def test_what_is_detached_may_become_a_numpy_array() -> None:
     assert_array_equal(mm.grad(function)(np.array([1.0, 2.0])), [1.0, 2.0])
     assert_array_equal(np.asarray(history), [[1.0, 2.0]])
     with pytest.raises(TracingError, match="was about to become a numpy array"):
-        trace(lambda x: np.asarray(mm.stop_gradient(x)), np.ones(2))
+        trace(lambda x: np.asarray(mm.stop_gradient(x), float), np.ones(2))
 
 
 def test_an_array_is_never_an_output() -> None:

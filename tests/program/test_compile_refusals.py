@@ -70,7 +70,7 @@ CONTROL_FLOW: dict[str, tuple[Function, str]] = {
     "range": (lambda x: [x for _ in range(mm.argmax(x))], r"int\(\)"),
     "slice": (lambda x: x[: mm.argmax(x)], r"int\(\)"),
     "mask": (lambda x: x[x > 0], "the shape of the result would depend on values"),
-    "numpy": (lambda x: np.asarray(x) + 1.0, "about to become a numpy array .* while tracing"),
+    "numpy": (lambda x: np.asarray(x, np.float64) + 1.0, "about to become a numpy array .* while tracing"),
 }
 
 
