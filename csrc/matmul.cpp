@@ -40,6 +40,31 @@ template <class T> struct Factors {
   VectorProduct<T> by_vector() const { return {m, k, a.data, a.row, a.column, b.data, b.row, c.data, c.row}; }
 };
 
+// For n columns from the j-th on, terms [p, p + now) of each; its rows begin where the tables say.
+template <class T>
+Product<T> part_of(const Factors<T>& f, const Index* a_rows, const Index* c_rows, Index j, Index p, Index now) {
+  return {{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data, {0, 0, f.b.row},
+          f.c.at(0, j).data, c_rows, f.c.column, false};
+}
+
+// Apart from what small products run, whose time is the code around the tile.
+template <class T>
+__attribute__((noinline)) void product_in_blocks(const Factors<T>& f, const Index* a_rows, const Index* c_rows, bool copy) {
+  Scratch<T> scratch;
+  for (Index j = 0; j < f.n; j += kColumns) {
+    const Index n = std::min(kColumns, f.n - j);
+    Groups<T> groups(f.c.at(0, j).data, c_rows, f.c.column, f.m, n, false);
+    for (Index p = 0; p < f.k; p += kTerms) {
+      const Index now = std::min(kTerms, f.k - p);
+      spend(work({f.m, n, now}) / kAtOnce);
+      Product<T> part = part_of(f, a_rows, c_rows, j, p, now);
+      part.accumulate = groups.next((now + kMatrixChain - 1) / kMatrixChain);
+      multiply(part, f.m, n, f.b.column, copy, scratch, kMatrixChain);
+    }
+    groups.finish();
+  }
+}
+
 template <class T> void product(const Factors<T>& f) {
   const bool large = f.k * f.n * Index{sizeof(T)} > kLarge, copy = f.b.column != 1 || (large && f.m >= kOften);
 
@@ -50,23 +75,9 @@ template <class T> void product(const Factors<T>& f) {
     a_rows[i] = a;
     c_rows[i] = c;
   }
+  if (large) return product_in_blocks(f, a_rows, c_rows, copy);
   Scratch<T> scratch;
-  const auto multiply_block = [&](Index j, Index n, Index p, Index now, bool accumulate) {
-    multiply(Product<T>{{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data, {0, 0, f.b.row},
-                        f.c.at(0, j).data, c_rows, f.c.column, accumulate},
-             f.m, n, f.b.column, copy, scratch, kMatrixChain);
-  };
-  if (!large) return multiply_block(0, f.n, 0, f.k, false);
-  for (Index j = 0; j < f.n; j += kColumns) {
-    const Index n = std::min(kColumns, f.n - j);
-    Groups<T> groups(f.c.at(0, j).data, c_rows, f.c.column, f.m, n, false);
-    for (Index p = 0; p < f.k; p += kTerms) {
-      const Index now = std::min(kTerms, f.k - p);
-      spend(work({f.m, n, now}) / kAtOnce);
-      multiply_block(j, n, p, now, groups.next((now + kMatrixChain - 1) / kMatrixChain));
-    }
-    groups.finish();
-  }
+  multiply(part_of(f, a_rows, c_rows, 0, 0, f.k), f.m, f.n, f.b.column, copy, scratch, kMatrixChain);
 }
 
 // The same product on several threads: the longer side of c is shared out.

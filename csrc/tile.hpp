@@ -363,16 +363,13 @@ template <class T> void pack(const Product<T>& q, Index b_column, Index columns,
 // How many chains a product of so many terms has, if none is longer than kChain.
 inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts, kChain).chains(); }
 
-// c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
-// columns do not lie side by side; so are in any case the few columns of many rows, to fill a vector.
-template <class T>
-void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain) {
+namespace detail {
+
+// c = a b, or c += a b, in one chain or in several: in two functions, so that small products do not pay for chains.
+template <class T, bool OneChain>
+void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain) {
   constexpr Index lanes = simd::kLanes<T>, rows = 96;  // of a that stay in the second cache
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
-  if (terms == 0 && !q.accumulate)
-    for (Index i = 0; i < m; ++i)
-      for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
-  if (terms == 0) return;
   const bool padded = n < lanes && std::min(m, terms) >= kOften;
   copy = copy || padded;
   // Panels that several blocks of rows read are all kept.
@@ -381,28 +378,46 @@ void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
-  const bool begun = q.accumulate, one_chain = terms <= chain;
+  [[maybe_unused]] const bool begun = q.accumulate;
   for (Index i = 0; i < m; i += rows)
     for (Index j = 0, columns; j < n; j += columns) {
-      columns = detail::panel_columns<T>(n - j);
+      columns = panel_columns<T>(n - j);
       q.b = b + j * b_column;
       q.c = c + j * q.c_column;
       for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
       if (copy) {
         const Index width = padded ? lanes : columns;
         T* const target = packed + (m > rows ? j * terms : 0);
-        if (i == 0) detail::pack(q, b_column, columns, width, target);
+        if (i == 0) pack(q, b_column, columns, width, target);
         q.b = target;
         q.b_steps[2] = width;
         q.b_steps[1] = width * q.counts[2];
         q.b_steps[0] = q.b_steps[1] * q.counts[1];
       }
-      const Index last = std::min(m, i + rows);
-      detail::with_tiles<T>(columns, padded, [&](auto row) {
-        if (one_chain) return detail::panel<T, decltype(row)>(q, i, last, columns);
-        detail::panel_in_chains<T, decltype(row)>(q, i, last, columns, begun, chain);
+      with_tiles<T>(columns, padded, [&](auto row) {
+        if constexpr (OneChain)
+          panel<T, decltype(row)>(q, i, std::min(m, i + rows), columns);
+        else
+          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + rows), columns, begun, chain);
       });
     }
+}
+
+}  // namespace detail
+
+// c = a b, or c += a b, for m rows and n columns. b is copied panel by panel if it is to be, which it must where its
+// columns do not lie side by side; so are in any case the few columns of many rows, to fill a vector.
+template <class T>
+void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain) {
+  const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
+  if (terms == 0) {
+    for (Index i = 0; i < m && !q.accumulate; ++i)
+      for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
+  } else if (terms <= chain) {
+    detail::multiply_panels<T, true>(q, m, n, b_column, copy, scratch, chain);
+  } else {
+    detail::multiply_panels<T, false>(q, m, n, b_column, copy, scratch, chain);
+  }
 }
 
 // A small matrix product that is taken again and again: which tile computes which part of c is decided once. The columns

@@ -33,6 +33,13 @@
 // Nothing looks at small channels next to large ones of the same pixel, nor at the sizes of the taps: there the bound is
 // all that holds.
 //
+// The taps' cotangent is a sum over tiles. Its error is at most 16 (s + 8) roundings of
+//
+//   the sum over tiles of  the largest element of x under the tile  times  the sum of the magnitudes of g in the tile,
+//
+// each of its own channel, where s = min(n, 272 + log2 n) are the roundings of a sum of n terms in tile.hpp. (B quadruples
+// x, A' adds up g, and a column of C' adds up 2 on each axis. A term is rounded twice in B, twice in A' and 4 times in C'.)
+//
 // Larger tiles need fewer products still, but their constants lose digits. With stride 2 there are 25 products instead of 36,
 // which hardly repays their transformations.
 #include "winograd.hpp"

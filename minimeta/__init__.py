@@ -4,17 +4,18 @@
     >>> mm.grad(mm.grad(mm.sin))(0.5)
     array(-0.47942554)
 
-Outside of a transformation everything is numpy in and numpy out. Here are the derivatives and all operations; networks
-are in ``minimeta.nn``, optimisers in ``minimeta.optim``, meta-learners in ``minimeta.learners``, task distributions in
-``minimeta.tasks``, and loops over them in ``minimeta.training``. ``minimeta.testing`` checks gradients. These packages
-are imported when they are first asked for.
+Outside of a transformation everything is numpy in and numpy out. Here are the derivatives and all
+operations; networks are in ``minimeta.nn``, optimisers in ``minimeta.optim``, meta-learners in
+``minimeta.learners``, task distributions in ``minimeta.tasks``, and loops over them in
+``minimeta.training``. ``minimeta.testing`` checks gradients. These packages are imported when they
+are first asked for.
 """
-
-from typing import TYPE_CHECKING
 
 from minimeta import starting  # noqa: F401 (first of all, for the command)
 
 # isort: split
+from typing import TYPE_CHECKING
+
 from minimeta import errors
 from minimeta.autodiff import (
     Array,

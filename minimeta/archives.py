@@ -1,4 +1,5 @@
-"""Archives of arrays (``.npz``): every header is checked against the size of the file before any data is read.
+"""Archives of arrays (``.npz``): every header is checked against the size of the file before any
+data is read.
 
 An ``.npz`` is a zip of ``.npy`` files, and each of the three layers states a length:
 
@@ -12,9 +13,10 @@ Nothing is allocated or inflated until they agree:
     n = c if a member is stored, and n <= 1032 c if it is deflated       (deflate cannot do better)
     n = length of the header + prod(shape) * itemsize
 
-so a header that promises 8 TiB in a file of 1 KiB is refused at once, and a caller who knows what to expect can compare
-shapes and dtypes (:func:`open_arrays`) before reading an array. Dtypes are numbers, truth values and texts. Pickled
-objects, which could run any code, are refused, and so is every compression that numpy does not write.
+so a header that promises 8 TiB in a file of 1 KiB is refused at once, and a caller who knows what
+to expect can compare shapes and dtypes (:func:`open_arrays`) before reading an array. Dtypes are
+numbers, truth values and texts. Pickled objects, which could run any code, are refused, and so is
+every compression that numpy does not write.
 """
 
 from __future__ import annotations
@@ -84,13 +86,14 @@ class StoredArray:
         return array.reshape(self.shape)
 
     def blocks(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Read the array in blocks of some rows, holding one block in memory; the last one may have fewer rows.
+        """Read the array in blocks of some rows, holding one block in memory; the last one may have
+        fewer rows.
 
         Raises
         ------
         DataError
-            If the array is truncated or damaged (the checksum is compared after the last block), or is not stored in
-            rows, because it has no axes, no elements, or Fortran's order.
+            If the array is truncated or damaged (the checksum is compared after the last block), or
+            is not stored in rows, because it has no axes, no elements, or Fortran's order.
         """
         if self._fortran_order or 0 in self.shape or not self.shape:
             raise DataError(f"{self._path}: the array {self.name} of shape {self.shape} is not stored in rows")
@@ -130,8 +133,8 @@ def open_arrays(path: str | os.PathLike[str]) -> Iterator[dict[str, StoredArray]
     MissingDataError
         If there is no such file.
     DataError
-        If the file is truncated or damaged, is no ``.npz`` file, or holds anything other than arrays of numbers, truth
-        values and texts. The message names the file and the array.
+        If the file is truncated or damaged, is no ``.npz`` file, or holds anything other than
+        arrays of numbers, truth values and texts. The message names the file and the array.
     """
     path = Path(path)
     if not path.is_file():  # a pipe or a device might never end
@@ -171,7 +174,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 def _blamed_on(path: Path, name: str = "") -> Iterator[None]:
     """Turn every error into a DataError that names the file and the array.
 
-    The except clause is broad because damaged bytes make zipfile, zlib and numpy raise nearly any exception.
+    The except clause is broad because damaged bytes make zipfile, zlib and numpy raise nearly any
+    exception.
     """
     place = f"the array {name}: " if name else ""
     try:

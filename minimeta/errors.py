@@ -1,8 +1,9 @@
 """Every error that minimeta raises.
 
-An error teaches: it names the operation, the argument and the shapes, says what to do instead, and, where the cause
-is a line of a user's function, ends with that line. All classes derive from :class:`MinimetaError` and from the
-built-in exception that numpy users already catch in the same situation.
+An error teaches: it names the operation, the argument and the shapes, says what to do instead, and,
+where the cause is a line of a user's function, ends with that line. All classes derive from
+:class:`MinimetaError` and from the built-in exception that numpy users already catch in the same
+situation.
 """
 
 import os
@@ -20,7 +21,8 @@ def is_internal(code: Any) -> bool:
 
 
 def user_line() -> str:
-    """Return the innermost line of the call stack outside of minimeta and numpy, as ``file:line, in function``.
+    """Return the innermost line of the call stack outside of minimeta and numpy, as
+    ``file:line, in function``.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Files that are either complete or absent, and the folder for data.
 
-No reader ever sees half of a file, and an interruption leaves either the old file or the new one. The content is
-written to a temporary file in the same folder, flushed to disk (``fsync``), and renamed in one step (``os.replace``,
-which is atomic within a file system).
+No reader ever sees half of a file, and an interruption leaves either the old file or the new one.
+The content is written to a temporary file in the same folder, flushed to disk (``fsync``), and
+renamed in one step (``os.replace``, which is atomic within a file system).
 """
 
 import io
@@ -20,8 +20,9 @@ def data_folder(data: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     data
-        The folder. If it is not given, the environment variable ``MINIMETA_DATA`` names it; if that is not set either,
-        it is ``minimeta`` in the user's cache (``$XDG_CACHE_HOME``, by default ``~/.cache``).
+        The folder. If it is not given, the environment variable ``MINIMETA_DATA`` names it; if that
+        is not set either, it is ``minimeta`` in the user's cache (``$XDG_CACHE_HOME``, by default
+        ``~/.cache``).
     """
     given = data or os.environ.get("MINIMETA_DATA")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -48,7 +49,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     Raises
     ------
     OSError
-        If the folder is missing or cannot be written to, or the disk is full. The old file is left as it was.
+        If the folder is missing or cannot be written to, or the disk is full. The old file is left
+        as it was.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")

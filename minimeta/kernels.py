@@ -1,14 +1,16 @@
 """The compiled kernels for this processor, or the reason why there are none.
 
-The extension is built from ``csrc/`` once per *level*, which is an instruction set: ``v3`` (x86-64-v3: AVX2 and FMA,
-every x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or ``arm64``. Levels differ in the width of their
-vectors, and no operation acts across lanes, so all give the same bits (except for the sign and payload of a NaN, which
-C++ leaves open). ``native`` is the best level that was built and that this processor runs, and ``level`` is its name;
+The extension is built from ``csrc/`` once per *level*, which is an instruction set: ``v3``
+(x86-64-v3: AVX2 and FMA, every x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or
+``arm64``. Levels differ in the width of their vectors, and no operation acts across lanes, so all
+give the same bits (except for the sign and payload of a NaN, which C++ leaves open). ``native`` is
+the best level that was built and that this processor runs, and ``level`` is its name;
 ``MINIMETA_ISA=v3`` asks for one by name.
 
-If there is none, ``native`` is ``None``, ``level`` is ``reference``, and the numpy references compute every operation:
-more slowly, with results that are equal up to rounding. Importing minimeta then warns, or fails if ``CI`` is set so
-that tests do not silently run without kernels. ``MINIMETA_ISA=reference`` asks for the references without a warning.
+If there is none, ``native`` is ``None``, ``level`` is ``reference``, and the numpy references
+compute every operation: more slowly, with results that are equal up to rounding. Importing minimeta
+then warns, or fails if ``CI`` is set so that tests do not silently run without kernels.
+``MINIMETA_ISA=reference`` asks for the references without a warning.
 """
 
 import importlib
@@ -21,7 +23,8 @@ _V3 = ("AVX2", "FMA3")
 _X86 = {"v4": (*_V3, "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL"), "v3": _V3}
 _ARM: dict[str, tuple[str, ...]] = {"arm64": ()}
 
-#: This machine's levels, the best first, and the processor features that each needs, by numpy's names.
+#: This machine's levels, the best first, and the processor features that each needs, by numpy's
+#: names.
 LEVELS = {"x86_64": _X86, "amd64": _X86, "arm64": _ARM, "aarch64": _ARM}.get(platform.machine().lower(), {})
 
 HOW_TO_BUILD = (

@@ -1,6 +1,7 @@
 """Linear algebra: numpy.linalg's functions, and ``solve_triangular`` and ``expm``.
 
-Inside of a transformation numpy's own names answer, too: ``np.linalg.solve(a, b)`` of Arrays is ``linalg.solve(a, b)``.
+Inside of a transformation numpy's own names answer, too: ``np.linalg.solve(a, b)`` of Arrays is
+``linalg.solve(a, b)``.
 """
 
 from minimeta.autodiff.operations.arrangement import matrix_transpose

@@ -146,7 +146,8 @@ def _adam(
 
 
 def clip_global_norm(optimiser: Optimiser, largest: float) -> Optimiser:
-    """Shorten gradients that are too long, without changing their direction (Pascanu et al. 2013, arXiv:1211.5063).
+    """Shorten gradients that are too long, without changing their direction (Pascanu et al. 2013,
+    arXiv:1211.5063).
 
     Parameters
     ----------
@@ -232,7 +233,8 @@ def _linear_decay(
 
 
 def by_part(**optimisers: Optimiser) -> Optimiser:
-    """Return one optimiser for each entry of a dict of parameters, as in ``by_part(initial=adam(), rates=sgd(0.1))``.
+    """Return one optimiser for each entry of a dict of parameters, as in
+    ``by_part(initial=adam(), rates=sgd(0.1))``.
 
     Parameters
     ----------

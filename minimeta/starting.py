@@ -1,9 +1,10 @@
 """Ctrl-C while the command is still importing: one line, and no traceback.
 
-The command spends most of its first second on imports. A KeyboardInterrupt in the middle of an import is a traceback at
-best; at worst the importing library catches it and reports that some module does not load. So until the command
-begins, Ctrl-C ends the process at once: there is nothing to save yet. The package imports this module first, since none
-of our code runs earlier. In a program that merely imports the package it does nothing.
+The command spends most of its first second on imports. A KeyboardInterrupt in the middle of an
+import is a traceback at best; at worst the importing library catches it and reports that some
+module does not load. So until the command begins, Ctrl-C ends the process at once: there is nothing
+to save yet. The package imports this module first, since none of our code runs earlier. In a
+program that merely imports the package it does nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The number of threads that a large operation may use.
 
-Work is split over independent outputs and never inside a sum, so the number of threads does not change a bit of any
-result. Small operations run on the calling thread. So does everything in a forked child, because threads do not
-survive a fork.
+Work is split over independent outputs and never inside a sum, so the number of threads does not
+change a bit of any result. Small operations run on the calling thread. So does everything in a
+forked child, because threads do not survive a fork.
 """
 
 import operator
@@ -15,10 +15,10 @@ _MOST = 1024
 def set_num_threads(n: int) -> None:
     """Let large operations use at most ``n`` threads, in the whole process.
 
-    Until this is called, the limit is OpenMP's: ``OMP_NUM_THREADS`` if it is set, and otherwise the number of
-    processors that this process may use. Afterwards the smaller of the two limits holds, so a limit that threadpoolctl
-    lowers stays low. If ``n`` exceeds OpenMP's limit for the calling thread, that limit is raised: this call overrides
-    the environment.
+    Until this is called, the limit is OpenMP's: ``OMP_NUM_THREADS`` if it is set, and otherwise the
+    number of processors that this process may use. Afterwards the smaller of the two limits holds,
+    so a limit that threadpoolctl lowers stays low. If ``n`` exceeds OpenMP's limit for the calling
+    thread, that limit is raised: this call overrides the environment.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        The smallest of the limits set by :func:`set_num_threads`, ``OMP_NUM_THREADS``, the number of processors and
-        threadpoolctl. It is 1 in a forked child, and when numpy's references compute (numpy's own threads are not
-        counted).
+        The smallest of the limits set by :func:`set_num_threads`, ``OMP_NUM_THREADS``, the number
+        of processors and threadpoolctl. It is 1 in a forked child, and when numpy's references
+        compute (numpy's own threads are not counted).
     """
     return int(kernels.native.get_num_threads()) if kernels.native else 1

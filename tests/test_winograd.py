@@ -290,6 +290,26 @@ def test_the_bound_holds_where_nothing_looks_at_the_sizes(native: Any, seed: int
         assert (np.abs(convolve(x, w) - exact) <= bound).all()
 
 
+@given(seed=seeds, small=st.integers(-9, 0), hidden=st.booleans())
+def test_the_bound_of_the_taps_cotangent(native: Any, seed: int, small: int, hidden: bool) -> None:
+    """Sizes differ between channels, or between tiles of images that are each of one size."""
+    rng = np.random.default_rng(seed)
+    n, side, c = 3, 10, 16
+    x, g = (rng.uniform(1, 2, (n, side, side, c)).astype("f4") for _ in range(2))
+    sizes = np.array([10.0**small, 1], "f4")
+    x, g = (images * rng.choice([-1, 1], size=images.shape).astype("f4") for images in (x, g))
+    for images in (x, g):
+        part = images[..., 1:] if hidden else images
+        part *= rng.choice(sizes, p=(0.9, 0.1), size=part.shape if hidden else (n, 1, 1, c))
+    result = native.conv2d_weight(x, g, strides=once, padding=around, size=(3, 3))
+    seen = windows(x, (3, 3), once, around).reshape(-1, 9 * c).astype("f8")
+    exact = (seen.T @ g.reshape(-1, c).astype("f8")).reshape(result.shape)
+    largest = tiles(np.abs(x), 4, (side, side), around).max((3, 4)).reshape(-1, c).astype("f8")
+    total = tiles(np.abs(g), 2, (side, side), (0, 0, 0, 0)).sum((3, 4)).reshape(-1, c).astype("f8")
+    bound = 16 * (len(largest) + 8) * np.finfo("f4").eps / 2 * (largest.T @ total)
+    assert (np.abs(result - exact) <= bound).all()
+
+
 def test_small_channels_under_large_ones_have_the_error_of_their_largest_pixel(native: Any) -> None:
     x = np.full((1, 8, 8, 16), 1e-3, np.float32)
     x[..., 0] = x[0, 4, 4] = 1e6

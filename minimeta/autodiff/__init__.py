@@ -8,15 +8,7 @@ values only), ``tree`` (nested parameters).
 
 from minimeta.autodiff import operations, tree
 from minimeta.autodiff.array import Array, Form
-from minimeta.autodiff.derivatives import (
-    grad,
-    hessian,
-    hvp,
-    jacobian,
-    jvp,
-    value_and_grad,
-    vjp,
-)
+from minimeta.autodiff.derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minimeta.autodiff.regions import custom_vjp, rematerialize
 
 __all__ = [

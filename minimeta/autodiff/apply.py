@@ -54,7 +54,7 @@ context = Context()
 
 
 class during:  # noqa: N801 (used as a statement)
-    """Change the context while a block runs, as in ``with during(mapping=True):``; its end undoes all changes."""
+    """Change the context while a block runs, as in ``with during(mapping=True):``."""
 
     __slots__ = ("_before", "_changes")
 

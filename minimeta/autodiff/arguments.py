@@ -67,7 +67,7 @@ def place_of(
 
 
 def positional_names(function: Function) -> list[str]:
-    """Return the names of the arguments that may be passed by position; none where there is no signature."""
+    """Return the names of the arguments that may be passed by position, if there is a signature."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # of a function that is written in C

@@ -64,7 +64,7 @@ class Trace:
 
 
 class Form:
-    """The shape and dtype of a value. In place of the value while tracing, when nothing else is known of it."""
+    """The shape and dtype of a value; while tracing, it stands in place of the value."""
 
     __slots__ = ("dtype", "shape")
 
@@ -134,8 +134,8 @@ class Array(Operators, Methods):
     id : int
         The moment of its creation; 0 if it is detached.
     primitive, inputs, params
-        How it was computed. An argument has no inputs, and neither has a detached value, but for
-        views of others.
+        How it was computed. An argument has no inputs, and neither has a detached value that is
+        no view of another.
     origin : Origin
         Where it was computed. Only Arrays that were traced have this attribute: an eager operation
         does not look.

@@ -1,15 +1,15 @@
 """In-place operators: ``y *= 2`` where nobody else sees ``y``.
 
-numpy writes the result into the memory of ``y``, and whoever shares that memory sees it: another
-name, a list, a caller, a view of ``y``, and what ``y`` is a view of. An Array is never written to,
-because the backward pass needs what was there. Here the operator computes a new Array and the name
-is bound to it, which is what numpy does exactly if nobody else sees the old one
+numpy writes the result into the memory of ``y``, and everybody who shares that memory sees it:
+another name, a list, a caller, a view of ``y``, and what ``y`` is a view of. An Array is never
+written to, because the backward pass needs the old value. Here the operator computes a new Array
+and binds the name to it. That is what numpy does exactly if nobody else sees the old one
 (:mod:`~minimeta.autodiff.sharing`), and if the result is stored where the old one was read
 (:mod:`~minimeta.autodiff.statements`). Otherwise the operator is refused.
 
-Arithmetic, reductions and elements return scalars in numpy, which never change: there the name
-takes the result, in numpy as here. Other Arrays of shape () (of where, copy, squeeze, reshape) are
-arrays of no axes, and shared as others.
+In numpy, arithmetic, reductions and elements return scalars, which never change: there, as here,
+the name takes the result. Other Arrays of shape () (of where, copy, squeeze, reshape) are arrays
+without axes, and are shared as others are.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ for _function in _ASKED:
 
 
 class _Missing:
-    """An attribute that Arrays lack. (A __getattr__ would make every access to an attribute slower.)"""
+    """An attribute that Arrays lack. (A __getattr__ would slow down every access to one.)"""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -40,7 +40,7 @@ Domain: TypeAlias = str | tuple[float, float]
 
 
 class Draw(Protocol):
-    """What a primitive's ``sample`` draws legal operands with; implemented by the property tests."""
+    """What a primitive's ``sample`` draws operands with; the property tests implement it."""
 
     def integer(self, low: int, high: int) -> int:
         """Draw an integer in [low, high]."""

@@ -216,7 +216,7 @@ def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, body: Pro
 
 
 class _Written(NamedTuple):
-    """A rule as a program: of cotangents, outputs, arguments and free variables, to the cotangents that it gives."""
+    """A rule as a program, of cotangents, outputs, arguments and free variables, to cotangents."""
 
     program: Program
     places: tuple[int, ...]  # of the arguments' leaves that get one

@@ -177,7 +177,7 @@ _MANY, _FEW = 1_000, 8
 
 
 def _variables(frame: types.FrameType, kind: type[Array]) -> list[tuple[str, Array]]:
-    """Return the Arrays that the variables of a running function hold, in containers and attributes, too."""
+    """Return the Arrays in the variables of a running function, their containers and attributes."""
 
     def read(variables: Any) -> list[tuple[str, Array]]:
         return [(name, array) for name, thing in list(variables.items()) for array in _arrays_in(thing, kind)]

@@ -30,7 +30,7 @@ ITEM = "x[...]"
 
 
 class _Load(NamedTuple):
-    """How a value was put on the stack: by an operation, of an argument, of what another load did."""
+    """How a value was put on the stack: the operation, its argument, and an earlier load."""
 
     kind: str
     argument: Any
@@ -49,7 +49,7 @@ class Statement(NamedTuple):
         The interpreter's instruction that stores the result, and the variable or attribute that it
         stores.
     holder
-        How the object was loaded whose attribute or element that is; None if that cannot be told.
+        How the object was loaded whose attribute or element that is; None if that is unknown.
     """
 
     symbol: str

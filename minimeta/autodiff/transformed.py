@@ -31,9 +31,9 @@ def transformation(transform: Transform) -> Transform:
     Returns
     -------
     callable
-        The same, but that a function with a method ``transformed_by`` is asked for the result:
-        ``function.transformed_by(function, transform, *options, **named_options)``. Its bound
-        methods ask it too, and are then what it is given first.
+        The same transformation, except that a function with a method ``transformed_by`` makes the
+        result itself: ``function.transformed_by(function, transform, *options, **named_options)``.
+        Its bound methods do so too, and pass themselves as the first argument.
     """
 
     @functools.wraps(transform)
@@ -53,7 +53,7 @@ def _plain(option: Any) -> Any:
 
 
 class Transformed:
-    """A function that a transformation made; it is called like the function, and pickles if the function does."""
+    """A function that a transformation made; it has the name of the one it was made of."""
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,11 +49,8 @@ def data_omniglot(options: DataOptions) -> int:
         installed.
     """
     path = omniglot.fetch(options.data, options.source)
-    if options.json:
-        print(json.dumps({"status": "complete", "omniglot": str(path)}))
-    else:
-        print(f"Omniglot, {OFFICIAL.characters} characters by 20 people, 28 x 28, is in {path}")
-    return 0
+    text = f"Omniglot, {OFFICIAL.characters} characters by 20 people, 28 x 28, is in {path}"
+    return options.answer({"omniglot": str(path)}, lambda: text)
 
 
 def data_split(options: SplitOptions) -> int:
@@ -68,12 +64,9 @@ def data_split(options: SplitOptions) -> int:
     folder, classes, copies = image_splits.write_lists(
         options.source, options.fractions, seed=options.seed, ways=options.ways
     )
-    if options.json:
-        report = {"status": "complete", "folder": str(folder), **classes._asdict(), "copies": list(map(str, copies))}
-        print(json.dumps(report))
-        return 0
     counts = ", ".join(f"{len(names)} for {part}" for part, names in classes._asdict().items())
-    print(f"{sum(map(len, classes))} classes: {counts}, in {', '.join(LISTS)} in {folder}")
+    text = f"{sum(map(len, classes))} classes: {counts}, in {', '.join(LISTS)} in {folder}"
     if copies:
-        print(f"left off, since they are copies of other files of their class: {', '.join(map(str, copies))}")
-    return 0
+        text += f"\nleft off, since they are copies of other files of their class: {', '.join(map(str, copies))}"
+    report = {"folder": str(folder), **classes._asdict(), "copies": list(map(str, copies))}
+    return options.answer(report, lambda: text)

@@ -39,11 +39,7 @@ def evaluate(options: EvaluateOptions) -> int:
             if options.json:
                 print(json.dumps({"status": "interrupted", "run": str(folder.path)}))
             return cli.INTERRUPTED
-    if options.json:
-        print(json.dumps({"status": "complete", "run": str(folder.path), **result.to_json()}))
-    else:
-        result.show()
-    return cli.DONE
+    return options.answer({"run": str(folder.path), **result.to_json()}, result.show)
 
 
 def tested_state(folder: RunFolder, preset: Preset, experiment: Experiment) -> TrainingState:

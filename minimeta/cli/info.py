@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,30 +32,25 @@ def info(options: InfoOptions) -> int:
         data, missing = {"omniglot": [str(path) for path in omniglot.find(options.data)]}, ""
     except MissingDataError as error:
         data, missing = {}, str(error)
+    extras = {extra: {package: _installed(package) for package in packages} for extra, packages in EXTRAS.items()}
     report = {
         "minimeta": __version__,
         "kernels": kernels.level,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "extras": {extra: {package: _installed(package) for package in packages} for extra, packages in EXTRAS.items()},
+        "extras": extras,
         "data_folder": str(data_folder(options.data)),
         "data": data,
     }
-    if options.json:
-        print(json.dumps(report))
-        return 0
-    print(f"minimeta {report['minimeta']}, kernels {report['kernels']}")
-    print(f"Python {report['python']}, numpy {report['numpy']}")
-    for extra, packages in EXTRAS.items():
-        versions = {package: _installed(package) for package in packages}
-        absent = None in versions.values()
+    text = [f"minimeta {__version__}, kernels {kernels.level}", f"Python {report['python']}, numpy {np.__version__}"]
+    for extra, versions in extras.items():
         listed = ", ".join(f"{package} {found or 'missing'}" for package, found in versions.items())
-        print(f"extra {extra}: {listed}" + (f" (pip install 'minimeta[{extra}]')" if absent else ""))
-    print(f"data folder: {report['data_folder']}")
-    for name, paths in data.items():
-        print(f"data {name}: {', '.join(paths)}")
-    print("data strokes: needs no files" + (f"\n{missing}" if missing else ""))
-    return 0
+        remedy = f" (pip install 'minimeta[{extra}]')" if None in versions.values() else ""
+        text.append(f"extra {extra}: {listed}{remedy}")
+    text.append(f"data folder: {report['data_folder']}")
+    text += [f"data {name}: {', '.join(paths)}" for name, paths in data.items()]
+    text += ["data strokes: needs no files", *filter(None, [missing])]
+    return options.answer(report, lambda: "\n".join(text))
 
 
 def _installed(package: str) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,13 @@ class JsonOption:
 
     json: Switch = False
     """Print one JSON object on standard output and nothing else."""
+
+    def answer(self, report: Mapping[str, Any], text: Callable[[], str | None]) -> int:
+        """Print a report, in JSON if it was asked for and else as text, and return the exit code."""
+        said = json.dumps({"status": "complete", **report}) if self.json else text()
+        if said is not None:
+            print(said)
+        return cli.DONE
 
 
 @dataclass(frozen=True, kw_only=True)

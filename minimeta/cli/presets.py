@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from minimeta import cli
 from minimeta.cli.comparison import published
 from minimeta.cli.options import JsonOption
 from minimeta.cli.results import show_table, way_of_predicting
@@ -21,23 +19,23 @@ class PresetsOptions(JsonOption):
 
 def presets(options: PresetsOptions) -> int:
     """Print all presets and all cells, and return the exit code."""
-    if options.json:
-        report = {
-            "presets": [{**_as_json(preset), "title": preset.title} for preset in PRESETS.values()],
-            "cells": [
-                {
-                    "name": cell.name,
-                    **_as_json(cell.preset),
-                    "published": [each._asdict() for each in cell.published],
-                    "source": cell.source,
-                    "note": cell.note,
-                    "protocol_only": cell.protocol_only,
-                }
-                for cell in CELLS.values()
-            ],
-        }
-        print(json.dumps({"status": "complete", **report}))
-        return cli.DONE
+    report = {
+        "presets": [{**_as_json(preset), "title": preset.title} for preset in PRESETS.values()],
+        "cells": [
+            {
+                "name": cell.name,
+                **_as_json(cell.preset),
+                "published": [each._asdict() for each in cell.published],
+                **{key: getattr(cell, key) for key in ("source", "note", "protocol_only")},
+            }
+            for cell in CELLS.values()
+        ],
+    }
+    return options.answer(report, _show)
+
+
+def _show() -> None:
+    """Print both as tables."""
     show_table(
         "presets",
         ["learner", "task", "iterations", "experiment"],
@@ -50,7 +48,6 @@ def presets(options: PresetsOptions) -> int:
         [_row(cell) for cell in CELLS.values()],
         ["minimeta reproduce CELL trains one and prints our number next to the paper's; --iterations shortens it"],
     )
-    return cli.DONE
 
 
 def _as_json(preset: Preset) -> dict[str, Any]:

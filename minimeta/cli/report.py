@@ -6,7 +6,6 @@ into the folder of its files and writes it again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from minimeta import cli
 from minimeta.cli import page
 from minimeta.cli.comparison import published
 from minimeta.cli.evaluate import tested_state
@@ -60,16 +58,14 @@ def report(options: ReportOptions) -> int:
     results = [folder.read_results() for folder in folders]
     figures = _draw(options.figure, options.data, folders, results) if options.figure else []
     written = page.keep(options.keep, options.runs, results) if options.keep else None
-    if options.json:
-        paths = {"figures": [str(path) for path in figures], "page": written and str(written)}
-        print(json.dumps({"status": "complete", "runs": results, **paths}))
-        return cli.DONE
-    if results:
+
+    def text() -> str:
         head = ["run", "iterations", "training", "before adaptation; after n steps", "published"]
-        print(markdown(head, [_row(each) for each in results]), end="")
-    for path in (*figures, *([written] if written else [])):
-        print(f"written: {path}")
-    return cli.DONE
+        table = [markdown(head, [_row(each) for each in results]).rstrip("\n")] if results else []
+        return "\n".join([*table, *(f"written: {path}" for path in (*figures, *([written] if written else [])))])
+
+    paths = {"figures": [str(path) for path in figures], "page": written and str(written)}
+    return options.answer({"runs": results, **paths}, text)
 
 
 def _draw(figure: Path, data: Path | None, folders: list[RunFolder], results: list[dict[str, Any]]) -> list[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -92,22 +93,10 @@ class Result:
             "metric": self.metric,
             "evaluation": dataclasses.asdict(self.preset.evaluation),
             "steps": self.evaluation.steps,
-            "mean": _finite_or_none(self.evaluation.mean.tolist()),
-            "interval": _finite_or_none(self.evaluation.interval.tolist()),
+            **_numbers(self.evaluation),
             "diverged": self.evaluation.diverged,
-            "also": {
-                name: {
-                    "mean": _finite_or_none(evaluation.mean.tolist()),
-                    "interval": _finite_or_none(evaluation.interval.tolist()),
-                }
-                for name, evaluation in self.evaluation.also.items()
-            },
-            "other": self.other
-            and {
-                "transductive": not self.preset.evaluation.transductive,
-                "mean": _finite_or_none(self.other.mean.tolist()),
-                "interval": _finite_or_none(self.other.interval.tolist()),
-            },
+            "also": {name: _numbers(evaluation) for name, evaluation in self.evaluation.also.items()},
+            "other": self.other and {"transductive": not self.preset.evaluation.transductive, **_numbers(self.other)},
         }
 
     def to_markdown(self) -> str:
@@ -154,5 +143,10 @@ def markdown(head: list[str], body: list[list[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *body])
 
 
-def _finite_or_none(values: list[float]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values]
+def _numbers(evaluation: Evaluation) -> dict[str, list[float | None]]:
+    """Return means and intervals, representable in JSON: None where they are not finite."""
+
+    def finite(values: NDArray[Any]) -> list[float | None]:
+        return [value if math.isfinite(value) else None for value in values.tolist()]
+
+    return {"mean": finite(evaluation.mean), "interval": finite(evaluation.interval)}

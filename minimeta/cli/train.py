@@ -28,13 +28,7 @@ from minimeta.cli.progress import TrainingBar
 from minimeta.cli.records import Records
 from minimeta.cli.results import Result
 from minimeta.cli.sealed import sealed
-from minimeta.errors import (
-    CheckpointError,
-    ConfigurationError,
-    MinimetaError,
-    NonFiniteError,
-    StorageError,
-)
+from minimeta.errors import CheckpointError, ConfigurationError, MinimetaError, NonFiniteError, StorageError
 from minimeta.files import write_atomically
 from minimeta.training import (
     MetricsLog,

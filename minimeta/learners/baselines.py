@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """Gradient descent from the same parameters for all tasks, at the fixed rate that is best on average.
+    """Gradient descent from the same parameters for all tasks, at the fixed rate that is best on
+    average.
 
     The meta-parameters are a dict of
 

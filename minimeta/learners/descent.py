@@ -17,7 +17,8 @@ from minimeta.optim import Optimiser
 def descent(
     gradient: Callable[[Any, int], Any], optimiser: Optimiser, parameters: Any, state: Any, steps: int
 ) -> list[tuple[Any, Any]]:
-    """Descend, and return the parameters and the state of the optimiser after 0, 1, ..., `steps` steps.
+    """Descend, and return the parameters and the state of the optimiser after 0, 1, ..., `steps`
+    steps.
 
     Parameters
     ----------

@@ -302,7 +302,8 @@ def _layer_for(loss: Any, parameters: Any) -> Any:
 
 
 def preprocess(x: Any) -> tuple[Any, Any]:
-    """Return the two numbers that stand for ``x``: ``(log|x| / p, sign x)`` if ``|x| >= e^-p``, else ``(-1, e^p x)``.
+    """Return the two numbers that stand for ``x``: ``(log|x| / p, sign x)`` if ``|x| >= e^-p``,
+    else ``(-1, e^p x)``.
 
     Both are continuous, and clipped functions of ``x``, so there is no case to distinguish:
     ``(log max(|x|, e^-p) / p, min(max(e^p x, -1), 1))``.

@@ -14,8 +14,8 @@ where ``H_k`` is the Hessian of ``L_S`` at ``theta_k``. None of this is written 
 gradient is an ordinary computation, and to differentiate it again gives these products without ever
 forming a Hessian.
 
-First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is ``grad
-L_Q(theta_K)``. It is the same code with the inner gradients held constant, ``order=1``.
+First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is
+``grad L_Q(theta_K)``. It is the same code with the inner gradients held constant, ``order=1``.
 
 Four variations, each an option:
 

@@ -17,8 +17,8 @@ loss; with two or more its expectation has a second term, and that term learns t
 
     g / a = sum_i g_i - a sum_i sum_{j<i} H_i g_j + O(a^2),
 
-and ``-H_i g_j``, averaged over the order of mini-batches, is half the negative gradient of ``g_i .
-g_j``: a step makes mini-batches of the same task agree.
+and ``-H_i g_j``, averaged over the order of mini-batches, is half the negative gradient of
+``g_i . g_j``: a step makes mini-batches of the same task agree.
 
 **The state of the inner optimiser.** The paper uses Adam without momentum (beta1 = 0), and its
 released code has *one* such optimiser: each task starts from the parameters ``theta``, but from the
@@ -164,7 +164,8 @@ class Reptile:
 
 
 def outer_step(step_size: float, iterations: int, final: float = 0.0) -> Optimiser:
-    """Return the outer step of :class:`Reptile`, ``theta <- theta + epsilon (mean of phi - theta)``, with linear decay.
+    """Return the outer step of :class:`Reptile`,
+    ``theta <- theta + epsilon (mean of phi - theta)``, with linear decay.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The programs of a compiled function, one for each signature.
 
-Only the signatures that were used last are kept: a program holds memory for what it computes, about
-1 MB for a training step. A function that is traced again and again is probably given something that
-should not be part of its signature, so its user is warned, and told in what two signatures differ.
+A program takes memory, about 1 MB for a training step, so only the signatures that were used last
+are kept. A function that is traced again and again has probably been given something that should
+not be part of its signature, so a warning says in what two signatures differ.
 """
 
 from __future__ import annotations

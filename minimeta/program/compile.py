@@ -7,9 +7,9 @@ arguments that are declared static. So there is one program for each signature `
     f(x) = program[s(x)](x)
 
 with the same bits. The program is written down at the first call with a signature by running ``f``
-on abstract Arrays, and later calls run the program alone, without ``f``: whatever ``f`` does beside
-computing with its arguments (printing, drawing random numbers, reading a variable) happens when it
-is traced, and not again.
+on abstract Arrays, and later calls run the program alone, without ``f``. Anything else that ``f``
+does (printing, drawing random numbers, reading a variable) happens when it is traced, and not
+again.
 
 A Python scalar has a place in the signature by its type, so its value may change. It stays *weak*:
 it takes the dtype of what it meets, as it does in an eager run.
@@ -38,7 +38,7 @@ from minimeta.autodiff.transformed import namesake
 from minimeta.errors import TracingError
 from minimeta.program.cache import Cache
 from minimeta.program.executor import Call, explained
-from minimeta.program.family import Method, Step
+from minimeta.program.family import Method, Transformation
 from minimeta.program.finite import run_finite
 from minimeta.program.passes import GROUPING, PASSES, known
 from minimeta.program.profile import Profile, summarised
@@ -161,7 +161,7 @@ class Compiled:
         self._bound: Callable[[Compiled, Any], Any] = types.MethodType
         # For pickle: the function and what transformed it. (The one that it was made from holds
         # this one.)
-        self._origin: tuple[Function, tuple[Step, ...]] = function, ()
+        self._origin: tuple[Function, tuple[Transformation, ...]] = function, ()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The function's value.
@@ -230,17 +230,17 @@ class Compiled:
             The same for equal options.
         """
         is_method = function is not self
-        transformed = self._transformed_by(Step(transform, is_method, options, named))
+        transformed = self._transformed_by(Transformation(transform, is_method, options, named))
         return Method(transformed, function.__self__) if is_method else transformed
 
-    def _transformed_by(self, step: Step) -> Compiled:
-        key = step.key()
+    def _transformed_by(self, change: Transformation) -> Compiled:
+        key = change.key()
         with self._cache.lock:
             if key not in self._transformed:
-                made = self._like(step.of(self._function, self._static))
-                made._name = made._cache.name = step.name(self._name)
-                function, steps = self._origin
-                made._origin = function, (*steps, step)
+                made = self._like(change.of(self._function, self._static))
+                made._name = made._cache.name = change.name(self._name)
+                function, changes = self._origin
+                made._origin = function, (*changes, change)
                 self._transformed[key] = made
         return self._transformed[key]
 
@@ -298,12 +298,12 @@ class Compiled:
         return self if instance is None else self._bound(self, instance)
 
     def __reduce__(self) -> Any:
-        function, steps = self._origin
+        function, changes = self._origin
         found = namesake(function)
         is_named = isinstance(found, Compiled) and found._function is function
-        if not steps:
+        if not changes:
             return self.__qualname__ if found is self else (self._like, (function,))
-        return _transformed_again, (found if is_named else self._like(function), steps)
+        return _transformed_again, (found if is_named else self._like(function), changes)
 
     def _replayable(self, signature: Signature) -> Replayable | None:
         return self._cache.get(signature, self._make)
@@ -326,9 +326,9 @@ class Compiled:
         return replayable
 
 
-def _transformed_again(compiled: Compiled, steps: Sequence[Step]) -> Compiled:
+def _transformed_again(compiled: Compiled, changes: Sequence[Transformation]) -> Compiled:
     """Return what transformations made of a compiled function, in another process."""
-    return functools.reduce(Compiled._transformed_by, steps, compiled)
+    return functools.reduce(Compiled._transformed_by, changes, compiled)
 
 
 def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:

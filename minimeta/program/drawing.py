@@ -1,8 +1,8 @@
-"""A program as a drawing, in the language of Graphviz: arrows lead from values to what uses them.
+"""A program as a drawing, in the language of Graphviz: arrows lead from values to their readers.
 
-Its names are those of the program in print (:mod:`minimeta.program.listing`). Folded, the steps of
-one pass of one of the user's lines are one node, as long as they follow each other, and so are the
-arrays of one argument. A vmap is a box around the nodes of its body.
+The names are those of the printed program (:mod:`minimeta.program.listing`). A folded drawing has
+one node for consecutive steps of the same line and pass, and one for the arrays of each argument. A
+vmap is a box around the nodes of its body.
 """
 
 from __future__ import annotations

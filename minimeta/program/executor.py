@@ -1,12 +1,12 @@
 """Replaying a program: its kernels in a row, with no Python in between.
 
-A builder is told the steps of a program one by one, and numbers their results; regions open up into
-their steps on the way, and the body of a vmap becomes a program of its own. What comes out is a
-list of kernels, checked once, whose values share the memory of one arena (``csrc/program.hpp``),
-and replaying it is one loop in C++.
+A builder is given the steps of a program one by one, and numbers their results. A region is opened
+into its steps; the body of a vmap becomes a program by itself. The result is a list of kernels,
+checked once, whose values share the memory of one arena (``csrc/program.hpp``). Replaying it is one
+loop in C++.
 
-Where there are no kernels, or a step's primitive has one of its own, the steps are replayed one by
-one in Python.
+Without kernels, the steps are replayed one by one in Python. A step that C++ has no kernel for
+calls back into Python.
 """
 
 from __future__ import annotations
@@ -264,7 +264,9 @@ class _Writer:
     def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:
         for x in values:
             if not isinstance(x, int) and id(x) not in self._constants:
-                self._constants[id(x)] = self.builder.add_constant(_compact(x))
+                self._constants[id(x)] = self.builder.add_constant(
+                    np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)
+                )
         return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
 
 
@@ -287,8 +289,3 @@ def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any],
         if step.origin.line:
             error.add_note(f"  at {step.origin.line}")
         raise
-
-
-def _compact(x: NDArray[Any]) -> NDArray[Any]:
-    """Return a private copy, with one element in memory along the axes that repeat it."""
-    return np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)

@@ -18,7 +18,7 @@ from minimeta.autodiff.arguments import Function, Place
 from minimeta.program.signature import chosen_places, with_static, without
 
 
-class Step(NamedTuple):
+class Transformation(NamedTuple):
     """One transformation of a compiled function.
 
     Attributes

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from minimeta.autodiff.array import NOWHERE, Shape, is_float
@@ -37,7 +37,7 @@ from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.kernels import native
-from minimeta.program.names import program_of, results_of
+from minimeta.program.names import program_of, renamed, results_of
 
 # The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a
 # block, the outputs of a sum, the values of a group. Without kernels a group runs step by step, and
@@ -81,7 +81,7 @@ class _Group:
 
 
 class _Grouping:
-    """The decisions for one program; values are numbered as in it, and steps by their first results."""
+    """The decisions for a program: values have its numbers, steps those of their first results."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -157,7 +157,7 @@ class _Grouping:
             sources |= {i} if i in self.stored else self.sources[i]
         weight = 1 + sum(self.weight[i] for i in operands if self._is_elementwise(i) and i not in self.stored)
         if len(sources) > _MOST_SOURCES or weight > _MOST_OPERATIONS // 2:
-            # Too much for one pass: begin anew from the operands.
+            # Too much for one pass: start again from the operands.
             self.stored.update(i for i in operands if self._is_elementwise(i))
             sources, weight = set(operands), 1
         self.sources[number] = frozenset(sources)
@@ -253,34 +253,19 @@ class _Grouping:
         """Return the program with one step for each group, after the steps that it needs."""
         if all(len(group.steps) == 1 for group in self.groups):
             return self.program
+        # What a group reads is there by the moment of its anchor, if broadcasts follow their
+        # sources.
+        units = [(group.anchor, group.anchor, *self._written(group)) for group in self.groups]
+        units += [
+            (self._moment(i), i, step, results_of(i, step))
+            for i, step in self.steps.items()
+            if not self._is_elementwise(i) and i not in self.group
+        ]
         number = {i: i for i in range(self.program.first)}
         steps: list[Step] = []
-
-        def emit(step: Step, results: Iterable[int]) -> None:
-            steps.append(step._replace(operands=tuple(number[i] for i in step.operands)))
+        for _, _, step, results in sorted(units, key=lambda unit: unit[:2]):
+            steps.append(renamed(step, number))
             number.update({result: len(number) + i for i, result in enumerate(results)})
-
-        def place(value: int) -> None:
-            """Write down what computes a value, after what computes its operands."""
-            waiting = [value]
-            while waiting:
-                value = waiting[-1]
-                if value in number:
-                    waiting.pop()
-                    continue
-                maker = self.makers[value]
-                group = self.group.get(maker)
-                step, results = (
-                    (self.steps[maker], results_of(maker, self.steps[maker])) if group is None else self._written(group)
-                )
-                if missing := [i for i in step.operands if i not in number]:
-                    waiting += missing
-                else:
-                    emit(step, results)
-
-        for value in self.steps:
-            if not self._is_elementwise(value) or value in self.group:
-                place(value)
         return dataclasses.replace(
             self.program, steps=tuple(steps), outputs=tuple(number[i] for i in self.program.outputs)
         )

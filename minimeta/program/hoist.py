@@ -1,16 +1,16 @@
-"""hoist: what is the same for all tasks, computed once.
+"""hoist: compute once what is the same for all tasks.
 
-The body of a ``vmap`` runs for every task. What it computes of shared operands and constants alone
-comes out the same each time; so it moves in front of the ``vmap``, and its result becomes one more
+The body of a ``vmap`` runs for every task. What it computes from shared operands and constants
+alone is the same each time. So it moves in front of the ``vmap``, and its result becomes another
 shared operand:
 
     vmap(w, x_1 ... x_n):  y = x exp(w)        v = exp(w);  vmap(v, x_1 ... x_n):  y = x v
 
-A view is nothing to compute, and stays. But the kernel of a product ``x w'`` turns ``w`` first, to
-have its columns in rows, and a shared ``w`` it turns for every task. So that is done outside, too,
-whether the product transposes ``w`` or a step of its own does. A gradient through a layer whose
-weights all tasks share (the first step of MAML, every one of a learned optimiser) has such
-products.
+A view costs nothing and stays, with one exception: the kernel of a product ``x w'`` first turns
+``w``, so that its columns lie in rows, and would turn a shared ``w`` for every task. So the turning
+moves out too, whether the product transposes ``w`` or a step before it does. A gradient through a
+layer whose weights all tasks share has such products: the first step of MAML, and every step of a
+learned optimiser.
 
 The same kernels compute the same values, so no bit changes.
 """

@@ -8,12 +8,17 @@
       ...
       return %6
 
-A value has one name wherever it is printed. An argument is called by its place in the function's
-arguments, a constant that is one number by the number, and anything else by its own number in the
-program: ``%3`` is the value of number 3, ``%3:1`` the one of number 1 inside the body of the step
-that computes it, and ``%3.0`` the first result of a step that has several. What only names a value
-again (an alias) is left out, and the body of a step names its operands as they are named outside of
-it. Of what a vmap maps, ``x[i]`` is the part of task ``i``.
+A value has one name wherever it is printed:
+
+    w, x/0/bias    an argument, by its place in the function's arguments
+    2.0            a constant whose elements are all this number
+    %3             the value of number 3 of the program
+    %3:1           the value of number 1 inside the body of the step that computes %3
+    %3.0           the first result of a step that has several
+    x[i]           inside a vmap, the part of x that belongs to task i
+
+An alias only renames a value, and is left out. The body of a step uses the names of the operands
+outside of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names and numbers: a pass knows values by the numbers they had before it, and numbers them again in the end."""
+"""Names: a pass knows values by the numbers they had before it, and numbers them at its end."""
 
 from __future__ import annotations
 

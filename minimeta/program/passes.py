@@ -1,29 +1,29 @@
-"""Passes: a program made shorter, with the same results to the bit.
+"""Passes: make a program shorter, with the same results to the bit.
 
-A program is a list of definitions, ``v = p(a, b, ...)``. Four rewritings shorten it, and none
-changes a number:
+A program is a list of definitions, ``v = p(a, b, ...)``. Four passes shorten it, and none changes a
+number:
 
     eliminate     drop what no output needs
-    fold          compute now what is made of constants alone
-    deduplicate   give equal definitions one name
-    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a),  a transposed twice;
-                  write one operation for two:  a + (-b)  as  a - b;
-                  and compute of a product only the rows that are taken, if several:  (a b)[rows]  as  a[rows] b
+    fold          compute now what depends on constants alone
+    deduplicate   merge equal definitions
+    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a)
+                  write one operation for two:  a + (-b)  as  a - b
+                  compute only the rows of a product that are read:  (a b)[rows]  as  a[rows] b
 
-A fifth, ``hoist``, takes out of a ``vmap`` what is the same for all tasks
-(:mod:`minimeta.program.hoist`), and a sixth, ``fuse``, makes one step of elementwise ones
+Two more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
+(:mod:`minimeta.program.hoist`), and ``fuse`` makes one step of several elementwise ones
 (:mod:`minimeta.program.fuse`).
 
-Only identities that hold for every float are used, NaN, infinities and both zeros included.
-``a + 0`` is not ``a`` (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (of NaN), and sums are
-never taken in another order.
+A pass uses only identities that hold for every float, including NaN, infinities and both zeros.
+``a + 0`` is not ``a`` (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (if ``a`` is NaN), and no
+pass changes the order of a sum.
 
-The body of a step (``rematerialize``, ``vmap``) is a program that is shortened by itself. Regions
-recompute on purpose, so equal ones are never merged; results that nobody reads are dropped. By the
-time passes run, a ``custom_vjp`` has been differentiated already, so it is replaced by its body.
+The body of a step (``rematerialize``, ``vmap``) is shortened as a program of its own. Regions
+recompute on purpose, so equal regions are never merged; unused results are dropped. By the time
+passes run, a ``custom_vjp`` has been differentiated already, so it is replaced by its body.
 
-With an alias or a copy replaced by its operand, two outputs may be one value, or an operand. The
-executor returns every output in memory of its own.
+When an alias or a copy is replaced by its operand, two outputs may become one value, or an operand.
+The executor returns every output in separate memory.
 """
 
 from __future__ import annotations
@@ -177,11 +177,7 @@ _REPEATED: dict[str, Pass] = {
 
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
-_LAST: dict[str, Pass] = {
-    "pool": pool,
-    "fuse": fuse,
-    "place": place,
-}
+_LAST: dict[str, Pass] = {"pool": pool, "fuse": fuse, "place": place}
 
 #: The names of all passes.
 PASSES = (*_REPEATED, *_LAST)

@@ -1,4 +1,4 @@
-"""Where the time of a program goes: by kind of instruction, and by the user's line."""
+"""Measure where the time of a program goes: by kind of instruction, and by the user's line."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Whether a function is pure, as far as two runs of it can tell.
+"""Check that a function is pure, as far as two runs of it can tell.
 
-A program replays what a function did once. That is the function itself if it would have done the
-same again, so it is traced twice on the same shapes, and the two programs must be equal: step by
-step the same primitive, parameters and operands, constants having equal bits, and so inside
-regions. Numbers drawn while tracing and a counter that is read are found so. Where a function is
-run and not traced, its results must have equal bits.
+A program replays what a function did once. That is right if the function would do the same again.
+So the function is traced twice on the same shapes, and the two programs must be equal: each step
+has the same primitive, parameters and operands, constants have equal bits, and the same holds
+inside regions. This finds random numbers that are drawn while tracing, and counters that are read.
+A function that is not traced is run twice, and its results must have equal bits.
 """
 
 from __future__ import annotations

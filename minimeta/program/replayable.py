@@ -42,7 +42,7 @@ class Stats:
 
 
 class Replayable(NamedTuple):
-    """What is kept for a signature: the program that runs, ready to run, and how a call of Python's runs it."""
+    """The program for a signature, ready to run, and how a call in Python runs it."""
 
     program: Traced
     executable: Executable

@@ -1,8 +1,7 @@
-"""Signature: what the program of a function depends on, and what a user is told of it.
+"""Signature: what the program of a function depends on, and how messages describe it.
 
-A call is taken apart into *static* arguments, whose values the program depends on, and the leaves
-of all others, of which it depends on the form alone. Two calls of equal signatures run the same
-program.
+A call has *static* arguments, whose values the program depends on, and other arguments, of whose
+leaves only the forms matter. Two calls of equal signatures run the same program.
 """
 
 from __future__ import annotations
@@ -118,10 +117,6 @@ class Signature(NamedTuple):
     keyworded: bool
     static: tuple[tuple[Place, Any, Any], ...]
     forms: tuple[Any, ...]
-
-    def leaf_names(self) -> list[str]:
-        """Return the names of the leaves for users."""
-        return _leaf_names(self.structure, self.keyworded, len(self.forms))
 
     def trees(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """Return the arguments that are not static, with other leaves."""

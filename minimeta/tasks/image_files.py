@@ -145,7 +145,8 @@ def class_files(source: Path) -> dict[str, list[Path]]:
 
 
 def image_roots(source: Path) -> tuple[Path, Path]:
-    """Return the folders that may hold class folders: a folder ``images``, which may be missing, and the given one.
+    """Return the folders that may hold class folders: a folder ``images``, which may be missing,
+    and the given one.
 
     Raises
     ------

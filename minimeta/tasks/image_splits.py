@@ -1,4 +1,5 @@
-"""Split any collection of images by class, and write the lists of :mod:`minimeta.tasks.image_lists`.
+"""Split any collection of images by class, and write the lists of
+:mod:`minimeta.tasks.image_lists`.
 
 Few-shot learning is judged on classes that training has not seen, so we draw whole classes for
 training, validation and testing. The seed permutes the n classes, in the order of their names, and

@@ -60,8 +60,8 @@ class FewShot:
         al. 2017, a turn is drawn per class and task, and two turns of one character never meet in a
         task. This needs square images.
     flat
-        Whether an input is a vector ``(height * width * channels,)`` or an image ``(height, width,
-        channels)``.
+        Whether an input is a vector ``(height * width * channels,)`` or an image
+        ``(height, width, channels)``.
     dtype
         The floating dtype of the inputs.
     full_scale
@@ -149,10 +149,10 @@ class FewShot:
         Returns
         -------
         Task
-            Support inputs ``(count, ways * shots, height * width * channels)``, or ``(count, ways *
-            shots, height, width, channels)`` if not `flat`, from 0 to 1; int64 labels ``(count,
-            ways * shots)``, each class's examples together; the query likewise with ``ways *
-            queries``.
+            Support inputs ``(count, ways * shots, height * width * channels)``, or
+            ``(count, ways * shots, height, width, channels)`` if not `flat`, from 0 to 1; int64
+            labels ``(count, ways * shots)``, each class's examples together; the query likewise
+            with ``ways * queries``.
         """
         drawn = _without_replacement(rng, np.full(count, len(self._counts)), self.ways)
         chosen = _without_replacement(rng, self._counts[drawn], self.shots + self.queries)

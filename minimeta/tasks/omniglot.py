@@ -1,4 +1,5 @@
-"""Omniglot: 1623 handwritten characters of 50 alphabets, each drawn by the same 20 people (Lake et al. 2015).
+"""Omniglot: 1623 handwritten characters of 50 alphabets, each drawn by the same 20 people (Lake et
+al. 2015).
 
 Few-shot learners see the drawings at 28 x 28, here by an exact area average
 (:mod:`minimeta.tasks.area`). The files have one of three forms

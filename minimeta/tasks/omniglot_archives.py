@@ -1,4 +1,5 @@
-"""The official archives of Omniglot: their address, and the checksums that show that they are whole.
+"""The official archives of Omniglot: their address, and the checksums that show that they are
+whole.
 
 Only ``minimeta data omniglot`` downloads them.
 """

@@ -1,4 +1,5 @@
-"""Read an image file of any kind as bytes: the meaning of its numbers, its largest size, and what is refused.
+"""Read an image file of any kind as bytes: the meaning of its numbers, its largest size, and what
+is refused.
 
 Pillow reads an image and gives its numbers a mode, and each mode has a range that becomes 0 to 255:
 

@@ -103,8 +103,8 @@ class Sinusoid:
         Returns
         -------
         Task
-            Support inputs and targets of shape ``(count, shots, 1)``, query ones of shape ``(count,
-            queries, 1)``.
+            Support inputs and targets of shape ``(count, shots, 1)``, query ones of shape
+            ``(count, queries, 1)``.
         """
         amplitude = rng.uniform(*self.amplitude, size=(count, 1, 1))
         phase = rng.uniform(*self.phase, size=(count, 1, 1))
@@ -135,11 +135,12 @@ class Sinusoid:
         return _second_moment(*self.amplitude) * _mean_square_sine(self.interval, _characteristic(*self.phase, 2))
 
     def unadapted_error(self) -> float:
-        """Return the expected squared error of the best prediction without adaptation: 3.0057 for Finn et al.
+        """Return the expected squared error of the best prediction without adaptation: 3.0057 for
+        Finn et al.
 
         The mean wave is ``E[y | x] = E[A] |c| sin(x - arg c)`` with ``c = E[exp(i phase)]``, and
-        the error of a mean is the variance ``E[y^2] - E[E[y | x]^2]``. On the whole circle, ``c =
-        0``.
+        the error of a mean is the variance ``E[y^2] - E[E[y | x]^2]``. On the whole circle,
+        ``c = 0``.
         """
         mean_wave = _characteristic(*self.phase, 1)
         mean_amplitude = sum(self.amplitude) / 2 * abs(mean_wave)

@@ -100,7 +100,8 @@ def draw(classes: int = 1000, drawers: int = 20, seed: int = 0) -> NDArray[np.ui
 
 
 def split(ink: NDArray[np.uint8]) -> Split[NDArray[np.uint8]]:
-    """Split characters by their numbers: of 1,000, the first 700 for training, 100 for validation and 200 for testing.
+    """Split characters by their numbers: of 1,000, the first 700 for training, 100 for validation
+    and 200 for testing.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """Gradient checking, for the library and for its users.
 
-``check_gradients`` checks the derivatives of any function at a point and says why it fails; ``gradients`` makes a
-property-based test of one; ``check_primitive``, ``check_meta_gradient`` and ``check_vjp`` check an operation, a
-meta-learner, and derivatives that were made elsewhere. What arguments are drawn from are ``arrays`` and the like, which
-are hypothesis's strategies where the extra ``test`` is installed. ``programs`` needs it.
+``check_gradients`` checks the derivatives of any function at a point and says why it fails;
+``gradients`` makes a property-based test of one; ``check_primitive``, ``check_meta_gradient`` and
+``check_vjp`` check an operation, a meta-learner, and derivatives that were made elsewhere. What
+arguments are drawn from are ``arrays`` and the like, which are hypothesis's strategies where the
+extra ``test`` is installed. ``programs`` needs it.
 
-Read in this order: ``subject`` (what is checked); ``choices`` and ``replay``, ``differences``, ``limits``,
-``curvature`` and ``identities`` (the oracles); ``rounding``, ``comparison`` and ``order`` (the verdict); ``checker``;
-then ``localise`` and ``explanation`` (why it failed).
+Read in this order: ``subject`` (what is checked); ``choices`` and ``replay``, ``differences``,
+``limits``, ``curvature`` and ``identities`` (the oracles); ``rounding``, ``comparison`` and
+``order`` (the verdict); ``checker``; then ``localise`` and ``explanation`` (why it failed).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -8,9 +8,9 @@ The ladder, the strongest first:
 4. the second derivative from the function alone, without a rule of the library (:mod:`minimeta.testing.curvature`);
 5. identities, which hold whatever the values (:mod:`minimeta.testing.identities`).
 
-Each order is checked as a function of its own (:mod:`minimeta.testing.subject`), with fresh cotangents and directions
-(:mod:`minimeta.testing.directions`), and where another one follows also at points nearby
-(:mod:`minimeta.testing.order`).
+Each order is checked as a function of its own (:mod:`minimeta.testing.subject`), with fresh
+cotangents and directions (:mod:`minimeta.testing.directions`), and where another one follows also
+at points nearby (:mod:`minimeta.testing.order`).
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def check_gradients(
     Parameters
     ----------
     function
-        Of trees of arrays to a tree of arrays, written in minimeta's operations or in numpy functions that answer to
-        its Arrays. Leaves that are no floats are held fixed, and outputs that are none are ignored.
+        Of trees of arrays to a tree of arrays, written in minimeta's operations or in numpy
+        functions that answer to its Arrays. Leaves that are no floats are held fixed, and outputs
+        that are none are ignored.
     *arguments
         The point. A leaf may be a :class:`~minimeta.testing.Constrained`.
     order
@@ -64,14 +65,15 @@ def check_gradients(
     Raises
     ------
     GradientMismatch
-        A derivative is wrong. The message names the primitive or the ``custom_vjp`` at fault, and ends with code that
-        reproduces the failure.
+        A derivative is wrong. The message names the primitive or the ``custom_vjp`` at fault, and
+        ends with code that reproduces the failure.
     Nondifferentiable
         The point is a kink, a jump or a singular point.
     Inconclusive
         Rounding, or the error of the oracle, leaves nothing to be decided.
     VacuousCheck
-        There is nothing to differentiate, or the output is constant, here and nearby, and was not declared so.
+        There is nothing to differentiate, or the output is constant, here and nearby, and was not
+        declared so.
     ConfigurationError
         An order below 1.
 

@@ -1,12 +1,13 @@
 """Choices: what selects among its operands, in the lexicographic order of values with derivatives.
 
-A number ``x + i x'`` stands for ``x + t x'`` with an infinitesimal ``t > 0``. One is before another if its value is
-smaller or, where values are tied, its derivative: numpy's order of complex numbers. Two of the three numbers that a
-choice then has,
+A number ``x + i x'`` stands for ``x + t x'`` with an infinitesimal ``t > 0``. One is before another
+if its value is smaller or, where values are tied, its derivative: numpy's order of complex numbers.
+Two of the three numbers that a choice then has,
 
     at the point,  next to it on the side of the direction,  next to it on the other side,
 
-differ only where values are tied and move apart. A choice that comes out alike in all three is no kink.
+differ only where values are tied and move apart. A choice that comes out alike in all three is no
+kink.
 """
 
 from __future__ import annotations

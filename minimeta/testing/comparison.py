@@ -5,13 +5,13 @@ With ``g = J^T v`` from the library and ``J u`` from the oracle, they agree if
     | <g, u> - <v, J u> |  <=  8 (e + r),
 
 where ``e`` is the oracle's error and ``r`` the spread that rounding gives to ``<g, u>``
-(:mod:`minimeta.testing.rounding`), with that of writing ``g`` down. Roundings of n elements add up as independent
-errors do, as the root of n, so that the bound does not drown one wrong element of many. Both are measured where they
-are needed: numbers that agree to the last places agree.
+(:mod:`minimeta.testing.rounding`), with that of writing ``g`` down. Roundings of n elements add up
+as independent errors do, as the root of n, so that the bound does not drown one wrong element of
+many. Both are measured where they are needed: numbers that agree to the last places agree.
 
-Where the two are beyond the bound by less than ten times, or the bound is too wide to decide, a second oracle is asked,
-the limit of derivatives next to the point (:mod:`minimeta.testing.limits`). It counts if its error is smaller and it
-agrees with the first.
+Where the two are beyond the bound by less than ten times, or the bound is too wide to decide, a
+second oracle is asked, the limit of derivatives next to the point (:mod:`minimeta.testing.limits`).
+It counts if its error is smaller and it agrees with the first.
 """
 
 from __future__ import annotations
@@ -150,12 +150,14 @@ class Comparison:
         return self._inconclusive(max(lost, key=lambda row: row.bound))
 
     def unconfirmed(self, rows: Sequence[Compared]) -> Inconclusive | None:
-        """Return the error that the oracle sees other derivatives, and not one that the library has.
+        """Return the error that the oracle sees other derivatives, and not one that the library
+        has.
 
-        Of a program both errors are measured. A derivative that is itself lost in the library's rounding claims
-        nothing, and the report counts it. Of a black box, a derivative of some eps of the largest one may be rounding
-        in place of 0 along a direction that changes nothing; and a direction along an element that is itself nothing
-        next to others shows nothing, whatever the derivative is.
+        Of a program both errors are measured. A derivative that is itself lost in the library's
+        rounding claims nothing, and the report counts it. Of a black box, a derivative of some eps
+        of the largest one may be rounding in place of 0 along a direction that changes nothing; and
+        a direction along an element that is itself nothing next to others shows nothing, whatever
+        the derivative is.
         """
         if self.undecided(rows):
             return None
@@ -209,7 +211,8 @@ class Comparison:
             return bool(np.isinf(row.found) and np.float64(abs(row.expected)) / row.reach > greatest(self.eps))
 
     def second(self, u: Sequence[Floats], seen: Curvature) -> Compared:
-        """Compare the second derivative along ``u`` with that of the function alone; ``given`` is the other direction.
+        """Compare the second derivative along ``u`` with that of the function alone; ``given`` is
+        the other direction.
 
         The gradient is ``(H w, J w)``, and its second part is of first order.
         """
@@ -254,7 +257,8 @@ class _Numbers(NamedTuple):
 
 
 def _in_range(gradient: Sequence[Floats], u: Sequence[Floats], seen: Curvature) -> tuple[Sequence[Floats], Curvature]:
-    """Shorten a direction, and what was seen along it, where its product with the gradient leaves the range.
+    """Shorten a direction, and what was seen along it, where its product with the gradient leaves
+    the range.
 
     At a point of 1e300 both directions are that long. Where the curvature of softmax is 0, its
     rounding is 1e-16 times one direction, and that times the other would be infinite.

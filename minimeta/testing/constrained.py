@@ -1,7 +1,8 @@
 """Constrained arrays: points of a set that is no box, moved without leaving it.
 
-To perturb one entry of a symmetric matrix gives one that is not symmetric, and a function of symmetric matrices need
-not have a derivative there. So what is perturbed is a free parameter ``z``, and the function sees ``x(z)``:
+To perturb one entry of a symmetric matrix gives one that is not symmetric, and a function of
+symmetric matrices need not have a derivative there. So what is perturbed is a free parameter ``z``,
+and the function sees ``x(z)``:
 
     symmetric            (z + z^T) / 2
     positive definite    z z^T / n + I

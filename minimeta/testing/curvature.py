@@ -1,13 +1,14 @@
 """Curvature: the second derivative of a function, from the function alone.
 
-Order 2 is checked as the derivative of what the library computes as order 1, and says nothing if order 1 is right at
-the point alone. Here no rule of the library takes part: for cotangents ``v`` and two directions,
+Order 2 is checked as the derivative of what the library computes as order 1, and says nothing if
+order 1 is right at the point alone. Here no rule of the library takes part: for cotangents ``v``
+and two directions,
 
     <v, f''(x)[u, w]>  =  d/dt <v, f'(x + t u) w>  at t = 0.
 
-Of a program the complex step gives ``f' w`` to rounding, and the central difference in ``t`` does the rest
-(:mod:`minimeta.testing.differences`). Of a black box, or of a program that calls one, ``p = <v, f>`` has a mixed
-difference, which is even in ``t`` too:
+Of a program the complex step gives ``f' w`` to rounding, and the central difference in ``t`` does
+the rest (:mod:`minimeta.testing.differences`). Of a black box, or of a program that calls one,
+``p = <v, f>`` has a mixed difference, which is even in ``t`` too:
 
     (p(tu + tw) - p(tu - tw) - p(-tu + tw) + p(-tu - tw)) / 4t^2  =  p''[u, w] + c2 t^2 + ...  + noise of p / t^2 .
 """
@@ -51,7 +52,8 @@ class Curvature(NamedTuple):
     value, error
         The number and a bound of its error; infinite if nothing is to be seen.
     slope
-        The magnitude of the first derivative along one of the directions, to which a curvature may be nothing.
+        The magnitude of the first derivative along one of the directions, to which a curvature may
+        be nothing.
     """
 
     value: float
@@ -111,7 +113,8 @@ def _of_values(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Float
 
 
 class _Frozen(Complex):
-    """Replays a program at a point nearby, with what the user's own ``stop_gradient`` holds as it is at the point.
+    """Replays a program at a point nearby, with what the user's own ``stop_gradient`` holds as it
+    is at the point.
 
     Attributes
     ----------

@@ -1,23 +1,26 @@
 """Differences: the derivative of a function that can only be evaluated, with a bound of its error.
 
-For a function ``p(t)`` of one number the central difference has an error that is a series in even powers of the step,
+For a function ``p(t)`` of one number the central difference has an error that is a series in even
+powers of the step,
 
     (p(t) - p(-t)) / 2t = p'(0) + c2 t^2 + c4 t^4 + ...  + noise of p / t ,
 
-so the differences at ``t, t/2, t/4, ...`` can be combined to cancel one power after the other (Richardson 1911). The
-table of combinations also measures itself: neighbours agree as far as the series has converged and noise has not taken
-over. The entry whose neighbours are closest is taken, with their distance as its error (Ridders 1982).
+so the differences at ``t, t/2, t/4, ...`` can be combined to cancel one power after the other
+(Richardson 1911). The table of combinations also measures itself: neighbours agree as far as the
+series has converged and noise has not taken over. The entry whose neighbours are closest is taken,
+with their distance as its error (Ridders 1982).
 
-Nobody knows the scale on which a function varies, so steps are tried on all of them: every power of two from the last
-digits of the point to an eighth of it, and steps of the order of 1 if the point is small. Longer steps are believed
-where they are more exact and *agree with the shorter ones*, because beyond a pole, a kink or a stair there is another
-function.
+Nobody knows the scale on which a function varies, so steps are tried on all of them: every power of
+two from the last digits of the point to an eighth of it, and steps of the order of 1 if the point
+is small. Longer steps are believed where they are more exact and *agree with the shorter ones*,
+because beyond a pole, a kink or a stair there is another function.
 
-Noise is measured too (:func:`noise`), since an inverse of an ill-conditioned matrix has far more of it than rounding of
-its result.
+Noise is measured too (:func:`noise`), since an inverse of an ill-conditioned matrix has far more of
+it than rounding of its result.
 
-The same values show a kink. With ``s(t) = p(t) + p(-t) - 2 p(0)``, doubling the step multiplies ``s`` by 4 where ``p``
-is smooth, by 2 at a kink and by 1 at a jump. The shortest steps decide at which ``s`` is not hidden by noise.
+The same values show a kink. With ``s(t) = p(t) + p(-t) - 2 p(0)``, doubling the step multiplies
+``s`` by 4 where ``p`` is smooth, by 2 at a kink and by 1 at a jump. The shortest steps decide at
+which ``s`` is not hidden by noise.
 """
 
 from __future__ import annotations
@@ -67,12 +70,14 @@ _NEIGHBOUR = 2.0**-47
 """How far apart, relative to the point, values are whose scatter is noise."""
 
 _STAIR = 2.0**-18
-"""The first change of a function that stays the same for short steps: up to this part of its value it is taken for the
-last of few digits, and beyond that for a leap of a function that is constant here."""
+"""The first change of a function that stays the same for short steps: up to this part of its value
+it is taken for the last of few digits, and beyond that for a leap of a function that is constant
+here."""
 
 
 def ladders(direction: Sequence[Floats]) -> list[tuple[float, range]]:
-    """Return the unit of the steps, and their powers of two, for steps relative to the point and for absolute ones.
+    """Return the unit of the steps, and their powers of two, for steps relative to the point and
+    for absolute ones.
 
     The direction has the scale of the point.
     """
@@ -107,7 +112,8 @@ def central_difference(
     scatter: float = 0.0,
     enough: float = 0.0,
 ) -> Along:
-    """Compute the derivatives of the outputs at ``t = 0``, and bounds of their errors, element by element.
+    """Compute the derivatives of the outputs at ``t = 0``, and bounds of their errors, element by
+    element.
 
     Parameters
     ----------
@@ -167,9 +173,9 @@ def _is_within(part: float, found: Along) -> bool:
 def noise(path: Path) -> list[Floats]:
     """Measure how much the values of a function scatter from each other, next to the point.
 
-    The values at a few points, some last places apart and all on one side, lie on a smooth curve, except for noise.
-    So their fourth differences are noise alone, with ``sqrt(70)`` times the standard deviation of the values (Hamming
-    1973; Moré and Wild 2011).
+    The values at a few points, some last places apart and all on one side, lie on a smooth curve,
+    except for noise. So their fourth differences are noise alone, with ``sqrt(70)`` times the
+    standard deviation of the values (Hamming 1973; Moré and Wild 2011).
     """
     largest: list[Floats] = []
     for side in (1, -1):
@@ -250,7 +256,8 @@ class _Output:
 
 @np.errstate(all="ignore")
 def extrapolated(samples: Sequence[Sample]) -> Sample:
-    """Build Neville's table of samples at halved steps, even in them; return the entry with the closest neighbours.
+    """Build Neville's table of samples at halved steps, even in them; return the entry with the
+    closest neighbours.
 
     Parameters
     ----------

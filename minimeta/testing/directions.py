@@ -1,7 +1,8 @@
 """Directions and cotangents: along which a Jacobian is looked at, so that nothing in it can hide.
 
-A Jacobian ``J`` is seen through numbers ``<v, J u>``. A wrong entry ``J_ij`` shows as ``v_i u_j``, so no factor may be
-near 0, no two entries may cancel by their signs, and no row or column may be drowned by another's scale. Therefore
+A Jacobian ``J`` is seen through numbers ``<v, J u>``. A wrong entry ``J_ij`` shows as ``v_i u_j``,
+so no factor may be near 0, no two entries may cancel by their signs, and no row or column may be
+drowned by another's scale. Therefore
 
 - along all coordinates, one by one, where there are few; else along dense directions, array by array;
 - components are of random sign and of magnitude 1/2 to 3/2, with all their digits, so that rounding them shows;
@@ -70,7 +71,8 @@ def directions(rng: np.random.Generator, point: Sequence[Floats], few: int = FEW
 def cotangents(
     rng: np.random.Generator, rows: Sequence[Sequence[Floats]], like: Sequence[NDArray[Any]]
 ) -> list[Floats]:
-    """One cotangent for each output, in its dtype, of the inverse scale of what the output was seen to change by.
+    """One cotangent for each output, in its dtype, of the inverse scale of what the output was seen
+    to change by.
 
     Parameters
     ----------

@@ -1,14 +1,17 @@
 """A program that grows: written down by one drawn instruction after another.
 
-A primitive draws parameters and operands that it takes, and each of these is then replaced: by a value that the program
-has already, of the same form or brought into it by a conversion and a few views; or by a new operand or constant. An
-instruction may also be a region or a vmap, whose body is a small program, or an earlier one again.
+A primitive draws parameters and operands that it takes, and each of these is then replaced: by a
+value that the program has already, of the same form or brought into it by a conversion and a few
+views; or by a new operand or constant. An instruction may also be a region or a vmap, whose body is
+a small program, or an earlier one again.
 
-Each value is computed as soon as it is written down, since an index that was computed has to be in range.
+Each value is computed as soon as it is written down, since an index that was computed has to be in
+range.
 
-An example shrinks by leaving choices out and by taking the first of several. So the first kind of instruction is none,
-the first shape is new and has sides of 1, and the first source of an operand is a new one, of ones; what an instruction
-draws depends as little as may be on those before it, which can therefore be left out.
+An example shrinks by leaving choices out and by taking the first of several. So the first kind of
+instruction is none, the first shape is new and has sides of 1, and the first source of an operand
+is a new one, of ones; what an instruction draws depends as little as may be on those before it,
+which can therefore be left out.
 """
 
 from __future__ import annotations
@@ -78,7 +81,8 @@ class Draft(Drawing):
         """Draw a shape of sides 0 to 4, one of them stretched; or one that the program has already, mostly."""
         shapes = [x.shape for _, x in self._arrays() if low <= x.ndim <= high and 0 < x.size < self._most]
         known = list(dict.fromkeys(shapes))
-        # Two, since of one alone nothing is drawn: an instruction draws as much if those before it are left out.
+        # Two `None`s, because hypothesis draws nothing from a list of one element, and an instruction
+        # must draw as often when those before it are left out.
         chosen = self._draw(st.sampled_from([None, None, *known, *known[-2:] * 2]))
         if chosen is not None:
             return chosen

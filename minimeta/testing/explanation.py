@@ -39,13 +39,15 @@ def explained(
     row
         The numbers.
     subject, order, called, reproduce
-        Whose derivative it is, of which order, what the function is called, and how to check it again.
+        Whose derivative it is, of which order, what the function is called, and how to check it
+        again.
     parts
         A part of the function that has a kink where the whole has none.
     nearby
         Whether the subject is not at the point that was given.
     blame
-        The function in which the culprit is looked for, if it is not the subject: one that is right at the point alone.
+        The function in which the culprit is looked for, if it is not the subject: one that is right
+        at the point alone.
     """
     derivative = "derivative" if order == 1 else f"derivative of order {order}"
     lines = [

@@ -1,4 +1,5 @@
-"""Identities: what holds of every derivative, whatever its value, and needs no other number to compare with.
+"""Identities: what holds of every derivative, whatever its value, and needs no other number to
+compare with.
 
 For ``f`` with Jacobian ``J``, pullback ``v -> J^T v``, and Hessian ``H_v`` of ``<v, f>``:
 
@@ -109,7 +110,8 @@ def of_second_order(
     rows
         For each of two directions, ``w`` and the row ``(*H_v w, *J w)``.
     allowed
-        From what such a row is multiplied with to the error that rounding may have made of the product.
+        From what such a row is multiplied with to the error that rounding may have made of the
+        product.
     """
     cotangents, gradient = values
     count = len(gradient)

@@ -1,7 +1,7 @@
 """check_meta_gradient: the derivative of adaptation, and of what is learned by it.
 
-A learner with meta-parameters ``theta`` adapts to a support set and is judged on a query set: ``L(theta)`` is the loss
-of one task. Two things are checked:
+A learner with meta-parameters ``theta`` adapts to a support set and is judged on a query set:
+``L(theta)`` is the loss of one task. Two things are checked:
 
 1. the map ``theta -> L(adapt(theta))`` itself has the derivatives that the library says, to second order;
 2. the learner's meta-gradient is the gradient of its loss, and of which:
@@ -9,8 +9,8 @@ of one task. Two things are checked:
        first order     the same with the inner gradients held constant (their ``stop_gradient``),
        direction       neither, as Reptile's, which is no gradient: ``theta - adapt(theta)``.
 
-The second needs no rule of any learner: ``meta_gradient`` is traced as a program of a loss and a gradient, and the
-complex step differentiates the loss, once through ``stop_gradient`` and once not.
+The second needs no rule of any learner: ``meta_gradient`` is traced as a program of a loss and a
+gradient, and the complex step differentiates the loss, once through ``stop_gradient`` and once not.
 """
 
 from __future__ import annotations
@@ -47,23 +47,24 @@ def check_meta_gradient(
     order: int = 2,
     seed: int = 0,
 ) -> Report:
-    """Check a meta-learner's derivatives on a task: a built-in one, or any object with the methods of a learner.
+    """Check a meta-learner's derivatives on a task: a built-in one, or any object with the methods
+    of a learner.
 
     Parameters
     ----------
     learner
-        ``init``, ``adapt``, ``predict`` and ``meta_gradient``; and ``loss`` and ``inner_steps``, unless ``objective``
-        is given.
+        ``init``, ``adapt``, ``predict`` and ``meta_gradient``; and ``loss`` and ``inner_steps``,
+        unless ``objective`` is given.
     task
         With a support and a query set.
     meta_parameters
         Where; drawn by ``init`` if None. Floats are converted to float64.
     objective
-        ``objective(meta_parameters, task)``, the scalar that the meta-gradient belongs to, if it is not the loss on the
-        query set after adaptation.
+        ``objective(meta_parameters, task)``, the scalar that the meta-gradient belongs to, if it is
+        not the loss on the query set after adaptation.
     kind
-        What the meta-gradient has to be: ``"second order"``, ``"first order"`` or ``"direction"``. None accepts the
-        first two.
+        What the meta-gradient has to be: ``"second order"``, ``"first order"`` or ``"direction"``.
+        None accepts the first two.
     order
         To which the map from meta-parameters to the objective is checked.
     seed
@@ -72,13 +73,14 @@ def check_meta_gradient(
     Returns
     -------
     Report
-        ``kind`` says what the meta-gradient is. Where nothing was held constant the first two are one, and it says
-        ``"second order"``.
+        ``kind`` says what the meta-gradient is. Where nothing was held constant the first two are
+        one, and it says ``"second order"``.
 
     Raises
     ------
     GradientMismatch
-        The meta-gradient is not the gradient of the objective, of either kind, or not of the kind that was asked for.
+        The meta-gradient is not the gradient of the objective, of either kind, or not of the kind
+        that was asked for.
     Nondifferentiable, Inconclusive, VacuousCheck
         As of :func:`~minimeta.testing.check_gradients`.
     ConfigurationError

@@ -1,13 +1,14 @@
 """Limits: the derivative at a point from those next to it.
 
-Where a program is singular or ties at a point, or cancels so much that rounding is all there is to see, its derivatives
-``d(t)`` at ``x + t u`` are as good as they are anywhere. For a smooth function
+Where a program is singular or ties at a point, or cancels so much that rounding is all there is to
+see, its derivatives ``d(t)`` at ``x + t u`` are as good as they are anywhere. For a smooth function
 
     (d(t) + d(-t)) / 2 = d(0) + c2 t^2 + c4 t^4 + ...,        d(t) - d(-t) = c1 t + c3 t^3 + ...,
 
-so the first is extrapolated to ``t = 0`` (:mod:`minimeta.testing.differences`), and the second decides whether there is
-a derivative at all: at a kink it tends to the jump of the slope, at a pole to nothing, and otherwise to 0. That is a
-property of the function, whatever its parts: ``relu(x) - relu(-x)`` is smooth, though made of kinks.
+so the first is extrapolated to ``t = 0`` (:mod:`minimeta.testing.differences`), and the second
+decides whether there is a derivative at all: at a kink it tends to the jump of the slope, at a pole
+to nothing, and otherwise to 0. That is a property of the function, whatever its parts:
+``relu(x) - relu(-x)`` is smooth, though made of kinks.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def along(
     order: int = 1,
     measured: bool = True,
 ) -> Along:
-    """Derivatives of the outputs of a program along a direction, and what rounding may have made of them.
+    """Derivatives of the outputs of a program along a direction, and what rounding may have made of
+    them.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ def along(
     Raises
     ------
     Nondifferentiable
-        The two sides have different derivatives or values, or there is none; the message names the first step.
+        The two sides have different derivatives or values, or there is none; the message names the
+        first step.
     """
     operands = moving(point, direction)
     evaluate = Complex(through, strict=True)
@@ -126,7 +129,8 @@ def _lengths(direction: Sequence[Floats]) -> list[float]:
 
 
 class _Nearby:
-    """The derivatives on both sides of a point, at ``x + t u`` and ``x - t u``; rounding in them, where it is measured.
+    """The derivatives on both sides of a point, at ``x + t u`` and ``x - t u``; rounding in them,
+    where it is measured.
 
     Attributes
     ----------

@@ -1,9 +1,10 @@
 """Localise: the instruction at fault, and the smallest program that is still wrong.
 
-The chain rule makes a derivative of the derivatives of single instructions, each at the values that it meets. So each
-is checked alone, at those values, as a program of one instruction: the first that is wrong is the culprit. Where every
-one is right, they are put together wrongly, as when a value is used twice and one contribution is lost; then the
-program is cut at its end, to the first value whose derivative is wrong, and at its beginning, as far as it stays so.
+The chain rule makes a derivative of the derivatives of single instructions, each at the values that
+it meets. So each is checked alone, at those values, as a program of one instruction: the first that
+is wrong is the culprit. Where every one is right, they are put together wrongly, as when a value is
+used twice and one contribution is lost; then the program is cut at its end, to the first value
+whose derivative is wrong, and at its beginning, as far as it stays so.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def culprit(program: Program, point: Sequence[Any], cut: bool = True) -> Culprit
     program, point
         The program and its operands.
     cut
-        Whether to look for the shortest stretch that is wrong, where every instruction is right alone.
+        Whether to look for the shortest stretch that is wrong, where every instruction is right
+        alone.
     """
     steps = watched(program, [np.asarray(x) for x in point], by_kernel)
     suspects = []

@@ -1,9 +1,9 @@
 """Random operands: arrays of a domain, and what a primitive's own ``sample`` draws with.
 
 Every primitive says how to draw operands that it takes, in terms of a few draws
-(:class:`minimeta.autodiff.primitive.Draw`). Here these draws are hypothesis's, or come from a seed. Shapes are drawn
-side by side, and shrink; the elements of an array come from one drawn seed, since they are to be far from each other
-and from zero, where functions have kinks and poles.
+(:class:`minimeta.autodiff.primitive.Draw`). Here these draws are hypothesis's, or come from a seed.
+Shapes are drawn side by side, and shrink; the elements of an array come from one drawn seed, since
+they are to be far from each other and from zero, where functions have kinks and poles.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _DOMAINS = {"real": (0.1, 3.0), "nonzero": (0.1, 3.0), "positive": (0.1, 3.0), "
 
 
 def spread(rng: np.random.Generator, shape: Shape, domain: Domain = "real") -> NDArray[np.float64]:
-    """Draw floats of a domain, in random order: no two are near each other, and none is near 0 or a bound.
+    """Draw floats of a domain, in random order: no two are near each other, and none is near 0 or a
+    bound.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ def spread(rng: np.random.Generator, shape: Shape, domain: Domain = "real") -> N
     shape
         Any shape.
     domain
-        ``"real"`` and ``"nonzero"``, of magnitudes in (0.1, 3) and either sign; ``"positive"``; ``"unit"``, of
-        magnitudes in (0.05, 0.95); or two bounds.
+        ``"real"`` and ``"nonzero"``, of magnitudes in (0.1, 3) and either sign; ``"positive"``;
+        ``"unit"``, of magnitudes in (0.05, 0.95); or two bounds.
 
     Raises
     ------

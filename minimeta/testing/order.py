@@ -1,16 +1,18 @@
 """Order: one order of derivative, checked.
 
-The function is ``F``, its derivative with cotangents ``v`` is ``J^T v``. Directions are drawn, the oracle is asked for
-``J u``, cotangents are drawn of the inverse scales of what it said, and both sides are compared.
+The function is ``F``, its derivative with cotangents ``v`` is ``J^T v``. Directions are drawn, the
+oracle is asked for ``J u``, cotangents are drawn of the inverse scales of what it said, and both
+sides are compared.
 
-A derivative that is right at one point only is not one: what is wrong in it may vanish there, as ``3 (x - x0)`` does in
-``cos x + 3 (x - x0)``, and its own derivative is then that of another function. So the same is done at points nearby,
-with cotangents of 1 at one of them: the next order is the derivative of something that is right *around* the point, and
-as good as one of the function itself. "Nearby" is relative to each element, and where elements are tiny or huge a part
-of 1 as well. What is constant, or lost in rounding, at the point and nearby too, has not been tested.
+A derivative that is right at one point only is not one: what is wrong in it may vanish there, as
+``3 (x - x0)`` does in ``cos x + 3 (x - x0)``, and its own derivative is then that of another
+function. So the same is done at points nearby, with cotangents of 1 at one of them: the next order
+is the derivative of something that is right *around* the point, and as good as one of the function
+itself. "Nearby" is relative to each element, and where elements are tiny or huge a part of 1 as
+well. What is constant, or lost in rounding, at the point and nearby too, has not been tested.
 
-From order 2 on, the derivative is also compared with a second derivative that takes no rule of the library
-(:mod:`minimeta.testing.curvature`); if that sees nothing, the report says so.
+From order 2 on, the derivative is also compared with a second derivative that takes no rule of the
+library (:mod:`minimeta.testing.curvature`); if that sees nothing, the report says so.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Checked(NamedTuple):
     constant
         Arguments that no output has a derivative by.
     depends
-        Whether the function depends on its arguments: by a derivative or, where there is no program, by its values.
+        Whether the function depends on its arguments: by a derivative or, where there is no
+        program, by its values.
     row
         For the report.
     """
@@ -101,7 +104,8 @@ def check_order(subject: Subject, order: int, setting: Setting, pullbacks: Pullb
     setting
         How to check.
     pullbacks
-        From the function at a point to what takes a row of cotangents to ``J^T v``; the library's if None.
+        From the function at a point to what takes a row of cotangents to ``J^T v``; the library's
+        if None.
 
     Raises
     ------
@@ -221,10 +225,12 @@ class _Check:
             return None
 
     def farther(self) -> str:
-        """Look at points whose elements are moved by parts of 1, where these are not of the scale of 1.
+        """Look at points whose elements are moved by parts of 1, where these are not of the scale
+        of 1.
 
-        An error ``e(t)`` at a distance ``t`` that falls no faster than ``t^2.5`` is one of the first or second
-        derivative. One that falls faster is that of a series, which ends: the rule holds near the point only.
+        An error ``e(t)`` at a distance ``t`` that falls no faster than ``t^2.5`` is one of the
+        first or second derivative. One that falls faster is that of a series, which ends: the rule
+        holds near the point only.
 
         Returns
         -------
@@ -298,10 +304,12 @@ def _is_usual(x: Floats) -> bool:
 
 
 def _require_smooth(subject: Subject, rng: np.random.Generator, order: int) -> Kink | None:
-    """Look for a kink once more, before anything is accused; the first part that has one, where the whole has none.
+    """Look for a kink once more, before anything is accused; the first part that has one, where the
+    whole has none.
 
-    No axis need show it: see ``min(max(x, y), 0)`` at 0. And the function may be smooth where its parts are not, as
-    ``max(x, min(x, y))`` is where both are equal; there no derivative that is made part by part can be right.
+    No axis need show it: see ``min(max(x, y), 0)`` at 0. And the function may be smooth where its
+    parts are not, as ``max(x, min(x, y))`` is where both are equal; there no derivative that is
+    made part by part can be right.
     """
     parts = None
     for _ in range(_LOOKS if subject.program else 0):

@@ -1,6 +1,7 @@
 """check_primitive: everything that is promised of an operation.
 
-A primitive says how to draw operands that it takes. On drawn ones, sides of 0 and 1 and no axes among them:
+A primitive says how to draw operands that it takes. On drawn ones, sides of 0 and 1 and no axes
+among them:
 
     form            shape and dtype are those of the shape rule, in float32 and float64
     value           the kernel is within a few units in the last place of the reference
@@ -48,7 +49,8 @@ class PrimitiveReport:
     errors
         The worst relative errors of the first and second order.
     ulps
-        The largest distance of kernel and reference, in units in the last place of the largest element.
+        The largest distance of kernel and reference, in units in the last place of the largest
+        element.
     examples
         On how many drawn operands.
     """

@@ -1,8 +1,8 @@
 """gradients: a function turned into a property-based test of its derivatives.
 
-What hypothesis draws is checked by :func:`~minimeta.testing.check_gradients`. A point without derivatives is no
-example: it is drawn again, so that shrinking cannot slip from a fault onto a kink. If nothing is left to test the test
-is vacuous, and says so.
+What hypothesis draws is checked by :func:`~minimeta.testing.check_gradients`. A point without
+derivatives is no example: it is drawn again, so that shrinking cannot slip from a fault onto a
+kink. If nothing is left to test the test is vacuous, and says so.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ def gradients(
     may_be_constant: bool = False,
     **strategies: Any,
 ) -> Callable[[Callable[..., Any]], Callable[[], None]]:
-    """Return a decorator that makes a test of a function: its derivatives are checked at points that are drawn.
+    """Return a decorator that makes a test of a function: its derivatives are checked at points
+    that are drawn.
 
     Parameters
     ----------
     order, rtol, atol, may_be_constant
         As of :func:`~minimeta.testing.check_gradients`.
     profile
-        ``"dev"``, ``"ci"`` or ``"nightly"``; None for what the variable MINIMETA_PROFILE of the environment says,
-        and else ``"dev"``.
+        ``"dev"``, ``"ci"`` or ``"nightly"``; None for what the variable MINIMETA_PROFILE of the
+        environment says, and else ``"dev"``.
     **strategies
         For each argument of the function, by name, what it is drawn from.
 

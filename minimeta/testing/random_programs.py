@@ -1,9 +1,11 @@
 """Random programs: drawn from everything that can be computed.
 
-Every primitive of the registry that takes all values takes part, so a new one is tested by being there. How a program
-grows from one instruction to the next is described in :mod:`minimeta.testing.draft`.
+Every primitive of the registry that takes all values takes part, so a new one is tested by being
+there. How a program grows from one instruction to the next is described in
+:mod:`minimeta.testing.draft`.
 
-A program may be followed by its derivative: with operands ``x``, float outputs ``y`` and their cotangents ``g``,
+A program may be followed by its derivative: with operands ``x``, float outputs ``y`` and their
+cotangents ``g``,
 
     (x, g)  ->  (y, J(x)^T g)
 
@@ -41,8 +43,8 @@ class Specimen:
     program
         Its arguments are a row of arrays, and so is its output.
     operands
-        Contiguous arrays, one for each argument. Integers among them may be indices, which other values would put out
-        of range.
+        Contiguous arrays, one for each argument. Integers among them may be indices, which other
+        values would put out of range.
     """
 
     program: Traced
@@ -74,7 +76,8 @@ def programs(
 ) -> Specimen:
     """Random well-typed programs, with operands.
 
-    They shrink to fewer instructions, then to smaller shapes, then to simpler values. Values may be NaN or infinite.
+    They shrink to fewer instructions, then to smaller shapes, then to simpler values. Values may be
+    NaN or infinite.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ def programs(
     instructions
         The most that are drawn. Views that make values fit, and derivatives, come on top of that.
     primitives
-        What instructions are drawn from, besides regions and vmap; all of the registry that take all values if None.
+        What instructions are drawn from, besides regions and vmap; all of the registry that take
+        all values if None.
     stretch
         A factor for one side of shapes, where arrays are to be large.
 
@@ -103,7 +107,8 @@ def programs(
     """
     every = [p for p in registry.values() if not p.partial] if primitives is None else [*primitives]
     often = [*every, *[*filter(_joins, every)] * 2]
-    # Few kinds in one program, so that it has chains of the same (Groce et al. 2012, "Swarm testing").
+    # Few kinds in one program, so that it has chains of the same (Groce et al. 2012, "Swarm
+    # testing").
     draft = Draft(draw, [draw(st.sampled_from(often)) for _ in range(_KINDS)], stretch)
     draft.grow(instructions)
     program, operands = draft.program(draft.outputs(differentiable=order > 0))

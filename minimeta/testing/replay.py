@@ -1,19 +1,22 @@
-"""Replay: the derivative of a program along a direction, to machine precision, by a complex step in every step of it.
+"""Replay: the derivative of a program along a direction, to machine precision, by a complex step in
+every step of it.
 
 Computed in complex numbers, an analytic function satisfies
 
     f(x + i h u) = f(x) + i h f'(x) u + O(h^2)        so that        f'(x) u = Im f(x + i h u) / h + O(h^2)
 
-and nothing is subtracted (Squire and Trapp 1998; Lyness and Moler 1967). One ``h`` for a whole program would be too
-short where values are small, and underflow, or too long next to a pole. So every step chooses its own: a number
-``x + i x'`` is a value with its derivative, and what is nonlinear is computed at ``x + i h x'`` with ``h |x'|`` about
-2^-40 of ``|x|``, whatever the scale. Values are those of real arithmetic.
+and nothing is subtracted (Squire and Trapp 1998; Lyness and Moler 1967). One ``h`` for a whole
+program would be too short where values are small, and underflow, or too long next to a pole. So
+every step chooses its own: a number ``x + i x'`` is a value with its derivative, and what is
+nonlinear is computed at ``x + i h x'`` with ``h |x'|`` about 2^-40 of ``|x|``, whatever the scale.
+Values are those of real arithmetic.
 
-A program also makes choices: ``max``, ``abs``, ``x > y``. Here they are made in *lexicographic* order, by values and,
-where these are tied, by derivatives: as the program chooses next to ``x``, on the side of ``u`` (Nesterov 2005). So
-where a tie has decided, two replays tell whether ``x`` may be a kink along ``u``: the derivatives along ``u`` and
-along ``-u`` are opposite if the two sides have one. Whether it is one, the derivatives next to it say
-(:mod:`minimeta.testing.limits`); here the step is found that is to be named.
+A program also makes choices: ``max``, ``abs``, ``x > y``. Here they are made in *lexicographic*
+order, by values and, where these are tied, by derivatives: as the program chooses next to ``x``, on
+the side of ``u`` (Nesterov 2005). So where a tie has decided, two replays tell whether ``x`` may be
+a kink along ``u``: the derivatives along ``u`` and along ``-u`` are opposite if the two sides have
+one. Whether it is one, the derivatives next to it say (:mod:`minimeta.testing.limits`); here the
+step is found that is to be named.
 """
 
 from __future__ import annotations
@@ -43,10 +46,12 @@ HELD = dataclasses.replace(STOP_GRADIENT, name="held")
 
 
 def held(program: Program) -> Program:
-    """Return the program with its own ``stop_gradient`` marked, unlike those that a derivative rule brings in later.
+    """Return the program with its own ``stop_gradient`` marked, unlike those that a derivative rule
+    brings in later.
 
-    The first are the user's wish. The others would make a constant of what is none: to the oracle they are
-    transparent, and so a rule that is right in its value and wrong in its derivative is found.
+    The first are the user's wish. The others would make a constant of what is none: to the oracle
+    they are transparent, and so a rule that is right in its value and wrong in its derivative is
+    found.
     """
     return _exchanged(program, STOP_GRADIENT, HELD)
 
@@ -97,10 +102,12 @@ class Complex(Replay):
     Parameters
     ----------
     through
-        Whether to see through the user's own ``stop_gradient`` too: the derivative of the values themselves.
+        Whether to see through the user's own ``stop_gradient`` too: the derivative of the values
+        themselves.
     strict
-        Whether a root of 0 is singular also where its operand does not move to first order: at the point itself, where
-        it may move as the square does. Next to the point, what is 0 and does not move is a constant.
+        Whether a root of 0 is singular also where its operand does not move to first order: at the
+        point itself, where it may move as the square does. Next to the point, what is 0 and does
+        not move is a constant.
 
     Attributes
     ----------
@@ -156,8 +163,8 @@ class Complex(Replay):
     def _black_box(self, primitive: Primitive, values: Sequence[Any], params: Any) -> tuple[Any, ...]:
         """Return the results of a black box, with their derivatives by differences.
 
-        Where the complex step agrees it is as good as anywhere. But a black box need not be analytic: numpy's ``abs``,
-        ``norm`` and ``eigvalsh`` of complex numbers are other functions.
+        Where the complex step agrees it is as good as anywhere. But a black box need not be
+        analytic: numpy's ``abs``, ``norm`` and ``eigvalsh`` of complex numbers are other functions.
         """
 
         def outputs_at(operands: Iterable[Any]) -> list[Floats]:
@@ -294,7 +301,8 @@ class Kink(NamedTuple):
 
 
 def kink(program: Program, point: Sequence[Any], direction: Sequence[Floats], through: bool = False) -> Kink | None:
-    """Return the first step with two sides along a direction, or without a derivative, if there is one.
+    """Return the first step with two sides along a direction, or without a derivative, if there is
+    one.
 
     The outputs may be smooth where a step is not, as ``|x|^3`` at 0.
     """

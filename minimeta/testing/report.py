@@ -24,8 +24,8 @@ class Order:
     bounds
         The largest difference, in bounds.
     arbitrated, undecided
-        How many directions the limit of derivatives next to the point decided, and how many nothing did: they are lost
-        in rounding, or leave the range of the dtype.
+        How many directions the limit of derivatives next to the point decided, and how many nothing
+        did: they are lost in rounding, or leave the range of the dtype.
     lost
         Along what these are.
     still

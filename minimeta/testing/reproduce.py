@@ -1,7 +1,7 @@
 """Reproduce: a call with its arguments, as Python that can be pasted and gives the same bits.
 
-Floats are written in hexadecimal, as ``float.hex`` does, since decimals that are short are not exact; large arrays are
-written by their bytes.
+Floats are written in hexadecimal, as ``float.hex`` does, since decimals that are short are not
+exact; large arrays are written by their bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def call(
 
 
 def _name(function: Callable[..., Any]) -> str:
-    # What is made from a function (by custom_vjp, grad) has its name, by which the other one would be checked again.
+    # What is made from a function (by custom_vjp, grad) has its name, by which the other one would
+    # be checked again.
     name = str(getattr(function, "__name__", ""))
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     is_another = hasattr(function, "__wrapped__") and getattr(module, name, None) is not function

@@ -1,15 +1,16 @@
 """Rounding: how far apart two correct computations of one number may be, by Monte Carlo arithmetic.
 
-Every operation rounds its result, ``fl(a op b) = (a op b)(1 + d)`` with ``|d| <= eps``, or to within the least number
-where it underflows. What that does to the outcome of a program depends on where it cancels and what it divides by. It
-is measured, by an error analysis that runs with the program: each step is given random ``d`` of a few eps, the program
-is run a few times, and the spread of an outcome is the error that rounding may have made of it (Parker 1997; Vignes
-1993). A sum rounds after every term, so there the operands are moved too; and so they are in a product, whose
-derivative is a sum.
+Every operation rounds its result, ``fl(a op b) = (a op b)(1 + d)`` with ``|d| <= eps``, or to
+within the least number where it underflows. What that does to the outcome of a program depends on
+where it cancels and what it divides by. It is measured, by an error analysis that runs with the
+program: each step is given random ``d`` of a few eps, the program is run a few times, and the
+spread of an outcome is the error that rounding may have made of it (Parker 1997; Vignes 1993). A
+sum rounds after every term, so there the operands are moved too; and so they are in a product,
+whose derivative is a sum.
 
-It is done to the program of the gradient, as the library computes it, and to the replay that is its oracle: there
-values and derivatives are moved apart. Choices are those of the run without noise: a comparison that comes out
-differently is not rounding.
+It is done to the program of the gradient, as the library computes it, and to the replay that is its
+oracle: there values and derivatives are moved apart. Choices are those of the run without noise: a
+comparison that comes out differently is not rounding.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def _format(eps: float) -> Any:
 
 
 def spread(program: Program, operands: Sequence[Any], eps: float) -> list[list[Floats]]:
-    """Return what rounding does to the outputs of a program: their differences from those without noise, a few times.
+    """Return what rounding does to the outputs of a program: their differences from those without
+    noise, a few times.
 
     Parameters
     ----------
@@ -75,7 +77,8 @@ def spread(program: Program, operands: Sequence[Any], eps: float) -> list[list[F
 
 
 def scatter(function: Callable[[list[Any]], Sequence[Any]], point: Sequence[Any], eps: float) -> list[list[Floats]]:
-    """Return what rounding the point does to the values of a function that is no program, a few times.
+    """Return what rounding the point does to the values of a function that is no program, a few
+    times.
 
     An algorithm that is backward stable computes the right value of such a point.
     """

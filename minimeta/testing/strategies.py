@@ -1,7 +1,8 @@
 """Strategies: what the arguments of a property-based test are drawn from.
 
-Each is written once, as a function of a :class:`~minimeta.testing.Drawing`. With hypothesis installed it is a strategy
-like any other, which shrinks and composes; without, a :class:`SeededStrategy` that gives one example for each seed.
+Each is written once, as a function of a :class:`~minimeta.testing.Drawing`. With hypothesis
+installed it is a strategy like any other, which shrinks and composes; without, a
+:class:`SeededStrategy` that gives one example for each seed.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ def arrays(
     dtype
         float32 or float64.
     domain
-        ``"real"`` and ``"nonzero"``, of magnitudes in (0.1, 3) and either sign; ``"positive"``; ``"unit"``, of
-        magnitudes in (0.05, 0.95); or two bounds. No element is near 0 or a bound.
+        ``"real"`` and ``"nonzero"``, of magnitudes in (0.1, 3) and either sign; ``"positive"``;
+        ``"unit"``, of magnitudes in (0.05, 0.95); or two bounds. No element is near 0 or a bound.
     ties
-        Whether elements are equal: ``"forbid"``, ``"any"`` or ``"force"``. Without ties no two are near each other.
+        Whether elements are equal: ``"forbid"``, ``"any"`` or ``"force"``. Without ties no two are
+        near each other.
     layout
         Whether the buffer may be strided, reversed, transposed or read-only.
     """
@@ -101,7 +103,8 @@ def broadcastable(count: int = 2, dtype: DTypeLike = "float64", domain: Domain =
 
 
 def like(template: Any, domain: Domain = "real") -> Any:
-    """Trees like a template: the same containers, shapes and dtypes, and new floats; other leaves are kept.
+    """Trees like a template: the same containers, shapes and dtypes, and new floats; other leaves
+    are kept.
 
     Parameters
     ----------

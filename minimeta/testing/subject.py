@@ -1,13 +1,16 @@
-"""What is checked: a function of rows of floats, and its derivatives of every order as functions again.
+"""What is checked: a function of rows of floats, and its derivatives of every order as functions
+again.
 
-Whatever the trees of its arguments and output, a function ``f`` is seen as ``F_0`` from a row of float arrays to a row
-of float arrays; all else is held fixed. With cotangents ``v_k`` of the outputs of ``F_k``, drawn for each order,
+Whatever the trees of its arguments and output, a function ``f`` is seen as ``F_0`` from a row of
+float arrays to a row of float arrays; all else is held fixed. With cotangents ``v_k`` of the
+outputs of ``F_k``, drawn for each order,
 
     F_{k+1}(x_k, v_k) = J_k(x_k)^T v_k,        x_{k+1} = (x_k, v_k),
 
-is again such a function: the one that the library computes as the derivative of ``F_k``. Order ``k + 1`` of ``f`` is
-right if ``F_{k+1}`` is the derivative of ``F_k``. No derivative is ever approximated by differences of differences, and
-no direction of one order has to do with those of another.
+is again such a function: the one that the library computes as the derivative of ``F_k``. Order
+``k + 1`` of ``f`` is right if ``F_{k+1}`` is the derivative of ``F_k``. No derivative is ever
+approximated by differences of differences, and no direction of one order has to do with those of
+another.
 """
 
 from __future__ import annotations
@@ -106,7 +109,8 @@ class Subject:
         return "complex step and central difference" if boxes else "complex step"
 
     def along(self, direction: Sequence[Floats], order: int, measured: bool = False) -> Along:
-        """Return the oracle's derivatives of all outputs along a direction, with rounding if it is measured.
+        """Return the oracle's derivatives of all outputs along a direction, with rounding if it is
+        measured.
 
         Raises
         ------

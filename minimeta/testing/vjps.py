@@ -1,8 +1,9 @@
 """check_vjp: a function and derivatives of it that were made elsewhere.
 
-Both are callables on numpy arrays, of another library perhaps: ``f(x, ...) -> y`` and ``vjp(v, x, ...) -> J^T v``. The
-function is traced if it is written in numpy functions that minimeta's Arrays answer to, and then the oracle is the
-complex step; otherwise it is the central difference of its values. Only the first order is there to be checked.
+Both are callables on numpy arrays, of another library perhaps: ``f(x, ...) -> y`` and
+``vjp(v, x, ...) -> J^T v``. The function is traced if it is written in numpy functions that
+minimeta's Arrays answer to, and then the oracle is the complex step; otherwise it is the central
+difference of its values. Only the first order is there to be checked.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ from minimeta.testing.subject import Subject
 def check_vjp(
     function: Callable[..., Any], vjp: Callable[..., Any], *arguments: Any, **options: Unpack[Options]
 ) -> Report:
-    """Check a vector-Jacobian product that was made elsewhere against the function that it belongs to.
+    """Check a vector-Jacobian product that was made elsewhere against the function that it belongs
+    to.
 
     Parameters
     ----------
     function
         From numpy arrays to a tree of numpy arrays.
     vjp
-        ``vjp(cotangent, *arguments)``: a tuple of cotangents, one for each argument (None for one that is no float), or
-        the only one itself. The cotangent is a tree like the function's output.
+        ``vjp(cotangent, *arguments)``: a tuple of cotangents, one for each argument (None for one
+        that is no float), or the only one itself. The cotangent is a tree like the function's
+        output.
     *arguments
         Arrays.
     rtol, atol, seed, may_be_constant

@@ -146,7 +146,8 @@ def to_toml(settings: Mapping[str, Any], comments: Mapping[str, str]) -> str:
 
 
 def _toml_value(value: Any) -> str:
-    """Write a value as JSON, which for numbers, strings, booleans and arrays of these is nearly TOML.
+    """Write a value as JSON, which for numbers, strings, booleans and arrays of these is nearly
+    TOML.
 
     TOML has no surrogate pairs, and escapes one more character.
     """

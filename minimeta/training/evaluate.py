@@ -1,4 +1,5 @@
-"""Meta-testing: how good a learner is before and after each step of adaptation, on tasks it has never seen.
+"""Meta-testing: how good a learner is before and after each step of adaptation, on tasks it has
+never seen.
 
 On each of n tasks the learner adapts to the support set, and is judged on the query set after 0, 1,
 ..., ``steps`` steps. For each number of steps we report the mean over tasks and the half-width of

@@ -1,4 +1,5 @@
-"""The record of a run: one line of JSON per step, ``{"step": 0, "loss": 4.1, ...}``, means over the step's tasks.
+"""The record of a run: one line of JSON per step, ``{"step": 0, "loss": 4.1, ...}``, means over the
+step's tasks.
 
 The loss of step s is that of the meta-parameters before the step, so step 0 shows the initial ones.
 Lines are only ever appended. A run that goes on from a checkpoint first removes the lines after it,
@@ -83,7 +84,8 @@ def _is_number(value: object) -> bool:
 
 
 def thinned(lines: Sequence[Mapping[str, float]], points: int = 50) -> list[tuple[int, float]]:
-    """Return a learning curve of few points from a record: of the accuracy if there is one, else of the loss.
+    """Return a learning curve of few points from a record: of the accuracy if there is one, else of
+    the loss.
 
     Returns
     -------

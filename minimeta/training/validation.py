@@ -39,7 +39,8 @@ class Validated(NamedTuple):
 
 
 class ModelSelection:
-    """A callback of :func:`~minimeta.training.fit` that judges at intervals and keeps the best state.
+    """A callback of :func:`~minimeta.training.fit` that judges at intervals and keeps the best
+    state.
 
     Parameters
     ----------

@@ -15,12 +15,7 @@ import numpy as np
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import conversions, logic, magnitudes, operands, transcendental
-from minimeta.autodiff.operations.elementwise import (
-    TRUTHS_AS_INT8,
-    binary,
-    elementwise,
-    unary,
-)
+from minimeta.autodiff.operations.elementwise import TRUTHS_AS_INT8, binary, elementwise, unary
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
@@ -54,11 +49,7 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Value:
 
 
 @binary(
-    lambda g, z, x, y: g * y,
-    lambda g, z, x, y: x * g,
-    accepts="biuf",
-    quadratic=True,
-    through=magnitudes.of_product,
+    lambda g, z, x, y: g * y, lambda g, z, x, y: x * g, accepts="biuf", quadratic=True, through=magnitudes.of_product
 )
 def _multiply(x: Any, y: Any) -> Any:
     return x * y

@@ -151,6 +151,14 @@ def conv2d_weight(
     ------
     ShapeError
         The numbers of images differ, or weights of this size would not give results of this one.
+
+    Notes
+    -----
+    Where :func:`conv2d` takes Winograd's products, so do the kernels here, and sum them over tiles of 2 x 2 places. The
+    error of an element is at most ``16 (s + 8) u`` times the sum over the tiles of the largest magnitude of its channel
+    of ``x`` in the 4 x 4 pixels under the tile, times the sum of the magnitudes of its channel of ``g`` in the tile.
+    The sum of ``n`` tiles takes ``s = min(n, 272 + log2(n))`` roundings. If ``x`` or ``g`` has an image in which such
+    pixels differ by more than a factor of 256, or the result is not finite, it is computed by the definition.
     """
     size, strides = windows.pair("conv2d_weight", "size", size), windows.pair("conv2d_weight", "strides", strides)
     _sides("conv2d_weight", "g", operands.shape_of(g))

@@ -53,7 +53,7 @@ def index(x: ArrayLike, key: Any) -> Value:
     shape = operands.shape_of(x)
     keys = _expand(key, shape)
     if any(_is_array(k) or isinstance(k, bool) for k in keys):
-        # Beside an array of integers a single integer is an array too: x[0, [1, 2]] chooses x[0, 1] and x[0, 2].
+        # Next to an array of integers a single integer is an array too: x[0, [1, 2]] chooses x[0, 1] and x[0, 2].
         keys = [np.asarray(k) if isinstance(k, int) and not isinstance(k, bool) else k for k in keys]
     starts, sizes, steps, chosen = [], [], [], []
     result: list[int] = []

@@ -10,12 +10,7 @@ import numpy as np
 from minimeta.autodiff.array import ArrayLike, Value
 from minimeta.autodiff.definition import Binary
 from minimeta.autodiff.operations import operands
-from minimeta.autodiff.operations.elementwise import (
-    binary,
-    elementwise,
-    truth_values,
-    unary,
-)
+from minimeta.autodiff.operations.elementwise import binary, elementwise, truth_values, unary
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
 

@@ -11,7 +11,7 @@ each other's transpose and close the family:
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
-from minimeta.autodiff.definition import operation
+from minimeta.autodiff.definition import Declare, operation
 from minimeta.autodiff.operations import operands
-from minimeta.autodiff.primitive import Draw, Primitive
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
 
@@ -254,58 +254,47 @@ def _sample_pad(draw: Draw) -> _Sampled:
     return (draw.array(sizes),), {"shape": shape, "starts": starts, "steps": steps}
 
 
-@operation(
-    rules=(lambda g, y, x, shape: reshape(g, x.shape),),
-    shape=_reshaped,
-    sample=_sample_reshape,
-    view=True,
-    linear=True,
-    exact=True,
-)
+def _movement(rule: Rule, shape: Callable[..., Form], sample: Sample, view: bool = True, **facts: Any) -> Declare:
+    """Declare an operation that moves the elements of one operand, and perhaps looks at its memory."""
+    return operation(rules=(rule,), shape=shape, sample=sample, view=view, linear=True, exact=True, **facts)
+
+
+@_movement(lambda g, y, x, shape: reshape(g, x.shape), _reshaped, _sample_reshape)
 def _reshape(x: Any, *, shape: Shape) -> Any:
     return x.reshape(shape)
 
 
-@operation(
-    rules=(lambda g, y, x, axes: transpose(g, tuple(axes.index(i) for i in range(len(axes)))),),
-    shape=_transposed,
-    sample=_sample_transpose,
-    view=True,
-    linear=True,
-    exact=True,
+@_movement(
+    lambda g, y, x, axes: transpose(g, tuple(axes.index(i) for i in range(len(axes)))), _transposed, _sample_transpose
 )
 def _transpose(x: Any, *, axes: Shape) -> Any:
     return x.transpose(axes)
 
 
-@operation(rules=(_unbroadcast,), shape=_broadcast, sample=_sample_broadcast, view=True, linear=True, exact=True)
+@_movement(_unbroadcast, _broadcast, _sample_broadcast)
 def _broadcast_to(x: Any, *, shape: Shape) -> Any:
     return np.broadcast_to(x, shape)
 
 
-@operation(
-    rules=(lambda g, y, x, starts, sizes, steps: apply(PAD, g, shape=x.shape, starts=starts, steps=steps),),
+@_movement(
+    lambda g, y, x, starts, sizes, steps: apply(PAD, g, shape=x.shape, starts=starts, steps=steps),
+    _sliced,
+    _sample_slice,
     chosen=(
         lambda g, y, x, starts, sizes, steps: PAD.kernel(
             np.ones(sizes, bool), shape=x.shape, starts=starts, steps=steps
         ),
     ),
-    shape=_sliced,
-    sample=_sample_slice,
-    view=True,
-    linear=True,
-    exact=True,
 )
 def _slice(x: Any, *, starts: Shape, sizes: Shape, steps: Shape) -> Any:
     return x[_window(starts, sizes, steps)]
 
 
-@operation(
-    rules=(lambda g, y, x, shape, starts, steps: apply(SLICE, g, starts=starts, sizes=x.shape, steps=steps),),
-    shape=_padded,
-    sample=_sample_pad,
-    linear=True,
-    exact=True,
+@_movement(
+    lambda g, y, x, shape, starts, steps: apply(SLICE, g, starts=starts, sizes=x.shape, steps=steps),
+    _padded,
+    _sample_pad,
+    view=False,
 )
 def _pad(x: Any, *, shape: Shape, starts: Shape, steps: Shape) -> Any:
     y = np.zeros(shape, x.dtype)

@@ -98,9 +98,7 @@ def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> 
         flat = argmax(movement.ravel(x), 0)
         return movement.reshape(flat, (1,) * len(shape)) if keepdims else flat
     return _argmax(
-        x if _kind(x) == "b" else _widened(x),
-        axis=operands.axis_of("argmax", axis, len(shape)),
-        keepdims=keepdims,
+        x if _kind(x) == "b" else _widened(x), axis=operands.axis_of("argmax", axis, len(shape)), keepdims=keepdims
     )
 
 

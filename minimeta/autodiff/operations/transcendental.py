@@ -47,13 +47,7 @@ def log(x: Any) -> Any:
 
 
 # numpy's logarithm of a complex number takes the modulus of 1 + x, in which a small x is lost.
-@unary(
-    lambda g, y, x: g / (1.0 + x),
-    "positive",
-    differential=lambda x, u: u / (1 + x),
-    costly=True,
-    answers=np.log1p,
-)
+@unary(lambda g, y, x: g / (1.0 + x), "positive", differential=lambda x, u: u / (1 + x), costly=True, answers=np.log1p)
 def log1p(x: Any) -> Any:
     """``log(1 + x)`` without cancellation near 0."""
     return np.log1p(x)

@@ -46,7 +46,8 @@ class ImageSettings(BenchmarkSettings):
     hidden: tuple[int, ...] = (256, 128, 64, 64)
     """Widths of the hidden layers of mlp, each followed by batch normalisation on current statistics and ReLU."""
     filters: int = 64
-    """Filters of each convolution of conv4, each followed by the same; of the first block of resnet12.
+    """Filters of each convolution of conv4, each followed by the same; of the first block of
+    resnet12.
 
     The later blocks have 2.5, 5 and 10 times as many: 64, 160, 320 and 640 in the papers.
     """
