@@ -63,11 +63,11 @@ __all__ = [
 __all__ += operations.__all__
 
 if TYPE_CHECKING:
-    from minimeta import fft, learners, linalg, nn, optim, tasks, testing, training  # noqa: F401 (for type checkers)
+    from minimeta import fft, learners, linalg, nn, optim, special, tasks, testing, training  # noqa: F401 (for type checkers)
 else:
 
     def __getattr__(name):
-        if name not in ("fft", "learners", "linalg", "nn", "optim", "tasks", "testing", "training"):
+        if name not in ("fft", "learners", "linalg", "nn", "optim", "special", "tasks", "testing", "training"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib  # noqa: PLC0415 (most programs import what they need)
 

@@ -1,11 +1,14 @@
-"""Linear algebra: numpy.linalg's functions, and ``solve_triangular`` and ``expm``.
+"""Linear algebra: numpy.linalg's functions, and some of scipy.linalg's: ``solve_triangular``,
+``cho_factor``, ``cho_solve``, ``expm``.
 
-Inside of a transformation numpy's own names answer, too: ``np.linalg.solve(a, b)`` of Arrays is
-``linalg.solve(a, b)``.
+Inside of a transformation numpy's own names answer, too: ``np.linalg.solve(a, b)`` of Arrays is ``linalg.solve(a, b)``.
+scipy's functions make numpy arrays of what they get, so that an Array never sees them: take them
+from here.
 """
 
 from minimeta.autodiff.operations.arrangement import matrix_transpose
-from minimeta.autodiff.operations.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
+from minimeta.autodiff.operations.decompositions import cho_factor, cho_solve, cholesky, qr
+from minimeta.autodiff.operations.least_squares import lstsq, matrix_rank, pinv
 from minimeta.autodiff.operations.matrix_functions import (
     cross,
     diagonal,
@@ -20,17 +23,17 @@ from minimeta.autodiff.operations.matrix_norms import cond, matrix_norm, norm, v
 from minimeta.autodiff.operations.solving import (
     det,
     inv,
-    lstsq,
-    matrix_rank,
-    pinv,
     slogdet,
     solve,
     solve_triangular,
     tensorinv,
     tensorsolve,
 )
+from minimeta.autodiff.operations.spectra import eigh, eigvalsh, svd, svdvals
 
 __all__ = [
+    "cho_factor",
+    "cho_solve",
     "cholesky",
     "cond",
     "cross",

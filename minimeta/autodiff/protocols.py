@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,16 +78,23 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
 
 
 #: The modules whose functions are answered for on a page that is imported when one of them is met.
-_PAGES = {"numpy.fft": "minimeta.fft"}
+_PAGES = {"numpy.fft": "minimeta.fft", "scipy.special": "minimeta.special"}
 
 
 def found(function: Any) -> Callable[..., Any] | None:
     """Return the operation that stands in for a function, if there is one."""
     operation = ANSWERS.get(function)
-    if operation is None and (page := _PAGES.get(getattr(function, "__module__", ""))):
+    if operation is None and (page := _PAGES.get(_module(function))):
         importlib.import_module(page)
         operation = ANSWERS.get(function)
     return operation
+
+
+def _module(function: Any) -> str:
+    """Return the module that a function is of; scipy's ufuncs do not say so themselves."""
+    if isinstance(function, np.ufunc) and (special := sys.modules.get("scipy.special")) is not None:
+        return "scipy.special" if getattr(special, function.__name__, None) is function else ""
+    return getattr(function, "__module__", None) or ""
 
 
 def of_complex(error: DtypeError, function: Any, operands: Sequence[Any], keywords: dict[str, Any]) -> Any:

@@ -184,6 +184,16 @@ def test_the_exponential() -> None:
         assert_allclose(function(2.0), value, rtol=1e-13)
 
 
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_system_is_solved_by_the_factor_of_cholesky(lower: bool) -> None:
+    def solved(a: Any, b: Any) -> Any:
+        return mm.linalg.cho_solve(mm.linalg.cho_factor(a, lower), b)
+
+    b = WIDE.swapaxes(-1, -2)
+    assert_allclose(solved(POSITIVE, b), np.linalg.solve(POSITIVE, b), rtol=1e-13)
+    check_gradients(solved, POSITIVE[0], VECTOR)
+
+
 def test_a_large_triangle_is_solved_in_blocks() -> None:
     a = np.tril(RNG.normal(size=(130, 130))) / 20 + np.eye(130)
     b = RNG.normal(size=(130, 2))

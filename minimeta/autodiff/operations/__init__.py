@@ -6,8 +6,10 @@ as their numpy references under their derivatives.
 
 # ruff: noqa: F403, F405 (pages are imported whole: this list of public names is the only one)
 
+from minimeta.autodiff.operations import decompositions as decompositions  # These answer for numpy.linalg.
 from minimeta.autodiff.operations import fourier as fourier  # It answers for numpy.fft.
-from minimeta.autodiff.operations import matrix_functions as matrix_functions  # It answers for numpy.linalg.
+from minimeta.autodiff.operations import least_squares as least_squares
+from minimeta.autodiff.operations import matrix_functions as matrix_functions
 from minimeta.autodiff.operations import matrix_norms as matrix_norms
 from minimeta.autodiff.operations.arithmetic import *
 from minimeta.autodiff.operations.arrangement import *

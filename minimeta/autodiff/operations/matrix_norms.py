@@ -18,9 +18,9 @@ import numpy as np
 
 from minimeta.autodiff.array import ArrayLike, Value
 from minimeta.autodiff.operations import arithmetic, conversions, logic, movement, operands, reductions, solving
-from minimeta.autodiff.operations.decompositions import svdvals
 from minimeta.autodiff.operations.matrices import floats, matrices
 from minimeta.autodiff.operations.reductions import Axis
+from minimeta.autodiff.operations.spectra import svdvals
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ConfigurationError, ShapeError
 
