@@ -45,10 +45,14 @@ CALLS: list[Callable[[Any, Any], Any]] = [
     lambda f, x: f(x.astype(np.int64), 1),
 ]
 
+#: What makes arrays, and is handed an Array by the argument `like`.
+MAKERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "require")
+
 #: Calls of functions that none of these fits.
 OWN_CALLS: dict[str, Callable[[Any], Any]] = {
     "np.apply_along_axis": lambda x: np.apply_along_axis(np.sum, 0, x),
     "np.apply_over_axes": lambda x: np.apply_over_axes(np.sum, x, [0]),
+    "np.bincount": lambda x: np.bincount([0, 1, 1], x[0]),
     "np.choose": lambda x: np.choose([0, 1, 0], [x, x]),
     "np.clip": lambda x: np.clip(x, 0.0, 9.0),
     "np.cross": lambda x: np.cross(x, x[0]),
@@ -63,9 +67,14 @@ OWN_CALLS: dict[str, Callable[[Any], Any]] = {
     "np.linalg.tensorinv": lambda x: np.linalg.tensorinv(x, 1),
     "np.linalg.tensorsolve": lambda x: np.linalg.tensorsolve(x, x[0]),
     "np.piecewise": lambda x: np.piecewise(x, [x > 1.0], [np.sin, np.cos]),
+    "np.polyfit": lambda x: np.polyfit(x[0], x[1], 1),
+    "np.ravel_multi_index": lambda x: np.ravel_multi_index(np.argsort(x, 0), (3, 3, 3)),
     "np.select": lambda x: np.select([x > 1.0], [x]),
     "np.take_along_axis": lambda x: np.take_along_axis(x, np.argsort(EYE, 0), 0),
+    "np.unpackbits": lambda x: np.unpackbits(np.packbits(x > 0)),
+    "np.unravel_index": lambda x: np.unravel_index(np.argsort(x), (3, 3)),
     "np.where": lambda x: np.where(x > 0, x, 0.0),
+    **{f"np.{name}": lambda x, name=name: getattr(np, name)([x[0], x[1]], like=x) for name in MAKERS},  # type: ignore[misc]
 }
 
 

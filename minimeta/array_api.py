@@ -131,7 +131,7 @@ def _standard(name: str, signature: str, module: Any) -> Callable[..., Any]:
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         bound = parameters.bind(*arguments, **keywords)
-        given = {key: value for key, value in bound.kwargs.items() if value is not None}
+        given = {k: x for k, x in bound.kwargs.items() if x is not None or parameters.parameters[k].default is not None}
         _check_device(given.pop("device", None))
         if adapt is not None:
             return _made(adapt(*bound.args, **given))
@@ -204,7 +204,7 @@ def _as_list(function: Any) -> Callable[..., Any]:
     return compute
 
 
-def _reshape(x: Any, *, shape: Any, copy: Any = None) -> Any:
+def _reshape(x: Any, shape: Any, *, copy: Any = None) -> Any:
     return answer(np.reshape, (x, shape), {})
 
 

@@ -66,6 +66,10 @@ class ShapeError(ComputationError, ValueError):
     """Shapes or axes that do not fit the operation."""
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis that an array does not have; numpy's error of this name is both, too."""
+
+
 class DtypeError(ComputationError, TypeError):
     """A dtype that the operation or the transformation cannot take."""
 

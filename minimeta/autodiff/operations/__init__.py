@@ -20,6 +20,7 @@ from minimeta.autodiff.operations.convolution import *
 from minimeta.autodiff.operations.creation import *
 from minimeta.autodiff.operations.cumulative import *
 from minimeta.autodiff.operations.floats import *
+from minimeta.autodiff.operations.grids import *
 from minimeta.autodiff.operations.indexing import *
 from minimeta.autodiff.operations.inverses import *
 from minimeta.autodiff.operations.joining import *

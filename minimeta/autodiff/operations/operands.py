@@ -12,7 +12,7 @@ from minimeta.autodiff.array import Array, ArrayLike, Form, Shape
 from minimeta.autodiff.operations import conversions
 from minimeta.autodiff.promotion import constant, fixed
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import DtypeError, ShapeError, TracingError
+from minimeta.errors import AxisError, DtypeError, ShapeError, TracingError
 
 
 @answers(np.shape)
@@ -31,11 +31,11 @@ def axis_of(name: str, axis: int, ndim: int) -> int:
 
     Raises
     ------
-    ShapeError
+    AxisError
         It is out of range.
     """
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}: axis {axis} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
+        raise AxisError(f"{name}: axis {axis} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
     return axis % ndim
 
 
