@@ -21,6 +21,7 @@ from minimeta.autodiff.protocols import found
 from minimeta.autodiff.remedies import REMEDIES
 
 PAGE = Path(__file__).parent / "numpy.md"
+VERSION = ".".join(np.__version__.split(".")[:2])
 MODULES = {"np": np, "np.linalg": np.linalg, "np.fft": np.fft}
 
 X = np.array([[2.0, 0.3, 0.1], [0.3, 3.0, 0.2], [0.1, 0.2, 4.0]])
@@ -169,8 +170,8 @@ def page() -> str:
         "# numpy's functions on Arrays",
         "",
         "Inside a transformation (`grad`, `vjp`, `vmap`, `compile`, ...) numpy's functions are handed Arrays.",
-        "This page lists every public callable of `numpy`, `numpy.linalg` and `numpy.fft`, and what becomes of",
-        "it then. `python docs/numpy_page.py` writes it.",
+        "This page lists every public callable of `numpy`, `numpy.linalg` and `numpy.fft`, and what",
+        f"becomes of it then, in numpy {VERSION}. `python docs/numpy_page.py` writes it.",
         "",
         "- **differentiable**: an operation of minimeta's answers, and has derivatives of every order "
         f"({count['differentiable']}).",
