@@ -2,8 +2,7 @@
 ``cho_factor``, ``cho_solve``, ``expm``.
 
 Inside of a transformation numpy's own names answer, too: ``np.linalg.solve(a, b)`` of Arrays is ``linalg.solve(a, b)``.
-scipy's functions make numpy arrays of what they get, so that an Array never sees them: take them
-from here.
+scipy's functions make numpy arrays of what they get: take them from here.
 """
 
 from minimeta.autodiff.operations.arrangement import matrix_transpose
