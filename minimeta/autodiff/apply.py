@@ -73,7 +73,7 @@ class during:  # noqa: N801 (used as a statement)
 
 
 def attribute_to(origin: Origin | None) -> None:
-    """Trace what follows for another line than the running one, until a ``during`` ends."""
+    """Trace what follows for another line than the running one, until a walk ends."""
     context.origin = origin
 
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import attribute_to, context, during, outermost
+from minimeta.autodiff.apply import attribute_to, context, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.elements import holds_arrays, joined
@@ -97,22 +97,30 @@ def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.
 
 def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
     """Return the cotangents of the aliases, given those of outputs; None if independent."""
-    aliases = recording.aliases
-    order, needed = dependents(outputs, aliases)
+    order, needed = dependents(outputs, recording.aliases)
     totals: dict[int, Any] = {}
     masks: dict[int, Mask] = {}
     accumulate(totals, needed, zip(outputs, cotangents, strict=True))
-    with during(walking=(*context.walking, recording.trace)):
+    before = context.walking, context.origin
+    context.walking = (*context.walking, recording.trace)
+    try:
         for y in reversed(order):
-            cotangent = totals.pop(y.id, None)
-            if cotangent is not None:
-                if type(y.value) is Form:
-                    trace_for_derivative_of(y)
-                shares = y.primitive.pull(cotangent, y, needed)
-                if masks or y.primitive.chosen is not None:
-                    shares = masked(shares, cotangent, y, totals, masks)
-                accumulate(totals, needed, shares)
-    return [totals.get(x.id) for x in aliases]
+            hand_on(y, totals, masks, needed)
+    finally:
+        context.walking, context.origin = before
+    return [totals.get(x.id) for x in recording.aliases]
+
+
+def hand_on(y: Any, totals: dict[int, Any], masks: dict[int, Mask], needed: Container[int]) -> None:
+    """Add what the complete cotangent of ``y`` contributes to those of its inputs, if it has one."""
+    cotangent = totals.pop(y.id, None)
+    if cotangent is not None:
+        if type(y.value) is Form:
+            trace_for_derivative_of(y)
+        shares = y.primitive.pull(cotangent, y, needed)
+        if masks or y.primitive.chosen is not None:
+            shares = masked(shares, cotangent, y, totals, masks)
+        accumulate(totals, needed, shares)
 
 
 def dependents(outputs: Iterable[Any], aliases: Sequence[Array]) -> tuple[list[Any], set[int]]:
@@ -121,7 +129,7 @@ def dependents(outputs: Iterable[Any], aliases: Sequence[Array]) -> tuple[list[A
     """
     order: list[Any] = []
     ids = {x.id for x in aliases}
-    graph = _reachable(outputs, min(ids)) if ids else {}
+    graph = _reachable(outputs, aliases[0].id) if aliases else {}
     for moment in sorted(graph):
         for x in graph[moment].inputs:
             if x.id in ids:

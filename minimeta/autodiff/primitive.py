@@ -209,11 +209,13 @@ def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
     """Bring a derivative into one form, whether it is one rule for each input or one for all."""
 
     def one_by_one(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
-        inputs, params, shares = y.inputs, y.params or {}, []
-        for x, rule in zip(inputs, rules):  # noqa: B905 (Inputs beyond the rules, such as indices, have no derivative.)
-            if rule is not None and x.id in needed:
-                shares.append((x, rule(cotangent, y, *inputs, **params)))
-        return shares
+        inputs, params = y.inputs, y.params or {}
+        # Inputs beyond the rules, such as indices, have no derivative.
+        return [
+            (x, rule(cotangent, y, *inputs, **params))
+            for x, rule in zip(inputs, rules)  # noqa: B905
+            if rule is not None and x.id in needed
+        ]
 
     def all_at_once(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
         return zip(y.inputs, rules(cotangent, y, *y.inputs, **(y.params or {})), strict=True)
