@@ -11,6 +11,7 @@
 #include "matmul.hpp"
 #include "pooling.hpp"
 #include "reduce.hpp"
+#include "sequences.hpp"
 
 namespace minimeta {
 namespace {
@@ -136,6 +137,21 @@ auto argmax(Parameters& p) {
   const bool keepdims = p.flag("keepdims");
   return computation([=](View* x, Index, View& y) { check_argmax(*x, axis, keepdims, y); },
                      [=](const View* x, Index, const View& y) { run_argmax(*x, axis, y); });
+}
+
+// Sequences
+
+auto cumsum(Parameters& p) {
+  const Index axis = p.index("axis");
+  const bool reverse = p.flag("reverse");
+  return computation([=](View* x, Index, View& y) { check_cumsum(*x, axis, y); },
+                     [=](const View* x, Index, const View& y) { run_cumsum(*x, axis, reverse, y); });
+}
+
+auto order(Parameters& p) {
+  const Index axis = p.index("axis");
+  return computation([=](View* x, Index, View& y) { check_order(*x, axis, y); },
+                     [=](const View* x, Index, const View& y) { run_order(*x, axis, y); });
 }
 
 // Products
@@ -346,6 +362,8 @@ std::vector<Operation> table() {
       row<softmax<false>>("softmax", 1),
       row<softmax<true>>("log_softmax", 1),
       row<argmax>("argmax", 1),
+      row<cumsum>("cumsum", 1),
+      row<order>("order", 1),
       {"matmul", 2, call<matmul>, bind_matmul},
       row<gather>("gather", kAny),
       row<scatter_add>("scatter_add", kAny),

@@ -53,6 +53,14 @@ def _argmax(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
     return (_floats(rng, shape, dtype),), {"axis": int(axis), "keepdims": bool(rng.integers(2))}
 
 
+def _sequences(**arguments: Any) -> Draw:
+    def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+        x = _floats(rng, shape or (3,), dtype)
+        return (x,), {"axis": int(rng.integers(x.ndim)), **arguments}
+
+    return draw
+
+
 def _matmul(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
     *batch, m, k = (3, 4, *shape)[-max(len(shape), 2) :]
     x, y = _floats(rng, (*batch, m, k), dtype), _floats(rng, (*batch, k, m + 1), dtype)
@@ -176,6 +184,8 @@ CALLS: dict[str, Draw] = {
     "variance": _reduction(correction=1.0),
     **dict.fromkeys(("softmax", "log_softmax"), _reduction(keepdims=False)),
     "argmax": _argmax,
+    "cumsum": _sequences(reverse=True),
+    "order": _sequences(),
     "matmul": _matmul,
     **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},
     **{name: _pooling(name) for name in ("max_cell", "pool_take", "pool_put", "sum_pool", "sum_pool_input")},

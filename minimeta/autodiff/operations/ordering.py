@@ -15,10 +15,14 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Array, Shape, Value
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.array import Array, Form, Shape, Value
+from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations import arithmetic, conversions, indexing, logic, movement, operands, queries
 from minimeta.autodiff.operations.queries import as_float, differentiable, query
+from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.errors import ShapeError, TracingError
 
 Axis = Any
@@ -37,7 +41,8 @@ def _ordered(name: str, x: Any, axis: int | None) -> Value:
     if axis is None:
         x, axis = movement.ravel(x), 0
     axis = operands.axis_of(name, axis, x.ndim)
-    return taken(x, query(np.argsort, x, axis=axis, kind="stable"), axis)
+    order = apply(ORDER, x, axis=axis) if x.dtype.kind == "f" else query(np.argsort, x, axis=axis, kind="stable")
+    return taken(x, order, axis)
 
 
 def taken(x: Any, order: Any, axis: int) -> Value:
@@ -203,3 +208,24 @@ def _unless_nan(found: Any, last: Any) -> Value:
 
 def _absent(shape: Shape, dtype: Any) -> Value:
     return movement.broadcast_to(np.full((), np.nan, dtype), shape)
+
+
+# The order of the elements, which is constant wherever no two are equal
+
+
+def _positions(x: Any, axis: int) -> Form:
+    return Form(x.shape, np.int64)
+
+
+def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    shape = draw.shape(1)
+    return (draw.array(shape),), {"axis": draw.integer(0, len(shape) - 1)}
+
+
+@operation(rules=(), shape=_positions, sample=_sample, flops=lambda y, x, axis: math.prod(x.shape))
+def _order(x: Any, *, axis: int) -> Any:
+    """The positions of the elements in increasing order, NaN last; equal elements keep theirs."""
+    return np.argsort(np.real(x), axis, kind="stable")
+
+
+ORDER: Primitive = _order.primitive
