@@ -29,7 +29,7 @@ bool, int8, int16, int32, int64 = np.bool, np.int8, np.int16, np.int32, np.int64
 uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
 float32, float64, complex64, complex128 = np.float32, np.float64, np.complex64, np.complex128
 e, inf, nan, newaxis, pi = np.e, np.inf, np.nan, None, np.pi
-finfo, iinfo, isdtype = np.finfo, np.iinfo, np.isdtype
+isdtype = np.isdtype
 
 #: The standard's signatures, and the functions that have each, all of which numpy has under the same name.
 _SIGNATURES = {
@@ -143,6 +143,22 @@ def _standard(name: str, signature: str, module: Any) -> Callable[..., Any]:
     call.__doc__ = f"See :func:`{module.__name__}.{name}`, and the standard."
     call.__signature__ = parameters  # type: ignore[attr-defined]
     return call
+
+
+# What there is to know of dtypes
+
+
+def finfo(type: Any, /) -> Any:
+    """Return the limits of a float dtype, or of an array's, as Python's floats."""
+    found = np.finfo(type.dtype if isinstance(type, Array) else type)
+    limits = {name: float(getattr(found, name)) for name in ("eps", "max", "min", "smallest_normal")}
+    return SimpleNamespace(bits=found.bits, dtype=found.dtype, **limits)
+
+
+def iinfo(type: Any, /) -> Any:
+    """Return the limits of an integer dtype, or of an array's."""
+    found = np.iinfo(type.dtype if isinstance(type, Array) else type)
+    return SimpleNamespace(bits=found.bits, dtype=found.dtype, max=found.max, min=found.min)
 
 
 # Where the standard's arguments are not numpy's
@@ -261,7 +277,7 @@ _KINDS = {
     "signed integer": ("int8", "int16", "int32", "int64"),
     "unsigned integer": ("uint8", "uint16", "uint32", "uint64"),
     "real floating": ("float32", "float64"),
-    "complex floating": ("complex64", "complex128"),
+    "complex floating": (),  # An Array is of real numbers.
 }
 _KINDS["integral"] = _KINDS["signed integer"] + _KINDS["unsigned integer"]
 _KINDS["numeric"] = _KINDS["integral"] + _KINDS["real floating"] + _KINDS["complex floating"]

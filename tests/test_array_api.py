@@ -72,3 +72,17 @@ def test_arrays_go_through_dlpack_unless_a_derivative_would_be_lost() -> None:
     with pytest.raises(TracingError, match="derivative would be lost"):
         mm.grad(lambda x: np.sum(np.from_dlpack(x)))(x)
     assert float(mm.grad(lambda x: x * float(np.from_dlpack(mm.stop_gradient(x))))(3.0)) == 3.0
+
+
+def test_limits_of_dtypes_are_pythons_numbers() -> None:
+    limits = xp.finfo(xp.zeros(2, dtype=xp.float32))
+    assert type(limits.eps) is float and limits.eps == 2.0**-23 and limits.bits == 32
+    assert xp.iinfo(xp.int16).max == 2**15 - 1
+
+
+def test_bits_are_shifted() -> None:
+    x = np.array([1, 5, 12])
+    assert_array_equal(np.asarray(xp.asarray(x) << 2), x << 2)
+    assert_array_equal(np.asarray(xp.asarray(x) >> 1), x >> 1)
+    assert_array_equal(np.asarray(3 << xp.asarray(x)), 3 << x)
+    assert_array_equal(np.asarray(100 >> xp.asarray(x)), 100 >> x)
