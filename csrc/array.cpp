@@ -1,4 +1,4 @@
-// Descriptions of arrays and the checks that every kernel shares: see array.hpp.
+// Descriptions of arrays: see array.hpp.
 #include "array.hpp"
 
 namespace minimeta {
@@ -7,6 +7,12 @@ namespace {
 constexpr const char* kNames[kDtypes] = {"bool",  "int8",   "int16",  "int32",   "int64",  "uint8",
                                          "uint16", "uint32", "uint64", "float32", "float64"};
 constexpr Index kSizes[kDtypes] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8};
+
+std::string to_string(int ndim, const Index* shape) {
+  std::string text = "(";
+  for (int d = 0; d < ndim; ++d) text += (d ? ", " : "") + std::to_string(shape[d]);
+  return text + (ndim == 1 ? ",)" : ")");
+}
 
 }  // namespace
 
@@ -57,40 +63,6 @@ bool same_shape(const View& x, const View& y) {
   for (int d = 0; d < x.ndim; ++d)
     if (x.shape[d] != y.shape[d]) return false;
   return true;
-}
-
-std::string to_string(int ndim, const Index* shape) {
-  std::string text = "(";
-  for (int d = 0; d < ndim; ++d) text += (d ? ", " : "") + std::to_string(shape[d]);
-  return text + (ndim == 1 ? ",)" : ")");
-}
-
-void require_same_shape(const char* operation, const View& x, const View& y) {
-  if (!same_shape(x, y))
-    throw std::invalid_argument(std::string(operation) + ": operands must have equal shapes, not " + to_string(x) +
-                                " and " + to_string(y));
-}
-
-void require_same_dtype(const char* operation, const View& x, const View& y) {
-  if (x.dtype != y.dtype)
-    throw DtypeError(std::string(operation) + ": operands must have the same dtype, not " + name(x.dtype) + " and " +
-                     name(y.dtype));
-}
-
-void require_dtype(const char* operation, const char* argument, const View& x, Dtype dtype) {
-  if (x.dtype != dtype)
-    throw DtypeError(std::string(operation) + ": " + argument + " must be " + name(dtype) + ", not " + name(x.dtype));
-}
-
-void require_float(const char* operation, const char* argument, const View& x) {
-  if (!is_float(x.dtype))
-    throw DtypeError(std::string(operation) + ": " + argument + " must be float32 or float64, not " + name(x.dtype));
-}
-
-void require_axis(const char* operation, Index axis, int ndim) {
-  if (axis < 0 || axis >= ndim)
-    throw std::invalid_argument(std::string(operation) + ": axis " + std::to_string(axis) +
-                                " is out of range for an array with " + std::to_string(ndim) + " dimensions");
 }
 
 }  // namespace minimeta

@@ -5,8 +5,9 @@
 // the result (dtype and shape, no memory), and a run, which fills memory that the caller provides. So nothing here
 // allocates results or knows Python, and a caller that replays checked work pays for the run alone.
 //
-// Errors are exceptions: DtypeError for a dtype, std::invalid_argument for a shape or an axis, std::out_of_range for
-// an index.
+// The shape rules in Python explain what does not fit. A check here keeps memory safe even when a kernel is called
+// without them, and says why it refuses in one sentence. Its exceptions are DtypeError for a dtype,
+// std::invalid_argument for a shape, an axis or a parameter, and std::out_of_range for an index.
 #pragma once
 
 #include <cstddef>
@@ -59,17 +60,30 @@ inline Index count(const View& view) { return count(view.ndim, view.shape); }
 Index work(std::initializer_list<Index> factors);
 
 bool same_shape(const View& x, const View& y);
-std::string to_string(int ndim, const Index* shape);
-inline std::string to_string(const View& view) { return to_string(view.ndim, view.shape); }
-inline std::string to_string(const Shape& shape) { return to_string(shape.ndim, shape.size); }
-
-void require_same_shape(const char* operation, const View& x, const View& y);
-void require_same_dtype(const char* operation, const View& x, const View& y);
-void require_dtype(const char* operation, const char* argument, const View& x, Dtype dtype);
-void require_float(const char* operation, const char* argument, const View& x);
-void require_axis(const char* operation, Index axis, int ndim);
 
 inline bool is_float(Dtype dtype) { return dtype == Dtype::float32 || dtype == Dtype::float64; }
+
+template <class Error> [[noreturn]] __attribute__((noinline, cold)) void refuse(const char* operation, const char* sentence) {
+  throw Error(std::string(operation) + ": " + sentence);
+}
+
+template <class Error = std::invalid_argument>
+void require(bool condition, const char* operation, const char* sentence) {
+  if (!condition) refuse<Error>(operation, sentence);
+}
+
+inline void require_same_shape(const char* operation, const View& x, const View& y) {
+  require(same_shape(x, y), operation, "operands must have equal shapes");
+}
+inline void require_same_dtype(const char* operation, const View& x, const View& y) {
+  require<DtypeError>(x.dtype == y.dtype, operation, "operands must have the same dtype");
+}
+inline void require_float(const char* operation, const View& x) {
+  require<DtypeError>(is_float(x.dtype), operation, "operands must be float32 or float64");
+}
+inline void require_axis(const char* operation, Index axis, int ndim) {
+  require(0 <= axis && axis < ndim, operation, "an axis is out of range");
+}
 
 template <class T> struct Tag {
   using type = T;

@@ -23,7 +23,6 @@
 
 #include "parallel.hpp"
 #include "tile.hpp"
-#include "windows.hpp"
 #include "winograd.hpp"
 
 namespace minimeta {
@@ -204,77 +203,36 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
   });
 }
 
-void require_windows(const char* operation, const Windows& windows) {
-  bool fits = windows.strides.ndim == 2 && windows.padding.ndim == 4;
-  for (int a = 0; fits && a < 2; ++a) fits = windows.strides.size[a] >= 1;
-  for (int a = 0; fits && a < 4; ++a) fits = windows.padding.size[a] >= 0;
-  if (!fits)
-    throw std::invalid_argument(std::string(operation) + ": strides must be two positive integers and padding four " +
-                                "that are not negative (top, bottom, left, right), not " + to_string(windows.strides) +
-                                " and " + to_string(windows.padding));
+void require_factors(const char* operation, const View& x, const View& y) {
+  require_float(operation, x);
+  require_same_dtype(operation, x, y);
+  require(x.ndim == 4 && y.ndim == 4, operation, "operands must have four axes");
 }
 
-void require_images(const char* operation, const char* argument, const View& x, const char* axes) {
-  if (x.ndim != 4)
-    throw std::invalid_argument(std::string(operation) + ": " + argument + " must have the axes " + axes +
-                                ", not the shape " + to_string(x));
-}
-
-// The number of positions of a kernel along an axis.
-Index positions(const char* operation, const Windows& windows, int a, Index pixels, Index taps) {
-  const Index before = windows.padding.size[2 * a], after = windows.padding.size[2 * a + 1];
-  if (before > PTRDIFF_MAX - after || pixels > PTRDIFF_MAX - before - after)
-    throw std::invalid_argument(std::string(operation) + ": the padding " + to_string(windows.padding) +
-                                " is too large");
-  const Index padded = pixels + before + after;
-  if (taps < 1 || padded < taps)
-    throw std::invalid_argument(std::string(operation) + ": a kernel of side " + std::to_string(taps) +
-                                " does not fit an image of side " + std::to_string(padded) + ", its padding included");
-  return (padded - taps) / windows.strides.size[a] + 1;
-}
-
-// That images (N, *size, I), kernel (*kernel, I, O) and positions (N, H', W', O) belong together.
-void require_positions(const char* operation, const Windows& windows, const Index* size, const Index* kernel,
-                       const View& g) {
-  for (int a = 0; a < 2; ++a) {
-    const Index expected = positions(operation, windows, a, size[a], kernel[a]);
-    if (g.shape[1 + a] != expected)
-      throw std::invalid_argument(std::string(operation) + ": g of shape " + to_string(g) + " must have size " +
-                                  std::to_string(expected) + " along axis " + std::to_string(1 + a));
-  }
-}
-
-// A copy of the whole padded image would still have a size.
-void require_size(const char* operation, const View& x, const Windows& windows) {
-  const Index* padding = windows.padding.size;
-  const Index shape[] = {x.shape[1] + padding[0] + padding[1], x.shape[2] + padding[2] + padding[3], x.shape[3]};
+// The geometry of images (N, H, W, I) and a kernel (kh, kw, I, O), which have a dtype; a copy of one whole padded image
+// has a size.
+Geometry checked(const char* operation, Dtype dtype, const Index* images, const Index* kernel, const Windows& windows) {
+  require(images[3] == kernel[2], operation, "images and kernel must have equally many channels");
+  const Geometry f = geometry(operation, images, kernel, windows);
+  const Index* const padding = windows.padding.size;
+  const Index shape[] = {images[1] + padding[0] + padding[1], images[2] + padding[2] + padding[3], images[3]};
   View padded;
-  describe(padded, operation, x.dtype, 3, shape);
-}
-
-[[noreturn]] void mismatch(const char* operation, const char* what, const View& x, const View& y) {
-  throw std::invalid_argument(std::string(operation) + ": the " + what + " of shapes " + to_string(x) + " and " +
-                              to_string(y) + " must be equal");
+  describe(padded, operation, dtype, 3, shape);
+  return f;
 }
 
 }  // namespace
 
 void check_conv2d(const View& x, const View& w, const Windows& windows, View& result) {
-  require_float("conv2d", "x", x);
-  require_same_dtype("conv2d", x, w);
-  require_windows("conv2d", windows);
-  require_images("conv2d", "x", x, "(N, H, W, I)");
-  require_images("conv2d", "w", w, "(kh, kw, I, O)");
-  if (x.shape[3] != w.shape[2]) mismatch("conv2d", "channels", x, w);
-  const Index shape[] = {x.shape[0], positions("conv2d", windows, 0, x.shape[1], w.shape[0]),
-                         positions("conv2d", windows, 1, x.shape[2], w.shape[1]), w.shape[3]};
-  require_size("conv2d", x, windows);
+  require_factors("conv2d", x, w);
+  const Geometry f = checked("conv2d", x.dtype, x.shape, w.shape, windows);
+  const Index shape[] = {f.images, f.down.positions, f.right.positions, f.out};
   describe(result, "conv2d", x.dtype, 4, shape);
 }
 
 void run_conv2d(const View& x, const View& w, const Windows& windows, const View& result) {
   if (count(result) == 0) return;
-  const Geometry f = geometry(x, w, result, windows);
+  const Geometry f = geometry("conv2d", x.shape, w.shape, windows);
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (!winograd::fits(f)) return convolve<T>(f, x, w, result);
@@ -284,22 +242,17 @@ void run_conv2d(const View& x, const View& w, const Windows& windows, const View
 }
 
 void check_conv2d_input(const View& g, const View& w, const Windows& windows, const Shape& size, View& result) {
-  require_float("conv2d_input", "g", g);
-  require_same_dtype("conv2d_input", g, w);
-  require_windows("conv2d_input", windows);
-  require_images("conv2d_input", "g", g, "(N, H', W', O)");
-  require_images("conv2d_input", "w", w, "(kh, kw, I, O)");
-  if (size.ndim != 2) throw std::invalid_argument("conv2d_input: size must be (H, W), not " + to_string(size));
-  if (g.shape[3] != w.shape[3]) mismatch("conv2d_input", "output channels", g, w);
-  require_positions("conv2d_input", windows, size.size, w.shape, g);
-  const Index shape[] = {g.shape[0], size.size[0], size.size[1], w.shape[2]};
-  describe(result, "conv2d_input", g.dtype, 4, shape);
-  require_size("conv2d_input", result, windows);
+  require_factors("conv2d_input", g, w);
+  require(size.ndim == 2, "conv2d_input", "size must be (H, W)");
+  const Index images[] = {g.shape[0], size.size[0], size.size[1], w.shape[2]};
+  const Geometry f = checked("conv2d_input", g.dtype, images, w.shape, windows);
+  require(f.has_at_positions(g), "conv2d_input", "g must have the shape that conv2d gives");
+  describe(result, "conv2d_input", g.dtype, 4, images);
 }
 
 void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result) {
   if (count(result) == 0) return;
-  const Geometry f = geometry(result, w, g, windows);
+  const Geometry f = geometry("conv2d_input", result.shape, w.shape, windows);
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (!winograd::fits(f)) return convolve_input<T>(f, g, w, result);
@@ -309,17 +262,12 @@ void run_conv2d_input(const View& g, const View& w, const Windows& windows, cons
 }
 
 void check_conv2d_weight(const View& x, const View& g, const Windows& windows, const Shape& size, View& result) {
-  require_float("conv2d_weight", "x", x);
-  require_same_dtype("conv2d_weight", x, g);
-  require_windows("conv2d_weight", windows);
-  require_images("conv2d_weight", "x", x, "(N, H, W, I)");
-  require_images("conv2d_weight", "g", g, "(N, H', W', O)");
-  if (size.ndim != 2) throw std::invalid_argument("conv2d_weight: size must be (kh, kw), not " + to_string(size));
-  if (x.shape[0] != g.shape[0]) mismatch("conv2d_weight", "numbers of images", x, g);
-  require_positions("conv2d_weight", windows, x.shape + 1, size.size, g);
-  require_size("conv2d_weight", x, windows);
-  const Index shape[] = {size.size[0], size.size[1], x.shape[3], g.shape[3]};
-  describe(result, "conv2d_weight", x.dtype, 4, shape);
+  require_factors("conv2d_weight", x, g);
+  require(size.ndim == 2, "conv2d_weight", "size must be (kh, kw)");
+  const Index kernel[] = {size.size[0], size.size[1], x.shape[3], g.shape[3]};
+  const Geometry f = checked("conv2d_weight", x.dtype, x.shape, kernel, windows);
+  require(f.has_at_positions(g), "conv2d_weight", "g must have the shape that conv2d gives");
+  describe(result, "conv2d_weight", x.dtype, 4, kernel);
 }
 
 void run_conv2d_weight(const View& x, const View& g, const Windows& windows, const View& result) {
@@ -328,7 +276,7 @@ void run_conv2d_weight(const View& x, const View& g, const Windows& windows, con
     std::memset(result.data, 0, static_cast<std::size_t>(count(result) * itemsize(result.dtype)));
     return;
   }
-  const Geometry f = geometry(x, result, g, windows);
+  const Geometry f = geometry("conv2d_weight", x.shape, result.shape, windows);
   if (winograd::fits(f) && winograd::conv2d_weight(f, x, g, result)) return;
   with_float(x.dtype, [&](auto tag) {
     convolve_weight<typename decltype(tag)::type>(f, x, g, result);

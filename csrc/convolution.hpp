@@ -2,17 +2,12 @@
 //
 //   sum over n, y, x, k, l, i, o of  x[n, sy y + k - top, sx x + l - left, i] * w[k, l, i, o] * g[n, y, x, o]
 //
-// Padding is zeros around the image: top, bottom, left, right.
+// Padding is zeros around the image.
 #pragma once
 
-#include "array.hpp"
+#include "windows.hpp"
 
 namespace minimeta {
-
-// Strides down and right; padding top, bottom, left, right.
-struct Windows {
-  Shape strides, padding;
-};
 
 // y = d/dg: (N, H', W', O), of as many positions as the kernel has on the padded image.
 void check_conv2d(const View& x, const View& w, const Windows& windows, View& result);

@@ -233,7 +233,7 @@ void check_elementwise(const Function& f, const View* operands, View& result) {
   const View& last = operands[f.operands - 1];
   for (int i = 0; i < f.operands - 1; ++i) {
     if (i < f.masks)
-      require_dtype(f.name, "a condition", operands[i], Dtype::boolean);
+      require<DtypeError>(operands[i].dtype == Dtype::boolean, f.name, "a condition must be bool");
     else
       require_same_dtype(f.name, operands[i], last);
     require_same_shape(f.name, operands[i], last);
@@ -255,7 +255,7 @@ void run_elementwise(const Function& f, const View* x, const View& result) {
 }
 
 bool all_finite(const View& x) {
-  require_float("all_finite", "x", x);
+  require_float("all_finite", x);
   bool finite = true;
   for_each_row<1>({&x}, [&](char* const* data, const Index* strides, Index size) {
     if (!finite) return;

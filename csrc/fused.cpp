@@ -81,7 +81,7 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
 
 // The operands and the results of the operations. They have one shape, or are all one block and are not summed.
 std::vector<View> Fused::values_of(const View* operands, Index n) const {
-  if (n < 1) throw std::invalid_argument("fused: at least one operand is needed");
+  require(n >= 1, "fused", "at least one operand is needed");
   std::vector<View> values(operands, operands + n);
   const bool are_short = sums_.empty() && std::all_of(values.begin(), values.end(), [](const View& x) {
     return 0 < minimeta::count(x) && minimeta::count(x) <= fusion::kBlockElements;
@@ -90,37 +90,36 @@ std::vector<View> Fused::values_of(const View* operands, Index n) const {
     if (!are_short) require_same_shape("fused", x, values[0]);
   for (const FusedOperation& operation : operations_) {
     View x[3], y;
-    if (operation.operands.size() != static_cast<std::size_t>(operation.function->operands))
-      throw std::invalid_argument("fused: another number of operands");
+    require(operation.operands.size() == static_cast<std::size_t>(operation.function->operands), "fused",
+            "an operation takes another number of operands");
     for (std::size_t i = 0; i < operation.operands.size(); ++i)
       x[i] = values.at(static_cast<std::size_t>(operation.operands[i]));
     check_elementwise(*operation.function, x, y);
     values.push_back(y);
   }
-  if (values.size() > std::size_t{fusion::kMostValues}) throw std::invalid_argument("fused: too many values");
+  require(values.size() <= std::size_t{fusion::kMostValues}, "fused", "there are too many values");
   return values;
 }
 
 // Returns how many outputs each sum has; 0 without sums.
 Index Fused::describe_results(const std::vector<View>& values, std::vector<View>& results) const {
   for (const int value : values_) {
-    if (value < operands_) throw std::invalid_argument("fused: an operand is no result");
+    require(operands_ <= value, "fused", "an operand is no result");
     results.push_back(values.at(static_cast<std::size_t>(value)));
   }
   Index width = 0;
   for (const FusedSum& sum : sums_) {
     const View& x = values.at(static_cast<std::size_t>(sum.value));
-    require_float("fused", "a sum", x);
-    if (sum.axes < 0 || sum.axes > x.ndim) throw std::invalid_argument("fused: axes of a sum");
+    require_float("fused", x);
+    require(0 <= sum.axes && sum.axes <= x.ndim, "fused", "a sum has more axes than its value");
     Index shape[kMaxDims];
     const int added = sum.keepdims ? sum.axes : 0;
     std::fill_n(shape, added, 1);
     std::copy_n(x.shape + sum.axes, x.ndim - sum.axes, shape + added);
     describe(results.emplace_back(), "fused", x.dtype, x.ndim - sum.axes + added, shape);
     const Index left = minimeta::count(results.back());
-    if (left < 1 || left > fusion::kMostSums || (width > 0 && left != width))
-      throw std::invalid_argument("fused: sums must leave the same axes, of " + std::to_string(fusion::kMostSums) +
-                                  " elements at most");
+    require(1 <= left && left <= fusion::kMostSums && (width == 0 || left == width), "fused",
+            "sums must leave equally many outputs, and at most 256");
     width = left;
   }
   return width;

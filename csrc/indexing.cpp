@@ -13,12 +13,9 @@ namespace minimeta {
 namespace {
 
 void check_indices(const char* operation, const View* indices, Index k, int ndim) {
-  if (k == 0) throw std::invalid_argument(std::string(operation) + ": at least one index array is needed");
-  if (k > ndim)
-    throw std::invalid_argument(std::string(operation) + ": " + std::to_string(k) + " index arrays for " +
-                                std::to_string(ndim) + " dimensions");
+  require(1 <= k && k <= ndim, operation, "one to as many index arrays are needed as there are axes");
   for (Index i = 0; i < k; ++i) {
-    require_dtype(operation, "an index array", indices[i], Dtype::int64);
+    require<DtypeError>(indices[i].dtype == Dtype::int64, operation, "index arrays must be int64");
     require_same_shape(operation, indices[0], indices[i]);
   }
 }
@@ -105,17 +102,14 @@ void run_gather(const View& x, const View* indices, Index k, const View& result)
 }
 
 void check_scatter_add(const View& updates, const View* indices, Index k, const Shape& shape, View& result) {
-  require_float("scatter_add", "updates", updates);
+  require_float("scatter_add", updates);
   check_indices("scatter_add", indices, k, shape.ndim);
   describe(result, "scatter_add", updates.dtype, shape.ndim, shape.size);
   const int b = indices[0].ndim;
   bool fits = updates.ndim == b + shape.ndim - k;
   for (int d = 0; fits && d < updates.ndim; ++d)
     fits = updates.shape[d] == (d < b ? indices[0].shape[d] : shape.size[d - b + k]);
-  if (!fits)
-    throw std::invalid_argument("scatter_add: updates of shape " + to_string(updates) + " do not match " +
-                                std::to_string(k) + " indices of shape " + to_string(indices[0]) +
-                                " into shape " + to_string(shape));
+  require(fits, "scatter_add", "updates must have the shape of the items that the indices choose");
 }
 
 void run_scatter_add(const View& updates, const View* indices, Index k, const View& result) {

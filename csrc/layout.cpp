@@ -13,21 +13,10 @@
 namespace minimeta {
 namespace {
 
-void require_length(const char* operation, const char* argument, const Shape& values, int ndim) {
-  if (values.ndim != ndim)
-    throw std::invalid_argument(std::string(operation) + ": " + argument + " must have one entry for each of the " +
-                                std::to_string(ndim) + " axes of x, not " + std::to_string(values.ndim));
-}
-
-// start + i * step lies in [0, size) for every i < n. By division: the product may not fit.
-void require_inside(const char* operation, int axis, Index start, Index n, Index step, Index size) {
-  bool inside = n >= 0 && step != 0;
-  if (inside && n > 0)
-    inside = start >= 0 && start < size && (step > 0 ? (size - 1 - start) / step : -(start / step)) >= n - 1;
-  if (!inside)
-    throw std::invalid_argument(std::string(operation) + ": " + std::to_string(n) + " elements from " +
-                                std::to_string(start) + " in steps of " + std::to_string(step) +
-                                " do not fit axis " + std::to_string(axis) + " with size " + std::to_string(size));
+// Whether start + i * step lies in [0, size) for every i < n. By division: the product may not fit.
+bool is_inside(Index start, Index n, Index step, Index size) {
+  if (n < 0 || step == 0) return false;
+  return n == 0 || (start >= 0 && start < size && (step > 0 ? (size - 1 - start) / step : -(start / step)) >= n - 1);
 }
 
 // Where x is transposed, its neighbours lie along another axis than the result's: that axis becomes the second.
@@ -97,8 +86,7 @@ void broadcast_view(const View& x, const Shape& shape, View& result) {
     fits = size == 1 || size == shape.size[d];
     result.strides[d] = d < added ? 0 : x.strides[d - added];
   }
-  if (!fits)
-    throw std::invalid_argument("broadcast_to: shape " + to_string(x) + " does not broadcast to " + to_string(shape));
+  require(fits, "broadcast_to", "x does not broadcast to the shape");
   result.data = x.data;
 }
 
@@ -113,20 +101,18 @@ void transpose_view(const View& x, const Shape& axes, View& result) {
     result.shape[d] = x.shape[axis];
     result.strides[d] = x.strides[axis];
   }
-  if (!permutes)
-    throw std::invalid_argument("transpose: axes " + to_string(axes) + " do not permute the axes of shape " + to_string(x));
+  require(permutes, "transpose", "axes must be a permutation of the axes of x");
   result.data = x.data;
   result.dtype = x.dtype;
   result.ndim = x.ndim;
 }
 
 void slice_view(const View& x, const Shape& starts, const Shape& sizes, const Shape& steps, View& result) {
-  require_length("slice", "starts", starts, x.ndim);
-  require_length("slice", "sizes", sizes, x.ndim);
-  require_length("slice", "steps", steps, x.ndim);
+  require(starts.ndim == x.ndim && sizes.ndim == x.ndim && steps.ndim == x.ndim, "slice",
+          "starts, sizes and steps must have one entry for each axis of x");
   Index offset = 0;
   for (int d = 0; d < x.ndim; ++d) {
-    require_inside("slice", d, starts.size[d], sizes.size[d], steps.size[d], x.shape[d]);
+    require(is_inside(starts.size[d], sizes.size[d], steps.size[d], x.shape[d]), "slice", "an element lies outside of x");
     result.shape[d] = sizes.size[d];
     result.strides[d] = sizes.size[d] > 1 ? x.strides[d] * steps.size[d] : 0;
     if (sizes.size[d] > 0) offset += x.strides[d] * starts.size[d];
@@ -141,8 +127,7 @@ void slice_view(const View& x, const Shape& starts, const Shape& sizes, const Sh
 bool reshape_view(const View& x, const Shape& shape, View& result) {
   describe(result, "reshape", x.dtype, shape.ndim, shape.size);
   const Index size = count(result);
-  if (size != count(x))
-    throw std::invalid_argument("reshape: shape " + to_string(x) + " does not have the size of " + to_string(shape));
+  require(size == count(x), "reshape", "the shape must have the size of x");
   result.data = x.data;
   if (size == 0) return true;
   Loop<1> merged;
@@ -165,12 +150,11 @@ bool reshape_view(const View& x, const Shape& shape, View& result) {
 }
 
 void check_pad(const View& x, const Shape& shape, const Shape& starts, const Shape& steps, View& result) {
-  require_length("pad", "shape", shape, x.ndim);
-  require_length("pad", "starts", starts, x.ndim);
-  require_length("pad", "steps", steps, x.ndim);
+  require(shape.ndim == x.ndim && starts.ndim == x.ndim && steps.ndim == x.ndim, "pad",
+          "shape, starts and steps must have one entry for each axis of x");
   describe(result, "pad", x.dtype, shape.ndim, shape.size);
   for (int d = 0; d < x.ndim; ++d)
-    require_inside("pad", d, starts.size[d], x.shape[d], steps.size[d], shape.size[d]);
+    require(is_inside(starts.size[d], x.shape[d], steps.size[d], shape.size[d]), "pad", "an element lies outside of shape");
 }
 
 void run_pad(const View& x, const Shape& starts, const Shape& steps, const View& result) {
@@ -185,7 +169,7 @@ void run_pad(const View& x, const Shape& starts, const Shape& steps, const View&
 }
 
 void check_concatenate(const View* arrays, Index n, Index axis, View& result) {
-  if (n == 0) throw std::invalid_argument("concatenate: at least one array is needed");
+  require(n >= 1, "concatenate", "at least one array is needed");
   const View& first = arrays[0];
   require_axis("concatenate", axis, first.ndim);
   View shape = first;
@@ -193,11 +177,8 @@ void check_concatenate(const View* arrays, Index n, Index axis, View& result) {
     require_same_dtype("concatenate", first, arrays[i]);
     bool fits = arrays[i].ndim == first.ndim;
     for (int d = 0; fits && d < first.ndim; ++d) fits = d == axis || arrays[i].shape[d] == first.shape[d];
-    if (!fits)
-      throw std::invalid_argument("concatenate: shapes must be equal but for axis " + std::to_string(axis) + ", not " +
-                                  to_string(first) + " and " + to_string(arrays[i]));
-    if (arrays[i].shape[axis] > PTRDIFF_MAX - shape.shape[axis])
-      throw std::invalid_argument("concatenate: the result is too large");
+    require(fits, "concatenate", "shapes may differ along the axis alone");
+    require(arrays[i].shape[axis] <= PTRDIFF_MAX - shape.shape[axis], "concatenate", "the result is too large");
     shape.shape[axis] += arrays[i].shape[axis];
   }
   describe(result, "concatenate", first.dtype, shape);

@@ -36,20 +36,19 @@ template <class T> void add_groups(const char* others, Index groups, Index n, ch
 Map::Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index groups)
     : body_(std::move(body)), mapped_(std::move(mapped)), summed_(std::move(summed)), count_(count), groups_(groups) {
   const std::vector<View>& outputs = body_->outputs();
-  if (mapped_.size() != body_->operands().size() || summed_.size() != outputs.size() || count < 0 || groups < 0 || groups > count)
-    throw std::invalid_argument("vmap: the body has other operands or outputs");
+  require(mapped_.size() == body_->operands().size() && summed_.size() == outputs.size(), "vmap",
+          "the body has other operands or outputs");
+  require(0 <= groups && groups <= count, "vmap", "there are more groups than tasks");
   for (std::size_t j = 0; j < outputs.size(); ++j)
-    if (summed_[j]) require_float("vmap", "a sum", outputs[j]);
+    if (summed_[j]) require_float("vmap", outputs[j]);
 }
 
 bool Map::check(View* operands, Index n, std::vector<View>& results) {
-  if (n != static_cast<Index>(mapped_.size())) throw std::invalid_argument("vmap: the body has other operands");
+  require(n == static_cast<Index>(mapped_.size()), "vmap", "the body has other operands");
   for (std::size_t i = 0; i < mapped_.size(); ++i) {
     View x = operands[i];
     if (mapped_[i]) {
-      if (x.ndim == 0 || x.shape[0] != count_)
-        throw std::invalid_argument("vmap: an operand has shape " + to_string(x) + ", not a leading axis of " +
-                                    std::to_string(count_));
+      require(x.ndim > 0 && x.shape[0] == count_, "vmap", "a mapped operand needs a leading axis over the tasks");
       --x.ndim;
       std::copy_n(operands[i].shape + 1, x.ndim, x.shape);
     }
@@ -58,7 +57,7 @@ bool Map::check(View* operands, Index n, std::vector<View>& results) {
   }
   const std::vector<View>& outputs = body_->outputs();
   const auto with_leading = [&](const View& y, Index size) {
-    if (y.ndim == kMaxDims) throw std::invalid_argument("vmap: a result has too many dimensions");
+    require(y.ndim < kMaxDims, "vmap", "a result has too many dimensions");
     Index shape[kMaxDims];
     shape[0] = size;
     std::copy_n(y.shape, y.ndim, shape + 1);

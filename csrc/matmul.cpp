@@ -212,14 +212,12 @@ void swap_last_axes(View& matrix) {
 }
 
 void check_matmul(const View& x, const View& y, View& result) {
-  require_float("matmul", "x", x);
+  require_float("matmul", x);
   require_same_dtype("matmul", x, y);
   const int d = x.ndim - 2;
   bool fits = d >= 0 && y.ndim == x.ndim && x.shape[d + 1] == y.shape[d];
   for (int i = 0; fits && i < d; ++i) fits = x.shape[i] == y.shape[i];
-  if (!fits)
-    throw std::invalid_argument("matmul: shapes must be (..., m, k) and (..., k, n), not " + to_string(x) + " and " +
-                                to_string(y));
+  require(fits, "matmul", "shapes must be (..., m, k) and (..., k, n)");
   Shape shape;
   shape.ndim = x.ndim;
   std::copy_n(x.shape, d + 1, shape.size);

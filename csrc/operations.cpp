@@ -1,10 +1,9 @@
 // The table of operations: see operations.hpp.
 #include "operations.hpp"
 
-#include <algorithm>
 #include <unordered_map>
-#include <utility>
 
+#include "computation.hpp"
 #include "convolution.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
@@ -15,96 +14,6 @@
 
 namespace minimeta {
 namespace {
-
-constexpr Index kWorthReleasing = 65536;  // elements, or multiply-adds, that outweigh giving the interpreter's lock away
-
-// Room for so many views: a few on the stack.
-template <Index few> class Views {
- public:
-  explicit Views(Index n) : many_(n > few ? new View[static_cast<std::size_t>(n)] : nullptr) {}
-  View* data() { return many_ ? many_.get() : few_; }
-
- private:
-  View few_[few];
-  const std::unique_ptr<View[]> many_;
-};
-
-// A computation whose parameters are known: three functions that hold them.
-//   check(x, n, y)   judges the operands and describes the result; true where y is a view of x[0]
-//   run(x, n, y)     fills the result, unless it is a view
-//   work(x, y)       how much there is to do
-template <class Check, class Run, class Work> struct Computation {
-  Check check;
-  Run run;
-  Work work;
-};
-
-constexpr auto elements = [](const View* x, const View& y) { return std::max(count(*x), count(y)); };
-
-template <class Check, class Run, class Work = decltype(elements)>
-auto computation(Check check, Run run, Work work = elements) {
-  const auto fresh = [check = std::move(check)](View* x, Index n, View& y) {
-    check(x, n, y);
-    return false;
-  };
-  return Computation<decltype(fresh), Run, Work>{fresh, std::move(run), work};
-}
-
-// describe(x, y), for views
-template <class Describe> auto view(Describe describe) {
-  const auto check = [describe = std::move(describe)](View* x, Index, View& y) {
-    describe(*x, y);
-    return true;
-  };
-  const auto run = [](const View*, Index, const View&) {};
-  return Computation<decltype(check), decltype(run), decltype(elements)>{check, run, elements};
-}
-
-template <auto make> py::object call(Parameters& p, PyObject* const* arguments, Index n) {
-  const auto f = make(p);
-  p.finish();
-  Views<3> views(n);
-  View* const x = views.data();
-  for (Index i = 0; i < n; ++i) read(x[i], p.name(), "an operand", arguments[i]);
-  View y;
-  if (f.check(x, n, y)) return view_of(y, arguments[0]);
-  py::object array = allocate(y);
-  const auto run = [&] { f.run(x, n, y); };
-  if (f.work(x, y) < kWorthReleasing)
-    run();
-  else
-    without_lock(run);
-  return array;
-}
-
-// A computation in a program: what its check found is kept, but for the addresses.
-template <class F> class Planned final : public Kernel {
- public:
-  explicit Planned(F f) : f_(std::move(f)) {}
-  bool check(View* x, Index n, std::vector<View>& results) override {
-    const bool is_view = f_.check(x, n, results.emplace_back());
-    for (Index i = 0; i < n; ++i) forms_.add(x[i]);
-    forms_.add(results[0]);
-    return is_view;
-  }
-  void run(char* const* data, Watch*) const override {
-    const Index n = static_cast<Index>(forms_.size());
-    Views<4> views(n);
-    View* const x = views.data();
-    for (Index i = 0; i < n; ++i) forms_.place(static_cast<std::size_t>(i), data[i], x[i]);
-    f_.run(x, n - 1, x[n - 1]);
-  }
-
- private:
-  F f_;
-  Forms forms_;
-};
-
-template <auto make> std::unique_ptr<Kernel> bind(Parameters& p) {
-  return std::make_unique<Planned<decltype(make(p))>>(make(p));
-}
-
-template <auto make> Operation row(const char* name, Index operands) { return {name, operands, call<make>, bind<make>}; }
 
 // Elementwise functions
 
@@ -227,8 +136,8 @@ auto conv2d_weight(Parameters& p) {
 // Pooling
 
 Pooling pooling(Parameters& p) {
-  const Shape window = p.shape("window"), strides = p.shape("strides");
-  return {window, strides, p.shape("padding")};
+  const Shape window = p.shape("window");
+  return {windows(p), window};
 }
 
 auto max_cell(Parameters& p) {

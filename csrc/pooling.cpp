@@ -1,50 +1,22 @@
-// Pooling: two walks over all windows and the cells of each, with the channels of a pixel, which lie side by side, as
-// vectors. What belongs to a window is written once, from its own cells. What belongs to the image is summed row by row: a
-// row stays in the nearest cache while the windows over it add their parts, in their order.
+// Pooling walks over all windows, and over the cells of each. The channels of a pixel lie side by side, and are computed
+// as vectors. A result at a window is written once, from the window's own cells. A result on the image is summed row by
+// row: a row stays in the nearest cache while the windows over it add their parts, in their order.
 #include "pooling.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <type_traits>
 
-#include "layout.hpp"
 #include "parallel.hpp"
 #include "simd.hpp"
 
 namespace minimeta {
 namespace {
 
+constexpr Index kMostCells = Index{1} << 32;  // of a window, so that their numbers fit the lanes of floats
+
 struct Range {
   Index first, last;
 };
-
-// Rows or columns: of an image, of a window, and of the results.
-struct Axis {
-  Index size, window, stride, before, places;
-
-  // What of the image is under the window at a place.
-  Range under(Index place) const {
-    const Index start = place * stride - before;
-    return {std::max(start, Index{0}), std::min(start + window, size)};
-  }
-
-  // The places whose windows hold a pixel.
-  Range over(Index pixel) const {
-    const Index from = pixel + before;
-    return {from < window ? 0 : (from - window) / stride + 1, std::min(from / stride + 1, places)};
-  }
-
-  // Whether each pixel is under exactly one window.
-  bool tiled() const { return window == stride && before == 0 && places * window == size; }
-
-  // The cell of the window at a place that a pixel is under.
-  Index cell(Index pixel, Index place) const { return pixel + before - place * stride; }
-};
-
-// Sums of sizes and offsets below this fit an Index.
-constexpr Index kFar = Index{1} << 60;
-
-constexpr Index kMostCells = Index{1} << 32;  // of a window, so that their numbers fit the lanes of floats
 
 // The cells of a window that lie on the image, or on a row of it.
 struct Cells {
@@ -58,55 +30,75 @@ struct Cells {
   }
 };
 
-struct Grid {
-  Axis rows, columns;
-  Index images, channels;
+// A geometry whose windows take each channel by itself.
+struct Grid : Geometry {
+  Index channels() const { return in; }
 
-  Index place(Index image, Index u, Index v) const {
-    return ((image * rows.places + u) * columns.places + v) * channels;
+  Index position(Index image, Index u, Index v) const {
+    return ((image * down.positions + u) * right.positions + v) * channels();
   }
   Index pixel(Index image, Index row, Index column) const {
-    return ((image * rows.size + row) * columns.size + column) * channels;
+    return ((image * down.pixels + row) * right.pixels + column) * channels();
+  }
+
+  // The pixels of an axis under its window at a position, and the positions whose windows hold a pixel.
+  static Range under(const Axis& axis, Index position) {
+    const Index start = position * axis.stride - axis.before;
+    return {std::max(start, Index{0}), std::min(start + axis.taps, axis.pixels)};
+  }
+  static Range over(const Axis& axis, Index pixel) {
+    const Index from = pixel + axis.before;
+    return {from < axis.taps ? 0 : (from - axis.taps) / axis.stride + 1, std::min(from / axis.stride + 1, axis.positions)};
   }
 
   // The cells of a window that lie on these rows of the image.
-  Cells cells(Index image, Index u, Index v, Range down) const {
-    const Range across = columns.under(v);
-    const Index number = rows.cell(down.first, u) * columns.window + columns.cell(across.first, v);
-    const Index first = pixel(image, down.first, across.first), next_row = columns.size * channels;
-    return {first, number, down.last - down.first, across.last - across.first, next_row, channels, columns.window};
+  Cells cells(Index image, Index u, Index v, Range rows) const {
+    const auto cell = [](const Axis& axis, Index pixel, Index position) {
+      return pixel + axis.before - position * axis.stride;
+    };
+    const Range columns = under(right, v);
+    const Index number = cell(down, rows.first, u) * right.taps + cell(right, columns.first, v);
+    return {pixel(image, rows.first, columns.first), number, rows.last - rows.first, columns.last - columns.first,
+            right.pixels * channels(), channels(), right.taps};
   }
 
-  bool tiled() const { return rows.tiled() && columns.tiled(); }
+  // Whether each pixel is under exactly one window.
+  bool tiled() const {
+    const auto is_tiled = [](const Axis& axis) {
+      return axis.taps == axis.stride && axis.before == 0 && axis.positions * axis.taps == axis.pixels;
+    };
+    return is_tiled(down) && is_tiled(right);
+  }
 
   // How many elements the cells of all windows are.
   Index visits() const {
-    return work({images, rows.places, columns.places, channels, std::min(rows.window, rows.size),
-                 std::min(columns.window, columns.size)});
+    return work({images, down.positions, right.positions, channels(), std::min(down.taps, down.pixels),
+                 std::min(right.taps, right.pixels)});
   }
 };
 
-// body(lanes, place, cells) for all channels of a window, as many at a time as a vector has lanes, and then one by one.
-template <class T, class Body> void for_each_vector(Index channels, Index place, Cells cells, const Body& body) {
+// body(lanes, position, cells) for all channels of a window, as many at a time as a vector has lanes, and then one by one.
+template <class T, class Body> void for_each_vector(Index channels, Index position, Cells cells, const Body& body) {
   constexpr std::integral_constant<int, simd::kLanes<T>> lanes;
   constexpr std::integral_constant<int, 1> one;
-  const Index end = place + channels;
-  for (; place + lanes <= end; place += lanes, cells.pixel += lanes) body(lanes, place, cells);
-  for (; place < end; place += one, cells.pixel += one) body(one, place, cells);
+  const Index end = position + channels;
+  for (; position + lanes <= end; position += lanes, cells.pixel += lanes) body(lanes, position, cells);
+  for (; position < end; position += one, cells.pixel += one) body(one, position, cells);
 }
 
-// The same for all windows; the body writes the result at its place. (A range works on a copy of the grid, which nothing
+// The same for all windows; the body writes the result at its position. (A range works on a copy of the grid, which nothing
 // that is written can change: its numbers stay in registers.)
 template <class T, class Body> void for_each_window(const Grid& all, const Body& body) {
-  parallel_for(all.images * all.rows.places, all.visits(), [=](Index first, Index last) {
+  const Index rows = all.images * all.down.positions;
+  parallel_for(rows, all.visits(), [=](Index first, Index last) {
     const Grid grid = all;
-    const Index cost = all.visits() / (all.images * all.rows.places);
+    const Index cost = all.visits() / rows;
     for (Index row = first; row < last; ++row) {
       spend(cost);
-      const Index image = row / grid.rows.places, u = row % grid.rows.places;
-      const Range down = grid.rows.under(u);
-      for (Index v = 0; v < grid.columns.places; ++v)
-        for_each_vector<T>(grid.channels, grid.place(image, u, v), grid.cells(image, u, v, down), body);
+      const Index image = row / grid.down.positions, u = row % grid.down.positions;
+      const Range under = Grid::under(grid.down, u);
+      for (Index v = 0; v < grid.right.positions; ++v)
+        for_each_vector<T>(grid.channels(), grid.position(image, u, v), grid.cells(image, u, v, under), body);
     }
   });
 }
@@ -114,109 +106,64 @@ template <class T, class Body> void for_each_window(const Grid& all, const Body&
 // The same for all rows of the images and the windows over each; the body adds to the row's pixels. They begin as zeros,
 // but where windows tile the images: there it writes each of them once.
 template <class T, class Body> void for_each_row_and_window(const Grid& all, T* pixels, const Body& body) {
-  const Index rows = all.images * all.rows.size, row_size = all.columns.size * all.channels;
+  const Index rows = all.images * all.down.pixels, row_size = all.right.pixels * all.channels();
   parallel_for(rows, std::max(all.visits(), rows * row_size), [=](Index first, Index last) {
     const Grid grid = all;
     const Index cost = all.visits() / rows;
     for (Index each = first; each < last; ++each) {
       spend(cost);
-      const Index image = each / grid.rows.size, row = each % grid.rows.size;
-      const Range over = grid.rows.over(row);
+      const Index image = each / grid.down.pixels, row = each % grid.down.pixels;
+      const Range over = Grid::over(grid.down, row);
       if (!grid.tiled()) std::fill_n(pixels + each * row_size, row_size, T(0));
       for (Index u = over.first; u < over.last; ++u)
-        for (Index v = 0; v < grid.columns.places; ++v)
-          for_each_vector<T>(grid.channels, grid.place(image, u, v), grid.cells(image, u, v, {row, row + 1}), body);
+        for (Index v = 0; v < grid.right.positions; ++v)
+          for_each_vector<T>(grid.channels(), grid.position(image, u, v), grid.cells(image, u, v, {row, row + 1}), body);
     }
   });
 }
 
-// Checks
-
-Axis axis_of(const char* operation, const Pooling& pooling, int d, Index size) {
-  const Shape &window = pooling.window, &strides = pooling.strides, &padding = pooling.padding;
-  if (window.ndim != 2 || strides.ndim != 2 || padding.ndim != 4)
-    throw std::invalid_argument(std::string(operation) + ": window and strides have two entries, padding four");
-  const Index k = window.size[d], s = strides.size[d], before = padding.size[2 * d], after = padding.size[2 * d + 1];
-  const bool legal = 1 <= k && k < kFar && 1 <= s && s < kFar && 0 <= before && before < k && 0 <= after && after < k &&
-                     1 <= size && size < kFar && k <= size + before + after;
-  if (!legal)
-    throw std::invalid_argument(std::string(operation) + ": a window of " + to_string(window) + " in steps of " +
-                                to_string(strides) + " with padding " + to_string(padding) + " does not fit a side of " +
-                                std::to_string(size) + "; every window needs a cell on the image");
-  return {size, k, s, before, (size + before + after - k) / s + 1};
+Grid grid_of(const char* operation, const Pooling& pooling, Index images, Index height, Index width, Index channels) {
+  require(pooling.window.ndim == 2, operation, "window must have two entries");
+  const Index image[] = {images, height, width, channels};
+  const Index kernel[] = {pooling.window.size[0], pooling.window.size[1], channels, channels};
+  const Grid grid{geometry(operation, image, kernel, pooling)};
+  for (int d = 0; d < 2; ++d)
+    require(image[1 + d] >= 1 && pooling.padding.size[2 * d] < kernel[d] && pooling.padding.size[2 * d + 1] < kernel[d],
+            operation, "every window needs a cell on the image");
+  require(work({kernel[0], kernel[1]}) <= kMostCells, operation, "a window has more than 2^32 cells");
+  return grid;
 }
-
-// The images or what is at their windows, x, lie on a grid of this size.
-Grid grid_of(const char* operation, const View& x, const Pooling& pooling, Index height, Index width) {
-  const Axis rows = axis_of(operation, pooling, 0, height), columns = axis_of(operation, pooling, 1, width);
-  if (work({rows.window, columns.window}) > kMostCells)
-    throw std::invalid_argument(std::string(operation) + ": a window of " + to_string(pooling.window) +
-                                " has more than 2^32 cells");
-  return {rows, columns, x.shape[0], x.shape[3]};
-}
-
-void check_images(const char* operation, const View& x) {
-  require_float(operation, "images", x);
-  if (x.ndim != 4)
-    throw std::invalid_argument(std::string(operation) + ": images have shape (N, H, W, C), not " + to_string(x));
+Grid grid_of(const char* operation, const Pooling& pooling, const View& images) {
+  require_float(operation, images);
+  require(images.ndim == 4, operation, "images must have four axes");
+  return grid_of(operation, pooling, images.shape[0], images.shape[1], images.shape[2], images.shape[3]);
 }
 
 Grid check_pooled(const char* operation, const View& x, const Pooling& pooling, View& result) {
-  check_images(operation, x);
-  const Grid grid = grid_of(operation, x, pooling, x.shape[1], x.shape[2]);
-  const Index shape[] = {grid.images, grid.rows.places, grid.columns.places, grid.channels};
+  const Grid grid = grid_of(operation, pooling, x);
+  const Index shape[] = {grid.images, grid.down.positions, grid.right.positions, grid.channels()};
   describe(result, operation, x.dtype, 4, shape);
   return grid;
 }
 
 Grid check_spread(const char* operation, const View& g, const Pooling& pooling, const Shape& size, View& result) {
-  check_images(operation, g);
-  if (size.ndim != 2)
-    throw std::invalid_argument(std::string(operation) + ": size must be rows and columns of images, not " +
-                                to_string(size));
-  const Grid grid = grid_of(operation, g, pooling, size.size[0], size.size[1]);
-  if (g.shape[1] != grid.rows.places || g.shape[2] != grid.columns.places)
-    throw std::invalid_argument(std::string(operation) + ": images of " + to_string(size) + " have " +
-                                std::to_string(grid.rows.places) + " x " + std::to_string(grid.columns.places) +
-                                " windows, which shape " + to_string(g) + " does not fit");
-  const Index shape[] = {grid.images, grid.rows.size, grid.columns.size, grid.channels};
+  require_float(operation, g);
+  require(g.ndim == 4 && size.ndim == 2, operation, "g must have four axes, and size two entries");
+  const Grid grid = grid_of(operation, pooling, g.shape[0], size.size[0], size.size[1], g.shape[3]);
+  require(grid.has_at_positions(g), operation, "g must have an element for each window");
+  const Index shape[] = {grid.images, grid.down.pixels, grid.right.pixels, grid.channels()};
   describe(result, operation, g.dtype, 4, shape);
   return grid;
 }
 
 Dtype number_dtype(const Grid& grid) {
-  return grid.rows.window * grid.columns.window <= 256 ? Dtype::uint8 : Dtype::uint32;
+  return grid.down.taps * grid.right.taps <= 256 ? Dtype::uint8 : Dtype::uint32;
 }
 
 void check_cell(const char* operation, const Grid& grid, const View& pooled, const View& cell) {
-  require_dtype(operation, "cell", cell, number_dtype(grid));
+  require<DtypeError>(cell.dtype == number_dtype(grid), operation, "cell must have the dtype that max_cell gives");
   require_same_shape(operation, pooled, cell);
 }
-
-// Runs
-
-Grid grid_of_images(const View& x, const Pooling& pooling) {
-  return grid_of("pooling", x, pooling, x.shape[1], x.shape[2]);
-}
-
-// The elements in C order: where they are, or in a copy.
-class Dense {
- public:
-  explicit Dense(const View& x) : data_(x.data) {
-    View dense;
-    describe(dense, "pooling", x.dtype, x);
-    if (std::equal(x.strides, x.strides + x.ndim, dense.strides)) return;
-    copy_.reset(new char[static_cast<std::size_t>(count(x) * itemsize(x.dtype))]);
-    dense.data = copy_.get();
-    copy(x, dense);
-    data_ = copy_.get();
-  }
-  template <class T> const T* data() const { return reinterpret_cast<const T*>(data_); }
-
- private:
-  const char* data_;
-  std::unique_ptr<char[]> copy_;
-};
 
 // Calls go(Tag<T>, Tag<C>) with the types of elements and of the numbers of cells.
 template <class Go> void with_types(Dtype floats, Dtype numbers, Go go) {
@@ -242,14 +189,14 @@ template <class V, class T> void add(T* pixel, V part, bool tiled) {
 
 // The largest cell of each window, and its value if it is taken.
 template <bool take> void find_largest(const View& x, const Pooling& pooling, const View& result, char* taken) {
-  const Dense images(x);
+  const Contiguous4 images(x);
   with_types(x.dtype, result.dtype, [&](auto float_tag, auto number_tag) {
     using T = typename decltype(float_tag)::type;
     using C = typename decltype(number_tag)::type;
     const T* const pixels = images.data<T>();
     C* const chosen = reinterpret_cast<C*>(result.data);
     T* const values = reinterpret_cast<T*>(taken);
-    for_each_window<T>(grid_of_images(x, pooling), [=](auto lanes, Index place, const Cells& cells) {
+    for_each_window<T>(grid_of("pooling", pooling, x), [=](auto lanes, Index position, const Cells& cells) {
       using V = simd::Vec<T, lanes>;
       V largest = simd::load<V>(pixels + cells.pixel);
       auto cell = simd::Vec<Number<T>, lanes>{} + Number<T>(cells.number);
@@ -259,8 +206,8 @@ template <bool take> void find_largest(const View& x, const Pooling& pooling, co
         largest = wins ? value : largest;
         cell = wins ? Number<T>(number) : cell;
       });
-      simd::store(chosen + place, simd::resize<C>(cell));
-      if constexpr (take) simd::store(values + place, largest);
+      simd::store(chosen + position, simd::resize<C>(cell));
+      if constexpr (take) simd::store(values + position, largest);
     });
   });
 }
@@ -286,21 +233,21 @@ void check_pool_take(const View& x, const View& cell, const Pooling& pooling, Vi
 }
 
 void run_pool_take(const View& x, const View& cell, const Pooling& pooling, const View& result) {
-  const Dense images(x), numbers(cell);
+  const Contiguous4 images(x), numbers(cell);
   with_types(x.dtype, cell.dtype, [&](auto float_tag, auto number_tag) {
     using T = typename decltype(float_tag)::type;
     using C = typename decltype(number_tag)::type;
     const T* const pixels = images.data<T>();
     const C* const chosen = numbers.data<C>();
     T* const taken = reinterpret_cast<T*>(result.data);
-    for_each_window<T>(grid_of_images(x, pooling), [=](auto lanes, Index place, const Cells& cells) {
+    for_each_window<T>(grid_of("pooling", pooling, x), [=](auto lanes, Index position, const Cells& cells) {
       using V = simd::Vec<T, lanes>;
-      const auto cell = load_numbers<T, lanes>(chosen + place);
+      const auto cell = load_numbers<T, lanes>(chosen + position);
       V value = {};
       cells.for_each([&](Index pixel, Index number) {
         value = cell == Number<T>(number) ? simd::load<V>(pixels + pixel) : value;
       });
-      simd::store(taken + place, value);
+      simd::store(taken + position, value);
     });
   });
 }
@@ -311,19 +258,19 @@ void check_pool_put(const View& g, const View& cell, const Pooling& pooling, con
 }
 
 void run_pool_put(const View& g, const View& cell, const Pooling& pooling, const View& result) {
-  const Dense given(g), numbers(cell);
+  const Contiguous4 given(g), numbers(cell);
   with_types(g.dtype, cell.dtype, [&](auto float_tag, auto number_tag) {
     using T = typename decltype(float_tag)::type;
     using C = typename decltype(number_tag)::type;
     const T* const values = given.data<T>();
     const C* const chosen = numbers.data<C>();
     T* const pixels = reinterpret_cast<T*>(result.data);
-    const Grid grid = grid_of_images(result, pooling);
+    const Grid grid = grid_of("pooling", pooling, result);
     const bool tiled = grid.tiled();
-    for_each_row_and_window(grid, pixels, [=](auto lanes, Index place, const Cells& cells) {
+    for_each_row_and_window(grid, pixels, [=](auto lanes, Index position, const Cells& cells) {
       using V = simd::Vec<T, lanes>;
-      const auto cell = load_numbers<T, lanes>(chosen + place);
-      const V value = simd::load<V>(values + place);
+      const auto cell = load_numbers<T, lanes>(chosen + position);
+      const V value = simd::load<V>(values + position);
       cells.for_each([&](Index pixel, Index number) {
         add(pixels + pixel, cell == Number<T>(number) ? value : V{}, tiled);
       });
@@ -336,15 +283,15 @@ void check_sum_pool(const View& x, const Pooling& pooling, View& result) {
 }
 
 void run_sum_pool(const View& x, const Pooling& pooling, const View& result) {
-  const Dense images(x);
+  const Contiguous4 images(x);
   with_float(x.dtype, [&](auto float_tag) {
     using T = typename decltype(float_tag)::type;
     const T* const pixels = images.data<T>();
     T* const sums = reinterpret_cast<T*>(result.data);
-    for_each_window<T>(grid_of_images(x, pooling), [=](auto lanes, Index place, const Cells& cells) {
+    for_each_window<T>(grid_of("pooling", pooling, x), [=](auto lanes, Index position, const Cells& cells) {
       simd::Vec<T, lanes> sum = {};
       cells.for_each([&](Index pixel, Index) { sum += simd::load<simd::Vec<T, lanes>>(pixels + pixel); });
-      simd::store(sums + place, sum);
+      simd::store(sums + position, sum);
     });
   });
 }
@@ -354,16 +301,16 @@ void check_sum_pool_input(const View& g, const Pooling& pooling, const Shape& si
 }
 
 void run_sum_pool_input(const View& g, const Pooling& pooling, const View& result) {
-  const Dense given(g);
+  const Contiguous4 given(g);
   with_float(g.dtype, [&](auto float_tag) {
     using T = typename decltype(float_tag)::type;
     const T* const values = given.data<T>();
     T* const pixels = reinterpret_cast<T*>(result.data);
-    const Grid grid = grid_of_images(result, pooling);
+    const Grid grid = grid_of("pooling", pooling, result);
     const bool tiled = grid.tiled();
-    for_each_row_and_window(grid, pixels, [=](auto lanes, Index place, const Cells& cells) {
+    for_each_row_and_window(grid, pixels, [=](auto lanes, Index position, const Cells& cells) {
       using V = simd::Vec<T, lanes>;
-      const V value = simd::load<V>(values + place);
+      const V value = simd::load<V>(values + position);
       cells.for_each([&](Index pixel, Index) { add(pixels + pixel, value, tiled); });
     });
   });

@@ -6,20 +6,19 @@
 //   sum_pool:        the sum of each window's cells on the image
 //   sum_pool_input:  its transpose: each cell gets the sum over the windows that hold it
 //
-// The window with its upper left cell on the image's (u s - above, v s - left) gives the result at (u, v). Padding is
-// smaller than the window, so that every window has a cell on the image; cells beside the image do not count.
+// The window whose upper left cell lies at (u s - top, v s - left) on the image gives the result at (u, v). Padding is
+// smaller than the window, so every window has a cell on the image; cells outside of the image do not count.
 //
 // The cells of a window are numbered row by row, those on the padding included: in uint8 if all numbers fit, else in
 // uint32.
 #pragma once
 
-#include "array.hpp"
+#include "windows.hpp"
 
 namespace minimeta {
 
-struct Pooling {
-  Shape window, strides;  // of two entries each
-  Shape padding;          // above, below, left, right
+struct Pooling : Windows {
+  Shape window;  // rows, columns
 };
 
 void check_max_cell(const View& x, const Pooling& pooling, View& result);

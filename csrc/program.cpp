@@ -126,8 +126,7 @@ Index Builder::concatenate_in_place(const std::vector<Index>& parts, Index axis)
   bool is_possible = count(axis, joined.shape) == 1;
   for (std::size_t i = 0; i < parts.size(); ++i)
     is_possible = is_possible && is_fresh(parts[i]) && std::count(parts.begin(), parts.end(), parts[i]) == 1;
-  if (!is_possible)
-    throw std::invalid_argument("concatenate_in_place: parts must be results of steps, one after another in memory");
+  require(is_possible, "concatenate_in_place", "parts must be results of steps, one after another in memory");
 
   joined.data = origin;
   const Index buffer = add_buffer(Buffer::Kind::temporary, joined);
@@ -197,10 +196,10 @@ struct Program::Workspace {
 Program::Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept,
                  const Options& options)
     : poison_(options.poison) {
-  if (kept.size() != outputs.size()) throw std::invalid_argument("program: each output is kept or it is not");
+  require(kept.size() == outputs.size(), "program", "each output is kept or it is not");
   for (const Index value : outputs) {
-    if (!builder.is_fresh(value) || std::count(outputs.begin(), outputs.end(), value) != 1)
-      throw std::invalid_argument("program: an output has no memory of its own");
+    require(builder.is_fresh(value) && std::count(outputs.begin(), outputs.end(), value) == 1, "program",
+            "an output has no memory of its own");
     outputs_.push_back(builder.values_[value].view);
     output_buffers_.push_back(builder.values_[value].buffer);
   }

@@ -8,7 +8,6 @@
 #include <pybind11/pybind11.h>
 
 #include <string>
-#include <vector>
 
 #include "array.hpp"
 #include "interruption.hpp"
@@ -89,14 +88,6 @@ inline void read(Shape& shape, const char* operation, const char* argument, py::
     shape.size[i] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(object.ptr(), i), PyExc_ValueError);
     if (shape.size[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
   }
-}
-
-// A variable number of arrays.
-inline std::vector<View> read_all(const char* operation, const char* argument, const py::args& arrays) {
-  std::vector<View> views(arrays.size());
-  for (std::size_t i = 0; i < arrays.size(); ++i)
-    read(views[i], operation, argument, PyTuple_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i)));
-  return views;
 }
 
 inline py::object new_array(const View& view, const Py_intptr_t* strides, char* data) {

@@ -182,8 +182,7 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
 void check_axes(const char* operation, const View& x, const Shape& axes) {
   for (int a = 0; a < axes.ndim; ++a) {
     require_axis(operation, axes.size[a], x.ndim);
-    if (a > 0 && axes.size[a] <= axes.size[a - 1])
-      throw std::invalid_argument(std::string(operation) + ": axes must increase, not " + to_string(axes));
+    require(a == 0 || axes.size[a - 1] < axes.size[a], operation, "axes must increase");
   }
 }
 
@@ -255,12 +254,11 @@ template <class T> void argmax(const Reduction& r, std::int64_t* result) {
 
 void check_reduce(const char* operation, Reducer reducer, const View& x, const Shape& axes, bool keepdims, View& result) {
   const bool orders = reducer == Reducer::sum || reducer == Reducer::max || reducer == Reducer::min;
-  if (!orders || (x.dtype != Dtype::int64 && x.dtype != Dtype::uint64)) require_float(operation, "x", x);
+  if (!orders || (x.dtype != Dtype::int64 && x.dtype != Dtype::uint64)) require_float(operation, x);
   check_axes(operation, x, axes);
   describe_reduced(operation, x.dtype, x, axes, keepdims, result);
-  if ((reducer == Reducer::max || reducer == Reducer::min) && count(x) == 0 && count(result) > 0)
-    throw std::invalid_argument(std::string(operation) + ": there is no element to choose in shape " + to_string(x) +
-                                " over axes " + to_string(axes));
+  const bool chooses = reducer == Reducer::max || reducer == Reducer::min;
+  require(!chooses || count(x) > 0 || count(result) == 0, operation, "there is no element to choose");
 }
 
 void run_reduce(Reducer reducer, const View& x, const Shape& axes, double correction, const View& result) {
@@ -275,7 +273,7 @@ void run_reduce(Reducer reducer, const View& x, const Shape& axes, double correc
 }
 
 void check_softmax(const char* operation, const View& x, const Shape& axes, View& result) {
-  require_float(operation, "x", x);
+  require_float(operation, x);
   check_axes(operation, x, axes);
   describe(result, operation, x.dtype, x);
 }
@@ -286,15 +284,13 @@ void run_softmax(bool logarithm, const View& x, const Shape& axes, const View& r
 
 void check_argmax(const View& x, Index axis, bool keepdims, View& result) {
   require_axis("argmax", axis, x.ndim);
-  if (!is_float(x.dtype) && x.dtype != Dtype::int64 && x.dtype != Dtype::uint64 && x.dtype != Dtype::boolean)
-    throw DtypeError(std::string("argmax: x must be bool, int64, uint64, float32 or float64, not ") + name(x.dtype));
+  const bool has_kernel = is_float(x.dtype) || x.dtype == Dtype::int64 || x.dtype == Dtype::uint64 || x.dtype == Dtype::boolean;
+  require<DtypeError>(has_kernel, "argmax", "x must be bool, int64, uint64, float32 or float64");
   Shape axes;
   axes.ndim = 1;
   axes.size[0] = axis;
   describe_reduced("argmax", Dtype::int64, x, axes, keepdims, result);
-  if (x.shape[axis] == 0 && count(result) > 0)
-    throw std::invalid_argument("argmax: there is no element to choose in shape " + to_string(x) + " over axis " +
-                                std::to_string(axis));
+  require(x.shape[axis] > 0 || count(result) == 0, "argmax", "there is no element to choose");
 }
 
 void run_argmax(const View& x, Index axis, const View& result) {

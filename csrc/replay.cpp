@@ -123,8 +123,8 @@ class PyProgram {
       read(x, "program", "an operand", arrays[i]);
       require_same_dtype("program", x, wanted[i]);
       require_same_shape("program", x, wanted[i]);
-      if (count(x) > 0 && !std::equal(x.strides, x.strides + x.ndim, wanted[i].strides))
-        throw std::invalid_argument("program: operands must be contiguous");
+      require(count(x) == 0 || std::equal(x.strides, x.strides + x.ndim, wanted[i].strides), "program",
+              "operands must be contiguous");
       data.push_back(x.data);
     }
     py::list results;

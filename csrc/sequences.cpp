@@ -158,7 +158,7 @@ struct Sides {
 };
 
 void check(const char* operation, const View& x, Index axis, Dtype dtype, View& result) {
-  require_float(operation, "x", x);
+  require_float(operation, x);
   require_axis(operation, axis, x.ndim);
   describe(result, operation, dtype, x);
 }
@@ -178,8 +178,8 @@ void run_cumsum(const View& x, Index axis, bool reverse, const View& result) {
 
 void check_order(const View& x, Index axis, View& result) {
   check("order", x, axis, Dtype::int64, result);
-  if (x.dtype == Dtype::float32 && x.shape[axis] > Index(UINT32_MAX))
-    throw std::invalid_argument("order: " + to_string(x) + " has more than 2^32 elements along an axis");
+  require(x.dtype != Dtype::float32 || x.shape[axis] <= Index(UINT32_MAX), "order",
+          "there are more than 2^32 elements along the axis");
 }
 
 void run_order(const View& x, Index axis, const View& result) {

@@ -1,5 +1,11 @@
-// The windows of a convolution as both of its algorithms see them (convolution.cpp, winograd.cpp): where they lie, and
-// copies of the images under them, surrounded by their zeros.
+// Windows on images: where those of a convolution and of a pooling lie, and copies of the images under them, surrounded
+// by their zeros.
+//
+// A window of `taps` pixels moves over an axis in steps of `stride`. At position y its tap k meets the pixel
+//
+//   stride * y + k - before
+//
+// where `before` is the padding at the beginning of the axis.
 #pragma once
 
 #include <algorithm>
@@ -7,42 +13,58 @@
 #include <memory>
 #include <utility>
 
-#include "convolution.hpp"
 #include "layout.hpp"
 #include "parallel.hpp"
 
 namespace minimeta {
 
-// One axis of the windows: where position y and tap k meet is pixel stride * y + k - before.
+struct Windows {
+  Shape strides;  // down, right
+  Shape padding;  // top, bottom, left, right
+};
+
 struct Axis {
   Index pixels, taps, positions, stride, before;
 
   Index span(Index n) const { return (n - 1) * stride + taps; }  // pixels under n neighbouring positions
 };
 
+// Images (N, H, W, in), windows (kh, kw), and what belongs to their positions, (N, H', W', out).
 struct Geometry {
   Index images, in, out;
   Axis down, right;
 
   Geometry of_one_image() const { return {1, in, out, down, right}; }
   Index steps() const { return work({images, down.positions, right.positions, down.taps, right.taps, in, out}) / kAtOnce; }
+  bool has_at_positions(const View& y) const {
+    return y.shape[0] == images && y.shape[1] == down.positions && y.shape[2] == right.positions && y.shape[3] == out;
+  }
 };
 
-// From arrays that a check has admitted.
-inline Geometry geometry(const View& x, const View& w, const View& y, const Windows& windows) {
-  const auto axis = [&](int a) {
-    const Index before = windows.padding.size[2 * a], padded = x.shape[1 + a] + before + windows.padding.size[2 * a + 1];
+constexpr Index kFar = Index{1} << 60;  // three sizes below this have a sum that fits an Index
+
+// Of images (N, H, W, in) and a kernel (kh, kw, in, out). Throws where the windows do not fit.
+inline Geometry geometry(const char* operation, const Index* images, const Index* kernel, const Windows& windows) {
+  require(windows.strides.ndim == 2 && windows.padding.ndim == 4, operation,
+          "strides must have two entries, and padding four");
+  const auto axis = [&](int d) {
+    const Index pixels = images[1 + d], taps = kernel[d], stride = windows.strides.size[d];
+    const Index before = windows.padding.size[2 * d], after = windows.padding.size[2 * d + 1];
+    for (const Index size : {pixels, taps, before, after})
+      require(0 <= size && size < kFar, operation, "sizes and padding must lie between 0 and 2^60");
+    const Index padded = pixels + before + after;
+    require(1 <= stride && 1 <= taps && taps <= padded, operation, "strides must be positive, and windows fit the image");
     // A stride beyond the image leaves one position, whatever it is.
-    return Axis{x.shape[1 + a], w.shape[a], y.shape[1 + a], std::min(windows.strides.size[a], padded), before};
+    return Axis{pixels, taps, (padded - taps) / stride + 1, std::min(stride, padded), before};
   };
-  return {x.shape[0], x.shape[3], y.shape[3], axis(0), axis(1)};
+  return {images[0], kernel[2], kernel[3], axis(0), axis(1)};
 }
 
-// The same elements side by side, in memory of its own where they are not yet.
+// The same elements in C order: where they are, or in a copy.
 class Contiguous4 {
  public:
   explicit Contiguous4(const View& x) : view(x) {
-    describe(view, "conv2d", x.dtype, x);
+    describe(view, "contiguous", x.dtype, x);
     bool lies = true;
     for (int d = 0; d < x.ndim; ++d) lies = lies && (x.shape[d] == 1 || x.strides[d] == view.strides[d]);
     view.data = x.data;
@@ -51,6 +73,8 @@ class Contiguous4 {
     view.data = memory_.get();
     copy(x, view);
   }
+  template <class T> const T* data() const { return reinterpret_cast<const T*>(view.data); }
+
   View view;
 
  private:
