@@ -49,7 +49,7 @@ template <class F, class T> void scaled_row(char* const* data, const Index* stri
   });
 }
 
-constexpr int kSlow = 16;  // a transcendental function, beside an addition
+constexpr int kSlow = 16;  // the cost of a transcendental function, in additions
 
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
 
@@ -206,7 +206,7 @@ const std::vector<Function>& elementwise_functions() {
       whole<WholePower>(binary<Power>("power")),
       whole<FloorDivide>(binary<FloorDivide>("floor_divide")),
       whole<Remainder>(binary<Remainder>("remainder")),
-      binary<Gate>("gate"),
+      binary<ReluSlope>("relu_slope"),
       slope<SigmoidSlope>("sigmoid_slope"),
       slope<TanhSlope>("tanh_slope"),
       truth<LogicalOr>(whole<Maximum>(binary<Maximum>("maximum"))),

@@ -1,7 +1,8 @@
 // Elementwise operations: result[i] = f(x[i], ...) for operands of one shape.
 //
-// The table lists them all. A function holds one row kernel for each dtype it accepts, found by the dtype of its last
-// operand; the operands have that dtype, but for the leading `masks`, which are boolean.
+// The table lists them all. A function holds one row kernel for each dtype it accepts. The dtype of
+// the last operand selects it; the others have the same dtype, except for the leading `masks`,
+// which are boolean.
 #pragma once
 
 #include <vector>
@@ -10,15 +11,16 @@
 
 namespace minimeta {
 
-// data[0 .. operands-1] are read with their strides, data[operands] is written contiguously and overlaps none of them.
+// Reads data[0 .. operands-1] with their strides, and writes data[operands], which is contiguous
+// and overlaps none of them.
 using RowKernel = void (*)(char* const* data, const Index* strides, Index size);
 
 struct Function {
   const char* name;
   int operands;
   int masks;
-  bool predicate;  // the result is boolean, whatever the operands are
-  int cost;        // in elements moved
+  bool predicate;  // the result is boolean for operands of any dtype
+  int cost;        // of an element, in elements moved
   RowKernel row[kDtypes];
 };
 

@@ -1,8 +1,8 @@
 // The simple functions: what an elementwise operation does to one element.
 //
-// Each is a pure function of its operands, so a result cannot depend on where its element sits or on how the compiler
-// vectorised a loop. NaN goes in, NaN comes out. The exponential and its kin are written for vectors, in
-// transcendental.hpp and trigonometric.hpp.
+// Each is a pure function of its operands, so a result cannot depend on where its element sits or
+// on how the compiler vectorised a loop. NaN goes in, NaN comes out. The exponential and its kin
+// are written for vectors, in transcendental.hpp and trigonometric.hpp.
 #pragma once
 
 #include <cmath>
@@ -84,10 +84,11 @@ struct FloorDivide {
   }
 };
 
-// The derivative of relu, in terms of its result as well as of x, times g.
-struct Gate { template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); } };
+// The derivative of relu times g. The result of relu serves as well as its argument.
+struct ReluSlope { template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); } };
 
-// x != x: a NaN on the left wins; one on the right does because the comparison is false. For vectors, too: | is not ||.
+// x != x: a NaN on the left wins; one on the right does because the comparison is false. For
+// vectors, too: | is not ||.
 struct Maximum {
   template <class T> T operator()(T x, T y) const { return ((x >= y) | (x != x)) ? x : y; }
 };
@@ -98,7 +99,8 @@ struct Clip {
   template <class T> T operator()(T x, T low, T high) const { return Minimum{}(Maximum{}(x, low), high); }
 };
 
-// A boolean is a byte, and any byte but 0 is true: numpy's own are 0 and 1, a view of other memory need not be.
+// A boolean is a byte, and any byte but 0 is true: numpy's own are 0 and 1, a view of other memory
+// need not be.
 struct Truth {
   std::uint8_t byte;
   friend bool operator==(Truth x, Truth y) { return !x.byte == !y.byte; }

@@ -92,7 +92,7 @@ def test_binary(x: Array, seed: int, layout: str) -> None:
             assert_array_equal(result, expected, strict=True)
     for name in COMPARISONS:
         assert_array_equal(getattr(_native, name)(x, y), getattr(np, name)(x, y), strict=True)
-    assert_array_equal(_native.gate(x, y), np.where(x > 0, y, 0).astype(y.dtype), strict=True)
+    assert_array_equal(_native.relu_slope(x, y), np.where(x > 0, y, 0).astype(y.dtype), strict=True)
     with np.errstate(all="ignore"):
         for name in ("sigmoid_slope", "tanh_slope"):
             slope = getattr(_native, name)(x, np.ones_like(x))

@@ -79,7 +79,7 @@ CHOICES: dict[str, Choice] = {
     "absolute": _absolute,
     "sign": _sign,
     "relu": lambda x: np.where(x > 0, x, 0),
-    "gate": lambda x, g: np.where(x > 0, g, 0),
+    "relu_slope": lambda x, g: np.where(x > 0, g, 0),
     "maximum": _larger,
     "minimum": _smaller,
     "clip": lambda x, low, high: _smaller(_larger(x, low), high),

@@ -225,7 +225,7 @@ def sign(x: Any) -> Any:
     return np.sign(np.real(x))
 
 
-@unary(lambda g, y, x: apply(GATE, y, g), exact=True)
+@unary(lambda g, y, x: apply(RELU_SLOPE, y, g), exact=True)
 def relu(x: Any) -> Any:
     """``max(x, 0)``; its derivative at 0 is 0.
 
@@ -236,9 +236,9 @@ def relu(x: Any) -> Any:
 
 
 # It lets g through where x > 0, and so where relu(x) > 0, which is in memory anyway. It is linear
-# in g, so every higher derivative of relu is another gate.
-@binary(None, lambda h, y, x, g: apply(GATE, x, h), exact=True)
-def _gate(x: Any, y: Any) -> Any:
+# in g, so every higher derivative of relu is another relu_slope.
+@binary(None, lambda h, y, x, g: apply(RELU_SLOPE, x, h), exact=True)
+def _relu_slope(x: Any, y: Any) -> Any:
     """``y`` where ``x > 0``, otherwise 0."""
     return np.where(np.real(x) > 0, y, 0)
 
@@ -320,4 +320,4 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 MULTIPLY: Primitive = _multiply.primitive
 NEGATIVE: Primitive = negative.primitive
 SUBTRACT: Primitive = subtract.primitive
-GATE: Primitive = _gate.primitive
+RELU_SLOPE: Primitive = _relu_slope.primitive
