@@ -10,14 +10,14 @@
 #include "fused_sums.hpp"
 #include "pairs.hpp"
 #include "parallel.hpp"
-#include "tile.hpp"
+#include "product.hpp"
 
 namespace minimeta {
 namespace {
 
 static_assert(fusion::kMostSums == kPanel);
 
-// The length of the part of x that repeats along leading axes and is contiguous; 0 for any other layout.
+// The length of the contiguous part of x that repeats along leading axes; 0 for any other layout.
 Index period(const View& x) {
   Index size = 1;
   int d = x.ndim - 1;
@@ -27,7 +27,7 @@ Index period(const View& x) {
   return size;
 }
 
-// Fills y, of n elements, with x, of `period` elements, again and again; n is a multiple of the period.
+// Fills y, of n elements, with copies of x, of `period` elements; n is a multiple of the period.
 template <class T> void repeat(const T* x, Index period, T* y, Index n) {
   using V = simd::Vec<T>;
   constexpr Index lanes = simd::kLanes<T>;
@@ -41,7 +41,7 @@ template <class T> void repeat(const T* x, Index period, T* y, Index n) {
   }
 }
 
-// Copies past the caches, where the memory is aligned for it.
+// Copies past the caches, if the memory is aligned.
 void stream(const char* from, char* to, Index bytes) {
   using V = simd::Vec<std::uint64_t>;
   Index i = 0;
@@ -67,7 +67,7 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   make_commands(values);
   locate_results(values);
   plan_buffers();
-  if (chunks_ <= 1) {  // The program has memory for the buffers of the one worker.
+  if (chunks_ <= 1) {  // The program provides memory for the buffers of the only worker.
     describe(results.emplace_back(), "fused", Dtype::uint8, 1, &memory_);
     return false;
   }
@@ -79,7 +79,8 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   return false;
 }
 
-// The operands and the results of the operations. They have one shape, or are all one block and are not summed.
+// The operands and the results of the operations. Either all have one shape, or each fits in one
+// block and none is summed.
 std::vector<View> Fused::values_of(const View* operands, Index n) const {
   require(n >= 1, "fused", "at least one operand is needed");
   std::vector<View> values(operands, operands + n);
@@ -101,7 +102,7 @@ std::vector<View> Fused::values_of(const View* operands, Index n) const {
   return values;
 }
 
-// Returns how many outputs each sum has; 0 without sums.
+// Describes the results, and returns how many outputs each sum has, 0 without sums.
 Index Fused::describe_results(const std::vector<View>& values, std::vector<View>& results) const {
   for (const int value : values_) {
     require(operands_ <= value, "fused", "an operand is no result");
@@ -160,7 +161,7 @@ void Fused::locate_operand(const View& x) {
   locations_.push_back(std::move(location));
 }
 
-// One command for each operation; an operation that only feeds another is part of that one's, where there is a pair.
+// Makes one command for each operation, or for a pair of which the first only feeds the second.
 void Fused::make_commands(const std::vector<View>& values) {
   std::vector<int> readers(values.size(), 0);
   for (const FusedOperation& operation : operations_)
@@ -215,18 +216,19 @@ void Fused::locate_results(const std::vector<View>& values) {
     }
 }
 
-// The operands' buffers are there before the first command; a result's is free again after the last that reads it.
+// Operands have their buffers before the first command; a result's buffer is free after the last
+// command that reads it.
 void Fused::plan_buffers() {
   const Index end = static_cast<Index>(commands_.size());
   std::vector<Lifetime*> buffers;
   const auto add = [&](Location& each, Index first, Index last) {
     if (each.kind == Location::Kind::memory) return;
-    // Four cache lines more than its elements, so that not all buffers begin at the same place of a page.
+    // Four extra cache lines, so that not all buffers begin at the same offset of a page.
     const Index bytes = aligned(std::min(block_, each.count) * itemsize(each.dtype)) + 4 * kAlignment;
     each.buffer = {bytes, first, last, 0};
     buffers.push_back(&each.buffer);
   };
-  for (const int value : tiled_) add(location(value), 0, end);  // it serves every block
+  for (const int value : tiled_) add(location(value), 0, end);  // filled once, for all blocks
   for (const int value : copied_) add(location(value), 0, 0);
   for (Index now = 0; now < end; ++now) {
     const Command& command = commands_[static_cast<std::size_t>(now)];
@@ -313,7 +315,7 @@ class Fused::Worker {
   }
 
   const Fused& fused_;
-  Patience* const patience_ = fused_.chunks_ > 1 ? &patience : nullptr;  // the program has counted a single chunk
+  Patience* const patience_ = fused_.chunks_ > 1 ? &patience : nullptr;  // Program::replay counts a single chunk
   char* const* const data_;
   char* base_[fusion::kMostValues];  // where each value's elements begin
   std::vector<std::unique_ptr<ChunkSums>> terms_;

@@ -2,22 +2,26 @@
 //
 //   for each block:  v_k = f_k(operands, v_1 ... v_{k-1})  for each operation k
 //
-// One after another, operations read and write whole arrays, and long arrays come from memory every time. Here a block
-// of at most 512 elements goes through all operations while it is in the first-level cache, and only the results that
-// are needed outside are written to memory. The operations are rows of the table in elementwise.hpp, so nothing is
-// compiled at run time; and since an element's result does not depend on its position, no bit changes.
+// Run one after another, operations read and write whole arrays, and long arrays come from memory
+// every time. Here a block of at most 512 elements goes through all operations while it is in the
+// first-level cache, and only results that are needed outside are written to memory. The operations
+// are rows of the table in elementwise.hpp, so nothing is compiled at run time. An element's result
+// does not depend on its position, so no bit changes.
 //
-// A pair of simple operations, of which the first only feeds the second, is one row (pairs.hpp).
+// If a simple operation only feeds another one, a row of pairs.hpp computes both.
 //
-// Operands. One that is contiguous is read where it lies. One that repeats along leading axes (a bias, the statistics of
-// a batch) is laid out in a buffer as often as it fits a block. Any other layout is copied, block by block.
+// Operands. A contiguous operand is read where it lies. An operand that repeats along leading axes
+// (a bias, the statistics of a batch) is repeated in a buffer as often as it fits a block. Any
+// other layout is copied block by block.
 //
-// Results. Each has a buffer of its own or its place in memory. A result that is too long for every cache is copied from
-// its buffer past the caches, which saves reading the memory that it overwrites.
+// Results. A result is computed in a buffer, or where it lies in memory. A result too long for
+// every cache is copied from its buffer past the caches, which saves reading the memory that it
+// overwrites.
 //
-// Sums over leading axes may end a group: they take their terms from the blocks (fused_sums.hpp). They are shared among
-// threads in chunks of 1024 terms; without a sum a chunk is one block. If everything fits in one block, the values may
-// also have several shapes, so that one step updates several small arrays.
+// Sums over leading axes may end a group and take their terms from the blocks (fused_sums.hpp).
+// Threads share them in chunks of 1024 terms; without a sum a chunk is one block. If everything
+// fits in one block, the values may have several shapes, so that one step updates several small
+// arrays.
 #pragma once
 
 #include <memory>
@@ -30,12 +34,15 @@
 
 namespace minimeta {
 
-// What a group may be. Python's pass (minimeta/program/fuse.py) reads the first three as native.FUSED_...
+// The limits of a group. Python's pass (minimeta/program/fuse.py) reads the first three as
+// native.FUSED_... Its own limits were halved and doubled by benchmarks/fusion_limits.py: on W1, W2
+// and W4 each of them changed a step by no more than two runs with equal limits differ, 4 to 8 %.
+// They stand on a plateau.
 namespace fusion {
-constexpr Index kBlockElements = 512;  // of float32, 2 KiB: 16 values of a block fit a first-level cache of 32 KiB
-constexpr Index kMostSums = 256;       // outputs of a sum, the width of fold.hpp's panel
-constexpr int kMostValues = 128;       // operands and results of operations: addresses that a worker has room for
-constexpr Index kFarBytes = Index{16} << 20;  // a result that no cache of today's processors holds until it is read
+constexpr Index kBlockElements = 512;  // 2 KiB of float32: 16 values fit a first-level cache of 32 KiB
+constexpr Index kMostSums = 256;       // outputs of a sum: the width of a panel in fold.hpp
+constexpr int kMostValues = 128;       // operands and results of operations: the addresses that a worker has room for
+constexpr Index kFarBytes = Index{16} << 20;  // results from this size on have left the caches before they are read
 }  // namespace fusion
 
 // Values are numbered: the operands, then the result of each operation.
@@ -45,42 +52,44 @@ struct FusedOperation {
 };
 
 struct FusedSum {
-  int value, axes;  // the leading axes that are summed
+  int value, axes;  // how many leading axes are summed
   bool mean, keepdims;
 };
 
 class Fused final : public Kernel {
  public:
-  // The results are values, then sums.
+  // The results are `values`, then `sums`.
   Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums);
 
   bool check(View* operands, Index n, std::vector<View>& results) override;
   void run(char* const* data, Watch* watch) const override;
 
  private:
-  // Where a value's elements lie while a block is computed: in the memory of an operand or a result, `advance` bytes
-  // further for each element of the blocks before; or in a buffer, whose lifetime is counted in commands.
+  // Where the elements of a value lie while a block is computed: in an operand or a result,
+  // `advance` bytes further for each element of earlier blocks; or in a buffer, whose lifetime is
+  // counted in commands.
   struct Location {
     enum class Kind { memory, tiled, copied, computed } kind;
-    Index advance, stride;  // stride: bytes from one element to the next
-    Index period, count;    // elements before it repeats, elements in all
-    int address;            // memory: of which operand or result
+    Index advance, stride;  // bytes, see above; bytes from one element to the next
+    Index period, count;    // elements before it repeats; elements in all
+    int address;            // if in memory: the number of the operand or result
     Dtype dtype;
     Lifetime buffer{};
-    std::unique_ptr<Loop<1>> walk{};  // copied: through the operand
+    std::unique_ptr<Loop<1>> walk{};  // if copied: the walk through the operand
   };
-  // What a worker needs of a location: where the value begins, in the memory at an address, or in its own if that is -1.
+  // Where a value begins, for a worker: at an offset from an address, or in the worker's own
+  // buffers if that is -1.
   struct Base {
     int address;
     Index offset;
   };
-  // An operation or a pair of them, on values by their numbers; the last one is the result.
+  // An operation, or a pair of them, on values given by number; the last one is the result.
   struct Command {
     RowKernel kernel;
     int operands, values[4];
     Index strides[3], advances[4], count;
   };
-  // A result that is copied from its buffer to memory past the caches.
+  // A result that is copied from its buffer to memory, past the caches.
   struct Far {
     int value, address;
   };
@@ -96,14 +105,14 @@ class Fused final : public Kernel {
   Location& location(int value) { return locations_[static_cast<std::size_t>(value)]; }
   const Location& location(int value) const { return locations_[static_cast<std::size_t>(value)]; }
   Index width() const { return chunk_ / kSumTerms; }  // outputs of each sum
-  // Where a run's sums go: behind the operands and the other results. There follow the sums of the chunks, if there are
-  // several; of one chunk the buffers.
+  // The addresses of a run: operands, values, sums, and then the chunks' sums if there are several
+  // chunks, or else the buffers of the one worker.
   template <class T> T* sums(char* const* data, std::size_t j) const {
     return reinterpret_cast<T*>(data[static_cast<std::size_t>(operands_) + values_.size() + j]);
   }
   template <class T> T* chunk_sums(char* const* data, std::size_t j) const { return sums<T>(data, sums_.size() + j); }
 
-  static constexpr Index kSumTerms = 1024;  // of each output in a chunk
+  static constexpr Index kSumTerms = 1024;  // terms of each output in a chunk
 
   std::vector<FusedOperation> operations_;
   std::vector<int> values_;
