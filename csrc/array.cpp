@@ -42,7 +42,8 @@ void describe(View& result, const char* operation, Dtype dtype, int ndim, const 
   result.data = nullptr;
   result.dtype = dtype;
   result.ndim = ndim;
-  // The product of the non-zero sizes must fit even where some size is zero, or the strides would overflow.
+  // The product of the non-zero sizes must fit even where some size is zero, or the strides would
+  // overflow.
   Index stride = itemsize(dtype);
   bool fits = true;
   for (int d = ndim - 1; d >= 0; --d) {

@@ -1,13 +1,15 @@
 // Arrays as the kernels see them.
 //
-// A View is a borrowed n-dimensional array: memory, a dtype, a shape and strides in bytes (any sign, or zero where an
-// axis repeats one element). Every kernel comes in two halves: a check, which validates the operands and describes
-// the result (dtype and shape, no memory), and a run, which fills memory that the caller provides. So nothing here
-// allocates results or knows Python, and a caller that replays checked work pays for the run alone.
+// A View is a borrowed n-dimensional array: memory, a dtype, a shape and strides in bytes (of any
+// sign, or zero if an axis repeats one element). Every kernel has two halves: a check, which
+// validates the operands and describes the result (dtype and shape, no memory), and a run, which
+// fills memory that the caller provides. So kernels neither allocate results nor know Python, and a
+// caller that replays checked work pays for the run alone.
 //
-// The shape rules in Python explain what does not fit. A check here keeps memory safe even when a kernel is called
-// without them, and says why it refuses in one sentence. Its exceptions are DtypeError for a dtype,
-// std::invalid_argument for a shape, an axis or a parameter, and std::out_of_range for an index.
+// The shape rules in Python explain what does not fit. A check here keeps memory safe even when a
+// kernel is called without them, and says why it refuses in one sentence. Its exceptions are
+// DtypeError for a dtype, std::invalid_argument for a shape, an axis or a parameter, and
+// std::out_of_range for an index.
 #pragma once
 
 #include <cstddef>
@@ -38,16 +40,16 @@ struct Shape {
   Index size[kMaxDims];
 };
 
-// Left uninitialised on purpose: it is a kilobyte, and only the first ndim entries are ever used.
+// Left uninitialised on purpose: it is a kilobyte, and only the first ndim entries are used.
 struct View {
   char* data;
   Dtype dtype;
   int ndim;
   Index shape[kMaxDims];
-  Index strides[kMaxDims];  // in bytes; 0 where the size is 0 or 1, whatever the owner said
+  Index strides[kMaxDims];  // in bytes; 0 where the size is 0 or 1, whatever numpy says
 };
 
-// The description of a fresh C-contiguous result; throws where its size in bytes does not fit an Index.
+// Describes a fresh C-contiguous result; throws if its size in bytes does not fit an Index.
 void describe(View& result, const char* operation, Dtype dtype, int ndim, const Index* shape);
 inline void describe(View& result, const char* operation, Dtype dtype, const View& like) {
   describe(result, operation, dtype, like.ndim, like.shape);
@@ -56,7 +58,7 @@ inline void describe(View& result, const char* operation, Dtype dtype, const Vie
 Index count(int ndim, const Index* shape);
 inline Index count(const View& view) { return count(view.ndim, view.shape); }
 
-// How much there is to do, to decide by: the product of the factors, or the largest Index where that does not fit.
+// The amount of work: the product of the factors, or the largest Index if that does not fit.
 Index work(std::initializer_list<Index> factors);
 
 bool same_shape(const View& x, const View& y);
@@ -97,7 +99,8 @@ template <class Go> void with_float(Dtype dtype, Go go) {
     go(Tag<double>{});
 }
 
-// Calls go(Tag<T>) with the unsigned type of that many bytes: moving data needs no more than the size of an item.
+// Calls go(Tag<T>) with the unsigned type of so many bytes. To move data, the size of an item is
+// all that matters.
 template <class Go> void with_size(Index bytes, Go go) {
   switch (bytes) {
     case 1: return go(Tag<std::uint8_t>{});

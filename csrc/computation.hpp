@@ -1,6 +1,8 @@
-// From a computation to the two ways of running it, for a row of the table of operations (operations.cpp).
+// From a computation to the two ways of running it, for a row of the table of operations
+// (operations.cpp).
 //
-// A Computation is what an operation does once its parameters are known, three functions that hold them:
+// A Computation is what an operation does once its parameters are known, three functions that hold
+// them:
 //
 //   check(x, n, y)   checks the operands and describes the result; true if y is a view of x[0]
 //   run(x, n, y)     fills the result, unless it is a view
@@ -89,7 +91,7 @@ template <class F> class Planned final : public Kernel {
     const Index n = static_cast<Index>(forms_.size());
     Views<4> views(n);
     View* const x = views.data();
-    for (Index i = 0; i < n; ++i) forms_.place(static_cast<std::size_t>(i), data[i], x[i]);
+    for (Index i = 0; i < n; ++i) forms_.fill(x[i], static_cast<std::size_t>(i), data[i]);
     f_.run(x, n - 1, x[n - 1]);
   }
 

@@ -12,7 +12,7 @@
 // residues the pixels are then a convolution of g with stride 1 by a part of the taps, last one first: nothing is
 // computed for the zeros in between.
 //
-// Threads share the rows of c, so each element is summed in the order above, in the chains and groups of tile.hpp; the
+// Threads share the rows of c, so each element is summed in the order above, in the chains and groups of product.hpp; the
 // weights' at most some whole images or rows of one at a time. Images of many channels under 3 x 3 taps go another way,
 // which takes half of the multiplications (winograd.cpp).
 #include "convolution.hpp"
@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "parallel.hpp"
-#include "tile.hpp"
+#include "product.hpp"
 #include "winograd.hpp"
 
 namespace minimeta {
@@ -79,7 +79,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
                          copied,
                          a_rows,
                          {0, line, 1},
-                         reinterpret_cast<const T*>(w.view.data),
+                         w.data<T>(),
                          {0, filter * f.out, f.out},
                          reinterpret_cast<T*>(result.data) + first * f.right.positions * f.out,
                          c_rows,
@@ -132,15 +132,15 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
           for_each_group(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
             for (Index y = first_like(down, top, f.down.stride); y < bottom; y += f.down.stride) {
               const Index below = position(y) - position(top) + reach_down - (taps_down - 1);
-              Index beside = (right + f.right.before) / f.right.stride + reach_right - (taps_right - 1);
-              for (Index p = right; p < f.right.pixels; p += f.right.stride, ++beside) {
-                a_rows.push_back(size + below * line + beside * f.out);
+              Index column = (right + f.right.before) / f.right.stride + reach_right - (taps_right - 1);
+              for (Index p = right; p < f.right.pixels; p += f.right.stride, ++column) {
+                a_rows.push_back(size + below * line + column * f.out);
                 c_rows.push_back(((image * f.down.pixels + y) * f.right.pixels + p) * f.in);
               }
             }
             size += span(top, bottom) * line;
           });
-          const T* b = reinterpret_cast<const T*>(w.view.data);
+          const T* b = w.data<T>();
           if (taps_down > 0 && taps_right > 0)  // otherwise no tap is read, and the pixels are zero
             b += ((residue_down + (taps_down - 1) * f.down.stride) * f.right.taps + residue_right +
                   (taps_right - 1) * f.right.stride) * tap;
@@ -191,7 +191,7 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
                            copied,
                            a_rows.data(),
                            {image_size, f.down.stride * line, f.right.stride * f.in},
-                           reinterpret_cast<const T*>(g.view.data) + (image * area + y * f.right.positions) * f.out,
+                           g.data<T>() + (image * area + y * f.right.positions) * f.out,
                            {area * f.out, f.right.positions * f.out, f.out},
                            c,
                            c_rows.data(),

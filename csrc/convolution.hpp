@@ -1,4 +1,5 @@
-// Convolution of images (N, H, W, I) by a kernel (kh, kw, I, O), and its two siblings: the three partial contractions of
+// Convolution of images (N, H, W, I) by a kernel (kh, kw, I, O), and its two siblings: the three
+// partial contractions of
 //
 //   sum over n, y, x, k, l, i, o of  x[n, sy y + k - top, sx x + l - left, i] * w[k, l, i, o] * g[n, y, x, o]
 //

@@ -1,7 +1,9 @@
-// Sums over leading axes of values that exist a block at a time, in the order that fold.hpp gives to every sum.
+// Sums over leading axes of values that exist a block at a time, in the order that fold.hpp gives
+// to every sum.
 //
-// A row of a block holds one term of each of `width` outputs. Threads share a sum in chunks of 1024 terms for each
-// output, since such a chunk is a whole subtree of that order; the chunks' sums are joined at the end.
+// A row of a block holds one term of each of `width` outputs. Threads share a sum in chunks of 1024
+// terms for each output, since such a chunk is a whole subtree of that order; the chunks' sums are
+// joined at the end.
 #pragma once
 
 #include <algorithm>

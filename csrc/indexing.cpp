@@ -1,4 +1,5 @@
-// Gather and scatter-add: indices become byte offsets, checked one by one, before any element moves.
+// Gather and scatter-add: indices become byte offsets, checked one by one, before any element
+// moves.
 #include "indexing.hpp"
 
 #include <algorithm>
@@ -79,11 +80,11 @@ void check_gather(const View& x, const View* indices, Index k, View& result) {
 
 void run_gather(const View& x, const View* indices, Index k, const View& result) {
   const std::vector<Index> offset = offsets("gather", x, indices, k);
-  const View item = axes_of(x, static_cast<int>(k), x.ndim), place = axes_of(result, indices[0].ndim, result.ndim);
+  const View item = axes_of(x, static_cast<int>(k), x.ndim), target = axes_of(result, indices[0].ndim, result.ndim);
   const Index size = count(item), n = static_cast<Index>(offset.size());
   if (size == 0) return;
   Loop<2> loop;  // over one item, planned once
-  plan<2>(loop, {&item, &place}, 0, item.ndim);
+  plan<2>(loop, {&item, &target}, 0, item.ndim);
   parallel_for(n, n * size, [&](Index first, Index last) {
     Patience& p = patience;
     with_size(itemsize(x.dtype), [&](auto tag) {
@@ -117,11 +118,11 @@ void run_scatter_add(const View& updates, const View* indices, Index k, const Vi
   const std::vector<Index> offset = offsets("scatter_add", result, indices, k);
   const View outer = axes_of(updates, 0, indices[0].ndim);
   const View item = axes_of(updates, indices[0].ndim, updates.ndim);
-  const View place = axes_of(result, static_cast<int>(k), result.ndim);
+  const View target = axes_of(result, static_cast<int>(k), result.ndim);
   const Index size = count(item);
   if (size == 0) return;
   Loop<2> loop;
-  plan<2>(loop, {&item, &place}, 0, item.ndim);
+  plan<2>(loop, {&item, &target}, 0, item.ndim);
   const Index* next = offset.data();
   Patience& p = patience;
   with_float(updates.dtype, [&](auto tag) {

@@ -3,8 +3,8 @@
 //   gather:       result[b, ...] = x[i_0[b], ..., i_{k-1}[b], ...]
 //   scatter_add:  result[i_0[b], ..., i_{k-1}[b], ...] += updates[b, ...]   from zeros, b in C order
 //
-// where b runs over the common shape of the k index arrays (int64, negative from the end). Repeated indices
-// accumulate in the order of b, so a sum is always the same sum.
+// where b runs over the common shape of the k index arrays (int64, negative from the end). Repeated
+// indices accumulate in the order of b, so a sum is always the same sum.
 #pragma once
 
 #include "array.hpp"

@@ -1,9 +1,9 @@
 // Work that ends early when the user asks for it.
 //
-// A program may run for minutes without Python, which alone knows of a Ctrl-C: it notes the signal, and waits to be asked. So
-// every thread counts what it has spent, in elements moved, and looks up now and then. The thread that was called asks
-// Python, some twenty times a second; if there is an exception, all threads of the program throw Interrupted where they
-// look up next. What is not that much work costs a subtraction.
+// A program may run for minutes without Python, which handles a Ctrl-C only when it is asked. So
+// every thread counts the elements it has moved, and looks up now and then. The thread that called
+// asks Python some twenty times a second; if there is an exception, all threads of the program
+// throw Interrupted when they next look up. Less work than that costs a subtraction.
 #pragma once
 
 #include <algorithm>
@@ -18,10 +18,10 @@ namespace minimeta {
 
 struct Interrupted final : std::exception {};
 
-// One for each call from Python, on all of its threads.
+// One object for each call from Python, shared by all of its threads.
 class Interruption {
  public:
-  // Whether to stop. Called on the thread that made this object, and on no other.
+  // Whether to stop. Only the thread that made this object calls it.
   using Ask = bool (*)();
   explicit Interruption(Ask ask) : ask_(ask) {}
 
@@ -44,14 +44,14 @@ class Interruption {
   std::atomic<bool> stop_{false};
 };
 
-// Of a thread: whom it listens to, and what it may spend before it looks up.
+// The interruption that a thread listens to, and the work left before it looks up.
 struct Patience {
   Interruption* of;
   Index left;
 };
 inline thread_local Patience patience{nullptr, 0};
 
-constexpr Index kPatience = 131072;  // elements; where each takes part in some hundred multiply-adds, a millisecond
+constexpr Index kPatience = 131072;  // elements; a millisecond if each takes part in some hundred multiply-adds
 
 inline void look_up(Patience& p) {
   p.left = kPatience;
@@ -63,8 +63,9 @@ inline void spend(Patience& p, Index work) {
 }
 inline void spend(Index work) { spend(patience, work); }
 
-// body(begin, end) for one piece of [first, last) after the other, each of about as much work as is done without looking
-// up, at some cost of each item. Like a range of a parallel loop, a piece may end anywhere: the bits are the same.
+// Calls body(begin, end) for one piece of [first, last) after another, and looks up in between;
+// `cost` is that of one item. A piece may end anywhere, like a range of a parallel loop: the bits
+// are the same.
 template <class Body> void in_pieces(Index first, Index last, Index cost, const Body& body) {
   const Index piece = std::max<Index>(kPatience / std::max<Index>(cost, 1), 1);
   if (last - first <= piece) return body(first, last);
@@ -74,7 +75,7 @@ template <class Body> void in_pieces(Index first, Index last, Index cost, const 
   }
 }
 
-// While it lives, this thread listens.
+// While this object lives, its thread listens to the interruption.
 class Listening {
  public:
   explicit Listening(Interruption* of) : before_(patience) { patience = {of, kPatience}; }

@@ -19,7 +19,8 @@ bool is_inside(Index start, Index n, Index step, Index size) {
   return n == 0 || (start >= 0 && start < size && (step > 0 ? (size - 1 - start) / step : -(start / step)) >= n - 1);
 }
 
-// Where x is transposed, its neighbours lie along another axis than the result's: that axis becomes the second.
+// If x is transposed, its neighbours in memory lie along another axis than the result's. Makes that
+// axis the second.
 bool bring_neighbours_second(Loop<2>& loop) {
   const auto step = [&](int axis) { return std::abs(loop.strides[axis][0]); };
   int nearest = 0;
@@ -31,8 +32,9 @@ bool bring_neighbours_second(Loop<2>& loop) {
   return true;
 }
 
-// Two axes, a tile at a time, so that what a line of cache brings of x is used before the line is lost: eight lines,
-// which is what a cache can hold of lines that are a power of two apart.
+// Copies two axes, a tile at a time, so that all of a cache line of x is used before the line is
+// evicted. A tile spans eight lines, because a cache holds no more lines whose addresses are a
+// power of two apart.
 template <class T> void copy_plane(const Loop<2>& loop, char* const* data) {
   constexpr Index kLines = 8, kAlong = 32, element = sizeof(T);
   const Index* inner = loop.strides[0];
@@ -119,11 +121,12 @@ void slice_view(const View& x, const Shape& starts, const Shape& sizes, const Sh
   }
   result.dtype = x.dtype;
   result.ndim = x.ndim;
-  result.data = count(result) > 0 ? x.data + offset : x.data;  // an empty view need not point past the end
+  result.data = count(result) > 0 ? x.data + offset : x.data;  // an empty view must not point past the end
 }
 
-// Axes are split from merged ones: once adjacent axes that step as one are merged, a new axis fits only inside a
-// single merged axis. So the new sizes, innermost first, must divide the merged ones in turn.
+// Axes are split from merged ones: once adjacent axes that step as one are merged, a new axis fits
+// only inside a single merged axis. So the new sizes, innermost first, must divide the merged ones
+// in turn.
 bool reshape_view(const View& x, const Shape& shape, View& result) {
   describe(result, "reshape", x.dtype, shape.ndim, shape.size);
   const Index size = count(result);

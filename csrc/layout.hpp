@@ -1,8 +1,8 @@
-// Where the elements of an array lie: views (new shape and strides over the same memory), and copies that gather
-// a view into contiguous memory, assemble several, or convert the elements.
+// Where the elements of an array lie: views (new shape and strides over the same memory), and
+// copies that gather a view into contiguous memory, assemble several, or convert the elements.
 //
-// A view holds its operand's memory, never more: each function proves that every element of the result is an element
-// of x before it computes a stride.
+// A view never reaches beyond its operand's memory: each function proves that every element of the
+// result is an element of x before it computes a stride.
 #pragma once
 
 #include "array.hpp"
@@ -18,7 +18,7 @@ void transpose_view(const View& x, const Shape& axes, View& result);
 // result[i] = x[starts + i * steps] for i < sizes, on every axis.
 void slice_view(const View& x, const Shape& starts, const Shape& sizes, const Shape& steps, View& result);
 
-// False where x's strides do not allow the shape: then a contiguous copy of x does.
+// False if the strides of x do not allow the shape; those of a contiguous copy always do.
 bool reshape_view(const View& x, const Shape& shape, View& result);
 
 // The transpose of a slice: result[starts + i * steps] = x[i], zero elsewhere.

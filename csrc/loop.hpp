@@ -1,8 +1,8 @@
-// Walking several arrays of one shape together, in C order, a row at a time.
+// Walking several arrays of one shape together, in C order, one row at a time.
 //
-// Adjacent axes are merged where every operand steps through both as through one (stride[d] = stride[d+1] * size[d+1]),
-// so a contiguous operation of any rank is a single row, and the cost of the walk is paid once per row. Nothing is
-// reordered: what a kernel sees first is what comes first in C order.
+// Adjacent axes are merged if every operand steps through both as through one (stride[d] =
+// stride[d+1] * size[d+1]). A contiguous operation of any rank is therefore a single row, and the
+// cost of the walk is paid once per row. Nothing is reordered: rows arrive in C order.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@
 
 namespace minimeta {
 
-// Axes are stored innermost first. There is always at least one; a size of zero anywhere makes `empty`.
+// Axes are stored innermost first. There is always at least one. `empty` says that some size is
+// zero.
 template <int N> struct Loop {
   bool empty;
   int ndim;
@@ -22,7 +23,7 @@ template <int N> struct Loop {
   Index strides[kMaxDims][N];
 };
 
-// The walk over the axes [first, last) of operands that agree on their sizes there.
+// Plans the walk over the axes [first, last), along which the operands have equal sizes.
 template <int N> void plan(Loop<N>& loop, const View* const (&operands)[N], int first, int last) {
   loop.empty = false;
   loop.ndim = 0;
@@ -48,7 +49,7 @@ template <int N> void plan(Loop<N>& loop, const View* const (&operands)[N], int 
 
 template <int N> Index count(const Loop<N>& loop) { return loop.empty ? 0 : count(loop.ndim, loop.shape); }
 
-// Moves the pointers from the first element of the walk to element `i` of it.
+// Moves the pointers from the first element of the walk to element `i`.
 template <int N> void move_to(const Loop<N>& loop, Index i, char* (&data)[N]) {
   for (int d = 0; d < loop.ndim && i > 0; ++d) {
     const Index step = i % loop.shape[d];
@@ -57,8 +58,8 @@ template <int N> void move_to(const Loop<N>& loop, Index i, char* (&data)[N]) {
   }
 }
 
-// row(pointers, strides, size) for every innermost row of the elements [first, last), which may begin and end inside
-// of one; the pointers are the row's own to move.
+// Calls row(pointers, strides, size) for every innermost row of the elements [first, last), a range
+// that may begin and end inside of a row. The callee may move the pointers.
 template <int N, class Row>
 void for_each_row(const Loop<N>& loop, char* const (&data)[N], Index first, Index last, Row row) {
   if (first >= last) return;
@@ -102,7 +103,8 @@ template <int N, class Row> void for_each_row(const View* const (&operands)[N], 
   for_each_row(loop, data, row);
 }
 
-// The same on threads, for rows that write their own part of a result, at some cost for each element.
+// The same on threads, for rows that write disjoint parts of a result; `cost` is that of one
+// element.
 template <int N, class Row>
 void for_each_row_in_parallel(const View* const (&operands)[N], Row row, Index cost = 1) {
   Loop<N> loop;
@@ -115,7 +117,7 @@ void for_each_row_in_parallel(const View* const (&operands)[N], Row row, Index c
   });
 }
 
-// The row that moves elements as they are, of one size whatever their type.
+// Copies a row. Only the size of an element matters, not its type.
 template <class T> void copy_row(char* const* data, const Index* strides, Index size) {
   if (strides[0] == Index{sizeof(T)} && strides[1] == Index{sizeof(T)}) {
     std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
@@ -125,8 +127,8 @@ template <class T> void copy_row(char* const* data, const Index* strides, Index 
     *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
 }
 
-// How a row reads an operand. The three are types so that the compiler sees a stride of one element, vectorises, and
-// keeps a repeated element in a register.
+// Three ways to read an operand of a row. They are types, so that the compiler vectorises a stride
+// of one element and keeps a repeated element in a register.
 template <class T> struct Contiguous {
   const T* data;
   T operator[](Index i) const { return data[i]; }
@@ -141,7 +143,7 @@ template <class T> struct Strided {
   T operator[](Index i) const { return *reinterpret_cast<const T*>(data + i * stride); }
 };
 
-// go(reader, ...) with one reader for each operand of types T, Rest...
+// Calls go(reader, ...) with one reader for each operand, of types T, Rest...
 template <class T, class... Rest, class Go> void read_dense(char* const* data, const Index* strides, Go go) {
   const auto next = [&](auto reader) {
     if constexpr (sizeof...(Rest) == 0)
@@ -164,7 +166,8 @@ template <class T, class... Rest, class Go> void read_strided(char* const* data,
     read_strided<Rest...>(data + 1, strides + 1, [&](auto... rest) { go(reader, rest...); });
 }
 
-// One strided operand makes all of them strided: three ways for each operand would be 27 loops for three.
+// If one operand is strided, all are read as strided: three ways for each of three operands would
+// be 27 loops.
 template <class... T, class Go> void read_row(char* const* data, const Index* strides, Go go) {
   const Index sizes[] = {Index{sizeof(T)}...};
   bool dense = true;
@@ -175,7 +178,8 @@ template <class... T, class Go> void read_row(char* const* data, const Index* st
     read_strided<T...>(data, strides, go);
 }
 
-// y[i] = f(x[i]), f being a function of vectors; y may be x. The last elements go through a register like the others.
+// y[i] = f(x[i]) for a function f of vectors; y may be x. The last elements are padded to a vector,
+// so that f rounds them like all others.
 template <class T, class F> void map_row(const T* x, T* y, Index size, F f) {
   using V = simd::Vec<T>;
   constexpr Index lanes = simd::kLanes<T>;
@@ -188,7 +192,8 @@ template <class T, class F> void map_row(const T* x, T* y, Index size, F f) {
   std::copy_n(last, size - i, y + i);
 }
 
-// The same for any stride of x: a repeated element is computed once, others are gathered into a block in cache.
+// The same for any stride of x. A repeated element is computed once; others are first gathered into
+// a contiguous block.
 template <class T, class F> void map_row(const char* x, Index stride, T* y, Index size, F f) {
   if (stride == Index{sizeof(T)}) return map_row(reinterpret_cast<const T*>(x), y, size, f);
   if (stride == 0) {

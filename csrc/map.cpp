@@ -10,7 +10,7 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kInstruction = 512;  // about as long as so many elements take
+constexpr Index kInstruction = 512;  // an instruction costs about as much as moving so many elements
 
 Index bytes(const View& x) { return count(x) * itemsize(x.dtype); }
 
@@ -20,9 +20,9 @@ template <class T> void add(const char* from, char* to, Index n) {
   for (Index i = 0; i < n; ++i) sum[i] += x[i];
 }
 
-// The sum of the groups' sums, of which the first is in `result` already.
+// Adds the other groups' sums to that of the first group, which is in `result`.
 template <class T> void add_groups(const char* others, Index groups, Index n, char* result) {
-  constexpr Index block = 2048;  // elements that stay in the first cache while all groups are added
+  constexpr Index block = 2048;  // elements: the block stays in the first cache while all groups are added
   parallel_for((n + block - 1) / block, n * groups, [&](Index first, Index last) {
     for (Index b = first; b < last; ++b)
       for (Index g = 0; g < groups; ++g)
@@ -77,7 +77,7 @@ bool Map::check(View* operands, Index n, std::vector<View>& results) {
 
 void Map::run_group(Index group, char* const* data, Watch* watch) const {
   const Program::Run run(*body_);
-  const Index size = count_ / groups_, larger = count_ % groups_;  // so many groups have an index more
+  const Index size = count_ / groups_, larger = count_ % groups_;  // the first `larger` groups have one index more
   const Index first = group * size + std::min(group, larger), last = first + size + (group < larger);
   const Index* const output_bytes = steps_.data() + mapped_.size();
   char* const* const results = data + mapped_.size();

@@ -3,10 +3,11 @@
 //   stacked output     y[i] = f(x[i], shared)
 //   summed output      y    = sum over i of f(x[i], shared)
 //
-// Every run is independent of the others and has its own arena, inside of which all is single-threaded; threads take
-// the next group of indices as they come free, and meet once, at the end. A sum is taken inside each group in the order
-// of the indices, then over the groups in their order. Groups (of one size, or of two that differ by one) depend on the number
-// of indices alone, so the number of threads changes no bit, and what is summed is never stacked: a sum holds one value for each group.
+// The runs are independent. Each has its own arena and is single-threaded inside; threads take the
+// next group of indices when they are free, and meet once, at the end. A sum adds the indices of
+// each group in order, then the groups in order. The groups (of one size, or of two that differ by
+// one) depend on the number of indices alone, so the number of threads changes no bit. Terms are
+// never stacked: a sum keeps one value for each group.
 #pragma once
 
 #include <memory>
@@ -18,13 +19,14 @@ namespace minimeta {
 
 class Map final : public Kernel {
  public:
-  // An operand that is not mapped is the same for all indices.
+  // All indices share the operands that are not mapped.
   Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index groups);
 
   const Program* body() const override { return body_.get(); }
 
-  // Operands must be contiguous but for the leading axis. The results are the outputs, and after them, for each sum,
-  // memory for the groups but the first (whose sum begins where the result will be).
+  // Operands must be contiguous, except along the leading axis. The results are the outputs, then
+  // scratch memory for each sum: one value for each group except the first, which sums in the
+  // result itself.
   bool check(View* operands, Index n, std::vector<View>& results) override;
   void run(char* const* data, Watch* watch) const override;
 
@@ -33,7 +35,7 @@ class Map final : public Kernel {
 
   std::unique_ptr<Program> body_;
   std::vector<bool> mapped_, summed_;
-  std::vector<Index> steps_;  // from one index to the next: of each operand, and of each output
+  std::vector<Index> steps_;  // bytes from one index to the next, for each operand, then for each output
   Index count_, groups_;
 };
 

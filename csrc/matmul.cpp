@@ -5,7 +5,7 @@
 //
 // A small product is a single block, and b is read where it lies. A large b that many rows read is copied, so that its
 // panels are contiguous. Or both factors trade places, c^T = b^T a^T, where that copies less. None of this shows in a
-// result: each element is summed in increasing order of the inner index, in the chains and groups of tile.hpp. A product by a
+// result: each element is summed in increasing order of the inner index, in the chains and groups of product.hpp. A product by a
 // vector is summed in an order of its own (vector_product.hpp).
 #include "matmul.hpp"
 
@@ -15,7 +15,7 @@
 
 #include "loop.hpp"
 #include "parallel.hpp"
-#include "tile.hpp"
+#include "product.hpp"
 #include "vector_product.hpp"
 
 namespace minimeta {

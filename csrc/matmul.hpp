@@ -7,7 +7,8 @@
 
 namespace minimeta {
 
-// A transposed factor is the same memory read with other strides; too few axes are left for the check to refuse.
+// A transposed factor is the same memory read with other strides; too few axes are left for the
+// check to refuse.
 void swap_last_axes(View& matrix);
 
 void check_matmul(const View& x, const View& y, View& result);

@@ -1,8 +1,9 @@
 // minimeta._native_LEVEL: operations, programs, threads. (CMakeLists.txt names the levels.)
 //
-// An Operation is a Python object that holds its row (operations.hpp) and is called with numpy arrays, and parameters by
-// name. A call on a few numbers takes a few hundred nanoseconds, of which pybind11's way through arguments would be half:
-// so the type is written in Python's own C interface, and reads its arguments where they lie (PEP 590).
+// An Operation is a Python object that holds its row (operations.hpp). It is called with numpy
+// arrays, and parameters by name. A call on a few numbers takes a few hundred nanoseconds, and
+// pybind11's handling of arguments would double that. So the type is written in Python's own C
+// interface, and reads its arguments where they lie (PEP 590).
 #include "operations.hpp"
 
 #include <structmember.h>
@@ -28,7 +29,7 @@ struct PyOperation {
 
 const Operation& row_of(PyObject* self) { return *reinterpret_cast<PyOperation*>(self)->row; }
 
-// The exception that is being handled, as one of Python's.
+// Raises the C++ exception that is being handled as a Python exception.
 void set_python_error() {
   try {
     throw;
@@ -98,8 +99,8 @@ void define_operations(py::module_& m) {
 
 void define_machine(py::module_& m) {
   watch_for_forks();
-  m.def("set_num_threads", set_max_threads, py::arg("n"), "At most n threads for one large operation.");
-  m.def("get_num_threads", max_threads, "How many threads a large operation may use now.");
+  m.def("set_num_threads", set_max_threads, py::arg("n"), "Use at most n threads for one large operation.");
+  m.def("get_num_threads", max_threads, "Return how many threads a large operation may use now.");
   m.def(
       "multiply_adds",
       [](const std::string& dtype, Index rounds) {

@@ -77,7 +77,7 @@ auto matmul(Parameters& p) {
       [](const View* x, const View& y) { return work({count(y), x[0].shape[x[0].ndim - 1]}); });
 }
 
-// A program knows the shapes and strides of a small product beforehand, and prepares it.
+// A program knows the shapes and strides of a small product in advance, and prepares it.
 template <class F> class PlannedMatmul final : public Kernel {
  public:
   explicit PlannedMatmul(F f) : planned_(std::move(f)) {}
@@ -100,9 +100,9 @@ std::unique_ptr<Kernel> bind_matmul(Parameters& p) {
   return std::make_unique<PlannedMatmul<decltype(matmul(p))>>(matmul(p));
 }
 
-// Each position of a result meets a window of an image.
-Index taps(const View& places, const View& weights) {
-  return work({count(places), weights.shape[0], weights.shape[1], weights.shape[2]});
+// The multiply-adds of a convolution: each position meets a window of an image.
+Index taps(const View& positions, const View& weights) {
+  return work({count(positions), weights.shape[0], weights.shape[1], weights.shape[2]});
 }
 
 Windows windows(Parameters& p) {
@@ -158,7 +158,7 @@ class MaxCellAndTake final : public Kernel {
   }
   void run(char* const* data, Watch*) const override {
     View views[3];
-    for (std::size_t i = 0; i < 3; ++i) forms_.place(i, data[i], views[i]);
+    for (std::size_t i = 0; i < 3; ++i) forms_.fill(views[i], i, data[i]);
     run_max_cell_and_take(views[0], pooling_, views[1], views[2]);
   }
 
@@ -242,7 +242,8 @@ auto slice(Parameters& p) {
   return view([=](const View& x, View& y) { slice_view(x, starts, sizes, steps, y); });
 }
 
-// A view where the strides allow one; the copy is made in the shape of x, of the same size.
+// A view if the strides allow one. Otherwise a copy, made in the shape of x, which has the same
+// size.
 auto reshape(Parameters& p) {
   const Shape shape = p.shape("shape");
   const auto check = [=](View* x, Index, View& y) {

@@ -2,8 +2,9 @@
 //
 //   name, number of operands, make:  parameters -> { check(operands) -> result,  run(operands, result),  work }
 //
-// `make` reads the parameters once. An eager call makes the computation on the stack, checks, allocates and runs; a
-// program keeps it, as a Kernel (program.hpp). So an operation is added by one row of the table in operations.cpp.
+// `make` reads the parameters once and returns a computation (computation.hpp). An eager call makes
+// it on the stack, checks, allocates and runs; a program keeps it as a Kernel (program.hpp). To add
+// an operation, add one row to the table in operations.cpp.
 #pragma once
 
 #include <memory>
@@ -21,23 +22,24 @@ class Parameters;
 struct Operation {
   const char* name;
   Index operands;  // or kAny
-  // The result for the arguments of a call, that many numpy arrays.
+  // Returns the result for n arguments, which are numpy arrays.
   py::object (*call)(Parameters& p, PyObject* const* arguments, Index n);
   std::unique_ptr<Kernel> (*bind)(Parameters& p);
-  const Function* function = nullptr;  // of an elementwise operation
+  const Function* function = nullptr;  // if the operation is elementwise
 };
 
 constexpr Index kAny = -1;  // one or more
 
-// All rows, and one of them; throws where there is none of that name.
+// All rows, and the one of a name; throws if there is none.
 const std::vector<Operation>& operations();
 const Operation& operation_named(const std::string& name);
 
-// Throws where an operation takes another number of operands.
+// Throws if the operation takes another number of operands.
 void require_operands(const Operation& operation, Index n);
 
-// The static parameters of one call, by name: its keywords, or the dict of a program's step. They are mostly written in
-// the order in which they are read, so the search for a name begins behind the one before.
+// The static parameters of one call, by name: its keywords, or the dict of a program's step. They
+// are mostly given in the order in which they are read, so the search for a name begins after the
+// last one found.
 class Parameters {
  public:
   Parameters(const Operation& operation, PyObject* const* names, PyObject* const* values, Index n)
@@ -66,7 +68,7 @@ class Parameters {
     if (!value) throw py::error_already_set();
     return value;
   }
-  // False where it is not given.
+  // False if it is not given.
   bool flag(const char* name) {
     PyObject* const value = find(name);
     const int truth = value ? PyObject_IsTrue(value) : 0;
@@ -74,17 +76,17 @@ class Parameters {
     return truth == 1;
   }
 
-  // After all reads: throws where a parameter was given that the operation does not have.
+  // Call it after all reads: it throws if a parameter was given that the operation does not have.
   void finish() const;
 
  private:
   PyObject* find(const char* name) {
     for (Index i = 0; i < n_; ++i) {
-      const Index place = next_ + i < n_ ? next_ + i : next_ + i - n_;
-      if (PyUnicode_CompareWithASCIIString(names_[place], name) != 0) continue;
-      next_ = place + 1 < n_ ? place + 1 : 0;
+      const Index at = next_ + i < n_ ? next_ + i : next_ + i - n_;
+      if (PyUnicode_CompareWithASCIIString(names_[at], name) != 0) continue;
+      next_ = at + 1 < n_ ? at + 1 : 0;
       ++found_;
-      return values_[place];
+      return values_[at];
     }
     return nullptr;
   }
@@ -103,7 +105,8 @@ class Parameters {
 // The kernel of an operation for a program.
 std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, const py::dict& parameters);
 
-// In a program alone, since it has two results: of each window the number of its largest cell, and that cell.
+// For programs only, because it has two results: the number of each window's largest cell, and that
+// cell.
 std::unique_ptr<Kernel> bind_max_cell_and_take(const py::dict& parameters);
 
 }  // namespace minimeta

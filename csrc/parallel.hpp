@@ -3,13 +3,15 @@
 //   parallel_for(n, work, body)           body(first, last) for ranges that cover [0, n) once
 //   for_each_in_parallel(n, work, body)   body(i) for each i of [0, n)
 //
-// `work` is what the whole loop costs, in elements moved; little work stays on the calling thread, since waking another
-// takes some microseconds. A body writes outputs of its own and must give the same bits for any split, so the number of
-// threads is never seen in a result. What a body throws is thrown on to the caller: of several exceptions, that of the
-// lowest range or index, which is the one that a single thread would have met. All threads of a loop listen to whom the
-// caller listens to (interruption.hpp), and once that one has asked to stop, no further item begins.
+// `work` is the cost of the whole loop, in elements moved. Little work stays on the calling thread,
+// because waking another one takes some microseconds. Bodies write disjoint outputs and must give
+// the same bits for any split, so that no result shows the number of threads. An exception of a
+// body reaches the caller: of several, that of the lowest range or index, which a single thread
+// would have met. All threads of a loop share the caller's interruption (interruption.hpp); once it
+// asks them to stop, no further item begins.
 //
-// OpenMP, where there is one, is only asked how many threads there may be: OMP_NUM_THREADS and threadpoolctl set that.
+// OpenMP, if there is one, only says how many threads there may be: OMP_NUM_THREADS and
+// threadpoolctl set that.
 #pragma once
 
 #include <pthread.h>
@@ -30,21 +32,21 @@
 
 namespace minimeta {
 
-// What a thread must at least have to do: some microseconds, so that waking it is repaid.
+// The least work for a thread: some microseconds, so that waking it pays.
 constexpr Index kWorthWaking = 65536;
 
 constexpr Index kAtOnce = 8;  // multiply-adds that take as long as moving one element
 
 struct Threads {
-  std::atomic<int> most{INT_MAX};   // for the whole process, where OpenMP's own limit is one for each thread
-  std::atomic<bool> forked{false};  // a child has none of its parent's threads, and computes alone
+  std::atomic<int> most{INT_MAX};   // for the whole process; OpenMP keeps one limit for each thread
+  std::atomic<bool> forked{false};  // a forked child has none of its parent's threads, and computes alone
 };
 inline Threads threads;
 
-// How many threads a loop that begins here may use: inside another parallel loop, the calling one alone.
+// How many threads a loop that begins here may use; inside another parallel loop, one.
 inline int max_threads() {
 #if defined(_OPENMP)
-  // Asked for at every loop, since others set OpenMP's limit too; the smaller limit wins.
+  // Ask at every loop, because others set OpenMP's limit, too; the smaller limit wins.
   if (!threads.forked && !team::is_inside()) return std::min<int>(threads.most, omp_get_max_threads());
 #endif
   return 1;
@@ -57,7 +59,7 @@ inline void set_max_threads(int n) {
 #endif
 }
 
-// Once, when the extension is loaded.
+// Called once, when the extension is loaded.
 inline void watch_for_forks() {
   pthread_atfork(nullptr, nullptr, [] {
     threads.forked = true;
@@ -65,41 +67,41 @@ inline void watch_for_forks() {
   });
 }
 
-// How many threads so much work deserves, if it has n parts.
+// How many threads pay for so much work in n parts.
 inline int deserved_threads(Index n, Index work) {
   const Index useful = work < 2 * kWorthWaking ? 1 : std::min(n, work / kWorthWaking);
   return useful <= 1 ? 1 : static_cast<int>(std::min<Index>(useful, max_threads()));
 }
 
-// body(i) for each i of [0, n), on so many threads.
+// Calls body(i) for each i of [0, n), on so many threads.
 template <class Body> void for_each_on(int threads, Index n, const Body& body) {
   if (threads == 1 || n > team::kMostItems) {
     for (Index i = 0; i < n; ++i) body(i);
     return;
   }
-  struct Loop {
+  struct Shared {
     const Body& body;
     Interruption* interruption;
     std::vector<std::exception_ptr> thrown;
-  } loop{body, patience.of, std::vector<std::exception_ptr>(static_cast<std::size_t>(n))};
+  } shared{body, patience.of, std::vector<std::exception_ptr>(static_cast<std::size_t>(n))};
   team::run(
       n, threads - 1,
       [](const void* context, Index i) {
-        Loop& loop = *const_cast<Loop*>(static_cast<const Loop*>(context));
-        const Listening listening(loop.interruption);
+        Shared& shared = *const_cast<Shared*>(static_cast<const Shared*>(context));
+        const Listening listening(shared.interruption);
         try {
           look_up(patience);
-          loop.body(i);
+          shared.body(i);
         } catch (...) {
-          loop.thrown[static_cast<std::size_t>(i)] = std::current_exception();
+          shared.thrown[static_cast<std::size_t>(i)] = std::current_exception();
         }
       },
       [](const void* context) {
-        Interruption* const interruption = static_cast<const Loop*>(context)->interruption;
+        Interruption* const interruption = static_cast<const Shared*>(context)->interruption;
         if (interruption) interruption->asked();
       },
-      &loop);
-  for (const std::exception_ptr& exception : loop.thrown)
+      &shared);
+  for (const std::exception_ptr& exception : shared.thrown)
     if (exception) std::rethrow_exception(exception);
 }
 

@@ -1,7 +1,7 @@
 // Multiply-adds in registers and nothing else: see peak.hpp.
 //
-// A unit takes a new vector each cycle and answers some four or five cycles later, and there are two of them: a dozen
-// independent chains keep both busy.
+// A unit takes a new vector each cycle and answers some four or five cycles later, and there are
+// two of them: a dozen independent chains keep both busy.
 #include "peak.hpp"
 
 #include "simd.hpp"

@@ -5,7 +5,8 @@
 
 namespace minimeta {
 
-// Rounds of as many independent multiply-adds as keep the units busy, in registers alone; returns how many there were.
+// Rounds of as many independent multiply-adds as keep the units busy, in registers alone; returns
+// how many there were.
 Index run_multiply_adds(Dtype dtype, Index rounds);
 
 }  // namespace minimeta

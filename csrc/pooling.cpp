@@ -1,6 +1,7 @@
-// Pooling walks over all windows, and over the cells of each. The channels of a pixel lie side by side, and are computed
-// as vectors. A result at a window is written once, from the window's own cells. A result on the image is summed row by
-// row: a row stays in the nearest cache while the windows over it add their parts, in their order.
+// Pooling walks over all windows, and over the cells of each. The channels of a pixel lie side by
+// side, and are computed as vectors. A result at a window is written once, from the window's own
+// cells. A result on the image is summed row by row: a row stays in the nearest cache while the
+// windows over it add their parts, in their order.
 #include "pooling.hpp"
 
 #include <algorithm>
@@ -41,7 +42,8 @@ struct Grid : Geometry {
     return ((image * down.pixels + row) * right.pixels + column) * channels();
   }
 
-  // The pixels of an axis under its window at a position, and the positions whose windows hold a pixel.
+  // The pixels of an axis under its window at a position, and the positions whose windows hold a
+  // pixel.
   static Range under(const Axis& axis, Index position) {
     const Index start = position * axis.stride - axis.before;
     return {std::max(start, Index{0}), std::min(start + axis.taps, axis.pixels)};
@@ -77,7 +79,8 @@ struct Grid : Geometry {
   }
 };
 
-// body(lanes, position, cells) for all channels of a window, as many at a time as a vector has lanes, and then one by one.
+// body(lanes, position, cells) for all channels of a window, as many at a time as a vector has
+// lanes, and then one by one.
 template <class T, class Body> void for_each_vector(Index channels, Index position, Cells cells, const Body& body) {
   constexpr std::integral_constant<int, simd::kLanes<T>> lanes;
   constexpr std::integral_constant<int, 1> one;
@@ -86,8 +89,8 @@ template <class T, class Body> void for_each_vector(Index channels, Index positi
   for (; position < end; position += one, cells.pixel += one) body(one, position, cells);
 }
 
-// The same for all windows; the body writes the result at its position. (A range works on a copy of the grid, which nothing
-// that is written can change: its numbers stay in registers.)
+// The same for all windows; the body writes the result at its position. (A range works on a copy of
+// the grid, which nothing that is written can change: its numbers stay in registers.)
 template <class T, class Body> void for_each_window(const Grid& all, const Body& body) {
   const Index rows = all.images * all.down.positions;
   parallel_for(rows, all.visits(), [=](Index first, Index last) {
@@ -103,8 +106,8 @@ template <class T, class Body> void for_each_window(const Grid& all, const Body&
   });
 }
 
-// The same for all rows of the images and the windows over each; the body adds to the row's pixels. They begin as zeros,
-// but where windows tile the images: there it writes each of them once.
+// The same for all rows of the images and the windows over each; the body adds to the row's pixels.
+// They begin as zeros, but where windows tile the images: there it writes each of them once.
 template <class T, class Body> void for_each_row_and_window(const Grid& all, T* pixels, const Body& body) {
   const Index rows = all.images * all.down.pixels, row_size = all.right.pixels * all.channels();
   parallel_for(rows, std::max(all.visits(), rows * row_size), [=](Index first, Index last) {

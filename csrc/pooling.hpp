@@ -6,11 +6,12 @@
 //   sum_pool:        the sum of each window's cells on the image
 //   sum_pool_input:  its transpose: each cell gets the sum over the windows that hold it
 //
-// The window whose upper left cell lies at (u s - top, v s - left) on the image gives the result at (u, v). Padding is
-// smaller than the window, so every window has a cell on the image; cells outside of the image do not count.
+// The window whose upper left cell lies at (u s - top, v s - left) on the image gives the result at
+// (u, v). Padding is smaller than the window, so every window has a cell on the image; cells
+// outside of the image do not count.
 //
-// The cells of a window are numbered row by row, those on the padding included: in uint8 if all numbers fit, else in
-// uint32.
+// The cells of a window are numbered row by row, those on the padding included: in uint8 if all
+// numbers fit, else in uint32.
 #pragma once
 
 #include "windows.hpp"

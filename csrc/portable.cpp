@@ -1,14 +1,17 @@
-// What a wheel for many Linux systems defines by itself instead of linking it (CMakeLists.txt: MINIMETA_PORTABLE).
+// What a wheel for many Linux systems defines by itself instead of linking it (CMakeLists.txt:
+// MINIMETA_PORTABLE).
 //
-// OpenMP. Loops run on our own threads (team.hpp), and OpenMP only says how many there may be, since OMP_NUM_THREADS and
-// threadpoolctl are what people know. A wheel could carry a copy of OpenMP's library, but threadpoolctl would then limit
-// two of them. So the system's library is looked up when the module is loaded; without one, the limit is OMP_NUM_THREADS
-// or the number of processors that this process may use.
+// OpenMP. Loops run on our own threads (team.hpp), and OpenMP only says how many there may be,
+// since OMP_NUM_THREADS and threadpoolctl are what people know. A wheel could carry a copy of
+// OpenMP's library, but threadpoolctl would then limit two of them. So the system's library is
+// looked up when the module is loaded; without one, the limit is OMP_NUM_THREADS or the number of
+// processors that this process may use.
 //
-// glibc. A linker binds a name to its newest version, so a module that is linked on a system with glibc 2.36 asks for the
-// pthread_once of 2.34, although that one only moved from libpthread to libc. Here each such name is defined once more,
-// hidden, as a call of the version that every glibc on x86-64 has. With -static-libstdc++ the calls that the C++ library
-// makes end here, too. Types are spelled out: pthread.h would declare the names with attributes of its own.
+// glibc. A linker binds a name to its newest version, so a module that is linked on a system with
+// glibc 2.36 asks for the pthread_once of 2.34, although that one only moved from libpthread to
+// libc. Here each such name is defined once more, hidden, as a call of the version that every glibc
+// on x86-64 has. With -static-libstdc++ the calls that the C++ library makes end here, too. Types
+// are spelled out: pthread.h would declare the names with attributes of its own.
 #include <sched.h>
 
 #include <cstdlib>
@@ -38,7 +41,8 @@ MINIMETA_OLD(void*, pthread_getspecific, (unsigned key), (key))
 MINIMETA_OLD(int, pthread_setspecific, (unsigned key, const void* value), (key, value))
 MINIMETA_OLD(double, pow, (double x, double y), (x, y))  // 2.29 only dropped the report of errors
 
-// Since glibc 2.32 this says whether there is one thread, so that counts of shared pointers need not be atomic.
+// Since glibc 2.32 this says whether there is one thread, so that counts of shared pointers need
+// not be atomic.
 char __libc_single_threaded = 0;
 
 }  // extern "C"

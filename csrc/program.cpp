@@ -18,11 +18,11 @@ namespace minimeta {
 namespace {
 
 constexpr Index kLargePage = Index{1} << 21;
-constexpr int kPoison = 0xff;     // as floats of either size: NaN
-constexpr Index kMostBytes = Index{1} << 46;  // more than a machine has; sums of such sizes fit an Index
+constexpr int kPoison = 0xff;     // these bytes are NaN in both float dtypes
+constexpr Index kMostBytes = Index{1} << 46;  // more than any machine has; sums of such sizes fit an Index
 
-// While a program is built addresses count from here: a view's offset is its address less this. (Not from null, from
-// which no other address may be computed.)
+// While a program is built, every buffer begins at this address, so that a view's offset is its
+// address minus this one. (C++ does not allow arithmetic on a null pointer.)
 char* const origin = reinterpret_cast<char*>(kAlignment);
 
 class Copy final : public Kernel {
@@ -34,8 +34,8 @@ class Copy final : public Kernel {
   }
   void run(char* const* data, Watch*) const override {
     View from, to;
-    forms_.place(0, data[0], from);
-    forms_.place(1, data[1], to);
+    forms_.fill(from, 0, data[0]);
+    forms_.fill(to, 1, data[1]);
     copy(from, to);
   }
 
@@ -50,7 +50,7 @@ void Forms::add(const View& view) {
   table_.insert(table_.end(), view.strides, view.strides + view.ndim);
 }
 
-void Forms::place(std::size_t i, char* data, View& view) const {
+void Forms::fill(View& view, std::size_t i, char* data) const {
   const Form& form = forms_[i];
   const Index* const table = table_.data() + form.table;
   view.data = data;
@@ -173,24 +173,25 @@ struct Free {
   void operator()(char* memory) const { ::operator delete(memory, alignment); }
 };
 
-// Memory in large pages where there is much: looking up small ones takes longer than to read what is in them.
+// Large arenas use large pages: with small ones, the processor spends longer on looking up pages
+// than on reading them.
 std::unique_ptr<char, Free> allocate_arena(Index bytes) {
   const bool large = bytes >= 2 * kLargePage;
   const std::align_val_t alignment{static_cast<std::size_t>(large ? kLargePage : kAlignment)};
   char* const memory = static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), alignment));
 #ifdef __linux__
-  if (large) madvise(memory, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // a wish, which may be refused
+  if (large) madvise(memory, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // the kernel may refuse
 #endif
   return {memory, Free{alignment}};
 }
 
 }  // namespace
 
-// What one run needs for itself.
+// The memory of one run.
 struct Program::Workspace {
   std::unique_ptr<char, Free> arena{nullptr, Free{}};
   std::vector<char*> buffers;
-  std::vector<char*> addresses;  // of the places
+  std::vector<char*> addresses;  // of each place
 };
 
 Program::Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept,
@@ -252,7 +253,8 @@ Watch::Watch(const Program& program, bool check)
 
 Program::~Program() = default;
 
-// The lock on what is idle, if it can be had. In a forked child another thread's is never given back.
+// Tries to lock the idle workspaces, and gives up after a while: in a forked child, a lock that
+// another thread held in the parent is never released.
 std::unique_lock<std::mutex> Program::lock_idle() const {
   std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
   for (int i = 0; i < 1000 && !lock; ++i) lock.try_lock();
@@ -315,12 +317,12 @@ template <bool watched> void Program::Run::replay_steps(Watch* watch) const {
         throw;
       }
       watch->nanoseconds[static_cast<std::size_t>(now)] += std::chrono::nanoseconds(Clock::now() - began).count();
-      // Of a step that runs a program, its outputs: what else it has is memory for their parts.
+      // A step that runs a program has its outputs first, then scratch memory for sums.
       const Index seen = body ? static_cast<Index>(step.kernel->body()->outputs().size()) : step.results;
       for (Index i = 0; i < step.results; ++i, ++result) {
         if (!watch->check_finite || i >= seen) continue;
         View y;
-        program_.results_.place(result, data[step.operands + i], y);
+        program_.results_.fill(y, result, data[step.operands + i]);
         if (is_float(y.dtype) && !all_finite(y)) throw NonFinite(now);
       }
     }

@@ -1,14 +1,15 @@
-// A program: kernels in a row, replayed.
+// A program: a list of kernels, replayed.
 //
-//   for each step:  kernel(operands) -> result
+//   for each step:  kernel(operands) -> results
 //
-// Whatever does not change from run to run is known once the program is built. Every kernel has been checked, and has
-// made all its decisions; what is left to tell it are addresses, each a buffer's plus an offset. Views of other values
-// cost nothing, they are addresses in the same buffer; and values that are never needed at the same time share memory,
-// in one arena.
+// Building a program decides everything that stays the same from run to run. Every kernel has
+// checked its operands and chosen its method, and a run only hands it addresses, each the beginning
+// of a buffer plus an offset. A view costs nothing: it is an address in the buffer of the value it
+// shows. Values that are never needed at the same time share memory, in one arena.
 //
-// A buffer is an operand's memory or an output's (the caller's), a constant's, a temporary's, in the arena, or part of
-// another. Each run that is under way has an arena of its own, so one program runs on several threads at once.
+// A buffer is the memory of an operand or of an output, which the caller owns; of a constant; of a
+// temporary, in the arena; or a part of another buffer. Each run has its own arena, so several
+// threads can run one program at once.
 #pragma once
 
 #include <atomic>
@@ -30,33 +31,35 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
 
-  // Describes the results, and keeps what it needs to know of them and of the operands but for their addresses. True
-  // where the only result is a view of the first operand, at an address of its memory: then there is nothing to run.
+  // Describes the results, and keeps all that it needs to know of them and of the operands, except
+  // for addresses. Returns true if the only result is a view of the first operand, whose data then
+  // points into it: there is nothing to run.
   virtual bool check(View* operands, Index n, std::vector<View>& results) = 0;
-  // Given where the operands lie, and then the results.
+  // `data` holds the addresses of the operands, then those of the results.
   virtual void run(char* const* data, Watch* watch) const = 0;
 
-  // The program that runs inside, if there is one.
+  // The program that the kernel runs, or null.
   virtual const Program* body() const { return nullptr; }
 };
 
-// A lifetime counts in steps. The offset of a temporary is that in the arena; of a part, that in its whole.
+// Lifetimes are counted in steps. The offset of a temporary is relative to the arena, that of a
+// part to its whole.
 struct Buffer : Lifetime {
   enum class Kind { operand, constant, output, temporary, part } kind;
   char* data;   // of a constant
   Index whole;  // of a part: the buffer that holds it
 };
 
-// Views but for their addresses, in little space.
+// Views without their addresses, packed into one table.
 class Forms {
  public:
   void add(const View& view);
   std::size_t size() const { return forms_.size(); }
-  void place(std::size_t i, char* data, View& view) const;
+  void fill(View& view, std::size_t i, char* data) const;
 
  private:
   struct Form {
-    std::size_t table;  // where its shape and its strides begin
+    std::size_t table;  // the position of its shape, which its strides follow
     Dtype dtype;
     int ndim;
   };
@@ -70,56 +73,60 @@ struct Place {
 
 struct Step {
   const Kernel* kernel;
-  Index work;  // elements that it moves
-  Index operands, results, first;  // places[first] and so on; the results' follow the operands'
+  Index work;  // elements moved
+  Index operands, results, first;  // places[first], ... are the operands', then the results'
 };
 
-// What is watched while a program runs: how long each step takes, on all threads together, and whether results are finite.
+// What a watched run records: the time of each step, summed over threads, and whether its results
+// are finite.
 struct Watch {
   Watch(const Program& program, bool check_finite);
   const bool check_finite;
   std::vector<std::atomic<Index>> nanoseconds;
-  std::vector<std::unique_ptr<Watch>> bodies;  // of those steps that run a program
+  std::vector<std::unique_ptr<Watch>> bodies;  // of the steps that run a program, null for others
 };
 
-// A result is not finite. The path is its step; or a step that runs a program, the index, and the step inside.
+// A result is not finite. The path leads to its step: for a step that runs a program, (step, task,
+// step inside).
 struct NonFinite : std::exception {
   explicit NonFinite(Index step) : path{step} {}
   std::vector<Index> path;
 };
 
 struct Options {
-  bool reuse_memory;  // or every temporary has memory of its own
-  bool poison;        // memory is NaN before it is written and after it was last read
+  bool reuse_memory;  // false: no two temporaries share memory
+  bool poison;        // fill memory with NaN before it is first written, and after it is last read
 };
 
 // Values are numbered in the order in which they are added.
 class Builder {
  public:
   Index add_operand(Dtype dtype, const Shape& shape);
-  Index add_constant(const View& constant);  // of memory that outlives the program
+  Index add_constant(const View& constant);  // its memory must outlive the program
   std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
-  // The concatenation of results of steps, each of which is written to its part of it. They must lie one after another
-  // there, and be parts of nothing else.
+  // Concatenates results of steps without a copy: each step writes to its part of the whole. The
+  // parts must lie one after another in memory, and a part belongs to one whole only.
   Index concatenate_in_place(const std::vector<Index>& parts, Index axis);
-  // The same value, or a copy of it, that is contiguous: as a whole, or in its parts along the first axis.
+  // Returns the value if it is contiguous (as a whole, or each part along the first axis),
+  // otherwise a copy that is.
   Index with_contiguous_parts(Index value, bool whole);
-  // Outputs that each have memory of their own: a view, an operand, a part, or what is an output already is copied.
+  // Gives each output its own memory: copies views, operands, parts, and the second of two equal
+  // outputs.
   std::vector<Index> own(const std::vector<Index>& outputs);
   Index steps() const { return static_cast<Index>(steps_.size()); }
 
  private:
   friend class Program;
   struct Value {
-    View view;  // its address counts from the beginning of its buffer
+    View view;  // its address is relative to the beginning of its buffer
     Index buffer;
-    bool whole;  // it is a step's result, and no view of one
+    bool whole;  // it is the result of a step, not a view of one
   };
 
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
   Index copy(Index value);
-  bool is_fresh(Index value) const;  // a step's result, in memory of its own
+  bool is_fresh(Index value) const;  // it is the result of a step, and has its own memory
   Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
 
   std::vector<Value> values_;
@@ -135,11 +142,12 @@ class Program {
   struct Workspace;
 
  public:
-  // Outputs are `own` values of the builder. One that is `kept` stays in the arena, for the caller to read.
+  // `outputs` come from Builder::own. An output that is `kept` stays in the arena, where the caller
+  // reads it.
   Program(Builder builder, const std::vector<Index>& outputs, const std::vector<bool>& kept, const Options& options);
   ~Program();
 
-  // Contiguous arrays, in order.
+  // All are contiguous arrays.
   const std::vector<View>& operands() const { return operands_; }
   const std::vector<View>& outputs() const { return outputs_; }
   Index instructions() const { return static_cast<Index>(steps_.size()); }
@@ -147,7 +155,7 @@ class Program {
 
   const std::vector<Step>& steps() const { return steps_; }
 
-  // One run under way: its arena, and where the caller's arrays are.
+  // A run in progress: its arena, and the addresses of the caller's arrays.
   class Run {
    public:
     explicit Run(const Program& program);
@@ -171,11 +179,11 @@ class Program {
   std::vector<std::unique_ptr<Kernel>> kernels_;
   std::vector<Step> steps_;
   std::vector<Place> places_;
-  std::vector<std::vector<Index>> places_of_;  // each buffer that changes from run to run
+  std::vector<std::vector<Index>> places_of_;  // by buffer, for those whose address changes from run to run
   Forms results_;
   Index arena_bytes_;
   bool poison_;
-  std::vector<Index> dying_;  // where memory is poisoned: temporaries in the order of their last use
+  std::vector<Index> dying_;  // with poison: temporaries in the order of their last use
 
   std::unique_lock<std::mutex> lock_idle() const;
   mutable std::mutex mutex_;

@@ -1,7 +1,8 @@
-// Between Python and the kernels: numpy arrays and tuples become Views and Shapes, Views become numpy arrays.
+// Between Python and the kernels: numpy arrays and tuples become Views and Shapes, Views become
+// numpy arrays.
 //
-// An eager operation on a few numbers costs what happens here, so the array's fields are read in place, and results
-// come straight from numpy's allocator.
+// This code is most of the cost of an eager operation on a few numbers, so it reads the fields of
+// arrays in place, and takes results straight from numpy's allocator.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -25,7 +26,8 @@ inline const Api& api() {
   return api;
 }
 
-// numpy names C types, of which two may be one dtype (long, long long); -1 for those that no kernel knows.
+// numpy numbers C types, two of which may be one dtype (long, long long). Returns -1 for a type
+// that has no kernels.
 inline int dtype_of(int type_number) {
   const auto integer = [](std::size_t bytes, Dtype first) {
     return static_cast<int>(first) + (bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3);
@@ -104,7 +106,8 @@ inline py::object allocate(View& result) {
   return array;
 }
 
-// Runs without the interpreter's lock, until the end or until a signal's handler raises an exception.
+// Runs without the interpreter's lock, to the end or until the handler of a signal raises an
+// exception.
 template <class Run> void without_lock(Run run) {
   try {
     const py::gil_scoped_release release;
@@ -119,7 +122,7 @@ template <class Run> void without_lock(Run run) {
   }
 }
 
-// A read-only array over the memory of `owner`, which it keeps alive.
+// A read-only array over the memory of `owner`; it keeps the owner alive.
 inline py::object view_of(const View& view, py::handle owner) {
   py::object array = new_array(view, reinterpret_cast<const Py_intptr_t*>(view.strides), view.data);
   if (api().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) throw py::error_already_set();

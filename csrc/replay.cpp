@@ -1,10 +1,12 @@
-// Programs in Python: a Builder takes instructions, and a Program replays their kernels.
+// Programs in Python: a Builder collects the steps, a Program replays their kernels, and a Call
+// does it for whole trees.
 //
-//   Builder   operands, constants and steps, one by one          -> the numbers of values
-//   Program   a list of arrays                                   -> a list of fresh arrays
-//   Call      arguments and keywords of a form that it knows     -> an output, with no Python in between
+//   Builder   operands, constants and steps, one by one    -> the numbers of values
+//   Program   a list of arrays                             -> a list of fresh arrays
+//   Call      arguments and keywords of a known form       -> the output, without Python in between
 //
-// A Program has the interpreter's lock while it reads its operands and allocates its outputs, and not while it runs.
+// A Program holds the interpreter's lock while it reads operands and allocates outputs, and
+// releases it while it runs.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -22,7 +24,8 @@
 namespace minimeta {
 namespace {
 
-// A step that Python computes: a function of fresh arrays, to a sequence of arrays of these shapes and dtypes.
+// A step that Python computes: a function of a list of fresh arrays, which returns arrays of the
+// described forms.
 class Callback final : public Kernel {
  public:
   Callback(py::object function, std::vector<View> results) : function_(std::move(function)), results_(std::move(results)) {}
@@ -42,7 +45,7 @@ class Callback final : public Kernel {
     py::list arguments;
     for (std::size_t i = 0; i < operands_.size(); ++i) {
       View from, to = operands_[i];
-      forms_.place(i, data[i], from);
+      forms_.fill(from, i, data[i]);
       arguments.append(allocate(to));
       copy(from, to);
     }
@@ -63,7 +66,7 @@ class Callback final : public Kernel {
   Forms forms_;
 };
 
-// A program, and the arrays that its constants lie in.
+// A program, and the arrays that own the memory of its constants.
 class PyProgram {
  public:
   PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs, const Options& options)
@@ -74,7 +77,7 @@ class PyProgram {
   Index arena_bytes() const { return program_.arena_bytes(); }
   const std::vector<View>& operands() const { return program_.operands(); }
 
-  // Fresh outputs; the operands are where `data` says.
+  // Returns fresh outputs; `data` holds the addresses of the operands.
   std::vector<py::object> run(const std::vector<char*>& data, Watch* watch = nullptr) const {
     const Program::Run run(program_);
     for (std::size_t i = 0; i < data.size(); ++i) run.set_operand(i, data[i]);
@@ -90,7 +93,8 @@ class PyProgram {
 
   py::list run(const py::list& arrays) const { return run(arrays, nullptr); }
 
-  // The outputs, how long each step took, and the path to the first result that is not finite, if that is asked for.
+  // Returns the outputs, the time of each step, and with `check_finite` the path to the first
+  // result that is not finite.
   py::tuple watch(const py::list& arrays, bool check_finite) const {
     Watch watch(program_, check_finite);
     try {
@@ -136,10 +140,12 @@ class PyProgram {
   Program program_;
 };
 
-// A compiled call whole: the arguments are taken apart, the program runs, its outputs are put together.
+// A whole compiled call: takes the arguments apart, runs the program, and puts its outputs
+// together.
 class PyCall {
  public:
-  // A leaf is an array of an operand's shape and dtype, or a Python number of the class that is given for it.
+  // A leaf is an array with the operand's shape and dtype, or a Python number of the class in
+  // `classes`.
   PyCall(py::object program, const py::object& arguments, const py::object& keywords, const py::tuple& classes,
          const py::object& output)
       : owner_(std::move(program)),
@@ -153,7 +159,7 @@ class PyCall {
 
   bool is_native() const { return arguments_.is_native() && keywords_.is_native() && output_.is_native(); }
 
-  // NotImplemented for arguments of another form, and for arrays that are not contiguous.
+  // Returns NotImplemented for arguments of another form, and for arrays that are not contiguous.
   py::object run(const py::tuple& arguments, const py::dict& keywords) const {
     std::vector<py::object> leaves;
     if (!arguments_.take_apart(arguments.ptr(), leaves) || !keywords_.take_apart(keywords.ptr(), leaves))
@@ -206,8 +212,8 @@ class PyCall {
 
   py::object owner_;
   const PyProgram& program_;
-  Tree arguments_, keywords_, output_;
-  std::vector<PyObject*> classes_;  // of Python's own
+  PyTree arguments_, keywords_, output_;
+  std::vector<PyObject*> classes_;  // builtin types, which are never freed
 };
 
 class PyBuilder {
@@ -262,7 +268,8 @@ class PyBuilder {
     return first_of(builder_.add_step(std::make_unique<Callback>(function, std::move(results)), numbers(operands)), size);
   }
 
-  // Operations are (name, numbers of values), sums (value, axes, whether it is a mean, whether they are kept).
+  // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
+  // keepdims).
   py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
                       const py::tuple& sums) {
     const auto ints = [](const py::handle numbers) { return py::cast<std::vector<int>>(numbers); };
@@ -282,7 +289,7 @@ class PyBuilder {
     return first_of(builder_.add_step(std::move(fused), numbers(operands)), values.size() + sums.size());
   }
 
-  // The body is empty afterwards.
+  // Takes the steps out of the body.
   py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
                     const py::tuple& summed, Index count, Index groups) {
     constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
@@ -292,7 +299,7 @@ class PyBuilder {
     return first_of(builder_.add_step(std::move(map), numbers(operands)), sums.size());
   }
 
-  // The builder is empty afterwards.
+  // Takes the steps out of the builder.
   std::unique_ptr<PyProgram> build(const py::tuple& outputs) {
     return std::make_unique<PyProgram>(std::exchange(builder_, {}), std::exchange(constants_, {}), numbers(outputs),
                                        options_);
@@ -325,42 +332,42 @@ class PyBuilder {
 
 void define_programs(py::module_& m) {
   using py::arg;
-  // Every level has classes of its own, under the same names.
-  py::class_<PyProgram>(m, "Program", py::module_local(), "Kernels in a row, replayed.")
+  // Each level of instructions defines the same names, so its classes must be local to the module.
+  py::class_<PyProgram>(m, "Program", py::module_local(), "A list of kernels, replayed.")
       .def_property_readonly("instructions", &PyProgram::instructions)
       .def_property_readonly("arena_bytes", &PyProgram::arena_bytes)
       .def("run", py::overload_cast<const py::list&>(&PyProgram::run, py::const_), arg("operands"),
-           "Fresh outputs for contiguous operands.")
+           "Return fresh outputs for contiguous operands.")
       .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
-           "Outputs, nanoseconds of each step (and of the steps of its body), the path to what is not finite.");
+           "Return outputs, nanoseconds of each step and of the steps of its body, and the path to what is not finite.");
   py::class_<PyCall>(m, "Call", py::module_local(), "A program with the structures of its arguments and its output.")
       .def(py::init<py::object, const py::object&, const py::object&, const py::tuple&, const py::object&>(),
            arg("program"), arg("arguments"), arg("keywords"), arg("classes"), arg("output"))
-      .def_property_readonly("is_native", &PyCall::is_native, "Whether it can be run: Python need not be asked what a tree is.")
+      .def_property_readonly("is_native", &PyCall::is_native, "Whether C++ can take all trees apart, without Python.")
       .def("__call__", &PyCall::run, arg("arguments"), arg("keywords"),
-           "The output, or NotImplemented for a tuple of arguments and a dict of keywords of another form.");
-  py::class_<PyBuilder>(m, "Builder", py::module_local(), "Values and steps of a program to be, numbered as they are added.")
+           "Return the output, or NotImplemented for arguments and keywords of another form.");
+  py::class_<PyBuilder>(m, "Builder", py::module_local(), "Collects the values and steps of a program; values are numbered as they are added.")
       .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
       .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)
       .def_property_readonly("poison", &PyBuilder::poison)
       .def_property_readonly("steps", &PyBuilder::steps)
       .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
-      .def("add_constant", &PyBuilder::add_constant, arg("array"), "An array that nobody writes to.")
+      .def("add_constant", &PyBuilder::add_constant, arg("array"), "Add an array that nobody writes to.")
       .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"),
-           "A primitive's kernel: its results.")
+           "Add the kernel of a primitive; return its results.")
       .def("add_max_cell_and_take", &PyBuilder::add_max_cell_and_take, arg("image"), arg("parameters"),
-           "Of each window the number of its largest cell, and that cell.")
+           "Add the number of each window's largest cell, and that cell.")
       .def("concatenate_in_place", &PyBuilder::concatenate_in_place, arg("parts"), arg("axis"),
-           "What results of steps are together, each written there by its own step.")
+           "Concatenate results of steps, each written there by its own step.")
       .def("with_contiguous_parts", &PyBuilder::with_contiguous_parts, arg("value"), arg("whole"),
-           "The value, or a copy, that is contiguous whole, or along the axes after the first.")
-      .def("own", &PyBuilder::own, arg("outputs"), "The outputs, copied where they have no memory of their own.")
+           "Return the value, or a copy that is contiguous as a whole or along the axes after the first.")
+      .def("own", &PyBuilder::own, arg("outputs"), "Return the outputs, copied where they share memory.")
       .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
-           "A function of a list of arrays, that returns a tuple of arrays of these dtypes and shapes.")
+           "Add a function of a list of arrays that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
-           "Elementwise operations in one pass: their results that are named, and sums over leading axes.")
+           "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
-           arg("count"), arg("groups"), "A program for every index of the operands that are mapped.")
+           arg("count"), arg("groups"), "Add a program that runs for every index of the mapped operands.")
       .def("build", &PyBuilder::build, arg("outputs"));
   m.attr("FUSED_BLOCK") = fusion::kBlockElements;
   m.attr("FUSED_WIDTH") = fusion::kMostSums;

@@ -12,16 +12,16 @@
 namespace minimeta::team {
 namespace {
 
-constexpr std::chrono::microseconds kLookout{200};  // how long a helper looks for work before it sleeps
+constexpr std::chrono::microseconds kLookout{200};  // how long a helper looks out for work before it sleeps
 
-// A loop in one word, so that taking an item says of which loop: how many items are taken, how many there are, how many
-// helpers may take one.
+// The items taken, the items in all and the helpers admitted, in one word: a helper that takes an
+// item by one atomic addition learns at once which loop the item belongs to.
 constexpr int kItemBits = 21, kHelperShift = 2 * kItemBits;
 constexpr std::uint64_t kItemMask = (std::uint64_t{1} << kItemBits) - 1;
-static_assert(kMostItems + kMostHelpers < Index{1} << kItemBits, "late helpers count up, too");
+static_assert(kMostItems + kMostHelpers < Index{1} << kItemBits, "late helpers increment the counter, too");
 
-struct Loop {
-  explicit Loop(std::uint64_t word)
+struct Counter {
+  explicit Counter(std::uint64_t word)
       : next(static_cast<Index>(word & kItemMask)),
         items(static_cast<Index>(word >> kItemBits & kItemMask)),
         helpers(static_cast<int>(word >> kHelperShift)) {}
@@ -36,7 +36,7 @@ struct Loop {
 
 struct State {
   std::mutex caller;  // held while a loop runs
-  std::atomic<std::uint64_t> loop{0};
+  std::atomic<std::uint64_t> counter{0};
   std::atomic<Index> done{0};
   Body body = nullptr;
   const void* context = nullptr;
@@ -47,7 +47,7 @@ struct State {
   int helpers = 0;
 };
 
-// Never destroyed: helpers outlive everything, and end with the process.
+// Never destroyed, because helpers run until the process ends.
 State* state = new State;
 
 thread_local bool inside = false;
@@ -62,16 +62,16 @@ void pause() {
 
 void work(State& s) {
   for (;;) {
-    const Loop loop(s.loop.fetch_add(1, std::memory_order_acq_rel));
-    if (loop.next >= loop.items) return;
-    s.body(s.context, loop.next);
+    const Counter counter(s.counter.fetch_add(1, std::memory_order_acq_rel));
+    if (counter.next >= counter.items) return;
+    s.body(s.context, counter.next);
     s.done.fetch_add(1, std::memory_order_release);
   }
 }
 
 void help(State& s, int helper) {
   inside = true;
-  const auto is_wanted = [&] { return Loop(s.loop.load()).is_for(helper); };
+  const auto is_wanted = [&] { return Counter(s.counter.load()).is_for(helper); };
   for (;;) {
     const auto began = std::chrono::steady_clock::now();
     while (!is_wanted()) {
@@ -102,8 +102,8 @@ void run(Index n, int helpers, Body body, Wait wait, const void* context) {
   s.body = body;
   s.context = context;
   s.done.store(0, std::memory_order_relaxed);
-  s.loop.store(Loop::word(n, helpers));
-  if (s.sleeping.load() > 0) {  // a helper counts itself before it looks once more
+  s.counter.store(Counter::word(n, helpers));
+  if (s.sleeping.load() > 0) {  // a helper adds itself before it checks the counter a last time
     { const std::lock_guard<std::mutex> lock(s.sleep); }
     s.work.notify_all();
   }

@@ -14,13 +14,14 @@ bool equal(PyObject* a, PyObject* b) {
   return truth == 1;
 }
 
-// Whether instances have a place for attributes and nothing else: no class of Python's but `object` is behind this one.
+// Whether instances hold attributes and nothing else: `object` is the only builtin class among the
+// bases.
 bool is_of_attributes(PyTypeObject* type) {
   while (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) type = type->tp_base;
   return type == &PyBaseObject_Type;
 }
 
-// A new instance, made as a class of Python's own makes it: whatever the class itself does for a new one is not done.
+// A new instance, made by the builtin base alone: no __new__ or __init__ of the class itself runs.
 py::object instance(PyTypeObject& base, const py::object& type, const py::tuple& arguments) {
   const py::object made =
       py::reinterpret_steal<py::object>(base.tp_new(reinterpret_cast<PyTypeObject*>(type.ptr()), arguments.ptr(), nullptr));
@@ -30,7 +31,7 @@ py::object instance(PyTypeObject& base, const py::object& type, const py::tuple&
 
 }  // namespace
 
-Tree::Tree(const py::handle& structure) {
+PyTree::PyTree(const py::handle& structure) {
   const py::object kind = structure.attr("kind");
   keys_ = structure.attr("keys");
   type_ = kind;
@@ -57,13 +58,13 @@ Tree::Tree(const py::handle& structure) {
   for (const py::handle child : structure.attr("children")) children_.emplace_back(child);
 }
 
-bool Tree::is_native() const {
+bool PyTree::is_native() const {
   return kind_ != Kind::foreign &&
-         std::all_of(children_.begin(), children_.end(), [](const Tree& child) { return child.is_native(); });
+         std::all_of(children_.begin(), children_.end(), [](const PyTree& child) { return child.is_native(); });
 }
 
-bool Tree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
-  if (kind_ == Kind::leaf) {  // what it may be is for the caller to judge
+bool PyTree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
+  if (kind_ == Kind::leaf) {  // the caller judges what it may be
     leaves.push_back(py::reinterpret_borrow<py::object>(tree));
     return true;
   }
@@ -104,7 +105,7 @@ bool Tree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
   }
 }
 
-py::object Tree::put_together(const py::object*& leaves) const {
+py::object PyTree::put_together(const py::object*& leaves) const {
   if (kind_ == Kind::leaf) return *leaves++;
   if (kind_ == Kind::empty) return py::none();
   const auto key = [&](std::size_t i) { return PyTuple_GET_ITEM(keys_.ptr(), static_cast<Py_ssize_t>(i)); };
@@ -115,7 +116,7 @@ py::object Tree::put_together(const py::object*& leaves) const {
   }
   if (kind_ == Kind::dataclass) {
     py::object made = instance(PyBaseObject_Type, type_, py::tuple());
-    for (std::size_t i = 0; i < children_.size(); ++i)  // not by the class's own __setattr__, which may refuse
+    for (std::size_t i = 0; i < children_.size(); ++i)  // the class's own __setattr__ may refuse
       if (PyObject_GenericSetAttr(made.ptr(), key(i), children_[i].put_together(leaves).ptr()) != 0)
         throw py::error_already_set();
     return made;

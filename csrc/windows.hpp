@@ -1,7 +1,8 @@
-// Windows on images: where those of a convolution and of a pooling lie, and copies of the images under them, surrounded
-// by their zeros.
+// Windows on images: where those of a convolution and of a pooling lie, and copies of the images
+// under them, surrounded by their zeros.
 //
-// A window of `taps` pixels moves over an axis in steps of `stride`. At position y its tap k meets the pixel
+// A window of `taps` pixels moves over an axis in steps of `stride`. At position y its tap k meets
+// the pixel
 //
 //   stride * y + k - before
 //

@@ -1,7 +1,9 @@
-// Winograd's convolution: two neighbouring outputs share multiplications (S. Winograd, Arithmetic Complexity of
-// Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, 2016).
+// Winograd's convolution: two neighbouring outputs share multiplications (S. Winograd, Arithmetic
+// Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural
+// Networks, 2016).
 //
-// Along one axis, two positions y under three taps w read four pixels x. For any cotangent g of theirs
+// Along one axis, two positions y under three taps w read four pixels x. For any cotangent g of
+// theirs
 //
 //   sum over y, k of  g[y] x[y + k] w[k]  =  sum over r of  (A' g)[r] (B x)[r] (C w)[r]
 //
@@ -10,148 +12,60 @@
 //         0  1 -1  0            1/2 -1/2  1/2            0  1  1 -1
 //         0  1  0 -1            0  0  1
 //
-// which are four products instead of six. A trilinear form has three partial contractions, so each form of a
-// convolution is two transformations, a product for each r, and a transformation back:
+// which are four products instead of six. A trilinear form has three partial contractions, so each
+// form of a convolution is two transformations, a product for each r, and a transformation back:
 //
 //   y = A ((B x) * (C w))      w = C' ((B x) * (A' g))      x = the convolution of g by the taps in reverse order
 //
-// On both axes at once r is a pair, and a tile of 2 x 2 outputs takes 16 products instead of 36. With channels and tiles
-// each of them is a product of matrices, on the register tile (tile.hpp). Where an odd row or column leaves only one
-// output of a tile, the products that it does not read are left out.
+// On both axes at once r is a pair, and a tile of 2 x 2 outputs takes 16 products instead of 36.
+// With channels and tiles each of them is a product of matrices, on the register tile
+// (product.hpp). If an odd row or column leaves only one output of a tile, the products that it
+// does not read are left out.
 //
-// B and A only add, and halves are exact. So the error of an output, with C channels, is at most 16 (C + 11) roundings of
+// B and A only add, and halves are exact. So the error of an output, with C channels, is at most 16
+// (C + 11) roundings of
 //
 //   the sum over channels of  the channel's largest element under the tile  times  the sum of its taps' magnitudes,
 //
-// where the definition has C * 9 roundings of the sum of each pixel's magnitude times its own tap's. (A row of B at most
-// doubles the largest pixel, on each axis, and so do the three rows that A adds: 16. A term is rounded 4 times in C, 2
-// in B, once in its product, 4 times in A, and C times among the channels.) That is as good for pixels and taps of about
-// one size: of normal ones, the error's root mean square is at most half as much again. Where they differ, what cancels
-// in A is rounded by the largest: a pixel of 1e6 next to others of 1e-3 leaves no digit of them in float32, even where
-// its tap is zero. So an image goes the direct way if under some tile a pixel, that is the largest of its channels, is
-// more than 2^8 times another that is not zero; and if a result is not finite, which may be an overflow in between.
-// Nothing looks at small channels next to large ones of the same pixel, nor at the sizes of the taps: there the bound is
-// all that holds.
+// where the definition has C * 9 roundings of the sum of each pixel's magnitude times its own
+// tap's. (A row of B at most doubles the largest pixel, on each axis, and so do the three rows that
+// A adds: 16. A term is rounded 4 times in C, 2 in B, once in its product, 4 times in A, and C
+// times among the channels.) That is as good for pixels and taps of about one size: of normal ones,
+// the error's root mean square is at most half as much again. Where they differ, what cancels in A
+// is rounded by the largest: a pixel of 1e6 next to others of 1e-3 leaves no digit of them in
+// float32, even where its tap is zero. So an image goes the direct way if under some tile a pixel,
+// that is the largest of its channels, is more than 2^8 times another that is not zero; and if a
+// result is not finite, which may be an overflow in between. Nothing looks at small channels next
+// to large ones of the same pixel, nor at the sizes of the taps: there the bound is all that holds.
 //
 // The taps' cotangent is a sum over tiles. Its error is at most 16 (s + 8) roundings of
 //
 //   the sum over tiles of  the largest element of x under the tile  times  the sum of the magnitudes of g in the tile,
 //
-// each of its own channel, where s = min(n, 272 + log2 n) are the roundings of a sum of n terms in tile.hpp. (B quadruples
-// x, A' adds up g, and a column of C' adds up 2 on each axis. A term is rounded twice in B, twice in A' and 4 times in C'.)
+// each of its own channel, where s = min(n, 272 + log2 n) are the roundings of a sum of n terms in
+// product.hpp. (B quadruples x, A' adds up g, and a column of C' adds up 2 on each axis. A term is
+// rounded twice in B, twice in A' and 4 times in C'.)
 //
-// Larger tiles need fewer products still, but their constants lose digits. With stride 2 there are 25 products instead of 36,
-// which hardly repays their transformations.
+// Larger tiles need fewer products still, but their constants lose digits. With stride 2 there are
+// 25 products instead of 36, which hardly repays their transformations.
 #include "winograd.hpp"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <vector>
 
 #include "elementwise.hpp"
-#include "tile.hpp"
+#include "product.hpp"
+#include "winograd_transform.hpp"
 
 namespace minimeta::winograd {
 namespace {
 
 constexpr Index kBytes = 640 * 1024;  // of transformed tiles: they share the second cache with the transformed taps
-constexpr Index kKept = 2 * 1024 * 1024;  // elements that a thread keeps memory for, of taps as of tiles
+constexpr Index kKept = 2 * 1024 * 1024;  // elements of memory that a thread keeps, for taps and for tiles each
 
-template <std::size_t Rows, std::size_t Columns> using Matrix = std::array<std::array<double, Columns>, Rows>;
-
-template <std::size_t Rows, std::size_t Columns>
-constexpr Matrix<Columns, Rows> transposed(const Matrix<Rows, Columns>& m) {
-  Matrix<Columns, Rows> t{};
-  for (std::size_t i = 0; i < Rows; ++i)
-    for (std::size_t j = 0; j < Columns; ++j) t[j][i] = m[i][j];
-  return t;
-}
-
-constexpr Index kOutputs = 2, kRank = 4;  // of a tile along an axis
-constexpr Matrix<4, 4> kB{{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, 1, -1, 0}, {0, 1, 0, -1}}};
-constexpr Matrix<4, 3> kC{{{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}};
-constexpr Matrix<2, 4> kA{{{1, 1, -1, 0}, {0, 1, 1, -1}}};
-constexpr Matrix<3, 4> kToC = transposed(kC);
-constexpr Matrix<4, 2> kToA = transposed(kA);
-constexpr Index kSecond = 3;  // the product that only a tile's second output reads
-
-// Rows of channels in a square: pixels of a tile, taps, or planes, which hold one r each for many tiles.
-template <class T> struct Square {
-  T* first;
-  Index down, right;
-
-  Square from(Index i) const { return {first + i, down, right}; }
-  T* at(Index i, Index j) const { return first + i * down + j * right; }
-};
-
-// The planes of all pairs r, a little further apart than they are large: not to meet in the same lines of the cache.
-template <class T> Square<T> planes(Index elements, Scratch<T>& memory) {
-  const Index plane = elements + 16;
-  return {memory.take(kRank * kRank * plane), kRank * plane, plane};
-}
-
-// Row r of a matrix times x: first what is added, then what is subtracted. Nothing is rounded but the sums.
-template <const auto& matrix, std::size_t r, class T, class V, std::size_t Columns>
-inline V combination(const std::array<V, Columns>& x) {
-  V sum{};
-  bool begun = false;
-  MINIMETA_UNROLL
-  for (const bool subtracted : {false, true}) {
-    MINIMETA_UNROLL
-    for (std::size_t k = 0; k < Columns; ++k) {
-      const double size = subtracted ? -matrix[r][k] : matrix[r][k];
-      if (size <= 0) continue;
-      const V term = size == 1 ? x[k] : x[k] * simd::broadcast<V>(static_cast<T>(size));
-      sum = subtracted ? (begun ? sum - term : -term) : (begun ? sum + term : term);
-      begun = true;
-    }
-  }
-  return sum;
-}
-
-template <const auto& matrix, class T, class V, std::size_t Columns, std::size_t... r>
-inline auto combinations(const std::array<V, Columns>& x, std::index_sequence<r...>) {
-  return std::array<V, sizeof...(r)>{combination<matrix, r, T>(x)...};
-}
-
-// y = m x m', of one vector of channels. Not inlined: GCC would have the caller keep all the addresses, for which there
-// are no registers.
-template <const auto& matrix, class V, class T>
-__attribute__((noinline)) void transform_vector(const T* x, Index x_down, Index x_right,  //
-                                                T* y, Index y_down, Index y_right) {
-  constexpr std::size_t rows = matrix.size(), columns = matrix[0].size();
-  constexpr auto all = std::make_index_sequence<rows>{};
-  std::array<std::array<V, columns>, rows> half;
-  MINIMETA_UNROLL
-  for (std::size_t j = 0; j < columns; ++j) {
-    std::array<V, columns> column;
-    MINIMETA_UNROLL
-    for (std::size_t i = 0; i < columns; ++i)
-      column[i] = simd::load<V>(x + static_cast<Index>(i) * x_down + static_cast<Index>(j) * x_right);
-    const auto sums = combinations<matrix, T>(column, all);
-    MINIMETA_UNROLL
-    for (std::size_t r = 0; r < rows; ++r) half[r][j] = sums[r];
-  }
-  MINIMETA_UNROLL
-  for (std::size_t r = 0; r < rows; ++r) {
-    const auto sums = combinations<matrix, T>(half[r], all);
-    MINIMETA_UNROLL
-    for (std::size_t q = 0; q < rows; ++q)
-      simd::store(y + static_cast<Index>(r) * y_down + static_cast<Index>(q) * y_right, sums[q]);
-  }
-}
-
-// The same for n channels.
-template <const auto& matrix, class T> void transform(Square<const T> x, Square<T> y, Index n) {
-  constexpr Index lanes = simd::kLanes<T>;
-  Index c = 0;
-  for (; c + lanes <= n; c += lanes)
-    transform_vector<matrix, simd::Vec<T>>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
-  for (; c < n; ++c) transform_vector<matrix, T>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
-}
-
-// The tiles along an axis: how many there are, the first pixel under them, and how many outputs there are.
+// The tiles along an axis: how many there are, the first pixel under them, and how many outputs
+// there are.
 struct Tiling {
   Index tiles, first, outputs;
 
@@ -162,8 +76,8 @@ struct Tiling {
 
 Tiling tiling(Index outputs, Index first) { return {(outputs + kOutputs - 1) / kOutputs, first, outputs}; }
 
-// The largest magnitude among the channels of a pixel, as its bits: they are in the order of the magnitudes, and an infinity
-// and a NaN come last.
+// The largest magnitude among the channels of a pixel, as its bits: they are in the order of the
+// magnitudes, and an infinity and a NaN come last.
 template <class T> using Size = simd::Unsigned<sizeof(T)>;
 
 template <class T> Size<T> size_of(const char* pixel, Index channels, Index stride) {
@@ -174,7 +88,8 @@ template <class T> Size<T> size_of(const char* pixel, Index channels, Index stri
   return size;
 }
 
-// Whether under some tile of an image, so many pixels wide, one pixel is far larger than another that is not zero.
+// Whether under some tile of an image, `side` pixels wide, one pixel is far larger than another
+// that is not zero.
 template <class T> bool mixes(const View& x, Index image, const Tiling& down, const Tiling& right, Index side) {
   constexpr Size<T> far = Size<T>(8) << (std::numeric_limits<T>::digits - 1);  // 2^8, on top of an exponent
   const Index rows = kOutputs * (down.tiles - 1) + side, columns = kOutputs * (right.tiles - 1) + side;
@@ -211,7 +126,7 @@ template <class T> bool mixes(const View& x, Index image, const Tiling& down, co
   return false;
 }
 
-// The images that are not done justice to.
+// The images whose results lost too many digits, or are not finite.
 template <class T>
 std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, const View& result) {
   std::vector<char> flags(static_cast<std::size_t>(x.shape[0]));
@@ -225,13 +140,14 @@ std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, 
   return images;
 }
 
-// m x m' of a row of tiles of an image, from the row of pixels `top` on: n channels of each from x's channel `first`.
+// m x m' for a row of tiles of an image, whose upper pixels are row `top`: n channels, beginning
+// with channel `first` of x.
 template <const auto& matrix, class T>
 void read_tiles(const View& x, Index image, Index top, const Tiling& right, Index first, Index n, Scratch<T>& window,
                 Square<T> to) {
   constexpr Index size = matrix[0].size(), element = sizeof(T);
   const Index channels = x.shape[3];
-  const Square<T> beside{window.take(size * size * channels), size * channels, channels};
+  const Square<T> padded{window.take(size * size * channels), size * channels, channels};
   const bool inside = x.strides[3] == element && top >= 0 && top + size <= x.shape[1];
   for (Index t = 0; t < right.tiles; ++t, to.first += n) {
     const Index left = right.pixel(t);
@@ -240,31 +156,33 @@ void read_tiles(const View& x, Index image, Index top, const Tiling& right, Inde
       const Square<const T> from{reinterpret_cast<const T*>(corner), x.strides[1] / element, x.strides[2] / element};
       transform<matrix>(from.from(first), to, n);
     } else {
-      cut(x, image, top, size, left, size, beside.first);
-      transform<matrix>(Square<const T>{beside.first + first, beside.down, beside.right}, to, n);
+      cut(x, image, top, size, left, size, padded.first);
+      transform<matrix>(Square<const T>{padded.first + first, padded.down, padded.right}, to, n);
     }
   }
 }
 
-// A m A' of a row of tiles, to row t of the outputs of an image; of a tile at the edge what there is of it.
+// A m A' for a row of tiles, written to row t of the outputs of an image. A tile at the edge is
+// written as far as it exists.
 template <class T>
 void write_tiles(Square<const T> from, Index image, Index t, const Tiling& down, const Tiling& right, Scratch<T>& window,
                  const View& result) {
   const Index channels = result.shape[3], line = result.shape[2] * channels, rows = down.outputs_of(t);
-  const Square<T> beside{window.take(kOutputs * kOutputs * channels), kOutputs * channels, channels};
+  const Square<T> whole{window.take(kOutputs * kOutputs * channels), kOutputs * channels, channels};
   T* to = reinterpret_cast<T*>(result.data) + (image * result.shape[1] + kOutputs * t) * line;
   for (Index u = 0; u < right.tiles; ++u, from.first += channels, to += kOutputs * channels) {
     const Index columns = right.outputs_of(u);
     if (rows * columns == kOutputs * kOutputs) {
       transform<kA>(from, Square<T>{to, line, channels}, channels);
     } else {
-      transform<kA>(from, beside, channels);
-      for (Index i = 0; i < rows; ++i) std::copy_n(beside.at(i, 0), columns * channels, to + i * line);
+      transform<kA>(from, whole, channels);
+      for (Index i = 0; i < rows; ++i) std::copy_n(whole.at(i, 0), columns * channels, to + i * line);
     }
   }
 }
 
-// Outputs (images, H, W, out) from x (images, ., ., in) and w (3, 3, in, out), its last tap first if so asked.
+// Outputs (images, H, W, out) from x (images, ., ., in) and w (3, 3, in, out), whose last tap comes
+// first if `reversed`.
 template <class T>
 void filter(const View& x, const T* w, bool reversed, const Tiling& down, const Tiling& right, Index steps,
             const View& result) {
@@ -335,7 +253,8 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
     static thread_local Scratch<T> x_memory, g_memory, sum_memory;
     Scratch<T> window, packed;
     const Index in = end - begin, out = f.out;
-    // Several whole images at a time where they are small, otherwise a few rows of one: a chain of each sum.
+    // Several whole images at a time where they are small, otherwise a few rows of one: a chain of
+    // each sum.
     const Index most = std::min(kMatrixChain, kBytes / (kRank * kRank * (f.in + out) * Index{sizeof(T)}));
     const Index group = evenly(f.images, most / (down.tiles * right.tiles));
     const Index step = group > 1 ? down.tiles : evenly(down.tiles, most / right.tiles);
@@ -362,7 +281,7 @@ template <class T> void correlate(const Geometry& f, const View& x, const View& 
           }
         for (Index r = 0; r < kRank; ++r)
           for (Index q = 0; q < kRank; ++q) {
-            // What an output that does not exist would add is zero.
+            // An output that does not exist would add zero.
             const Index tall = lines - (r == kSecond && !down.even() && t + lines == down.tiles);
             const Index wide = right.tiles - (q == kSecond && !right.even());
             const Index line = right.tiles, area = lines * line;
@@ -401,7 +320,7 @@ std::vector<Index> conv2d(const Geometry& f, const View& x, const View& weights,
   std::vector<Index> images;
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    filter(x, reinterpret_cast<const T*>(w.view.data), false, down, right, f.steps(), result);
+    filter(x, w.data<T>(), false, down, right, f.steps(), result);
     images = lost<T>(x, down, right, result);
   });
   return images;
@@ -413,7 +332,7 @@ std::vector<Index> conv2d_input(const Geometry& f, const View& g, const View& we
   std::vector<Index> images;
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    filter(g, reinterpret_cast<const T*>(w.view.data), true, down, right, f.steps(), result);
+    filter(g, w.data<T>(), true, down, right, f.steps(), result);
     images = lost<T>(g, down, right, result);
   });
   return images;

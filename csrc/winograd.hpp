@@ -1,4 +1,5 @@
-// The three forms of a convolution with 3 x 3 taps in fewer multiplications than its definition has.
+// The three forms of a convolution with 3 x 3 taps, in fewer multiplications than the definition
+// takes.
 #pragma once
 
 #include <vector>
@@ -7,14 +8,15 @@
 
 namespace minimeta::winograd {
 
-// Whether it is done sooner so. The number of images has no say: each gives the same bits in any company.
+// Whether this way is faster. The number of images plays no part, so that an image gives the same
+// bits in any batch.
 bool fits(const Geometry& f);
 
-// The images that are to be computed by the definition instead, since too many digits were lost, or for a number that is not
-// finite. Whether one of them is has to do with that image alone.
+// Return the images that must be computed by the definition instead: they lost too many digits, or
+// a result is not finite. Each image is judged by itself.
 std::vector<Index> conv2d(const Geometry& f, const View& x, const View& w, const View& result);
 std::vector<Index> conv2d_input(const Geometry& f, const View& g, const View& w, const View& result);
-// Whether it was computed so; otherwise all of it is to be by the definition, for the same reasons.
+// Returns false if all of it must be computed by the definition, for the same reasons.
 bool conv2d_weight(const Geometry& f, const View& x, const View& g, const View& result);
 
 }  // namespace minimeta::winograd

@@ -1,0 +1,316 @@
+// Products on the register tile (tile.hpp): panels copied where that pays, and sums cut into chains
+// and groups.
+//
+//   c[i, j] (+)= sum over s, t, p of  a[i; s, t, p] * b[s, t, p; j]
+//
+// Each element of c is a sum in the order of the loops. A chain of fused multiply-adds that begins
+// at 0 has at most 128 terms (256 in a convolution), at most 16 chains are added one after another,
+// and such groups are added pairwise. If there are more terms, a chain takes as many whole inner
+// loops as it has room for, or else so many steps of one. So the error of n terms is at most 144 +
+// log2(n / 2048) roundings of the sum of their magnitudes (272 + log2(n / 4096) in a convolution),
+// where a single chain has n.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "tile.hpp"
+#include "transpose.hpp"
+
+namespace minimeta {
+
+// The longest chains. Matrix products are as accurate as those of OpenBLAS, which sums some columns
+// in chains of 320 terms and others in two of half that. A chain of a convolution takes a whole row
+// of 3 x 64 taps: cutting it costs 5 % of a step.
+constexpr Index kMatrixChain = 128, kChain = 256;  // terms
+constexpr Index kGroup = 16;                       // chains
+
+// Aligned memory that grows to the largest size asked for so far; small sizes take no allocation.
+template <class T> class Scratch {
+ public:
+  T* take(Index size) {
+    if (size <= kFew) return few_;
+    if (size > size_) {
+      many_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), kAlignment)));
+      size_ = size;
+    }
+    return many_.get();
+  }
+
+  // Frees the memory if it holds more than so many elements.
+  void keep(Index most) {
+    if (size_ <= most) return;
+    many_.reset();
+    size_ = 0;
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  static constexpr Index kFew = 16 * 1024 / sizeof(T);
+  struct Free {
+    void operator()(T* memory) const { ::operator delete(memory, kAlignment); }
+  };
+  alignas(64) T few_[kFew];
+  std::unique_ptr<T, Free> many_;
+  Index size_ = 0;
+};
+
+// Adds groups pairwise: level j holds the sum of 2^j groups, or nothing, like a digit of a binary
+// counter. The current group is summed in c.
+template <class T> class Groups {
+ public:
+  // For an m x n part of c; `begun` says that it holds the beginning of a sum.
+  Groups(T* c, const Index* rows, Index column, Index m, Index n, bool begun)
+      : c_(c), rows_(rows), column_(column), m_(m), n_(n), begun_(begun) {}
+
+  // Returns whether c accumulates the next product, of so many chains. If not, the product begins a
+  // group and overwrites c.
+  bool next(Index chains) {
+    if (chains_ > 0 && chains_ + chains > kGroup) {
+      close();
+      chains_ = 0;
+      begun_ = false;
+    }
+    const bool accumulate = begun_ || chains_ > 0;
+    chains_ += chains;
+    return accumulate;
+  }
+
+  void finish() {
+    for (std::size_t j = 0; j < levels_.size(); ++j)
+      if (closed_ >> j & 1) for_each(levels_[j].get(), [](T& level, T& c) { c = level + c; });
+  }
+
+ private:
+  void close() {
+    std::size_t j = 0;
+    for (; closed_ >> j & 1; ++j) for_each(levels_[j].get(), [](T& level, T& c) { c = level + c; });
+    if (j == levels_.size()) levels_.emplace_back(new T[static_cast<std::size_t>(m_ * n_)]);
+    for_each(levels_[j].get(), [](T& level, T& c) { level = c; });
+    ++closed_;
+  }
+
+  template <class Body> void for_each(T* level, Body body) {
+    for (Index i = 0; i < m_; ++i)
+      for (Index j = 0; j < n_; ++j) body(level[i * n_ + j], c_[rows_[i] + j * column_]);
+  }
+
+  T* const c_;
+  const Index* const rows_;
+  const Index column_, m_, n_;
+  bool begun_;
+  Index chains_ = 0;
+  std::size_t closed_ = 0;
+  std::vector<std::unique_ptr<T[]>> levels_;
+};
+
+constexpr Index kOften = 48;  // from so many rows on, a copy of the panel that all of them read pays
+
+namespace detail {
+
+// How many steps of each loop a chain takes.
+struct ChainSteps {
+  ChainSteps(const Index (&counts)[3], Index room) : counts{counts[0], counts[1], counts[2]} {
+    for (int d = 2; d >= 0; --d) {
+      steps[d] = std::clamp<Index>(room, 1, counts[d]);
+      room /= counts[d];
+    }
+  }
+
+  Index chains() const {
+    Index n = 1;
+    for (int d = 0; d < 3; ++d) n *= (counts[d] + steps[d] - 1) / steps[d];
+    return n;
+  }
+
+  // Calls go() for each chain of a product, after it has set q to that chain.
+  template <class T, class Go> void for_each(Product<T>& q, Go go) const {
+    const T *const a = q.a, *const b = q.b;
+    Index at[3];
+    for (at[0] = 0; at[0] < counts[0]; at[0] += steps[0])
+      for (at[1] = 0; at[1] < counts[1]; at[1] += steps[1])
+        for (at[2] = 0; at[2] < counts[2]; at[2] += steps[2]) {
+          q.a = a;
+          q.b = b;
+          for (int d = 0; d < 3; ++d) {
+            q.counts[d] = std::min(steps[d], counts[d] - at[d]);
+            q.a += at[d] * q.a_steps[d];
+            q.b += at[d] * q.b_steps[d];
+          }
+          go();
+        }
+    q.a = a;
+    for (int d = 0; d < 3; ++d) q.counts[d] = counts[d];
+  }
+
+  Index counts[3], steps[3];
+};
+
+// A panel of more terms than a chain has; q becomes one chain after another. A function of its own,
+// so that small products do not pay for it.
+template <class T, class Row>
+__attribute__((noinline)) void panel_in_chains(Product<T>& q, Index first, Index last, Index columns, bool begun,
+                                               Index chain) {
+  Groups<T> groups(q.c, q.c_rows + first, q.c_column, last - first, columns, begun);
+  ChainSteps(q.counts, chain).for_each(q, [&] {
+    q.accumulate = groups.next(1);
+    panel<T, Row>(q, first, last, columns);
+  });
+  groups.finish();
+}
+
+// How many of the columns left to take next. Vectors go in pairs, and in a trio if their number is
+// odd: a single vector has too few sums to keep the multipliers busy.
+template <class T> Index panel_columns(Index left) {
+  constexpr Index lanes = simd::kLanes<T>;
+  return std::min(left, (left + lanes - 1) / lanes % 2 ? 3 * lanes : 2 * lanes);
+}
+
+// Copies the panel's rows of b one after another, padded with zeros.
+template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, T* panel) {
+  if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
+  for (Index s = 0; s < q.counts[0]; ++s)
+    for (Index t = 0; t < q.counts[1]; ++t, panel += q.counts[2] * width) {
+      const T* const b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
+      if (q.b_steps[2] == 1 && b_column != 1) {
+        transpose(b, b_column, columns, q.counts[2], panel, width);
+      } else {
+        for (Index p = 0; p < q.counts[2]; ++p)
+          for (Index j = 0; j < columns; ++j) panel[p * width + j] = b[p * q.b_steps[2] + j * b_column];
+      }
+    }
+}
+
+}  // namespace detail
+
+// How many chains of at most kChain terms a product has.
+inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts, kChain).chains(); }
+
+namespace detail {
+
+// c = a b, or c += a b, in one chain or in several: in two functions, so that small products do not
+// pay for chains.
+template <class T, bool OneChain>
+void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain) {
+  constexpr Index lanes = simd::kLanes<T>, rows = 96;  // so many rows of a stay in the second cache
+  const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
+  const bool padded = n < lanes && std::min(m, terms) >= kOften;
+  copy = copy || padded;
+  // If several blocks of rows read the panels, keep all of them.
+  T* const packed = copy ? scratch.take(std::max(lanes, m > rows ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
+  // Change one q for every panel: a copy of it would wait for the stores that just wrote it.
+  const T* const b = q.b;
+  T* const c = q.c;
+  const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
+  [[maybe_unused]] const bool begun = q.accumulate;
+  for (Index i = 0; i < m; i += rows)
+    for (Index j = 0, columns; j < n; j += columns) {
+      columns = panel_columns<T>(n - j);
+      q.b = b + j * b_column;
+      q.c = c + j * q.c_column;
+      for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
+      if (copy) {
+        const Index width = padded ? lanes : columns;
+        T* const target = packed + (m > rows ? j * terms : 0);
+        if (i == 0) pack(q, b_column, columns, width, target);
+        q.b = target;
+        q.b_steps[2] = width;
+        q.b_steps[1] = width * q.counts[2];
+        q.b_steps[0] = q.b_steps[1] * q.counts[1];
+      }
+      with_tiles<T>(columns, padded, [&](auto row) {
+        if constexpr (OneChain)
+          panel<T, decltype(row)>(q, i, std::min(m, i + rows), columns);
+        else
+          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + rows), columns, begun, chain);
+      });
+    }
+}
+
+}  // namespace detail
+
+// c = a b, or c += a b, for m rows and n columns. `copy` copies b panel by panel, which is needed
+// if its columns do not lie side by side. A few columns of many rows are always copied, padded to a
+// vector.
+template <class T>
+void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain) {
+  const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
+  if (terms == 0) {
+    for (Index i = 0; i < m && !q.accumulate; ++i)
+      for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
+  } else if (terms <= chain) {
+    detail::multiply_panels<T, true>(q, m, n, b_column, copy, scratch, chain);
+  } else {
+    detail::multiply_panels<T, false>(q, m, n, b_column, copy, scratch, chain);
+  }
+}
+
+// A small matrix product that runs again and again: which tile computes which part of c is decided
+// once. The columns of c lie side by side. So do those of b; otherwise its rows do, and b is
+// transposed first.
+template <class T> class TiledProduct {
+ public:
+  static bool fits(Index m, Index k, Index n, Index c_column) {
+    const bool padded = n < simd::kLanes<T> && std::min(m, k) >= kOften;
+    return k > 0 && k <= kMatrixChain * kGroup && c_column == 1 && m <= 96 && !padded;
+  }
+
+  TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row) : b_column_(b[1]) {
+    for (Index i = 0; i < m; ++i) rows_.push_back(i * a[0]);
+    for (Index i = 0; i < m; ++i) rows_.push_back(i * c_row);
+    product_ = {{1, 1, k}, nullptr, nullptr, {0, 0, a[1]}, nullptr, {0, 0, b[0]}, nullptr, nullptr, 1, false};
+    for (Index j = 0, columns; j < n; j += columns) {
+      columns = detail::panel_columns<T>(n - j);
+      detail::with_tiles<T>(columns, false, [&](auto row) {
+        detail::deal_rows<T, decltype(row)>(0, m, [&](detail::Tile<T> tile, Index i, Index) {
+          parts_.push_back({tile, i, j, columns});
+        });
+      });
+    }
+  }
+
+  void run(const T* a, const T* b, T* c) const {
+    const Index terms = product_.counts[2];
+    Product<T> q = product_;
+    q.a_rows = rows_.data();
+    q.c_rows = q.a_rows + rows_.size() / 2;
+    const T* panel_b = nullptr;
+    Index panel = -1;
+    for (const Part& part : parts_) {
+      if (part.column != panel) {
+        panel = part.column;
+        panel_b = q.b = b + panel * b_column_;
+        q.c = c + panel;
+        if (b_column_ != 1) {
+          static thread_local Scratch<T> scratch;
+          T* const transposed = scratch.take(part.columns * terms);
+          q.counts[2] = terms;
+          q.b_steps[2] = product_.b_steps[2];
+          detail::pack(q, b_column_, part.columns, part.columns, transposed);
+          panel_b = transposed;
+          q.b_steps[2] = part.columns;
+        }
+      }
+      for (Index p = 0; p < terms; p += kMatrixChain) {
+        q.counts[2] = std::min(kMatrixChain, terms - p);
+        q.a = a + p * q.a_steps[2];
+        q.b = panel_b + p * q.b_steps[2];
+        q.accumulate = p > 0;
+        part.tile(q, part.row, part.columns);
+      }
+    }
+  }
+
+ private:
+  struct Part {
+    detail::Tile<T> tile;
+    Index row, column, columns;
+  };
+  Product<T> product_;
+  Index b_column_;
+  std::vector<Index> rows_;  // of a, then of c
+  std::vector<Part> parts_;
+};
+
+}  // namespace minimeta

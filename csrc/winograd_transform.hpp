@@ -1,0 +1,113 @@
+// The matrices of Winograd's convolution (winograd.cpp), applied to both axes of a square: y = m x
+// m'.
+//
+// The entries of a square are rows of channels, so that the lanes of a vector are channels. The
+// matrices are constants, and each sum is unrolled into the additions that it needs.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include "array.hpp"
+#include "product.hpp"
+#include "simd.hpp"
+
+namespace minimeta::winograd {
+
+template <std::size_t Rows, std::size_t Columns> using Matrix = std::array<std::array<double, Columns>, Rows>;
+
+template <std::size_t Rows, std::size_t Columns>
+constexpr Matrix<Columns, Rows> transposed(const Matrix<Rows, Columns>& m) {
+  Matrix<Columns, Rows> t{};
+  for (std::size_t i = 0; i < Rows; ++i)
+    for (std::size_t j = 0; j < Columns; ++j) t[j][i] = m[i][j];
+  return t;
+}
+
+constexpr Index kOutputs = 2, kRank = 4;  // of a tile along an axis
+constexpr Matrix<4, 4> kB{{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, 1, -1, 0}, {0, 1, 0, -1}}};
+constexpr Matrix<4, 3> kC{{{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}};
+constexpr Matrix<2, 4> kA{{{1, 1, -1, 0}, {0, 1, 1, -1}}};
+constexpr Matrix<3, 4> kToC = transposed(kC);
+constexpr Matrix<4, 2> kToA = transposed(kA);
+constexpr Index kSecond = 3;  // only a tile's second output reads this product
+
+// Rows of channels in a square: the pixels of a tile, taps, or planes, each of which holds one r
+// for many tiles.
+template <class T> struct Square {
+  T* first;
+  Index down, right;
+
+  Square from(Index i) const { return {first + i, down, right}; }
+  T* at(Index i, Index j) const { return first + i * down + j * right; }
+};
+
+// The planes of all pairs r. A gap between them keeps them from meeting in the same lines of a
+// cache.
+template <class T> Square<T> planes(Index elements, Scratch<T>& memory) {
+  const Index plane = elements + 16;
+  return {memory.take(kRank * kRank * plane), kRank * plane, plane};
+}
+
+// Row r of a matrix times x: additions first, then subtractions. Only the sums are rounded.
+template <const auto& matrix, std::size_t r, class T, class V, std::size_t Columns>
+inline V combination(const std::array<V, Columns>& x) {
+  V sum{};
+  bool begun = false;
+  MINIMETA_UNROLL
+  for (const bool subtracted : {false, true}) {
+    MINIMETA_UNROLL
+    for (std::size_t k = 0; k < Columns; ++k) {
+      const double size = subtracted ? -matrix[r][k] : matrix[r][k];
+      if (size <= 0) continue;
+      const V term = size == 1 ? x[k] : x[k] * simd::broadcast<V>(static_cast<T>(size));
+      sum = subtracted ? (begun ? sum - term : -term) : (begun ? sum + term : term);
+      begun = true;
+    }
+  }
+  return sum;
+}
+
+template <const auto& matrix, class T, class V, std::size_t Columns, std::size_t... r>
+inline auto combinations(const std::array<V, Columns>& x, std::index_sequence<r...>) {
+  return std::array<V, sizeof...(r)>{combination<matrix, r, T>(x)...};
+}
+
+// y = m x m' for one vector of channels. Not inlined, because GCC would keep all addresses in the
+// caller, which has no registers for them.
+template <const auto& matrix, class V, class T>
+__attribute__((noinline)) void transform_vector(const T* x, Index x_down, Index x_right,  //
+                                                T* y, Index y_down, Index y_right) {
+  constexpr std::size_t rows = matrix.size(), columns = matrix[0].size();
+  constexpr auto all = std::make_index_sequence<rows>{};
+  std::array<std::array<V, columns>, rows> half;
+  MINIMETA_UNROLL
+  for (std::size_t j = 0; j < columns; ++j) {
+    std::array<V, columns> column;
+    MINIMETA_UNROLL
+    for (std::size_t i = 0; i < columns; ++i)
+      column[i] = simd::load<V>(x + static_cast<Index>(i) * x_down + static_cast<Index>(j) * x_right);
+    const auto sums = combinations<matrix, T>(column, all);
+    MINIMETA_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) half[r][j] = sums[r];
+  }
+  MINIMETA_UNROLL
+  for (std::size_t r = 0; r < rows; ++r) {
+    const auto sums = combinations<matrix, T>(half[r], all);
+    MINIMETA_UNROLL
+    for (std::size_t q = 0; q < rows; ++q)
+      simd::store(y + static_cast<Index>(r) * y_down + static_cast<Index>(q) * y_right, sums[q]);
+  }
+}
+
+// The same for n channels.
+template <const auto& matrix, class T> void transform(Square<const T> x, Square<T> y, Index n) {
+  constexpr Index lanes = simd::kLanes<T>;
+  Index c = 0;
+  for (; c + lanes <= n; c += lanes)
+    transform_vector<matrix, simd::Vec<T>>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
+  for (; c < n; ++c) transform_vector<matrix, T>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
+}
+
+}  // namespace minimeta::winograd
