@@ -40,6 +40,7 @@ def lint(session: nox.Session) -> None:
     session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("clang-format", "--dry-run", "--Werror", *map(str, sorted(Path("csrc").glob("*.[ch]pp"))))
     session.run("typos")
 
 

@@ -4,7 +4,7 @@
 namespace minimeta {
 namespace {
 
-constexpr const char* kNames[kDtypes] = {"bool",  "int8",   "int16",  "int32",   "int64",  "uint8",
+constexpr const char* kNames[kDtypes] = {"bool",   "int8",   "int16",  "int32",   "int64",  "uint8",
                                          "uint16", "uint32", "uint64", "float32", "float64"};
 constexpr Index kSizes[kDtypes] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8};
 
@@ -56,7 +56,8 @@ void describe(View& result, const char* operation, Dtype dtype, int ndim, const 
       stride = fits ? stride * shape[d] : stride;
     }
   }
-  if (!fits) throw std::invalid_argument(std::string(operation) + ": the shape " + to_string(ndim, shape) + " is too large");
+  if (!fits)
+    throw std::invalid_argument(std::string(operation) + ": the shape " + to_string(ndim, shape) + " is too large");
 }
 
 bool same_shape(const View& x, const View& y) {

@@ -65,7 +65,8 @@ bool same_shape(const View& x, const View& y);
 
 inline bool is_float(Dtype dtype) { return dtype == Dtype::float32 || dtype == Dtype::float64; }
 
-template <class Error> [[noreturn]] __attribute__((noinline, cold)) void refuse(const char* operation, const char* sentence) {
+template <class Error>
+[[noreturn]] __attribute__((noinline, cold)) void refuse(const char* operation, const char* sentence) {
   throw Error(std::string(operation) + ": " + sentence);
 }
 

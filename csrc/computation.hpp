@@ -104,6 +104,8 @@ template <auto make> std::unique_ptr<Kernel> bind(Parameters& p) {
   return std::make_unique<Planned<decltype(make(p))>>(make(p));
 }
 
-template <auto make> Operation row(const char* name, Index operands) { return {name, operands, call<make>, bind<make>}; }
+template <auto make> Operation row(const char* name, Index operands) {
+  return {name, operands, call<make>, bind<make>};
+}
 
 }  // namespace minimeta

@@ -70,9 +70,8 @@ void convert(const View& x, const View& result) {
   if (x.dtype == result.dtype) return copy(x, result);
   RowKernel row = nullptr;
   with_type<Truth>(x.dtype, [&](auto from) {
-    with_type<bool>(result.dtype, [&](auto to) {
-      row = convert_row<typename decltype(from)::type, typename decltype(to)::type>;
-    });
+    with_type<bool>(result.dtype,
+                    [&](auto to) { row = convert_row<typename decltype(from)::type, typename decltype(to)::type>; });
   });
   for_each_row<2>({&x, &result}, row);
 }

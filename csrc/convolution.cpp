@@ -1,20 +1,22 @@
-// The three forms of a convolution on the register tile (tile.hpp), without unfolding an image into a matrix.
+// The three forms of a convolution on the register tile (tile.hpp), without unfolding an image into
+// a matrix.
 //
-// A few rows of an image are copied once, surrounded by their zeros. In that copy every window is a set of rows of
-// memory, so each form is a product whose left factor begins wherever a table says:
+// A few rows of an image are copied once, surrounded by their zeros. In that copy every window is a
+// set of rows of memory, so each form is a product whose left factor begins wherever a table says:
 //
 //   form     rows of c               reduction, outermost first               right factor
 //   conv     positions y, x          kernel row k; its columns and channels   w[k, l, i; o]
 //   input    pixels of one residue   kernel rows, columns; channels of g      w[k, l, o; i], transposed once
 //   weight   taps k, l, i            images; positions y; positions x         g[n, y, x; o]
 //
-// With a stride s, a pixel meets only those taps k that leave its own residue, k = y + top (mod s). For each pair of
-// residues the pixels are then a convolution of g with stride 1 by a part of the taps, last one first: nothing is
-// computed for the zeros in between.
+// With a stride s, a pixel meets only those taps k that leave its own residue, k = y + top (mod s).
+// For each pair of residues the pixels are then a convolution of g with stride 1 by a part of the
+// taps, last one first: nothing is computed for the zeros in between.
 //
-// Threads share the rows of c, so each element is summed in the order above, in the chains and groups of product.hpp; the
-// weights' at most some whole images or rows of one at a time. Images of many channels under 3 x 3 taps go another way,
-// which takes half of the multiplications (winograd.cpp).
+// Threads share the rows of c, so each element is summed in the order above, in the chains and
+// groups of product.hpp; the weights' at most some whole images or rows of one at a time. Images of
+// many channels under 3 x 3 taps go another way, which takes half of the multiplications
+// (winograd.cpp).
 #include "convolution.hpp"
 
 #include <algorithm>
@@ -29,10 +31,11 @@ namespace minimeta {
 namespace {
 
 constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
-constexpr Index kPixels = 168;        // terms of the weights' reduction at a time: their panel of g stays in the first
+constexpr Index kPixels = 168;  // terms of the weights' reduction at a time: their panel of g stays in the first
 
-// Of flat indices [first, last) in groups of so many (the rows of an image, the elements of a row of the kernel): calls
-// body(group, first, last) for each group that they touch, with the indices inside of it.
+// Of flat indices [first, last) in groups of so many (the rows of an image, the elements of a row
+// of the kernel): calls body(group, first, last) for each group that they touch, with the indices
+// inside of it.
 template <class Body> void for_each_group(Index size, Index first, Index last, Body body) {
   for (Index next; first < last; first = next) {
     const Index group = first / size, inside = first % size;
@@ -92,7 +95,8 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
 
 template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
   const Contiguous4 w(turned(weights));
-  // A pixel y with residue r = y + before (mod s) meets tap r + s t at position (y + before - r) / s - t.
+  // A pixel y with residue r = y + before (mod s) meets tap r + s t at position (y + before - r) /
+  // s - t.
   const auto meets = [](const Axis& a, Index residue) {
     return residue < a.taps ? (a.taps - residue - 1) / a.stride + 1 : 0;
   };
@@ -143,7 +147,8 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
           const T* b = w.data<T>();
           if (taps_down > 0 && taps_right > 0)  // otherwise no tap is read, and the pixels are zero
             b += ((residue_down + (taps_down - 1) * f.down.stride) * f.right.taps + residue_right +
-                  (taps_right - 1) * f.right.stride) * tap;
+                  (taps_right - 1) * f.right.stride) *
+                 tap;
           const Product<T> q{{taps_down, taps_right, f.out},
                              copied,
                              a_rows.data(),
@@ -184,7 +189,8 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
         const Index span = f.down.span(positions);
         T* const copied = window.take(images * span * line);
         for (Index n = 0; n < images; ++n)
-          cut(x, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns, copied + n * span * line);
+          cut(x, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns,
+              copied + n * span * line);
         const Index counts[3] = {images, positions, f.right.positions};
         spend(work({images, positions, f.right.positions, end - begin, f.out}) / kAtOnce);
         const Product<T> q{{images, positions, f.right.positions},
@@ -209,8 +215,8 @@ void require_factors(const char* operation, const View& x, const View& y) {
   require(x.ndim == 4 && y.ndim == 4, operation, "operands must have four axes");
 }
 
-// The geometry of images (N, H, W, I) and a kernel (kh, kw, I, O), which have a dtype; a copy of one whole padded image
-// has a size.
+// The geometry of images (N, H, W, I) and a kernel (kh, kw, I, O), which have a dtype; a copy of
+// one whole padded image has a size.
 Geometry checked(const char* operation, Dtype dtype, const Index* images, const Index* kernel, const Windows& windows) {
   require(images[3] == kernel[2], operation, "images and kernel must have equally many channels");
   const Geometry f = geometry(operation, images, kernel, windows);
@@ -278,9 +284,7 @@ void run_conv2d_weight(const View& x, const View& g, const Windows& windows, con
   }
   const Geometry f = geometry("conv2d_weight", x.shape, result.shape, windows);
   if (winograd::fits(f) && winograd::conv2d_weight(f, x, g, result)) return;
-  with_float(x.dtype, [&](auto tag) {
-    convolve_weight<typename decltype(tag)::type>(f, x, g, result);
-  });
+  with_float(x.dtype, [&](auto tag) { convolve_weight<typename decltype(tag)::type>(f, x, g, result); });
 }
 
 }  // namespace minimeta

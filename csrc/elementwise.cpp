@@ -19,7 +19,8 @@ template <class F, class Result, class... T> void row(char* const* data, const I
   });
 }
 
-// The same, one loop for all strides: of whole numbers there are eight kinds, and long arrays of them are rare.
+// The same, one loop for all strides: of whole numbers there are eight kinds, and long arrays of
+// them are rare.
 template <class F, class Result, class... T> void short_row(char* const* data, const Index* strides, Index size) {
   Result* result = reinterpret_cast<Result*>(data[sizeof...(T)]);
   read_strided<T...>(data, strides, [=](auto... operand) {
@@ -39,8 +40,7 @@ template <class F, class T> void scaled_row(char* const* data, const Index* stri
   if (strides[0] == element && strides[1] == element && size % lanes == 0) {
     using V = simd::Vec<T>;
     const T *const x = reinterpret_cast<const T*>(data[0]), *const y = reinterpret_cast<const T*>(data[1]);
-    for (Index i = 0; i < size; i += lanes)
-      simd::store(result + i, simd::load<V>(y + i) * F{}(simd::load<V>(x + i)));
+    for (Index i = 0; i < size; i += lanes) simd::store(result + i, simd::load<V>(y + i) * F{}(simd::load<V>(x + i)));
     return;
   }
   map_row(data[0], strides[0], result, size, F{});
@@ -107,9 +107,7 @@ template <class F> Function truth(Function f) {
   return f;
 }
 
-template <class F> Function bitwise(const char* name) {
-  return whole<F>({name, 2, 0, false, 1, {}});
-}
+template <class F> Function bitwise(const char* name) { return whole<F>({name, 2, 0, false, 1, {}}); }
 
 template <class F> Function slope(const char* name) {
   Function f{name, 2, 0, false, kSlow, {}};
@@ -163,7 +161,8 @@ Function clip() {
   return f;
 }
 
-// x - x is 0 for every finite x and NaN for the others, and so is a sum of such terms, in any order.
+// x - x is 0 for every finite x and NaN for the others, and so is a sum of such terms, in any
+// order.
 template <class T> bool finite_row(const char* data, Index stride, Index size) {
   using V = simd::Vec<T>;
   V sum = {};
@@ -238,8 +237,7 @@ void check_elementwise(const Function& f, const View* operands, View& result) {
       require_same_dtype(f.name, operands[i], last);
     require_same_shape(f.name, operands[i], last);
   }
-  if (!f.row[at(last.dtype)])
-    throw DtypeError(std::string(f.name) + " has no kernel for " + name(last.dtype));
+  if (!f.row[at(last.dtype)]) throw DtypeError(std::string(f.name) + " has no kernel for " + name(last.dtype));
   describe(result, f.name, f.predicate ? Dtype::boolean : last.dtype, last);
 }
 
@@ -259,9 +257,8 @@ bool all_finite(const View& x) {
   bool finite = true;
   for_each_row<1>({&x}, [&](char* const* data, const Index* strides, Index size) {
     if (!finite) return;
-    with_float(x.dtype, [&](auto tag) {
-      finite = finite_row<typename decltype(tag)::type>(data[0], strides[0], size);
-    });
+    with_float(x.dtype,
+               [&](auto tag) { finite = finite_row<typename decltype(tag)::type>(data[0], strides[0], size); });
   });
   return finite;
 }

@@ -1,20 +1,21 @@
 // The order of a sum.
 //
-// An axis reduction folds, for every output, the sequence x_0 ... x_{K-1} of its elements: the reduced axes in
-// increasing order, C order. The result depends on that sequence alone, never on strides or on the path taken here:
+// An axis reduction folds, for every output, the sequence x_0 ... x_{K-1} of its elements: the
+// reduced axes in increasing order, C order. The result depends on that sequence alone, never on
+// strides or on the path taken here:
 //
 //   blocks of 1024 elements;  inside a block 8 interleaved lanes, lane = k mod 8, joined by a fixed tree;
 //   blocks joined pairwise: 2^j blocks are one subtree as soon as they are there.
 //
-// Eight lanes are what a register holds, and they cut the chain of dependent additions; the pairwise tree keeps the
-// rounding error growing with log K. Three paths give these bits:
+// Eight lanes are what a register holds, and they cut the chain of dependent additions; the
+// pairwise tree keeps the rounding error growing with log K. Three paths give these bits:
 //
 //   along     reading along the sequences of one output, or a few; vector lanes are the eight lanes
 //   across    a panel of neighbouring outputs; vector lanes are outputs, and the eight lanes are eight vectors
 //   gathered  short sequences, wherever they lie: a panel of them is copied to where `across` can read it
 //
-// A fold is made of a Map, applied to each element together with a parameter of its output, and of a Join, whose
-// identity fills lanes that receive nothing. Both are functions of vectors.
+// A fold is made of a Map, applied to each element together with a parameter of its output, and of
+// a Join, whose identity fills lanes that receive nothing. Both are functions of vectors.
 #pragma once
 
 #include <memory>
@@ -26,14 +27,17 @@
 
 namespace minimeta {
 
-// x with its axes split into those that remain and those that go, each group merged where it can be.
+// x with its axes split into those that remain and those that go, each group merged where it can
+// be.
 struct Reduction {
   const char* data;
   Loop<1> kept, reduced;
   Index outputs, length;
 };
 
-struct Itself { template <class V> V operator()(V x, V) const { return x; } };
+struct Itself {
+  template <class V> V operator()(V x, V) const { return x; }
+};
 struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
   template <class T> static T identity() { return T(-0.0); }
 };
@@ -85,8 +89,7 @@ void fold_blocks(const char* data, Index step, Index size, const T* parameters, 
     x[c] = reinterpret_cast<const T*>(data + c * step);
   }
   Index i = 0;
-  for (; i + kLanes <= size; i += kLanes)
-    MINIMETA_UNROLL for (int c = 0; c < Chains; ++c)
+  for (; i + kLanes <= size; i += kLanes) MINIMETA_UNROLL for (int c = 0; c < Chains; ++c)
       MINIMETA_UNROLL for (int p = 0; p < kParts<T>; ++p)
         lanes[c][p] = Join{}(lanes[c][p], Map{}(simd::load<V>(x[c] + i + p * kPart<T>), parameter[c]));
   for (int c = 0; i < size && c < Chains; ++c) {
@@ -139,9 +142,9 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   return *tree.finish();
 }
 
-// Folds rows, each holding one element of every output, a vector of outputs after the other: its lanes are registers.
-// The last vector may overlap the one before. A row is read for one vector at least; what lies beyond its outputs is
-// folded too, and nobody looks at it.
+// Folds rows, each holding one element of every output, a vector of outputs after the other: its
+// lanes are registers. The last vector may overlap the one before. A row is read for one vector at
+// least; what lies beyond its outputs is folded too, and nobody looks at it.
 template <class T, class Map, class Join> class Panel {
   using V = simd::Vec<T>;
   static constexpr int kStep = simd::kLanes<T>, kAbreast = simd::kRegisters < 32 ? 1 : 2;
@@ -289,8 +292,8 @@ template <class T> struct Gathered {
   }
 };
 
-// The outputs [first, last), by one of the three paths. `step` is 1, or 0 where the same parameters serve all outputs.
-// It is static, so that a file's only call becomes part of the caller.
+// The outputs [first, last), by one of the three paths. `step` is 1, or 0 where the same parameters
+// serve all outputs. It is static, so that a file's only call becomes part of the caller.
 template <class T, class Map, class Join>
 static void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
@@ -335,7 +338,8 @@ static void fold_range(const Reduction& r, Index first, Index last, const T* par
   });
 }
 
-// result[o] = fold of Map{}(x_k, parameters[o]); zeros where a Map needs none, `empty` where there is nothing to fold.
+// result[o] = fold of Map{}(x_k, parameters[o]); zeros where a Map needs none, `empty` where there
+// is nothing to fold.
 template <class T, class Map, class Join> void fold(const Reduction& r, const T* parameters, T empty, T* result) {
   if (r.length == 0) {
     std::fill_n(result, r.outputs, empty);

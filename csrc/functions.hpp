@@ -12,20 +12,32 @@
 
 namespace minimeta::functions {
 
-struct Negative { template <class T> T operator()(T x) const { return -x; } };
-struct Sqrt { template <class T> T operator()(T x) const { return std::sqrt(x); } };
-struct Square { template <class T> T operator()(T x) const { return x * x; } };
-struct Reciprocal { template <class T> T operator()(T x) const { return T(1) / x; } };
-struct Absolute { template <class T> T operator()(T x) const { return std::fabs(x); } };
+struct Negative {
+  template <class T> T operator()(T x) const { return -x; }
+};
+struct Sqrt {
+  template <class T> T operator()(T x) const { return std::sqrt(x); }
+};
+struct Square {
+  template <class T> T operator()(T x) const { return x * x; }
+};
+struct Reciprocal {
+  template <class T> T operator()(T x) const { return T(1) / x; }
+};
+struct Absolute {
+  template <class T> T operator()(T x) const { return std::fabs(x); }
+};
 
 // The same of whole numbers, which wrap around: the low bits of what 64 bits hold.
 template <class F> struct Wrapped {
-  template <class T, class... Rest>
-  auto operator()(T x, Rest... rest) const -> decltype(F{}(std::uint64_t{}, std::uint64_t(rest)...), T{}) {
+  template <class T, class... Rest> auto operator()(T x, Rest... rest) const
+      -> decltype(F{}(std::uint64_t{}, std::uint64_t(rest)...), T{}) {
     return static_cast<T>(F{}(static_cast<std::uint64_t>(x), static_cast<std::uint64_t>(rest)...));
   }
 };
-struct WholeAbsolute { template <class T> T operator()(T x) const { return x < 0 ? Wrapped<Negative>{}(x) : x; } };
+struct WholeAbsolute {
+  template <class T> T operator()(T x) const { return x < 0 ? Wrapped<Negative>{}(x) : x; }
+};
 
 struct Sign {
   template <class T> T operator()(T x) const { return x > 0 ? T(1) : x < 0 ? T(-1) : x == 0 ? T(0) : x; }
@@ -35,15 +47,26 @@ struct Relu {  // not x > 0 ? x : 0, which would turn NaN into 0
   template <class T> T operator()(T x) const { return x <= 0 ? T(0) : x; }
 };
 
-struct Add { template <class T> T operator()(T x, T y) const { return x + y; } };
-struct Subtract { template <class T> T operator()(T x, T y) const { return x - y; } };
-struct Multiply { template <class T> T operator()(T x, T y) const { return x * y; } };
-struct Divide { template <class T> T operator()(T x, T y) const { return x / y; } };
-struct Power { template <class T> T operator()(T x, T y) const { return std::pow(x, y); } };
+struct Add {
+  template <class T> T operator()(T x, T y) const { return x + y; }
+};
+struct Subtract {
+  template <class T> T operator()(T x, T y) const { return x - y; }
+};
+struct Multiply {
+  template <class T> T operator()(T x, T y) const { return x * y; }
+};
+struct Divide {
+  template <class T> T operator()(T x, T y) const { return x / y; }
+};
+struct Power {
+  template <class T> T operator()(T x, T y) const { return std::pow(x, y); }
+};
 
 struct WholePower {
   template <class T> T operator()(T x, T y) const {
-    if (y < 0) throw std::invalid_argument("power: integers to negative integer powers are no integers; convert with astype");
+    if (y < 0)
+      throw std::invalid_argument("power: integers to negative integer powers are no integers; convert with astype");
     std::uint64_t power = 1, square = static_cast<std::uint64_t>(x);
     for (std::uint64_t rest = static_cast<std::uint64_t>(y); rest > 0; rest >>= 1, square *= square)
       if (rest & 1) power *= square;
@@ -85,7 +108,9 @@ struct FloorDivide {
 };
 
 // The derivative of relu times g. The result of relu serves as well as its argument.
-struct ReluSlope { template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); } };
+struct ReluSlope {
+  template <class T> T operator()(T x, T g) const { return x > 0 ? g : T(0); }
+};
 
 // x != x: a NaN on the left wins; one on the right does because the comparison is false. For
 // vectors, too: | is not ||.
@@ -108,21 +133,47 @@ struct Truth {
   friend bool operator<=(Truth x, Truth y) { return !x.byte >= !y.byte; }
 };
 
-struct Equal { template <class T> bool operator()(T x, T y) const { return x == y; } };
-struct NotEqual { template <class T> bool operator()(T x, T y) const { return !(x == y); } };
-struct Less { template <class T> bool operator()(T x, T y) const { return x < y; } };
-struct LessEqual { template <class T> bool operator()(T x, T y) const { return x <= y; } };
-struct Greater { template <class T> bool operator()(T x, T y) const { return y < x; } };
-struct GreaterEqual { template <class T> bool operator()(T x, T y) const { return y <= x; } };
+struct Equal {
+  template <class T> bool operator()(T x, T y) const { return x == y; }
+};
+struct NotEqual {
+  template <class T> bool operator()(T x, T y) const { return !(x == y); }
+};
+struct Less {
+  template <class T> bool operator()(T x, T y) const { return x < y; }
+};
+struct LessEqual {
+  template <class T> bool operator()(T x, T y) const { return x <= y; }
+};
+struct Greater {
+  template <class T> bool operator()(T x, T y) const { return y < x; }
+};
+struct GreaterEqual {
+  template <class T> bool operator()(T x, T y) const { return y <= x; }
+};
 
-struct LogicalAnd { bool operator()(Truth x, Truth y) const { return x.byte && y.byte; } };
-struct LogicalOr { bool operator()(Truth x, Truth y) const { return x.byte || y.byte; } };
-struct LogicalNot { bool operator()(Truth x) const { return !x.byte; } };
+struct LogicalAnd {
+  bool operator()(Truth x, Truth y) const { return x.byte && y.byte; }
+};
+struct LogicalOr {
+  bool operator()(Truth x, Truth y) const { return x.byte || y.byte; }
+};
+struct LogicalNot {
+  bool operator()(Truth x) const { return !x.byte; }
+};
 
-struct BitwiseAnd { template <class T> T operator()(T x, T y) const { return static_cast<T>(x & y); } };
-struct BitwiseOr { template <class T> T operator()(T x, T y) const { return static_cast<T>(x | y); } };
-struct BitwiseXor { template <class T> T operator()(T x, T y) const { return static_cast<T>(x ^ y); } };
+struct BitwiseAnd {
+  template <class T> T operator()(T x, T y) const { return static_cast<T>(x & y); }
+};
+struct BitwiseOr {
+  template <class T> T operator()(T x, T y) const { return static_cast<T>(x | y); }
+};
+struct BitwiseXor {
+  template <class T> T operator()(T x, T y) const { return static_cast<T>(x ^ y); }
+};
 
-struct Where { template <class T> T operator()(Truth condition, T x, T y) const { return condition.byte ? x : y; } };
+struct Where {
+  template <class T> T operator()(Truth condition, T x, T y) const { return condition.byte ? x : y; }
+};
 
 }  // namespace minimeta::functions

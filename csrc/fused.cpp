@@ -85,8 +85,8 @@ std::vector<View> Fused::values_of(const View* operands, Index n) const {
   require(n >= 1, "fused", "at least one operand is needed");
   std::vector<View> values(operands, operands + n);
   const bool are_short = sums_.empty() && std::all_of(values.begin(), values.end(), [](const View& x) {
-    return 0 < minimeta::count(x) && minimeta::count(x) <= fusion::kBlockElements;
-  });
+                           return 0 < minimeta::count(x) && minimeta::count(x) <= fusion::kBlockElements;
+                         });
   for (const View& x : values)
     if (!are_short) require_same_shape("fused", x, values[0]);
   for (const FusedOperation& operation : operations_) {
@@ -204,8 +204,8 @@ void Fused::locate_results(const std::vector<View>& values) {
     const int address = static_cast<int>(operands_ + (result - values_.begin()));
     const bool visible = result != values_.end(), far = visible && count * element >= fusion::kFarBytes;
     const bool in_memory = visible && !far;
-    locations_.push_back({in_memory ? Location::Kind::memory : Location::Kind::computed, in_memory ? element : 0, element,
-                          0, count, address, values[value].dtype});
+    locations_.push_back({in_memory ? Location::Kind::memory : Location::Kind::computed, in_memory ? element : 0,
+                          element, 0, count, address, values[value].dtype});
     if (far) far_.push_back({static_cast<int>(value), address});
   }
   for (Command& command : commands_)
@@ -275,7 +275,8 @@ class Fused::Worker {
       const int value = fused_.sums_[j].value;
       with_float(fused_.location(value).dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
-        T* const sums = fused_.chunks_ > 1 ? fused_.chunk_sums<T>(data_, j) + chunk * fused_.width() : fused_.sums<T>(data_, j);
+        T* const sums =
+            fused_.chunks_ > 1 ? fused_.chunk_sums<T>(data_, j) + chunk * fused_.width() : fused_.sums<T>(data_, j);
         if (is_block)
           sum_block(reinterpret_cast<const T*>(at(value, begin)), end - begin, fused_.width(), sums);
         else

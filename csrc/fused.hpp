@@ -41,7 +41,7 @@ namespace minimeta {
 namespace fusion {
 constexpr Index kBlockElements = 512;  // 2 KiB of float32: 16 values fit a first-level cache of 32 KiB
 constexpr Index kMostSums = 256;       // outputs of a sum: the width of a panel in fold.hpp
-constexpr int kMostValues = 128;       // operands and results of operations: the addresses that a worker has room for
+constexpr int kMostValues = 128;  // operands and results of operations: the addresses that a worker has room for
 constexpr Index kFarBytes = Index{16} << 20;  // results from this size on have left the caches before they are read
 }  // namespace fusion
 
@@ -71,8 +71,8 @@ class Fused final : public Kernel {
   struct Location {
     enum class Kind { memory, tiled, copied, computed } kind;
     Index advance, stride;  // bytes, see above; bytes from one element to the next
-    Index period, count;    // elements before it repeats; elements in all
-    int address;            // if in memory: the number of the operand or result
+    Index period, count;  // elements before it repeats; elements in all
+    int address;  // if in memory: the number of the operand or result
     Dtype dtype;
     Lifetime buffer{};
     std::unique_ptr<Loop<1>> walk{};  // if copied: the walk through the operand
@@ -125,7 +125,7 @@ class Fused final : public Kernel {
   std::vector<Far> far_;
   Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;  // elements in all, in a block, in a chunk; chunks
   Index cost_ = 0, work_ = 0;  // of an element and of all, in elements moved
-  Index memory_ = 0;           // bytes of a worker's buffers
+  Index memory_ = 0;  // bytes of a worker's buffers
 };
 
 }  // namespace minimeta

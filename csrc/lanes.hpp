@@ -1,9 +1,10 @@
 // Eight lanes and a tree: the order in which long sums are taken.
 //
-// A sum of K terms is cut into blocks. Inside a block, lane l adds up the terms k = l (mod 8), and a fixed tree joins the
-// eight lanes. The blocks are joined pairwise: as soon as 2^j of them are there, they are one subtree. Eight lanes are what
-// a register holds, and adding to them in turn keeps the adder busy; the tree lets the rounding error grow with log K.
-// Sums (fold.hpp) and products by a vector (vector_product.hpp) are taken so.
+// A sum of K terms is cut into blocks. Inside a block, lane l adds up the terms k = l (mod 8), and
+// a fixed tree joins the eight lanes. The blocks are joined pairwise: as soon as 2^j of them are
+// there, they are one subtree. Eight lanes are what a register holds, and adding to them in turn
+// keeps the adder busy; the tree lets the rounding error grow with log K. Sums (fold.hpp) and
+// products by a vector (vector_product.hpp) are taken so.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,8 @@ template <class T> constexpr int kParts = kLanes / kPart<T>;
 
 template <class T> Part<T> part(T value) { return simd::broadcast<Part<T>>(value); }
 
-// Blocks of `width` outputs arrive in order. Level j holds 2^j of them joined, or nothing, like a digit of a binary counter.
+// Blocks of `width` outputs arrive in order. Level j holds 2^j of them joined, or nothing, like a
+// digit of a binary counter.
 template <class T, class Join> class Tree {
  public:
   static constexpr int kLevels = 54;  // more than any memory has blocks
@@ -60,8 +62,8 @@ template <class T, class Join> class Tree {
   Index blocks_ = 0;
 };
 
-// Lane l is joined with lane l + half, then half as many are left: of vectors that hold a lane, or several, and of the
-// lanes of one vector.
+// Lane l is joined with lane l + half, then half as many are left: of vectors that hold a lane, or
+// several, and of the lanes of one vector.
 template <class Join, int step = 1, class V, std::size_t n> V join_vectors(const V (&x)[n], int l = 0) {
   if constexpr (step == n)
     return x[l];

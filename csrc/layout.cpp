@@ -73,7 +73,8 @@ void copy(const View& x, const View& result) {
     parallel_for(loop.shape[outermost], count(x), [&](Index first, Index last) {
       Loop<2> part = loop;
       part.shape[outermost] = last - first;
-      char* const data[2] = {x.data + first * loop.strides[outermost][0], result.data + first * loop.strides[outermost][1]};
+      char* const data[2] = {x.data + first * loop.strides[outermost][0],
+                             result.data + first * loop.strides[outermost][1]};
       copy_all<typename decltype(tag)::type>(part, data, transposed);
     });
   });
@@ -114,7 +115,8 @@ void slice_view(const View& x, const Shape& starts, const Shape& sizes, const Sh
           "starts, sizes and steps must have one entry for each axis of x");
   Index offset = 0;
   for (int d = 0; d < x.ndim; ++d) {
-    require(is_inside(starts.size[d], sizes.size[d], steps.size[d], x.shape[d]), "slice", "an element lies outside of x");
+    require(is_inside(starts.size[d], sizes.size[d], steps.size[d], x.shape[d]), "slice",
+            "an element lies outside of x");
     result.shape[d] = sizes.size[d];
     result.strides[d] = sizes.size[d] > 1 ? x.strides[d] * steps.size[d] : 0;
     if (sizes.size[d] > 0) offset += x.strides[d] * starts.size[d];
@@ -157,7 +159,8 @@ void check_pad(const View& x, const Shape& shape, const Shape& starts, const Sha
           "shape, starts and steps must have one entry for each axis of x");
   describe(result, "pad", x.dtype, shape.ndim, shape.size);
   for (int d = 0; d < x.ndim; ++d)
-    require(is_inside(starts.size[d], x.shape[d], steps.size[d], shape.size[d]), "pad", "an element lies outside of shape");
+    require(is_inside(starts.size[d], x.shape[d], steps.size[d], shape.size[d]), "pad",
+            "an element lies outside of shape");
 }
 
 void run_pad(const View& x, const Shape& starts, const Shape& steps, const View& result) {

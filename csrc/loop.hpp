@@ -105,8 +105,7 @@ template <int N, class Row> void for_each_row(const View* const (&operands)[N], 
 
 // The same on threads, for rows that write disjoint parts of a result; `cost` is that of one
 // element.
-template <int N, class Row>
-void for_each_row_in_parallel(const View* const (&operands)[N], Row row, Index cost = 1) {
+template <int N, class Row> void for_each_row_in_parallel(const View* const (&operands)[N], Row row, Index cost = 1) {
   Loop<N> loop;
   plan(loop, operands, 0, operands[0]->ndim);
   char* data[N];

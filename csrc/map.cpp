@@ -102,7 +102,8 @@ void Map::run_group(Index group, char* const* data, Watch* watch) const {
       if (task == first)
         std::memcpy(sum, run.output(j), static_cast<std::size_t>(bytes));
       else
-        with_float(dtype, [&](auto tag) { add<typename decltype(tag)::type>(run.output(j), sum, bytes / itemsize(dtype)); });
+        with_float(dtype,
+                   [&](auto tag) { add<typename decltype(tag)::type>(run.output(j), sum, bytes / itemsize(dtype)); });
     }
   }
 }

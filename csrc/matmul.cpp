@@ -3,10 +3,11 @@
 //   for a block of columns of c, for a block of terms of the inner index (b's block: the second cache)
 //     for a block of rows (a's block: beside it), for a panel of b (the first cache), for a few rows: the tile
 //
-// A small product is a single block, and b is read where it lies. A large b that many rows read is copied, so that its
-// panels are contiguous. Or both factors trade places, c^T = b^T a^T, where that copies less. None of this shows in a
-// result: each element is summed in increasing order of the inner index, in the chains and groups of product.hpp. A product by a
-// vector is summed in an order of its own (vector_product.hpp).
+// A small product is a single block, and b is read where it lies. A large b that many rows read is
+// copied, so that its panels are contiguous. Or both factors trade places, c^T = b^T a^T, where
+// that copies less. None of this shows in a result: each element is summed in increasing order of
+// the inner index, in the chains and groups of product.hpp. A product by a vector is summed in an
+// order of its own (vector_product.hpp).
 #include "matmul.hpp"
 
 #include <algorithm>
@@ -43,13 +44,13 @@ template <class T> struct Factors {
 // For n columns from the j-th on, terms [p, p + now) of each; its rows begin where the tables say.
 template <class T>
 Product<T> part_of(const Factors<T>& f, const Index* a_rows, const Index* c_rows, Index j, Index p, Index now) {
-  return {{1, 1, now}, f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data, {0, 0, f.b.row},
-          f.c.at(0, j).data, c_rows, f.c.column, false};
+  return {{1, 1, now},     f.a.at(0, p).data, a_rows, {0, 0, f.a.column}, f.b.at(p, j).data,
+          {0, 0, f.b.row}, f.c.at(0, j).data, c_rows, f.c.column,         false};
 }
 
 // Apart from what small products run, whose time is the code around the tile.
-template <class T>
-__attribute__((noinline)) void product_in_blocks(const Factors<T>& f, const Index* a_rows, const Index* c_rows, bool copy) {
+template <class T> __attribute__((noinline)) void product_in_blocks(const Factors<T>& f, const Index* a_rows,
+                                                                    const Index* c_rows, bool copy) {
   Scratch<T> scratch;
   for (Index j = 0; j < f.n; j += kColumns) {
     const Index n = std::min(kColumns, f.n - j);
@@ -104,8 +105,8 @@ template <class T> void shared_product(const Factors<T>& f) {
     });
 }
 
-// A rough count of what there is to do for each term, in multiply-adds of vectors: those, b copied where its columns do
-// not lie side by side, and c written element by element where its own do not.
+// A rough count of what there is to do for each term, in multiply-adds of vectors: those, b copied
+// where its columns do not lie side by side, and c written element by element where its own do not.
 template <class T> Index cost(const Factors<T>& f) {
   const Index vectors = (f.n + simd::kLanes<T> - 1) / simd::kLanes<T>;
   return (f.m + (f.b.column != 1 ? 5 : 0)) * vectors + (f.c.column != 1 ? 2 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
@@ -115,14 +116,19 @@ template <class T> Index cost(const Factors<T>& f) {
 template <class T> Factors<T> factors(const View& x, const View& y, const View& result) {
   const int d = x.ndim - 2;
   // A stride along an axis of size 1 is never taken; 1 says that it is as good as contiguous.
-  const auto step = [=](const View& v, int axis) { return v.shape[axis] == 1 ? 1 : v.strides[axis] / Index{sizeof(T)}; };
-  return {x.shape[d], x.shape[d + 1], y.shape[d + 1],
+  const auto step = [=](const View& v, int axis) {
+    return v.shape[axis] == 1 ? 1 : v.strides[axis] / Index{sizeof(T)};
+  };
+  return {x.shape[d],
+          x.shape[d + 1],
+          y.shape[d + 1],
           {reinterpret_cast<const T*>(x.data), step(x, d), step(x, d + 1)},
           {reinterpret_cast<const T*>(y.data), step(y, d), step(y, d + 1)},
           {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
 }
 
-// Whether the factors do better to trade places, which they then have. A vector stands on the right.
+// Whether the factors do better to trade places, which they then have. A vector stands on the
+// right.
 template <class T> bool trade(Factors<T>& f) {
   const Factors<T> traded = f.traded();
   const bool better = f.m == 1 || f.n == 1 ? f.n != 1 : cost(traded) < cost(f);

@@ -22,8 +22,7 @@ void define_programs(py::module_& m);  // replay.cpp
 namespace {
 
 struct PyOperation {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   const Operation* row;
 };
 
@@ -53,7 +52,8 @@ PyObject* call(PyObject* self, PyObject* const* arguments, std::size_t flags, Py
     const Operation& row = row_of(self);
     const Index n = PyVectorcall_NARGS(flags);
     require_operands(row, n);
-    Parameters p(row, names ? PySequence_Fast_ITEMS(names) : nullptr, arguments + n, names ? PyTuple_GET_SIZE(names) : 0);
+    Parameters p(row, names ? PySequence_Fast_ITEMS(names) : nullptr, arguments + n,
+                 names ? PyTuple_GET_SIZE(names) : 0);
     return row.call(p, arguments, n).release().ptr();
   } catch (...) {
     set_python_error();

@@ -15,7 +15,7 @@ Index run_multiply_adds(Dtype dtype, Index rounds) {
     using T = typename decltype(tag)::type;
     using Vec = simd::Vec<T>;
     Vec x[chains];
-    MINIMETA_UNROLL
+  MINIMETA_UNROLL
     for (int i = 0; i < chains; ++i) x[i] = simd::broadcast<Vec>(static_cast<T>(i));
     // What comes from memory that may change is not computed beforehand.
     volatile T half = T(0.5);

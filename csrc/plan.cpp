@@ -7,7 +7,8 @@ namespace minimeta {
 
 Index plan(const std::vector<Lifetime*>& values, bool reuse) {
   std::vector<Lifetime*> order = values;
-  std::stable_sort(order.begin(), order.end(), [](const Lifetime* a, const Lifetime* b) { return a->bytes > b->bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Lifetime* a, const Lifetime* b) { return a->bytes > b->bytes; });
 
   Index size = 0;
   std::vector<const Lifetime*> placed;  // by offset

@@ -50,7 +50,8 @@ struct Grid : Geometry {
   }
   static Range over(const Axis& axis, Index pixel) {
     const Index from = pixel + axis.before;
-    return {from < axis.taps ? 0 : (from - axis.taps) / axis.stride + 1, std::min(from / axis.stride + 1, axis.positions)};
+    return {from < axis.taps ? 0 : (from - axis.taps) / axis.stride + 1,
+            std::min(from / axis.stride + 1, axis.positions)};
   }
 
   // The cells of a window that lie on these rows of the image.
@@ -60,8 +61,13 @@ struct Grid : Geometry {
     };
     const Range columns = under(right, v);
     const Index number = cell(down, rows.first, u) * right.taps + cell(right, columns.first, v);
-    return {pixel(image, rows.first, columns.first), number, rows.last - rows.first, columns.last - columns.first,
-            right.pixels * channels(), channels(), right.taps};
+    return {pixel(image, rows.first, columns.first),
+            number,
+            rows.last - rows.first,
+            columns.last - columns.first,
+            right.pixels * channels(),
+            channels(),
+            right.taps};
   }
 
   // Whether each pixel is under exactly one window.
@@ -120,7 +126,8 @@ template <class T, class Body> void for_each_row_and_window(const Grid& all, T* 
       if (!grid.tiled()) std::fill_n(pixels + each * row_size, row_size, T(0));
       for (Index u = over.first; u < over.last; ++u)
         for (Index v = 0; v < grid.right.positions; ++v)
-          for_each_vector<T>(grid.channels(), grid.position(image, u, v), grid.cells(image, u, v, {row, row + 1}), body);
+          for_each_vector<T>(grid.channels(), grid.position(image, u, v), grid.cells(image, u, v, {row, row + 1}),
+                             body);
     }
   });
 }
@@ -159,9 +166,7 @@ Grid check_spread(const char* operation, const View& g, const Pooling& pooling, 
   return grid;
 }
 
-Dtype number_dtype(const Grid& grid) {
-  return grid.down.taps * grid.right.taps <= 256 ? Dtype::uint8 : Dtype::uint32;
-}
+Dtype number_dtype(const Grid& grid) { return grid.down.taps * grid.right.taps <= 256 ? Dtype::uint8 : Dtype::uint32; }
 
 void check_cell(const char* operation, const Grid& grid, const View& pooled, const View& cell) {
   require<DtypeError>(cell.dtype == number_dtype(grid), operation, "cell must have the dtype that max_cell gives");
@@ -274,9 +279,8 @@ void run_pool_put(const View& g, const View& cell, const Pooling& pooling, const
       using V = simd::Vec<T, lanes>;
       const auto cell = load_numbers<T, lanes>(chosen + position);
       const V value = simd::load<V>(values + position);
-      cells.for_each([&](Index pixel, Index number) {
-        add(pixels + pixel, cell == Number<T>(number) ? value : V{}, tiled);
-      });
+      cells.for_each(
+          [&](Index pixel, Index number) { add(pixels + pixel, cell == Number<T>(number) ? value : V{}, tiled); });
     });
   });
 }

@@ -20,10 +20,10 @@
 #pragma GCC visibility push(hidden)
 extern "C" {
 
-#define MINIMETA_OLD(result, name, parameters, arguments)                        \
+#define MINIMETA_OLD(result, name, parameters, arguments)                       \
   __attribute__((visibility("default"))) result minimeta_old_##name parameters; \
-  __asm__(".symver minimeta_old_" #name "," #name "@GLIBC_2.2.5");               \
-  __asm__(".hidden " #name);                                                     \
+  __asm__(".symver minimeta_old_" #name "," #name "@GLIBC_2.2.5");              \
+  __asm__(".hidden " #name);                                                    \
   result name parameters { return minimeta_old_##name arguments; }
 
 MINIMETA_OLD(void*, dlopen, (const char* name, int flags), (name, flags))

@@ -149,9 +149,8 @@ struct ChainSteps {
 
 // A panel of more terms than a chain has; q becomes one chain after another. A function of its own,
 // so that small products do not pay for it.
-template <class T, class Row>
-__attribute__((noinline)) void panel_in_chains(Product<T>& q, Index first, Index last, Index columns, bool begun,
-                                               Index chain) {
+template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Product<T>& q, Index first, Index last,
+                                                                             Index columns, bool begun, Index chain) {
   Groups<T> groups(q.c, q.c_rows + first, q.c_column, last - first, columns, begun);
   ChainSteps(q.counts, chain).for_each(q, [&] {
     q.accumulate = groups.next(1);
@@ -263,9 +262,8 @@ template <class T> class TiledProduct {
     for (Index j = 0, columns; j < n; j += columns) {
       columns = detail::panel_columns<T>(n - j);
       detail::with_tiles<T>(columns, false, [&](auto row) {
-        detail::deal_rows<T, decltype(row)>(0, m, [&](detail::Tile<T> tile, Index i, Index) {
-          parts_.push_back({tile, i, j, columns});
-        });
+        detail::deal_rows<T, decltype(row)>(
+            0, m, [&](detail::Tile<T> tile, Index i, Index) { parts_.push_back({tile, i, j, columns}); });
       });
     }
   }

@@ -248,7 +248,8 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
 Watch::Watch(const Program& program, bool check)
     : check_finite(check), nanoseconds(program.steps().size()), bodies(program.steps().size()) {
   for (std::size_t i = 0; i < bodies.size(); ++i)
-    if (const Program* const body = program.steps()[i].kernel->body()) bodies[i] = std::make_unique<Watch>(*body, check);
+    if (const Program* const body = program.steps()[i].kernel->body())
+      bodies[i] = std::make_unique<Watch>(*body, check);
 }
 
 Program::~Program() = default;

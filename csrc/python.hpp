@@ -50,9 +50,9 @@ inline int dtype_of(int type_number) {
   }
 }
 
-constexpr int kTypeNumbers[kDtypes] = {Api::NPY_BOOL_,   Api::NPY_INT8_,   Api::NPY_INT16_,  Api::NPY_INT32_,
-                                       Api::NPY_INT64_,  Api::NPY_UINT8_,  Api::NPY_UINT16_, Api::NPY_UINT32_,
-                                       Api::NPY_UINT64_, Api::NPY_FLOAT_,  Api::NPY_DOUBLE_};
+constexpr int kTypeNumbers[kDtypes] = {Api::NPY_BOOL_,   Api::NPY_INT8_,  Api::NPY_INT16_,  Api::NPY_INT32_,
+                                       Api::NPY_INT64_,  Api::NPY_UINT8_, Api::NPY_UINT16_, Api::NPY_UINT32_,
+                                       Api::NPY_UINT64_, Api::NPY_FLOAT_, Api::NPY_DOUBLE_};
 
 [[noreturn]] inline void reject(const char* operation, const char* argument, const std::string& problem) {
   throw DtypeError(std::string(operation) + ": " + argument + " " + problem);
@@ -66,7 +66,8 @@ inline void read(View& view, const char* operation, const char* argument, py::ha
   const int dtype = dtype_of(descr->type_num);
   if (dtype < 0)
     reject(operation, argument, "has a dtype no kernel knows: " + std::string(py::str(py::handle(array->descr))));
-  if (descr->byteorder == '>' || descr->byteorder == '<') reject(operation, argument, "must have the native byte order");
+  if (descr->byteorder == '>' || descr->byteorder == '<')
+    reject(operation, argument, "must have the native byte order");
   if (!(array->flags & Api::NPY_ARRAY_ALIGNED_)) reject(operation, argument, "must be aligned");
   view.data = array->data;
   view.dtype = static_cast<Dtype>(dtype);

@@ -6,8 +6,8 @@
 //   logsumexp = m + log sum e^(x - m), m = max x
 //   softmax   = e^(x - m) / sum e^(x - m);   its logarithm = (x - m) - log sum e^(x - m);   x - m = 0 of equal infinities
 //
-// The logarithm's sum has a term 1 for each largest element. It takes log1p(count - 1 + the sum of the others), which
-// keeps the others' digits where they are small next to 1.
+// The logarithm's sum has a term 1 for each largest element. It takes log1p(count - 1 + the sum of
+// the others), which keeps the others' digits where they are small next to 1.
 #include "reduce.hpp"
 
 #include <cmath>
@@ -28,12 +28,24 @@ struct Smallest : functions::Minimum {
   template <class T> static T identity() { return std::numeric_limits<T>::infinity(); }
 };
 
-struct Magnitude { template <class V> V operator()(V x, V) const { return functions::absolute(x); } };
-struct SquaredDifference { template <class V> V operator()(V x, V mean) const { return (x - mean) * (x - mean); } };
-struct ScaledSquare { template <class V> V operator()(V x, V scale) const { return (x * scale) * (x * scale); } };
-struct IsZero { template <class V> V operator()(V x, V) const { return x == V{} ? V{} + 1 : V{}; } };
-struct ExpOfOthers { template <class V> V operator()(V x, V) const { return x == V{} ? V{} : functions::Exp{}(x); } };
-struct ShiftedExp { template <class V> V operator()(V x, V shift) const { return functions::Exp{}(x - shift); } };
+struct Magnitude {
+  template <class V> V operator()(V x, V) const { return functions::absolute(x); }
+};
+struct SquaredDifference {
+  template <class V> V operator()(V x, V mean) const { return (x - mean) * (x - mean); }
+};
+struct ScaledSquare {
+  template <class V> V operator()(V x, V scale) const { return (x * scale) * (x * scale); }
+};
+struct IsZero {
+  template <class V> V operator()(V x, V) const { return x == V{} ? V{} + 1 : V{}; }
+};
+struct ExpOfOthers {
+  template <class V> V operator()(V x, V) const { return x == V{} ? V{} : functions::Exp{}(x); }
+};
+struct ShiftedExp {
+  template <class V> V operator()(V x, V shift) const { return functions::Exp{}(x - shift); }
+};
 
 void split(Reduction& r, const View& x, const Shape& axes) {
   View kept, reduced;
@@ -164,7 +176,8 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
     T* const y = reinterpret_cast<T*>(result.data);
     const Index n = count(x);
     parallel_for(n, n, [y](Index begin, Index end) {
-      in_pieces(begin, end, 1, [y](Index first, Index last) { map_row(y + first, y + first, last - first, functions::Exp{}); });
+      in_pieces(begin, end, 1,
+                [y](Index first, Index last) { map_row(y + first, y + first, last - first, functions::Exp{}); });
     });
     fold<T, Itself, Sum>(shifted, nullptr, T(0), values.get());
   }
@@ -187,7 +200,8 @@ void check_axes(const char* operation, const View& x, const Shape& axes) {
 }
 
 // x without its reduced axes, or with their sizes 1.
-void describe_reduced(const char* operation, Dtype dtype, const View& x, const Shape& axes, bool keepdims, View& result) {
+void describe_reduced(const char* operation, Dtype dtype, const View& x, const Shape& axes, bool keepdims,
+                      View& result) {
   Shape shape;
   shape.ndim = 0;
   for (int d = 0, a = 0; d < x.ndim; ++d) {
@@ -213,7 +227,8 @@ template <class T> Index first_largest(const Strided<T>& x, Index length) {
   return best;
 }
 
-// Where a sequence first has its largest element. If that is NaN, it is where the first NaN is; if not, there are none.
+// Where a sequence first has its largest element. If that is NaN, it is where the first NaN is; if
+// not, there are none.
 template <class T> Index find(const Strided<T>& x, Index length, T largest) {
   using V = simd::Vec<T>;
   Index k = 0;
@@ -252,7 +267,8 @@ template <class T> void argmax(const Reduction& r, std::int64_t* result) {
 
 }  // namespace
 
-void check_reduce(const char* operation, Reducer reducer, const View& x, const Shape& axes, bool keepdims, View& result) {
+void check_reduce(const char* operation, Reducer reducer, const View& x, const Shape& axes, bool keepdims,
+                  View& result) {
   const bool orders = reducer == Reducer::sum || reducer == Reducer::max || reducer == Reducer::min;
   if (!orders || (x.dtype != Dtype::int64 && x.dtype != Dtype::uint64)) require_float(operation, x);
   check_axes(operation, x, axes);
@@ -284,7 +300,8 @@ void run_softmax(bool logarithm, const View& x, const Shape& axes, const View& r
 
 void check_argmax(const View& x, Index axis, bool keepdims, View& result) {
   require_axis("argmax", axis, x.ndim);
-  const bool has_kernel = is_float(x.dtype) || x.dtype == Dtype::int64 || x.dtype == Dtype::uint64 || x.dtype == Dtype::boolean;
+  const bool has_kernel =
+      is_float(x.dtype) || x.dtype == Dtype::int64 || x.dtype == Dtype::uint64 || x.dtype == Dtype::boolean;
   require<DtypeError>(has_kernel, "argmax", "x must be bool, int64, uint64, float32 or float64");
   Shape axes;
   axes.ndim = 1;

@@ -28,7 +28,8 @@ namespace {
 // described forms.
 class Callback final : public Kernel {
  public:
-  Callback(py::object function, std::vector<View> results) : function_(std::move(function)), results_(std::move(results)) {}
+  Callback(py::object function, std::vector<View> results)
+      : function_(std::move(function)), results_(std::move(results)) {}
 
   bool check(View* operands, Index n, std::vector<View>& results) override {
     operands_.assign(operands, operands + n);
@@ -69,7 +70,8 @@ class Callback final : public Kernel {
 // A program, and the arrays that own the memory of its constants.
 class PyProgram {
  public:
-  PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs, const Options& options)
+  PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs,
+            const Options& options)
       : constants_(std::move(constants)),
         program_(std::move(builder), outputs, std::vector<bool>(outputs.size()), options) {}
 
@@ -265,7 +267,8 @@ class PyBuilder {
       describe(results.emplace_back(), "call", dtype_named("call", dtype), shape.ndim, shape.size);
     }
     const std::size_t size = results.size();
-    return first_of(builder_.add_step(std::make_unique<Callback>(function, std::move(results)), numbers(operands)), size);
+    return first_of(builder_.add_step(std::make_unique<Callback>(function, std::move(results)), numbers(operands)),
+                    size);
   }
 
   // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
@@ -338,15 +341,17 @@ void define_programs(py::module_& m) {
       .def_property_readonly("arena_bytes", &PyProgram::arena_bytes)
       .def("run", py::overload_cast<const py::list&>(&PyProgram::run, py::const_), arg("operands"),
            "Return fresh outputs for contiguous operands.")
-      .def("watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
-           "Return outputs, nanoseconds of each step and of the steps of its body, and the path to what is not finite.");
+      .def(
+          "watch", &PyProgram::watch, arg("operands"), arg("check_finite"),
+          "Return outputs, nanoseconds of each step and of the steps of its body, and the path to what is not finite.");
   py::class_<PyCall>(m, "Call", py::module_local(), "A program with the structures of its arguments and its output.")
       .def(py::init<py::object, const py::object&, const py::object&, const py::tuple&, const py::object&>(),
            arg("program"), arg("arguments"), arg("keywords"), arg("classes"), arg("output"))
       .def_property_readonly("is_native", &PyCall::is_native, "Whether C++ can take all trees apart, without Python.")
       .def("__call__", &PyCall::run, arg("arguments"), arg("keywords"),
            "Return the output, or NotImplemented for arguments and keywords of another form.");
-  py::class_<PyBuilder>(m, "Builder", py::module_local(), "Collects the values and steps of a program; values are numbered as they are added.")
+  py::class_<PyBuilder>(m, "Builder", py::module_local(),
+                        "Collects the values and steps of a program; values are numbered as they are added.")
       .def(py::init<bool, bool>(), arg("reuse_memory"), arg("poison"))
       .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)
       .def_property_readonly("poison", &PyBuilder::poison)

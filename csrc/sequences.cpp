@@ -1,11 +1,13 @@
 // Along one axis of length n, with `inner` elements between neighbours.
 //
-// A running sum is a chain of additions, each of which waits for the one before. A long sequence is cut into 16 chunks
-// of equal length; eight are summed at a time, as chains that do not wait for each other, and then each chunk is raised
-// by the sum of those before it. The cut depends on the length alone.
+// A running sum is a chain of additions, each of which waits for the one before. A long sequence is
+// cut into 16 chunks of equal length; eight are summed at a time, as chains that do not wait for
+// each other, and then each chunk is raised by the sum of those before it. The cut depends on the
+// length alone.
 //
-// The order is found by a radix sort: numbers become unsigned keys that increase with them, and are dealt out to 2048
-// buckets by 11 bits at a time, the lowest first. A deal keeps the order of equal digits, so equal elements keep theirs.
+// The order is found by a radix sort: numbers become unsigned keys that increase with them, and are
+// dealt out to 2048 buckets by 11 bits at a time, the lowest first. A deal keeps the order of equal
+// digits, so equal elements keep theirs.
 #include "sequences.hpp"
 
 #include <algorithm>

@@ -1,9 +1,11 @@
-// Vectors: what a register of this level holds, and the few operations that the language does not write with + - * /.
+// Vectors: what a register of this level holds, and the few operations that the language does not
+// write with + - * /.
 //
-// A Vec<T> is a vector of the compiler's own kind, so arithmetic and comparisons are ordinary expressions (a comparison
-// gives a vector of integers, all bits set where it holds, and `mask ? x : y` selects). The whole extension is compiled
-// once per level, and a level differs from another in the width of its vectors alone: every operation here acts on each
-// lane by itself and is rounded once, so the width cannot be seen in a result. A sum over lanes could; so there is none.
+// A Vec<T> is a vector of the compiler's own kind, so arithmetic and comparisons are ordinary
+// expressions (a comparison gives a vector of integers, all bits set where it holds, and `mask ? x
+// : y` selects). The whole extension is compiled once per level, and a level differs from another
+// in the width of its vectors alone: every operation here acts on each lane by itself and is
+// rounded once, so the width cannot be seen in a result. A sum over lanes could; so there is none.
 #pragma once
 
 #include <cmath>
@@ -45,10 +47,9 @@ template <class T, int Lanes = kLanes<T>> using Vec = typename VectorOf<T, Lanes
 template <class V> using Element = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
 template <class V> constexpr int kLanesOf = sizeof(V) / sizeof(Element<V>);
 
-template <std::size_t Bytes>
-using Unsigned = std::conditional_t<Bytes == 1, std::uint8_t,
-                                    std::conditional_t<Bytes == 2, std::uint16_t,
-                                                       std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>>>;
+template <std::size_t Bytes> using Unsigned = std::conditional_t<
+    Bytes == 1, std::uint8_t,
+    std::conditional_t<Bytes == 2, std::uint16_t, std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>>>;
 
 // The type of the bits of each lane.
 template <class V> using Bits = Vec<Unsigned<sizeof(Element<V>)>, kLanesOf<V>>;
@@ -83,8 +84,8 @@ template <class V, class T> V load_first(const T* from, std::ptrdiff_t n) {
   return load<V>(first);
 }
 
-// Past the caches, to memory that is aligned to the vector: what is there is not read before it is overwritten. Whoever else
-// is to see it waits for `streamed`.
+// Past the caches, to memory that is aligned to the vector: what is there is not read before it is
+// overwritten. Whoever else is to see it waits for `streamed`.
 template <class V, class T> void stream(T* to, V x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bits<__m512i>(x));
@@ -145,8 +146,8 @@ template <class V> inline V fma(V a, V b, V c) {
   }
 }
 
-// x 2^n with one rounding, n an integer as a floating-point number; only where there is an instruction for it. (GCC warns
-// of its own header where no lane is masked.)
+// x 2^n with one rounding, n an integer as a floating-point number; only where there is an
+// instruction for it. (GCC warns of its own header where no lane is masked.)
 #if defined(__AVX512F__) && defined(__AVX512VL__)
 template <class V> constexpr bool kScales = sizeof(V) >= 16;
 template <class V> inline V scale(V x, V n) {
@@ -162,8 +163,8 @@ template <class V> constexpr bool kScales = false;
 template <class V> V scale(V x, V n);
 #endif
 
-// Unsigned integers, or one, in another width. Vectors in steps of twice or half of it: more at once GCC takes apart and
-// converts lane by lane.
+// Unsigned integers, or one, in another width. Vectors in steps of twice or half of it: more at
+// once GCC takes apart and converts lane by lane.
 template <class To, class V> auto resize(V x) {
   if constexpr (std::is_arithmetic_v<V>) {
     return static_cast<To>(x);
@@ -210,7 +211,8 @@ template <class V, int... I> auto joined(V low, V high, std::integer_sequence<in
   return __builtin_shufflevector(low, high, I...);
 }
 template <class V> auto joined(V low, V high) {
-  // Left to itself, GCC shuffles two registers; these take the upper half from memory where it comes from there.
+  // Left to itself, GCC shuffles two registers; these take the upper half from memory where it
+  // comes from there.
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 32)
     return bits<Vec<Element<V>, 2 * kLanesOf<V>>>(

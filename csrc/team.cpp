@@ -104,7 +104,9 @@ void run(Index n, int helpers, Body body, Wait wait, const void* context) {
   s.done.store(0, std::memory_order_relaxed);
   s.counter.store(Counter::word(n, helpers));
   if (s.sleeping.load() > 0) {  // a helper adds itself before it checks the counter a last time
-    { const std::lock_guard<std::mutex> lock(s.sleep); }
+    {
+      const std::lock_guard<std::mutex> lock(s.sleep);
+    }
     s.work.notify_all();
   }
   inside = true;

@@ -1,9 +1,10 @@
 // The exponential, the logarithm and their kin, on vectors.
 //
-// Each is written once, for a vector V of any width of float or double, and acts on each lane by itself: a result does
-// not depend on the width, on the lane, nor on any library. The argument is brought to a small interval where a
-// polynomial serves (fit_coefficients.py), and what a rounding lost there is carried along where the next step would
-// magnify it. So a result is within 1.2 units in the last place, in either type, subnormal or not.
+// Each is written once, for a vector V of any width of float or double, and acts on each lane by
+// itself: a result does not depend on the width, on the lane, nor on any library. The argument is
+// brought to a small interval where a polynomial serves (fit_coefficients.py), and what a rounding
+// lost there is carried along where the next step would magnify it. So a result is within 1.2 units
+// in the last place, in either type, subnormal or not.
 //
 //   exp       x = n log 2 + r, n an integer, |r| <= log(2) / 2:   e^x = 2^n (1 + r + r^2 P(r))
 //   expm1     2^n (1 + r + r^2 P(r)) - 1, where 2^n - 1 + 2^n r is summed without error
@@ -50,7 +51,8 @@ template <class V, std::size_t N> V polynomial(V t, const Element<V> (&terms)[N]
   return sum;
 }
 
-// Adding 1.5 * 2^kFraction rounds to an integer, which is then the bits of the sum minus kRoundingBits.
+// Adding 1.5 * 2^kFraction rounds to an integer, which is then the bits of the sum minus
+// kRoundingBits.
 template <class E> constexpr E kRounding = E(std::uint64_t(3) << (kFraction<E> - 1));
 template <class E>
 constexpr std::uint64_t kRoundingBits = (std::uint64_t(2 * (kBias<E> + kFraction<E>) + 1) << (kFraction<E> - 1));
@@ -84,8 +86,8 @@ template <class V> struct Exponential {
   }
 };
 
-// What brings e^x / 2^n to e^x with one rounding. Without an instruction for it by two factors, as 2^n alone may not be a
-// normal number.
+// What brings e^x / 2^n to e^x with one rounding. Without an instruction for it by two factors, as
+// 2^n alone may not be a normal number.
 template <class V> struct Scale {
   V rounded;
   V operator()(V x) const {
@@ -104,15 +106,16 @@ template <class V> struct NormalScale {
   V operator()(V x) const { return x * power_of_two<V>(integer(rounded, kBias<Element<V>>)); }
 };
 
-// go(e^x / 2^n as an Extended, what scales by 2^n), for x that is neither so large nor so small that n has no place.
+// go(e^x / 2^n as an Extended, what scales by 2^n), for x that is neither so large nor so small
+// that n has no place.
 template <template <class> class Scaling = Scale, class V, class Go> auto with_exp(V x, Go go) {
   const Exponential<V> e(x);
   const V one = 1 + e.r.high, rest = ((1 - one) + e.r.high) + e.r.tail, sum = one + rest;
   return go(Extended<V>{sum, (one - sum) + rest}, Scaling<V>{e.rounded});
 }
 
-// Far<F> is F for any argument, near it is a faster way to the same bits, for arguments whose exponential is a normal
-// number. A vector takes the slow way, too, if one of its lanes is far.
+// Far<F> is F for any argument, near it is a faster way to the same bits, for arguments whose
+// exponential is a normal number. A vector takes the slow way, too, if one of its lanes is far.
 template <class E> constexpr E kNear = (kBias<E> - 2) * E(0.693);
 
 template <class F, class V> __attribute__((noinline, cold)) V far(V x) { return F{}.template any<Scale>(x); }
@@ -237,9 +240,10 @@ struct Sigmoid {
   }
 };
 
-// e / (1 + e)^2 with e = e^-|x|: the derivative of sigmoid, within a few units in the last place. From the result y, few
-// digits of y (1 - y) are left where y is nearly 1. What the exponential loses is little beside what 1 + e and its square do,
-// so it is a bare polynomial whose exponent is moved.
+// e / (1 + e)^2 with e = e^-|x|: the derivative of sigmoid, within a few units in the last place.
+// From the result y, few digits of y (1 - y) are left where y is nearly 1. What the exponential
+// loses is little beside what 1 + e and its square do, so it is a bare polynomial whose exponent is
+// moved.
 struct SigmoidSlope {
   template <class V> V operator()(V x) const { return near_or_far<SigmoidSlope>(x); }
   template <template <class> class Scaling, class V> V any(V x) const {

@@ -23,8 +23,8 @@ bool is_of_attributes(PyTypeObject* type) {
 
 // A new instance, made by the builtin base alone: no __new__ or __init__ of the class itself runs.
 py::object instance(PyTypeObject& base, const py::object& type, const py::tuple& arguments) {
-  const py::object made =
-      py::reinterpret_steal<py::object>(base.tp_new(reinterpret_cast<PyTypeObject*>(type.ptr()), arguments.ptr(), nullptr));
+  const py::object made = py::reinterpret_steal<py::object>(
+      base.tp_new(reinterpret_cast<PyTypeObject*>(type.ptr()), arguments.ptr(), nullptr));
   if (!made) throw py::error_already_set();
   return made;
 }
@@ -96,7 +96,8 @@ bool PyTree::take_apart(PyObject* tree, std::vector<py::object>& leaves) const {
     }
     case Kind::dataclass:
       for (Py_ssize_t i = 0; i < size; ++i) {
-        const py::object child = py::reinterpret_steal<py::object>(PyObject_GetAttr(tree, PyTuple_GET_ITEM(keys_.ptr(), i)));
+        const py::object child =
+            py::reinterpret_steal<py::object>(PyObject_GetAttr(tree, PyTuple_GET_ITEM(keys_.ptr(), i)));
         if (!child) throw py::error_already_set();
         if (!children_[static_cast<std::size_t>(i)].take_apart(child.ptr(), leaves)) return false;
       }

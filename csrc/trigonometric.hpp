@@ -3,13 +3,15 @@
 //   |x| = q pi/2 + r, q an integer, |r| <= pi/4;   sin and cos of r are polynomials in r^2, and q mod 4 says which of
 //   them, with which sign, is the sine or cosine of |x|. Sine and tangent are odd, cosine is even.
 //
-// Near a multiple of pi/2 all of x cancels, so r takes more than the digits of x. For |x| < 2^30 pi/2 is a sum of three
-// doubles (Cody and Waite, 1980): |x| - q p_0 is exact, and what the subtraction of q p_1 loses is kept as a `tail`. A
-// float is computed in double, where two parts are enough and nothing is lost, and is rounded once at the end.
+// Near a multiple of pi/2 all of x cancels, so r takes more than the digits of x. For |x| < 2^30
+// pi/2 is a sum of three doubles (Cody and Waite, 1980): |x| - q p_0 is exact, and what the
+// subtraction of q p_1 loses is kept as a `tail`. A float is computed in double, where two parts
+// are enough and nothing is lost, and is rounded once at the end.
 //
-// For larger |x| = m 2^e, m of 53 bits, the bits of 2/pi above 2^(2-e) would only add multiples of 4 to q. The product
-// of m with the next 192 bits has q mod 4 as its first two bits and the fraction after them, of which a double can
-// cancel at most 61 (Payne and Hanek, 1983). This takes one lane at a time.
+// For larger |x| = m 2^e, m of 53 bits, the bits of 2/pi above 2^(2-e) would only add multiples of
+// 4 to q. The product of m with the next 192 bits has q mod 4 as its first two bits and the
+// fraction after them, of which a double can cancel at most 61 (Payne and Hanek, 1983). This takes
+// one lane at a time.
 #pragma once
 
 #include "transcendental.hpp"
@@ -142,8 +144,8 @@ struct Cos {
 
 struct Tan {
   template <class V> V operator()(V x) const {
-    return with_turn(
-        x, [](const auto& turn, auto wide) { return times_sign_of(wide, quotient(turn.sine, turn.cosine)); });
+    return with_turn(x,
+                     [](const auto& turn, auto wide) { return times_sign_of(wide, quotient(turn.sine, turn.cosine)); });
   }
 };
 

@@ -2,17 +2,18 @@
 //
 //   c[i] = sum over p of  a[i, p] x[p]
 //
-// Such a product reads every element of a once, so that the multipliers have time to spare: it is spent on digits. Each c[i]
-// is summed in blocks of 128 terms, eight lanes and a tree (lanes.hpp), every term by a fused multiply-add. Its error is some
-// two roundings of the sum of the terms' magnitudes, however many there are. Where the matrix lies decides only who the
-// lanes of a register are:
+// Such a product reads every element of a once, so that the multipliers have time to spare: it is
+// spent on digits. Each c[i] is summed in blocks of 128 terms, eight lanes and a tree (lanes.hpp),
+// every term by a fused multiply-add. Its error is some two roundings of the sum of the terms'
+// magnitudes, however many there are. Where the matrix lies decides only who the lanes of a
+// register are:
 //
 //   along     rows of a are contiguous: the eight lanes of an output
 //   across    columns of a are contiguous: neighbouring outputs, and the eight lanes are eight registers
 //   gathered  short rows, copied to where `across` can read them
 //
-// The scalar product is summed in double and rounded once at the end; a product of two floats is exact there. In blocks of 1024
-// terms it has 32 lanes, and four more for what is left of a block.
+// The scalar product is summed in double and rounded once at the end; a product of two floats is
+// exact there. In blocks of 1024 terms it has 32 lanes, and four more for what is left of a block.
 #pragma once
 
 #include <algorithm>
@@ -40,10 +41,10 @@ template <class T> struct VectorProduct {
 namespace detail {
 
 constexpr Index kTermsOfBlock = 128;
-constexpr Index kStrip = 256;   // outputs that `across` sums at once
+constexpr Index kStrip = 256;  // outputs that `across` sums at once
 constexpr Index kRowsAtOnce = 4;
 constexpr Index kShortRow = 32;  // the longest rows that are gathered,
-constexpr Index kGather = 64;    // and how many of them at once
+constexpr Index kGather = 64;  // and how many of them at once
 
 // A block of one vector of neighbouring outputs. Rows of a^T lie `step` apart.
 template <int Lanes, class T> void sum_vector(const T* a, Index step, const T* x, Index size, T* sums) {
@@ -54,7 +55,7 @@ template <int Lanes, class T> void sum_vector(const T* a, Index step, const T* x
   };
   Index p = 0;
   for (; p + kLanes <= size; p += kLanes) {
-    MINIMETA_UNROLL
+  MINIMETA_UNROLL
     for (int l = 0; l < kLanes; ++l) add(p + l, l);
   }
   MINIMETA_UNROLL
@@ -63,8 +64,8 @@ template <int Lanes, class T> void sum_vector(const T* a, Index step, const T* x
   simd::store(sums, join_vectors<functions::Add>(lanes));
 }
 
-// A block of two vectors, whose rows are lines of the cache: each is read once. There are registers for half of the lanes at
-// a time.
+// A block of two vectors, whose rows are lines of the cache: each is read once. There are registers
+// for half of the lanes at a time.
 template <int Lanes, class T> void sum_two_vectors(const T* a, Index step, const T* x, Index size, T* sums) {
   using V = simd::Vec<T, Lanes>;
   constexpr int half = kLanes / 2;
@@ -95,7 +96,8 @@ template <int Lanes, class T> void sum_two_vectors(const T* a, Index step, const
   simd::store(sums + Lanes, join_vectors<functions::Add>(lanes[1]));
 }
 
-// A block of `width` outputs, in narrower vectors where they do not fill one. The last vector may overlap the one before.
+// A block of `width` outputs, in narrower vectors where they do not fill one. The last vector may
+// overlap the one before.
 template <class T, int Lanes = simd::kLanes<T>>
 void sum_strip(const T* a, Index step, const T* x, Index size, Index width, T* sums) {
   if constexpr (Lanes > 1) {

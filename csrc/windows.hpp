@@ -36,7 +36,9 @@ struct Geometry {
   Axis down, right;
 
   Geometry of_one_image() const { return {1, in, out, down, right}; }
-  Index steps() const { return work({images, down.positions, right.positions, down.taps, right.taps, in, out}) / kAtOnce; }
+  Index steps() const {
+    return work({images, down.positions, right.positions, down.taps, right.taps, in, out}) / kAtOnce;
+  }
   bool has_at_positions(const View& y) const {
     return y.shape[0] == images && y.shape[1] == down.positions && y.shape[2] == right.positions && y.shape[3] == out;
   }
@@ -54,7 +56,8 @@ inline Geometry geometry(const char* operation, const Index* images, const Index
     for (const Index size : {pixels, taps, before, after})
       require(0 <= size && size < kFar, operation, "sizes and padding must lie between 0 and 2^60");
     const Index padded = pixels + before + after;
-    require(1 <= stride && 1 <= taps && taps <= padded, operation, "strides must be positive, and windows fit the image");
+    require(1 <= stride && 1 <= taps && taps <= padded, operation,
+            "strides must be positive, and windows fit the image");
     // A stride beyond the image leaves one position, whatever it is.
     return Axis{pixels, taps, (padded - taps) / stride + 1, std::min(stride, padded), before};
   };
@@ -97,8 +100,7 @@ inline View turned(View w) {
 }
 
 // A rectangle of one image, zero where there is no image.
-template <class T>
-void cut(const View& x, Index image, Index top, Index rows, Index left, Index columns, T* to) {
+template <class T> void cut(const View& x, Index image, Index top, Index rows, Index left, Index columns, T* to) {
   const Index channels = x.shape[3], element = sizeof(T);
   if (channels == 0) return;
   const Index first = std::clamp<Index>(-left, 0, columns), last = std::clamp<Index>(x.shape[2] - left, first, columns);

@@ -94,7 +94,8 @@ template <class T> bool mixes(const View& x, Index image, const Tiling& down, co
   constexpr Size<T> far = Size<T>(8) << (std::numeric_limits<T>::digits - 1);  // 2^8, on top of an exponent
   const Index rows = kOutputs * (down.tiles - 1) + side, columns = kOutputs * (right.tiles - 1) + side;
   const Index first = std::max<Index>(-right.first, 0), last = std::min(columns, x.shape[2] - right.first);
-  std::vector<Size<T>> pixels(columns), most(rows * right.tiles), least(rows * right.tiles);  // least less 1: 0 is large
+  std::vector<Size<T>> pixels(columns), most(rows * right.tiles),
+      least(rows * right.tiles);  // least less 1: 0 is large
   for (Index i = 0; i < rows; ++i) {
     const Index y = down.first + i;
     const bool inside = y >= 0 && y < x.shape[1];
@@ -127,8 +128,7 @@ template <class T> bool mixes(const View& x, Index image, const Tiling& down, co
 }
 
 // The images whose results lost too many digits, or are not finite.
-template <class T>
-std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, const View& result) {
+template <class T> std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, const View& result) {
   std::vector<char> flags(static_cast<std::size_t>(x.shape[0]));
   parallel_for(x.shape[0], count(x) + count(result), [&](Index first, Index last) {
     for (Index i = first; i < last; ++i)
@@ -142,9 +142,8 @@ std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, 
 
 // m x m' for a row of tiles of an image, whose upper pixels are row `top`: n channels, beginning
 // with channel `first` of x.
-template <const auto& matrix, class T>
-void read_tiles(const View& x, Index image, Index top, const Tiling& right, Index first, Index n, Scratch<T>& window,
-                Square<T> to) {
+template <const auto& matrix, class T> void read_tiles(const View& x, Index image, Index top, const Tiling& right,
+                                                       Index first, Index n, Scratch<T>& window, Square<T> to) {
   constexpr Index size = matrix[0].size(), element = sizeof(T);
   const Index channels = x.shape[3];
   const Square<T> padded{window.take(size * size * channels), size * channels, channels};
@@ -164,9 +163,8 @@ void read_tiles(const View& x, Index image, Index top, const Tiling& right, Inde
 
 // A m A' for a row of tiles, written to row t of the outputs of an image. A tile at the edge is
 // written as far as it exists.
-template <class T>
-void write_tiles(Square<const T> from, Index image, Index t, const Tiling& down, const Tiling& right, Scratch<T>& window,
-                 const View& result) {
+template <class T> void write_tiles(Square<const T> from, Index image, Index t, const Tiling& down, const Tiling& right,
+                                    Scratch<T>& window, const View& result) {
   const Index channels = result.shape[3], line = result.shape[2] * channels, rows = down.outputs_of(t);
   const Square<T> whole{window.take(kOutputs * kOutputs * channels), kOutputs * channels, channels};
   T* to = reinterpret_cast<T*>(result.data) + (image * result.shape[1] + kOutputs * t) * line;
@@ -183,16 +181,14 @@ void write_tiles(Square<const T> from, Index image, Index t, const Tiling& down,
 
 // Outputs (images, H, W, out) from x (images, ., ., in) and w (3, 3, in, out), whose last tap comes
 // first if `reversed`.
-template <class T>
-void filter(const View& x, const T* w, bool reversed, const Tiling& down, const Tiling& right, Index steps,
-            const View& result) {
+template <class T> void filter(const View& x, const T* w, bool reversed, const Tiling& down, const Tiling& right,
+                               Index steps, const View& result) {
   static thread_local Scratch<T> taps_memory;
   const Index in = x.shape[3], out = result.shape[3], tap = reversed ? -in * out : in * out;
   const Square<const T> given{reversed ? w - 8 * tap : w, 3 * tap, tap};
   const Square<T> taps = planes(in * out, taps_memory);
-  parallel_for(in * out, 4 * in * out, [&](Index begin, Index end) {
-    transform<kC>(given.from(begin), taps.from(begin), end - begin);
-  });
+  parallel_for(in * out, 4 * in * out,
+               [&](Index begin, Index end) { transform<kC>(given.from(begin), taps.from(begin), end - begin); });
   parallel_for(x.shape[0] * down.tiles, steps, [&](Index begin, Index end) {
     static thread_local Scratch<T> read_memory, product_memory;
     Scratch<T> window, packed;
@@ -224,16 +220,8 @@ void filter(const View& x, const T* w, bool reversed, const Tiling& down, const 
             a_rows = some.data();
             c_rows = a_rows + n;
           }
-          const Product<T> product{{1, 1, in},
-                                   read.at(r, q),
-                                   a_rows,
-                                   {0, 0, 1},
-                                   taps.at(r, q),
-                                   {0, 0, out},
-                                   products.at(r, q),
-                                   c_rows,
-                                   1,
-                                   false};
+          const Product<T> product{{1, 1, in},  read.at(r, q),     a_rows, {0, 0, 1}, taps.at(r, q),
+                                   {0, 0, out}, products.at(r, q), c_rows, 1,         false};
           multiply(product, n, out, 1, false, packed);
         }
       for (Index line = first; line < last; ++line)
