@@ -2,20 +2,20 @@
 // a matrix.
 //
 // A few rows of an image are copied once, surrounded by their zeros. In that copy every window is a
-// set of rows of memory, so each form is a product whose left factor begins wherever a table says:
+// set of rows of memory, so each form is a product with a left factor whose rows a table locates:
 //
 //   form     rows of c               reduction, outermost first               right factor
 //   conv     positions y, x          kernel row k; its columns and channels   w[k, l, i; o]
 //   input    pixels of one residue   kernel rows, columns; channels of g      w[k, l, o; i], transposed once
 //   weight   taps k, l, i            images; positions y; positions x         g[n, y, x; o]
 //
-// With a stride s, a pixel meets only those taps k that leave its own residue, k = y + top (mod s).
-// For each pair of residues the pixels are then a convolution of g with stride 1 by a part of the
-// taps, last one first: nothing is computed for the zeros in between.
+// With a stride s, a pixel meets only the taps k with its own residue, k = y + top (mod s). So for
+// each pair of residues, the pixels are a convolution of g with stride 1 by some of the taps, last
+// one first, and nothing is computed for the zeros in between.
 //
 // Threads share the rows of c, so each element is summed in the order above, in the chains and
-// groups of product.hpp; the weights' at most some whole images or rows of one at a time. Images of
-// many channels under 3 x 3 taps go another way, which takes half of the multiplications
+// groups of product.hpp. The weights take a few whole images at a time, or a few rows of one.
+// Images with many channels and 3 x 3 taps take half of the multiplications by another way
 // (winograd.cpp).
 #include "convolution.hpp"
 
@@ -33,9 +33,9 @@ namespace {
 constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
 constexpr Index kPixels = 168;  // terms of the weights' reduction at a time: their panel of g stays in the first
 
-// Of flat indices [first, last) in groups of so many (the rows of an image, the elements of a row
-// of the kernel): calls body(group, first, last) for each group that they touch, with the indices
-// inside of it.
+// Splits the flat indices [first, last) by groups of `size` (the rows of an image, the elements of
+// a row of the kernel): calls body(group, first, last) for each group, with the indices inside of
+// it.
 template <class Body> void for_each_group(Index size, Index first, Index last, Body body) {
   for (Index next; first < last; first = next) {
     const Index group = first / size, inside = first % size;
@@ -95,8 +95,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
 
 template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
   const Contiguous4 w(turned(weights));
-  // A pixel y with residue r = y + before (mod s) meets tap r + s t at position (y + before - r) /
-  // s - t.
+  // A pixel y of residue r = y + before (mod s) meets tap r + s t at (y + before - r) / s - t.
   const auto meets = [](const Axis& a, Index residue) {
     return residue < a.taps ? (a.taps - residue - 1) / a.stride + 1 : 0;
   };
@@ -113,7 +112,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / rows * (last - first));
-      // The positions that pixels [top, bottom) meet, and the most taps before them.
+      // The positions that the pixels [top, bottom) meet, including those of earlier taps.
       const auto position = [&](Index top) { return (top + f.down.before) / f.down.stride; };
       const auto span = [&](Index top, Index bottom) { return position(bottom - 1) - position(top) + 1 + reach_down; };
       Index size = 0;
@@ -145,7 +144,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
             size += span(top, bottom) * line;
           });
           const T* b = w.data<T>();
-          if (taps_down > 0 && taps_right > 0)  // otherwise no tap is read, and the pixels are zero
+          if (taps_down > 0 && taps_right > 0)  // otherwise the pixels meet no tap, and are zero
             b += ((residue_down + (taps_down - 1) * f.down.stride) * f.right.taps + residue_right +
                   (taps_right - 1) * f.right.stride) *
                  tap;
@@ -169,7 +168,7 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
   const Contiguous4 g(cotangent);
   const Index columns = f.right.span(f.right.positions), line = columns * f.in, filter = f.right.taps * f.in;
   const Index area = f.down.positions * f.right.positions, image_size = f.down.span(f.down.positions) * line;
-  // Several whole images at a time where they are small, otherwise a few rows of one.
+  // Take several whole images at a time if they are small, otherwise a few rows of one.
   const Index group = evenly(f.images, kPixels / area);
   const Index step = group > 1 ? f.down.positions : evenly(f.down.positions, kPixels / f.right.positions);
   parallel_for(f.down.taps * filter, f.steps(), [&](Index begin, Index end) {
@@ -215,8 +214,8 @@ void require_factors(const char* operation, const View& x, const View& y) {
   require(x.ndim == 4 && y.ndim == 4, operation, "operands must have four axes");
 }
 
-// The geometry of images (N, H, W, I) and a kernel (kh, kw, I, O), which have a dtype; a copy of
-// one whole padded image has a size.
+// The geometry of images (N, H, W, I) and a kernel (kh, kw, I, O). Throws unless the size in bytes
+// of a padded image fits an Index.
 Geometry checked(const char* operation, Dtype dtype, const Index* images, const Index* kernel, const Windows& windows) {
   require(images[3] == kernel[2], operation, "images and kernel must have equally many channels");
   const Geometry f = geometry(operation, images, kernel, windows);

@@ -19,8 +19,8 @@ template <class F, class Result, class... T> void row(char* const* data, const I
   });
 }
 
-// The same, one loop for all strides: of whole numbers there are eight kinds, and long arrays of
-// them are rare.
+// The same with one loop for all strides. There are eight kinds of whole numbers, and long arrays
+// of them are rare.
 template <class F, class Result, class... T> void short_row(char* const* data, const Index* strides, Index size) {
   Result* result = reinterpret_cast<Result*>(data[sizeof...(T)]);
   read_strided<T...>(data, strides, [=](auto... operand) {
@@ -28,12 +28,12 @@ template <class F, class Result, class... T> void short_row(char* const* data, c
   });
 }
 
-// The same where F computes in vectors.
+// The same for an F that computes in vectors.
 template <class F, class T> void vector_row(char* const* data, const Index* strides, Index size) {
   map_row(data[0], strides[0], reinterpret_cast<T*>(data[1]), size, F{});
 }
 
-// F(x) y, where F computes in vectors.
+// F(x) y for an F that computes in vectors.
 template <class F, class T> void scaled_row(char* const* data, const Index* strides, Index size) {
   T* __restrict result = reinterpret_cast<T*>(data[2]);
   constexpr Index element = sizeof(T), lanes = simd::kLanes<T>;
@@ -74,7 +74,7 @@ template <class F> Function binary(const char* name) {
   return f;
 }
 
-// The rows of whole numbers: go(Tag<T>) is that of T.
+// Sets the rows of whole numbers; go(Tag<T>) returns that of T.
 template <class Go> void add_whole(Function& f, Go go) {
   f.row[at(Dtype::int8)] = go(Tag<std::int8_t>{});
   f.row[at(Dtype::int16)] = go(Tag<std::int16_t>{});
@@ -89,7 +89,7 @@ template <class Go> void add_whole(Function& f, Go go) {
 template <class F, class T> constexpr RowKernel row_of_one() { return short_row<F, T, T>; }
 template <class F, class T> constexpr RowKernel row_of_two() { return short_row<F, T, T, T>; }
 
-// A function, and F of whole numbers.
+// A function that computes F of whole numbers, too.
 template <class F> Function whole(Function f) {
   add_whole(f, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -101,7 +101,7 @@ template <class F> Function whole(Function f) {
   return f;
 }
 
-// A function, and F of truth values.
+// A function that computes F of truth values, too.
 template <class F> Function truth(Function f) {
   f.row[at(Dtype::boolean)] = row<F, bool, Truth, Truth>;
   return f;

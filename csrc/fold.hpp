@@ -5,14 +5,14 @@
 // strides or on the path taken here:
 //
 //   blocks of 1024 elements;  inside a block 8 interleaved lanes, lane = k mod 8, joined by a fixed tree;
-//   blocks joined pairwise: 2^j blocks are one subtree as soon as they are there.
+//   blocks joined pairwise: 2^j blocks become one subtree as soon as they are complete.
 //
-// Eight lanes are what a register holds, and they cut the chain of dependent additions; the
-// pairwise tree keeps the rounding error growing with log K. Three paths give these bits:
+// A register holds eight lanes, and they cut the chain of dependent additions; with the pairwise
+// tree the rounding error grows with log K. Three paths give these bits:
 //
 //   along     reading along the sequences of one output, or a few; vector lanes are the eight lanes
 //   across    a panel of neighbouring outputs; vector lanes are outputs, and the eight lanes are eight vectors
-//   gathered  short sequences, wherever they lie: a panel of them is copied to where `across` can read it
+//   gathered  short sequences of any layout: a panel of them is copied to where `across` can read it
 //
 // A fold is made of a Map, applied to each element together with a parameter of its output, and of
 // a Join, whose identity fills lanes that receive nothing. Both are functions of vectors.
@@ -27,8 +27,7 @@
 
 namespace minimeta {
 
-// x with its axes split into those that remain and those that go, each group merged where it can
-// be.
+// x with its axes split into kept and reduced ones, each group merged where possible.
 struct Reduction {
   const char* data;
   Loop<1> kept, reduced;
@@ -142,9 +141,9 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   return *tree.finish();
 }
 
-// Folds rows, each holding one element of every output, a vector of outputs after the other: its
-// lanes are registers. The last vector may overlap the one before. A row is read for one vector at
-// least; what lies beyond its outputs is folded too, and nobody looks at it.
+// Folds rows, each of which holds one element of every output, one vector of outputs after another;
+// its eight lanes are registers. The last vector may overlap the one before it. At least one vector
+// of a row is read; lanes beyond its outputs are folded, too, and ignored.
 template <class T, class Map, class Join> class Panel {
   using V = simd::Vec<T>;
   static constexpr int kStep = simd::kLanes<T>, kAbreast = simd::kRegisters < 32 ? 1 : 2;
@@ -157,7 +156,8 @@ template <class T, class Map, class Join> class Panel {
     parameters_ = parameter_;
   }
 
-  // The next rows; where `folded` is given, the fold of all rows since it was last given.
+  // Takes the next rows. If `folded` is given, it receives the fold of all rows since it was last
+  // given.
   void add(const T* const* rows, int n, T* folded = nullptr) {
     T vector[kStep];
     T* const to = width_ < kStep ? vector : folded;
@@ -170,7 +170,7 @@ template <class T, class Map, class Join> class Panel {
   }
 
  private:
-  // So many vectors of every row at once, the first at column w or where the last one begins.
+  // Folds so many vectors of every row at once, the first at column w or where the last one begins.
   template <int Vectors> void add(const T* const* rows, int n, int w, T* folded) {
     T* const kept = kept_ + w * kLanes;
     const int column = std::min(w, padded_ - kStep);
@@ -212,7 +212,7 @@ template <class T, class Map, class Join> class Panel {
   T parameter_[kStep], kept_[kLanes * kPanel];
 };
 
-// Rows that are shorter than a vector, copied to where they are not.
+// Rows shorter than a vector, copied into padded ones.
 template <class T> class Widened {
   static constexpr int kStep = simd::kLanes<T>;
 
@@ -260,7 +260,7 @@ void fold_across(const Reduction& r, const char* data, int width, const T* param
   std::copy_n(tree.finish(), width, result);
 }
 
-// Outputs wherever they are, of short sequences at the same offsets from each.
+// Outputs of any layout, of short sequences at the same offsets from each.
 template <class T> struct Gathered {
   const bool matrix;  // the sequences are its rows
   const Index row;
@@ -292,8 +292,8 @@ template <class T> struct Gathered {
   }
 };
 
-// The outputs [first, last), by one of the three paths. `step` is 1, or 0 where the same parameters
-// serve all outputs. It is static, so that a file's only call becomes part of the caller.
+// Folds the outputs [first, last) by one of the three paths. `step` is 1, or 0 if one parameter
+// serves all outputs. The function is static, so that GCC inlines a file's only call.
 template <class T, class Map, class Join>
 static void fold_range(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
@@ -338,8 +338,8 @@ static void fold_range(const Reduction& r, Index first, Index last, const T* par
   });
 }
 
-// result[o] = fold of Map{}(x_k, parameters[o]); zeros where a Map needs none, `empty` where there
-// is nothing to fold.
+// result[o] = fold of Map{}(x_k, parameters[o]). Without `parameters` they are 0. An empty sequence
+// folds to `empty`.
 template <class T, class Map, class Join> void fold(const Reduction& r, const T* parameters, T empty, T* result) {
   if (r.length == 0) {
     std::fill_n(result, r.outputs, empty);

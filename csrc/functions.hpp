@@ -1,7 +1,7 @@
 // The simple functions: what an elementwise operation does to one element.
 //
 // Each is a pure function of its operands, so a result cannot depend on where its element sits or
-// on how the compiler vectorised a loop. NaN goes in, NaN comes out. The exponential and its kin
+// on how the compiler vectorised a loop. NaN goes in, NaN comes out. Transcendental functions
 // are written for vectors, in transcendental.hpp and trigonometric.hpp.
 #pragma once
 
@@ -28,7 +28,7 @@ struct Absolute {
   template <class T> T operator()(T x) const { return std::fabs(x); }
 };
 
-// The same of whole numbers, which wrap around: the low bits of what 64 bits hold.
+// F of whole numbers, which wrap around: the low bits of the result in 64 bits.
 template <class F> struct Wrapped {
   template <class T, class... Rest> auto operator()(T x, Rest... rest) const
       -> decltype(F{}(std::uint64_t{}, std::uint64_t(rest)...), T{}) {
@@ -98,7 +98,7 @@ struct FloorDivide {
     } else {
       if (y == 0) return x / y;
       const T rest = std::fmod(x, y);
-      T quotient = (x - rest) / y;  // whole but for its rounding
+      T quotient = (x - rest) / y;  // a whole number, before rounding
       if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
       if (quotient == 0) return std::copysign(T(0), x / y);
       const T whole = std::floor(quotient);
@@ -124,8 +124,8 @@ struct Clip {
   template <class T> T operator()(T x, T low, T high) const { return Minimum{}(Maximum{}(x, low), high); }
 };
 
-// A boolean is a byte, and any byte but 0 is true: numpy's own are 0 and 1, a view of other memory
-// need not be.
+// A boolean is a byte, and any byte except 0 is true. numpy writes 0 and 1, but a view of other
+// memory may hold other bytes.
 struct Truth {
   std::uint8_t byte;
   friend bool operator==(Truth x, Truth y) { return !x.byte == !y.byte; }

@@ -1,5 +1,4 @@
-// Gather and scatter-add: indices become byte offsets, checked one by one, before any element
-// moves.
+// Gather and scatter-add: all indices are checked and become byte offsets before any element moves.
 #include "indexing.hpp"
 
 #include <algorithm>
@@ -21,7 +20,7 @@ void check_indices(const char* operation, const View* indices, Index k, int ndim
   }
 }
 
-// For every b in C order, the offset in bytes of target[i_0[b], ..., i_{k-1}[b]].
+// The offset in bytes of target[i_0[b], ..., i_{k-1}[b]], for every b in C order.
 std::vector<Index> offsets(const char* operation, const View& target, const View* indices, Index k) {
   const Index n = count(indices[0]);
   std::vector<Index> result(static_cast<std::size_t>(n), 0);
@@ -50,7 +49,7 @@ std::vector<Index> offsets(const char* operation, const View& target, const View
   return result;
 }
 
-// The axes [first, last) of an array alone.
+// A view of the axes [first, last) of an array.
 View axes_of(const View& x, int first, int last) {
   View part;
   part.data = x.data;

@@ -1,10 +1,10 @@
 // Eight lanes and a tree: the order in which long sums are taken.
 //
 // A sum of K terms is cut into blocks. Inside a block, lane l adds up the terms k = l (mod 8), and
-// a fixed tree joins the eight lanes. The blocks are joined pairwise: as soon as 2^j of them are
-// there, they are one subtree. Eight lanes are what a register holds, and adding to them in turn
+// a fixed tree joins the eight lanes. The blocks are joined pairwise: 2^j of them become one
+// subtree as soon as they are complete. A register holds eight lanes, and adding to them in turn
 // keeps the adder busy; the tree lets the rounding error grow with log K. Sums (fold.hpp) and
-// products by a vector (vector_product.hpp) are taken so.
+// products by a vector (vector_product.hpp) have this order.
 #pragma once
 
 #include <algorithm>
@@ -62,8 +62,8 @@ template <class T, class Join> class Tree {
   Index blocks_ = 0;
 };
 
-// Lane l is joined with lane l + half, then half as many are left: of vectors that hold a lane, or
-// several, and of the lanes of one vector.
+// Joins lane l with lane l + half until one is left: first whole vectors, each of which holds one
+// or several lanes, then the lanes of one vector.
 template <class Join, int step = 1, class V, std::size_t n> V join_vectors(const V (&x)[n], int l = 0) {
   if constexpr (step == n)
     return x[l];

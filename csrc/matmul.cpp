@@ -1,13 +1,13 @@
 // Matrix products on the register tile (tile.hpp), in blocks that stay in a cache:
 //
 //   for a block of columns of c, for a block of terms of the inner index (b's block: the second cache)
-//     for a block of rows (a's block: beside it), for a panel of b (the first cache), for a few rows: the tile
+//     for a block of rows (a's block: there, too), for a panel of b (the first cache), for a few rows: the tile
 //
 // A small product is a single block, and b is read where it lies. A large b that many rows read is
-// copied, so that its panels are contiguous. Or both factors trade places, c^T = b^T a^T, where
-// that copies less. None of this shows in a result: each element is summed in increasing order of
-// the inner index, in the chains and groups of product.hpp. A product by a vector is summed in an
-// order of its own (vector_product.hpp).
+// copied, so that its panels are contiguous. The factors change places, c^T = b^T a^T, if that
+// copies less. None of this shows in a result: each element is summed in increasing order of the
+// inner index, in the chains and groups of product.hpp. A product by a vector has another order
+// (vector_product.hpp).
 #include "matmul.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ namespace minimeta {
 namespace {
 
 constexpr Index kColumns = 240, kTerms = 2 * kMatrixChain;
-constexpr Index kLarge = 64 * 1024;  // bytes of b that are no longer next to the processor
+constexpr Index kLarge = 64 * 1024;  // bytes: a larger b does not stay in the first cache
 
 // A matrix with strides in elements.
 template <class T> struct Matrix {
@@ -105,8 +105,8 @@ template <class T> void shared_product(const Factors<T>& f) {
     });
 }
 
-// A rough count of what there is to do for each term, in multiply-adds of vectors: those, b copied
-// where its columns do not lie side by side, and c written element by element where its own do not.
+// A rough cost of each term, in multiply-adds of vectors: those, the copy of b if its columns do
+// not lie side by side, and the single elements of c if its own columns do not.
 template <class T> Index cost(const Factors<T>& f) {
   const Index vectors = (f.n + simd::kLanes<T> - 1) / simd::kLanes<T>;
   return (f.m + (f.b.column != 1 ? 5 : 0)) * vectors + (f.c.column != 1 ? 2 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
@@ -127,8 +127,7 @@ template <class T> Factors<T> factors(const View& x, const View& y, const View& 
           {reinterpret_cast<T*>(result.data), step(result, d), step(result, d + 1)}};
 }
 
-// Whether the factors do better to trade places, which they then have. A vector stands on the
-// right.
+// Exchanges the factors if that is faster, and returns whether it did. A vector goes to the right.
 template <class T> bool trade(Factors<T>& f) {
   const Factors<T> traded = f.traded();
   const bool better = f.m == 1 || f.n == 1 ? f.n != 1 : cost(traded) < cost(f);

@@ -17,7 +17,7 @@ Index run_multiply_adds(Dtype dtype, Index rounds) {
     Vec x[chains];
   MINIMETA_UNROLL
     for (int i = 0; i < chains; ++i) x[i] = simd::broadcast<Vec>(static_cast<T>(i));
-    // What comes from memory that may change is not computed beforehand.
+    // GCC cannot compute in advance what it loads from memory that may change.
     volatile T half = T(0.5);
     const Vec scale = simd::broadcast<Vec>(T(half)), shift = simd::broadcast<Vec>(T(half));
     for (Index r = 0; r < rounds; ++r) {
@@ -27,7 +27,7 @@ Index run_multiply_adds(Dtype dtype, Index rounds) {
     Vec sum = x[0];
     MINIMETA_UNROLL
     for (int i = 1; i < chains; ++i) sum += x[i];
-    half = sum[0];  // and what is stored there is not left out
+    half = sum[0];  // GCC cannot leave out a store to it
     done = rounds * chains * simd::kLanes<T>;
   });
   return done;

@@ -1,4 +1,4 @@
-// The most multiply-adds that one core can do: what a benchmark compares a kernel with.
+// The most multiply-adds that one core can do, for benchmarks to compare kernels with.
 #pragma once
 
 #include "array.hpp"

@@ -113,7 +113,7 @@ template <class T> void reduce(Reducer reducer, const Reduction& r, double corre
   }
 }
 
-// Of whole numbers, whose sums wrap around: all orders give the same.
+// Reduces whole numbers, whose sums wrap around, so that every order gives the same result.
 template <class T> void reduce_whole(Reducer reducer, const Reduction& r, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
   for_each_row(r.kept, data, 0, r.outputs, [&](char* const* outer, const Index* steps, Index size) {
@@ -151,7 +151,7 @@ View spread(const View& x, const Shape& axes, const void* values) {
   return view;
 }
 
-// The exponentials are kept in the result, to be divided by their sum.
+// Keeps the exponentials in the result, and divides them by their sum.
 template <class T> void softmax(bool logarithm, const View& x, const Shape& axes, const View& result) {
   Reduction r, shifted;
   split(r, x, axes);
@@ -212,7 +212,7 @@ void describe_reduced(const char* operation, Dtype dtype, const View& x, const S
   describe(result, operation, dtype, shape.ndim, shape.size);
 }
 
-// The first largest element, in one pass: for short sequences, and what has no order with NaN.
+// The first largest element, in one pass: for short sequences, and for types without NaN.
 template <class T> Index first_largest(const Strided<T>& x, Index length) {
   Index best = 0;
   for (Index k = 1; k < length; ++k) {
@@ -227,8 +227,8 @@ template <class T> Index first_largest(const Strided<T>& x, Index length) {
   return best;
 }
 
-// Where a sequence first has its largest element. If that is NaN, it is where the first NaN is; if
-// not, there are none.
+// The position of the first largest element, whose value is known. If it is NaN, the first NaN
+// counts; otherwise the sequence has none.
 template <class T> Index find(const Strided<T>& x, Index length, T largest) {
   using V = simd::Vec<T>;
   Index k = 0;

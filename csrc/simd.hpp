@@ -1,11 +1,11 @@
-// Vectors: what a register of this level holds, and the few operations that the language does not
-// write with + - * /.
+// Vectors: what a register of this level holds, and the few operations that C++ does not write with
+// + - * /.
 //
-// A Vec<T> is a vector of the compiler's own kind, so arithmetic and comparisons are ordinary
-// expressions (a comparison gives a vector of integers, all bits set where it holds, and `mask ? x
-// : y` selects). The whole extension is compiled once per level, and a level differs from another
-// in the width of its vectors alone: every operation here acts on each lane by itself and is
-// rounded once, so the width cannot be seen in a result. A sum over lanes could; so there is none.
+// A Vec<T> is GCC's own kind of vector, so arithmetic and comparisons are ordinary expressions. A
+// comparison gives a vector of integers, whose bits are all set where it holds, and `mask ? x : y`
+// selects. The extension is compiled once per level, and levels differ only in the width of their
+// vectors. Every operation here acts on each lane by itself and rounds once, so no result shows the
+// width. A sum over lanes would show it, so there is none.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@
 #include <arm_neon.h>
 #endif
 
-// GCC keeps a constant array of vectors in registers only if every loop over it is unrolled.
+// GCC keeps an array of vectors in registers only if every loop over it is unrolled.
 #define MINIMETA_UNROLL _Pragma("GCC unroll 32")
 
 namespace minimeta::simd {
@@ -51,10 +51,10 @@ template <std::size_t Bytes> using Unsigned = std::conditional_t<
     Bytes == 1, std::uint8_t,
     std::conditional_t<Bytes == 2, std::uint16_t, std::conditional_t<Bytes == 4, std::uint32_t, std::uint64_t>>>;
 
-// The type of the bits of each lane.
+// The unsigned integer with as many bits as a lane.
 template <class V> using Bits = Vec<Unsigned<sizeof(Element<V>)>, kLanesOf<V>>;
 
-// Memory need not be aligned to more than its elements.
+// Memory needs no more alignment than its elements.
 template <class V, class T> V load(const T* from) {
   V x;
   std::memcpy(&x, from, sizeof(V));
@@ -70,7 +70,7 @@ template <class To, class From> To bits(From x) {
   return y;
 }
 
-// The first n elements, and zeros: of memory that may end behind them.
+// The first n elements, then zeros; the memory may end after them.
 template <class V, class T> V load_first(const T* from, std::ptrdiff_t n) {
 #if defined(__AVX2__)
   if constexpr (sizeof(V) == 32) {
@@ -84,8 +84,8 @@ template <class V, class T> V load_first(const T* from, std::ptrdiff_t n) {
   return load<V>(first);
 }
 
-// Past the caches, to memory that is aligned to the vector: what is there is not read before it is
-// overwritten. Whoever else is to see it waits for `streamed`.
+// Stores past the caches, so that the old contents are not read first. The memory must be aligned
+// to the vector, and other threads see the new contents after `streamed`.
 template <class V, class T> void stream(T* to, V x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bits<__m512i>(x));
@@ -146,8 +146,8 @@ template <class V> inline V fma(V a, V b, V c) {
   }
 }
 
-// x 2^n with one rounding, n an integer as a floating-point number; only where there is an
-// instruction for it. (GCC warns of its own header where no lane is masked.)
+// x 2^n with one rounding, for an integer n stored as a floating-point number. Only levels with an
+// instruction for it have it. (GCC warns about its own header if no lane is masked.)
 #if defined(__AVX512F__) && defined(__AVX512VL__)
 template <class V> constexpr bool kScales = sizeof(V) >= 16;
 template <class V> inline V scale(V x, V n) {
@@ -163,8 +163,8 @@ template <class V> constexpr bool kScales = false;
 template <class V> V scale(V x, V n);
 #endif
 
-// Unsigned integers, or one, in another width. Vectors in steps of twice or half of it: more at
-// once GCC takes apart and converts lane by lane.
+// Unsigned integers, or one, converted to another width. Vectors go in steps of twice or half the
+// width, because GCC converts lane by lane if the step is larger.
 template <class To, class V> auto resize(V x) {
   if constexpr (std::is_arithmetic_v<V>) {
     return static_cast<To>(x);
@@ -211,8 +211,7 @@ template <class V, int... I> auto joined(V low, V high, std::integer_sequence<in
   return __builtin_shufflevector(low, high, I...);
 }
 template <class V> auto joined(V low, V high) {
-  // Left to itself, GCC shuffles two registers; these take the upper half from memory where it
-  // comes from there.
+  // GCC would shuffle two registers; these intrinsics can take the upper half straight from memory.
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 32)
     return bits<Vec<Element<V>, 2 * kLanesOf<V>>>(
@@ -226,7 +225,7 @@ template <class V> auto joined(V low, V high) {
   return joined(low, high, std::make_integer_sequence<int, 2 * kLanesOf<V>>{});
 }
 
-// f of a vector of floats, computed in two vectors of doubles and rounded once.
+// f of a vector of floats: computes in two vectors of doubles, and rounds once.
 template <class V, class F> V in_double(V x, F f) {
   const auto [low, high] = halves(x);
   using Half = std::decay_t<decltype(low)>;

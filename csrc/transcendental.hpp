@@ -1,10 +1,10 @@
-// The exponential, the logarithm and their kin, on vectors.
+// The exponential, the logarithm and related functions, on vectors.
 //
 // Each is written once, for a vector V of any width of float or double, and acts on each lane by
-// itself: a result does not depend on the width, on the lane, nor on any library. The argument is
-// brought to a small interval where a polynomial serves (fit_coefficients.py), and what a rounding
-// lost there is carried along where the next step would magnify it. So a result is within 1.2 units
-// in the last place, in either type, subnormal or not.
+// itself: a result does not depend on the width, on the lane, or on any library. The argument is
+// reduced to a small interval, where a polynomial approximates the function (fit_coefficients.py).
+// Rounding errors that the next step would magnify are carried along. So a result is within 1.2
+// units in the last place in both types, for subnormal numbers, too.
 //
 //   exp       x = n log 2 + r, n an integer, |r| <= log(2) / 2:   e^x = 2^n (1 + r + r^2 P(r))
 //   expm1     2^n (1 + r + r^2 P(r)) - 1, where 2^n - 1 + 2^n r is summed without error
@@ -27,7 +27,7 @@ namespace minimeta::functions {
 
 using simd::Bits, simd::Element, simd::fma;
 
-// How a number is written: sign, exponent + kBias, kFraction bits after the leading one.
+// The format of a number: sign, exponent + kBias, and kFraction bits after the leading one.
 template <class E> constexpr int kFraction = std::numeric_limits<E>::digits - 1;
 template <class E> constexpr int kBias = std::numeric_limits<E>::max_exponent - 1;
 template <class E> constexpr E kInfinity = std::numeric_limits<E>::infinity();
@@ -65,7 +65,7 @@ template <class V> V power_of_two(Bits<V> biased_exponent) {
   return simd::bits<V>(biased_exponent << kFraction<Element<V>>);
 }
 
-// high + tail: a number to more digits than its type has.
+// high + tail: a number with more digits than its type holds.
 template <class V> struct Extended {
   V high, tail;
 };
@@ -86,8 +86,8 @@ template <class V> struct Exponential {
   }
 };
 
-// What brings e^x / 2^n to e^x with one rounding. Without an instruction for it by two factors, as
-// 2^n alone may not be a normal number.
+// Scales e^x / 2^n to e^x with one rounding. Without an instruction for it, this takes two factors,
+// because 2^n alone may not be a normal number.
 template <class V> struct Scale {
   V rounded;
   V operator()(V x) const {
@@ -100,22 +100,21 @@ template <class V> struct Scale {
   }
 };
 
-// The same where 2^n is a normal number.
+// The same if 2^n is a normal number.
 template <class V> struct NormalScale {
   V rounded;
   V operator()(V x) const { return x * power_of_two<V>(integer(rounded, kBias<Element<V>>)); }
 };
 
-// go(e^x / 2^n as an Extended, what scales by 2^n), for x that is neither so large nor so small
-// that n has no place.
+// Calls go(e^x / 2^n as an Extended, the scale by 2^n). The caller has clamped x to where n fits.
 template <template <class> class Scaling = Scale, class V, class Go> auto with_exp(V x, Go go) {
   const Exponential<V> e(x);
   const V one = 1 + e.r.high, rest = ((1 - one) + e.r.high) + e.r.tail, sum = one + rest;
   return go(Extended<V>{sum, (one - sum) + rest}, Scaling<V>{e.rounded});
 }
 
-// Far<F> is F for any argument, near it is a faster way to the same bits, for arguments whose
-// exponential is a normal number. A vector takes the slow way, too, if one of its lanes is far.
+// far<F> computes F for any argument. The near way is faster, and gives the same bits if the
+// exponential is a normal number. A vector takes the far way if one of its lanes needs it.
 template <class E> constexpr E kNear = (kBias<E> - 2) * E(0.693);
 
 template <class F, class V> __attribute__((noinline, cold)) V far(V x) { return F{}.template any<Scale>(x); }
@@ -150,7 +149,7 @@ struct Exp {
   }
 };
 
-// e^-|x|, for the functions that go on from there.
+// e^-|x|, from which several functions continue.
 template <template <class> class Scaling, class V> Extended<V> exp_of_minus(V x) {
   return with_exp<Scaling>(not_too_small(-absolute(x)), [](Extended<V> e, Scaling<V> scaled) {
     return Extended<V>{scaled(e.high), scaled(e.tail)};
@@ -164,7 +163,7 @@ struct Expm1 {
     V y = x > C::exp_infinite ? all<V>(C::exp_infinite) : x;
     y = y < C::expm1_minus_one ? all<V>(C::expm1_minus_one) : y;
     const Exponential<V> e(y);
-    // Half of everything, since 2^n itself may overflow where the result does not.
+    // Compute half of everything, because 2^n may overflow where the result does not.
     const V scale = power_of_two<V>(integer(e.rounded, kBias<E> - 1));
     const V whole = scale - E(0.5), lost = (scale - whole) - E(0.5);
     const V part = scale * e.r.high, sum = whole + part;
@@ -223,7 +222,7 @@ struct Tanh {
   }
 };
 
-// A quotient, and what a first attempt at it leaves, divided in its turn.
+// A quotient: a first attempt, and the quotient of its remainder.
 template <class V> V quotient(Extended<V> numerator, Extended<V> divisor) {
   const V inverse = 1 / divisor.high, first = numerator.high * inverse;
   const V left = fma(-first, divisor.high, numerator.high) + fma(-first, divisor.tail, numerator.tail);
@@ -241,9 +240,9 @@ struct Sigmoid {
 };
 
 // e / (1 + e)^2 with e = e^-|x|: the derivative of sigmoid, within a few units in the last place.
-// From the result y, few digits of y (1 - y) are left where y is nearly 1. What the exponential
-// loses is little beside what 1 + e and its square do, so it is a bare polynomial whose exponent is
-// moved.
+// Computed from the result y, y (1 - y) would keep few digits where y is nearly 1. The exponential
+// loses little compared with 1 + e and its square, so a bare polynomial with a shifted exponent is
+// enough.
 struct SigmoidSlope {
   template <class V> V operator()(V x) const { return near_or_far<SigmoidSlope>(x); }
   template <template <class> class Scaling, class V> V any(V x) const {

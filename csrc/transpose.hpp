@@ -1,12 +1,12 @@
-// Turning a matrix in registers: its rows are read as vectors, and its columns are written as
-// vectors.
+// Transposing a matrix in registers: reads its rows as vectors, and writes its columns as vectors.
 //
 //   to[j, i] = from[i, j]
 //
-// A block is as many rows as a vector has lanes, and 16 bytes of each: n = 2^s elements, inside of
-// which any level shuffles in one step. Let the n vectors x_0 ... x_{n-1} hold the rows. To zip the
-// first half of them with the second makes each element's column the next bit of its row, and the
-// first bit of the row that of the column; after s times they have changed places.
+// A block has as many rows as a vector has lanes, and 16 bytes of each, inside of which every level
+// shuffles in one step: n = 2^s elements. Let the n vectors x_0 ... x_{n-1} hold the rows. Zipping
+// the first half of them with the second half moves the first bit of an element's row number to the
+// end of its column number, and the first bit of its column number to the end of its row number.
+// After s zips rows and columns have changed places.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace minimeta {
 namespace detail {
 
-// The lanes of two vectors by turns, from the lower or the upper half of every 16 bytes.
+// Interleaves the lanes of two vectors, from the lower or the upper half of every 16 bytes.
 template <bool upper, class V, int... I> V zip(V x, V y, std::integer_sequence<int, I...>) {
   constexpr int lanes = simd::kLanesOf<V>, n = 16 / sizeof(simd::Element<V>);
   return __builtin_shufflevector(x, y, (I / n * n + upper * n / 2 + I % n / 2 + I % 2 * lanes)...);
@@ -27,8 +27,8 @@ template <bool upper, class V> V zip(V x, V y) {
   return zip<upper>(x, y, std::make_integer_sequence<int, simd::kLanesOf<V>>{});
 }
 
-// 16 bytes of every row, one after another. A load from memory joins them at no cost to the unit
-// that shuffles.
+// Loads 16 bytes of every row, one after another. Loads from memory join them at no cost to the
+// unit that shuffles.
 template <class V, class T> V load_rows(const T* from, Index step) {
   if constexpr (sizeof(V) == 16) {
     return simd::load<V>(from);
@@ -38,7 +38,7 @@ template <class V, class T> V load_rows(const T* from, Index step) {
   }
 }
 
-// A block takes hardly longer than a call would.
+// Inlined, because a block takes hardly longer than a call.
 template <class V, class T>
 __attribute__((always_inline)) inline void transpose_block(const T* from, Index from_row, T* to, Index to_row) {
   constexpr int n = 16 / sizeof(T);
@@ -61,9 +61,9 @@ __attribute__((always_inline)) inline void transpose_block(const T* from, Index 
 
 }  // namespace detail
 
-// Rows of `from` and of `to` are contiguous. A few columns at a time: the rows of `to` that they
-// become are few enough to be still in the first cache when the next block goes on with them. Rows
-// that do not fill a vector go in narrower ones; the last blocks overlap those before them.
+// Rows of `from` and of `to` are contiguous. The loop takes a few columns at a time, so that the
+// rows of `to` that they become are still in the first cache when the next block continues them.
+// Rows that do not fill a vector take narrower ones, and the last blocks overlap those before them.
 template <class T, int Lanes = simd::kLanes<T>>
 void transpose(const T* from, Index from_row, Index rows, Index columns, T* to, Index to_row) {
   constexpr Index n = 16 / sizeof(T), few = 32;

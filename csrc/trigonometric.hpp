@@ -1,4 +1,4 @@
-// Sine, cosine and tangent, on vectors: see transcendental.hpp for what that promises.
+// Sine, cosine and tangent, on vectors: see transcendental.hpp for their accuracy.
 //
 //   |x| = q pi/2 + r, q an integer, |r| <= pi/4;   sin and cos of r are polynomials in r^2, and q mod 4 says which of
 //   them, with which sign, is the sine or cosine of |x|. Sine and tangent are odd, cosine is even.

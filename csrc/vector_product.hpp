@@ -2,11 +2,11 @@
 //
 //   c[i] = sum over p of  a[i, p] x[p]
 //
-// Such a product reads every element of a once, so that the multipliers have time to spare: it is
-// spent on digits. Each c[i] is summed in blocks of 128 terms, eight lanes and a tree (lanes.hpp),
-// every term by a fused multiply-add. Its error is some two roundings of the sum of the terms'
-// magnitudes, however many there are. Where the matrix lies decides only who the lanes of a
-// register are:
+// Such a product reads every element of a once and waits for memory, so it spends the spare time of
+// the multipliers on digits. Each c[i] is summed in blocks of 128 terms, eight lanes and a tree
+// (lanes.hpp), every term by a fused multiply-add. Its error is some two roundings of the sum of
+// the terms' magnitudes, for any number of terms. The layout of the matrix only decides what the
+// lanes of a register are:
 //
 //   along     rows of a are contiguous: the eight lanes of an output
 //   across    columns of a are contiguous: neighbouring outputs, and the eight lanes are eight registers
@@ -64,8 +64,8 @@ template <int Lanes, class T> void sum_vector(const T* a, Index step, const T* x
   simd::store(sums, join_vectors<functions::Add>(lanes));
 }
 
-// A block of two vectors, whose rows are lines of the cache: each is read once. There are registers
-// for half of the lanes at a time.
+// A block of two vectors: a row of both is a cache line, which is read once. The registers hold
+// half of the lanes at a time.
 template <int Lanes, class T> void sum_two_vectors(const T* a, Index step, const T* x, Index size, T* sums) {
   using V = simd::Vec<T, Lanes>;
   constexpr int half = kLanes / 2;
@@ -96,8 +96,8 @@ template <int Lanes, class T> void sum_two_vectors(const T* a, Index step, const
   simd::store(sums + Lanes, join_vectors<functions::Add>(lanes[1]));
 }
 
-// A block of `width` outputs, in narrower vectors where they do not fill one. The last vector may
-// overlap the one before.
+// A block of `width` outputs, in narrower vectors if they do not fill one. The last vector may
+// overlap the one before it.
 template <class T, int Lanes = simd::kLanes<T>>
 void sum_strip(const T* a, Index step, const T* x, Index size, Index width, T* sums) {
   if constexpr (Lanes > 1) {
@@ -148,7 +148,8 @@ template <class T> void sum_rows(Index rows, const T* a, Index row, const T* x, 
   sum_along<1>(a, row, x, size, sums);
 }
 
-// sum_block(first term, terms, sums) for one block after the other; the tree of them goes to c.
+// Calls sum_block(first term, terms, sums) for one block after another, and joins them in a tree
+// into c.
 template <class T, class SumBlock> void join_blocks(Index k, Index width, T* c, Index c_step, const SumBlock& sum_block) {
   T sums[kStrip];
   if (k <= kTermsOfBlock) {
