@@ -223,7 +223,7 @@ def draw(workload: Workload, seed: int = 0) -> tuple[Any, Tasks]:
     """Initial meta-parameters, a tree of float32 arrays, and a batch of tasks.
 
     The trees are those of minimeta's models and learners. A network is a tuple with one dict a layer: ``weight``, and
-    ``bias`` or ``offset``. The LSTM meta-learner has one as its ``initial`` cell state, beside::
+    ``bias`` or ``offset``. The LSTM meta-learner has one as its ``initial`` cell state, next to::
 
         "layer"  weight (4h, 4 + h) and bias (4h,): rows are input, forget, output gate, candidate; columns [u, hidden]
         "gates"  weight (2, h + 2) and bias (2,): rows are F and I; columns [hidden, theta, the same gate before]

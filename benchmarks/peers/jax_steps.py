@@ -161,7 +161,7 @@ def native(x: Any, weight: Any, stride: int) -> Any:
 
 
 def unfolded(x: Any, weight: Any, stride: int) -> Any:
-    """The same convolution: nine shifted images, channels beside channels, times one matrix."""
+    """The same convolution: nine shifted images, channels next to channels, times one matrix."""
     reach = (x.shape[1] - 1) // stride * stride + 1
     padding = max(0, reach + 2 - x.shape[1])
     margin = (padding // 2, padding - padding // 2)

@@ -12,7 +12,7 @@ is part of the structure.
     >>> unflatten(structure, [10.0, 20.0])
     {'weight': 10.0, 'bias': [20.0, None]}
 
-A container comes back as what it was, an ``OrderedDict`` or a class of one's own, with other leaves
+A container comes back as what it was, an ``OrderedDict`` or a class of the user's, with other leaves
 in its places. That runs none of the class's code: a constructor that scales its weights would scale
 them at every update, and the gradient of one that normalises them would not be that of the
 function. So a container has to be its entries or its fields. What a ``functools.cached_property``
@@ -383,7 +383,7 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
 
     Examples
     --------
-    >>> vector, unravel = ravel({"weight": np.ones((2, 2)), "bias": np.zeros(2)})
+    >>> vector, unravel = tree.ravel({"weight": np.ones((2, 2)), "bias": np.zeros(2)})
     >>> vector
     array([1., 1., 1., 1., 0., 0.])
     >>> unravel(2 * vector)["bias"]

@@ -1,4 +1,4 @@
-"""Functions of numpy's that are called on values, with a derivative of one's own.
+"""Functions of numpy's that are called on values, with a user's derivative.
 
 The oracle is the complex step through numpy's own function, algebra, and the eager run.
 """

@@ -147,7 +147,7 @@ SQUARE = np.array([[4.0, 1.0, 3.0], [2.0, 6.0, 5.0], [9.0, 8.0, 7.0]])
 _N = np.arange(3)
 
 
-# What remedies.py says to write, beside what it stands for.
+# What remedies.py says to write, next to what it stands for.
 WRITTEN: dict[str, tuple[Function, Function]] = {
     "compress": (lambda x: x[np.flatnonzero(MASK)], lambda x: x.compress(MASK, 0)),
     "diagonal": (lambda x: x[_N, _N], lambda x: x.diagonal()),

@@ -28,7 +28,7 @@ def pieces(x: Floats, places: Any, params: dict[str, Any]) -> Iterator[tuple[tup
 
 
 def drawn(drawing: Drawing) -> tuple[Floats, tuple[int, int], dict[str, Any], tuple[Any, ...]]:
-    """Images, places, the geometry, and how the public functions are told of it."""
+    """Images, places, the geometry, and the arguments that say so to the public functions."""
     sides, places, params = windows.sample(drawing, on_image=True)
     x = drawing.array((drawing.integer(0, 2), *sides, drawing.integer(0, 3)))
     above, below, left, right = params["padding"]

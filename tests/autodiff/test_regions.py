@@ -1,4 +1,4 @@
-"""Rules of one's own: the dtypes of their cotangents, and what they take by closure inside of a ``vmap``.
+"""A user's rules: the dtypes of their cotangents, and what they take by closure inside of a ``vmap``.
 
 The oracle of a derivative outside of a ``vmap`` is algebra, and the derivative inside of it.
 """

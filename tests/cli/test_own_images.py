@@ -1,4 +1,4 @@
-"""Images of one's own, from a folder as people have them to a result, by the commands that they would use."""
+"""A user's images, from a folder as people have them to a result, by the commands that they would use."""
 
 import json
 from pathlib import Path

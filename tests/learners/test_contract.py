@@ -30,7 +30,7 @@ CLIPPED = optim.clip_global_norm(optim.adam(), 0.25)
 
 
 class Prototypes:
-    """A learner of one's own, and nothing but the contract: Snell et al. 2017 (arXiv:1703.05175).
+    """A user's learner, which has the contract and nothing else: Snell et al. 2017 (arXiv:1703.05175).
 
     A class is the mean of its support examples' features; a query is of the class whose mean is nearest.
     """

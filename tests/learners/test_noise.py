@@ -114,7 +114,7 @@ def test_all_losses_on_the_query_set_have_its_noise() -> None:
 
 
 class Remembering:
-    """What is a mask here is there to be looked at: a learner of one's own, and nothing but the contract."""
+    """What is a mask here is there to be looked at: a user's learner, which has the contract and nothing else."""
 
     def init(self, rng: np.random.Generator) -> Any:
         return {"w": np.zeros(())}
@@ -160,7 +160,7 @@ def test_each_task_of_each_step_has_numbers_of_its_own(compiled: bool) -> None:
 
 
 class Answering(Remembering):
-    """Draws what it is told to for each task of each step, in order, whatever that is."""
+    """Draws given values for each task of each step, in order."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = answers

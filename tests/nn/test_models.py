@@ -106,7 +106,7 @@ def test_inputs_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def convolution(x: Any, weight: Any, stride: int) -> Any:
-    """3 x 3, SAME: padded by one, but for steps of 2 over an even side, which need the lower row alone."""
+    """3 x 3, SAME: padded by one, except steps of 2 over an even side, which need the lower row alone."""
     total = [max((-(-side // stride) - 1) * stride + 3 - side, 0) for side in x.shape[1:3]]
     x = np.pad(x, ((0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)))
     patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))[:, ::stride, ::stride]

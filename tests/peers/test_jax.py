@@ -1,4 +1,4 @@
-"""Gradients beside JAX's, an implementation that shares nothing with this one.
+"""Gradients compared with JAX's, an implementation that shares nothing with this one.
 
 Skipped where JAX is not installed; ``.ci/run`` runs it in an environment of its own.
 """

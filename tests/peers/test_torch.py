@@ -40,7 +40,7 @@ def same(ours: Callable[..., Any], theirs: Callable[..., Any], *arguments: Any) 
 
 
 def drawn(tree: Any) -> Any:
-    """The tree with all its numbers drawn anew."""
+    """The tree with all its numbers drawn again."""
     rng = np.random.default_rng(0)
     return mm.tree.map(lambda p: rng.normal(0, 0.5, p.shape), tree)
 

@@ -118,7 +118,7 @@ def test_a_network() -> None:
     assert found["relu"] == 10 * (40 + 40)
     assert found["subtract"] == found["square"] == found["mean"] == 10
     assert found.total() == 33_600 + 810 + 800 + 30
-    # Backwards two products for each forward, but for the cotangent of x.
+    # Backwards two products for each forward, except for the cotangent of x.
     assert counted(mm.grad(loss), parameters, x, x)["matmul"] == 3 * found["matmul"] - 2 * 10 * 40
 
 

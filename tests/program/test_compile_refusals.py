@@ -211,7 +211,7 @@ def test_pure_functions_pass_the_check() -> None:
     def clip(limit: float, g: Any, y: Any, x: Any) -> Any:
         return (g * mm.minimum(x, limit),)
 
-    # Rules that are made anew each time it is traced: what they compute is what counts.
+    # Rules that are made again each time it is traced: what they compute is what counts.
     for rule in (Rule, lambda: functools.partial(clip, 1.0)):
         made = mm.compile(lambda x, rule=rule: mm.custom_vjp(mm.sin, rule())(x), check=True)
         assert_array_equal(made(x), mm.sin(x))

@@ -1,4 +1,4 @@
-"""The executor: the bits of the kernels run one by one, whatever memory values share and whoever else runs."""
+"""The executor: the bits of the kernels run one by one, whatever memory values share and whatever else runs."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

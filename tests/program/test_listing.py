@@ -24,7 +24,7 @@ from minimeta.training import make_step
 
 
 def computed(program: Program) -> list[str]:
-    """The primitives of a program, and of those inside of it, in order, but for those that compute nothing."""
+    """The primitives of a program, and of those inside of it, in order, except those that compute nothing."""
     found = []
     for step in program.steps:
         if step.primitive.name != "alias":

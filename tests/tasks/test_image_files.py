@@ -216,7 +216,7 @@ def test_class_folders_in_two_places_are_refused(folder: Path) -> None:
     with pytest.raises(DataError, match=f"class folders both in {folder} and in {folder / 'images'}: name one"):
         image_files.load(folder)
 
-    # A folder without images is no class: notes and lists may lie beside them.
+    # A folder without images is no class: notes and lists may lie next to them.
     for path in (folder / "bird").glob("*.png"):
         path.unlink()
     assert list(image_files.load(folder)) == ["cat"]

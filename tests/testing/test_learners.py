@@ -63,7 +63,7 @@ def test_fine_tuning_learns_by_the_gradient_of_another_loss() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class OneStep:
-    """A learner of one's own, its meta-gradient off by a factor."""
+    """A user's learner, its meta-gradient off by a factor."""
 
     factor: float = 1.0
 

@@ -1,4 +1,4 @@
-"""The best state is kept, whatever the order that states come in, and time is told as training has it."""
+"""The best state is kept, whatever the order that states come in, and times are those of training."""
 
 import time
 from typing import Any
