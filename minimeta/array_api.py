@@ -255,7 +255,11 @@ _ADAPTED: dict[str, Callable[..., Any]] = {
 
 
 def _functions(table: dict[str, str], module: Any) -> dict[str, Callable[..., Any]]:
-    return {name: _standard(name, signature, module) for signature, names in table.items() for name in names.split()}
+    def home(name: str) -> Any:
+        return np if name in ("matmul", "matrix_transpose", "tensordot", "vecdot") else module
+
+    rows = [(name, signature) for signature, names in table.items() for name in names.split()]
+    return {name: _standard(name, signature, home(name)) for name, signature in rows}
 
 
 globals().update(_functions(_SIGNATURES, np))

@@ -86,3 +86,16 @@ def test_bits_are_shifted() -> None:
     assert_array_equal(np.asarray(xp.asarray(x) >> 1), x >> 1)
     assert_array_equal(np.asarray(3 << xp.asarray(x)), 3 << x)
     assert_array_equal(np.asarray(100 >> xp.asarray(x)), 100 >> x)
+
+
+def test_whole_numbers_keep_the_dtype_that_is_asked_for() -> None:
+    x = np.array([200, 100], np.uint8)
+    total = xp.sum(xp.asarray(x), dtype=xp.uint8)
+    assert total.dtype == np.uint8 and int(total) == np.sum(x, dtype=np.uint8)
+    product = xp.linalg.vecdot(xp.asarray(x), xp.asarray(x))
+    assert product.dtype == np.uint8 and int(product) == np.vecdot(x, x)
+    assert (
+        xp.linalg.tensordot is not None
+        and mm.grad(lambda x: np.linalg.tensordot(x, x, axes=1))(np.ones(2)).sum() == 4.0
+    )
+    assert_array_equal(mm.grad(lambda x: np.sum(np.linalg.matmul(x, x)))(np.eye(2)), np.full((2, 2), 2.0))

@@ -313,10 +313,13 @@ class Array(Operators, Methods):
             "value from the function (has_aux=True), or say that it is a constant: np.asarray(stop_gradient(x))"
         )
 
-    def __dlpack__(self, **keywords: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
         """Hand a copy of the value to another library, by the DLPack protocol."""
         constant = "np.asarray(stop_gradient(x))"
-        return np.array(self._constant("__dlpack__()", constant)).__dlpack__(**keywords)
+        value = np.array(self._constant("__dlpack__()", constant))
+        return value.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # The CPU.

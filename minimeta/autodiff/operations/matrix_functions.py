@@ -251,3 +251,13 @@ def _expm_of_one(a: Any, leading: int) -> Any:
 
 
 EXPM: Primitive = _expm.primitive
+
+
+@answers(np.linalg.matmul)
+def _matmul(x1: ArrayLike, x2: ArrayLike, /) -> Value:
+    return np.matmul(x1, x2)
+
+
+@answers(np.linalg.tensordot)
+def _tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: Any = 2) -> Value:
+    return np.tensordot(x1, x2, axes)

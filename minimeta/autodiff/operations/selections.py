@@ -38,6 +38,8 @@ def sums(function: Any) -> Callable[[Reduction], Reduction]:
             if where is not None:
                 x = logic.where(where, x, 0)
             total = core(x, axis, keepdims=keepdims)
+            if dtype is not None and total.dtype != dtype:  # Whole numbers are added as wide ones.
+                total = conversions.astype(total, dtype)
             return total if initial is None else total + initial
 
         return _answering(function, core, sum)
