@@ -46,7 +46,7 @@ def minimeta_operations() -> SimpleNamespace:
     import minimeta as mm  # noqa: PLC0415 (each library is imported where it is asked)
 
     return SimpleNamespace(
-        **{name: getattr(mm, name) for name in mm.operations.__all__},
+        **{name: getattr(mm, name) for name in mm.operations.NAMES},
         custom=mm.custom_vjp,
         hold=mm.stop_gradient,
         constant=np.asarray,

@@ -14,6 +14,7 @@ are first asked for.
 from minimeta import starting  # noqa: F401 (first of all, for the command)
 
 # isort: split
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from minimeta import errors
@@ -32,7 +33,6 @@ from minimeta.autodiff import (
     value_and_grad,
     vjp,
 )
-from minimeta.autodiff.operations import *  # noqa: F403 (all of them, by their own list)
 from minimeta.autodiff.user_primitive import primitive
 from minimeta.program import compile, vmap
 from minimeta.threads import get_num_threads, set_num_threads
@@ -60,15 +60,21 @@ __all__ = [
     "vjp",
     "vmap",
 ]
-__all__ += operations.__all__
-
 if TYPE_CHECKING:
-    from minimeta import fft, learners, linalg, nn, optim, special, tasks, testing, training  # noqa: F401 (for type checkers)
+    from minimeta import fft, learners, linalg, nn, optim, special, tasks, testing, training  # noqa: F401
+    from minimeta.autodiff.operations import *  # noqa: F403
 else:
+    __all__ += operations.NAMES  # noqa: PLE0605 (type checkers read the imports above)
 
     def __getattr__(name):
-        if name not in ("fft", "learners", "linalg", "nn", "optim", "special", "tasks", "testing", "training"):
+        if name in operations.NAMES:
+            found = getattr(operations, name)
+        elif name in ("fft", "learners", "linalg", "nn", "optim", "special", "tasks", "testing", "training"):
+            found = import_module(f"{__name__}.{name}")
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib  # noqa: PLC0415 (most programs import what they need)
+        globals()[name] = found
+        return found
 
-        return importlib.import_module(f"{__name__}.{name}")
+    def __dir__():
+        return sorted({*globals(), *__all__})

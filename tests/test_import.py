@@ -2,12 +2,17 @@
 
 import ast
 import graphlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from fresh_python import PACKAGE, run
 
 import minimeta
+from minimeta import operations
+from minimeta.autodiff.protocols import ANSWERS
+
+TABLE = [*operations.PUBLIC.items(), *operations.FURTHER.items()]
 
 
 def test_importing_loads_numpy_and_the_standard_library_alone() -> None:
@@ -50,9 +55,41 @@ def test_packages_are_imported_when_they_are_asked_for() -> None:
     assert rest == "False False check_gradients"
 
 
+def test_pages_of_operations_are_imported_when_they_are_asked_for() -> None:
+    program = (
+        "import sys\n"
+        "import numpy as np\n"
+        "import minimeta as mm\n"
+        "pages = [f'minimeta.autodiff.operations.{page}' for page in ('cumulative', 'contractions', 'solving')]\n"
+        "print(*(page in sys.modules for page in pages))\n"
+        "print(mm.cumsum(np.ones(2)), pages[0] in sys.modules, pages[1] in sys.modules)\n"
+        "print(mm.grad(lambda x: np.einsum('i,i->', x, x))(np.ones(2)), pages[1] in sys.modules)\n"
+        "print(mm.grad(lambda x: np.linalg.inv(x)[0, 0])(np.eye(1)), pages[2] in sys.modules)\n"
+    )
+    done = run(program)
+    assert done.stderr == ""
+    assert done.stdout.split("\n") == ["False False False", "[1. 2.] True False", "[2. 2.] True", "[[-1.]] True", ""]
+
+
+def test_the_table_of_pages_is_what_the_pages_have() -> None:
+    operations.load()
+    for page, names in operations.PUBLIC.items():
+        module = importlib.import_module(f"minimeta.autodiff.operations.{page}")
+        for name in names.split():
+            assert getattr(operations, name) is getattr(module, name)
+            assert getattr(module, name).__module__ == module.__name__
+    declared = {function for function in ANSWERS if ANSWERS[function].__module__.startswith("minimeta.")}
+    for function in declared:
+        if function.__module__ in operations.MODULES:
+            continue
+        (page,) = {page for page, names in TABLE if function.__name__ in names.split()}
+        where = importlib.import_module(f".{page}", operations.__name__).__name__
+        assert ANSWERS[function].__module__ in (where, "numpy"), function
+
+
 def test_every_public_name_is_there_and_documented() -> None:
     assert len(set(minimeta.__all__)) == len(minimeta.__all__)
-    assert set(minimeta.operations.__all__) < set(minimeta.__all__)
+    assert set(minimeta.operations.NAMES) < set(minimeta.__all__)
     for name in minimeta.__all__:
         assert getattr(minimeta, name).__doc__, name
 

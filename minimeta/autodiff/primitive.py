@@ -228,8 +228,17 @@ def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
     return by_chain_rule if through is None else further
 
 
-#: Every primitive by name. Being here is enough to be tested.
-registry: dict[str, Primitive] = {}
+class _Registry(dict[str, Primitive]):
+    """Every primitive by name, once its page is imported. Being here is enough to be tested."""
+
+    def __missing__(self, name: str) -> Primitive:
+        importlib.import_module("minimeta.autodiff.operations").load()  # It stands above this page.
+        if name not in self:
+            raise KeyError(name)
+        return self[name]
+
+
+registry = _Registry()
 
 
 def _found_again(module: str, path: str) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,8 +23,18 @@ if TYPE_CHECKING:
 
 Operation = TypeVar("Operation", bound=Callable[..., Any])
 
-#: The operation that stands in for a function of numpy's, or for an operator of Python's.
-ANSWERS: dict[Any, Callable[..., Any]] = {}
+
+class _Answers(dict[Any, Callable[..., Any]]):
+    """The operation that stands in for a function of numpy's, or for an operator of Python's."""
+
+    def __missing__(self, function: Any) -> Callable[..., Any]:
+        importlib.import_module("minimeta.autodiff.operations").load(function)  # It stands above this page.
+        if function not in self:
+            raise KeyError(function)
+        return self[function]
+
+
+ANSWERS = _Answers()
 
 
 def answers(*functions: Any) -> Callable[[Operation], Operation]:
@@ -40,7 +49,7 @@ def answers(*functions: Any) -> Callable[[Operation], Operation]:
 
 def has_answer(function: Any) -> bool:
     """Return whether an operation stands in for a numpy function."""
-    return function in ANSWERS
+    return found(function) is not None
 
 
 def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> Value:
@@ -77,24 +86,12 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
         raise
 
 
-#: The modules whose functions are answered for on a page that is imported when one of them is met.
-_PAGES = {"numpy.fft": "minimeta.fft", "scipy.special": "minimeta.special"}
-
-
 def found(function: Any) -> Callable[..., Any] | None:
     """Return the operation that stands in for a function, if there is one."""
-    operation = ANSWERS.get(function)
-    if operation is None and (page := _PAGES.get(_module(function))):
-        importlib.import_module(page)
-        operation = ANSWERS.get(function)
-    return operation
-
-
-def _module(function: Any) -> str:
-    """Return the module that a function is of; scipy's ufuncs do not say so themselves."""
-    if isinstance(function, np.ufunc) and (special := sys.modules.get("scipy.special")) is not None:
-        return "scipy.special" if getattr(special, function.__name__, None) is function else ""
-    return getattr(function, "__module__", None) or ""
+    try:
+        return ANSWERS[function]
+    except KeyError:
+        return None
 
 
 def of_complex(error: DtypeError, function: Any, operands: Sequence[Any], keywords: dict[str, Any]) -> Any:

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff import operations
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.definition import Operation, P, applying, operands_of
 from minimeta.autodiff.primitive import LIBRARY, Primitive, Rule, Sample, registry
 from minimeta.autodiff.promotion import COMPUTABLE, array_of
-from minimeta.autodiff.protocols import ANSWERS, full_name
+from minimeta.autodiff.protocols import found, full_name
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 
 
@@ -163,10 +164,11 @@ def _unsampled(name: str) -> Sample:
 
 def _check_names(name: str, functions: Sequence[Any], reference: Callable[..., Any]) -> None:
     """Refuse a name, or a numpy function, that is taken; a cell of a notebook may run again."""
+    operations.load()
     if name in registry:
         raise ConfigurationError(f"primitive: there is an operation named {name!r} already; choose another name")
     for function in functions:
-        known = ANSWERS.get(function)
+        known = found(function)
         if known is None or (known.__module__, known.__qualname__) == (reference.__module__, reference.__qualname__):
             continue
         if known.__module__.startswith(LIBRARY):

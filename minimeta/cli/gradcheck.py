@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from minimeta.autodiff import operations
 from minimeta.autodiff.primitive import registry
 from minimeta.cli.options import JsonOption
 from minimeta.errors import ConfigurationError, GradientCheckError
@@ -36,6 +37,7 @@ def gradcheck(options: GradcheckOptions) -> int:
     if not options.json:
         print(_COLUMNS.format("primitive", "oracle", "order 1", "order 2", "ulps"))
     reports, faults = [], {}
+    operations.load()
     for name in options.primitives or registry:
         try:
             reports.append(check_primitive(name, options.examples, options.seed))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.autodiff import operations
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import is_float
 from minimeta.autodiff.definition import Operation
@@ -86,6 +87,7 @@ def check_primitive(primitive: Primitive | Operation[...] | str, examples: int =
         There is no primitive of this name, or the function has none.
     """
     if isinstance(primitive, str):
+        operations.load()
         if primitive not in registry:
             near = difflib.get_close_matches(primitive, registry, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(registry)}"

@@ -20,7 +20,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minimeta.autodiff import tree
+from minimeta.autodiff import operations, tree
 from minimeta.autodiff.array import is_float
 from minimeta.autodiff.derivatives import vjp
 from minimeta.autodiff.primitive import Primitive, registry
@@ -105,6 +105,7 @@ def programs(
     ...     for x, y in zip(eager(*specimen.operands), compiled(*specimen.operands)):
     ...         numpy.testing.assert_array_equal(x, y)
     """
+    operations.load()
     every = [p for p in registry.values() if not p.partial] if primitives is None else [*primitives]
     often = [*every, *[*filter(_joins, every)] * 2]
     # Few kinds in one program, so that it has chains of the same (Groce et al. 2012, "Swarm

@@ -173,6 +173,7 @@ def test_a_numpy_function_is_answered_once_but_a_cell_may_run_again() -> None:
 
     make = mm.primitive(rules=(lambda g, y, x: g / (3.0 * y * y),), elementwise=True, answers=[np.cbrt])
     with patch.dict(ANSWERS):
+        del ANSWERS[np.cbrt]  # The library's.
         make(cube_root)
         again = make(cube_root)
         assert ANSWERS[np.cbrt] is again

@@ -214,6 +214,9 @@ def absolute(x: ArrayLike) -> Value:
     return conversions.copy(x) if operands.are_truths(x) else _absolute(x)
 
 
+abs = absolute
+
+
 @unary(lambda g, y, x: g * sign(x), accepts="iuf", exact=True)  # type: ignore[has-type]  # It stands below.
 def _absolute(x: Any) -> Any:
     return np.where(np.real(x) < 0, -x, x) if np.iscomplexobj(x) else np.abs(x)
