@@ -1,12 +1,12 @@
 """Linear algebra: numpy.linalg's functions, and some of scipy.linalg's: ``solve_triangular``,
-``cho_factor``, ``cho_solve``, ``expm``.
+``cho_factor``, ``cho_solve``, ``lu_factor``, ``expm``.
 
 Inside of a transformation numpy's own names answer, too: ``np.linalg.solve(a, b)`` of Arrays is ``linalg.solve(a, b)``.
 scipy's functions make numpy arrays of what they get: take them from here.
 """
 
 from minimeta.autodiff.operations.arrangement import matrix_transpose
-from minimeta.autodiff.operations.decompositions import cho_factor, cho_solve, cholesky, qr
+from minimeta.autodiff.operations.decompositions import cho_factor, cho_solve, cholesky, lu_factor, qr
 from minimeta.autodiff.operations.least_squares import lstsq, matrix_rank, pinv
 from minimeta.autodiff.operations.matrix_functions import (
     cross,
@@ -43,6 +43,7 @@ __all__ = [
     "expm",
     "inv",
     "lstsq",
+    "lu_factor",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",

@@ -108,6 +108,11 @@ def check_differentiable(
             continue
         position, _, rest = tree.paths(arguments)[i].partition("/")
         place = f"argument {repr(places[int(position)]) if places else position}" + (f" at {rest!r}" if rest else "")
+        if dtype is not None and dtype.kind == "c":
+            raise DtypeError(
+                f"{name} with respect to {place}, of dtype {dtype.name}: pass its parts as two arguments, x and y, and "
+                "begin with z = x + 1j * y. What is usual as the derivative with respect to z is dx - 1j * dy"
+            )
         if dtype is None:
             raise DtypeError(f"{name} with respect to {place}: a {type(leaf).__name__} is not an array of floats")
         raise DtypeError(

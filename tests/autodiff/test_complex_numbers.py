@@ -24,6 +24,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "divide": lambda z: z / W + W / z + z / 3.0 + 1 / z,
     "power": lambda z: z**3 + z**0 + z**-2 + np.square(z) + np.reciprocal(z),
     "exp": lambda z: np.exp(z) + np.exp(1j * z.real),
+    "log and sqrt": lambda z: np.log(z) + np.sqrt(z) + z**0.3 + 2.0**z,
+    "angle": lambda z: np.angle(z) + 1j * np.angle(z, deg=True),
     "sin and cos": lambda z: np.sin(z) * np.cos(z / 2),
     "conj": lambda z: np.conj(z) * z + z.conj() - (-z) + (+z),
     "products": lambda z: z @ M + (z.real @ M) + M[:2, :2] @ z + np.dot(z, M.real),
@@ -73,6 +75,14 @@ def test_complex_numbers_leave_as_a_pair() -> None:
     assert isinstance(found, ComplexArray) and found.dtype == np.complex128
     assert_array_equal(np.asarray(found), X * 1j)
     assert mm.compile(lambda x: x * 1j)(X.astype(np.float32)).dtype == np.complex64
+
+
+def test_derivatives_with_respect_to_complex_numbers_are_those_to_their_parts() -> None:
+    with pytest.raises(DtypeError, match=r"of dtype complex128: pass its parts.*dx - 1j \* dy"):
+        mm.grad(lambda z: np.sum(np.abs(z)))(X + 1j * Y)
+    # d|z|^2 = 2 x dx + 2 y dy, which is 2 conj(z) in the usual convention.
+    dx, dy = mm.grad(lambda x, y: np.sum(np.abs(x + 1j * y) ** 2), (0, 1))(X, Y)
+    assert_allclose(dx - 1j * dy, 2 * np.conj(X + 1j * Y))
 
 
 @pytest.mark.parametrize(

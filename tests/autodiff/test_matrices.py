@@ -194,6 +194,20 @@ def test_a_system_is_solved_by_the_factor_of_cholesky(lower: bool) -> None:
     check_gradients(solved, POSITIVE[0], VECTOR)
 
 
+def test_factors_of_elimination() -> None:
+    a = BATCH[:, ::-1]
+    factors, pivots = mm.compile(mm.linalg.lu_factor)(a)
+    for i in range(2):
+        order = [0, 1, 2]
+        for row, other in enumerate(pivots[i]):
+            order[row], order[other] = order[other], order[row]
+        left, right = np.tril(factors[i], -1) + np.eye(3), np.triu(factors[i])
+        assert np.all(np.abs(left) <= 1)
+        assert_allclose(left @ right, a[i][order], rtol=1e-13, atol=1e-15)
+    gradient = mm.grad(lambda a: mm.sum(np.log(np.abs(linalg.diagonal(mm.linalg.lu_factor(a)[0])))))(a)
+    assert_allclose(gradient, np.swapaxes(np.linalg.inv(a), -1, -2), rtol=1e-12)
+
+
 def test_a_large_triangle_is_solved_in_blocks() -> None:
     a = np.tril(RNG.normal(size=(130, 130))) / 20 + np.eye(130)
     b = RNG.normal(size=(130, 2))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Value
-from minimeta.autodiff.operations import joining
+from minimeta.autodiff.operations import indexing, joining
 from minimeta.autodiff.operations.matrices import (
     called,
     did_not_converge,
@@ -203,5 +203,81 @@ def _qr_of_tall(a: Any) -> Any:
     return np.concatenate([r, q], -2)
 
 
+# LU: P A = L U
+
+
+def lu_factor(a: ArrayLike) -> tuple[Value, Value]:
+    """The triangular factors of a matrix whose rows are exchanged, by elimination with partial pivots.
+
+    Parameters
+    ----------
+    a
+        Square matrices ``(..., n, n)``.
+
+    Returns
+    -------
+    lu
+        ``U`` in the upper triangle with the diagonal, and ``L``, whose diagonal is 1, below.
+    pivots
+        Integers of shape ``(..., n)``: row ``i`` was exchanged with row ``pivots[i]``, one after the other. A constant
+        to every derivative.
+
+    Raises
+    ------
+    ShapeError
+        They are not square.
+    LinearAlgebraError
+        (In the derivative.) A matrix is singular.
+    """
+    x = matrices("lu_factor", a, square=True)
+    found = apply(PIVOTS, x)
+    pivots, order = found[..., 0, :], found[..., 1, :]
+    return apply(LU, indexing.take_along_axis(x, order[..., None], -2)), pivots
+
+
+@lapack(
+    did_not_converge,
+    (),
+    lambda a: Form((*a.shape[:-2], 2, a.shape[-1]), np.int64),
+    sample=lambda draw: ((sample_symmetric(draw)[..., ::-1, :],), {}),
+)
+def _pivots(a: Any) -> Any:
+    n = a.shape[-1]
+    found = np.empty((*a.shape[:-2], 2, n), np.int64)
+    for place in np.ndindex(a.shape[:-2]):
+        left, order = np.array(a[place].real), np.arange(n)
+        for i in range(n):
+            pivot = i + int(np.argmax(np.abs(left[i:, i])))
+            found[(*place, 0, i)] = pivot
+            left[[i, pivot]], order[[i, pivot]] = left[[pivot, i]], order[[pivot, i]]
+            if left[i, i] != 0:
+                left[i + 1 :, i:] -= left[i + 1 :, i, None] / left[i, i] * left[i, i:]
+        found[(*place, 1)] = order
+    return found
+
+
+# With M = the strict lower triangle of L^T G_L, and the upper one of G_U U^T: dL/dA = L^-T M U^-T.
+def _lu_rule(g: Array, y: Array, a: Array) -> Value:
+    left, right = lower(y, 0.0) + np.eye(a.shape[-1], dtype=a.dtype), transposed(lower(transposed(y)))
+    to_left, to_right = lower(g, 0.0), transposed(lower(transposed(g)))
+    inner = lower(product(left, to_left, True), 0.0) + transposed(lower(product(right, to_right, False, True)))
+    half = apply(SOLVE_TRIANGULAR, transposed(left), inner, lower=False)
+    return transposed(apply(SOLVE_TRIANGULAR, right, transposed(half), lower=False))
+
+
+@lapack(
+    did_not_converge, (_lu_rule,), lambda a: Form(a.shape, a.dtype), sample=lambda draw: ((sample_symmetric(draw),), {})
+)
+def _lu(a: Any) -> Any:
+    y = a.copy()
+    for i in range(a.shape[-1]):
+        pivot = np.where(y[..., i, i] == 0, 1, y[..., i, i])
+        y[..., i + 1 :, i] /= pivot[..., None]
+        y[..., i + 1 :, i + 1 :] -= y[..., i + 1 :, i, None] * y[..., i, None, i + 1 :]
+    return y
+
+
 CHOLESKY: Primitive = _cholesky.primitive
+PIVOTS: Primitive = _pivots.primitive
+LU: Primitive = _lu.primitive
 QR_OF_TALL: Primitive = _qr_of_tall.primitive
