@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import is_float
 from minimeta.autodiff.derivatives import vjp
+from minimeta.autodiff.elements import holds_arrays, joined
 from minimeta.autodiff.steps import Program, by_operation, run
 from minimeta.errors import Nondifferentiable
 from minimeta.program import trace
@@ -79,7 +80,9 @@ class Subject:
         def of_floats(*floats: Any) -> list[Any]:
             replaced = dict(zip(chosen, floats, strict=True))
             every = [replaced.get(i, x) for i, x in enumerate(leaves)]
-            return [y for y in tree.flatten(function(*realised(tree.unflatten(structure, every))))[0] if is_float(y)]
+            outputs = tree.flatten(function(*realised(tree.unflatten(structure, every))))[0]
+            outputs = [joined(y) if holds_arrays(y) else y for y in outputs]
+            return [y for y in outputs if is_float(y)]
 
         point = [leaves[i] for i in chosen]
         program, reason = _traced(of_floats, point)

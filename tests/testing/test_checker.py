@@ -37,6 +37,18 @@ def test_a_report_says_what_was_seen() -> None:
     assert "order 3: complex step" in text and "does not depend on y" in text and "1 stop_gradient" in text
 
 
+def test_outputs_that_numpy_joined_are_outputs() -> None:
+    report = check_gradients(lambda x: {"pair": np.array([x[0] ** 2, x[1] * x[2]])}, POINT)
+    assert report.oracle == "complex step" and not report.constant
+
+
+@pytest.mark.parametrize("point", [(0.0, -1.5), (0.0, 1.5), (2.0, 0.0), (-2.0, 0.0)])
+def test_angles_on_an_axis(point: tuple[float, float]) -> None:
+    # pi in float64 has a sine of 1e-16, which the oracle must not take for a slope.
+    check_gradients(lambda x: np.arctan2(x[0], x[1]), np.array(point))
+    check_gradients(lambda y: np.arctan2(0.0, y) * y, np.array(-1.5))
+
+
 def test_what_cannot_be_traced_is_compared_with_central_differences() -> None:
     def branching(x: Any) -> Any:
         return mm.sum(x * x * x) if float(mm.stop_gradient(x[0])) > 0 else mm.sum(mm.sin(x))

@@ -102,5 +102,7 @@ def arctan2(x: Any, y: Any) -> Any:
         return np.arctan2(x, y)
     # The angle of the real parts, and the small one that is left when the axes are turned by it.
     angle = np.arctan2(np.real(x), np.real(y))
-    sine, cosine = np.sin(angle), np.cos(angle)
+    # On an axis it is a multiple of pi / 2 up to rounding, and its sine or cosine is 0.
+    sine = np.where(np.real(x) == 0, 0.0, np.sin(angle))
+    cosine = np.where(np.real(y) == 0, 0.0, np.cos(angle))
     return angle + np.arctan((cosine * x - sine * y) / (cosine * y + sine * x))
