@@ -99,3 +99,9 @@ def test_whole_numbers_keep_the_dtype_that_is_asked_for() -> None:
         and mm.grad(lambda x: np.linalg.tensordot(x, x, axes=1))(np.ones(2)).sum() == 4.0
     )
     assert_array_equal(mm.grad(lambda x: np.sum(np.linalg.matmul(x, x)))(np.eye(2)), np.full((2, 2), 2.0))
+
+
+def test_a_number_of_pythons_takes_the_dtype_of_an_array() -> None:
+    x = np.array([1.0, -2.0], np.float32)
+    assert mm.vjp(lambda x: np.copysign(x, -1.0), x)[0].dtype == np.float32
+    assert mm.vjp(lambda x: np.copysign(3.0, x), x)[0].dtype == np.float32

@@ -37,7 +37,8 @@ def fabs(x: Any) -> Value:
 def copysign(x: Any, y: Any) -> Value:
     """``|x|`` with the sign of ``y``. The derivative with respect to ``x`` is 1 or -1; that of ``y`` is 0."""
     same = logic.equal(queries.signbit(x), queries.signbit(y))
-    found = operands.dtype_of(query(np.copysign, conversions.stop_gradient(x), conversions.stop_gradient(y)))
+    constants = [z if type(z) in (float, int, bool) else conversions.stop_gradient(z) for z in (x, y)]
+    found = operands.dtype_of(query(np.copysign, *constants))
     x = x if operands.dtype_of(x) == found else conversions.astype(x, found)
     return logic.where(same, x, -x)
 
