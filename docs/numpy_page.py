@@ -130,7 +130,7 @@ def _depends(call: Callable[[Any], Any]) -> bool:
 
 def fate(name: str, function: Any) -> tuple[str, str]:
     """What becomes of a callable, in a word, and what answers or why nothing does."""
-    bare = name.rpartition(".")[2]
+    bare = name.removeprefix("np.")
     answer = found(function)
     if answer is function:
         return "constant", "numpy itself, of numbers (`like=`)"

@@ -1,5 +1,6 @@
 """numpy's methods do on Arrays what they do on numpy's arrays; what Arrays lack says what to write instead."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_a_remedy_makes_room_for_a_users_operation(monkeypatch: pytest.MonkeyPat
 
 def test_remedies_are_of_what_numpy_has() -> None:
     for name in REMEDIES:
-        assert hasattr(np.ndarray, name) or hasattr(np, name)
+        assert hasattr(np.ndarray, name) or operator.attrgetter(name)(np)
 
 
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
@@ -167,5 +168,5 @@ def test_what_is_to_be_written_instead_is_right(name: str) -> None:
 
 
 def test_a_numpy_function_without_an_answer_has_the_methods_remedy() -> None:
-    with pytest.raises(TracingError, match=r"np\.put of an Array is not supported: .*write x = where"):
+    with pytest.raises(TracingError, match=r"np\.put of an Array is not supported: .*write x = at\(x\)"):
         mm.vjp(lambda x: np.put(x, [0], 1.0), X)
