@@ -236,6 +236,18 @@ _of("select", "ab", "ab")(lambda x, y: np.select([x > 1, y > 0], [x * y, x], 3.0
 _of("piecewise", "ab")(lambda x: np.piecewise(x, [x < 0, x > 1], [lambda x: -x, lambda x: x * x, 5.0]))
 _of("choose", "ab", "ab")(lambda x, y: np.choose((x > 0).astype(np.int64), [x, y]))
 
+_of("polydiv", "A", "A")(lambda u, v: np.polydiv(np.concatenate([u, u]), v)[0])
+_of("vander", "A")(lambda x: np.vander(x, 3) + np.vander(x, 3, increasing=True))
+_of("poly", "a")(np.poly)
+_of("sinc", "...")(np.sinc)
+_of("i0", "...")(np.i0)
+_of("amax", "AB")(lambda x: np.amax(x, 0))
+_of("amin", "AB")(lambda x: np.amin(x, 0))
+_of("around", "ab", differentiable=False)(lambda x: np.around(x, 1))
+
+_of("bincount", "C")(lambda w: np.bincount(np.arange(len(w)) % 2, w, 3))
+_of("histogram", "C")(lambda w: np.histogram(np.arange(len(w)) * 0.7, 3, (0, 2), weights=w)[0])
+
 # Methods of ufuncs
 _of("add", "ab")(np.add.reduce)
 _of("multiply", "ab")(lambda x: np.multiply.accumulate(x, 1))

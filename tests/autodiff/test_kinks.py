@@ -47,6 +47,37 @@ def test_norm_has_derivative_0_at_0() -> None:
     assert_allclose(mm.grad(lambda x: mm.sum(mm.norm(x, 1)))(rows), [[0.0, 0.0], [0.6, 0.8]], rtol=1e-15)
 
 
+def test_lengths_and_deviations_have_derivative_0_at_0_and_squares_with_all_theirs() -> None:
+    assert mm.grad(mm.hypot, (0, 1))(0.0, 0.0) == (0.0, 0.0)
+    assert_allclose(mm.hessian(lambda v: mm.hypot(v[0], v[1]) ** 2)(np.zeros(2)), 2.0 * np.eye(2))
+    assert_array_equal(mm.grad(mm.std)(np.ones(3)), np.zeros(3))
+    assert_allclose(mm.hessian(lambda x: mm.std(x) ** 2)(np.ones(2)), [[0.5, -0.5], [-0.5, 0.5]], atol=1e-15)
+
+
+def test_products_have_their_derivatives_where_factors_are_0() -> None:
+    assert_array_equal(mm.grad(mm.prod)(np.array([2.0, 0.0, 3.0])), [0.0, 6.0, 0.0])
+    assert_array_equal(mm.grad(mm.prod)(np.array([2.0, 0.0, 0.0])), np.zeros(3))
+    assert_array_equal(mm.hessian(mm.prod)(np.array([2.0, 0.0, 0.0])), [[0, 0, 0], [0, 0, 2], [0, 2, 0]])
+    last = mm.hessian(lambda x: mm.cumprod(x)[-1])(np.array([0.0, 0.0, 5.0]))
+    assert_array_equal(last, [[0, 5, 0], [5, 0, 0], [0, 0, 0]])
+
+
+def test_equal_elements_are_sorted_in_their_order() -> None:
+    x = np.array([2.0, 1.0, 2.0, 1.0])
+    assert_array_equal(mm.jacobian(mm.sort)(x), np.eye(4)[[1, 3, 0, 2]])
+    assert_array_equal(mm.grad(mm.median)(np.array([1.0, 1.0, 1.0])), [0.0, 1.0, 0.0])
+    many = np.arange(3000.0) % 7
+    order = np.argsort(many, kind="stable")
+    assert_array_equal(mm.grad(lambda x: mm.sum(mm.sort(x) * np.arange(3000.0)))(many)[order], np.arange(3000.0))
+
+
+def test_sinc_has_its_derivatives_at_0() -> None:
+    function: Callable[[Any], Any] = mm.sinc
+    for expected in (0.0, -(np.pi**2) / 3, 0.0, np.pi**4 / 5):
+        function = mm.grad(function)
+        assert_allclose(function(0.0), expected, atol=1e-14)
+
+
 def test_norm_at_0_has_a_finite_second_derivative() -> None:
     assert np.isfinite(mm.hessian(mm.norm)(np.zeros(2))).all()
 

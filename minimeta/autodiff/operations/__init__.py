@@ -29,7 +29,8 @@ PUBLIC: dict[str, str] = {
         "atleast_1d atleast_2d atleast_3d broadcast_arrays fliplr flipud matrix_transpose meshgrid repeat "
         "resize roll rot90 tile"
     ),
-    "calculus": "choose gradient interp piecewise polyadd polyder polyint polymul polysub polyval select",
+    "bessel": "i0",
+    "calculus": "choose gradient interp piecewise polyadd polyder polydiv polyint polymul polysub polyval select",
     "contractions": "convolve correlate cross dot einsum inner kron matvec tensordot vdot vecdot vecmat",
     "conversions": "astype copy stop_gradient",
     "convolution": "conv2d conv2d_input conv2d_weight",
@@ -37,6 +38,7 @@ PUBLIC: dict[str, str] = {
     "cumulative": "cumprod cumsum cumulative_prod cumulative_sum diff ediff1d prod trapezoid unwrap",
     "exponential_sums": "log_softmax logsumexp softmax",
     "floats": "copysign degrees fabs float_power fmax fmin fmod frexp heaviside ldexp modf positive radians",
+    "grids": "bincount histogram poly sinc vander",
     "indexing": "scatter_add take take_along_axis",
     "inverses": "arccos arccosh arcsin arcsinh arctan arctan2 arctanh hypot",
     "joining": "concatenate split stack",
@@ -81,8 +83,8 @@ FURTHER: dict[str, str] = {
     ),
     "floats": "deg2rad rad2deg",
     "grids": (
-        "amax amin around bincount diag_indices_from geomspace histogram ix_ linspace logspace packbits poly polyfit "
-        "ravel_multi_index sinc tril_indices_from trim_zeros triu_indices_from unpackbits unravel_index vander"
+        "amax amin around diag_indices_from geomspace ix_ linspace logspace packbits polyfit "
+        "ravel_multi_index tril_indices_from trim_zeros triu_indices_from unpackbits unravel_index"
     ),
     "indexing": "compress extract getitem",
     "joints": "array asanyarray asarray ascontiguousarray asfortranarray require",
@@ -118,6 +120,7 @@ def load(function: Any = None) -> None:
 if TYPE_CHECKING:
     from minimeta.autodiff.operations.arithmetic import *
     from minimeta.autodiff.operations.arrangement import *
+    from minimeta.autodiff.operations.bessel import *
     from minimeta.autodiff.operations.calculus import *
     from minimeta.autodiff.operations.contractions import *
     from minimeta.autodiff.operations.conversions import *
@@ -126,6 +129,7 @@ if TYPE_CHECKING:
     from minimeta.autodiff.operations.cumulative import *
     from minimeta.autodiff.operations.exponential_sums import *
     from minimeta.autodiff.operations.floats import *
+    from minimeta.autodiff.operations.grids import *
     from minimeta.autodiff.operations.indexing import *
     from minimeta.autodiff.operations.inverses import *
     from minimeta.autodiff.operations.joining import *

@@ -217,6 +217,23 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Value:
     return p
 
 
+@differentiable(np.polydiv)
+def polydiv(u: Any, v: Any) -> tuple[Value, Value]:
+    """Return the quotient and the rest of a division of polynomials.
+
+    The leading zeros of the rest stay, since which elements are zero depends on values.
+    """
+    rest, v = as_float(u), as_float(v)
+    steps = max(rest.shape[0] - v.shape[0] + 1, 0)
+    quotient = []
+    for i in range(steps):
+        factor = rest[i] / v[0]
+        quotient.append(factor)
+        taken = joining.concatenate([np.zeros(i, v.dtype), factor * v, np.zeros(steps - 1 - i, v.dtype)])
+        rest = rest - taken
+    return joining.stack(quotient) if quotient else np.zeros(1, v.dtype), rest[steps:]
+
+
 # Choices
 
 

@@ -267,7 +267,12 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
     return _backwards(np.cumsum(_backwards(x, axis, reverse), axis), axis, reverse)
 
 
-@operation(rules=(_cumprod_rule,), shape=_same, sample=_sample(1), flops=lambda y, x, **_: math.prod(x.shape))
+@operation(
+    rules=(_cumprod_rule,),
+    shape=_same,
+    sample=_sample(1),
+    flops=lambda y, x, **_: math.prod(x.shape),
+)
 def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
     return _backwards(np.cumprod(_backwards(x, axis, reverse), axis), axis, reverse)
 
@@ -298,6 +303,10 @@ def _recurrence(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     """``y_i = a_i y_(i-1) + b_i`` along an axis, from 0 on; or from its end."""
     factors, terms = (np.moveaxis(_backwards(x, axis, reverse), axis, 0) for x in (a, b))
     y = np.empty(terms.shape, np.result_type(a, b))
+    if terms.ndim == 1 and y.dtype.kind == "f":  # Python is faster with its own numbers.
+        last = 0.0
+        y[...] = [last := factor * last + term for factor, term in zip(factors.tolist(), terms.tolist(), strict=True)]
+        return _backwards(y, axis, reverse)
     total = np.zeros(terms.shape[1:], y.dtype)
     for i in range(len(terms)):
         total = factors[i] * total + terms[i]

@@ -100,12 +100,13 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Valu
     shape = operands.shape_of(x)
     if len(shape) != 1:
         raise ShapeError(f"vander of shape {shape}: it takes a vector")
-    columns: list[Any] = [np.ones(shape, operands.dtype_of(x))]
+    dtype = np.promote_types(operands.dtype_of(x), int)  # as numpy has it: float64 of float32, too
+    columns: list[Any] = [np.ones(shape, dtype)]
     for _ in range(1, shape[0] if N is None else N):
         columns.append(arithmetic.multiply(columns[-1], x))
     columns = columns[: shape[0] if N is None else N]
     if not columns:
-        return np.ones((*shape, 0), operands.dtype_of(x))
+        return np.ones((*shape, 0), dtype)
     return joining.stack(columns if increasing else columns[::-1], 1)
 
 
@@ -121,10 +122,12 @@ def poly(seq_of_zeros: ArrayLike) -> Value:
     shape = operands.shape_of(seq_of_zeros)
     if len(shape) != 1:
         raise ShapeError(f"poly of shape {shape}: it takes a vector of roots")
-    found: Any = np.ones(1)
+    dtype = operands.dtype_of(seq_of_zeros) if shape[0] else np.dtype(np.float64)
+    zero = np.zeros(1, dtype if dtype.kind == "f" else np.float64)
+    found: Any = np.ones(1, zero.dtype)
     for i in range(shape[0]):
         tail = arithmetic.multiply(found, indexing.index(seq_of_zeros, i))
-        found = arithmetic.subtract(joining.concatenate([found, np.zeros(1)]), joining.concatenate([np.zeros(1), tail]))
+        found = arithmetic.subtract(joining.concatenate([found, zero]), joining.concatenate([zero, tail]))
     return found
 
 
