@@ -57,7 +57,7 @@ def test_a_numpy_function_without_counterpart_is_a_type_error(call: Function) ->
 
 def test_the_error_names_the_function_and_a_way_out() -> None:
     with pytest.raises(
-        TracingError, match=r"np\.linalg\.eigvals of an Array is not supported.*custom_vjp call np\.linalg"
+        TracingError, match=r"np\.linalg\.eigvals of an Array is not supported: its results are complex.*eigvalsh"
     ):
         inside(np.linalg.eigvals, np.eye(2))
     with pytest.raises(TracingError, match=r"np\.add\.at changes an array in place.*scatter_add\(x, indices, v\)"):
