@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.calls import CALL
+from minimeta.autodiff.operations.queries import QUERY, Place
 from minimeta.autodiff.steps import Program, group_bounds
 from minimeta.errors import TracingError
 from minimeta.program.definitions import Definitions
@@ -58,6 +59,8 @@ def _functions(name: str, program: Program, definitions: Definitions) -> Iterato
                 expression = f"_vmap({region}, [{', '.join(operands)}], {ways})"
         elif primitive is CALL:
             expression = _call(step.params, operands)
+        elif primitive is QUERY:
+            expression = _query(step.params, operands, definitions)
         else:
             expression = definitions.call(primitive.name, primitive.reference, operands, step.params)
         is_row = step.body is not None or len(targets) > 1
@@ -78,13 +81,39 @@ def _literal(value: Any) -> str:
 def _call(params: dict[str, Any], operands: list[str]) -> str:
     """Write the call of a function of numpy's, whose arguments and results are arrays."""
     function, arguments, output = params["function"], params["arguments"], params["output"]
+    if any(child.children for child in (*arguments.children, *output.children)):
+        raise TracingError(
+            f"to_python: {function.__name__} is called on values, and takes or returns other than arrays"
+        )
+    return f"{_numpys(function)}({', '.join(operands)})"
+
+
+def _query(params: dict[str, Any], operands: list[str], definitions: Definitions) -> str:
+    """Write the call of a function of numpy's, with operands at their places among the arguments."""
+    names = iter(operands)
+
+    def written(x: Any) -> str:
+        if type(x) is Place:
+            return next(names) + ".item()" * x.weak
+        if type(x) is tuple:
+            return f"({''.join(f'{written(part)}, ' for part in x)})"
+        return definitions.resolve("a query", x)
+
+    arguments = [written(x) for x in params["arguments"]]
+    arguments += [f"{key}={written(x)}" for key, x in params["keywords"]]
+    call = f"{_numpys(params['function'])}({', '.join(arguments)})"
+    return call if params["result"] is None else f"{call}[{params['result']}]"
+
+
+def _numpys(function: Any) -> str:
+    """Return the expression by which numpy has a function."""
     name = f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', '')}"
     found: Any = np
     for part in name.split(".")[1:]:
         found = getattr(found, part, None)
-    if found is not function or any(child.children for child in (*arguments.children, *output.children)):
+    if found is not function:
         raise TracingError(f"to_python: {name} is called on values, and is not a function of numpy's and arrays alone")
-    return f"np.{name.partition('.')[2]}({', '.join(operands)})"
+    return f"np.{name.partition('.')[2]}"
 
 
 _VMAP = """\

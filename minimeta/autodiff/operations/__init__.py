@@ -111,7 +111,7 @@ def _module(function: Any) -> str:
 def load(function: Any = None) -> None:
     """Import the page that answers for a numpy function, if there is one; without a function, import all of numpy's."""
     page = MODULES.get(_module(function)) or _PAGES.get(getattr(function, "__name__", ""))
-    pages = {*_PAGES.values(), "minimeta.fft", "minimeta.linalg"} if function is None else {page}
+    pages = [*_PAGES.values(), "minimeta.fft", "minimeta.linalg"] if function is None else [page]
     for wanted in pages:
         if wanted:
             import_module(wanted, __name__)

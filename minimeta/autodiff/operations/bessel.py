@@ -15,6 +15,7 @@ import numpy as np
 
 from minimeta.autodiff.array import Array, Form, Value
 from minimeta.autodiff.definition import operation
+from minimeta.autodiff.operations.elementwise import one_each
 from minimeta.autodiff.operations.queries import as_float
 from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.protocols import answers
@@ -34,7 +35,9 @@ def _sample(draw: Draw) -> Any:
     return (draw.array(draw.shape()),), {"order": draw.integer(0, 2)}
 
 
-@operation(rules=(lambda g, y, x, order: g * _derivative(x, order),), shape=_form, sample=_sample, costly=True)
+@operation(
+    rules=(lambda g, y, x, order: g * _derivative(x, order),), shape=_form, sample=_sample, flops=one_each, costly=True
+)
 def _i0(x: Any, *, order: int) -> Any:
     """Return the derivative of this order."""
     if order == 0 and not np.iscomplexobj(x):

@@ -13,6 +13,7 @@ values are known, which they are not while tracing.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -64,12 +65,12 @@ def query(function: Function, *arguments: Any, result: int | None = None, **keyw
     def place(x: Any) -> Any:
         if type(x) is Array or isinstance(x, (np.ndarray, np.generic)):
             operands.append(x)
-            return _Place(type(x) is Array and x.weak and x.shape == ())
+            return Place(type(x) is Array and x.weak and x.shape == ())
         if type(x) is list or (type(x) is tuple and any(hasattr(part, "dtype") for part in x)):
             if any(type(part) is Array for part in x):
                 return tuple([place(part) for part in x])
             operands.append(np.asarray(x))
-            return _Place(False)
+            return Place(False)
         return x
 
     placed = tuple([place(x) for x in arguments])
@@ -101,7 +102,7 @@ def as_float(x: ArrayLike) -> Any:
     return found if found.dtype.kind not in "biu" else conversions.astype(found, np.float64)
 
 
-class _Place:
+class Place:
     """Where an operand stands among the arguments; a weak one is passed as a Python number."""
 
     __slots__ = ("weak",)
@@ -110,10 +111,10 @@ class _Place:
         self.weak = weak
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Place) and self.weak == other.weak
+        return isinstance(other, Place) and self.weak == other.weak
 
     def __hash__(self) -> int:
-        return hash((_Place, self.weak))
+        return hash((Place, self.weak))
 
     def __repr__(self) -> str:
         return "..."
@@ -153,7 +154,7 @@ def _called(values: Any, function: Function, arguments: Any, keywords: Any, resu
     rest = iter(values)
 
     def filled(x: Any) -> Any:
-        if type(x) is _Place:
+        if type(x) is Place:
             value = next(rest)
             return value.item() if x.weak and value.dtype.kind != "c" else value
         return tuple([filled(part) for part in x]) if type(x) is tuple else x
@@ -172,13 +173,17 @@ def _kernel(*values: Any, function: Function, arguments: Any, keywords: Any, res
 
 
 def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
-    place = _Place(False)
+    place = Place(False)
     function, arguments = [(np.floor, (place,)), (np.searchsorted, ((-1.0, 0.5, 1.0), place))][draw.integer(0, 1)]
     params = {"function": function, "arguments": arguments, "keywords": (), "result": None}
     return (draw.array(draw.shape()),), params
 
 
-@operation(rules=(), shape=_form, sample=_sample, kernel=_kernel)
+def _elements_read(y: Any, *operands: Any, **params: Any) -> int:
+    return sum([math.prod(x.shape) for x in operands])
+
+
+@operation(rules=(), shape=_form, sample=_sample, flops=_elements_read, kernel=_kernel)
 def _query(*values: Any, function: Function, arguments: Any, keywords: Any, result: int | None) -> Any:
     return _called(values, function, arguments, keywords, result)
 
