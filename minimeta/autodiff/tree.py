@@ -19,17 +19,15 @@ function. So a container has to be its entries or its fields. What a ``functools
 remembers is left behind, to be computed again; other attributes are refused.
 """
 
-import dataclasses
 import functools
 import math
-import types
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minimeta.autodiff.exact import exact_type
+from minimeta.autodiff import containers
+from minimeta.autodiff.containers import REGISTERED, Parts, maker_of, parts_of, positions
 from minimeta.errors import ShapeError
 
 
@@ -58,140 +56,7 @@ class Structure(NamedTuple):
 LEAF = Structure("leaf")
 _EMPTY = Structure(None)
 
-
-_Parts = tuple[Any, tuple[Any, ...], Iterable[Any], tuple[Any, ...]]
-
-
-def _parts(kind: Any) -> Callable[[Any], _Parts] | None:
-    """Return what takes a container of this class apart; None for a leaf."""
-    if kind in _REGISTERED:
-        return _registered(kind)
-    if kind is dict:
-        return lambda tree: (dict, tuple(tree), tree.values(), ())
-    if kind is tuple or kind is list:
-        return lambda tree: (kind, _positions(len(tree)), tree, ())
-    if issubclass(kind, dict):
-        items, static = _of_python(kind, "items"), ("default_factory",) if issubclass(kind, defaultdict) else ()
-
-        def entries(tree: Any) -> _Parts:
-            pairs = dict(items(tree))
-            return kind, tuple(pairs), pairs.values(), _attributes(tree, (), static)
-
-        return entries
-    if issubclass(kind, (tuple, list)):
-        fields, iterate = getattr(kind, "_fields", None), _of_python(kind, "__iter__")
-
-        def row(tree: Any) -> _Parts:
-            children = tuple(iterate(tree))
-            return kind, fields or _positions(len(children)), children, _attributes(tree)
-
-        return row
-    if not dataclasses.is_dataclass(kind):
-        return None
-    declared = dataclasses.fields(kind)
-    names = tuple(field.name for field in declared if not field.metadata.get("static"))
-    fixed = tuple(field.name for field in declared if field.metadata.get("static"))
-    return lambda tree: (kind, names, [getattr(tree, name) for name in names], _attributes(tree, names, fixed))
-
-
-#: How classes that were registered are taken apart and put together.
-_REGISTERED: dict[Any, tuple[Callable[[Any], Any], Callable[[Any, list[Any]], Any]]] = {}
-_STATIC = "what is not a child"
-
-
-def register(
-    kind: type,
-    take_apart: Callable[[Any], tuple[Iterable[Any], Any]],
-    put_together: Callable[[Any, list[Any]], Any],
-) -> type:
-    """Make the instances of a class trees.
-
-    Parameters
-    ----------
-    kind
-        The class. Its subclasses are not registered with it.
-    take_apart
-        From an instance to its children, trees in turn, and whatever else it takes to make another
-        like it: hashable, and part of the structure.
-    put_together
-        From that and a list of other children to an instance. The children may be anything, Arrays
-        and arrays among them, so it should assign them and compute nothing.
-
-    Returns
-    -------
-    type
-        The class.
-
-    Raises
-    ------
-    ShapeError
-        It is registered already, or one of Python's own containers.
-
-    Examples
-    --------
-    >>> class Interval:
-    ...     def __init__(self, low, high):
-    ...         self.low, self.high = low, high
-    >>> _ = register(Interval, lambda x: ((x.low, x.high), None), lambda static, ends: Interval(*ends))
-    >>> map(lambda x: 2 * x, Interval(1.0, 2.0)).high
-    4.0
-    """
-    if kind in _REGISTERED or kind in (tuple, list, dict, type(None)):
-        raise ShapeError(f"register: a {kind.__name__} is a tree already")
-    _REGISTERED[kind] = take_apart, put_together
-    _parts_of.cache_clear()  # type: ignore[attr-defined]  # It may have been a leaf until now.
-    return kind
-
-
-def _registered(kind: Any) -> Callable[[Any], _Parts]:
-    take_apart, _ = _REGISTERED[kind]
-
-    def parts(tree: Any) -> _Parts:
-        children, static = take_apart(tree)
-        children = tuple(children)
-        return kind, _positions(len(children)), children, ((_STATIC, static, exact_type(static)),)
-
-    return parts
-
-
-_parts_of: Callable[[Any], Callable[[Any], _Parts] | None] = functools.cache(_parts)
-
-
-def _attributes(tree: Any, fields: tuple[str, ...] = (), static: tuple[str, ...] = ()) -> tuple[Any, ...]:
-    """Return the static part of a container's attributes.
-
-    Raises
-    ------
-    ShapeError
-        It has an attribute that a new one would lack.
-    """
-    kind = type(tree)
-    own = tree.__dict__ if kind.__dictoffset__ else ()
-    if own is tree:  # A dict whose attributes are its entries.
-        static = (*static, "__dict__")
-    elif len(own) > len(fields) + len(static):
-        surplus = [name for name in own if name not in fields and name not in static and not _is_cache(kind, name)]
-        if surplus:
-            raise ShapeError(
-                f"a {kind.__name__} has the attribute {surplus[0]!r}, and is rebuilt, with other arrays, from its "
-                f"{'fields' if dataclasses.is_dataclass(kind) else 'entries'} alone, without its constructor. Make it "
-                f"a property, or a dataclass's field; one that holds no arrays is static, as in {surplus[0]}: Any = "
-                'field(init=False, metadata={"static": True})'
-            )
-    if not static:
-        return ()
-    values = [(name, None if name == "__dict__" else getattr(tree, name)) for name in static]
-    return tuple([(name, value, exact_type(value)) for name, value in values])
-
-
-def _is_cache(kind: Any, name: str) -> bool:
-    """Return whether a missing attribute is computed again, or is Python's own."""
-    return name.startswith("__") or isinstance(getattr(kind, name, None), functools.cached_property)
-
-
-@functools.cache
-def _positions(length: int) -> tuple[int, ...]:
-    return tuple(range(length))
+register = containers.register
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -210,11 +75,11 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """
     if type(tree) is tuple:  # The arguments of most functions: a row of arrays.
         for child in tree:
-            if child is None or _parts_of(type(child)) is not None:
+            if child is None or parts_of(type(child)) is not None:
                 break
         else:
             return list(tree), _row(len(tree))
-    take_apart = _parts_of(type(tree))
+    take_apart = parts_of(type(tree))
     if take_apart is None:
         return ([], _EMPTY) if tree is None else ([tree], LEAF)
     leaves: list[Any] = []
@@ -223,14 +88,14 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 @functools.cache
 def _row(length: int) -> Structure:
-    return Structure(tuple, _positions(length), (LEAF,) * length)
+    return Structure(tuple, positions(length), (LEAF,) * length)
 
 
-def _flatten(parts: _Parts, leaves: list[Any]) -> Structure:
+def _flatten(parts: Parts, leaves: list[Any]) -> Structure:
     kind, keys, children, static = parts
     structures = []
     for child in children:  # Most are leaves, for which a call would be most of the time.
-        take_apart = _parts_of(type(child))
+        take_apart = parts_of(type(child))
         if take_apart is not None:
             structures.append(_flatten(take_apart(child), leaves))
         elif child is None:
@@ -280,44 +145,12 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
         return tuple(children)
     if kind is list:
         return children
-    if kind in _REGISTERED:
-        return _REGISTERED[kind][1](static[0][1], children)
-    tree = _maker_of(kind)(keys, children)
+    if kind in REGISTERED:
+        return REGISTERED[kind][1](static[0][1], children)
+    tree = maker_of(kind)(keys, children)
     for name, value, _ in static:
         object.__setattr__(tree, name, tree if name == "__dict__" else value)
     return tree
-
-
-def _maker(kind: Any) -> Callable[[tuple[Any, ...], list[Any]], Any]:
-    """Return what puts a container of this class together without running code of the class."""
-    new = _of_python(kind, "__new__")
-    if issubclass(kind, tuple):
-        return lambda keys, children: new(kind, children)
-    fill = object.__setattr__
-    if issubclass(kind, list):
-        extend = _of_python(kind, "extend")
-    elif issubclass(kind, dict):
-        fill = _of_python(kind, "__setitem__")
-
-    def made(keys: tuple[Any, ...], children: list[Any]) -> Any:
-        tree = new(kind)
-        if issubclass(kind, list):
-            extend(tree, children)
-            return tree
-        for key, child in zip(keys, children, strict=True):
-            fill(tree, key, child)
-        return tree
-
-    return made
-
-
-_maker_of: Callable[[Any], Callable[[tuple[Any, ...], list[Any]], Any]] = functools.cache(_maker)
-
-
-def _of_python(kind: Any, name: str) -> Any:
-    """Return a method as Python's own class behind this one has it."""
-    native = (types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType)
-    return next(vars(base)[name] for base in kind.__mro__ if isinstance(vars(base).get(name), native))
 
 
 def leaves_like(structure: Structure, tree: Any) -> list[Any]:
@@ -342,7 +175,7 @@ def _leaves_like(structure: Structure, tree: Any, leaves: list[Any], path: str) 
         if tree is not None:
             raise ShapeError(f"trees differ at {path or 'the root'}: None against {type(tree).__name__}")
         return
-    parts = _parts_of(type(tree))
+    parts = parts_of(type(tree))
     found_kind, found, children, _ = parts(tree) if parts else (None, (), (), ())
     alike = found_kind is kind or (isinstance(tree, dict) and issubclass(kind, dict))
     if not alike or set(found) != set(keys):
@@ -458,7 +291,7 @@ def spread(prefix: Any, structure: Structure) -> list[Any]:
 
 
 def _spread(prefix: Any, structure: Structure, path: str) -> Iterator[Any]:
-    parts = _parts_of(type(prefix))
+    parts = parts_of(type(prefix))
     if parts is None:
         yield from [prefix] * count(structure)
         return
