@@ -15,7 +15,8 @@ the operation that chose, backwards:
     through reductions of axes          spread over the elements that were reduced
     where two shares of an Array meet   the elements of either; of an unmasked share, everything
 
-A matrix product and the like mix elements, and end it: there 0 times infinity is NaN as before.
+A matrix product, a Fourier transform and the like mix elements with factors of both signs, whose
+sum may be 0 by chance. They end the mask: there 0 times infinity is NaN as before.
 What is masked is masked again whenever it is multiplied, and these masks are operations, so the
 same holds when the backward pass is itself differentiated: at every order. Without a choice in the
 function nothing of this is computed, and nothing is masked that only adds and moves. A mask is
@@ -148,7 +149,7 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
         return mask if _is_elementwise(y, x, 8) else None
     if primitive.elementwise:
         return mask
-    if not primitive.linear and primitive.name not in _REDUCTIONS:
+    if (primitive.signed or not primitive.linear) and primitive.name not in _REDUCTIONS:
         return None
 
     def compute() -> Any:
@@ -156,7 +157,8 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
             return None
         taken = ANSWERS[np.astype](mask.condition, y.dtype)
         if primitive.linear:
-            moved = dict([(part.id, share) for part, share in primitive.pull(taken, y, {x.id})])[x.id]
+            shares = [share for part, share in primitive.pull(taken, y, {x.id}) if part is x and share is not None]
+            moved = sum(shares[1:], start=shares[0]) if shares else None  # An operand may be there twice.
         else:
             axes = {name: y.params[name] for name in ("axes", "keepdims")}  # type: ignore[index]
             moved = registry["sum"].rules[0](taken, y, x, **axes)  # type: ignore[index, misc]

@@ -111,6 +111,9 @@ class Primitive:
     linear
         Whether the reference only moves, repeats and adds elements, so that it is linear in its
         float operands.
+    signed
+        Whether a linear one has coefficients other than positive ones, so that what is not 0 may
+        add up to 0, as in a Fourier transform.
     exact
         Whether it does not round: it moves elements, or chooses among them.
     analytic
@@ -163,6 +166,7 @@ class Primitive:
     view: bool = False
     scalar: bool = False
     linear: bool = False
+    signed: bool = False
     exact: bool = False
     analytic: bool = True
     quadratic: bool = False

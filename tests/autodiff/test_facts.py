@@ -34,3 +34,12 @@ def test_what_is_exact_makes_no_new_number(name: str, data: st.DataObject) -> No
     numbers = {0.0}.union(*(np.abs(x).ravel().tolist() for x in operands if x.dtype.kind == "f"))
     result: Any = registry[name].reference(*operands, **params)
     assert set(np.abs(np.asarray(result)).ravel().tolist()) <= numbers
+
+
+@pytest.mark.parametrize("name", [name for name in LINEAR if not (registry[name].signed or registry[name].elementwise)])
+@share(0.2)
+@given(data=st.data())
+def test_what_is_not_signed_lets_no_ones_cancel(name: str, data: st.DataObject) -> None:
+    operands, params = data.draw(samples(registry[name]))
+    positive = tuple(np.asarray(np.abs(x)) if x.dtype.kind == "f" else x for x in operands)
+    assert not np.any(registry[name].kernel(*positive, **params) < 0.0)

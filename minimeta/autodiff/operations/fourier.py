@@ -303,6 +303,7 @@ def _sample_half(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     shape=_same,
     sample=_sample_fourier,
     linear=True,
+    signed=True,
     flops=_flops,
 )
 def _fourier(x: Any, *, axes: Shape, inverse: bool) -> Any:
@@ -319,6 +320,7 @@ def _transform_of_pairs(x: Any, axes: Shape, inverse: bool) -> Any:
     shape=_halved,
     sample=lambda draw: ((draw.array(_sample_signal(draw)),), {}),
     linear=True,
+    signed=True,
     flops=_flops,
 )
 def _of_real(x: Any) -> Any:
@@ -334,6 +336,7 @@ def _transform_of_real(x: Any) -> Any:
     shape=_doubled,
     sample=_sample_half,
     linear=True,
+    signed=True,
     flops=_flops,
 )
 def _to_real(x: Any, *, n: int) -> Any:
