@@ -28,6 +28,7 @@ from minimeta.autodiff.operations import (
     log,
     log1p,
     log_softmax,
+    logical_and,
     multiply,
     negative,
     sigmoid,
@@ -219,9 +220,9 @@ def logit(x: Any) -> Any:
 
 
 def _ratio(x: Any, y: Any) -> Any:
-    """``x / y``, and 0 where ``x = 0``."""
-    zero = equal(x, 0.0)
-    return where(zero, 0.0, divide(x, where(zero, 1.0, y)))
+    """``x / y``, and 0 where both are 0. Where ``x`` alone is 0 the slope ``1 / y`` stays."""
+    both = logical_and(equal(x, 0.0), equal(y, 0.0))
+    return where(both, 0.0, divide(x, where(both, 1.0, y)))
 
 
 @primitive(

@@ -113,6 +113,14 @@ def test_nothing_times_the_logarithm_of_nothing_is_nothing() -> None:
         assert_array_equal(mm.grad(lambda y, f=function: mm.sum(f(zero, y)))(zero), zero)
 
 
+@pytest.mark.parametrize("name", ["xlogy", "xlog1py"])
+def test_second_derivatives_of_nothing_times_a_logarithm(name: str) -> None:
+    of_scipy, shift = getattr(scipy_special, name), float(name == "xlog1py")
+    hessian = mm.hessian(lambda v: of_scipy(v[0], v[1]))(np.array([0.0, 2.0]))
+    assert_allclose(hessian, [[0.0, 1 / (2.0 + shift)], [1 / (2.0 + shift), 0.0]])
+    assert_allclose(mm.grad(mm.grad(lambda x: of_scipy(x, x + 1.0 - shift)))(0.0), 2.0)
+
+
 def test_sums_of_exponentials_with_weights() -> None:
     x, b = np.array([[1.0, 800.0, 799.0], [0.0, -1.0, 2.0]]), np.array([1.0, 2.0, 0.5])
     expected = scipy_special.logsumexp(x, axis=1, b=b, keepdims=True)
