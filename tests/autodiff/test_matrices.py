@@ -145,14 +145,33 @@ def test_empty_matrices_are_numpys(batch: list[int], n: int, k: int) -> None:
 # Conventions
 
 
-def test_a_derivative_with_respect_to_a_symmetric_matrix_is_symmetric() -> None:
+def test_derivatives_along_symmetric_changes_are_those_of_algebra() -> None:
     a = POSITIVE[0]
-    inverse = np.linalg.inv(a)
     by_factor = mm.grad(lambda a: 2.0 * mm.sum(np.log(linalg.diagonal(linalg.cholesky(a)))))(a)
     by_values = mm.grad(lambda a: mm.sum(np.log(linalg.eigvalsh(a))))(a)
     for gradient in (by_factor, by_values):
-        assert_allclose(gradient, inverse, rtol=1e-13, atol=1e-14)
-        assert_array_equal(gradient, gradient.T)
+        assert_allclose((gradient + gradient.T) / 2, np.linalg.inv(a), rtol=1e-13, atol=1e-14)
+
+
+#: Functions that read one triangle of a matrix, and whether it is the upper one.
+ONE_TRIANGLE: dict[str, tuple[Callable[..., Any], bool]] = {
+    "cholesky": (linalg.cholesky, False),
+    "upper cholesky": (lambda a: linalg.cholesky(a, upper=True), True),
+    "eigh": (lambda a: linalg.eigh(a)[1] * linalg.eigh(a)[0], False),
+    "upper eigh": (lambda a: linalg.eigh(a, "U")[1] * linalg.eigh(a, UPLO="u")[0], True),
+    "eigvalsh": (linalg.eigvalsh, False),
+    "upper eigvalsh": (lambda a: linalg.eigvalsh(a, "U"), True),
+}
+
+
+@pytest.mark.parametrize("name", ONE_TRIANGLE)
+def test_the_triangle_that_numpy_reads_is_read(name: str) -> None:
+    function, is_upper = ONE_TRIANGLE[name]
+    a = SQUARE + 0.1 * np.arange(9.0).reshape(3, 3)
+    assert_allclose(inside(function, a), function(a), rtol=1e-12, atol=1e-14)
+    check_gradients(function, a, order=2)
+    gradient = mm.grad(lambda a: mm.sum(np.sin(function(a))))(a)
+    assert not (np.tril(gradient, -1) if is_upper else np.triu(gradient, 1)).any()
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e-200])
@@ -262,7 +281,7 @@ def test_shapes_that_do_not_fit(function: Callable[..., Any], shapes: Any, messa
     ("function", "message"),
     [
         (linalg.svd, "further columns can be any.*full_matrices=False"),
-        (lambda x: linalg.qr(x, mode="complete"), "columns that 'complete' adds"),
+        (lambda x: linalg.qr(x, mode="complete"), "have a derivative; the columns that 'complete' adds"),
         (lambda x: linalg.norm(x, "wide"), "ord='wide'.*it is none of fro, nuc"),
         (lambda x: linalg.norm(x, "fro", axis=0), "ord='fro': it must be a number"),
         (lambda x: linalg.eigh(x @ x.T, UPLO="X"), "it must be 'L' or 'U'"),

@@ -5,8 +5,9 @@ orthogonal ones orthogonal. What follows for cotangents stands above each operat
 at once they are the rows of one array, the smallest first, and the public functions take it apart.
 
 The factors are those that LAPACK returns, with its signs, and a derivative is that of these factors: signs stay as they
-are. Of a symmetric matrix LAPACK reads the lower triangle alone. The public functions give it the symmetric part, which
-is the matrix itself where that is symmetric: so a derivative is a symmetric matrix, too.
+are. Of a symmetric matrix LAPACK reads one triangle, and so do these functions, as numpy's do: the derivative with
+respect to the other triangle is 0, and that with respect to an element read is its share on both sides of the diagonal.
+Along symmetric changes it is the same as any other convention's.
 
 Sources: Murray, "Differentiation of the Cholesky decomposition" (arXiv:1602.07527); Walter and Lehmann, "Algorithmic
 differentiation of linear algebra functions with application in optimum experimental design" (2010).
@@ -32,7 +33,6 @@ from minimeta.autodiff.operations.matrices import (
     product,
     sample_symmetric,
     sample_tall,
-    symmetric,
     transposed,
 )
 from minimeta.autodiff.operations.solving import SOLVE_TRIANGULAR, solve_triangular
@@ -50,9 +50,10 @@ def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Value:
     Parameters
     ----------
     a
-        Positive definite matrices ``(..., n, n)``. Their symmetric part is taken, and not one triangle.
+        Positive definite matrices ``(..., n, n)``. One triangle is read: the lower, or the upper if ``upper``. The
+        derivative with respect to the other is 0.
     upper
-        Whether ``L^T`` is returned.
+        Whether the upper triangle is read, and ``L^T`` is returned.
 
     Raises
     ------
@@ -61,8 +62,8 @@ def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Value:
     LinearAlgebraError
         A matrix is not positive definite. The error says which leading minor is not.
     """
-    found = apply(CHOLESKY, symmetric(matrices("cholesky", a, square=True)))
-    return transposed(found) if upper else found
+    x = matrices("cholesky", a, square=True)
+    return transposed(apply(CHOLESKY, transposed(x))) if upper else apply(CHOLESKY, x)
 
 
 def _not_positive_definite(a: Any) -> str:
@@ -163,7 +164,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     m, n = x.shape[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and m <= n):
         raise ConfigurationError(
-            f"qr with mode={mode!r}: only 'reduced' and 'r' have x derivative; the columns that 'complete' adds can be "
+            f"qr with mode={mode!r}: only 'reduced' and 'r' have a derivative; the columns that 'complete' adds can be "
             "any that are orthogonal"
         )
     packed = apply(QR_OF_TALL, x[..., :m])

@@ -67,11 +67,6 @@ def lower(x: Any, diagonal: float = 1.0) -> Any:
     return x * (ones + np.asarray(diagonal, x.dtype) * np.eye(x.shape[-1], dtype=x.dtype))
 
 
-def symmetric(x: Any) -> Any:
-    """Return ``(A + A^T) / 2``."""
-    return 0.5 * (x + transposed(x))
-
-
 def as_matrix(x: Any) -> Any:
     """Return numbers as matrices of one element, which broadcast."""
     return movement.expand_dims(x, (-1, -2))

@@ -5,8 +5,8 @@ Vectors that belong to the same value can be any basis of a plane, which has no 
 ``M[i, j]`` is not. So derivatives of what does not depend on the choice of one vector are right.
 
 The values and the vectors are the rows of one array, and the public functions take it apart. Signs of vectors are
-LAPACK's, and in the derivative they stay. Of a symmetric matrix LAPACK reads the lower triangle alone; as in
-:mod:`~minimeta.autodiff.operations.decompositions` it is given the symmetric part.
+LAPACK's, and in the derivative they stay. Of a symmetric matrix one triangle is read, and the derivative with respect
+to the other is 0, as in :mod:`~minimeta.autodiff.operations.decompositions`.
 
 Sources: Giles, "Collected matrix derivative results for forward and reverse mode" (2008); Townsend, "Differentiating
 the singular value decomposition" (2016).
@@ -34,7 +34,6 @@ from minimeta.autodiff.operations.matrices import (
     sample_batch,
     sample_symmetric,
     sample_tall,
-    symmetric,
     transposed,
 )
 from minimeta.autodiff.primitive import Draw, Primitive
@@ -104,9 +103,9 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Eigh:  # noqa: N803 (numpy's)
     Parameters
     ----------
     a
-        Of shape ``(..., n, n)``. Their symmetric part is taken, and not one triangle.
+        Of shape ``(..., n, n)``. One triangle is read, and the derivative with respect to the other is 0.
     UPLO
-        ``"L"`` or ``"U"``, which makes no difference.
+        Which: ``"L"`` for the lower, ``"U"`` for the upper.
 
     Returns
     -------
@@ -127,9 +126,10 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Eigh:  # noqa: N803 (numpy's)
     The sign of each eigenvector is LAPACK's, and in the derivative it stays.
     """
     x = matrices("eigh", a, square=True)
-    if str(UPLO).upper() not in ("L", "U"):
+    triangle = str(UPLO).upper()
+    if triangle not in ("L", "U"):
         raise ConfigurationError(f"eigh with UPLO={UPLO!r}: it must be 'L' or 'U'")
-    packed = apply(EIGH, symmetric(x))
+    packed = apply(EIGH, x, upper=triangle == "U")
     return Eigh(packed[..., 0, :], packed[..., 1:, :])
 
 
@@ -143,13 +143,14 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Value:  # noqa: N803 (numpy's)
 
 
 # With S = V (diag(g_w) + E) V^T, where E[i, j] = (V^T G_V)[i, j] / (w[j] - w[i]) off the diagonal, dL/dA is the lower
-# triangle of S + S^T, with half of its diagonal.
-def _eigh_rule(g: Array, y: Array, a: Array) -> Value:
+# triangle of S + S^T, with half of its diagonal; or the upper one.
+def _eigh_rule(g: Array, y: Array, a: Array, upper: bool) -> Value:
     n = a.shape[-1]
     values, vectors = y[..., 0, :], y[..., 1:, :]
     inner = _turns(values, product(vectors, g[..., 1:, :], True)) + row(g[..., 0, :]) * np.eye(n, dtype=a.dtype)
     found = product(product(vectors, inner), vectors, False, True)
-    return lower(found + transposed(found), 0.5)
+    half = lower(found + transposed(found), 0.5)
+    return transposed(half) if upper else half
 
 
 def _turns(w: Any, m: Any) -> Any:
@@ -161,12 +162,13 @@ def _turns(w: Any, m: Any) -> Any:
 @lapack(
     did_not_converge,
     (_eigh_rule,),
-    lambda a: Form((*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]), a.dtype),
-    sample=lambda draw: ((sample_symmetric(draw),), {}),
+    lambda a, upper: Form((*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]), a.dtype),
+    sample=lambda draw: ((sample_symmetric(draw),), {"upper": bool(draw.integer(0, 1))}),
 )
-def _eigh(a: Any) -> Any:
-    values, vectors = np.linalg.eigh(a.real)
+def _eigh(a: Any, *, upper: bool) -> Any:
+    values, vectors = np.linalg.eigh(a.real, "U" if upper else "L")
     if np.iscomplexobj(a):
+        a = np.swapaxes(a, -1, -2) if upper else a
         values, vectors = _rotated(np.tril(a) + np.swapaxes(np.tril(a, -1), -1, -2), vectors)
     return np.concatenate([values[..., None, :], vectors], -2)
 
