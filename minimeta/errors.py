@@ -31,13 +31,28 @@ def user_line() -> str:
     """
     frame = sys._getframe(1)
     while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if not is_internal(frame.f_code) and module.partition(".")[0] != "numpy":
+        if _is_of_user(frame):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}"
         if frame.f_back is None:
             break
         frame = frame.f_back
     return ""
+
+
+def raising_line(error: BaseException) -> str:
+    """Return the line of :func:`user_line` that an error which was caught came from."""
+    line, traceback = "", error.__traceback__
+    while traceback is not None:
+        if _is_of_user(traceback.tb_frame):
+            code = traceback.tb_frame.f_code
+            line = f"{code.co_filename}:{traceback.tb_lineno}, in {code.co_name}"
+        traceback = traceback.tb_next
+    return line
+
+
+def _is_of_user(frame: Any) -> bool:
+    module = str(frame.f_globals.get("__name__", ""))
+    return not is_internal(frame.f_code) and module.partition(".")[0] != "numpy"
 
 
 class MinimetaError(Exception):
@@ -47,8 +62,8 @@ class MinimetaError(Exception):
 class ComputationError(MinimetaError):
     """Base class of the errors of an operation or a transformation; its message ends with the user's line."""
 
-    def __init__(self, message: str) -> None:
-        line = user_line()
+    def __init__(self, message: str, line: str | None = None) -> None:
+        line = user_line() if line is None else line
         super().__init__(f"{message}\n  at {line}" if line else message)
 
     def __reduce__(self) -> tuple[Any, ...]:

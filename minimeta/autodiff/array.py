@@ -54,13 +54,16 @@ class Trace:
         When it began; of two open traces the older is the outer one.
     open
         Whether the function is still running, so that operations on its Arrays are recorded.
+    held
+        Whether a numpy array has come to hold its Arrays (:mod:`minimeta.autodiff.elements`).
     """
 
-    __slots__ = ("moment", "open")
+    __slots__ = ("held", "moment", "open")
 
     def __init__(self) -> None:
         self.moment = next(moments)
         self.open = True
+        self.held = False
 
 
 class Form:
@@ -241,7 +244,8 @@ class Array(Operators, Methods):
         if type(self.value) is Form:
             raise TracingError(
                 f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Choose element by "
-                "element with where(condition, a, b), or pass what decides as a static Python argument"
+                "element with where(condition, a, b), or pass what decides as a static Python argument. A numpy array "
+                "cannot take it in: collect a list of Arrays, and np.stack it"
             )
         value: NDArray[Any] = self.value
         return value
@@ -301,7 +305,7 @@ class Array(Operators, Methods):
             return elements(self)
         conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
-            "calls them)"
+            "calls them, as np.mean of np.array([x0, x1]) does: join Arrays with np.stack([x0, x1]) instead)"
         )
         if type(self.value) is Form:
             raise TracingError(

@@ -8,22 +8,35 @@ its elements are joined to one Array:
 
     np.array([x[0], x[1]]) * x        multiply(join(x[0], x[1]), x)
 
-Conversion to a dtype of numbers needs the numbers themselves, and is refused.
+Conversion to a dtype of numbers needs the numbers themselves, and is refused. Numbers among the
+elements stay Python's, which know no ``exp`` and do not divide by 0: numpy's error about them becomes
+one that says what to write, ``np.stack([x[0], 1.0])``. So does an order of the elements (``max``,
+``argmax``, ``sort``), which numpy would find by Python's comparisons, and they lose a NaN.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Array
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Array, Trace
+from minimeta.errors import MinimetaError, TracingError, raising_line
+
+#: How numpy says that it cannot compute with elements that are objects.
+_OF_OBJECTS = re.compile(
+    r"which has no callable|dtype\('O'\)|not supported for the input types|setting an array element with a sequence"
+)
 
 
 def elements(x: Array) -> NDArray[Any]:
     """Return a numpy array of dtype object that holds the elements of an Array."""
+    if x.transformation is not None:
+        x.transformation.held = True
     found = np.empty(max(x.size, 1), object)
     if x.shape == ():
         found[0] = x
@@ -42,6 +55,40 @@ def joined(x: NDArray[Any]) -> Any:
     """Return one Array of the elements of a numpy array that holds Arrays."""
     parts = [np.reshape(part, (1,)) if type(part) is Array else np.full(1, part) for part in x.flat]
     return np.reshape(np.concatenate(parts), x.shape)
+
+
+def joined_leaves(output: Any) -> Any:
+    """Return a tree of which the leaves that hold Arrays are joined."""
+    if type(output) is Array:
+        return output
+    leaves, structure = tree.flatten(output)
+    if not any(map(holds_arrays, leaves)):
+        return output
+    return tree.unflatten(structure, [joined(x) if holds_arrays(x) else x for x in leaves])
+
+
+def translated(error: Exception, trace: Trace) -> Exception:
+    """Return what a user's function has raised, or the error that says what numpy's means.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    trace
+        That of the function.
+    """
+    if isinstance(error, MinimetaError):
+        return error
+    if isinstance(error, ValueError) and isinstance(error.__cause__, MinimetaError):
+        return error.__cause__  # Of y[i] = x, which numpy hides behind an error of its own.
+    if not trace.held or not (isinstance(error, ZeroDivisionError) or _OF_OBJECTS.search(str(error))):
+        return error
+    return TracingError(
+        f"numpy cannot compute with elements that are objects, as those of np.array([x0, x1]), np.full(n, x0) and "
+        f"np.asarray(x) are where an x is an Array ({type(error).__name__}: {error}). Join them, and numbers among "
+        "them, with np.stack([x0, x1]), which is an Array",
+        raising_line(error),
+    )
 
 
 def all_joined(operands: Sequence[Any]) -> list[Any] | None:

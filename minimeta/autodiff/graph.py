@@ -28,7 +28,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import attribute_to, context, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.elements import holds_arrays, joined
+from minimeta.autodiff.elements import joined_leaves, translated
 from minimeta.autodiff.masks import Mask, masked
 from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
@@ -87,9 +87,11 @@ def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.
     trace = Trace()
     try:
         aliases = [alias(leaf, trace) for leaf in leaves]
-        output = function(*tree.unflatten(structure, aliases))
-        if holds_arrays(output):
-            output = joined(output)
+        output = joined_leaves(function(*tree.unflatten(structure, aliases)))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        if (cause := translated(error, trace)) is not error:
+            raise cause from None
+        raise
     finally:
         trace.open = False
     return Recording(trace, aliases, output)

@@ -9,6 +9,7 @@ on Arrays.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minimeta.autodiff import in_place
+from minimeta.autodiff.orders import check_order
 from minimeta.autodiff.protocols import ANSWERS, answer, full_name, of_complex
 from minimeta.autodiff.ufuncs import call
 from minimeta.errors import DtypeError, TracingError
@@ -56,6 +58,18 @@ def _reflected(function: Callable[..., Any]) -> Binary:
     return compute
 
 
+def _ordered(function: Callable[..., Any]) -> Binary:
+    """Make a comparison, by which numpy must not order elements that are objects (elements.py)."""
+    compare = _binary(function)
+
+    def compute(x: Any, y: ArrayLike) -> Value:
+        if x.transformation is not None and x.transformation.held:
+            check_order(sys._getframe(1), x, y)
+        return compare(x, y)
+
+    return compute
+
+
 def _in_place(operation: Callable[[Any, Any], Value]) -> Binary:
     """Make ``x += y``: the name ``x`` gets the result, unless somebody else sees the old value."""
 
@@ -87,8 +101,8 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
     __divmod__, __rdivmod__ = _binary(np.divmod), _reflected(np.divmod)
 
     __neg__, __abs__, __invert__ = _unary(np.negative), _unary(np.absolute), _unary(np.invert)
-    __lt__, __le__ = _binary(np.less), _binary(np.less_equal)
-    __gt__, __ge__ = _binary(np.greater), _binary(np.greater_equal)
+    __lt__, __le__ = _ordered(np.less), _ordered(np.less_equal)
+    __gt__, __ge__ = _ordered(np.greater), _ordered(np.greater_equal)
 
     def __eq__(self, other: Any) -> Value:
         return ANSWERS[np.equal](self, other)

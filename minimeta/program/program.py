@@ -25,7 +25,7 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form, Trace, moments
-from minimeta.autodiff.elements import holds_arrays, joined
+from minimeta.autodiff.elements import joined_leaves, translated
 from minimeta.autodiff.graph import free_variables
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.steps import Evaluate, Program, linearise, run
@@ -182,9 +182,11 @@ def attempt(
     open_trace = Trace()
     operands = [_abstract(leaf, open_trace) for leaf in leaves]
     try:
-        output = function(*tree.unflatten(structure, operands))
-        if holds_arrays(output):
-            output = joined(output)
+        output = joined_leaves(function(*tree.unflatten(structure, operands)))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        if (cause := translated(error, open_trace)) is not error:
+            raise cause from None
+        raise
     finally:
         open_trace.open = False
     outputs, output_structure = tree.flatten(output)

@@ -38,6 +38,7 @@ from minimeta.autodiff.apply import apply, during, outermost
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Array, Form, Trace, is_float, moments
 from minimeta.autodiff.calls import no_sample, pick
+from minimeta.autodiff.elements import joined_leaves
 from minimeta.autodiff.graph import backward, free_variables, record
 from minimeta.autodiff.operations import add, moveaxis, stack
 from minimeta.autodiff.primitive import Primitive
@@ -118,7 +119,7 @@ def vmap(
 
         def body(*values: Any) -> tuple[list[Any], tree.Structure]:
             parts = tree.unflatten(structure, values)
-            return tree.flatten(function(*parts[:-1], **parts[-1]) if keywords else function(*parts))
+            return tree.flatten(joined_leaves(function(*parts[:-1], **parts[-1]) if keywords else function(*parts)))
 
         def one_by_one() -> list[tuple[list[Any], tree.Structure]]:
             return [body(*_task(leaves, operands, mapped, task)) for task in range(count)]
