@@ -29,7 +29,7 @@ from minimeta.autodiff.apply import attribute_to, context, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.elements import joined_leaves, translated
-from minimeta.autodiff.masks import Mask, masked
+from minimeta.autodiff.masks import Handed, Mask, masked
 from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
 
@@ -120,7 +120,7 @@ def hand_on(y: Any, totals: dict[int, Any], masks: dict[int, Mask], needed: Cont
         if type(y.value) is Form:
             trace_for_derivative_of(y)
         shares = y.primitive.pull(cotangent, y, needed)
-        if masks or y.primitive.chosen is not None:
+        if masks or y.primitive.chosen is not None or type(shares) is Handed:
             shares = masked(shares, cotangent, y, totals, masks)
         accumulate(totals, needed, shares)
 

@@ -13,6 +13,7 @@ the operation that chose, backwards:
     through elementwise functions       as it is, and each share is 0 where the mask does not hold
     through moves and sums              as the operation's own pull moves it: taken is what goes to something taken
     through reductions of axes          spread over the elements that were reduced
+    through the square of a magnitude   along the path by which each share was handed on (magnitudes.py)
     where two shares of an Array meet   the elements of either; of an unmasked share, everything
 
 A matrix product, a Fourier transform and the like mix elements with factors of both signs, whose
@@ -25,7 +26,8 @@ computed when it is first needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import itertools
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,23 @@ def _both(x: Mask, y: Mask) -> Mask:
     return Mask(compute)
 
 
+class Handed(list[tuple[Array, Any]]):
+    """Shares that a pull handed past the operands, to what these were computed from.
+
+    Attributes
+    ----------
+    paths
+        Of each, the Arrays from the result to the one that it is of: its mask takes the same way.
+    """
+
+    __slots__ = ("paths",)
+
+    def __init__(self, found: Iterable[tuple[Array, Any, tuple[Array, ...]]]) -> None:
+        found = list(found)
+        super().__init__([(x, share) for x, share, _ in found])
+        self.paths = [path for _, _, path in found]
+
+
 def masked(
     shares: Shares, cotangent: Any, y: Array, totals: Container[int], masks: dict[int, Mask]
 ) -> list[tuple[Array, Any]]:
@@ -94,18 +113,18 @@ def masked(
         the shares come in.
     """
     own = masks.pop(y.id, None)
+    paths = shares.paths if type(shares) is Handed else None
     found, met = [], set()
-    for x, share in shares:
+    for i, (x, share) in enumerate(shares):
         if share is None or type(x) is not Array:
             continue
-        mask = _carried(own, cotangent, y, x)
+        mask = own
+        for result, operand in itertools.pairwise((y, x) if paths is None else paths[i]):
+            mask = _of_operand(mask, cotangent, result, operand)
         if mask is not None and not _is_flat(y) and mask.condition is not None:
             found.append((x, ANSWERS[np.where](mask.condition, share, 0.0)))
         else:
             found.append((x, share))
-        chosen = _chosen(cotangent, y, x)
-        if chosen is not None:
-            mask = chosen if mask is None else _both(chosen, mask)
         other = masks.get(x.id)
         if x.id not in totals and x.id not in met:
             if mask is not None:
@@ -116,6 +135,12 @@ def masked(
             masks.pop(x.id, None)
         met.add(x.id)
     return found
+
+
+def _of_operand(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | None:
+    """Return the mask of an operand's cotangent: what the result's makes of it, and the result's own choice."""
+    carried, chosen = _carried(mask, cotangent, y, x), _chosen(cotangent, y, x)
+    return carried if chosen is None else chosen if carried is None else _both(chosen, carried)
 
 
 def _is_flat(y: Array) -> bool:
@@ -145,8 +170,6 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
     primitive = y.primitive
     if mask is None or primitive is None or isinstance(cotangent, tuple):
         return None
-    if not any([operand is x for operand in y.inputs]):  # A pull handed it on, past the operands (magnitudes.py).
-        return mask if _is_elementwise(y, x, 8) else None
     if primitive.elementwise:
         return mask
     if (primitive.signed or not primitive.linear) and primitive.name not in _REDUCTIONS:
@@ -168,14 +191,3 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
 
 
 _REDUCTIONS = {"logsumexp", "max", "min", "norm", "variance"}
-
-
-def _is_elementwise(y: Array, x: Array, steps: int) -> bool:
-    """Return whether an Array is reached by elementwise functions of one shape alone."""
-    for operand in y.inputs:
-        if operand is x:
-            return True
-        elementwise = operand.primitive is not None and operand.primitive.elementwise and operand.shape == y.shape
-        if elementwise and steps and operand.id > x.id and _is_elementwise(operand, x, steps - 1):
-            return True
-    return False

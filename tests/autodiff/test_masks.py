@@ -149,3 +149,28 @@ def test_a_product_of_matrices_ends_a_mask() -> None:
     w = np.array([[np.nan], [1.0]])
     rows: Function = lambda x: np.sum(np.where([[False], [True]], np.stack([x, x, x, x]).reshape(2, 2) @ w, 0.0))  # noqa: E731
     assert np.isnan(derivatives(rows, 1.0, 1))
+
+
+def root(x: Any, of: Function = np.sqrt) -> Any:
+    return np.where(x > 0.0, of(x), x)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: root(x) ** 2, [-2.0, 2.0]),
+        (lambda x: root(x) * root(x), [-2.0, 2.0]),
+        (lambda x: (y := root(x)) * (3.0 * y), [-6.0, 6.0]),
+        (lambda x: np.hypot(root(x), 1.0) ** 2, [-2.0, 2.0]),
+        (lambda x: np.select([x > 0.0], [np.sqrt(x)], x) ** 2, [-2.0, 2.0]),
+        (lambda x: root(x, lambda x: np.sqrt(np.log(x))) ** 2, [-2.0, 2.0]),
+        (lambda x: np.sum(np.sqrt(np.stack([x + 3.0, x]))[[True, False]] ** 2), [1.0, 0.0]),
+        (lambda x: np.sum(np.sqrt(np.stack([x + 3.0, x]))[:1] ** 2), [1.0, 0.0]),
+        (lambda x: np.sum(mm.at(np.stack([x, x]))[:1].set(np.sqrt(np.stack([x + 3.0, x]))[:1]) ** 2), [-1.0, 2.0]),
+    ],
+)
+def test_a_square_of_what_is_chosen_is_of_that_alone(function: Function, expected: list[float]) -> None:
+    assert_allclose(derivatives(function, -1.0, 2), expected, rtol=1e-14)
+    assert_array_equal(mm.compile(mm.grad(function))(-1.0), mm.grad(function)(-1.0))
+    assert_allclose(mm.vmap(mm.grad(function))(np.array([-1.0])), expected[:1], rtol=1e-14)
+    assert np.isnan(derivatives(lambda x: np.sqrt(x) ** 2, -1.0, 1))

@@ -41,6 +41,11 @@ CURVES: dict[str, Function] = {
     "square": lambda y: np.square(y) / 2.0,
     "sin": np.sin,
     "product": lambda y: y * y[::-1] / 2.0,
+    "magnitude times its reverse, squared": lambda y: (np.abs(y) * np.abs(y)[::-1]) ** 2 / 4.0,
+    "magnitude times its part, squared": lambda y: (np.abs(y) * np.abs(y)[2]) ** 2 / 4.0,
+    "root squared": lambda y: np.sqrt(np.abs(y)) ** 2,
+    "hypotenuse squared": lambda y: np.hypot(y, np.roll(y, 1)) ** 2 / 2.0,
+    "chosen magnitude squared": lambda y: np.where(y > 0.0, np.abs(y), np.hypot(y, y[::-1])) ** 2 / 2.0,
 }
 FUNCTIONS = MAPS | CURVES
 
@@ -49,6 +54,9 @@ FUNCTIONS = MAPS | CURVES
 @given(st.lists(st.sampled_from(list(FUNCTIONS)), min_size=1, max_size=4), st.integers(0, 99), st.integers(0, 5))
 @example(["square", "fft"], 0, 1)
 @example(["sin", "irfft", "square"], 0, 2)
+@example(["magnitude times its reverse, squared"], 0, 5)
+@example(["magnitude times its part, squared"], 0, 5)
+@example(["hypotenuse squared"], 0, 5)
 @example(["sin", "joined to itself, and the first taken"], 0, 0)
 def test_slopes_are_those_of_central_differences(names: list[str], seed: int, start: int) -> None:
     x, direction, weights = np.random.default_rng(seed).normal(size=(3, 6))

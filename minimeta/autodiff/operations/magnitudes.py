@@ -39,6 +39,7 @@ import numpy as np
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array
+from minimeta.autodiff.masks import Handed
 from minimeta.autodiff.primitive import registry
 
 _MAGNITUDES = {"absolute", "hypot", "norm", "sqrt"}
@@ -52,10 +53,11 @@ _LINKS = {
 #: So many steps are looked at between a magnitude and its square.
 _STEPS = 8
 
-_Shares = list[tuple[Array, Any]]
+_Path = tuple[Array, ...]
+_Shares = list[tuple[Array, Any, _Path]]
 
 
-def of_square(cotangent: Any, y: Array, active: Container[int]) -> _Shares | None:
+def of_square(cotangent: Any, y: Array, active: Container[int]) -> Handed | None:
     """Return what a square's cotangent is to those that were computed before it; None where the
     chain rule is right.
 
@@ -67,10 +69,10 @@ def of_square(cotangent: Any, y: Array, active: Container[int]) -> _Shares | Non
         The ids of the Arrays that need cotangents.
     """
     (x,) = y.inputs
-    return _shares(cotangent, None, active, x, _STEPS) if _is_magnitude(x, active, _STEPS) else None
+    return Handed(_shares(cotangent, None, active, (y, x), _STEPS)) if _is_magnitude(x, active, _STEPS) else None
 
 
-def of_product(cotangent: Any, product: Array, active: Container[int]) -> _Shares | None:
+def of_product(cotangent: Any, product: Array, active: Container[int]) -> Handed | None:
     """Do the same for ``x y`` where one is a magnitude and the other a multiple of it: ``k y^2``, `k` needing none."""
     x, y = product.inputs
     for multiple, alone in ((x, y), (y, x)):
@@ -79,10 +81,10 @@ def of_product(cotangent: Any, product: Array, active: Container[int]) -> _Share
             if multiple.primitive.name == "multiply" and k.id in active:
                 part, k = k, part
             if k.id not in active and part.inputs and part.inputs[0] is alone.inputs[0] and is_square(part, alone):
-                size = _size(abs(k))
+                size, path = _size(abs(k)), (product, multiple, part)
                 if multiple.primitive.name == "multiply":
-                    return _shares(cotangent * (k / size), np.sqrt(size), active, part, _STEPS)
-                return _shares(cotangent * (size / k), 1.0 / np.sqrt(size), active, part, _STEPS)
+                    return Handed(_shares(cotangent * (k / size), np.sqrt(size), active, path, _STEPS))
+                return Handed(_shares(cotangent * (size / k), 1.0 / np.sqrt(size), active, path, _STEPS))
     return None
 
 
@@ -105,47 +107,51 @@ def _is_magnitude(x: Array, active: Container[int] | None, steps: int) -> bool:
     return any([_is_magnitude(part, active, steps - 1) for part in parts])
 
 
-def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Shares:
-    """The cotangents that follow from that of ``x**2``, which is ``c k**2``; a `k` of None is 1.
+def _shares(c: Any, k: Any, active: Container[int], path: _Path, steps: int) -> _Shares:
+    """The cotangents that follow from that of ``x**2``, where `x` is at the end of a path, which is ``c k**2``.
+
+    A `k` of None is 1. Each comes with its own path from the square, which its mask takes too.
 
     The square of a factor may leave the range of floats where the factor does not: it is never
     computed.
     """
+    x = path[-1]
     if x.id not in active:
         return []
     if not _is_magnitude(x, active, steps):
         slope = c * (2.0 * x) if k is None else (c * (2.0 * (k * x))) * k
-        return [(x, slope.astype(x.dtype, copy=False))]
+        return [(x, slope.astype(x.dtype, copy=False), path)]
     assert x.primitive is not None
     first, *others = x.inputs
     match x.primitive.name:
         case "absolute" | "negative" | "astype":  # What is wide stays so to the end: a factor may not fit before.
-            return _shares(c, k, active, first, steps - 1)
+            return _shares(c, k, active, (*path, first), steps - 1)
         case "sqrt":  # NaN below 0, as the square is.
             slope = np.where(np.equal(x, x), c if k is None else (c * k) * k, np.nan)
-            return [(first, slope.astype(first.dtype, copy=False))]
+            return [(first, slope.astype(first.dtype, copy=False), (*path, first))]
         case "hypot":
-            return [share for part in x.inputs for share in _shares(c, k, active, part, steps - 1)]
+            return [share for part in x.inputs for share in _shares(c, k, active, (*path, part), steps - 1)]
         case "multiply":
             (other,) = others
             found = []
             for part, factor in ((first, other), (other, first)):
                 if part.id in active:
-                    found += _shares(*_times(c, k, factor, active, steps - 1), active, part, steps - 1)
+                    found += _shares(*_times(c, k, factor, active, steps - 1), active, (*path, part), steps - 1)
             return found
         case "divide":
             (other,) = others
-            found = _shares(c, 1.0 / other if k is None else k / other, active, first, steps - 1)
+            found = _shares(c, 1.0 / other if k is None else k / other, active, (*path, first), steps - 1)
             if other.id in active:
                 slope = -2.0 * (c * np.square(x if k is None else k * x)) / other
-                found.append((other, slope.astype(other.dtype, copy=False)))
+                found.append((other, slope.astype(other.dtype, copy=False), (*path, other)))
             return found
         case "broadcast_to" | "gather":  # Of copies, the cotangents are summed.
             c, k = _with_one_factor(c, k)
             return [
                 share
                 for part, g in x.primitive.pull(c, x, active)
-                for share in _shares(g, None if k is None else np.broadcast_to(k, part.shape), active, part, steps - 1)
+                for factor in [None if k is None else np.broadcast_to(k, part.shape)]
+                for share in _shares(g, factor, active, (*path, part), steps - 1)
             ]
         case name:
             primitive = registry["sum"] if name == "norm" else x.primitive
@@ -154,7 +160,7 @@ def _shares(c: Any, k: Any, active: Container[int], x: Array, steps: int) -> _Sh
             return [
                 share
                 for (part, g), factor in zip(handed, factors, strict=True)
-                for share in _shares(g, factor, active, part, steps - 1)
+                for share in _shares(g, factor, active, (*path, part), steps - 1)
             ]
 
 
