@@ -81,6 +81,7 @@ MODULES = [
 @pytest.mark.parametrize("module", ["minimeta", *MODULES])
 def test_examples_in_docstrings(module: str) -> None:
     names = {name: getattr(minimeta, name) for name in minimeta.__all__} | {"np": np}
+    page = importlib.import_module(module)
     with patch.dict(ANSWERS):  # What examples define does not outlive them.
-        results = doctest.testmod(importlib.import_module(module), extraglobs=names)
+        results = doctest.testmod(page, extraglobs=names)
     assert results.failed == 0
