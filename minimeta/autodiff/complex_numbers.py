@@ -20,6 +20,7 @@ import numpy as np
 
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.protocols import answers, found, full_name
+from minimeta.autodiff.signatures import by_position
 from minimeta.errors import DtypeError, TracingError
 
 
@@ -210,6 +211,8 @@ def compute(function: Any, operands: Sequence[Any], keywords: dict[str, Any] | N
             "real, or with what is: +, -, *, /, @, **, exp, log, sqrt, abs, angle, conj, sum, mean, and what moves "
             "elements"
         )
+    if keywords:
+        operands, keywords = by_position(function, operands, keywords)
     return operation(*operands, **(keywords or {}))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from minimeta.autodiff.remedies import REMEDIES
+from minimeta.autodiff.signatures import call_for
 from minimeta.errors import DtypeError, MinimetaError, TracingError
 
 if TYPE_CHECKING:
@@ -76,14 +77,25 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
         if isinstance(error, MinimetaError):
             raise
         signature = inspect.signature(operation)
+        if _fits(signature, arguments, keywords):
+            raise
         try:
+            arguments, keywords = call_for(operation, function, arguments, keywords)
             signature.bind(*arguments, **keywords)
         except TypeError as mismatch:
             raise TracingError(
                 f"{full_name(function)} of an Array: {mismatch}. minimeta computes it by "
                 f"{operation.__name__}{signature}"
             ) from None
-        raise
+    return answer(function, arguments, keywords)
+
+
+def _fits(signature: inspect.Signature, arguments: Sequence[Any], keywords: dict[str, Any]) -> bool:
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
 
 
 def found(function: Any) -> Callable[..., Any] | None:
