@@ -1,7 +1,7 @@
 """Least squares: the pseudoinverse, and the rank.
 
 The pseudoinverse ``P = A^+`` takes a vector to the shortest of the solutions of the least squares. As long as the rank
-of ``A`` stays the same (Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973)
+of ``A`` stays the same (Golub and Pereyra, SIAM Journal on Numerical Analysis 10, 1973)
 
     dP = -P dA P + P P^T dA^T (I - A P) + (I - P A) dA^T P^T P ,
 
