@@ -12,7 +12,8 @@ the operation that chose, backwards:
 
     through elementwise functions       as it is, and each share is 0 where the mask does not hold
     through moves and sums              as the operation's own pull moves it: taken is what goes to something taken
-    through reductions of axes          spread over the elements that were reduced
+    through reductions of axes          spread over the elements that were reduced; of softmax, over rows
+    through products up to each element spread over all elements before
     through the square of a magnitude   along the path by which each share was handed on (magnitudes.py)
     where two shares of an Array meet   the elements of either; of an unmasked share, everything
 
@@ -32,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.array import Array
+from minimeta.autodiff.array import Array, Shape
 from minimeta.autodiff.primitive import Shares, registry
 from minimeta.autodiff.protocols import ANSWERS
 
@@ -172,22 +173,42 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
         return None
     if primitive.elementwise:
         return mask
-    if (primitive.signed or not primitive.linear) and primitive.name not in _REDUCTIONS:
+    move = _MOVES.get(primitive.name)
+    if move is None and (primitive.signed or not primitive.linear):
         return None
 
     def compute() -> Any:
         if mask.condition is None:
             return None
         taken = ANSWERS[np.astype](mask.condition, y.dtype)
-        if primitive.linear:
+        if move is not None:
+            moved = move(taken, y, x, **(y.params or {}))
+        else:
             shares = [share for part, share in primitive.pull(taken, y, {x.id}) if part is x and share is not None]
             moved = sum(shares[1:], start=shares[0]) if shares else None  # An operand may be there twice.
-        else:
-            axes = {name: y.params[name] for name in ("axes", "keepdims")}  # type: ignore[index]
-            moved = registry["sum"].rules[0](taken, y, x, **axes)  # type: ignore[index, misc]
         return None if moved is None else ANSWERS[np.not_equal](moved, 0.0)
 
     return Mask(compute)
 
 
-_REDUCTIONS = {"logsumexp", "max", "min", "norm", "variance"}
+def _spread(taken: Any, y: Array, x: Array, *, axes: Shape, keepdims: bool, **params: Any) -> Any:
+    """Every element that was reduced is taken with the result."""
+    return registry["sum"].rules[0](taken, y, x, axes, keepdims)  # type: ignore[index, misc]
+
+
+def _within_rows(taken: Any, y: Array, x: Array, *, axes: Shape) -> Any:
+    """Every element of a result depends on all in its row."""
+    return _spread(ANSWERS[np.sum](taken, axes, keepdims=True), y, x, axes=axes, keepdims=True)
+
+
+def _before(taken: Any, y: Array, x: Array, *, axis: int, reverse: bool) -> Any:
+    """Every element of a result depends on those before it."""
+    return registry["cumsum"].rules[0](taken, y, x, axis, reverse)  # type: ignore[index, misc]
+
+
+#: How the masks of operations go that are not linear, or not in all operands.
+_MOVES: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("logsumexp", "max", "min", "norm", "prod", "variance"), _spread),
+    **dict.fromkeys(("log_softmax", "softmax"), _within_rows),
+    **dict.fromkeys(("cumprod", "recurrence"), _before),
+}

@@ -31,6 +31,27 @@ BRANCHES: dict[str, tuple[Function, Function, list[float]]] = {
         [0.0, -1.0, 0.7],
     ),
     "root of a square": (lambda x: np.sqrt(x) ** 2 * x, lambda x: x**2, [-1.0, 0.7]),
+    "product": (lambda x: np.prod(np.stack([np.sqrt(x), x, x])), lambda x: x ** mpmath.mpf(2.5), [0.0, -1.0, 0.7]),
+    "cumulative product": (
+        lambda x: np.cumprod(np.stack([x, np.sqrt(x), x]))[1],
+        lambda x: x ** mpmath.mpf(1.5),
+        [0.0, -1.0, 0.7],
+    ),
+    "sum of exponentials": (
+        lambda x: mm.logsumexp(np.stack([np.log(x), x])),
+        lambda x: mpmath.log(x + mpmath.exp(x)),
+        [0.0, -1.0, 0.7],
+    ),
+    "softmax": (
+        lambda x: mm.softmax(np.stack([np.log(x), x]))[0],
+        lambda x: x / (x + mpmath.exp(x)),
+        [0.0, -1.0, 0.7],
+    ),
+    "log-softmax": (
+        lambda x: mm.log_softmax(np.stack([np.log(x), x]))[1],
+        lambda x: x - mpmath.log(x + mpmath.exp(x)),
+        [0.0, -1.0, 0.7],
+    ),
     "overflow": (
         lambda x: np.tanh(np.exp(1e3 - 2e3 * x)),
         lambda x: mpmath.tanh(mpmath.exp(1000 - 2000 * x)),
