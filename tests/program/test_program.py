@@ -133,7 +133,7 @@ def test_another_form_is_refused() -> None:
         (lambda x: 1.0 if x > 0 else 2.0, "the truth value of an Array while tracing"),
         (lambda x: float(x), r"float\(\) of an Array while tracing"),  # noqa: PLW0108
         (lambda x: [1.0, 2.0][int(x)], r"int\(\) of an Array while tracing"),
-        (lambda x: np.asarray(x), "was about to become a numpy array"),  # noqa: PLW0108
+        (lambda x: np.asarray(x, np.float64), "was about to become a numpy array"),
         (lambda x: [y for y in np.ones(3) if y > x], "the truth value"),
         (lambda x: list(range(mm.argmax(mm.stack([x, x])))), "while tracing"),
     ],
