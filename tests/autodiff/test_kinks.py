@@ -283,3 +283,30 @@ def test_norm_neither_overflows_nor_underflows(scale: float) -> None:
     x = scale * np.array([3.0, 4.0])
     assert_allclose(mm.norm(x), 5 * scale, rtol=1e-15)
     assert_allclose(mm.grad(mm.norm)(x), [0.6, 0.8], rtol=1e-15)
+
+
+@pytest.mark.parametrize("x", [np.inf, -np.inf])
+@pytest.mark.parametrize("transform", [lambda f: f, mm.compile])
+@pytest.mark.parametrize(
+    ("function", "slope"),
+    [
+        (np.arctan, 0.0),
+        (np.arcsinh, 0.0),
+        (lambda x: np.hypot(x, 2.0), 1.0),
+        (lambda x: np.hypot(-2.0, x), 1.0),
+        (lambda x: np.arctan2(x, 2.0), 0.0),
+        (lambda x: np.arctan2(2.0, x), 0.0),
+    ],
+)
+def test_lengths_and_angles_have_their_limits_at_infinity(
+    function: Any, slope: float, transform: Any, x: float
+) -> None:
+    assert transform(mm.grad(function))(x) == np.copysign(slope, x)
+    assert transform(mm.grad(mm.grad(function)))(x) == 0.0
+    assert transform(mm.grad(mm.grad(mm.grad(function))))(x) == 0.0
+
+
+def test_what_has_no_limit_at_infinity_is_not_a_number() -> None:
+    for x, y in ((np.inf, np.inf), (np.inf, np.nan), (np.nan, 1.0)):
+        assert np.isnan(mm.grad(lambda x, y=y: np.hypot(x, y))(x))
+    assert np.isnan(mm.grad(np.arctan)(np.nan))

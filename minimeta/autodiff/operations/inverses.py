@@ -10,7 +10,7 @@ For a point ``(x, y)`` at the distance ``r`` from the origin
     d(angle) = (x dy - y dx) / r^2               arctan2
 
 At the origin ``r`` has a kink, where its derivative is taken as 0, as that of :func:`norm` is; there is no angle there,
-and its derivatives are NaN.
+and its derivatives are NaN. Where one leg alone is infinite, derivatives are their limits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ def arccos(x: Any) -> Any:
     return np.arccos(x)
 
 
-@unary(lambda g, y, x: g / (1.0 + x * x), costly=True, answers=np.arctan)
+def _secant_squared(x: Array) -> Value:
+    """``1 + x^2``, and a constant where that is infinite: there its slope, infinite too, is times 0."""
+    square = 1.0 + x * x
+    return logic.where(logic.equal(square, np.inf), np.inf, square)
+
+
+@unary(lambda g, y, x: g / _secant_squared(x), costly=True, answers=np.arctan)
 def arctan(x: Any) -> Any:
     """The angle in (-pi/2, pi/2) whose tangent is ``x``."""
     return np.arctan(x)
@@ -65,15 +71,21 @@ def arctanh(x: Any) -> Any:
     return np.arctanh(x)
 
 
-def _leg(g: Array, length: Array, x: Array) -> Value:
+def _cosine(x: Array, length: Any, other: Array) -> Value:
+    """``x / length``, which is at most 1; its limit where this leg alone is infinite."""
+    alone = logic.equal(abs(x), np.inf) & logic.less(abs(other), np.inf)
+    return logic.where(alone, arithmetic.sign(x), x / length)
+
+
+def _leg(g: Array, length: Array, x: Array, other: Array) -> Value:
     """``g x / length``, and 0 where the length is. What is divided first is at most 1, and leaves no range."""
     zero = logic.equal(length, 0.0)
-    return g * logic.where(zero, 0.0, x / logic.where(zero, 1.0, length))
+    return g * logic.where(zero, 0.0, _cosine(x, logic.where(zero, 1.0, length), other))
 
 
 @binary(
-    lambda g, z, x, y: _leg(g, z, x),
-    lambda g, z, x, y: _leg(g, z, y),
+    _leg,
+    lambda g, z, x, y: _leg(g, z, y, x),
     domains=("nonzero", "nonzero"),
     costly=True,
     answers=np.hypot,
@@ -86,7 +98,7 @@ def hypot(x: Any, y: Any) -> Any:
 def _turn(g: Array, y: Array, x: Array) -> Value:
     """``g`` times the derivative of the angle with respect to ``y``, ``x / r^2``."""
     length = hypot(x, y)
-    return (g * (x / length)) / length
+    return (g * _cosine(x, length, y)) / length
 
 
 @binary(
