@@ -55,8 +55,9 @@ def operands_of(text: str) -> list[str]:
             part += character
     parts.append(part.strip())
     number = r"-?(?:\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)|True|False"
+    flag = "transpose_[xy]|keepdims|reverse|inverse|lower|upper"  # A parameter that is true is its name alone.
     typed = rf"\w+\[[\d, ]*\]\((?:{number})\)"
-    return [x for x in parts if x and not re.fullmatch(rf"{number}|{typed}|\w+=.*|transpose_[xy]|keepdims", x)]
+    return [x for x in parts if x and not re.fullmatch(rf"{number}|{typed}|\w+=.*|{flag}", x)]
 
 
 def returned(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from minimeta.autodiff.array import Array, Form, Value
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations.elementwise import one_each
 from minimeta.autodiff.operations.queries import as_float
+from minimeta.autodiff.operations.reductions import check_float
 from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.protocols import answers
 
@@ -28,6 +29,7 @@ def i0(x: Any) -> Value:
 
 
 def _form(x: Any, order: int) -> Form:
+    check_float("i0", x)
     return Form(x.shape, x.dtype)
 
 

@@ -226,13 +226,23 @@ def _prod_rule(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Val
 # The primitives
 
 
-def _same(x: Any, *others: Any, axis: int, reverse: bool) -> Form:
-    if any(other.shape != x.shape for other in others):
-        raise ShapeError(f"recurrence of shapes {x.shape} and {others[0].shape}: they must be equal")
-    return Form(x.shape, x.dtype)
+def _check(name: str, x: Any, of_integers: bool) -> None:
+    if not (of_integers and x.dtype in (np.int64, np.uint64)):
+        reductions.check_float(name, x)
+
+
+def _same(name: str, of_integers: bool = False) -> Any:
+    def rule(x: Any, *others: Any, axis: int, reverse: bool) -> Form:
+        _check(name, x, of_integers)
+        if any(other.shape != x.shape for other in others):
+            raise ShapeError(f"{name} of shapes {x.shape} and {others[0].shape}: they must be equal")
+        return Form(x.shape, x.dtype)
+
+    return rule
 
 
 def _reduced(x: Any, axes: Shape, keepdims: bool) -> Form:
+    _check("prod", x, of_integers=True)
     sides = [1 if i in axes else side for i, side in enumerate(x.shape) if keepdims or i not in axes]
     return Form(sides, x.dtype)
 
@@ -258,7 +268,7 @@ def _backwards(x: Any, axis: int, reverse: bool) -> Any:
 
 @operation(
     rules=(_cumsum_rule,),
-    shape=_same,
+    shape=_same("cumsum"),
     sample=_sample(1),
     linear=True,
     flops=lambda y, x, **_: math.prod(x.shape),
@@ -269,7 +279,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
 
 @operation(
     rules=(_cumprod_rule,),
-    shape=_same,
+    shape=_same("cumprod", of_integers=True),
     sample=_sample(1),
     flops=lambda y, x, **_: math.prod(x.shape),
 )
@@ -295,7 +305,7 @@ def _recurrence_of_cotangents(g: Array, y: Array, a: Array, b: Array, axis: int,
         ),
         _recurrence_of_cotangents,
     ),
-    shape=_same,
+    shape=_same("recurrence"),
     sample=_sample(2),
     flops=lambda y, a, b, **_: 2 * math.prod(a.shape),
 )

@@ -46,13 +46,14 @@ def one_each(y: Any, *operands: Any, **params: Any) -> int:
 
 
 def draw(*domains: Domain) -> Sample:
-    """Sample one array for each domain, all of one shape; "bool" is truth values, "whole" integers."""
+    """Sample one array for each domain, all of one shape; "bool" is truth values, "whole" and "exponent" integers."""
 
     def sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
         shape = draw.shape()
         draws: dict[Domain, Callable[[], NDArray[Any]]] = {
             "bool": lambda: draw.booleans(shape),
             "whole": lambda: draw.indices(shape, 100),
+            "exponent": lambda: draw.indices(shape, 5),
         }
         return tuple(draws.get(domain, lambda domain=domain: draw.array(shape, domain))() for domain in domains), {}
 

@@ -109,7 +109,7 @@ def ldexp(x: Any, n: Any) -> Value:
     return apply(LDEXP, n, as_float(x) if operands.dtype_of(x).kind in "biu" else x)
 
 
-@binary(None, lambda g, y, n, x: ldexp(g, n), domains=("whole", "real"), unpromoted=1, linear=True)
+@binary(None, lambda g, y, n, x: ldexp(g, n), domains=("exponent", "real"), unpromoted=1, linear=True)
 def _ldexp(x: Any, y: Any) -> Any:
     if np.iscomplexobj(y):
         return np.ldexp(y.real, x) + 1j * np.ldexp(y.imag, x)

@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, Form, Shape, Value
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.operations import arithmetic, conversions, indexing, logic, movement, operands, queries
+from minimeta.autodiff.operations import (
+    arithmetic,
+    conversions,
+    indexing,
+    logic,
+    movement,
+    operands,
+    queries,
+    reductions,
+)
 from minimeta.autodiff.operations.queries import as_float, differentiable, query
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.errors import ShapeError, TracingError
@@ -214,6 +223,7 @@ def _absent(shape: Shape, dtype: Any) -> Value:
 
 
 def _positions(x: Any, axis: int) -> Form:
+    reductions.check_float("order", x)
     return Form(x.shape, np.int64)
 
 
