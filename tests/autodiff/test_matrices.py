@@ -164,6 +164,23 @@ ONE_TRIANGLE: dict[str, tuple[Callable[..., Any], bool]] = {
 }
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_values_below_the_cutoff_move_those_above(turned: bool) -> None:
+    a = np.diag([3.0, 2.0, 0.1])
+    assert_allclose(
+        mm.grad(lambda a: mm.sum(linalg.pinv(a, rcond=0.3)))(a)[1, 2], (1 + 0.1 / 2) / (4 - 0.01), rtol=1e-13
+    )
+    a = np.concatenate([a, [[0.1, 0.2, -0.1]]]) + 0.01 * np.arange(12.0).reshape(4, 3) ** 1.5
+    a = np.array(a.T if turned else a)
+    for function in (linalg.pinv, lambda a, rcond: linalg.lstsq(a, np.arange(1.0, len(a) + 1), rcond)[0]):
+        y, vjp = mm.vjp(lambda a, f=function: f(a, rcond=0.3), a)
+        assert_allclose(y, function(a, rcond=0.3))
+        step = 1e-6 * np.cos(np.arange(12.0)).reshape(a.shape)
+        slope = (function(a + step, rcond=0.3) - function(a - step, rcond=0.3)) / 2
+        weights = np.sin(np.arange(1.0, y.size + 1)).reshape(y.shape)
+        assert_allclose(np.sum(vjp(weights) * step), np.sum(weights * slope), rtol=1e-7)
+
+
 @pytest.mark.parametrize("name", ONE_TRIANGLE)
 def test_the_triangle_that_numpy_reads_is_read(name: str) -> None:
     function, is_upper = ONE_TRIANGLE[name]
@@ -298,5 +315,6 @@ def test_the_rank_is_a_constant() -> None:
     assert_array_equal(mm.grad(lambda a: mm.sum(linalg.matrix_rank(a)[:, None, None] * a))(a)[1], np.full((3, 3), 2.0))
     x, _, rank, values = mm.linalg.lstsq(TALL, np.ones(4))
     assert rank == 2
+    assert np.asarray(rank).dtype.name == "int32"
     assert_allclose(x, np.linalg.lstsq(TALL, np.ones(4))[0])
     assert_allclose(values, np.linalg.svd(TALL)[1])

@@ -291,6 +291,12 @@ def _sample_svd(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     sample=_sample_svd,
 )
 def _svd_of_all(a: Any) -> Any:
+    u, s, v = factors(a)
+    return np.concatenate([s[..., None, :], u, v], -2)
+
+
+def factors(a: Any) -> tuple[Any, Any, Any]:
+    """Return the left vectors, the values and the right vectors, in columns; analytic in complex matrices."""
     u, s, v = np.linalg.svd(a.real, full_matrices=False)
     v = np.swapaxes(v, -1, -2)
     if np.iscomplexobj(a):  # Of the two squares A^T A and A A^T, the smaller.
@@ -303,7 +309,7 @@ def _svd_of_all(a: Any) -> Any:
             squares, u = _rotated(a @ turned, u)
             s = np.sqrt(squares)
             v = turned @ u / s[..., None, :]
-    return np.concatenate([s[..., None, :], u, v], -2)
+    return u, s, v
 
 
 OVER_GAPS: Primitive = _over_gaps.primitive
