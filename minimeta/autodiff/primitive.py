@@ -186,6 +186,9 @@ class Primitive:
     def __repr__(self) -> str:
         return self.name
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.name)  # Hypothesis would print every field of a dataclass.
+
     def __reduce__(self) -> Any:
         """Pickle by name: of the registry, of the user's operation, or of the module's constant."""
         modules = [name for name in sys.modules if name.startswith(LIBRARY)]

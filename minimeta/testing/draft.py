@@ -83,7 +83,7 @@ class Draft(Drawing):
         known = list(dict.fromkeys(shapes))
         # Two `None`s, because hypothesis draws nothing from a list of one element, and an instruction
         # must draw as often when those before it are left out.
-        chosen = self._draw(st.sampled_from([None, None, *known, *known[-2:] * 2]))
+        chosen: Shape | None = self._draw(_one_of(None, None, *known, *known[-2:] * 2))
         if chosen is not None:
             return chosen
         sides = self._draw(st.lists(_sides(4), min_size=low, max_size=high))
@@ -152,7 +152,7 @@ class Draft(Drawing):
         """Operands for a vmap, mapped and shared ones, and a small program as its body."""
         operands, params = self._region()
         body: Program = params["body"]
-        count = self._draw(st.sampled_from([1, 2, 3, 20, 0]))
+        count = self._draw(_one_of(1, 2, 3, 20, 0))
         mapped = tuple(self._draw(st.booleans()) for _ in operands)
         forms = body.forms()
         summed = tuple(is_float(forms[i]) and self._draw(st.booleans()) for i in body.outputs)
@@ -167,7 +167,7 @@ class Draft(Drawing):
         sampled, params = primitive.sample(self)
         takes = [dtype for dtype in (*_FLOATS, *CONVERTIBLE) if _takes(primitive, dtype, sampled, params)]
         recent = [x.dtype.name for _, x in self._arrays() if is_float(x) and x.dtype.name in takes][-1:]
-        return _in_dtype(sampled, self._draw(st.sampled_from(takes + 20 * recent))), params
+        return _in_dtype(sampled, self._draw(_one_of(*takes, *20 * recent))), params
 
     def _replaced(self, sampled: NDArray[Any]) -> int:
         """Return a value for a sampled operand: one that there is, brought into its form, or a new one."""
@@ -175,8 +175,10 @@ class Draft(Drawing):
         alike = [name for name, x in known if (x.shape, x.dtype) == (sampled.shape, sampled.dtype)]
         near = alike or [name for name, x in known if _reaches(x, sampled.shape)]
         new = _sources(sampled.dtype.kind)
-        often = [*near, *near[-2:] * len(new)]
-        source: Any = self._draw(st.sampled_from([*new, *often]))
+        given = {*self._operands, *self._constants}
+        results = [name for name in near if name not in given]
+        often = [*near, *(results or near)[-2:] * len(new)]
+        source: Any = self._draw(_one_of(*new, *often))
         if isinstance(source, int):
             return self._fitted(source, sampled.shape, sampled.dtype)
         return self._new(sampled, *source)
@@ -218,7 +220,7 @@ class Draft(Drawing):
         names = [name for name, _ in self._arrays()]
         given = {*self._operands, *self._constants}
         floats = [name for name, x in self._arrays() if name not in given and is_float(x)]
-        chosen = self._draw(st.lists(st.sampled_from(names), max_size=3))
+        chosen = self._draw(st.lists(_one_of(*names), max_size=3))
         return [*chosen, *floats[-1:] * differentiable, names[-1]]
 
     def program(self, outputs: Sequence[int]) -> tuple[Program, Operands]:
@@ -241,7 +243,7 @@ class _TooLarge(Exception):  # noqa: N818 (it is an answer)
 @st.composite
 def _instructions(draw: st.DrawFn, draft: Draft, kinds: Sequence[Any]) -> Any:
     """One more instruction, or nothing, so that an example can shrink; its kind."""
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(_one_of(*kinds))
     if kind == "again":
         draft.repeat()
     elif isinstance(kind, Primitive):
@@ -258,6 +260,12 @@ def _sources(kind: str) -> list[tuple[Any, bool]]:
         numbers, special = ([True, False] if kind == "b" else [0]), []
     sampled = [("sampled", False)] * 4 + [("sampled", True)] * 2
     return [(numbers[0], False), *((number, True) for number in numbers), *sampled, *special]
+
+
+@functools.lru_cache(4096)
+def _one_of(*choices: Any) -> st.SearchStrategy[Any]:
+    """Return one strategy for the same choices: hypothesis takes longer to make one than to draw from it."""
+    return st.sampled_from(choices)
 
 
 @functools.cache
@@ -290,7 +298,7 @@ def _takes(primitive: Primitive, dtype: str, operands: Operands, params: dict[st
     """Return whether a primitive takes operands whose floats are converted to this dtype, whatever their values."""
     if not primitive.elementwise:
         try:
-            primitive.shape(*_in_dtype(operands, dtype), **params)
+            primitive.shape(*(Form(x.shape, dtype if is_float(x) else x.dtype) for x in operands), **params)
         except DtypeError:
             return False
         return True

@@ -8,6 +8,7 @@ they are to be far from each other and from zero, where functions have kinks and
 
 from __future__ import annotations
 
+import functools
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -96,7 +97,7 @@ class Drawing:
         return self._integer(low, high)
 
     def _integer(self, low: int, high: int) -> int:
-        found: int = self._draw(_strategies().integers(low, high))
+        found: int = self._draw(_integers(low, high))
         return found
 
     def shape(self, low: int = 0, high: int = 3) -> Shape:
@@ -145,6 +146,11 @@ def require_hypothesis() -> None:
     """
     if find_spec("hypothesis") is None:
         raise MissingExtraError("minimeta.testing needs hypothesis for this: pip install 'minimeta[test]'")
+
+
+@functools.lru_cache(4096)
+def _integers(low: int, high: int) -> Any:
+    return _strategies().integers(low, high)
 
 
 def _strategies() -> Any:

@@ -14,6 +14,7 @@ is a program again, and so there is one of every order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ from minimeta.program import Traced, trace
 from minimeta.program.listing import names_of
 from minimeta.testing.draft import Draft, Operands
 from minimeta.testing.strategies import arrays
+
+_load = functools.cache(operations.load)
 
 #: How many primitives, drawn from all of them, a program is made of.
 _KINDS = 4
@@ -105,12 +108,13 @@ def programs(
     ...     for x, y in zip(eager(*specimen.operands), compiled(*specimen.operands)):
     ...         numpy.testing.assert_array_equal(x, y)
     """
-    operations.load()
+    _load()
     every = [p for p in registry.values() if not p.partial] if primitives is None else [*primitives]
     often = [*every, *[*filter(_joins, every)] * 2]
+    kinds = st.sampled_from(often)
     # Few kinds in one program, so that it has chains of the same (Groce et al. 2012, "Swarm
     # testing").
-    draft = Draft(draw, [draw(st.sampled_from(often)) for _ in range(_KINDS)], stretch)
+    draft = Draft(draw, [draw(kinds) for _ in range(_KINDS)], stretch)
     draft.grow(instructions)
     program, operands = draft.program(draft.outputs(differentiable=order > 0))
     specimen = Specimen(_of_rows(program), operands)
