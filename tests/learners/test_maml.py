@@ -98,7 +98,8 @@ def test_both_orders_agree_where_the_support_loss_has_no_curvature() -> None:
 @each_problem
 @pytest.mark.parametrize(("order", "steps"), [(2, 1), (2, 3), (1, 2)])
 def test_the_meta_gradient_is_that_of_the_meta_loss(kind: str, order: int, steps: int) -> None:
-    learner, parameters, task = problem(kind, order, steps)
+    # Two steps show of images what three do of the others, at half the time.
+    learner, parameters, task = problem(kind, order, min(steps, 2) if kind == "images" else steps)
     expected = {1: "first order", 2: "second order"}[order]
     highest = 1 if kind == "images" else 2
     report = check_meta_gradient(learner, task, meta_parameters=parameters, kind=expected, order=highest)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,7 @@ def test_a_kink_names_its_instruction() -> None:
         check_gradients(lambda x: mm.norm(x) * mm.cos(x[0]), np.zeros(2))
 
 
+@share(0.4)
 @given(st.floats(-3, 3).filter(lambda x: x == 0 or abs(x) > 1e-100), st.integers(1, 4))
 def test_powers_of_a_magnitude_have_kinks_at_0_up_to_their_order(x: float, power: int) -> None:
     def function(x: Any) -> Any:

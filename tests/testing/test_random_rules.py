@@ -57,7 +57,7 @@ points = st.lists(
 ).map(np.array)
 
 
-@share(0.4)
+@share(0.2)
 @given(chains, points, st.integers(0, 9))
 def test_a_right_rule_is_never_accused(names: list[str], x: Any, seed: int) -> None:
     function, slope = chain(names)
