@@ -103,6 +103,8 @@ _of("ones_like", "ab")(lambda x: x * np.ones_like(x))
 # Reductions
 _of("sum", "ab")(lambda x: np.sum(x, 0, initial=2.0, where=x > 0))
 _of("sum", "ab")(lambda x: np.sum(x, dtype=np.float64))
+_of("take_along_axis", "ab")(lambda x: np.take_along_axis(x, np.arange(x.size)[::-2], None))
+_of("take", "Ab")(lambda x: x.compress(np.arange(len(x)) % 2 == 0, axis=0))
 _of("mean", "Ab")(lambda x: np.mean(x, 0, where=np.arange(x.shape[0])[:, None] < 1))
 _of("max", "ab")(lambda x: np.max(x, 0, initial=-0.5, where=x > 0))
 _of("min", "ab")(lambda x: np.min(x, (0, 1), initial=7.0))

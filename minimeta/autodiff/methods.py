@@ -92,9 +92,9 @@ class Methods:
             return self
         return answer(np.astype, (self, dtype, *arguments), {})
 
-    def compress(self, condition: Any, *arguments: Any) -> Value:
+    def compress(self, condition: Any, axis: int | None = None) -> Value:
         """See :func:`numpy.compress`."""
-        return answer(np.compress, (condition, self, *arguments), {})
+        return answer(np.compress, (condition, self, axis), {})
 
     @property
     def flat(self) -> Value:

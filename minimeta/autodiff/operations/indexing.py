@@ -124,7 +124,7 @@ def extract(condition: ArrayLike, arr: ArrayLike) -> Value:
 
 
 @answers(np.take_along_axis)
-def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Value:
+def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Value:
     """For each line of ``x`` along an axis, the elements at that line's own positions.
 
     Parameters
@@ -134,13 +134,15 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int = -1) -> Value:
     indices
         Integers, of the number of axes of ``x`` and of its sides (or 1) but at ``axis``.
     axis
-        The axis to choose along.
+        The axis to choose along; None for that of the flattened array, of one row of indices.
 
     Raises
     ------
     ShapeError
         The shapes do not fit.
     """
+    if axis is None:
+        x, axis = movement.ravel(x), 0
     shape, wanted = operands.shape_of(x), operands.shape_of(indices)
     axis = operands.axis_of("take_along_axis", axis, len(shape))
     if len(wanted) != len(shape) or any(
