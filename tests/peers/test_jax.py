@@ -173,7 +173,62 @@ CASES: dict[str, Case] = {
     "index": (lambda x: x[::-1, [2, 0, 0]] ** 2, lambda x: x[::-1, jnp.array([2, 0, 0])] ** 2, [REAL]),
 }
 
-WITHOUT_DERIVATIVE = {"argmax", "equal", "greater", "greater_equal", "less", "less_equal", "not_equal"}
+#: Calls of functions that both modules have under one name.
+MOVES: dict[str, Callable[[Any, Any], Any]] = {
+    "append": lambda m, x: m.append(x, x, 0),
+    "array_split": lambda m, x: m.array_split(x, 2, 1)[1],
+    "atleast_1d": lambda m, x: m.atleast_1d(x),
+    "atleast_2d": lambda m, x: m.atleast_2d(x[0]),
+    "atleast_3d": lambda m, x: m.atleast_3d(x),
+    "block": lambda m, x: m.block([[x, x]]),
+    "broadcast_arrays": lambda m, x: m.broadcast_arrays(x, x[0])[1],
+    "column_stack": lambda m, x: m.column_stack([x, x]),
+    "delete": lambda m, x: m.delete(x, 1, 1),
+    "diag": lambda m, x: m.diag(x),
+    "diagflat": lambda m, x: m.diagflat(x),
+    "diagonal": lambda m, x: m.diagonal(x, 1),
+    "dsplit": lambda m, x: m.dsplit(m.reshape(x, (1, 2, 3)), 3)[0],
+    "dstack": lambda m, x: m.dstack([x, x]),
+    "fliplr": lambda m, x: m.fliplr(x),
+    "flipud": lambda m, x: m.flipud(x),
+    "full_like": lambda m, x: m.full_like(x, 2.0) * x,
+    "hsplit": lambda m, x: m.hsplit(x, 3)[0],
+    "hstack": lambda m, x: m.hstack([x, x]),
+    "insert": lambda m, x: m.insert(x, 1, 2.0, 1),
+    "matrix_transpose": lambda m, x: m.matrix_transpose(x),
+    "meshgrid": lambda m, x: m.meshgrid(x[0], x[1])[0],
+    "repeat": lambda m, x: m.repeat(x, 2, 1),
+    "resize": lambda m, x: m.resize(x, (3, 3)),
+    "roll": lambda m, x: m.roll(x, 1, 1),
+    "rot90": lambda m, x: m.rot90(x),
+    "tile": lambda m, x: m.tile(x, (2, 1)),
+    "tril": lambda m, x: m.tril(x),
+    "triu": lambda m, x: m.triu(x),
+    "unstack": lambda m, x: m.unstack(x)[0],
+    "vsplit": lambda m, x: m.vsplit(x, 2)[0],
+    "vstack": lambda m, x: m.vstack([x, x]),
+    "zeros_like": lambda m, x: m.zeros_like(x) + x,
+}
+for _name, _call in MOVES.items():
+    CASES[_name] = (
+        lambda x, call=_call: call(mm, x) ** 2,
+        lambda x, call=_call: call(jnp, x) ** 2,
+        [REAL],
+    )
+CASES["at"] = (lambda x: mm.at(x)[0].set(x[1] ** 2) * x, lambda x: x.at[0].set(x[1] ** 2) * x, [REAL])
+
+WITHOUT_DERIVATIVE = {
+    "allclose",
+    "argmax",
+    "array_equal",
+    "isclose",
+    "equal",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "not_equal",
+}
 WITHOUT_DERIVATIVE |= {"logical_and", "logical_not", "logical_or", "logical_xor", "floor_divide"}
 WITHOUT_DERIVATIVE |= {"bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", *VALUES_KNOWN}
 
