@@ -89,9 +89,13 @@ def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.
         aliases = [alias(leaf, trace) for leaf in leaves]
         output = joined_leaves(function(*tree.unflatten(structure, aliases)))
     except (ArithmeticError, TypeError, ValueError) as error:
-        if (cause := translated(error, trace)) is not error:
-            raise cause from None
-        raise
+        cause = translated(error, trace)
+        try:
+            if cause is not error:
+                raise cause from None
+            raise
+        finally:
+            del cause  # This frame, its error and the traceback would hold each other.
     finally:
         trace.open = False
     return Recording(trace, aliases, output)

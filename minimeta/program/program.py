@@ -184,9 +184,13 @@ def attempt(
     try:
         output = joined_leaves(function(*tree.unflatten(structure, operands)))
     except (ArithmeticError, TypeError, ValueError) as error:
-        if (cause := translated(error, open_trace)) is not error:
-            raise cause from None
-        raise
+        cause = translated(error, open_trace)
+        try:
+            if cause is not error:
+                raise cause from None
+            raise
+        finally:
+            del cause  # This frame, its error and the traceback would hold each other.
     finally:
         open_trace.open = False
     outputs, output_structure = tree.flatten(output)
