@@ -80,7 +80,7 @@ def test_the_table_of_pages_is_what_the_pages_have() -> None:
             assert getattr(module, name).__module__ == module.__name__
     declared = {function for function in ANSWERS if ANSWERS[function].__module__.startswith("minimeta.")}
     for function in declared:
-        if getattr(function, "__module__", "") in operations.MODULES:
+        if operations.module_of(function) in operations.MODULES:
             continue
         (page,) = {page for page, names in TABLE if function.__name__ in names.split()}
         where = importlib.import_module(f".{page}", operations.__name__).__name__

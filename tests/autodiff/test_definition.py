@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
+import minimeta.learners.lstm
 from minimeta.autodiff.primitive import Draw, registry
 from minimeta.autodiff.protocols import ANSWERS
 from minimeta.errors import ConfigurationError, ShapeError, TracingError

@@ -101,7 +101,7 @@ NAMES = sorted(name for names in PUBLIC.values() for name in names.split())
 _PAGES = {name: f".{page}" for pages in (FURTHER, PUBLIC) for page, names in pages.items() for name in names.split()}
 
 
-def _module(function: Any) -> str:
+def module_of(function: Any) -> str:
     """Return the module that a function is of; scipy's ufuncs do not say so themselves."""
     if isinstance(function, np.ufunc) and (special := sys.modules.get("scipy.special")) is not None:
         return "scipy.special" if getattr(special, function.__name__, None) is function else ""
@@ -110,7 +110,7 @@ def _module(function: Any) -> str:
 
 def load(function: Any = None) -> None:
     """Import the page that answers for a numpy function, if there is one; without a function, import all of numpy's."""
-    page = MODULES.get(_module(function)) or _PAGES.get(getattr(function, "__name__", ""))
+    page = MODULES.get(module_of(function)) or _PAGES.get(getattr(function, "__name__", ""))
     pages = [*_PAGES.values(), "minimeta.fft", "minimeta.linalg"] if function is None else [page]
     for wanted in pages:
         if wanted:
