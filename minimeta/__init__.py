@@ -6,9 +6,9 @@
 
 Outside of a transformation everything is numpy in and numpy out. Here are the derivatives and all
 operations; networks are in ``minimeta.nn``, optimisers in ``minimeta.optim``, meta-learners in
-``minimeta.learners``, task distributions in ``minimeta.tasks``, and loops over them in
-``minimeta.training``. ``minimeta.testing`` checks gradients. These packages are imported when they
-are first asked for.
+``minimeta.learners``, task distributions in ``minimeta.tasks``, reinforcement learning in
+``minimeta.rl``, and training loops in ``minimeta.training``. ``minimeta.testing`` checks gradients.
+These packages are imported when they are first asked for.
 """
 
 from minimeta import starting  # noqa: F401 (first of all, for the command)
@@ -61,7 +61,7 @@ __all__ = [
     "vmap",
 ]
 if TYPE_CHECKING:
-    from minimeta import fft, learners, linalg, nn, optim, special, tasks, testing, training  # noqa: F401
+    from minimeta import fft, learners, linalg, nn, optim, rl, special, tasks, testing, training  # noqa: F401
     from minimeta.autodiff.operations import *  # noqa: F403
 else:
     __all__ += operations.NAMES  # noqa: PLE0605 (type checkers read the imports above)
@@ -69,7 +69,7 @@ else:
     def __getattr__(name):
         if name in operations.NAMES:
             found = getattr(operations, name)
-        elif name in ("fft", "learners", "linalg", "nn", "optim", "special", "tasks", "testing", "training"):
+        elif name in ("fft", "learners", "linalg", "nn", "optim", "rl", "special", "tasks", "testing", "training"):
             found = import_module(f"{__name__}.{name}")
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

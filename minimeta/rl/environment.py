@@ -1,0 +1,205 @@
+"""Environments: what an agent acts on, as a pair of pure functions on batches of episodes.
+
+An episode of a Markov decision process is
+
+    s_0 ~ rho,    a_t ~ pi(. | o_t),    s_{t+1}, r_t ~ P(. | s_t, a_t),    o_t = o(s_t),    t = 0, ..., H - 1
+
+and ends at the horizon H, or before it, when the environment says that it is done. An environment
+is a value: its states are passed in and returned, many episodes at once along the first axis, and
+its random numbers come from a generator. So it has no memory, and nothing in it depends on which
+episodes are run together or on which thread.
+
+A *task distribution* of reinforcement learning is a function from a generator to an environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Box:
+    """A space of real vectors ``low <= x <= high``, element by element.
+
+    Attributes
+    ----------
+    low, high
+        Bounds of one element each; infinite where there is none.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.low) != len(self.high) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
+            raise ConfigurationError(f"Box: low={self.low} must be below high={self.high}, element by element")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one element of the space."""
+        return (len(self.low),)
+
+    def scaled(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Map [-1, 1] onto the box and clip what lies outside.
+
+        The code released with MAML acts like this in every environment. An element without finite
+        bounds is left as it is.
+
+        Parameters
+        ----------
+        x
+            Shape ``(..., elements)``.
+        """
+        low, high = np.array(self.low), np.array(self.high)
+        with np.errstate(invalid="ignore"):
+            bounded = np.isfinite(low) & np.isfinite(high)
+            middle, half = np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)
+        return np.asarray(np.clip(middle + half * x, low, high))
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """The integers 0, 1, ..., ``count - 1``."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ConfigurationError(f"Discrete: count={self.count} must be at least 1")
+
+
+class Environment(Protocol):
+    """A Markov decision process, for many episodes at once.
+
+    Attributes
+    ----------
+    name
+        What errors call it.
+    horizon
+        Steps after which every episode ends, at least 1.
+    observation
+        The space of observations.
+    action
+        The space of actions.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 (the class says it)
+    @property
+    def horizon(self) -> int: ...  # noqa: D102
+    @property
+    def observation(self) -> Box: ...  # noqa: D102
+    @property
+    def action(self) -> Box | Discrete: ...  # noqa: D102
+
+    def reset(self, rng: np.random.Generator, episodes: int) -> tuple[Any, NDArray[Any]]:
+        """Begin episodes.
+
+        Parameters
+        ----------
+        rng
+            The only source of randomness.
+        episodes
+            How many.
+
+        Returns
+        -------
+        state
+            A tree of arrays with a leading axis of length `episodes`.
+        observation
+            Shape ``(episodes, *observation.shape)``.
+        """
+
+    def step(
+        self, state: Any, action: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """Take one step of every episode. A state that was passed in is not changed.
+
+        Parameters
+        ----------
+        state
+            What ``reset`` or the last ``step`` returned.
+        action
+            Of a box, shape ``(episodes, elements)``, within the bounds; of a discrete space,
+            integers of shape ``(episodes,)``.
+        rng
+            The only source of randomness.
+
+        Returns
+        -------
+        state, observation
+            As ``reset`` returns them.
+        reward
+            Shape ``(episodes,)``.
+        done
+            Whether the episode ends with this step, shape ``(episodes,)``. What a finished episode
+            returns from then on is ignored.
+        """
+
+
+EnvironmentDistribution: TypeAlias = Callable[[np.random.Generator], Environment]
+"""A task distribution: draws an environment, and takes every random number from the generator."""
+
+
+class Environments(Protocol):
+    """The environments of several tasks, stepped together: all arrays have shape ``(tasks, episodes, ...)``."""
+
+    def reset(self, rngs: Sequence[np.random.Generator], episodes: int) -> tuple[Any, NDArray[Any]]:
+        """Begin episodes of every task, each with the task's generator."""
+
+    def step(
+        self, state: Any, action: NDArray[Any], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """Take one step of every episode of every task."""
+
+
+def stack(environments: Sequence[Environment]) -> Environments:
+    """Return environments that are stepped together.
+
+    A class that can do it faster than one by one has a static method ``stack(environments)``, which
+    is called if all are of that class, and returns None for environments that do not fit together.
+    Each task must find what it would find alone, bit for bit.
+    """
+    kind = type(environments[0])
+    if hasattr(kind, "stack") and all(type(each) is kind for each in environments):
+        stacked: Environments | None = kind.stack(environments)
+        if stacked is not None:
+            return stacked
+    return OneByOne(tuple(environments))
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Environments that are stepped one after another.
+
+    Attributes
+    ----------
+    environments
+        One for each task, with equal shapes of observations and actions.
+    """
+
+    environments: tuple[Environment, ...]
+
+    def reset(self, rngs: Sequence[np.random.Generator], episodes: int) -> tuple[Any, NDArray[Any]]:
+        """Begin episodes of every task; the state is a list with one entry for each."""
+        begun = [each.reset(rng, episodes) for each, rng in zip(self.environments, rngs, strict=True)]
+        return [state for state, _ in begun], np.stack([observation for _, observation in begun])
+
+    def step(
+        self, state: Any, action: NDArray[Any], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """Take one step of every episode of every task."""
+        taken = [
+            each.step(one, chosen, rng)
+            for each, one, chosen, rng in zip(self.environments, state, action, rngs, strict=True)
+        ]
+        states, *parts = zip(*taken, strict=True)
+        observation, reward, done = (np.stack(part) for part in parts)
+        return list(states), observation, reward, done

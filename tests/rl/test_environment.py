@@ -1,0 +1,58 @@
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from minimeta.errors import ConfigurationError
+from minimeta.rl import Box, Discrete, stack
+
+
+@dataclass(frozen=True)
+class Dice:
+    """An environment whose every step is drawn: reward and observation are the numbers drawn."""
+
+    sides: float
+
+    name: ClassVar[str] = "dice"
+    horizon: ClassVar[int] = 3
+    observation: ClassVar[Box] = Box((0.0,), (np.inf,))
+    action: ClassVar[Discrete] = Discrete(1)
+
+    def reset(self, rng: np.random.Generator, episodes: int) -> tuple[Any, NDArray[Any]]:
+        drawn = self.sides * rng.random(episodes)
+        return drawn, drawn[:, None]
+
+    def step(
+        self, state: Any, action: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        drawn = self.sides * rng.random(len(state))
+        return drawn, drawn[:, None], drawn, drawn < 0.5
+
+
+def test_each_of_several_environments_finds_what_it_finds_alone() -> None:
+    dice = [Dice(2.0), Dice(4.0)]
+    together = stack(dice)
+    rngs = [np.random.default_rng(seed) for seed in (0, 1)]
+    state, observation = together.reset(rngs, 3)
+    found = together.step(state, np.zeros((2, 3), int), rngs)
+    for task, (one, seed) in enumerate(zip(dice, (0, 1), strict=True)):
+        rng = np.random.default_rng(seed)
+        alone, begun = one.reset(rng, 3)
+        assert np.array_equal(observation[task], begun)
+        for ours, theirs in zip(found, one.step(alone, np.zeros(3, int), rng), strict=True):
+            assert np.array_equal(ours[task], theirs)
+
+
+def test_a_box_scales_and_clips_actions() -> None:
+    box = Box((-0.1, 0.0), (0.1, 4.0))
+    assert np.allclose(box.scaled(np.array([[0.5, -1.0], [-7.0, 0.0]])), [[0.05, 0.0], [-0.1, 2.0]])
+    assert np.allclose(Box((-np.inf, 0.0), (np.inf, np.inf)).scaled(np.array([3.0, -3.0])), [3.0, 0.0])
+
+
+def test_spaces_that_are_empty_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="below high"):
+        Box((1.0,), (1.0,))
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        Discrete(0)
