@@ -1,4 +1,8 @@
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from minimeta.rl import stack
 from minimeta.rl.environments import Navigation, random_goal, released_goals
@@ -43,3 +47,42 @@ def test_standing_still_at_the_released_goals_returns_what_was_derived() -> None
     goals = np.array([task.goal for task in released_goals()])
     assert np.allclose(goals, RELEASED, rtol=0, atol=1e-8)
     assert np.isclose(-100 * np.hypot(*goals.T).mean(), -40.08, atol=0.005)
+
+
+def mean_return(tasks: Sequence[Navigation], act: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> float:
+    """The mean return of one episode of each task, whose agents see the way to the goal."""
+    together, rngs = stack(tasks), [np.random.default_rng(0)] * len(tasks)
+    goals = np.array([task.goal for task in tasks])[:, None]
+    state, observation = together.reset(rngs, 1)
+    total, going = np.zeros((len(tasks), 1)), np.ones((len(tasks), 1), np.bool_)
+    for _ in range(tasks[0].horizon):
+        state, observation, reward, done = together.step(state, act(goals - observation), rngs)
+        total += np.where(going, reward, 0.0)
+        going &= ~done
+    return float(total.mean())
+
+
+DRAWN = [random_goal(np.random.default_rng([7, seed])) for seed in range(1000)]
+STANDING = -100 * (np.sqrt(2) + np.log(1 + np.sqrt(2))) / 6  # 100 times the mean distance of a square from its centre
+
+
+@pytest.mark.parametrize(
+    ("tasks", "wanted", "within"),
+    [(DRAWN, STANDING, 4 * 14.2 / np.sqrt(1000)), (released_goals(), -40.08, 0.01)],
+    ids=["drawn", "released"],
+)
+def test_standing_still_returns_the_distance_of_the_goal(
+    tasks: Sequence[Navigation], wanted: float, within: float
+) -> None:
+    assert abs(mean_return(tasks, np.zeros_like) - wanted) < within
+
+
+@pytest.mark.parametrize(("tasks", "wanted"), [(DRAWN, -0.51), (released_goals(), -0.54)], ids=["drawn", "released"])
+def test_walking_straight_to_the_goal_is_the_optimum(tasks: Sequence[Navigation], wanted: float) -> None:
+    assert abs(mean_return(tasks, lambda way: way) - wanted) < 0.02
+
+
+def test_random_actions_return_what_many_episodes_do() -> None:
+    rng = np.random.default_rng(0)
+    found = mean_return(DRAWN, lambda way: Navigation.action.scaled(rng.normal(size=way.shape)))
+    assert abs(found + 71.22) < 4 * 29.8 / np.sqrt(1000)  # of 200,000 episodes, written without this class
