@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import tyro
 
 from minimeta.cli.options import DataOption, JsonOption, Switch, parse
-from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.storage.run_folder import RunFolder
 from minimeta.training import Cell, cell_of
 from minimeta.training.configuration import read_toml
 from minimeta.training.presets import PRESETS, EvaluationSettings, Preset, RunSettings

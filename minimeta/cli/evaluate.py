@@ -9,11 +9,10 @@ from minimeta import cli
 from minimeta.cli.changes import EvaluateOptions
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import Bar
-from minimeta.cli.records import Records
 from minimeta.cli.results import Result, way_of_predicting
-from minimeta.cli.run_folder import RunFolder
-from minimeta.errors import CheckpointError
-from minimeta.training import Evaluation, TrainingState, checkpoint, initial_state
+from minimeta.storage.run_folder import RunFolder
+from minimeta.storage.states import tested_state
+from minimeta.training import Evaluation, TrainingState
 from minimeta.training import evaluate as evaluate_learner
 from minimeta.training.presets import Experiment, Preset
 
@@ -31,7 +30,7 @@ def evaluate(options: EvaluateOptions) -> int:
     preset = folder.preset().replace(changes, "minimeta evaluate")
     with Interruption() as interruption:
         experiment = preset.experiment(options.data or folder.sessions.data)
-        state = tested_state(folder, preset, experiment)
+        state = tested_state(folder, preset, experiment.learner, experiment.optimiser)
         try:
             result = measure(preset, experiment, state, interruption)
         except Interrupted:
@@ -40,36 +39,6 @@ def evaluate(options: EvaluateOptions) -> int:
                 print(json.dumps({"status": "interrupted", "run": str(folder.path)}))
             return cli.INTERRUPTED
     return options.answer({"run": str(folder.path), **result.to_json()}, result.show)
-
-
-def tested_state(folder: RunFolder, preset: Preset, experiment: Experiment) -> TrainingState:
-    """Return the state of a run to test: the one that validated best, or else the last one.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing, damaged, or of another run.
-    """
-    template = initial_state(experiment.learner, experiment.optimiser, preset.run.seed)
-    last, records = checkpoint.load(folder.checkpoint, template, preset.fingerprint), folder.records()
-    chosen = preset.evaluation.validate_every and records.best is not None
-    return best_state(folder, records, last, preset) if chosen else last
-
-
-def best_state(folder: RunFolder, records: Records, last: TrainingState, preset: Preset) -> TrainingState:
-    """Return the state that validated best: that of the checkpoint, or the one in ``best.npz``.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing, damaged, of another run or of another step.
-    """
-    if records.best == last.step:
-        return last
-    state = checkpoint.load(folder.best, last, preset.fingerprint)
-    if state.step != records.best:
-        raise CheckpointError(f"{folder.best} is of step {state.step}, and step {records.best} validated best")
-    return state
 
 
 def measure(preset: Preset, experiment: Experiment, state: TrainingState, interruption: Interruption) -> Result:

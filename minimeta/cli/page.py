@@ -15,9 +15,9 @@ from typing import Any
 
 from minimeta.cli.comparison import comparison, times
 from minimeta.cli.results import markdown, number
-from minimeta.cli.sealed import read_json
 from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.files import write_atomically
+from minimeta.storage.sealed import read_json
 from minimeta.training import CELLS
 
 HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "verdict"]

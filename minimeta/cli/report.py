@@ -15,12 +15,12 @@ import tyro
 
 from minimeta.cli import page
 from minimeta.cli.comparison import published
-from minimeta.cli.evaluate import tested_state
 from minimeta.cli.figures import adaptation_figure, curves_figure, require_format
 from minimeta.cli.options import DataOption, JsonOption
 from minimeta.cli.results import markdown, way_of_predicting
-from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.storage.run_folder import RunFolder
+from minimeta.storage.states import tested_state
 from minimeta.training import CELLS
 
 STEPS = (0, 1, 3, 5, 10)
@@ -74,7 +74,7 @@ def _draw(figure: Path, data: Path | None, folders: list[RunFolder], results: li
     for folder in folders:
         preset = folder.preset()
         experiment = preset.experiment(data or folder.sessions.data)
-        learned = tested_state(folder, preset, experiment).meta_parameters
+        learned = tested_state(folder, preset, experiment.learner, experiment.optimiser).meta_parameters
         adaptation_figure(
             folder.adaptation_figure, experiment, learned, preset.evaluation.steps, preset.evaluation.seed
         )

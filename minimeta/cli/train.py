@@ -21,15 +21,16 @@ from typing import Any
 from minimeta import cli
 from minimeta.cli.arguments import Training
 from minimeta.cli.comparison import show_comparison
-from minimeta.cli.evaluate import best_state, measure, tested_state
+from minimeta.cli.evaluate import measure
 from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
-from minimeta.cli.records import Records
 from minimeta.cli.results import Result
-from minimeta.cli.sealed import sealed
 from minimeta.errors import CheckpointError, ConfigurationError, MinimetaError, NonFiniteError, StorageError
 from minimeta.files import write_atomically
+from minimeta.storage.records import Records
+from minimeta.storage.sealed import sealed
+from minimeta.storage.states import best_state, tested_state
 from minimeta.training import (
     MetricsLog,
     ModelSelection,
@@ -67,7 +68,7 @@ def train(run: Training) -> int:
             try:
                 state, records = _begin(run, experiment)
                 records = _fit(run, experiment, state, records, interruption)
-                state = tested_state(folder, preset, experiment)
+                state = tested_state(folder, preset, experiment.learner, experiment.optimiser)
                 result = measure(preset, experiment, state, interruption)
                 report = _write(run, result, records)
             except (Interrupted, KeyboardInterrupt):

@@ -87,6 +87,20 @@ class Evaluation:
         return np.asarray(1.96 * finite.std(axis=0, ddof=1) / math.sqrt(len(finite)))
 
 
+def predict_all(learner: MetaLearner, adapted: Any, known: Any, queries: Any, compiled: bool = True) -> Any:
+    """Return the outputs for all queries of a task at once: transductive prediction."""
+    return learner.predict(adapted, queries)
+
+
+def predict_each(learner: MetaLearner, adapted: Any, known: Any, queries: Any, compiled: bool = True) -> Any:
+    """Return the outputs for each query, in one batch with the known support inputs and no other query."""
+
+    def with_support(query: Any) -> Any:
+        return learner.predict(adapted, concatenate([known, expand_dims(query, 0)]))[-1]
+
+    return vmap(with_support, enabled=compiled)(queries)
+
+
 def evaluate(
     learner: MetaLearner,
     meta_parameters: Any,
@@ -164,16 +178,10 @@ def evaluate(
     metrics = {"": metric, **(also or {})}
 
     def judged(meta_parameters: Any, task: Task) -> list[list[Any]]:
-        def predict(adapted: Any) -> Any:
-            if transductive:
-                return learner.predict(adapted, task.query.inputs)
-            return vmap(functools.partial(with_support, adapted), enabled=compiled)(task.query.inputs)
-
-        def with_support(adapted: Any, query: Any) -> Any:
-            return learner.predict(adapted, concatenate([task.support.inputs, expand_dims(query, 0)]))[-1]
-
         trajectory = learner.adapt(meta_parameters, task.support, steps)
-        outputs = [predict(adapted) for adapted in trajectory[::every]]
+        known, queries = task.support.inputs, task.query.inputs
+        predict = functools.partial(predict_all if transductive else predict_each, compiled=compiled)
+        outputs = [predict(learner, adapted, known, queries) for adapted in trajectory[::every]]
         return [[judge(output, task.query.targets) for output in outputs] for judge in metrics.values()]
 
     judged.__qualname__ = f"an evaluation of {type(learner).__name__}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from minimeta.cli import main
-from minimeta.cli.sealed import read_sealed, sealed
+from minimeta.storage.sealed import read_sealed, sealed
 
 RUN = [
     "--hidden",

@@ -13,8 +13,8 @@ from minimeta.cli import main
 from minimeta.cli.arguments import parse_reproduction
 from minimeta.cli.comparison import comparison, times
 from minimeta.cli.page import page
-from minimeta.cli.sealed import read_sealed, sealed
 from minimeta.errors import CheckpointError
+from minimeta.storage.sealed import read_sealed, sealed
 from minimeta.training import CELLS, PRESETS
 from minimeta.training.configuration import nested
 

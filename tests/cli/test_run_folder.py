@@ -11,8 +11,8 @@ from mutations import bounded, mutations
 
 from minimeta.autodiff import tree
 from minimeta.cli import evaluate, main, train
-from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import CheckpointError, MinimetaError
+from minimeta.storage.run_folder import RunFolder
 from minimeta.training import MetricsLog, checkpoint, read_metrics
 
 FLAGS = [

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from minimeta.cli.arguments import Training, parse_training
-from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import ConfigurationError
+from minimeta.storage.run_folder import RunFolder
 from minimeta.training import PRESETS
 from minimeta.training.configuration import to_toml
 

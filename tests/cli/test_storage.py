@@ -12,8 +12,8 @@ import pytest
 from background import MINIMETA, start_training, training, wait_for
 
 from minimeta.cli import main
-from minimeta.cli.run_folder import RunFolder
 from minimeta.errors import StorageError
+from minimeta.storage.run_folder import RunFolder
 from minimeta.training import checkpoint
 
 

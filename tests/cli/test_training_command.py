@@ -11,7 +11,7 @@ import pytest
 from runs import CHARACTERS, FILES, SINUSOID, SMALL, steps_recorded
 
 from minimeta.cli import main
-from minimeta.cli.run_folder import RunFolder
+from minimeta.storage.run_folder import RunFolder
 from minimeta.training import PRESETS
 
 pytest_plugins = ["omniglot_files", "drawn_strokes"]

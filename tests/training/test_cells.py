@@ -11,8 +11,8 @@ import pytest
 
 from minimeta.cli.arguments import Training, TrainOptions
 from minimeta.cli.comparison import comparison
-from minimeta.cli.run_folder import RunFolder
 from minimeta.cli.train import train
+from minimeta.storage.run_folder import RunFolder
 from minimeta.tasks import omniglot
 from minimeta.training import CELLS, Cell, cell_of
 from minimeta.training.presets.images import ImageSettings

@@ -16,7 +16,7 @@ from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser, sgd
 from minimeta.training.configuration import flattened, nested, read_toml, require, to_toml
 from minimeta.training.presets import EvaluationSettings, Preset, Problem, RunSettings
-from minimeta.training.presets.parts import BenchmarkSettings, LearnerSettings
+from minimeta.training.presets.parts import BenchmarkSettings, Distributions, LearnerSettings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Warm(LearnerSettings):
 class Nothing(BenchmarkSettings):
     name: ClassVar[str] = "nothing"
 
-    def problem(self, evaluation: EvaluationSettings, data: object) -> Problem:
+    def problem(self) -> Problem:
+        raise NotImplementedError
+
+    def tasks(self, evaluation: EvaluationSettings, data: object) -> Distributions:
         raise NotImplementedError
 
 

@@ -17,8 +17,9 @@ from minimeta.tasks import FewShot, Split, load_split, omniglot, strokes, with_r
 from minimeta.tasks.area import FULL_INK
 from minimeta.tasks.image_files import Reading
 from minimeta.tasks.images import Images
+from minimeta.tasks.inputs import Inputs
 from minimeta.training.configuration import require
-from minimeta.training.presets.parts import BenchmarkSettings, EvaluationSettings, Problem
+from minimeta.training.presets.parts import BenchmarkSettings, Distributions, EvaluationSettings, Problem
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,23 @@ class ImageSettings(BenchmarkSettings):
             initialiser=initialiser,
         )
 
-    def problem(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Problem:
-        """Build tasks of the images, and the network."""
+    def problem(self) -> Problem:
+        """Build the network."""
+        flat = self.network == "mlp"
+        return Problem(
+            self.model(),
+            last_layer=str(len(self.hidden)) if flat else "4",
+            loss=partial(cross_entropy, reduction=self.reduction),
+            metrics={"accuracy": accuracy},
+            metric=accuracy,
+            metric_name="accuracy",
+            ways=self.ways,
+            batch_statistics=True,
+            inputs=Inputs(self.image_shape, self.full_scale, flat, ink=self.full_scale == FULL_INK),
+        )
+
+    def tasks(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Distributions:
+        """Build tasks of the images."""
         training, validation, testing = self.images(data)
         if self.rotations and self.fixed_turns:
             if not isinstance(training, np.ndarray):
@@ -115,18 +131,10 @@ class ImageSettings(BenchmarkSettings):
         turned, flat = self.rotations and not self.fixed_turns, self.network == "mlp"
         tasks = partial(FewShot, ways=self.ways, flat=flat, full_scale=self.full_scale)
         judged = partial(tasks, shots=evaluation.shots, queries=evaluation.queries, rotations=evaluation.rotations)
-        return Problem(
-            self.model(),
-            last_layer=str(len(self.hidden)) if flat else "4",
-            loss=partial(cross_entropy, reduction=self.reduction),
-            metrics={"accuracy": accuracy},
-            training_tasks=tasks(training, shots=self.shots, queries=self.queries, rotations=turned),
-            evaluation_tasks=judged(testing),
-            metric=accuracy,
-            metric_name="accuracy",
-            ways=self.ways,
-            validation_tasks=judged(validation) if len(validation) else None,
-            batch_statistics=True,
+        return Distributions(
+            tasks(training, shots=self.shots, queries=self.queries, rotations=turned),
+            judged(testing),
+            judged(validation) if len(validation) else None,
         )
 
 

@@ -1,8 +1,8 @@
-"""The parts that a preset is composed of, and the problem that a benchmark hands to a learner.
+"""The parts that a preset is composed of, and what a benchmark hands to a learner: a problem and its tasks.
 
     run           how long to train, on how many tasks a step, from which seed
     learner       a learner's settings: they build the meta-learner and its outer optimiser
-    benchmark     a benchmark's settings: they build the :class:`Problem`, which is tasks, model and loss
+    benchmark     a benchmark's settings: they build the :class:`Problem`, which is model and loss, and the tasks
     evaluation    how the result is measured
 
 Each part is a frozen dataclass and knows nothing of the others, so any learner meets any benchmark.
@@ -21,11 +21,12 @@ from minimeta.learners import MetaLearner
 from minimeta.nn import Model
 from minimeta.optim import Optimiser
 from minimeta.tasks import TaskDistribution
+from minimeta.tasks.inputs import Inputs
 from minimeta.training.configuration import require
 
 
 class Problem(NamedTuple):
-    """What a learner is to learn.
+    """What a learner is to learn, without the data that it learns from.
 
     Attributes
     ----------
@@ -35,31 +36,43 @@ class Problem(NamedTuple):
         The path of its last layer among its parameters.
     loss, metrics
         What training minimises, and what else it reports.
-    training_tasks, evaluation_tasks
-        The tasks to learn from, and those that judge the result.
     metric, metric_name
         ``metric(outputs, targets)``, which the evaluation reports, and its name in tables and
         figures.
     ways
         Classes per task; None in regression.
-    validation_tasks
-        The tasks that choose a model; None if the data have no part for them.
     batch_statistics
         Whether the network normalises by its batch, so that a prediction depends on the rest of the
         batch.
+    inputs
+        The form of the examples that the network takes; None if that is not known.
     """
 
     model: Model
     last_layer: str
     loss: Callable[[Any, Any], Any]
     metrics: Mapping[str, Callable[[Any, Any], Any]]
-    training_tasks: TaskDistribution
-    evaluation_tasks: TaskDistribution
     metric: Callable[[Any, Any], Any]
     metric_name: str
     ways: int | None = None
-    validation_tasks: TaskDistribution | None = None
     batch_statistics: bool = False
+    inputs: Inputs | None = None
+
+
+class Distributions(NamedTuple):
+    """The tasks of a problem.
+
+    Attributes
+    ----------
+    training, evaluation
+        The tasks to learn from, and those that judge the result.
+    validation
+        The tasks that choose a model; None if the data have no part for them.
+    """
+
+    training: TaskDistribution
+    evaluation: TaskDistribution
+    validation: TaskDistribution | None = None
 
 
 @dataclass(frozen=True)
@@ -161,8 +174,12 @@ class BenchmarkSettings(ABC):
         return self.name
 
     @abstractmethod
-    def problem(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Problem:
-        """Build tasks, model and loss.
+    def problem(self) -> Problem:
+        """Build model and loss."""
+
+    @abstractmethod
+    def tasks(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Distributions:
+        """Build the tasks.
 
         Parameters
         ----------

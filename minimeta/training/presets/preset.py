@@ -32,7 +32,9 @@ class Experiment(NamedTuple):
     ----------
     learner, optimiser
         The meta-learner, and the optimiser of its meta-parameters.
-    training_tasks, evaluation_tasks, loss, metric, metric_name, validation_tasks, batch_statistics
+    training_tasks, evaluation_tasks, validation_tasks
+        The :class:`~minimeta.training.presets.parts.Distributions`.
+    loss, metric, metric_name, batch_statistics
         Those of the :class:`~minimeta.training.presets.parts.Problem`.
     """
 
@@ -149,8 +151,8 @@ class Preset:
         ConfigurationError
             If the preset asks for validation and the data have no part for it.
         """
-        problem = self.benchmark.problem(self.evaluation, data)
-        if self.evaluation.validate_every and problem.validation_tasks is None:
+        problem, tasks = self.benchmark.problem(), self.benchmark.tasks(self.evaluation, data)
+        if self.evaluation.validate_every and tasks.validation is None:
             raise ConfigurationError(
                 "evaluation.validate_every is set, but this split of the data has no classes for validation"
             )
@@ -158,11 +160,11 @@ class Preset:
         return Experiment(
             learner=self.learner.learner(problem),
             optimiser=self.learner.optimiser(self.run.iterations),
-            training_tasks=presented(problem.training_tasks),
-            evaluation_tasks=presented(problem.evaluation_tasks),
+            training_tasks=presented(tasks.training),
+            evaluation_tasks=presented(tasks.evaluation),
             loss=problem.loss,
             metric=problem.metric,
             metric_name=problem.metric_name,
-            validation_tasks=problem.validation_tasks and presented(problem.validation_tasks),
+            validation_tasks=tasks.validation and presented(tasks.validation),
             batch_statistics=problem.batch_statistics,
         )

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 from minimeta.errors import ConfigurationError
 from minimeta.nn import mean_squared_error, mlp
 from minimeta.tasks import Sinusoid
+from minimeta.tasks.inputs import Inputs
 from minimeta.training.configuration import require
-from minimeta.training.presets.parts import BenchmarkSettings, EvaluationSettings, Problem
+from minimeta.training.presets.parts import BenchmarkSettings, Distributions, EvaluationSettings, Problem
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,32 @@ class SinusoidSettings(BenchmarkSettings):
         if self.grid:
             require(self, names="grid", at_least=self.shots)
 
-    def problem(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Problem:
-        """Build waves and network; waves are drawn, so `data` is not used."""
-        if 0 < self.grid < evaluation.shots:
-            raise ConfigurationError(f"grid must be at least evaluation.shots, {evaluation.shots}, not {self.grid}")
-        draw = Sinusoid.maml if self.phases == "half_circle" else Sinusoid.reptile
-        tasks = dataclasses.replace(draw(self.shots, self.queries), grid=self.grid or None)
+    def problem(self) -> Problem:
+        """Build the network."""
         model = mlp(
             (1, *self.hidden, 1),
             activation=self.activation,
             initialiser=self.initialiser,
-            input_second_moment=tasks.input_second_moment(),
+            input_second_moment=self._waves.input_second_moment(),
         )
-        judged = dataclasses.replace(tasks, shots=evaluation.shots, queries=evaluation.queries)
         return Problem(
             model,
             last_layer=str(len(self.hidden)),
             loss=mean_squared_error,
             metrics={},
-            training_tasks=tasks,
-            evaluation_tasks=judged,
             metric=mean_squared_error,
             metric_name="squared error",
-            validation_tasks=judged,
+            inputs=Inputs((1,)),
         )
+
+    def tasks(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Distributions:
+        """Build the waves; they are drawn, so `data` is not used."""
+        if 0 < self.grid < evaluation.shots:
+            raise ConfigurationError(f"grid must be at least evaluation.shots, {evaluation.shots}, not {self.grid}")
+        judged = dataclasses.replace(self._waves, shots=evaluation.shots, queries=evaluation.queries)
+        return Distributions(self._waves, judged, judged)
+
+    @property
+    def _waves(self) -> Sinusoid:
+        draw = Sinusoid.maml if self.phases == "half_circle" else Sinusoid.reptile
+        return dataclasses.replace(draw(self.shots, self.queries), grid=self.grid or None)

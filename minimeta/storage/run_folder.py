@@ -13,9 +13,9 @@ learning.png            the learning curve                              (with th
 ======================  ================================================================================
 
 No damage goes unnoticed. The checkpoint is whole or refused, and holds the *records*
-(:mod:`minimeta.cli.records`) of all that seed and settings decide: the settings themselves, the
+(:mod:`minimeta.storage.records`) of all that seed and settings decide: the settings themselves, the
 SHA-256 of a line for each step, all validations and which was best. What depends on machine and
-hour is sealed (:mod:`minimeta.cli.sealed`). Every other file is verified by these before it is
+hour is sealed (:mod:`minimeta.storage.sealed`). Every other file is verified by these before it is
 used, or written again from them; a file that fails is refused by its name and line.
 """
 
@@ -30,12 +30,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from minimeta.cli.lock import locked
-from minimeta.cli.records import Records
-from minimeta.cli.sealed import read_sealed
-from minimeta.cli.sessions import Sessions
 from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.files import write_atomically
+from minimeta.storage.lock import locked
+from minimeta.storage.records import Records
+from minimeta.storage.sealed import read_sealed
+from minimeta.storage.sessions import Sessions
 from minimeta.training import Validated, checkpoint
 from minimeta.training.configuration import flattened, read_toml, to_toml
 from minimeta.training.presets import PRESETS, Preset

@@ -1,6 +1,6 @@
 """The sessions of a run, one per start or resumption: machine, versions, command, and time spent.
 
-Nothing in a checkpoint can vouch for them, so their file is sealed (:mod:`minimeta.cli.sealed`).
+Nothing in a checkpoint can vouch for them, so their file is sealed (:mod:`minimeta.storage.sealed`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from minimeta import __version__, kernels
-from minimeta.cli.sealed import read_sealed, sealed
 from minimeta.files import write_atomically
+from minimeta.storage.sealed import read_sealed, sealed
 from minimeta.training import Validated
 
 
