@@ -27,9 +27,9 @@ def group(name: str) -> tuple[str, ...]:
 
 
 def dependencies() -> list[str]:
-    """Return the requirements of minimeta and all its extras, without minimeta itself."""
+    """Return the requirements of minimeta and of the extra `all`, without minimeta itself."""
     project = PROJECT["project"]
-    extras = project["optional-dependencies"].values()
+    extras = [extra for name, extra in project["optional-dependencies"].items() if name != "rl"]
     found = [*project["dependencies"], *(each for extra in extras for each in extra)]
     return [each for each in found if not each.startswith("minimeta")]
 
