@@ -215,7 +215,7 @@ def rematerialize_rule(cotangents: Any, node: Array, *operands: Array, body: Pro
     return _replay(body, operands, cotangents)
 
 
-class _Written(NamedTuple):
+class Written(NamedTuple):
     """A rule as a program, of cotangents, outputs, arguments and free variables, to cotangents."""
 
     program: Program
@@ -229,10 +229,10 @@ class _Recorded(NamedTuple):
     found: Sequence[Array | None]
     free: Sequence[Array]
 
-    def of(self, operands: Sequence[Array]) -> _Written:
+    def of(self, operands: Sequence[Array]) -> Written:
         """Write the rule down as a program of these operands."""
         places = tuple(i for i, g in enumerate(self.found) if g is not None)
-        return _Written(steps.linearise(operands, [self.found[i] for i in places]), places)
+        return Written(steps.linearise(operands, [self.found[i] for i in places]), places)
 
 
 # Tracing a rule that calls its own function would never end. Each call is one order of derivative,
@@ -264,6 +264,22 @@ def _written(
         return None  # It is called when it is needed, and then says what is wrong.
     free = free_variables(recording.aliases, [g for g in recording.output if g is not None])
     return _Recorded(recording.aliases, recording.output, free) if free else None
+
+
+def rule_written(body: Program, rule: Function | Written, arguments: tree.Structure, output: tree.Structure) -> Any:
+    """Return the rule of a ``custom_vjp`` step as a program, which calls none of the user's code."""
+    if isinstance(rule, Written):
+        return rule
+    forms = body.forms()
+    outputs, count = [forms[i] for i in body.outputs], len(body.outputs)
+    stand_ins = [Array(form) for form in (*outputs, *outputs, *body.operands)]
+
+    def answer(*values: Any) -> list[Array | None]:
+        given, found, operands = values[:count], values[count : 2 * count], values[2 * count :]
+        return _answer(rule, given, found, operands[: tree.count(arguments)], arguments, output)
+
+    recording = record(answer, stand_ins, tree.flatten(tuple(stand_ins))[1])
+    return _Recorded(recording.aliases, recording.output, ()).of(recording.aliases)
 
 
 def _answer(
@@ -302,14 +318,14 @@ def _custom_rule(
     node: Array,
     *operands: Array,
     body: Program,
-    rule: Function | _Written,
+    rule: Function | Written,
     arguments: tree.Structure,
     output: tree.Structure,
 ) -> list[Any]:
     count = tree.count(arguments)
     outputs = [pick(node, i) for i in range(len(body.outputs))]
     given = [Array(np.zeros(y.shape, y.dtype)) if g is None else g for g, y in zip(cotangents, outputs, strict=True)]
-    if isinstance(rule, _Written):
+    if isinstance(rule, Written):
         values = steps.run(rule.program, [*given, *outputs, *operands], steps.by_operation)
         answers = dict(zip(rule.places, values, strict=True))
         found = [answers.get(i) for i in range(count)]

@@ -8,15 +8,24 @@ outputs exist; one inside a region too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.steps import Program, Step, by_shape
 from minimeta.errors import MinimetaError, TracingError
 
 
-def check(program: Program) -> None:
+def check(program: Program, asserted: Collection[Primitive] = ()) -> None:
     """Verify that a program is well typed.
+
+    Parameters
+    ----------
+    program
+        What to verify.
+    asserted
+        Primitives whose results are taken to have the forms that are written, such as those whose
+        shape rule computes.
 
     Raises
     ------
@@ -30,7 +39,7 @@ def check(program: Program) -> None:
             raise TracingError(f"program: {where} uses %{late[0]}, which is not computed yet")
         operands = [forms[i] for i in step.operands]
         try:
-            found = _results(step, operands)
+            found = _results(step, operands, asserted)
         except (MinimetaError, LookupError, AttributeError, TypeError) as error:
             raise TracingError(f"program: {where} does not take {operands}: {error}") from None
         if found != step.results:
@@ -43,7 +52,7 @@ def check(program: Program) -> None:
         raise TracingError(f"program: output %{late[0]} does not exist")
 
 
-def _results(step: Step, operands: Sequence[Form]) -> tuple[Form, ...]:
+def _results(step: Step, operands: Sequence[Form], asserted: Collection[Primitive]) -> tuple[Form, ...]:
     """Return the forms of a step's results by its primitive's rule."""
     if step.primitive.elementwise:
         shapes = {form.shape for form in operands}
@@ -53,5 +62,5 @@ def _results(step: Step, operands: Sequence[Form]) -> tuple[Form, ...]:
     if step.body is not None:
         if step.tasks is None and tuple(operands) != step.body.operands:
             raise TypeError(f"the region was written for {list(step.body.operands)}")
-        check(step.body)
-    return by_shape(step, *operands)
+        check(step.body, asserted)
+    return step.results if step.primitive in asserted else by_shape(step, *operands)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.steps import Program, Step
+
+P = TypeVar("P", bound=Program)
 
 
 def named(program: Program) -> tuple[dict[int, Any], dict[int, Step]]:
@@ -24,8 +27,8 @@ def fresh_names(program: Program) -> Iterator[int]:
 
 
 def numbered(
-    program: Program, constants: Mapping[int, Any], steps: Mapping[int, Step], same: Mapping[int, int] | None = None
-) -> Program:
+    program: P, constants: Mapping[int, Any], steps: Mapping[int, Step], same: Mapping[int, int] | None = None
+) -> P:
     """Return the program of these constants and steps; itself if they are those it has.
 
     Parameters
@@ -47,6 +50,25 @@ def numbered(
         steps=tuple(renamed(step, number) for step in steps.values()),
         outputs=tuple(number[name] for name in program.outputs),
     )
+
+
+def opened(program: P, primitives: Collection[Primitive]) -> P:
+    """Replace each step of these primitives by the steps of its body."""
+    constants, steps = named(program)
+    fresh = fresh_names(program)
+    same: dict[int, int] = {}
+    kept: dict[int, Step] = {}
+    for name, former in steps.items():
+        step = renamed(former, same)
+        if step.primitive in primitives and step.body is not None:
+            inner_constants, inner_steps = named(step.body)
+            names = [*step.operands, *itertools.islice(fresh, len(step.body.forms()) - len(step.operands))]
+            constants.update({names[i]: value for i, value in inner_constants.items()})
+            kept.update({names[i]: renamed(inner, dict(enumerate(names))) for i, inner in inner_steps.items()})
+            same.update({name + place: names[i] for place, i in enumerate(step.body.outputs)})
+        else:
+            kept[name] = step
+    return numbered(program, constants, kept, same)
 
 
 def program_of(

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
@@ -49,7 +48,7 @@ from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import fuse
 from minimeta.program.hoist import hoist
-from minimeta.program.names import elements_of, fresh_names, named, numbered, program_of, renamed, results_of
+from minimeta.program.names import elements_of, named, numbered, opened, program_of, renamed, results_of
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 
@@ -145,7 +144,7 @@ def deduplicate(program: Program) -> Program:
 
 def simplify(program: Program) -> Program:
     """Replace steps that change nothing by their operands, and two steps by a cheaper form."""
-    program = _opened(program)
+    program = opened(program, (CUSTOM_VJP, SPLIT))
     constants, steps = named(program)
     uses = collections.Counter(i for step in program.steps for i in step.operands)
     uses += collections.Counter(program.outputs)
@@ -216,19 +215,19 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
         before = found
         for name, rewrite in _REPEATED.items():
             if name in wanted:
-                found = _everywhere(rewrite, found)
+                found = everywhere(rewrite, found)
     for name, rewrite in _LAST.items():
         if name in wanted:
-            found = _everywhere(rewrite, found)
+            found = everywhere(rewrite, found)
     return cast("P", found)
 
 
-def _everywhere(rewrite: Pass, program: Program) -> Program:
+def everywhere(rewrite: Pass, program: Program) -> Program:
     """Return the program rewritten, and before it the bodies of its steps."""
     steps = []
     for step in program.steps:
         if step.body is not None and step.primitive not in GROUPS:
-            body = _everywhere(rewrite, step.body)
+            body = everywhere(rewrite, step.body)
             if body is not step.body:
                 step = step._replace(body=body)  # noqa: PLW2901 (the same step)
         steps.append(step)
@@ -259,26 +258,6 @@ def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> boo
 
 
 # Identities
-
-
-def _opened(program: Program) -> Program:
-    """Replace each ``custom_vjp`` and each ``split`` by the steps of its body."""
-    constants, steps = named(program)
-    fresh = fresh_names(program)
-    same: dict[int, int] = {}
-    kept: dict[int, Step] = {}
-    for name, former in steps.items():
-        step = renamed(former, same)
-        if step.primitive in (CUSTOM_VJP, SPLIT):
-            assert step.body is not None
-            inner_constants, inner_steps = named(step.body)
-            names = [*step.operands, *itertools.islice(fresh, len(step.body.forms()) - len(step.operands))]
-            constants.update({names[i]: value for i, value in inner_constants.items()})
-            kept.update({names[i]: renamed(inner, dict(enumerate(names))) for i, inner in inner_steps.items()})
-            same.update({name + place: names[i] for place, i in enumerate(step.body.outputs)})
-        else:
-            kept[name] = step
-    return numbered(program, constants, kept, same)
 
 
 def _composed(step: Step, steps: dict[int, Step]) -> Step:

@@ -16,6 +16,7 @@ meta-gradient holds forward, backward and second order in one.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ from minimeta.autodiff.array import Array, Form, Trace, moments
 from minimeta.autodiff.elements import joined_leaves, translated
 from minimeta.autodiff.graph import free_variables
 from minimeta.autodiff.promotion import constant
-from minimeta.autodiff.steps import Evaluate, Program, linearise, run
+from minimeta.autodiff.results import settle
+from minimeta.autodiff.steps import Evaluate, Program, by_operation, linearise, run
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
 from minimeta.program.listing import listing, names_of, title
@@ -87,6 +89,17 @@ class Traced(Program):
                 raise ShapeError(f"program: operand {name} was traced as {expected!r}, not {found!r}; trace it again")
         return tree.unflatten(self.output, run(self, leaves, evaluate))
 
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the output for these arguments, as the function that was traced does: inside
+        transformations, too.
+
+        Raises
+        ------
+        ShapeError
+            As :meth:`run` does.
+        """
+        return tree.map(settle, self.run(by_operation, *arguments))
+
     def check(self) -> None:
         """Verify that each step uses earlier values, in forms that its primitive takes, and has the
         form it states.
@@ -122,6 +135,28 @@ class Traced(Program):
         from minimeta.program.source import source  # noqa: PLC0415 (only programs that are written out need it)
 
         return source(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the program to a file, whole or not at all; :func:`minimeta.program.load` reads it.
+
+        The file holds numbers and names, nothing that is run when it is read. What is loaded has
+        the same bits and the same derivatives.
+
+        Parameters
+        ----------
+        path
+            The file. Its folder must exist, and what it held is replaced.
+
+        Raises
+        ------
+        TracingError
+            A step calls a function that is not numpy's, or has a parameter that no file can hold.
+        OSError
+            The file cannot be written.
+        """
+        from minimeta.program.saving import save  # noqa: PLC0415 (only programs that are saved need it)
+
+        save(self, path)
 
     def __str__(self) -> str:
         outputs = tree.paths(tree.unflatten(self.output, [0.0] * len(self.outputs)))
