@@ -160,6 +160,8 @@ class _Reader:
             origin = Origin(self._lines[_typed(number, int)], _typed(backward, bool))
         if primitive in (CALL, QUERY) and not callable(params["function"]):
             raise ValueError(f"{name} calls no function")
+        if primitive is QUERY:
+            _check_query(params["arguments"], params["keywords"], len(text["of"]))
         if primitive is CUSTOM_VJP:
             params["rule"] = beyond if params["rule"] is None else params["rule"]
             self._check_rule(body, **params)
@@ -299,6 +301,15 @@ def _function(path: str) -> Any:
     if module in MODULES and is_pure(found := importlib.import_module(module), name):
         return getattr(found, name)
     raise ValueError(f"it calls {path}, which is none of numpy's functions that only compute")
+
+
+def _check_query(arguments: Any, keywords: Any, operands: int) -> None:
+    def places(x: Any) -> int:
+        return sum(map(places, x)) if type(x) is tuple else type(x) is Place
+
+    named = type(keywords) is tuple and all(type(x) is tuple and len(x) == 2 and type(x[0]) is str for x in keywords)
+    if type(arguments) is not tuple or not named or places((arguments, keywords)) != operands:
+        raise ValueError("a query has other arguments than operands")
 
 
 def _readable(x: StoredArray) -> NDArray[Any]:

@@ -178,7 +178,7 @@ def scrambled(text: Any, rng: random.Random) -> Any:
         case 2 if isinstance(node, list):
             node.insert(key, json.loads(json.dumps(node[key])))
         case _:
-            strange = [
+            strange: list[Any] = [
                 0,
                 1,
                 -1,
