@@ -129,6 +129,10 @@ class StorageError(MinimetaError, OSError):
     """A run that cannot be written: its disk is full, its folder vanished, or another process writes it."""
 
 
+class WorkerError(MinimetaError, RuntimeError):
+    """A process that computes for this one ended or raised in the middle of a step."""
+
+
 class ConfigurationError(MinimetaError, ValueError):
     """A setting that is unknown or out of range."""
 

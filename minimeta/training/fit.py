@@ -17,6 +17,8 @@ found before the first step, by running it twice, and refused.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import divide
+from minimeta.distributed import Job, Workers, added_up, group_sums, joined, shares, workers_for
 from minimeta.errors import NonFiniteError
 from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
@@ -118,6 +121,43 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
     return compile(step, enabled=compiled, check=True)
 
 
+def make_shared_step(learner: MetaLearner, optimiser: Optimiser, workers: Workers, compiled: bool = True) -> Step:
+    """Return the step of :func:`make_step`, to the bit, whose meta-gradients others compute.
+
+    Parameters
+    ----------
+    learner, optimiser
+        As there.
+    workers
+        Compute the learner's meta-gradients, a sum for each group of tasks.
+    compiled
+        Whether to trace meta-gradient and update once and replay them.
+
+    Returns
+    -------
+    callable
+        ``step(meta_parameters, optimiser_state, batch)``, as :func:`make_step` returns.
+    """
+
+    def update(gradient: Any, losses: Any, optimiser_state: Any, meta_parameters: Any) -> tuple[Any, Any]:
+        mean = tree.map(lambda g: divide(g, float(losses.shape[0])), gradient)
+        updated: tuple[Any, Any] = optimiser.update(mean, optimiser_state, meta_parameters)
+        return updated
+
+    update.__qualname__ = "an update of the meta-parameters"
+    compiled_update = compile(update, enabled=compiled, check=True)
+    job = Job.of(group_sums, learner, compiled)
+
+    def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
+        check_batch("make_shared_step", batch)
+        inputs = [(meta_parameters, share) for share in shares(batch, workers.count)]
+        losses, metrics, sums = joined(workers.compute(job, inputs))
+        meta_parameters, optimiser_state = compiled_update(added_up(sums), losses, optimiser_state, meta_parameters)
+        return meta_parameters, optimiser_state, Report(losses, metrics)
+
+    return step
+
+
 def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
     """Return the state in which a run with this seed begins.
 
@@ -141,6 +181,7 @@ def fit(
     state: TrainingState | None = None,
     callbacks: Sequence[Callback] = (),
     compiled: bool = True,
+    workers: Any = None,
 ) -> TrainingState:
     """Meta-train until `iterations` steps are done in total.
 
@@ -165,6 +206,12 @@ def fit(
         Whether to trace a step once and replay it (:func:`minimeta.compile`), its tasks in
         parallel; the bits are the same. A learner that needs values, to branch on them or to call
         numpy, needs False.
+    workers
+        Who computes the meta-gradients: None for this process alone; a number of processes on this
+        machine; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``; or an MPI
+        communicator of mpi4py, with the same call of `fit` on every rank, `callbacks` on rank 0
+        alone and its `state` on all. The bits are the same (:mod:`minimeta.distributed`). This
+        process draws the tasks, so tasks and callbacks never leave it.
 
     Returns
     -------
@@ -186,27 +233,40 @@ def fit(
         If a loss or a meta-parameter becomes NaN or infinite. The message names step and task,
         counted from 0. The step is discarded, so the last state that the callbacks received is
         good.
+    WorkerError
+        If a worker ends and cannot be replaced, or the meta-gradient raises on another rank.
     """
     iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
     with_noise = Drawing(learner, seed)
     state = initial_state(learner, optimiser, seed) if state is None else state
-    take_step = make_step(learner, optimiser, compiled)
-    first = state.step
-    while state.step < iterations:
-        batch = tasks.sample(training_generator(seed, state.step), meta_batch)
-        check_batch("fit", batch, meta_batch)
-        if state.step == first:
-            check_number("fit", tasks, training_generator(seed, first), meta_batch)
-        batch = with_noise(batch, state.step)
-        # Infinities are reported below, by step and task, so numpy need not warn about them.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            meta_parameters, optimiser_state, report = take_step(state.meta_parameters, state.optimiser_state, batch)
-            _refuse_non_finite(learner, state, batch, report, meta_parameters)
-        state = TrainingState(state.step + 1, meta_parameters, optimiser_state)
-        for callback in callbacks:
-            callback(state, report)
+    with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
+        if team is None:
+            take_step = make_step(learner, optimiser, compiled)
+        else:
+            state, take_step = team.agreed(state), make_shared_step(learner, optimiser, team, compiled)
+        first = state.step
+        while state.step < iterations:
+            batch = tasks.sample(training_generator(seed, state.step), meta_batch)
+            check_batch("fit", batch, meta_batch)
+            if state.step == first:
+                check_number("fit", tasks, training_generator(seed, first), meta_batch)
+            batch = with_noise(batch, state.step)
+            # Infinities are reported below, by step and task, so numpy need not warn about them.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                meta_parameters, optimiser_state, report = take_step(
+                    state.meta_parameters, state.optimiser_state, batch
+                )
+                _refuse_non_finite(learner, state, batch, report, meta_parameters)
+            state = TrainingState(state.step + 1, meta_parameters, optimiser_state)
+            follow = functools.partial(_call, callbacks, state, report)
+            follow() if team is None else team.together(follow)
     return state
+
+
+def _call(callbacks: Sequence[Callback], state: TrainingState, report: Report) -> None:
+    for callback in callbacks:
+        callback(state, report)
 
 
 def _refuse_non_finite(
