@@ -65,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with lasting_streams() as output:
         code = _answer(words)
         output.flush()
+        if code and "mpi4py.MPI" in sys.modules:
+            from minimeta.cli.workers import end_all_ranks  # noqa: PLC0415 (imported already)
+
+            end_all_ranks(code)
         if output.failure:
             print(f"minimeta: standard output was lost ({output.failure}), files were not", file=sys.stderr)
         return code or (ERROR if output.failure else DONE)

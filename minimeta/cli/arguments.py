@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from minimeta.cli.options import DataOption, JsonOption, Switch, parse
+from minimeta.cli.options import DataOption, JsonOption, Switch, WorkersOption, parse
 from minimeta.errors import ConfigurationError
 from minimeta.storage.run_folder import RunFolder
 from minimeta.training import Cell, cell_of
@@ -26,7 +26,7 @@ from minimeta.training.presets import PRESETS, EvaluationSettings, Preset, RunSe
 
 
 @dataclass(frozen=True)
-class TrainOptions(DataOption, JsonOption):
+class TrainOptions(DataOption, JsonOption, WorkersOption):
     """Where a training reads and writes, which does not change what it computes."""
 
     out: Path | None = None
@@ -45,7 +45,7 @@ class _Run(TrainOptions, RunSettings):
 
 
 @dataclass(frozen=True)
-class ReproduceOptions(DataOption, JsonOption):
+class ReproduceOptions(DataOption, JsonOption, WorkersOption):
     """Train a cell of a paper's table, or go on with it, evaluate, and print our number next to the paper's."""
 
     iterations: int | None = None
@@ -160,4 +160,4 @@ def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
     else:
         folder.require_empty()
     data = options.data or folder.sessions.data
-    return Training(preset, folder, TrainOptions(resume=begun, data=data, json=options.json))
+    return Training(preset, folder, TrainOptions(resume=begun, data=data, json=options.json, workers=options.workers))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import tyro
 
-from minimeta.cli.options import DataOption, JsonOption, parse
+from minimeta.cli.options import DataOption, JsonOption, WorkersOption, parse
 from minimeta.training.presets import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ else:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateOptions(DataOption, JsonOption):
+class EvaluateOptions(DataOption, JsonOption, WorkersOption):
     """Evaluate a run again, by default as it was evaluated; --steps is --evaluation.steps."""
 
     run: Annotated[Path, tyro.conf.Positional]

@@ -10,6 +10,8 @@ from minimeta.cli.changes import EvaluateOptions
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import Bar
 from minimeta.cli.results import Result, way_of_predicting
+from minimeta.cli.workers import started
+from minimeta.distributed import Workers
 from minimeta.storage.run_folder import RunFolder
 from minimeta.storage.states import tested_state
 from minimeta.training import Evaluation, TrainingState
@@ -28,20 +30,28 @@ def evaluate(options: EvaluateOptions) -> int:
     folder = RunFolder(options.run)
     changes = {f"evaluation.{name}": value for name, value in vars(options.evaluation).items() if value is not None}
     preset = folder.preset().replace(changes, "minimeta evaluate")
-    with Interruption() as interruption:
+    with started(options.workers) as workers, Interruption() as interruption:
         experiment = preset.experiment(options.data or folder.sessions.data)
         state = tested_state(folder, preset, experiment.learner, experiment.optimiser)
         try:
-            result = measure(preset, experiment, state, interruption)
+            result = measure(preset, experiment, state, interruption, workers)
         except Interrupted:
             print("interrupted; nothing was written", file=sys.stderr)
             if options.json:
                 print(json.dumps({"status": "interrupted", "run": str(folder.path)}))
             return cli.INTERRUPTED
+    if workers and not workers.leads:
+        return cli.DONE
     return options.answer({"run": str(folder.path), **result.to_json()}, result.show)
 
 
-def measure(preset: Preset, experiment: Experiment, state: TrainingState, interruption: Interruption) -> Result:
+def measure(
+    preset: Preset,
+    experiment: Experiment,
+    state: TrainingState,
+    interruption: Interruption,
+    workers: Workers | None = None,
+) -> Result:
     """Evaluate a state as the preset says, show progress, and stop between tasks when a signal comes."""
     settings = preset.evaluation
 
@@ -64,6 +74,7 @@ def measure(preset: Preset, experiment: Experiment, state: TrainingState, interr
                 seed=settings.seed,
                 transductive=transductive,
                 callback=callback,
+                workers=workers,
             )
 
     evaluation = measured("evaluation", settings.transductive)

@@ -44,6 +44,14 @@ class DataOption:
     """Folder of the data, or the images (default: those of the run, $MINIMETA_DATA, or the user's cache)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkersOption:
+    """Who computes."""
+
+    workers: str | None = None
+    """Processes that compute the tasks: a number, dask (a local cluster), dask://HOST:PORT, or mpi (under mpiexec)."""
+
+
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
     """Read flags into a dataclass; wrong ones end the program with code 2 and a suggestion.
 

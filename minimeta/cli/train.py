@@ -26,7 +26,16 @@ from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
-from minimeta.errors import CheckpointError, ConfigurationError, MinimetaError, NonFiniteError, StorageError
+from minimeta.cli.workers import started
+from minimeta.distributed import Workers
+from minimeta.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MinimetaError,
+    NonFiniteError,
+    StorageError,
+    WorkerError,
+)
 from minimeta.files import write_atomically
 from minimeta.storage.records import Records
 from minimeta.storage.sealed import sealed
@@ -62,14 +71,16 @@ def train(run: Training) -> int:
         If data are missing, the checkpoint belongs to another run, or a loss is not finite.
     """
     preset, folder = run.preset, run.folder
-    with Interruption() as interruption:
+    with started(run.options.workers) as workers, Interruption() as interruption:
         experiment = preset.experiment(run.options.data)
+        if workers and not workers.leads:
+            return _follow(run, experiment, workers, interruption)
         with folder.locked():
             try:
                 state, records = _begin(run, experiment)
-                records = _fit(run, experiment, state, records, interruption)
+                records = _fit(run, experiment, state, records, interruption, workers)
                 state = tested_state(folder, preset, experiment.learner, experiment.optimiser)
-                result = measure(preset, experiment, state, interruption)
+                result = measure(preset, experiment, state, interruption, workers)
                 report = _write(run, result, records)
             except (Interrupted, KeyboardInterrupt):
                 return _stopped(run)
@@ -106,8 +117,32 @@ def _begin(run: Training, experiment: Experiment) -> tuple[TrainingState, Record
     return state, records
 
 
+def _follow(run: Training, experiment: Experiment, workers: Workers, interruption: Interruption) -> int:
+    """Compute what another rank than the first computes, which alone reads and writes the folder."""
+    settings = run.preset.run
+    try:
+        state = fit(
+            experiment.learner,
+            experiment.training_tasks,
+            experiment.optimiser,
+            iterations=settings.iterations,
+            meta_batch=settings.meta_batch,
+            seed=settings.seed,
+            workers=workers,
+        )
+        measure(run.preset, experiment, state, interruption, workers)
+    except (WorkerError, NonFiniteError):
+        pass  # The first rank reports it.
+    return cli.DONE
+
+
 def _fit(
-    run: Training, experiment: Experiment, state: TrainingState, records: Records, interruption: Interruption
+    run: Training,
+    experiment: Experiment,
+    state: TrainingState,
+    records: Records,
+    interruption: Interruption,
+    workers: Workers | None,
 ) -> Records:
     """Train to the end and return the records; leave a checkpoint of the last good step, however it ends."""
     preset, folder, marks = run.preset, run.folder, run.preset.fingerprint
@@ -119,7 +154,7 @@ def _fit(
         TrainingBar("training", state.step, preset.run.iterations) as bar,
     ):
         stopwatch = Stopwatch(folder.sessions.seconds)
-        selection = _selection(run, experiment, folder.validations(records), stopwatch)
+        selection = _selection(run, experiment, folder.validations(records), stopwatch, workers)
 
         def save() -> None:
             nonlocal saved
@@ -157,6 +192,7 @@ def _fit(
                 seed=preset.run.seed,
                 state=state,
                 callbacks=[log, keep, bar, interruption],
+                workers=workers,
             )
         except NonFiniteError as error:
             raise NonFiniteError(
@@ -168,7 +204,11 @@ def _fit(
 
 
 def _selection(
-    run: Training, experiment: Experiment, history: Sequence[Validated], stopwatch: Stopwatch
+    run: Training,
+    experiment: Experiment,
+    history: Sequence[Validated],
+    stopwatch: Stopwatch,
+    workers: Workers | None,
 ) -> ModelSelection | None:
     """Return the selection of the state to test, if the preset asks for one."""
     settings = run.preset.evaluation
@@ -185,6 +225,8 @@ def _selection(
         seed=settings.seed,
         transductive=settings.transductive,
         generator=validation_generator,
+        # Ranks of MPI wait for the first one, which validates alone.
+        workers=None if workers and workers.shared else workers,
     )
     return ModelSelection(
         judge,

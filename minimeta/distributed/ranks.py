@@ -76,7 +76,7 @@ class Ranks:
             found = [job.function()(*each) for each in inputs[self._rank :: self.count]]
         except Exception as error:  # The others wait for this rank, so they hear of it.
             self._communicator.allgather(repr(error))
-            raise
+            raise WorkerError(f"rank {self._rank} raised {error!r}") from error
         gathered = self._communicator.allgather(found)
         for rank, each in enumerate(gathered):
             if isinstance(each, str):

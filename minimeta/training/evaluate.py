@@ -15,6 +15,7 @@ of all of them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import concatenate, expand_dims
+from minimeta.distributed import Job, workers_for
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
 from minimeta.program import compile, vmap
@@ -116,6 +118,7 @@ def evaluate(
     generator: Callable[[int, int], np.random.Generator] = evaluation_generator,
     callback: Callable[[int], None] | None = None,
     compiled: bool = True,
+    workers: Any = None,
 ) -> Evaluation:
     """Judge a learner on tasks that no training step draws.
 
@@ -154,6 +157,9 @@ def evaluate(
         Whether to trace adaptation once and replay it for every task (:func:`minimeta.compile`),
         with the same bits. A learner or metric that needs values, to branch on them or to call
         numpy, needs False.
+    workers
+        Who judges: None for this process alone, or what :func:`minimeta.training.fit` takes. The
+        values are the same.
 
     Returns
     -------
@@ -169,6 +175,8 @@ def evaluate(
         If the distribution does not draw one task.
     TracingError
         If the learner or a metric is not pure (:func:`minimeta.compile`).
+    WorkerError
+        If a worker ends and cannot be replaced, or raises on another rank.
     """
     steps, count = whole_number("evaluate", "steps", steps, 0), whole_number("evaluate", "count", count, 1)
     every, seed = whole_number("evaluate", "every", every, 1), checked_seed("evaluate", seed)
@@ -176,31 +184,58 @@ def evaluate(
         raise ConfigurationError(f"evaluate: steps={steps} must be a multiple of every={every}")
 
     metrics = {"": metric, **(also or {})}
+    values = np.empty((len(metrics), count, steps // every + 1))
+    size = min(_AT_ONCE, count)
+
+    def drawn(begin: int) -> Task:
+        """Return the tasks from number `begin` on: always as many, so that one program serves all."""
+        batches = [tasks.sample(generator(seed, index), 1) for index in range(begin, min(begin + size, count))]
+        for batch in batches:
+            check_batch("evaluate", batch, 1)
+        batches += batches[:1] * (size - len(batches))
+        joined: Task = tree.map(lambda *parts: np.concatenate(parts), *batches)
+        return joined
+
+    check_number("evaluate", tasks, generator(seed, 0), 1)
+    arguments = learner, tuple(metrics.values()), steps, every, transductive, compiled
+    with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
+        if team is None:
+            judge, at_once = _judging(*arguments), size
+        else:
+            job, at_once = Job.of(_judging, *arguments), size * team.count
+            meta_parameters = team.agreed(meta_parameters)
+        for start in range(0, count, at_once):
+            begins = range(start, min(start + at_once, count), size)
+            inputs = [(meta_parameters, drawn(begin)) for begin in begins]
+            # Diverging tasks are counted, so numpy need not warn about them.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                judged = [judge(*each) for each in inputs] if team is None else team.compute(job, inputs)
+            indices = range(start, min(begins[-1] + size, count))
+            values[:, indices] = np.concatenate(judged, axis=1)[:, : len(indices)]
+            follow = functools.partial(_call, callback, indices)
+            follow() if team is None else team.together(follow)
+    first, *others = (Evaluation(each, every) for each in values)
+    return replace(first, also=dict(zip(also or {}, others, strict=True)))
+
+
+def _call(callback: Callable[[int], None] | None, indices: range) -> None:
+    if callback is not None:
+        for index in indices:
+            callback(index + 1)
+
+
+def _judging(
+    learner: MetaLearner, metrics: tuple[Metric, ...], steps: int, every: int, transductive: bool, compiled: bool
+) -> Callable[[Any, Task], Any]:
+    """Return a function of meta-parameters and some tasks to values of shape ``(metrics, tasks, judgements)``."""
 
     def judged(meta_parameters: Any, task: Task) -> list[list[Any]]:
         trajectory = learner.adapt(meta_parameters, task.support, steps)
         known, queries = task.support.inputs, task.query.inputs
         predict = functools.partial(predict_all if transductive else predict_each, compiled=compiled)
         outputs = [predict(learner, adapted, known, queries) for adapted in trajectory[::every]]
-        return [[judge(output, task.query.targets) for output in outputs] for judge in metrics.values()]
+        return [[judge(output, task.query.targets) for output in outputs] for judge in metrics]
 
     judged.__qualname__ = f"an evaluation of {type(learner).__name__}"
     judge_all = compile(vmap(judged, (None, 0), enabled=compiled), enabled=compiled, check=True)
-    values = np.empty((len(metrics), count, steps // every + 1))
-    for begin in range(0, count, _AT_ONCE):
-        indices = range(begin, min(begin + _AT_ONCE, count))
-        drawn = [tasks.sample(generator(seed, index), 1) for index in indices]
-        for batch in drawn:
-            check_batch("evaluate", batch, 1)
-        if begin == 0:
-            check_number("evaluate", tasks, generator(seed, 0), 1)
-        drawn += drawn[:1] * (min(_AT_ONCE, count) - len(drawn))  # one size, so that one program serves all
-        batch = tree.map(lambda *parts: np.concatenate(parts), *drawn)
-        # Diverging tasks are counted, so numpy need not warn about them.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            values[:, indices] = np.swapaxes(judge_all(meta_parameters, batch), 1, 2)[:, : len(indices)]
-        if callback is not None:
-            for index in indices:
-                callback(index + 1)
-    first, *others = (Evaluation(each, every) for each in values)
-    return replace(first, also=dict(zip(also or {}, others, strict=True)))
+    return lambda meta_parameters, batch: np.swapaxes(np.array(judge_all(meta_parameters, batch)), 1, 2)

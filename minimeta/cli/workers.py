@@ -1,0 +1,82 @@
+"""``--workers``: who computes the tasks of a step.
+
+    4                  processes on this machine
+    dask               a local cluster of Dask, one worker for each core
+    dask://HOST:PORT   the cluster with that scheduler
+    mpi                the ranks that mpiexec started
+
+It is no setting of a run, since no bit depends on it: a run may go on with other workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from minimeta.distributed import Workers, workers_for
+from minimeta.distributed.ranks import communicator
+from minimeta.errors import ConfigurationError, MissingExtraError, WorkerError
+
+
+@contextlib.contextmanager
+def started(name: str | None) -> Iterator[Workers | None]:
+    """Start workers, and end them after the ``with`` statement.
+
+    Parameters
+    ----------
+    name
+        The value of the flag; None for this process alone, whose workers are None.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are no such workers.
+    MissingExtraError
+        If they need a package that is not installed.
+    WorkerError
+        If no scheduler answers at the address.
+    """
+    if name is None:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(workers_for(_named(name, stack)))
+
+
+def _named(name: str, stack: contextlib.ExitStack) -> Any:
+    if name.isdecimal() and int(name):
+        return int(name)
+    if name == "mpi":
+        return communicator()
+    if name == "dask":
+        distributed = _distributed()
+        cluster = distributed.LocalCluster(threads_per_worker=1, dashboard_address=None)
+        return stack.enter_context(distributed.Client(stack.enter_context(cluster)))
+    if name.startswith("dask://"):
+        address = f"tcp://{name.removeprefix('dask://')}"
+        try:
+            return stack.enter_context(_distributed().Client(address, timeout=10))
+        except (OSError, ValueError) as error:
+            raise WorkerError(f"--workers {name}: no scheduler of Dask answers at {address} ({error})") from error
+    raise ConfigurationError(
+        f"--workers {name} should be a number of processes, at least 1, or dask, dask://HOST:PORT or mpi"
+    )
+
+
+def _distributed() -> Any:
+    try:
+        return importlib.import_module("distributed")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--workers dask needs distributed: pip install 'minimeta[dask]'") from error
+
+
+def end_all_ranks(code: int) -> None:
+    """End the other ranks of MPI, if there are any: they wait for this one, which failed."""
+    loaded = sys.modules.get("mpi4py.MPI")
+    if loaded is not None and loaded.COMM_WORLD.Get_size() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        loaded.COMM_WORLD.Abort(code)
