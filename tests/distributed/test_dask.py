@@ -1,0 +1,67 @@
+"""Training on a real cluster of Dask, whose workers are processes, has the bits of training alone."""
+
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minimeta import nn, optim
+from minimeta.autodiff import tree
+from minimeta.errors import ConfigurationError, WorkerError
+from minimeta.learners import MAML
+from minimeta.tasks import Sinusoid
+from minimeta.training import TrainingState, fit
+
+distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+pytestmark = pytest.mark.filterwarnings("default")  # Dask's own, about ports and its event loop
+
+TASKS = Sinusoid(shots=3, queries=3)
+
+
+def sha(state: TrainingState) -> str:
+    leaves = tree.flatten((state.meta_parameters, state.optimiser_state))[0]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves)).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def trained(workers: Any, **settings: Any) -> TrainingState:
+    # A lambda goes to the workers, too.
+    learner = MAML(nn.mlp((1, 5, 1)), lambda outputs, targets: ((outputs - targets) ** 2).mean(), 0.01, 1)
+    return fit(learner, TASKS, optim.adam(), iterations=5, meta_batch=20, seed=3, workers=workers, **settings)
+
+
+def test_a_killed_worker_changes_no_bit(client: Any) -> None:
+    pids: list[int] = []
+
+    def kill(state: TrainingState, report: Any) -> None:
+        if state.step == 2:
+            pids.extend(client.run(os.getpid).values())
+            os.kill(pids[0], signal.SIGKILL)
+
+    assert sha(trained(client, callbacks=[kill])) == sha(trained(None))
+    assert len(pids) == 2
+    assert sha(trained(client.get_executor())) == sha(trained(None))
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error() -> None:
+    from minimeta.cli.workers import started  # noqa: PLC0415 (needs the extra cli)
+
+    with (
+        pytest.raises(WorkerError, match=r"no scheduler of Dask answers at tcp://127.0.0.1:1"),
+        started("dask://127.0.0.1:1"),
+    ):
+        pass
+    with pytest.raises(ConfigurationError, match="--workers many should be"), started("many"):
+        pass
