@@ -51,9 +51,11 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "load",
     "operations",
     "primitive",
     "rematerialize",
+    "save",
     "set_num_threads",
     "tree",
     "value_and_grad",
@@ -61,15 +63,34 @@ __all__ = [
     "vmap",
 ]
 if TYPE_CHECKING:
-    from minimeta import fft, learners, linalg, nn, optim, rl, special, tasks, testing, training  # noqa: F401
+    from minimeta import fft, learners, linalg, nn, optim, prediction, rl, special, storage, tasks, testing, training  # noqa: F401
     from minimeta.autodiff.operations import *  # noqa: F403
+    from minimeta.prediction import load
+    from minimeta.storage import save
 else:
     __all__ += operations.NAMES  # noqa: PLE0605 (type checkers read the imports above)
+
+    PACKAGES = [
+        "fft",
+        "learners",
+        "linalg",
+        "nn",
+        "optim",
+        "prediction",
+        "rl",
+        "special",
+        "storage",
+        "tasks",
+        "testing",
+        "training",
+    ]
 
     def __getattr__(name):
         if name in operations.NAMES:
             found = getattr(operations, name)
-        elif name in ("fft", "learners", "linalg", "nn", "optim", "rl", "special", "tasks", "testing", "training"):
+        elif name in ("load", "save"):
+            found = getattr(import_module(f"{__name__}.{'prediction' if name == 'load' else 'storage'}"), name)
+        elif name in PACKAGES:
             found = import_module(f"{__name__}.{name}")
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-operations.load()  # Tests go through all primitives.
+operations.load_pages()  # Tests go through all primitives.
 
 
 @pytest.fixture(scope="module", params=kernels.able())

@@ -72,7 +72,7 @@ def test_pages_of_operations_are_imported_when_they_are_asked_for() -> None:
 
 
 def test_the_table_of_pages_is_what_the_pages_have() -> None:
-    operations.load()
+    operations.load_pages()
     for page, names in operations.PUBLIC.items():
         module = importlib.import_module(f"minimeta.autodiff.operations.{page}")
         for name in names.split():

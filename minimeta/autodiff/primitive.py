@@ -239,7 +239,7 @@ class _Registry(dict[str, Primitive]):
     """Every primitive by name, once its page is imported. Being here is enough to be tested."""
 
     def __missing__(self, name: str) -> Primitive:
-        importlib.import_module("minimeta.autodiff.operations").load()  # It stands above this page.
+        importlib.import_module("minimeta.autodiff.operations").load_pages()  # It stands above this page.
         if name not in self:
             raise KeyError(name)
         return self[name]

@@ -29,7 +29,7 @@ class _Answers(dict[Any, Callable[..., Any]]):
     """The operation that stands in for a function of numpy's, or for an operator of Python's."""
 
     def __missing__(self, function: Any) -> Callable[..., Any]:
-        importlib.import_module("minimeta.autodiff.operations").load(function)  # It stands above this page.
+        importlib.import_module("minimeta.autodiff.operations").load_pages(function)  # It stands above this page.
         if function not in self:
             raise KeyError(function)
         return self[function]

@@ -164,7 +164,7 @@ def _unsampled(name: str) -> Sample:
 
 def _check_names(name: str, functions: Sequence[Any], reference: Callable[..., Any]) -> None:
     """Refuse a name, or a numpy function, that is taken; a cell of a notebook may run again."""
-    operations.load()
+    operations.load_pages()
     if name in registry:
         raise ConfigurationError(f"primitive: there is an operation named {name!r} already; choose another name")
     for function in functions:

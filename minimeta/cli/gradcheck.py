@@ -37,7 +37,7 @@ def gradcheck(options: GradcheckOptions) -> int:
     if not options.json:
         print(_COLUMNS.format("primitive", "oracle", "order 1", "order 2", "ulps"))
     reports, faults = [], {}
-    operations.load()
+    operations.load_pages()
     for name in options.primitives or registry:
         try:
             reports.append(check_primitive(name, options.examples, options.seed))

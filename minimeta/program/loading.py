@@ -282,7 +282,7 @@ def _loaded() -> dict[str, Primitive]:
     """Return the registry with all pages of operations."""
     from minimeta.autodiff import operations  # noqa: PLC0415 (few programs need a page that is not imported)
 
-    operations.load()
+    operations.load_pages()
     return registry
 
 

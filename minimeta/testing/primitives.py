@@ -87,7 +87,7 @@ def check_primitive(primitive: Primitive | Operation[...] | str, examples: int =
         There is no primitive of this name, or the function has none.
     """
     if isinstance(primitive, str):
-        operations.load()
+        operations.load_pages()
         if primitive not in registry:
             near = difflib.get_close_matches(primitive, registry, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(registry)}"

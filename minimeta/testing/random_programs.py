@@ -31,7 +31,7 @@ from minimeta.program.listing import names_of
 from minimeta.testing.draft import Draft, Operands
 from minimeta.testing.strategies import arrays
 
-_load = functools.cache(operations.load)
+_load = functools.cache(operations.load_pages)
 
 #: How many primitives, drawn from all of them, a program is made of.
 _KINDS = 4

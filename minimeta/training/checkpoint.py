@@ -33,7 +33,7 @@ from minimeta.archives import read_arrays
 from minimeta.autodiff import tree
 from minimeta.errors import CheckpointError, DataError, MissingDataError
 from minimeta.files import write_atomically
-from minimeta.training.fit import TrainingState
+from minimeta.training.state import TrainingState
 
 FORMAT = 1
 _REFUSED = "{path} is not a checkpoint of minimeta, or is truncated or damaged"
@@ -123,17 +123,32 @@ def load(path: str | os.PathLike[str], template: TrainingState, fingerprint: Map
     header, leaves = _read(Path(path))
     compare(path, header.fingerprint, fingerprint)
     expected = _named_leaves(template)
-    if leaves.keys() != expected.keys():
-        missing, surplus = sorted(expected.keys() - leaves.keys()), sorted(leaves.keys() - expected.keys())
-        raise CheckpointError(f"{path} holds other parameters than this run: it lacks {missing} and adds {surplus}")
-    for name, leaf in expected.items():
-        if leaves[name].shape != leaf.shape or leaves[name].dtype != leaf.dtype:
-            raise CheckpointError(
-                f"{path}: {name} is {leaves[name].dtype} of shape {leaves[name].shape}, "
-                f"but in this run {leaf.dtype} of shape {leaf.shape}"
-            )
+    _refuse_others(path, leaves, expected)
     _, structure = tree.flatten((template.meta_parameters, template.optimiser_state))
     return TrainingState(header.step, *tree.unflatten(structure, [leaves[name] for name in expected]))
+
+
+def load_meta_parameters(path: str | os.PathLike[str], template: Any) -> Any:
+    """Read the meta-parameters of a checkpoint of any run, and leave the optimiser's state.
+
+    Parameters
+    ----------
+    path
+        The file.
+    template
+        Meta-parameters of the form that is wanted, such as ``learner.init`` returns.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, damaged or of another format, or its meta-parameters are
+        not those of the template.
+    """
+    _, leaves = _read(Path(path))
+    expected = _named_leaves(TrainingState(0, template, ()))
+    found = {name: leaf for name, leaf in leaves.items() if name.startswith("meta_parameters")}
+    _refuse_others(path, found, expected)
+    return tree.unflatten(tree.flatten(template)[1], [found[name] for name in expected])
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -171,6 +186,19 @@ def _named_leaves(state: TrainingState) -> dict[str, Any]:
     if len(set(names)) != len(names):
         raise CheckpointError("two parameters have the same path; rename one, so that each can be found again")
     return dict(zip(names, leaves, strict=True))
+
+
+def _refuse_others(path: str | os.PathLike[str], leaves: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse leaves of other names, shapes or dtypes than those that are expected."""
+    if leaves.keys() != expected.keys():
+        missing, surplus = sorted(expected.keys() - leaves.keys()), sorted(leaves.keys() - expected.keys())
+        raise CheckpointError(f"{path} holds other parameters than this run: it lacks {missing} and adds {surplus}")
+    for name, leaf in expected.items():
+        if leaves[name].shape != leaf.shape or leaves[name].dtype != leaf.dtype:
+            raise CheckpointError(
+                f"{path}: {name} is {leaves[name].dtype} of shape {leaves[name].shape}, "
+                f"but in this run {leaf.dtype} of shape {leaf.shape}"
+            )
 
 
 def _read(path: Path) -> tuple[Header, dict[str, NDArray[Any]]]:

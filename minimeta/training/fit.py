@@ -20,8 +20,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,9 @@ from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
 from minimeta.training.batches import Drawing, check_batch, check_number
+from minimeta.training.keeping import Kept
 from minimeta.training.randomness import checked_seed, initialisation_generator, training_generator, whole_number
+from minimeta.training.state import TrainingState
 
 
 class Report(NamedTuple):
@@ -52,25 +54,6 @@ class Report(NamedTuple):
 
     losses: NDArray[Any]
     metrics: dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingState:
-    """All that a run needs to go on.
-
-    Attributes
-    ----------
-    step
-        Number of steps done; the next one is step number `step`, counted from 0.
-    meta_parameters
-        A tree of arrays.
-    optimiser_state
-        A tree of arrays.
-    """
-
-    step: int
-    meta_parameters: Any
-    optimiser_state: Any
 
 
 Step = Callable[[Any, Any, Task], tuple[Any, Any, Report]]
@@ -179,6 +162,7 @@ def fit(
     meta_batch: int,
     seed: int,
     state: TrainingState | None = None,
+    folder: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
     compiled: bool = True,
     workers: Any = None,
@@ -198,6 +182,10 @@ def fit(
         Decides initialisation, tasks and noise, from 0 to 2**32 - 1.
     state
         The state to go on from; by default :func:`initial_state`.
+    folder
+        A folder that keeps the state, every ten seconds and at the end, so that
+        ``minimeta.load(folder, learner)`` finds it. If it holds a state of this run already, the
+        training goes on from there.
     callbacks
         Functions called as ``callback(state, report)`` after every step, with the new state and the
         report of that step. A callback that raises ends the training; the state that it received is
@@ -240,6 +228,9 @@ def fit(
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
     with_noise = Drawing(learner, seed)
     state = initial_state(learner, optimiser, seed) if state is None else state
+    if folder is not None:
+        kept = Kept(folder, learner, iterations=iterations, meta_batch=meta_batch, seed=seed)
+        state, callbacks = kept.begin(state), (kept, *callbacks)
     with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
         if team is None:
             take_step = make_step(learner, optimiser, compiled)

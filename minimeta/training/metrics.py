@@ -22,7 +22,8 @@ import numpy as np
 
 from minimeta.errors import CheckpointError
 from minimeta.files import write_atomically
-from minimeta.training.fit import Report, TrainingState
+from minimeta.training.fit import Report
+from minimeta.training.state import TrainingState
 
 
 def means(report: Report) -> dict[str, float]:

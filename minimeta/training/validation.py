@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.training.evaluate import Evaluation
-from minimeta.training.fit import Report, TrainingState
+from minimeta.training.fit import Report
+from minimeta.training.state import TrainingState
 from minimeta.training.stopwatch import Stopwatch
 
 

@@ -108,7 +108,7 @@ def module_of(function: Any) -> str:
     return getattr(function, "__module__", None) or ""
 
 
-def load(function: Any = None) -> None:
+def load_pages(function: Any = None) -> None:
     """Import the page that answers for a numpy function, if there is one; without a function, import all of numpy's."""
     page = MODULES.get(module_of(function)) or _PAGES.get(getattr(function, "__name__", ""))
     pages = [*_PAGES.values(), "minimeta.fft", "minimeta.linalg"] if function is None else [page]
