@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from minimeta.cli.options import DataOption, JsonOption, Switch, WorkersOption, parse
+from minimeta.cli.options import DataOption, JsonOption, SweepOption, Switch, parse
 from minimeta.errors import ConfigurationError
 from minimeta.storage.run_folder import RunFolder
 from minimeta.training import Cell, cell_of
@@ -26,7 +26,7 @@ from minimeta.training.presets import PRESETS, EvaluationSettings, Preset, RunSe
 
 
 @dataclass(frozen=True)
-class TrainOptions(DataOption, JsonOption, WorkersOption):
+class TrainOptions(DataOption, JsonOption, SweepOption):
     """Where a training reads and writes, which does not change what it computes."""
 
     out: Path | None = None
@@ -45,7 +45,7 @@ class _Run(TrainOptions, RunSettings):
 
 
 @dataclass(frozen=True)
-class ReproduceOptions(DataOption, JsonOption, WorkersOption):
+class ReproduceOptions(DataOption, JsonOption, SweepOption):
     """Train a cell of a paper's table, or go on with it, evaluate, and print our number next to the paper's."""
 
     iterations: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,6 +17,7 @@ from minimeta.cli.info import InfoOptions, info
 from minimeta.cli.options import parse
 from minimeta.cli.presets import PresetsOptions, presets
 from minimeta.cli.report import ReportOptions, report
+from minimeta.cli.sweep import is_sweep, parse_sweep, sweep
 from minimeta.cli.train import train
 from minimeta.errors import ConfigurationError
 from minimeta.training import CELLS
@@ -39,9 +41,15 @@ COMMANDS = ["train", "reproduce", "evaluate", "data", *_PLAIN]
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
     match _choose("command", command, COMMANDS), words:
+        case "train", [learner, task, *flags] if is_sweep(flags) and not {"-h", "--help"} & set(flags):
+            _require_preset(learner, task)
+            parse_one = functools.partial(parse_training, learner, task)
+            return sweep(parse_sweep(["train", learner, task], flags, parse_one))
+        case "reproduce", [name, *flags] if is_sweep(flags) and not {"-h", "--help"} & set(flags):
+            parse_one = functools.partial(parse_reproduction, CELLS[_choose("cell", name, CELLS)])
+            return sweep(parse_sweep(["reproduce", name], flags, parse_one))
         case "train", [learner, task, *flags] if "-" not in (learner[:1], task[:1]):
-            _choose("learner", learner, LEARNERS)
-            _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
+            _require_preset(learner, task)
             return train(parse_training(learner, task, flags))
         case "train", [learner, *flags] if learner in LEARNERS and {"-h", "--help"} & set(flags):
             print(_what_follows(learner))
@@ -66,6 +74,11 @@ def run(command: str, words: list[str]) -> int:
         "data": ("the name of a data set", "minimeta data omniglot"),
     }[command]
     raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")
+
+
+def _require_preset(learner: str, task: str) -> None:
+    _choose("learner", learner, LEARNERS)
+    _choose("task", task, [task for name, task in PRESETS if name == learner], f" for {learner}")
 
 
 def _what_follows(learner: str) -> str:

@@ -52,6 +52,15 @@ class WorkersOption:
     """Processes that compute the tasks: a number, dask (a local cluster), dask://HOST:PORT, or mpi (under mpiexec)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepOption(WorkersOption):
+    """Several runs of one command (:mod:`minimeta.cli.sweep`, which reads these flags)."""
+
+    seeds: str | None = None
+    """Several runs, as in 0-9 or 0,3,7: a folder for each in --out, and a summary; --workers N runs N at once.
+    --grid inner_learning_rate=0.01,0.1 runs each for every value of a setting; given twice, all combinations."""
+
+
 def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
     """Read flags into a dataclass; wrong ones end the program with code 2 and a suggestion.
 

@@ -1,0 +1,92 @@
+"""The results of several runs over their seeds.
+
+For runs of n seeds whose means over test tasks are m_1, ..., m_n, the summary has
+
+    mean = (m_1 + ... + m_n) / n,    1.96 s / sqrt(n),    s^2 = ((m_1 - mean)^2 + ... + (m_n - mean)^2) / (n - 1)
+
+This interval is over trainings; that of a single run is over its test tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from minimeta.cli.results import number
+from minimeta.storage.run_folder import RunFolder
+
+STEPS = (0, 1, 3, 5, 10)
+"""The numbers of adaptation steps in the table, and the last one of a run."""
+
+
+def summarised(runs: Iterable[tuple[str, RunFolder]]) -> list[dict[str, Any]]:
+    """Return the results of each variant over its seeds, the best variant first.
+
+    The best is judged on validation tasks, by the best validation of each run, or, if the runs have
+    none, by the test tasks after the last step; ``chosen_by`` says which.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for variant, folder in runs:
+        if folder.results.is_file():
+            found.setdefault(variant, []).append(folder.read_results())
+    summaries = [_summary(variant, results) for variant, results in found.items()]
+    sign = -1 if summaries and summaries[0]["metric"] == "accuracy" else 1
+    return sorted(summaries, key=lambda each: (each["judged"] is None, sign * (each["judged"] or 0.0)))
+
+
+def _summary(variant: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+    by_step = list(zip(*(each["mean"] for each in results), strict=True))
+    over_seeds = [_mean_and_interval(values) for values in by_step]
+    is_accuracy = results[0]["metric"] == "accuracy"
+    validated = [
+        (max if is_accuracy else min)(validation["mean"] for validation in each["validation"])
+        for each in results
+        if each["validation"]
+    ]
+    by_validation = len(validated) == len(results)
+    return {
+        "variant": variant,
+        "metric": results[0]["metric"],
+        "seeds": [each["seed"] for each in results],
+        "steps": results[0]["steps"],
+        "mean": [mean for mean, _ in over_seeds],
+        "interval": [half for _, half in over_seeds],
+        "least": [None if None in values else min(values) for values in by_step],
+        "most": [None if None in values else max(values) for values in by_step],
+        "chosen_by": "validation" if by_validation else "test",
+        "judged": _mean_and_interval(validated)[0] if by_validation else over_seeds[-1][0],
+    }
+
+
+def _mean_and_interval(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Return mean and half-width of its 95 % interval; None if a value is missing, or there is but one."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values) or not numbers:
+        return None, None
+    mean = math.fsum(numbers) / len(numbers)
+    if len(numbers) == 1:
+        return mean, None
+    variance = math.fsum((value - mean) ** 2 for value in numbers) / (len(numbers) - 1)
+    return mean, 1.96 * math.sqrt(variance / len(numbers))
+
+
+def summary_table(summary: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows: a row for each variant, a column for some numbers of steps."""
+    if not summary:
+        return ["settings", "seeds"], []
+    steps = summary[0]["steps"]
+    shown = [step for step in steps if step in (*STEPS, steps[-1])]
+    head = ["settings", "seeds", *(f"after {step}" for step in shown), "spread", f"by {summary[0]['chosen_by']}"]
+    rows = []
+    for each in summary:
+
+        def said(values: str, step: int, each: Mapping[str, Any] = each) -> str:
+            value = each[values][each["steps"].index(step)]
+            return "" if value is None else number(each["metric"], value)
+
+        cells = [f"{said('mean', step) or 'not finite'} ± {said('interval', step) or '?'}" for step in shown]
+        spread = f"{said('least', shown[-1])} to {said('most', shown[-1])}"
+        judged = "" if each["judged"] is None else number(each["metric"], each["judged"])
+        rows.append([each["variant"] or "as given", str(len(each["seeds"])), *cells, spread, judged])
+    return head, rows
