@@ -6,8 +6,8 @@
 # it is when MuJoCo's MjSpec compiles the same file.
 # Happens: the model has the attribute settotalmass, which MuJoCo 4 deprecates. MjModel.from_xml_path, which gymnasium
 # calls, appends a line to MUJOCO_LOG.TXT in the current folder and writes it to standard error, once for each
-# environment. No Python warning is raised, so warnings as errors do not find it. Of gymnasium's other models of MuJoCo
-# none does so.
+# environment. No Python warning is raised, so warnings as errors do not find it. Other models
+# of gymnasium's do not have the attribute.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -26,15 +26,11 @@ import mujoco
 warnings.simplefilter("error")
 os.mkdir("empty")
 os.chdir("empty")
-names = "Ant HalfCheetah Hopper Humanoid HumanoidStandup InvertedDoublePendulum InvertedPendulum Pusher Reacher Swimmer"
-for name in [f"{each}-v5" for each in (*names.split(), "Walker2d")] + ["HalfCheetah-v5"]:
-    environment = gymnasium.make(name)
-    environment.close()
-    log = Path("MUJOCO_LOG.TXT")
-    if log.exists() and name == "HalfCheetah-v5":
-        print(f"{name}: {sorted(map(str, Path().iterdir()))}, lines that name settotalmass:", log.read_text().count("settotalmass"))
-    elif name != "HalfCheetah-v5" and log.exists() and log.read_text().count("WARNING") > 1:
-        print(f"{name}: another line")
+log = Path("MUJOCO_LOG.TXT")
+for name in ("Hopper-v5", "Ant-v5", "HalfCheetah-v5", "HalfCheetah-v5"):
+    gymnasium.make(name).close()
+    text = log.read_text() if log.exists() else ""
+    print(f"{name}: {sorted(map(str, Path().iterdir()))}, lines that name settotalmass: {text.count('settotalmass')}")
 model = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
 try:
     mujoco.MjSpec.from_file(str(model)).compile()
@@ -45,6 +41,8 @@ environment/bin/python seen.py 2> errors.txt | tee seen.txt || cat errors.txt
 echo "lines on standard error: $(grep -c settotalmass errors.txt)" | tee -a seen.txt
 
 diff seen.txt - <<'EXPECTED' && echo "as described" || { echo "something else than described" >&2; exit 1; }
+Hopper-v5: [], lines that name settotalmass: 0
+Ant-v5: [], lines that name settotalmass: 0
 HalfCheetah-v5: ['MUJOCO_LOG.TXT'], lines that name settotalmass: 1
 HalfCheetah-v5: ['MUJOCO_LOG.TXT'], lines that name settotalmass: 2
 MjSpec: UserWarning, compiler attribute 'settotalmass' is deprecated

@@ -8,15 +8,18 @@ from minimeta.rl.environments.half_cheetah import (
     released_directions,
     released_velocities,
 )
+from minimeta.rl.environments.informed import Informed, informed
 from minimeta.rl.environments.navigation import Navigation, random_goal, released_goals
 from minimeta.rl.environments.tabular import Tabular, corridor, random_corridor, random_tables
 
 __all__ = [
     "CheetahDirection",
     "CheetahVelocity",
+    "Informed",
     "Navigation",
     "Tabular",
     "corridor",
+    "informed",
     "random_corridor",
     "random_direction",
     "random_goal",
