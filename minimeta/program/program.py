@@ -136,6 +136,53 @@ class Traced(Program):
 
         return source(self)
 
+    def to_c(self, name: str = "program") -> str:
+        """Return the program as a file of C99, which needs nothing but the standard library.
+
+        Its function takes pointers to the leaves of the arguments and to those of the output, each
+        an array in rows, and returns 0, or the number of a step that was given an index out of
+        range. It allocates nothing: its values lie in static arrays, so one thread may call it at a
+        time. A truth value is a byte.
+
+        Parameters
+        ----------
+        name
+            Of the function.
+
+        Raises
+        ------
+        TracingError
+            A primitive has no row in :mod:`minimeta.program.printing`; the message names it.
+        """
+        from minimeta.program.printing import c_source  # noqa: PLC0415 (only programs that are written out need it)
+
+        return c_source({name: self})
+
+    def to_javascript(self, name: str = "program") -> str:
+        """Return the program as a script of plain JavaScript.
+
+        Its function takes the leaves of the arguments, each a typed array in rows, and returns the
+        list of the output's leaves, which are new arrays. Integers of 64 bits and counts are
+        numbers in a Float64Array, which are whole up to 2^53.
+
+        Parameters
+        ----------
+        name
+            Of the function.
+
+        Raises
+        ------
+        TracingError
+            As :meth:`to_c` does.
+        """
+        from minimeta.program.printing import javascript_source  # noqa: PLC0415 (as above)
+
+        return javascript_source({name: self})
+
+    def output_names(self) -> list[str]:
+        """Return the names of the output's leaves, such as ``gradient/0/weight``."""
+        return tree.paths(tree.unflatten(self.output, [0.0] * len(self.outputs)))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program to a file, whole or not at all; :func:`minimeta.program.load` reads it.
 
@@ -159,8 +206,7 @@ class Traced(Program):
         save(self, path)
 
     def __str__(self) -> str:
-        outputs = tree.paths(tree.unflatten(self.output, [0.0] * len(self.outputs)))
-        return listing(self.name, self, self.names, outputs)
+        return listing(self.name, self, self.names, self.output_names())
 
     def __repr__(self) -> str:
         arguments = dict.fromkeys(name.partition("/")[0] for name in self.names)

@@ -1,0 +1,271 @@
+"""The two languages: what their loops, numbers and arrays are called.
+
+A printer writes statements in what C99 and JavaScript share: ``for``, ``if``, indices, operators.
+What differs is asked of a language: how a variable is declared, a number written, a strip's function
+defined (:mod:`minimeta.program.printing.strips`), and how the statements become a file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from minimeta.errors import TracingError
+from minimeta.program.printing.strips import STRIPS
+
+_C_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "bool": "uint8_t",
+    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+_ARRAYS = {
+    "float32": "Float32Array",
+    "float64": "Float64Array",
+    "bool": "Uint8Array",
+    "int8": "Int8Array",
+    "int16": "Int16Array",
+    "int32": "Int32Array",
+    "uint8": "Uint8Array",
+    "uint16": "Uint16Array",
+    "uint32": "Uint32Array",
+    # Whole numbers up to 2^53: a BigInt64Array would not add to a number.
+    "int64": "Float64Array",
+    "uint64": "Float64Array",
+}
+_TOKEN = re.compile(r"\$T|\$(\w+)|@(\w+)")
+
+
+class Language:
+    """What the printers ask of a language.
+
+    Attributes
+    ----------
+    key
+        The name of its column in :mod:`minimeta.program.printing.elementwise`.
+    integer
+        What declares an index.
+    tiles
+        Whether a small array inside of a loop costs nothing.
+    """
+
+    key = ""
+    integer = ""
+    tiles = False
+    strip_words: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self) -> None:
+        self.strips: dict[tuple[str, str], str] = {}  # the functions that are used, below those that they use
+
+    def strip(self, name: str, dtype: Any) -> str:
+        """Return the name of a strip's function, which the file then has."""
+        dtype = np.dtype(dtype)
+        if (name, dtype.name) not in self.strips:
+            parameters, statements = STRIPS[name]
+            text = self.translated(statements, dtype)
+            self.strips[name, dtype.name] = self.in_words(self.defined(name, dtype, parameters, text), dtype)
+        return f"{name}_{dtype.name}"
+
+    def in_words(self, text: str, dtype: np.dtype[Any]) -> str:
+        """Replace the words of the strips' table by the language's own."""
+        for word, own in self.strip_words:
+            text = re.sub(word, own.replace("REAL", _C_TYPES[dtype.name]), text)
+        return text
+
+    def translated(self, text: str, dtype: np.dtype[Any]) -> str:
+        """Write an expression of a table in the language."""
+
+        def replaced(match: re.Match[str]) -> str:
+            if match[2]:
+                return self.strip(match[2], dtype)
+            return self.conversion(dtype) if match[0] == "$T" else self.function(match[1], dtype)
+
+        return _TOKEN.sub(replaced, text)
+
+    # What differs
+
+    def conversion(self, dtype: np.dtype[Any]) -> str:
+        """Return the prefix that converts what follows to a dtype."""
+        raise NotImplementedError
+
+    def function(self, name: str, dtype: np.dtype[Any]) -> str:
+        """Return the name of a function of C's <math.h>."""
+        raise NotImplementedError
+
+    def defined(self, name: str, dtype: np.dtype[Any], parameters: str, statements: str) -> str:
+        """Return the definition of a strip's function."""
+        raise NotImplementedError
+
+    def variable(self, dtype: np.dtype[Any], name: str, value: str, fixed: bool = True) -> str:
+        """Declare a variable with a value."""
+        raise NotImplementedError
+
+    def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        """Declare an array that stays where it is."""
+        raise NotImplementedError
+
+    def local(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        """Declare an array inside of a loop."""
+        raise NotImplementedError
+
+    def table(self, name: str, value: Any) -> str:
+        """Declare an array of constants."""
+        raise NotImplementedError
+
+    def number(self, x: Any) -> str:
+        """Write a scalar such that it is read back to the bit."""
+        raise NotImplementedError
+
+    def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
+        """Return an expression rounded to a dtype."""
+        raise NotImplementedError
+
+    def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+        """Return an expression as another dtype."""
+        raise NotImplementedError
+
+    def refused(self, condition: str, step: int, what: str) -> str:
+        """Return a statement that ends the program if a condition holds."""
+        raise NotImplementedError
+
+    def multiply_add(self, dtype: np.dtype[Any], x: str, y: str, z: str) -> str:
+        """Return ``x y + z``, rounded once where that is cheap."""
+        raise NotImplementedError
+
+
+class _C(Language):
+    """C of 1999."""
+
+    key, integer, tiles = "c", "long", True
+    strip_words = (
+        (r"\bINFINITE\b", "INFINITY"),
+        (r"\bWIDE_(\w+)", lambda m: m[1].lower()),  # type: ignore[assignment]
+        (r"\bWIDE\b", "double"),
+        (r"\bDOUBLE ", "(double)"),
+        (r"\bCLOSE ", "(REAL)"),
+        (r"\bARRAY ", "const REAL *"),
+        (r"\bRESULT ", "REAL *"),
+        (r"\b(INT|INTEGER)\b", "long"),
+        (r"\b(REAL|A_REAL|REALS)\b", "REAL"),
+    )
+
+    def in_words(self, text: str, dtype: np.dtype[Any]) -> str:
+        real = _C_TYPES[dtype.name]
+        for word, own in self.strip_words:
+            text = re.sub(word, own if callable(own) else own.replace("REAL", real), text)
+        return text.replace("FMA(", f"FMA_{real}(")
+
+    def conversion(self, dtype: np.dtype[Any]) -> str:
+        return f"({_C_TYPES[dtype.name]})"
+
+    def function(self, name: str, dtype: np.dtype[Any]) -> str:
+        return name + "f" * (dtype == np.float32)
+
+    def defined(self, name: str, dtype: np.dtype[Any], parameters: str, statements: str) -> str:
+        kind = "void" if "return" not in statements else "long" if name == "argmax" else _C_TYPES[dtype.name]
+        head = f"static {kind} {name}_{dtype.name}(ARRAY x, INTEGER at, INTEGER step, {parameters}INTEGER n)"
+        return f"{head}\n{{\n{statements}}}\n"
+
+    def variable(self, dtype: np.dtype[Any], name: str, value: str, fixed: bool = True) -> str:
+        return f"{'const ' * fixed}{_C_TYPES[dtype.name]} {name} = {value};"
+
+    def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        return f"static {_C_TYPES[dtype.name]} {name}[{size}];"
+
+    def local(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        return f"{_C_TYPES[dtype.name]} {name}[{size}];"
+
+    def table(self, name: str, value: Any) -> str:
+        numbers = ", ".join(map(self.number, value.ravel()))
+        return f"static const {_C_TYPES[value.dtype.name]} {name}[{value.size}] = {{{numbers}}};"
+
+    def number(self, x: Any) -> str:
+        if x.dtype.kind == "b":
+            return str(int(x))
+        if x.dtype.kind in "iu":
+            if int(x) == -(2**63):
+                return "INT64_MIN"
+            return f"{'U' * (x.dtype.kind == 'u')}INT64_C({x})" if x.dtype.itemsize == 8 else str(x)
+        if not np.isfinite(x):
+            return "NAN" if np.isnan(x) else f"{'-' * bool(x < 0)}INFINITY"
+        text = repr(x.item()) if x.dtype == np.float64 else np.format_float_scientific(x, unique=True, trim="-")
+        return f"{text if set('.e') & set(text) else text + '.0'}{'f' * (x.dtype == np.float32)}"
+
+    def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
+        return expression
+
+    def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+        return f"{expression} != 0" if new.kind == "b" else f"({_C_TYPES[new.name]}){expression}"
+
+    def refused(self, condition: str, step: int, what: str) -> str:
+        return f"if ({condition}) return {step}; /* {what} */"
+
+    def multiply_add(self, dtype: np.dtype[Any], x: str, y: str, z: str) -> str:
+        return f"FMA_{_C_TYPES[dtype.name]}({x}, {y}, {z})"
+
+
+class _JavaScript(Language):
+    """JavaScript on typed arrays; floats of 32 bits are rounded where they are kept."""
+
+    key, integer = "javascript", "let"
+    strip_words = (
+        (r"\bINFINITE\b", "Infinity"),
+        (r"\bWIDE_(\w+)", lambda m: f"Math.{m[1].lower()}"),  # type: ignore[assignment]
+        (r"\b(DOUBLE|CLOSE|ARRAY|RESULT|INTEGER|A_REAL) ", ""),
+        (r"\bREALS (\w+)\[(\d+)\]", r"const \1 = new Float64Array(\2)"),
+        (r"\b(WIDE|INT|REAL)\b", "let"),
+        (r"\bFMA\(([^;]*), (lane\[[^;]*\])\);", r"\2 + FMA(\1);"),
+    )
+
+    def in_words(self, text: str, dtype: np.dtype[Any]) -> str:
+        for word, own in self.strip_words:
+            text = re.sub(word, own, text)
+        return re.sub(r"FMA\((x\[.*?\]), (y\[.*?\])\)", r"\1 * \2", text)
+
+    def conversion(self, dtype: np.dtype[Any]) -> str:
+        return ""
+
+    def function(self, name: str, dtype: np.dtype[Any]) -> str:
+        return f"Math.{'abs' if name == 'fabs' else name}"
+
+    def defined(self, name: str, dtype: np.dtype[Any], parameters: str, statements: str) -> str:
+        head = f"function {name}_{dtype.name}(ARRAY x, INTEGER at, INTEGER step, {parameters}INTEGER n)"
+        return f"{head} {{\n{statements}}}\n"
+
+    def variable(self, dtype: np.dtype[Any], name: str, value: str, fixed: bool = True) -> str:
+        return f"{'const' if fixed else 'let'} {name} = {self.rounded(dtype, value)};"
+
+    def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        return f"const {name} = new {_ARRAYS[dtype.name]}({size});"
+
+    def table(self, name: str, value: Any) -> str:
+        return f"const {name} = new {_ARRAYS[value.dtype.name]}([{', '.join(map(self.number, value.ravel()))}]);"
+
+    def number(self, x: Any) -> str:
+        if x.dtype.kind in "iub":
+            if abs(int(x)) > 2**53:
+                raise TracingError(f"to_javascript: the constant {x} is beyond 2^53, where JavaScript has no integers")
+            return str(int(x))
+        x = float(x)
+        return repr(x) if math.isfinite(x) else "NaN" if math.isnan(x) else f"{'-' * (x < 0)}Infinity"
+
+    def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
+        return f"Math.fround({expression})" if dtype == np.float32 else expression
+
+    def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+        if new.kind == "b":
+            return f"{expression} != 0"
+        return f"Math.trunc({expression})" if old.kind == "f" and new.kind in "iu" else f"+{expression}"
+
+    def refused(self, condition: str, step: int, what: str) -> str:
+        return f'if ({condition}) throw new RangeError("{what}");'
+
+    def multiply_add(self, dtype: np.dtype[Any], x: str, y: str, z: str) -> str:
+        return f"{z} + {x} * {y}"
+
+
+C: type[Language] = _C
+JavaScript: type[Language] = _JavaScript
