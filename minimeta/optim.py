@@ -1,6 +1,7 @@
 """Optimisers: pairs of pure functions.
 
     sgd        p <- p - a g
+    by step    p <- p - a_t g,  a rate for each step
     momentum   v <- d v + g;                       p <- p - a v
     adam       m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g**2
                p <- p - a (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + epsilon)
@@ -22,7 +23,7 @@ Four more wrap others:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from minimeta.autodiff.operations import (
     astype,
     clip,
     divide,
+    equal,
     greater,
     max,
     maximum,
@@ -80,6 +82,30 @@ def sgd(learning_rate: float) -> Optimiser:
 
 def _sgd(learning_rate: float, gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
     return tree.map(lambda p, g: subtract(p, learning_rate * g), parameters, gradient), state
+
+
+def sgd_by_step(learning_rates: Sequence[float]) -> Optimiser:
+    """Return gradient descent whose step t has the rate ``a_t``; the last one holds from there on.
+
+    Parameters
+    ----------
+    learning_rates
+        ``a_0, a_1, ...``, positive, at least one.
+    """
+    if not learning_rates:
+        raise ConfigurationError("sgd_by_step: learning_rates are empty; there must be at least one")
+    for rate in learning_rates:
+        _check("sgd_by_step", learning_rate=rate)
+    return Optimiser(_count_of_steps, partial(_sgd_by_step, tuple(map(float, learning_rates))))
+
+
+def _count_of_steps(parameters: Any) -> Any:
+    return np.zeros(())
+
+
+def _sgd_by_step(rates: tuple[float, ...], gradient: Any, state: Any, parameters: Any) -> tuple[Any, Any]:
+    rate = sum(where(equal(minimum(state, len(rates) - 1.0), np.arange(len(rates))), np.array(rates), 0.0))
+    return tree.map(lambda p, g: subtract(p, astype(rate, p.dtype) * g), parameters, gradient), add(state, 1.0)
 
 
 def momentum(learning_rate: float, decay: float = 0.9) -> Optimiser:

@@ -375,3 +375,16 @@ def test_parameters_without_axes_stay_arrays(make: Callable[[], optim.Optimiser]
     for leaf in [*mm.tree.flatten(parameters)[0], *mm.tree.flatten(state)[0]]:
         assert type(leaf) is np.ndarray and leaf.shape == ()
     assert parameters["shift"].dtype == np.float32
+
+
+def test_each_step_has_its_rate_and_the_last_one_holds() -> None:
+    optimiser = optim.sgd_by_step((0.5, 0.25))
+    parameters, state = np.array([1.0]), optimiser.init(np.array([1.0]))
+    found = []
+    for _ in range(4):
+        parameters, state = optimiser.update(np.array([1.0]), state, parameters)
+        found.append(float(parameters[0]))
+    assert found == [0.5, 0.25, 0.0, -0.25]
+    for wrong in ((), (0.1, -1.0)):
+        with pytest.raises(ConfigurationError, match="sgd_by_step"):
+            optim.sgd_by_step(wrong)

@@ -20,22 +20,45 @@ task:
 
 It takes every random number from ``rng``, and returns a tree of the same form for all tasks, or
 always None. So no bit depends on any other draw. Evaluation draws nothing.
+
+**Data may depend on the learner.** A policy learns from what it does: it samples, adapts, samples
+again with what it has become, and so on. There a task is not data yet but an *environment*, and the
+learner makes the data, outside of what is traced:
+
+    ``collector(compiled)``    returns ``collect(meta_parameters, environments, steps, generator, count)``
+
+which alternates sampling and adaptation, and returns the batch of tasks that it went through: the
+support set of each step of adaptation, in :class:`Phases`, and a query set collected by what has
+adapted. ``generator(task, phase)`` is the only source of randomness; ``count`` says how much to
+sample in a phase, None for the learner's own number. ``meta_gradient`` is then a pure function of
+that batch, as for every learner. :class:`minimeta.rl.Agent` makes such a learner of any other one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-
-from minimeta.nn.models import Model
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples, Task
 
 Judgement = Callable[[Any, Any], Any]
 """A scalar function of outputs and targets."""
+
+
+class Network(Protocol):
+    """What a learner adapts: a :class:`~minimeta.nn.Model`, or a policy (:mod:`minimeta.rl.policies`)."""
+
+    @property
+    def init(self) -> Callable[[np.random.Generator], Any]:
+        """``init(rng) -> parameters``."""
+
+    @property
+    def apply(self) -> Callable[..., Any]:
+        """``apply(parameters, inputs) -> outputs``."""
 
 
 class MetaGradient(NamedTuple):
@@ -54,6 +77,28 @@ class MetaGradient(NamedTuple):
     loss: Any
     metrics: Mapping[str, Any]
     gradient: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Phases:
+    """The support sets of a task whose data were collected as it was learned, one for each step of adaptation.
+
+    Attributes
+    ----------
+    sets
+        The set of step k was collected by the learner after k steps.
+    """
+
+    sets: tuple[Examples, ...]
+
+    def __getitem__(self, index: int) -> Phases:
+        """Return the sets of task `index` of a batch."""
+        return Phases(tuple(each[index] for each in self.sets))
+
+
+def of_step(support: Examples | Phases, step: int) -> Examples:
+    """Return the support set for a step of adaptation: the same for all steps, unless there are phases."""
+    return support.sets[step] if isinstance(support, Phases) else support
 
 
 class MetaLearner(Protocol):
@@ -92,7 +137,7 @@ class Noise(NamedTuple):
     query: Any = None
 
     @classmethod
-    def drawn(cls, model: Model, rng: np.random.Generator, steps: Iterable[Any], query: Any = None) -> Noise | None:
+    def drawn(cls, model: Network, rng: np.random.Generator, steps: Iterable[Any], query: Any = None) -> Noise | None:
         """Draw for an application to each of these inputs; None for a model that is not random."""
         draw = getattr(model, "draw", None)  # a pair of functions is a model, too
         if draw is None:

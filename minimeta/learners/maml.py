@@ -17,7 +17,7 @@ forming a Hessian.
 First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is
 ``grad L_Q(theta_K)``. It is the same code with the inner gradients held constant, ``order=1``.
 
-Four variations, each an option:
+Five variations, each an option:
 
     step_weights       the objective w_1 L_Q(theta_1) + ... + w_K L_Q(theta_K): Antoniou et al. 2019 (arXiv:1810.09502)
     learned_rates      a is a vector and is learned with theta, one rate for each parameter: Meta-SGD, Li et al. 2017
@@ -25,6 +25,7 @@ Four variations, each an option:
     adapts             only these parameters move in adaptation; the others are meta-learned. The last layer alone is
                        ANIL, Raghu et al. 2020 (arXiv:1909.09157)
     inner_optimiser    any optimiser takes the steps of adaptation, with a new state for each task
+    query_loss         L_Q is another function than L_S
 """
 
 from __future__ import annotations
@@ -40,8 +41,7 @@ from minimeta.autodiff import grad, tree, value_and_grad
 from minimeta.autodiff.operations import stop_gradient, subtract
 from minimeta.errors import ConfigurationError
 from minimeta.learners.descent import descent
-from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
-from minimeta.nn.models import Model
+from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Network, Noise, given, judge, of_step
 from minimeta.optim import Optimiser, sgd
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class MAML:
         the one before it and the last bias; or a function from path to truth value. None for all.
     inner_optimiser
         The optimiser that takes the steps of adaptation, in place of ``inner_learning_rate``.
+    query_loss
+        The loss on the query set; None for the one of adaptation.
 
     Raises
     ------
@@ -91,7 +93,7 @@ class MAML:
         path in ``adapts`` belongs to no parameter.
     """
 
-    model: Model
+    model: Network
     loss: Judgement
     inner_learning_rate: float | None = None
     inner_steps: int = 1
@@ -101,6 +103,7 @@ class MAML:
     learned_rates: bool = False
     adapts: str | Sequence[str] | Callable[[str], bool] | None = None
     inner_optimiser: Optimiser | None = None
+    query_loss: Judgement | None = None
 
     def __post_init__(self) -> None:
         rate = self.inner_learning_rate
@@ -137,7 +140,7 @@ class MAML:
             state = meta_parameters["rates"]
 
         def gradient(moving: Any, step: int) -> Any:
-            return self._gradient(moving, initial, support, noise.of_step(step))
+            return self._gradient(moving, initial, of_step(support, step), noise.of_step(step))
 
         # theta_{k+1} = theta_k - a grad L_S(theta_k)
         trajectory = descent(gradient, self._optimiser, moving, state, steps)
@@ -154,12 +157,13 @@ class MAML:
         def objective(meta_parameters: Any) -> tuple[Any, Any]:
             *before, last = self.adapt(meta_parameters, task.support, self.inner_steps, noise)
             outputs = self.model.apply(last, task.query.inputs, *given(noise.query))
-            loss, metrics = judge(self.loss, self.metrics, outputs, task.query.targets)
+            loss, metrics = judge(self.query_loss or self.loss, self.metrics, outputs, task.query.targets)
             if self.step_weights is None:
                 return loss, (loss, metrics)
             *weights, final = self.step_weights
             # w_1 L_Q(theta_1) + ... + w_K L_Q(theta_K)
-            losses = [self._loss(parameters, task.query, noise.query) for parameters in before[1:]]
+            query_loss = self.query_loss or self.loss
+            losses = [self._loss(parameters, task.query, noise.query, query_loss) for parameters in before[1:]]
             return sum((w * each for w, each in zip(weights, losses, strict=True)), final * loss), (loss, metrics)
 
         (_, (loss, metrics)), gradient = value_and_grad(objective, has_aux=True)(meta_parameters)
@@ -171,8 +175,8 @@ class MAML:
             moving, initial = stop_gradient((moving, initial))
         return grad(lambda some: self._loss(_replaced(initial, some), support, noise))(moving)
 
-    def _loss(self, parameters: Any, examples: Examples, noise: Any) -> Any:
-        return self.loss(self.model.apply(parameters, examples.inputs, *given(noise)), examples.targets)
+    def _loss(self, parameters: Any, examples: Examples, noise: Any, loss: Judgement | None = None) -> Any:
+        return (loss or self.loss)(self.model.apply(parameters, examples.inputs, *given(noise)), examples.targets)
 
     @property
     def _optimiser(self) -> Optimiser:

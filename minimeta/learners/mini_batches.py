@@ -24,18 +24,20 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import take
+from minimeta.errors import ConfigurationError
+from minimeta.learners.learner import Phases, of_step
 
 if TYPE_CHECKING:
     from minimeta.tasks.task import Examples
 
 
-def mini_batches(examples: Examples, size: int | None, count: int) -> Iterator[Examples]:
+def mini_batches(examples: Examples | Phases, size: int | None, count: int) -> Iterator[Examples]:
     """Cut examples into mini-batches.
 
     Parameters
     ----------
     examples
-        The examples of one task.
+        The examples of one task; or its phases, which are not cut.
     size
         Examples in a mini-batch, B; None for all of them, in their own order.
     count
@@ -46,8 +48,12 @@ def mini_batches(examples: Examples, size: int | None, count: int) -> Iterator[E
     Examples
     """
     if size is None:
-        yield from [examples] * count
+        yield from (of_step(examples, step) for step in range(count))
         return
+    if isinstance(examples, Phases):
+        raise ConfigurationError(
+            f"mini-batches of {size}: data that a policy collected are used whole, so there is no batch_size"
+        )
     # Gather once for all mini-batches; each is then a slice, which costs nothing.
     places = order(len(examples.inputs), size * count)
     laid_out = tree.map(lambda x: take(x, places, 0), examples)

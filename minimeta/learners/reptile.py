@@ -44,9 +44,8 @@ from minimeta.autodiff import grad, tree
 from minimeta.autodiff.operations import subtract
 from minimeta.errors import ConfigurationError
 from minimeta.learners.descent import descent
-from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
+from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Network, Noise, given, judge
 from minimeta.learners.mini_batches import mini_batches
-from minimeta.nn.models import Model
 from minimeta.optim import Optimiser, by_part, linear_decay, sgd
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Reptile:
         If a setting is out of range.
     """
 
-    model: Model
+    model: Network
     loss: Judgement
     inner_optimiser: Optimiser
     inner_steps: int

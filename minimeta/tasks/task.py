@@ -81,7 +81,7 @@ def unstack(batch: Task) -> Iterator[Task]:
     Task
         Views of the batch's arrays without that axis.
     """
-    for index in range(batch.support.inputs.shape[0]):
+    for index in range(tree.flatten(batch)[0][0].shape[0]):
         yield batch[index]
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -33,6 +33,7 @@ from minimeta.learners import MetaLearner
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
 from minimeta.training.batches import check_batch, check_number
+from minimeta.training.collection import collected_values, collects
 from minimeta.training.randomness import checked_seed, evaluation_generator, whole_number
 
 Metric: TypeAlias = Callable[[Any, Any], Any]
@@ -106,7 +107,7 @@ def predict_each(learner: MetaLearner, adapted: Any, known: Any, queries: Any, c
 def evaluate(
     learner: MetaLearner,
     meta_parameters: Any,
-    tasks: TaskDistribution,
+    tasks: TaskDistribution | Callable[[np.random.Generator], Any] | Sequence[Any],
     *,
     metric: Metric,
     also: Mapping[str, Metric] | None = None,
@@ -115,6 +116,7 @@ def evaluate(
     count: int = 600,
     seed: int = 0,
     transductive: bool = True,
+    shots: int | None = None,
     generator: Callable[[int, int], np.random.Generator] = evaluation_generator,
     callback: Callable[[int], None] | None = None,
     compiled: bool = True,
@@ -129,7 +131,8 @@ def evaluate(
     meta_parameters
         What it learned in training.
     tasks
-        The distribution of the test tasks.
+        The distribution of the test tasks; for an agent a function from a generator to an
+        environment, or the environments themselves.
     metric
         ``metric(outputs, targets)``, a scalar for a whole query set.
     also
@@ -148,6 +151,9 @@ def evaluate(
         Whether to predict all queries of a task at once, or each alone with the support set (Nichol
         et al. 2018, section 6.1). The two differ for a model that normalises by the statistics of
         its batch.
+    shots
+        What an agent may do before each step of adaptation, its number of episodes; by default as
+        much as in training. The metric judges these very episodes (Finn et al. 2017).
     generator
         ``generator(seed, i)`` draws task `i`; for validation tasks it is ``validation_generator``.
     callback
@@ -187,19 +193,28 @@ def evaluate(
     values = np.empty((len(metrics), count, steps // every + 1))
     size = min(_AT_ONCE, count)
 
-    def drawn(begin: int) -> Task:
+    def drawn(begin: int) -> Any:
         """Return the tasks from number `begin` on: always as many, so that one program serves all."""
-        batches = [tasks.sample(generator(seed, index), 1) for index in range(begin, min(begin + size, count))]
+        if collects(learner):
+            return [*range(begin, min(begin + size, count)), *[0] * (begin + size - count)]
+        batches = [distribution.sample(generator(seed, index), 1) for index in range(begin, min(begin + size, count))]
         for batch in batches:
             check_batch("evaluate", batch, 1)
         batches += batches[:1] * (size - len(batches))
         joined: Task = tree.map(lambda *parts: np.concatenate(parts), *batches)
         return joined
 
-    check_number("evaluate", tasks, generator(seed, 0), 1)
+    distribution: Any = tasks
+    if not collects(learner):
+        check_number("evaluate", distribution, generator(seed, 0), 1)
+    elif workers is not None:
+        raise ConfigurationError(f"evaluate: {type(learner).__name__} acts in this process alone: leave workers=None")
     arguments = learner, tuple(metrics.values()), steps, every, transductive, compiled
     with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
-        if team is None:
+        if team is None and collects(learner):
+            amounts = steps, every, count, seed, shots
+            judge, at_once = collected_values(learner, tasks, arguments[1], *amounts, generator, compiled), size
+        elif team is None:
             judge, at_once = _judging(*arguments), size
         else:
             job, at_once = Job.of(_judging, *arguments), size * team.count

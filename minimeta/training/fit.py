@@ -4,7 +4,8 @@ Whatever the learner, one step of training is
 
     draw tasks T_1, ..., T_B;    theta <- optimiser(theta, (g(theta, T_1) + ... + g(theta, T_B)) / B)
 
-where ``g`` is the learner's meta-gradient for one task. :func:`make_step` writes it as a pure
+where ``g`` is the learner's meta-gradient for one task. A learner that acts makes the data of its tasks
+first (:mod:`minimeta.training.collection`). :func:`make_step` writes it as a pure
 function of meta-parameters, optimiser state and a batch of tasks, which can be traced, compiled and
 replayed; :func:`fit` is the loop around it.
 
@@ -22,7 +23,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,13 @@ from numpy.typing import NDArray
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import divide
 from minimeta.distributed import Job, Workers, added_up, group_sums, joined, shares, workers_for
-from minimeta.errors import NonFiniteError
+from minimeta.errors import ConfigurationError, NonFiniteError
 from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution, unstack
 from minimeta.training.batches import Drawing, check_batch, check_number
+from minimeta.training.collection import collected_batches, collects
 from minimeta.training.keeping import Kept
 from minimeta.training.randomness import checked_seed, initialisation_generator, training_generator, whole_number
 from minimeta.training.state import TrainingState
@@ -56,11 +58,21 @@ class Report(NamedTuple):
     metrics: dict[str, NDArray[Any]]
 
 
+class OuterStep(Protocol):
+    """What moves the meta-parameters by more than their mean gradient, as a search along a line does."""
+
+    def init(self, parameters: Any) -> Any:
+        """Make the state, a tree of arrays."""
+
+    def make_step(self, learner: Any, compiled: bool = True) -> Callable[..., tuple[Any, Any, Any, Any]]:
+        """Return ``step(meta_parameters, state, batch) -> (meta_parameters, state, losses, metrics)``."""
+
+
 Step = Callable[[Any, Any, Task], tuple[Any, Any, Report]]
 Callback = Callable[[TrainingState, Report], None]
 
 
-def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True) -> Step:
+def make_step(learner: MetaLearner, optimiser: Optimiser | OuterStep, compiled: bool = True) -> Step:
     """Return one step of training as a pure function.
 
     Parameters
@@ -68,7 +80,7 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
     learner
         Gives the meta-gradient of one task.
     optimiser
-        Turns the mean meta-gradient into an update.
+        Turns the mean meta-gradient into an update; or takes the whole step, an :class:`OuterStep`.
     compiled
         Whether to trace the step once and replay it, its tasks in parallel. The bits are the same.
 
@@ -89,12 +101,22 @@ def make_step(learner: MetaLearner, optimiser: Optimiser, compiled: bool = True)
         On a call, if the batch is not one of tasks.
     """
 
+    if not isinstance(optimiser, Optimiser):
+        whole = optimiser.make_step(learner, compiled)
+
+        def outer_step(meta_parameters: Any, state: Any, batch: Task) -> tuple[Any, Any, Report]:
+            meta_parameters, state, losses, metrics = whole(meta_parameters, state, batch)
+            return meta_parameters, state, Report(losses, dict(metrics))
+
+        return outer_step
+
     # Gradients are summed, in an order that depends on the number of tasks alone, and never
     # stacked.
     of_tasks = vmap(learner.meta_gradient, (None, 0), {"loss": 0, "metrics": 0, "gradient": "sum"}, enabled=compiled)
 
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
-        check_batch("make_step", batch)
+        if not collects(learner):
+            check_batch("make_step", batch)
         losses, metrics, gradient = of_tasks(meta_parameters, batch)
         gradient = tree.map(lambda g: divide(g, float(losses.shape[0])), gradient)
         meta_parameters, optimiser_state = optimiser.update(gradient, optimiser_state, meta_parameters)
@@ -141,7 +163,7 @@ def make_shared_step(learner: MetaLearner, optimiser: Optimiser, workers: Worker
     return step
 
 
-def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> TrainingState:
+def initial_state(learner: MetaLearner, optimiser: Optimiser | OuterStep, seed: int) -> TrainingState:
     """Return the state in which a run with this seed begins.
 
     Raises
@@ -155,8 +177,8 @@ def initial_state(learner: MetaLearner, optimiser: Optimiser, seed: int) -> Trai
 
 def fit(
     learner: MetaLearner,
-    tasks: TaskDistribution,
-    optimiser: Optimiser,
+    tasks: TaskDistribution | Callable[[np.random.Generator], Any],
+    optimiser: Optimiser | OuterStep,
     *,
     iterations: int,
     meta_batch: int,
@@ -172,7 +194,8 @@ def fit(
     Parameters
     ----------
     learner, tasks, optimiser
-        What learns, the tasks it learns from, and the optimiser of its meta-parameters.
+        What learns, the tasks it learns from, and the optimiser of its meta-parameters. The tasks of
+        an agent are a function from a generator to an environment (:mod:`minimeta.rl`).
     iterations
         Steps in total, including those done in `state`: 100 steps and then 100 more equal 200, bit
         for bit.
@@ -226,7 +249,7 @@ def fit(
     """
     iterations, seed = whole_number("fit", "iterations", iterations, 0), checked_seed("fit", seed)
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
-    with_noise = Drawing(learner, seed)
+    draw_batch = _batches(learner, tasks, meta_batch, seed, compiled)
     state = initial_state(learner, optimiser, seed) if state is None else state
     if folder is not None:
         kept = Kept(folder, learner, iterations=iterations, meta_batch=meta_batch, seed=seed)
@@ -234,15 +257,15 @@ def fit(
     with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
         if team is None:
             take_step = make_step(learner, optimiser, compiled)
+        elif collects(learner) or not isinstance(optimiser, Optimiser):
+            raise ConfigurationError(
+                f"fit: workers compute meta-gradients, and {type(learner).__name__} with {type(optimiser).__name__} "
+                "takes steps that need more: leave workers=None"
+            )
         else:
             state, take_step = team.agreed(state), make_shared_step(learner, optimiser, team, compiled)
-        first = state.step
         while state.step < iterations:
-            batch = tasks.sample(training_generator(seed, state.step), meta_batch)
-            check_batch("fit", batch, meta_batch)
-            if state.step == first:
-                check_number("fit", tasks, training_generator(seed, first), meta_batch)
-            batch = with_noise(batch, state.step)
+            batch = draw_batch(state.meta_parameters, state.step)
             # Infinities are reported below, by step and task, so numpy need not warn about them.
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 meta_parameters, optimiser_state, report = take_step(
@@ -258,6 +281,24 @@ def fit(
 def _call(callbacks: Sequence[Callback], state: TrainingState, report: Report) -> None:
     for callback in callbacks:
         callback(state, report)
+
+
+def _batches(learner: MetaLearner, tasks: Any, count: int, seed: int, compiled: bool) -> Callable[[Any, int], Task]:
+    """Return a function from meta-parameters and a step to its batch of tasks."""
+    if collects(learner):
+        return collected_batches(learner, tasks, count, seed, compiled)
+    with_noise, is_checked = Drawing(learner, seed), False
+
+    def batch(meta_parameters: Any, step: int) -> Task:
+        nonlocal is_checked
+        drawn = tasks.sample(training_generator(seed, step), count)
+        check_batch("fit", drawn, count)
+        if not is_checked:
+            check_number("fit", tasks, training_generator(seed, step), count)
+            is_checked = True
+        return with_noise(drawn, step)
+
+    return batch
 
 
 def _refuse_non_finite(

@@ -1,0 +1,159 @@
+"""Trajectories: what a policy meets in the environments of a batch of tasks.
+
+    a_t = act(pi(o_t; theta_i), n_t),    s_{t+1}, o_{t+1}, r_t = step(s_t, a_t),    t = 0, ..., H - 1
+
+for all episodes of all tasks i together, one call of the policy's program for each t. Each task has
+its own generator, from which come first the noise ``n`` of all its steps and then what its environment
+draws; so what happens in one task depends neither on other tasks nor on threads.
+
+An episode that ends early is over: its mask is 0 from the next step on, and so are its rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeta.autodiff import tree
+from minimeta.errors import ConfigurationError, NonFiniteError
+from minimeta.rl.environment import Box, Discrete, Environment, stack
+from minimeta.rl.policies import Policy
+
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """What was done in the states that were observed, and what came of it.
+
+    All arrays have shape ``(episodes, horizon, ...)``, with more axes before in a batch.
+
+    Attributes
+    ----------
+    actions
+        The actions, as the policy has them: not yet scaled to the environment's box, nor clipped.
+    rewards
+        What each step was rewarded with, float64; 0 after the end.
+    mask
+        1 for the steps that were taken, 0 after the end of the episode.
+    outputs
+        The outputs of the policy that acted.
+    advantages
+        The advantages (:mod:`minimeta.rl.advantages`).
+    """
+
+    actions: NDArray[Any]
+    rewards: NDArray[Any]
+    mask: NDArray[Any]
+    outputs: Any
+    advantages: NDArray[Any]
+
+    def __getitem__(self, index: int) -> Experience:
+        """Return that of task `index` of a batch."""
+        return Experience(*(tree.map(lambda x: x[index], each) for each in vars(self).values()))
+
+    @property
+    def returns(self) -> Any:
+        """The undiscounted return of each episode, shape ``(..., episodes)``."""
+        return self.rewards.sum(-1)
+
+
+def sample(
+    environments: Sequence[Environment],
+    policy: Policy,
+    act: Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]],
+    rngs: Sequence[np.random.Generator],
+    episodes: int,
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Act in every environment.
+
+    Parameters
+    ----------
+    environments
+        One for each task, with equal horizons and spaces.
+    policy
+        Draws the noise.
+    act
+        ``act(observations, noise)``, of shape ``(tasks, episodes, ...)``, returns actions and the
+        policy's outputs.
+    rngs
+        One generator for each task.
+    episodes
+        Episodes in each task, at least 1.
+
+    Returns
+    -------
+    observations
+        Shape ``(tasks, episodes, horizon, n)``, float32.
+    found
+        ``actions``, ``rewards``, ``mask`` and ``outputs`` of :class:`Experience`.
+
+    Raises
+    ------
+    ConfigurationError
+        If horizons or spaces are not equal, or there is nothing to do.
+    NonFiniteError
+        If an observation or a reward is not finite. The message names task and step.
+    """
+    first = environments[0]
+    check(environments, episodes)
+    together = stack(environments)
+    noise = np.stack([policy.noise(rng, (episodes, first.horizon)) for rng in rngs])
+    state, observation = together.reset(rngs, episodes)
+    _refuse_non_finite("observation", observation, environments, 0)
+    alive = np.ones((len(environments), episodes), bool)
+    steps = []
+    for t in range(first.horizon):
+        seen = np.where(alive[..., None], observation, 0.0).astype(np.float32)
+        actions, outputs = act(seen, noise[:, :, t])
+        taken = first.action.scaled(actions) if isinstance(first.action, Box) else actions
+        state, observation, reward, done = together.step(state, taken, rngs)
+        reward = np.where(alive, reward, 0.0)
+        _refuse_non_finite("reward", reward, environments, t)
+        steps.append((seen, {"actions": actions, "rewards": reward, "mask": alive, "outputs": outputs}))
+        alive = alive & ~done
+        _refuse_non_finite("observation", np.where(alive[..., None], observation, 0.0), environments, t + 1)
+    observations, found = tree.map(lambda *each: np.stack(each, axis=2), *steps)
+    return observations, {**found, "mask": found["mask"].astype(np.float32)}
+
+
+def check(environments: Sequence[Environment], episodes: int) -> None:
+    """Refuse environments that cannot be acted in together.
+
+    Raises
+    ------
+    ConfigurationError
+        If horizons or spaces are not equal, or not ones of boxes and integers, or there is nothing
+        to do.
+    """
+    first = environments[0]
+    if episodes < 1 or first.horizon < 1:
+        raise ConfigurationError(
+            f"{first.name}: {episodes} episodes of {first.horizon} steps; there must be at least 1 of each"
+        )
+    for task, each in enumerate(environments):
+        seen: Any = each.observation  # of a user's class, it may be anything
+        if not isinstance(seen, Box) or not isinstance(each.action, Box | Discrete):
+            raise ConfigurationError(
+                f"{each.name}, task {task}: observations are {each.observation!r} and actions {each.action!r}; "
+                "observations must be of a Box, and actions of a Box or Discrete (minimeta.rl)"
+            )
+        ours, theirs = ((one.horizon, one.observation.shape, one.action) for one in (each, first))
+        if ours != theirs:
+            raise ConfigurationError(
+                f"{each.name}: task {task} has horizon, observation and action {ours}, and task 0 has {theirs}; tasks "
+                "of one distribution are alike in these"
+            )
+
+
+def _refuse_non_finite(what: str, values: NDArray[Any], environments: Sequence[Environment], step: int) -> None:
+    if np.isfinite(values).all():
+        return
+    task = int(np.argwhere(~np.isfinite(values))[0, 0])
+    bad = values[task][~np.isfinite(values[task])][0]
+    raise NonFiniteError(
+        f"{environments[task].name}: the {what} of task {task} is {bad} at step {step}; an environment returns finite "
+        "numbers until its episode is done"
+    )
