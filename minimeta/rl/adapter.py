@@ -21,7 +21,7 @@ environments are made so. Then an episode is decided by its seed and actions, an
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,8 +85,9 @@ def from_gymnasium(make: str | Callable[[], Any], horizon: int | None = None, na
             )
     if horizon < 1:
         raise ConfigurationError(f"{name}: horizon={horizon} must be at least 1")
-    observed, acted = first.observation_space, first.action_space
-    return _Copies(name, horizon, _observation(name, observed), _action(name, acted), observed, acted, make, [first])
+    observation, vector = _observation(name, first.observation_space)
+    action, native = _action(name, first.action_space)
+    return _Copies(name, horizon, observation, action, vector, native, make, [first])
 
 
 @dataclass(eq=False)
@@ -97,8 +98,8 @@ class _Copies:
     horizon: int
     observation: Box
     action: Box | Discrete
-    _observed: Any
-    _acted: Any
+    _vector: Callable[[Any], NDArray[np.float64]]
+    _native: Callable[[Any], Any]
     _make: Callable[[], Any]
     _copies: list[Any]
     _ended: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_), init=False)
@@ -139,42 +140,40 @@ class _Copies:
         self._seen, self._ended, self._taken = seen, ended, self._taken + 1
         return self._taken, seen.copy()
 
-    def _vector(self, observation: Any) -> NDArray[np.float64]:
-        if _kind(self._observed) == "Discrete":
-            one_hot: NDArray[np.float64] = np.eye(self.observation.shape[0])[
-                int(observation) - int(self._observed.start)
-            ]
-            return one_hot
-        return np.asarray(observation, np.float64).reshape(-1)
-
-    def _native(self, action: Any) -> Any:
-        if _kind(self._acted) == "Discrete":
-            return int(action) + int(self._acted.start)
-        return np.asarray(action).astype(self._acted.dtype).reshape(self._acted.shape)
+    @staticmethod
+    def stack(environments: Sequence[Environment]) -> None:
+        """Refuse one object for two tasks; other tasks are stepped one after another."""
+        for task, each in enumerate(environments):
+            if any(each is other for other in environments[:task]):
+                raise ConfigurationError(
+                    f"{each.name}: task {task} is the same object as a task before it, and they cannot both use its "
+                    "copies; a task distribution calls from_gymnasium for every task that it draws"
+                )
 
 
-def _kind(space: Any) -> str:
-    spaces = _gymnasium().spaces
-    return next((kind for kind in ("Box", "Discrete") if isinstance(space, getattr(spaces, kind))), "")
-
-
-def _observation(name: str, space: Any) -> Box:
-    if _kind(space) == "Discrete":
-        return Box((0.0,) * int(space.n), (1.0,) * int(space.n))
+def _observation(name: str, space: Any) -> tuple[Box, Callable[[Any], NDArray[np.float64]]]:
+    """Return the space of observations, and a function that turns one of gymnasium's into ours."""
+    if isinstance(space, _gymnasium().spaces.Discrete):
+        one_hot, least = np.eye(int(space.n)), int(space.start)
+        return Box((0.0,) * len(one_hot), (1.0,) * len(one_hot)), lambda found: one_hot[int(found) - least]
     low, high = _bounds(name, "observation", space, "gymnasium.wrappers.FlattenObservation makes a box of many of them")
     apart = low < high  # A number that never changes has no bounds of ours.
-    return Box(tuple(np.where(apart, low, -np.inf).tolist()), tuple(np.where(apart, high, np.inf).tolist()))
+    box = Box(tuple(np.where(apart, low, -np.inf).tolist()), tuple(np.where(apart, high, np.inf).tolist()))
+    return box, lambda found: np.asarray(found, np.float64).reshape(-1)
 
 
-def _action(name: str, space: Any) -> Box | Discrete:
-    if _kind(space) == "Discrete":
-        return Discrete(int(space.n))
+def _action(name: str, space: Any) -> tuple[Box | Discrete, Callable[[Any], Any]]:
+    """Return the space of actions, and a function that turns one of ours into gymnasium's."""
+    if isinstance(space, _gymnasium().spaces.Discrete):
+        least = int(space.start)
+        return Discrete(int(space.n)), lambda chosen: int(chosen) + least
     low, high = _bounds(name, "action", space, "gymnasium.ActionWrapper turns actions of a box into others")
-    return Box(tuple(low.tolist()), tuple(high.tolist()))
+    shape, dtype = space.shape, space.dtype
+    return Box(tuple(low.tolist()), tuple(high.tolist())), lambda chosen: chosen.astype(dtype).reshape(shape)
 
 
 def _bounds(name: str, what: str, space: Any, remedy: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if _kind(space) != "Box":
+    if not isinstance(space, _gymnasium().spaces.Box):
         raise ConfigurationError(f"{name}: its {what} space is {space}, which is neither a Box nor Discrete; {remedy}")
     return space.low.astype(np.float64).reshape(-1), space.high.astype(np.float64).reshape(-1)
 

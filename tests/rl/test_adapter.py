@@ -163,6 +163,9 @@ def test_what_is_missing_or_repeated_is_refused() -> None:
     one = Counter(MATRIX, PUSH)
     with pytest.raises(ConfigurationError, match="returned one twice"):
         from_gymnasium(lambda: one, horizon=3).reset(np.random.default_rng(0), 2)
+    task = from_gymnasium("CartPole-v1")
+    with pytest.raises(ConfigurationError, match="CartPole-v1: task 2 is the same object as a task before it"):
+        stack([from_gymnasium("CartPole-v1"), task, task])
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
