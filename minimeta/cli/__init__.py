@@ -5,6 +5,7 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta presets                       list what these two can train, and what is published
        minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
        minimeta report RUN... [flags]         print finished runs in one table; --figure draws them, --keep keeps them
+       minimeta verify RUN... [flags]         train the first steps of runs again, and compare their bits
        minimeta data omniglot [flags]         get a data set, by download or from files
        minimeta data split IMAGES [flags]     split your images by class, for training, validation and testing
        minimeta info [flags]                  report what is installed and which data is found

@@ -19,6 +19,7 @@ from minimeta.cli.presets import PresetsOptions, presets
 from minimeta.cli.report import ReportOptions, report
 from minimeta.cli.sweep import is_sweep, parse_sweep, sweep
 from minimeta.cli.train import train
+from minimeta.cli.verify import VerifyOptions, verify
 from minimeta.errors import ConfigurationError
 from minimeta.training import CELLS
 from minimeta.training.configuration import suggestion
@@ -27,6 +28,7 @@ from minimeta.training.presets import LEARNERS, PRESETS
 _PLAIN: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
     "presets": (PresetsOptions, presets),
     "report": (ReportOptions, report),
+    "verify": (VerifyOptions, verify),
     "info": (InfoOptions, info),
     "gradcheck": (GradcheckOptions, gradcheck),
 }

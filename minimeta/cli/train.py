@@ -56,7 +56,7 @@ from minimeta.training import (
     validation_generator,
 )
 from minimeta.training.configuration import nested
-from minimeta.training.metrics import thinned
+from minimeta.training.metrics import digest, first_steps, thinned
 from minimeta.training.presets import Experiment
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -248,6 +248,7 @@ def _write(run: Training, result: Result, records: Records) -> dict[str, Any]:
         "seconds": round(folder.sessions.seconds, 3),
         **result.to_json(),
         "settings": nested(run.preset.settings),
+        "first_steps": digest(first_steps(folder.metrics)),
         "curve": thinned(read_metrics(folder.metrics, run.preset.run.iterations, records.metrics)),
         "validation": [found._asdict() for found in folder.validations(records)],
         "environment": session,

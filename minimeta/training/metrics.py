@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,6 +33,31 @@ def means(report: Report) -> dict[str, float]:
         name: float(np.add.reduce(values) / len(values))
         for name, values in {"loss": report.losses, **report.metrics}.items()
     }
+
+
+FIRST_STEPS = 100
+"""How many steps a result keeps the hash of."""
+
+
+def record(state: TrainingState, report: Report) -> bytes:
+    """Return the line of a step: its number, and the means of its loss and metrics to the last bit."""
+    return json.dumps({"step": state.step - 1, **means(report)}).encode() + b"\n"
+
+
+def digest(lines: Sequence[bytes]) -> dict[str, Any]:
+    """Return how many lines there are, and their SHA-256: what a result keeps of its first steps."""
+    return {"count": len(lines), "sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
+
+
+def first_steps(path: str | os.PathLike[str], most: int = FIRST_STEPS) -> list[bytes]:
+    """Return the lines of the first steps in a record, as bytes.
+
+    Raises
+    ------
+    CheckpointError
+        If one of them is damaged.
+    """
+    return [line for _, line in _lines(path, None, None)[:most]]
 
 
 def read_metrics(
@@ -133,7 +158,7 @@ class MetricsLog:
 
     def __call__(self, state: TrainingState, report: Report) -> None:
         """Append a line."""
-        line = json.dumps({"step": state.step - 1, **means(report)}).encode() + b"\n"
+        line = record(state, report)
         self._file.write(line)
         self._digest.update(line)
 
