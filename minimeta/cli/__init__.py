@@ -4,6 +4,7 @@ usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
        minimeta reproduce CELL [flags]        train a cell of a paper's table, and print our number next to theirs
        minimeta presets                       list what these two can train, and what is published
        minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
+       minimeta predict RUN [flags]           adapt to a few examples of your own (--support), predict others (--query)
        minimeta report RUN... [flags]         print finished runs in one table; --figure draws them, --keep keeps them
        minimeta verify RUN... [flags]         train the first steps of runs again, and compare their bits
        minimeta data omniglot [flags]         get a data set, by download or from files

@@ -15,6 +15,7 @@ from minimeta.cli.evaluate import evaluate
 from minimeta.cli.gradcheck import GradcheckOptions, gradcheck
 from minimeta.cli.info import InfoOptions, info
 from minimeta.cli.options import parse
+from minimeta.cli.predict import PredictOptions, predict
 from minimeta.cli.presets import PresetsOptions, presets
 from minimeta.cli.report import ReportOptions, report
 from minimeta.cli.sweep import is_sweep, parse_sweep, sweep
@@ -26,6 +27,7 @@ from minimeta.training.configuration import suggestion
 from minimeta.training.presets import LEARNERS, PRESETS
 
 _PLAIN: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "predict": (PredictOptions, predict),
     "presets": (PresetsOptions, presets),
     "report": (ReportOptions, report),
     "verify": (VerifyOptions, verify),

@@ -39,7 +39,7 @@ PANELS = 6
 
 
 @contextlib.contextmanager
-def _drawing() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """Draw with matplotlib's default settings instead of a user's file, and turn its errors into one sentence."""
     # Matplotlib fails to import if this names an unknown backend, and we use none.
     backend = os.environ.pop("MPLBACKEND", None)
@@ -62,7 +62,7 @@ def _drawing() -> Iterator[None]:
             os.environ["MPLBACKEND"] = backend
 
 
-@_drawing()
+@drawing()
 def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> None:
     """Draw `steps` steps of adaptation on the first test tasks.
 
@@ -74,10 +74,10 @@ def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, 
         If matplotlib fails.
     """
     draw = _draw_waves if isinstance(_ordered(experiment.evaluation_tasks), Sinusoid) else _draw_images
-    _save(path, draw(experiment, meta_parameters, steps, seed))
+    save_figure(path, draw(experiment, meta_parameters, steps, seed))
 
 
-@_drawing()
+@drawing()
 def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
     """Draw loss and metrics of every training step, and their running means.
 
@@ -89,7 +89,7 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
         If matplotlib fails.
     """
     names = [name for name in metrics[0] if name != "step"]
-    figure = _figure(6 * len(names), 4)
+    figure = new_figure(6 * len(names), 4)
     steps = np.array([line["step"] for line in metrics])
     window = max(2, len(metrics) // 20)
     for column, name in enumerate(names, start=1):
@@ -103,10 +103,10 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
             axes.set_yscale("log")
         axes.set(xlabel="training step", ylabel=f"{name} after adaptation")
         axes.legend(frameon=False)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
-@_drawing()
+@drawing()
 def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     """Draw runs together: their learning curves, and their metric against adaptation steps.
 
@@ -120,7 +120,7 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     MinimetaError
         If matplotlib fails.
     """
-    figure = _figure(12, 4)
+    figure = new_figure(12, 4)
     learning, adapting = figure.subplots(1, 2)
     for number, found in enumerate(results):
         name, colour = f"{found['cell'] or found['learner'] + ' ' + found['task']}, seed {found['seed']}", f"C{number}"
@@ -138,12 +138,12 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
         axes.legend(frameon=False, fontsize="small")
         if all(found["metric"] != "accuracy" for found in results):
             axes.set_yscale("log")
-    _save(path, figure)
+    save_figure(path, figure)
 
 
 def _draw_waves(experiment: Experiment, meta_parameters: Any, steps: int, seed: int) -> Figure:
     """Draw one panel per task; many query points, in order, are the wave itself."""
-    figure = _figure(5 * TASKS, 4)
+    figure = new_figure(5 * TASKS, 4)
     tasks = _ordered(experiment.evaluation_tasks)
     assert isinstance(tasks, Sinusoid)
     tasks = dataclasses.replace(tasks, queries=500)
@@ -171,7 +171,7 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
     assert isinstance(tasks, FewShot)
     height, width, channels = tasks.image_shape
     shown = sorted({round(step) for step in np.linspace(0, steps, PANELS)})
-    figure = _figure(2.6 * len(shown), 2.9 * TASKS)
+    figure = new_figure(2.6 * len(shown), 2.9 * TASKS)
     for index in range(TASKS):
         task = experiment.evaluation_tasks.sample(evaluation_generator(seed, index), 1)[0]
         outputs = _trajectory(experiment.learner, meta_parameters, task, task.query.inputs, steps)
@@ -224,14 +224,14 @@ def require_format(path: Path) -> None:
         raise ConfigurationError(f"there is no folder {path.parent} to write {path.name} to")
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return a figure of that many inches, without a window or global state."""
     from matplotlib.figure import Figure  # noqa: PLC0415 (needs the plot extra)
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(path: Path, figure: Figure) -> None:
+def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure in the format of the file's suffix."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:], dpi=120)

@@ -59,6 +59,8 @@ class TrainedLearner:
         The form of the examples; None for what the learner takes, as it is.
     batch_statistics
         Whether a prediction depends on the batch it is made in.
+    compiled
+        Whether adaptation and prediction are compiled, which pays for all tasks but the first.
     classes
         The labels of an adapted learner, sorted; None before it, and in regression.
 
@@ -80,6 +82,7 @@ class TrainedLearner:
     ways: int | None = None
     inputs: Inputs | None = None
     batch_statistics: bool = True
+    compiled: bool = True
     classes: NDArray[Any] | None = None
     _support: Examples | None = field(default=None, repr=False)
     _adapted: Any = field(default=None, repr=False)
@@ -234,7 +237,7 @@ class TrainedLearner:
         """Return a function of this learner, compiled; learners that :meth:`adapt` returned share them."""
         key = name, steps, count, self.classes is None
         if key not in self._programs:
-            self._programs[key] = compile(self._function(name, steps, count))
+            self._programs[key] = compile(self._function(name, steps, count), enabled=self.compiled)
         return self._programs[key]
 
     def _function(self, name: str, steps: int, count: int) -> Callable[..., Any]:
@@ -253,7 +256,7 @@ class TrainedLearner:
             return predict_all(learner, adapted, known, queries)
 
         def each(adapted: Any, known: Any, queries: Any) -> Any:
-            return predict_each(learner, adapted, known, queries)
+            return predict_each(learner, adapted, known, queries, compiled=self.compiled)
 
         if name == "influence":
             predict = predict_each if self.batch_statistics else predict_all
