@@ -53,7 +53,8 @@ def _described(x: Any, outer: tuple[int, ...]) -> Any:
         return tuple([_described(part, (*outer, id(x))) for part in parts])
 
     if isinstance(x, (tuple, list)):
-        return kind, each(x)
+        kinds = tuple(map(type, x))
+        return kind, kinds if _PLAIN.issuperset(kinds) else each(x)
     if isinstance(x, (set, frozenset)):
         return kind, frozenset(zip(x, each(x), strict=True))
     if isinstance(x, dict):

@@ -72,12 +72,27 @@ def fuse(program: Program) -> Program:
 
 @dataclass
 class _Group:
-    """Steps to run together, by their numbers."""
+    """Steps to run together, by their numbers.
+
+    Attributes
+    ----------
+    anchor
+        The first result, where the group stands.
+    results, steps, operands
+        What it gives, computes and reads.
+    shapes, axes
+        Of the elements that results are computed from; how many axes its sums take.
+    are_short
+        Whether each result is one block by itself.
+    """
 
     anchor: int
-    results: list[int] = field(default_factory=list)
+    results: dict[int, None] = field(default_factory=dict)
     steps: set[int] = field(default_factory=set)
     operands: set[int] = field(default_factory=set)
+    shapes: set[Shape] = field(default_factory=set)
+    axes: set[int] = field(default_factory=set)
+    are_short: bool = True
 
 
 class _Grouping:
@@ -88,16 +103,18 @@ class _Grouping:
         self.steps = dict(program.numbered_steps())
         self.forms = program.forms()
         self.makers = {i: number for number, step in self.steps.items() for i in results_of(number, step)}
+        self.elementwise = {i for i, step in self.steps.items() if step.primitive.elementwise and step.primitive.native}
+        self.outputs = set(program.outputs)
         self.readers: dict[int, list[int]] = {}
         for number, step in self.steps.items():
             for i in dict.fromkeys(step.operands):
                 self.readers.setdefault(i, []).append(number)
         self.sums: set[int] = {number for number, step in self.steps.items() if self._is_sum(step)}
-        self.stored = {number for number in self.steps if self._is_elementwise(number) and self._is_needed(number)}
+        self.stored = {number for number in self.elementwise if self._is_needed(number)}
         self.sources: dict[int, frozenset[int]] = {}
         self.weight: dict[int, int] = {}
         for number in self.steps:
-            if self._is_elementwise(number) or number in self.sums:
+            if number in self.elementwise or number in self.sums:
                 self._decide(number)
         self.groups: list[_Group] = []
         self.group: dict[int, _Group] = {}  # by result
@@ -109,15 +126,9 @@ class _Grouping:
 
     # What a value is
 
-    def _is_elementwise(self, number: int) -> bool:
-        if number not in self.steps:
-            return False
-        primitive = self.steps[number].primitive
-        return primitive.elementwise and primitive.native
-
     def _is_sum(self, step: Step) -> bool:
         """Return whether a step is a sum, or mean, over leading axes that is worth fusing."""
-        if step.primitive not in (SUM, MEAN) or not self._is_elementwise(step.operands[0]):
+        if step.primitive not in (SUM, MEAN) or step.operands[0] not in self.elementwise:
             return False
         if not is_float(step.form):
             return False
@@ -128,8 +139,8 @@ class _Grouping:
 
     def _is_needed(self, number: int) -> bool:
         """Return whether a value is needed as an array."""
-        return number in self.program.outputs or any(
-            not self._is_elementwise(reader) and reader not in self.sums for reader in self.readers.get(number, ())
+        return number in self.outputs or any(
+            reader not in self.elementwise and reader not in self.sums for reader in self.readers.get(number, ())
         )
 
     def _is_repeated(self, number: int) -> bool:
@@ -144,10 +155,10 @@ class _Grouping:
     def _decide(self, number: int) -> None:
         """Decide which operands of a value are read, and which are computed again."""
         operands = [i for i in dict.fromkeys(self.steps[number].operands) if not self._is_repeated(i)]
-        shared = [i for i in operands if self._is_elementwise(i) and len(self.readers[i]) > 1]
-        sources = {i for i in operands if not self._is_elementwise(i)}
+        shared = [i for i in operands if i in self.elementwise and len(self.readers[i]) > 1]
+        sources = {i for i in operands if i not in self.elementwise}
         for i in operands:
-            if self._is_elementwise(i) and i not in shared:
+            if i in self.elementwise and i not in shared:
                 sources |= {i} if i in self.stored else self.sources[i]
         for i in shared:
             extra = self.sources[i] - sources
@@ -155,10 +166,10 @@ class _Grouping:
             if not cheap:
                 self.stored.add(i)
             sources |= {i} if i in self.stored else self.sources[i]
-        weight = 1 + sum(self.weight[i] for i in operands if self._is_elementwise(i) and i not in self.stored)
+        weight = 1 + sum(self.weight[i] for i in operands if i in self.elementwise and i not in self.stored)
         if len(sources) > _MOST_SOURCES or weight > _MOST_OPERATIONS // 2:
             # Too much for one pass: start again from the operands.
-            self.stored.update(i for i in operands if self._is_elementwise(i))
+            self.stored.update(i for i in operands if i in self.elementwise)
             sources, weight = set(operands), 1
         self.sources[number] = frozenset(sources)
         self.weight[number] = weight + (_CHEAP if self.steps[number].primitive.costly else 0)
@@ -174,7 +185,7 @@ class _Grouping:
                 continue
             steps.add(step)
             for i in self.steps[step].operands:
-                if self._is_elementwise(i) and i not in self.stored:
+                if i in self.elementwise and i not in self.stored:
                     open_.append(i)
                 else:
                     operands.add(i)
@@ -195,40 +206,46 @@ class _Grouping:
     def _join(self, number: int) -> None:
         """Put a result into an earlier group, or into one of its own."""
         steps, operands = self._needs(number)
+        moments = {i: self._moment(i) for i in operands}
+        last = max(operands, key=moments.__getitem__, default=-1)
+        shape, is_sum = self._shape(number), number in self.sums
+        axes = {len(self.steps[number].params["axes"])} if is_sum else set[int]()
+        is_short = not is_sum and 0 < math.prod(shape) <= _BLOCK
         for group in reversed(self.groups[-8:]):
-            if self._fits(number, steps, operands, group):
-                group.steps |= steps
-                group.operands = (group.operands | operands) - set(group.results)
-                group.results.append(number)
-                self.group[number] = group
-                return
-        self.group[number] = _Group(number, [number], steps, operands)
-        self.groups.append(self.group[number])
+            if last in moments and moments[last] >= group.anchor and last not in group.results:
+                continue  # as most do
+            are_short = is_short and group.are_short
+            if (
+                (are_short or group.shapes == {shape})
+                and len(axes | group.axes) <= 1
+                and self._fits(steps, operands, group, are_short)
+                and all(i in group.results or moment < group.anchor for i, moment in moments.items())
+            ):
+                break
+        else:
+            group = self.group[number] = _Group(number)
+            self.groups.append(group)
+            are_short = is_short
+        group.steps |= steps
+        group.operands = (group.operands | operands).difference(group.results)
+        group.results[number] = None
+        group.shapes.add(shape)
+        group.axes |= axes
+        group.are_short = are_short
+        self.group[number] = group
 
-    def _is_short(self, number: int) -> bool:
-        """Return whether a result is one block by itself."""
-        return number not in self.sums and 0 < math.prod(self.forms[number].shape) <= _BLOCK
-
-    def _fits(self, number: int, steps: set[int], operands: set[int], group: _Group) -> bool:
-        are_short = all(map(self._is_short, (*group.results, number)))
-        if not are_short and len({self._shape(result) for result in (*group.results, number)}) > 1:
+    def _fits(self, steps: set[int], operands: set[int], group: _Group, are_short: bool) -> bool:
+        """Return whether a group may compute these steps, too."""
+        if any(i in self.sums and i in group.results for i in operands):  # A sum is there when the group has run.
             return False
-        sums = [result for result in (*group.results, number) if result in self.sums]
-        if len({len(self.steps[result].params["axes"]) for result in sums}) > 1:
+        shared = operands & (group.operands | group.results.keys())
+        if not are_short and all(i not in group.results and self._is_repeated(i) for i in shared):
             return False
-        if operands & set(sums):  # A sum is there when the group has run.
-            return False
-        results = set(group.results)
-        read = results | {i for i in group.operands if not self._is_repeated(i)}
-        if not are_short and read.isdisjoint(operands):
-            return False
-        if (
-            len(group.steps | steps) > _MOST_OPERATIONS
-            or len(group.operands | operands) > _MOST_OPERANDS
-            or len(group.results) == _MOST_RESULTS
-        ):
-            return False
-        return all(i in results or self._moment(i) < group.anchor for i in operands)
+        return (
+            len(group.steps | steps) <= _MOST_OPERATIONS
+            and len(group.operands | operands) <= _MOST_OPERANDS
+            and len(group.results) < _MOST_RESULTS
+        )
 
     def _spare(self, group: _Group) -> None:
         """Compute again the long operands whose sources a group reads anyway."""
@@ -259,7 +276,7 @@ class _Grouping:
         units += [
             (self._moment(i), i, step, results_of(i, step))
             for i, step in self.steps.items()
-            if not self._is_elementwise(i) and i not in self.group
+            if i not in self.elementwise and i not in self.group
         ]
         number = {i: i for i in range(self.program.first)}
         steps: list[Step] = []
@@ -273,7 +290,7 @@ class _Grouping:
     def _written(self, group: _Group) -> tuple[Step, Sequence[int]]:
         """Return the step of a group, and its results; a single operation stays what it is."""
         if len(group.steps) == 1:
-            return self.steps[group.results[0]], group.results
+            return self.steps[group.anchor], tuple(group.results)
         operands = sorted(group.operands)
         # Sums last, as the kernel has them; in the order of the program each step comes after those
         # it needs.

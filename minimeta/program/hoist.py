@@ -30,6 +30,8 @@ from minimeta.program.names import fresh_names, named, numbered, program_of, ren
 
 def hoist(program: Program) -> Program:
     """Compute before a ``vmap`` what all of its tasks would."""
+    if not any(step.tasks for step in program.steps):
+        return program
     constants, steps = named(program)
     fresh = fresh_names(program)
     kept: dict[int, Step] = {}

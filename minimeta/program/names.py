@@ -54,6 +54,8 @@ def numbered(
 
 def opened(program: P, primitives: Collection[Primitive]) -> P:
     """Replace each step of these primitives by the steps of its body."""
+    if not any(step.primitive in primitives for step in program.steps):
+        return program
     constants, steps = named(program)
     fresh = fresh_names(program)
     same: dict[int, int] = {}
@@ -100,5 +102,7 @@ def results_of(name: int, step: Step) -> range:
 
 def renamed(step: Step, names: Mapping[int, int]) -> Step:
     """Return the step with operands of other names; itself if none has one."""
+    if names.keys().isdisjoint(step.operands):
+        return step
     operands = tuple([names.get(i, i) for i in step.operands])
-    return step if operands == step.operands else step._replace(operands=operands)
+    return step if operands == step.operands else Step(step[0], operands, *step[2:])

@@ -6,17 +6,16 @@ number:
     eliminate     drop what no output needs
     fold          compute now what depends on constants alone
     deduplicate   merge equal definitions
-    simplify      replace ``v`` by ``a`` where ``p`` changes nothing:  a * 1,  -(-a)
-                  write one operation for two:  a + (-b)  as  a - b
-                  compute only the rows of a product that are read:  (a b)[rows]  as  a[rows] b
+    simplify      write one definition for two, or none:  a * 1  is  a,  a + (-b)  is  a - b
+                  (:mod:`minimeta.program.identities`)
 
 Two more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
 (:mod:`minimeta.program.hoist`), and ``fuse`` makes one step of several elementwise ones
 (:mod:`minimeta.program.fuse`).
 
-A pass uses only identities that hold for every float, including NaN, infinities and both zeros.
-``a + 0`` is not ``a`` (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (if ``a`` is NaN), and no
-pass changes the order of a sum.
+The last three go through the program together, each definition after those that it reads, which
+have been shortened already. So one walk finds nearly everything, and the time that it takes grows
+with the length of the program and no faster.
 
 The body of a step (``rematerialize``, ``vmap``) is shortened as a program of its own. Regions
 recompute on purpose, so equal regions are never merged; unused results are dropped. By the time
@@ -30,16 +29,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
-import numpy as np
-
-from minimeta.autodiff.array import Form
 from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.exact import exact_type
-from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.joining import SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import SLICE
@@ -48,7 +44,8 @@ from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fuse import fuse
 from minimeta.program.hoist import hoist
-from minimeta.program.names import elements_of, named, numbered, opened, program_of, renamed, results_of
+from minimeta.program.identities import SIMPLE, composed, traded, unchanged
+from minimeta.program.names import elements_of, named, numbered, opened, program_of, renamed
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 
@@ -61,43 +58,7 @@ _SMALL = 2**20
 
 def eliminate(program: Program) -> Program:
     """Drop the steps and constants that no output needs; operands stay."""
-    constants, steps = named(program)
-    needed = set(program.outputs)
-    kept: dict[int, Step] = {}
-    same: dict[int, int] = {}
-    for name, former in reversed(steps.items()):
-        places = [place for place, result in enumerate(results_of(name, former)) if result in needed]
-        if places:
-            step = kept[name] = _narrowed(former, places)
-            needed.update(step.operands)
-            if step is not former:
-                same.update({name + place: name + i for i, place in enumerate(places)})
-    constants = {name: value for name, value in constants.items() if name in needed}
-    return numbered(program, constants, dict(reversed(kept.items())), same)
-
-
-def _narrowed(step: Step, places: Sequence[int]) -> Step:
-    """Return a step without the other results, and without operands that its body does not use."""
-    body = step.body
-    if body is None or step.primitive is CUSTOM_VJP:
-        return step
-    used = {i for inner in body.steps for i in inner.operands} | {body.outputs[place] for place in places}
-    operands = [i for i in range(len(body.operands)) if i in used]
-    if len(places) == len(body.outputs) and len(operands) == len(body.operands):
-        return step
-    outputs = [body.outputs[place] for place in places]
-    body = program_of({i: body.operands[i] for i in operands}, *named(body), outputs)
-    tasks = step.tasks and dataclasses.replace(
-        step.tasks,
-        mapped=tuple(step.tasks.mapped[i] for i in operands),
-        summed=tuple(step.tasks.summed[place] for place in places),
-    )
-    return step._replace(
-        operands=tuple(step.operands[i] for i in operands),
-        results=tuple(step.results[place] for place in places),
-        body=body,
-        tasks=tasks,
-    )
+    return _shorter(program, ("eliminate",))
 
 
 def fold(program: Program) -> Program:
@@ -107,72 +68,21 @@ def fold(program: Program) -> Program:
     A result of more than 1 MiB is folded only if its operands are no smaller: a constant lives as
     long as the program.
     """
-    constants, steps = named(program)
-    for name, step in list(steps.items()):
-        values = [constants[i] for i in step.operands if i in constants]
-        if len(values) < len(step.operands) or step.body is not None or step.primitive is CALL:
-            continue
-        size = sum(math.prod(form.shape) * form.dtype.itemsize for form in step.results)
-        if size <= max(_SMALL, sum(value.nbytes for value in values)):
-            constants.update(enumerate(by_kernel(step, *values), name))
-            del steps[name]
-    return numbered(program, constants, steps)
+    return _shorter(program, ("fold",))
 
 
 def deduplicate(program: Program) -> Program:
     """Merge equal constants, and steps of equal primitives, operands and parameters."""
-    constants, steps = named(program)
-    first: dict[Any, int] = {}
-    same: dict[int, int] = {}
-
-    def is_new(name: int, count: int, key: Any) -> bool:
-        earlier = first.setdefault(key, name)
-        if earlier != name:
-            same.update({name + place: earlier + place for place in range(count)})
-        return earlier == name
-
-    constants = {name: value for name, value in constants.items() if is_new(name, 1, _contents(value))}
-    kept = {}
-    for name, former in steps.items():
-        step = renamed(former, same)
-        params = tuple(sorted(step.params.items(), key=lambda item: item[0]))
-        key = (step.primitive, step.operands, params, exact_type(params))
-        if step.body is not None or is_new(name, len(step.results), key):
-            kept[name] = step
-    return numbered(program, constants, kept, same)
+    return _shorter(program, ("deduplicate",))
 
 
 def simplify(program: Program) -> Program:
     """Replace steps that change nothing by their operands, and two steps by a cheaper form."""
-    program = opened(program, (CUSTOM_VJP, SPLIT))
-    constants, steps = named(program)
-    uses = collections.Counter(i for step in program.steps for i in step.operands)
-    uses += collections.Counter(program.outputs)
-    forms = program.forms()
-    same: dict[int, int] = {}
-    kept: dict[int, Step] = {}
-    for name, former in steps.items():
-        step = _composed(renamed(former, same), kept)
-        # If the slice's operand was renamed above, the product may have other readers under its new
-        # name.
-        if former.primitive is SLICE and step.operands == former.operands and uses[step.operands[0]] == 1:
-            step = _traded(step, kept, forms)
-        unchanged = _unchanged(step, kept, constants, forms)
-        if unchanged is None:
-            kept[name] = step
-        else:
-            same[name] = unchanged
-    return numbered(program, constants, kept, same)
+    return _shorter(program, ("simplify",))
 
 
-#: The passes that are repeated until none of them finds anything, in their order.
-_REPEATED: dict[str, Pass] = {
-    "eliminate": eliminate,
-    "fold": fold,
-    "deduplicate": deduplicate,
-    "simplify": simplify,
-    "hoist": hoist,
-}
+#: The passes that are repeated until none of them finds anything.
+_REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist")
 
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
@@ -209,31 +119,56 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
         An unknown pass.
     """
     wanted = known(passes)
-    found: Program = program
-    before = None
-    while found is not before:
-        before = found
-        for name, rewrite in _REPEATED.items():
-            if name in wanted:
-                found = everywhere(rewrite, found)
+    found = _repeated(program, wanted, {})
     for name, rewrite in _LAST.items():
         if name in wanted:
             found = everywhere(rewrite, found)
     return cast("P", found)
 
 
+def _repeated(program: Program, wanted: Collection[str], finished: dict[int, Program]) -> Program:
+    """Return the program when no pass finds anything more; by identity, ``finished`` holds those."""
+    while id(program) not in finished:
+        before = program
+        program = _shorter(_with_bodies(program, lambda body: _repeated(body, wanted, finished)), wanted)
+        if "hoist" in wanted:
+            program = hoist(program)
+        if program is before or _is_finished(program, finished):
+            finished[id(program)] = program
+    return program
+
+
+def _is_finished(program: Program, finished: Container[int]) -> bool:
+    """Return whether another walk would find nothing: each walk leaves nothing but bodies that it
+    changed, and a slice that may have become the only reader of a product.
+    """
+    steps = dict(program.numbered_steps())
+    for step in program.steps:
+        if step.body is not None and id(step.body) not in finished:
+            return False
+        if step.primitive is SLICE and (read := steps.get(step.operands[0])) and read.primitive is MATMUL:
+            return False
+    return True
+
+
 def everywhere(rewrite: Pass, program: Program) -> Program:
     """Return the program rewritten, and before it the bodies of its steps."""
-    steps = []
-    for step in program.steps:
-        if step.body is not None and step.primitive not in GROUPS:
-            body = everywhere(rewrite, step.body)
-            if body is not step.body:
-                step = step._replace(body=body)  # noqa: PLW2901 (the same step)
-        steps.append(step)
-    if list(map(id, steps)) != list(map(id, program.steps)):
-        program = dataclasses.replace(program, steps=tuple(steps))
-    return rewrite(program)
+    return rewrite(_with_bodies(program, lambda body: everywhere(rewrite, body)))
+
+
+def _with_bodies(program: Program, rewrite: Pass) -> Program:
+    """Return the program with the bodies of its steps rewritten, those of groups excepted."""
+    changed = {
+        i: body
+        for i, step in enumerate(program.steps)
+        if step.body is not None and step.primitive not in GROUPS and (body := rewrite(step.body)) is not step.body
+    }
+    if not changed:
+        return program
+    steps = list(program.steps)
+    for i, body in changed.items():
+        steps[i] = steps[i]._replace(body=body)
+    return dataclasses.replace(program, steps=tuple(steps))
 
 
 def known(passes: Collection[str]) -> tuple[str, ...]:
@@ -244,85 +179,145 @@ def known(passes: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in PASSES if name in passes)
 
 
-# Constants
+# One walk
+
+
+def _shorter(program: Program, wanted: Collection[str]) -> Program:
+    """Use those of the first four passes that are wanted, ``eliminate`` last and backwards."""
+    if "simplify" in wanted:
+        program = opened(program, (CUSTOM_VJP, SPLIT))
+    constants, steps = named(program)
+    if not {"fold", "deduplicate", "simplify"}.isdisjoint(wanted):
+        walk = _Walk(program, constants, wanted)
+        walk.all(steps)
+        steps, outputs = walk.steps, tuple([walk.same.get(i, i) for i in program.outputs])
+        if outputs != program.outputs:
+            program = dataclasses.replace(program, outputs=outputs)
+    if "eliminate" not in wanted:
+        return numbered(program, constants, steps)
+    needed = set(program.outputs)
+    kept: dict[int, Step] = {}
+    same: dict[int, int] = {}
+    for name, step in reversed(steps.items()):
+        places = [i for i in range(len(step.results)) if name + i in needed]
+        if places:
+            kept[name] = narrow = _narrowed(step, places)
+            needed.update(narrow.operands)
+            if narrow is not step:
+                same.update({name + old: name + new for new, old in enumerate(places)})
+    constants = {name: value for name, value in constants.items() if name in needed}
+    return numbered(program, constants, dict(reversed(kept.items())), same)
+
+
+class _Walk:
+    """One way through a program, forwards.
+
+    Attributes
+    ----------
+    constants, steps
+        What is kept, by name.
+    same
+        Names of values that are others.
+    """
+
+    def __init__(self, program: Program, constants: dict[int, Any], wanted: Collection[str]) -> None:
+        self.constants = constants
+        self.steps: dict[int, Step] = {}
+        self.same: dict[int, int] = {}
+        self._first: dict[Any, int] = {}  # the names of those that may be found again, by what they are
+        self._forms = program.forms()
+        self._uses = collections.Counter(itertools.chain(*[step.operands for step in program.steps], program.outputs))
+        self._folds, self._merges, self._simplifies = [name in wanted for name in ("fold", "deduplicate", "simplify")]
+
+    def all(self, steps: dict[int, Step]) -> None:
+        """Go through these steps."""
+        if self._merges:
+            for name, value in list(self.constants.items()):
+                self._constant(name, value)
+        for name, former in steps.items():
+            step = renamed(former, self.same)
+            if self._simplifies and step.primitive.name in SIMPLE:
+                step = self._simplified(name, step)
+                if name in self.same:
+                    continue
+            if self._folds and self.constants.keys() >= set(step.operands) and self._folded(name, step):
+                continue
+            if not self._merges or step.body is not None or not self._merged(name, step):
+                self.steps[name] = step
+
+    def _is(self, name: int, other: int) -> None:
+        """Note down that a value is another, which its readers read from now on."""
+        self.same[name] = other
+        self._uses[other] += self._uses[name]
+
+    def _constant(self, name: int, value: Any) -> None:
+        """Keep a constant, unless there is one like it."""
+        earlier = self._first.setdefault(_contents(value), name)
+        if earlier != name:
+            self._is(name, earlier)
+            del self.constants[name]
+
+    def _folded(self, name: int, step: Step) -> bool:
+        """Compute a step of constants, if it may be."""
+        if step.body is not None or step.primitive is CALL:
+            return False
+        values = [self.constants[i] for i in step.operands]
+        size = sum(math.prod(form.shape) * form.dtype.itemsize for form in step.results)
+        if size > max(_SMALL, sum(value.nbytes for value in values)):
+            return False
+        for result, value in enumerate(by_kernel(step, *values), name):
+            self.constants[result] = value
+            if self._merges:
+                self._constant(result, value)
+        return True
+
+    def _simplified(self, name: int, step: Step) -> Step:
+        """Return a simpler step, or note down that the result is another value."""
+        step = composed(step, self.steps)
+        if step.primitive is SLICE and self._uses[step.operands[0]] == 1:
+            step = traded(step, self.steps, self._forms)
+        same = unchanged(step, self.steps, self.constants, self._forms)
+        if same is not None:
+            self._is(name, same)
+        return step
+
+    def _merged(self, name: int, step: Step) -> bool:
+        """Find a step again, if it is there already; a product that was traded for a slice is not."""
+        values = tuple(step.params.values())
+        key = (step.primitive, step.operands, *step.params, values, exact_type(values) if values else None)
+        earlier = self._first.setdefault(key, name)
+        if earlier == name or self.steps[earlier].primitive is not step.primitive:
+            self._first[key] = name
+            return False
+        for i in range(len(step.results)):
+            self._is(name + i, earlier + i)
+        return True
+
+
+def _narrowed(step: Step, places: Sequence[int]) -> Step:
+    """Return a step without the other results, and without operands that its body does not use."""
+    body = step.body
+    if body is None or step.primitive is CUSTOM_VJP:
+        return step
+    used = {i for inner in body.steps for i in inner.operands} | {body.outputs[place] for place in places}
+    operands = [i for i in range(len(body.operands)) if i in used]
+    if len(places) == len(body.outputs) and len(operands) == len(body.operands):
+        return step
+    outputs = [body.outputs[place] for place in places]
+    body = program_of({i: body.operands[i] for i in operands}, *named(body), outputs)
+    tasks = step.tasks and dataclasses.replace(
+        step.tasks,
+        mapped=tuple(step.tasks.mapped[i] for i in operands),
+        summed=tuple(step.tasks.summed[place] for place in places),
+    )
+    return step._replace(
+        operands=tuple(step.operands[i] for i in operands),
+        results=tuple(step.results[place] for place in places),
+        body=body,
+        tasks=tasks,
+    )
 
 
 def _contents(value: Any) -> tuple[Any, ...]:
     elements = elements_of(value)
     return value.dtype, value.shape, elements.shape, elements.tobytes()
-
-
-def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> bool:
-    """Return whether a value is a constant with this number in every place."""
-    return number in constants and bool(np.all(elements_of(constants[number]) == wanted))
-
-
-# Identities
-
-
-def _composed(step: Step, steps: dict[int, Step]) -> Step:
-    """Write one step for two: a movement of a movement, or a sum with a negative."""
-    name = step.primitive.name
-    if name == "add":
-        for x, y in (step.operands, step.operands[::-1]):
-            if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
-                return step._replace(primitive=SUBTRACT, operands=(x, *opposite.operands))
-    inner = steps.get(step.operands[0]) if name in ("reshape", "transpose", "broadcast_to") else None
-    if inner is None or inner.primitive is not step.primitive:
-        return step
-    params = step.params
-    if name == "transpose":
-        params = {"axes": tuple(inner.params["axes"][axis] for axis in params["axes"])}
-    return step._replace(operands=inner.operands, params=params)
-
-
-def _traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
-    """Exchange a slice of a product for a product of a slice, if nothing else reads the product."""
-    name = step.operands[0]
-    product = steps.get(name)
-    if product is None or product.primitive is not MATMUL:
-        return step
-    window = list(zip(*(step.params[key] for key in ("starts", "sizes", "steps")), strict=True))
-    *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.form.shape, strict=True))
-    if any(batch) or rows == columns:
-        return step
-    if 1 in step.form.shape[-2:] and 1 not in product.form.shape[-2:]:
-        return step  # a product by a vector is summed in an order of its own
-    # A row of the product is one of x, or a column of x that is transposed; and so for y.
-    x, y = product.operands
-    factor = x if rows else y
-    axis = -1 if product.params["transpose_x" if rows else "transpose_y"] == rows else -2
-    whole = [(0, size, 1) for size in forms[factor].shape]
-    whole[axis] = window[-2 if rows else -1]
-    starts, sizes, strides = zip(*whole, strict=True)
-    forms[name] = Form(sizes, step.form.dtype)
-    params = {"starts": starts, "sizes": sizes, "steps": strides}
-    steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, results=(forms[name],))
-    return product._replace(operands=(name, y) if rows else (x, name), results=step.results)
-
-
-def _unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Form]) -> int | None:
-    """Return the operand that a step's result equals in every bit, or None."""
-    operands, params = step.operands, step.params
-    match step.primitive.name:
-        case "alias" | "copy" | "stop_gradient":
-            return operands[0]
-        case "reshape" | "broadcast_to" if forms[operands[0]].shape == step.form.shape:
-            return operands[0]
-        case "slice" | "pad" if forms[operands[0]].shape == step.form.shape and not any(params["starts"]):
-            return operands[0]
-        case "astype" if forms[operands[0]].dtype == step.form.dtype:
-            return operands[0]
-        case "transpose" if params["axes"] == tuple(range(len(params["axes"]))):
-            return operands[0]
-        case "multiply" if _is_everywhere(operands[0], 1, constants):
-            return operands[1]
-        case "multiply" | "divide" | "power" if _is_everywhere(operands[1], 1, constants):
-            return operands[0]
-        case "where" if _is_everywhere(operands[0], True, constants):
-            return operands[1]
-        case "where" if _is_everywhere(operands[0], False, constants):
-            return operands[2]
-        case "negative" if (inner := steps.get(operands[0])) and inner.primitive is step.primitive:
-            return inner.operands[0]
-    return None

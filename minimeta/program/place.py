@@ -39,6 +39,8 @@ Path = tuple[int, ...]
 
 def place(program: Program) -> Program:
     """Let the parts of a concatenate be written in place, where most of its elements can be."""
+    if not any(step.primitive is CONCATENATE for step in program.steps):
+        return program
     constants, steps = named(program)
     forms, fresh = program.forms(), fresh_names(program)
     placed = set(_placed(program))

@@ -24,6 +24,8 @@ MAX_CELL_AND_TAKE = region("max_cell_and_take", rematerialize_rule)
 
 def pool(program: Program) -> Program:
     """Run each ``max_cell`` together with the ``pool_take`` of the same image and windows."""
+    if not any(step.primitive is MAX_CELL for step in program.steps):
+        return program
     constants, steps = named(program)
     forms, fresh = program.forms(), fresh_names(program)
     takes = {_windows(step): name for name, step in reversed(steps.items()) if step.primitive is POOL_TAKE}

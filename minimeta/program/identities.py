@@ -1,0 +1,104 @@
+"""Identities: one step written for two, or none for one, with the same results to the bit.
+
+    a * 1 = a          -(-a) = a           a value is its copy
+    a + (-b) = a - b   a movement of a movement is one movement
+    (a b)[rows] = a[rows] b                compute only the rows of a product that are read
+
+They hold for every float, including NaN, infinities and both zeros. ``a + 0`` is not ``a``
+(``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (if ``a`` is NaN), and none changes the order of
+a sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minimeta.autodiff.array import Form
+from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
+from minimeta.autodiff.operations.linear_algebra import MATMUL
+from minimeta.autodiff.operations.movement import SLICE
+from minimeta.autodiff.steps import Step
+from minimeta.program.names import elements_of
+
+#: The primitives that the identities are about.
+SIMPLE = frozenset(
+    [
+        *("add", "alias", "astype", "broadcast_to", "copy", "divide", "multiply", "negative", "pad", "power"),
+        *("reshape", "slice", "stop_gradient", "transpose", "where"),
+    ]
+)
+
+
+def composed(step: Step, steps: dict[int, Step]) -> Step:
+    """Write one step for two: a movement of a movement, or a sum with a negative."""
+    name = step.primitive.name
+    if name == "add":
+        for x, y in (step.operands, step.operands[::-1]):
+            if (opposite := steps.get(y)) and opposite.primitive is NEGATIVE:
+                return step._replace(primitive=SUBTRACT, operands=(x, *opposite.operands))
+    inner = steps.get(step.operands[0]) if name in ("reshape", "transpose", "broadcast_to") else None
+    if inner is None or inner.primitive is not step.primitive:
+        return step
+    params = step.params
+    if name == "transpose":
+        params = {"axes": tuple(inner.params["axes"][axis] for axis in params["axes"])}
+    return step._replace(operands=inner.operands, params=params)
+
+
+def traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
+    """Exchange a slice of a product for a product of a slice, if nothing else reads the product."""
+    name = step.operands[0]
+    product = steps.get(name)
+    if product is None or product.primitive is not MATMUL:
+        return step
+    window = list(zip(*(step.params[key] for key in ("starts", "sizes", "steps")), strict=True))
+    *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.form.shape, strict=True))
+    if any(batch) or rows == columns:
+        return step
+    if 1 in step.form.shape[-2:] and 1 not in product.form.shape[-2:]:
+        return step  # a product by a vector is summed in an order of its own
+    # A row of the product is one of x, or a column of x that is transposed; and so for y.
+    x, y = product.operands
+    factor = x if rows else y
+    axis = -1 if product.params["transpose_x" if rows else "transpose_y"] == rows else -2
+    whole = [(0, size, 1) for size in forms[factor].shape]
+    whole[axis] = window[-2 if rows else -1]
+    starts, sizes, strides = zip(*whole, strict=True)
+    forms[name] = Form(sizes, step.form.dtype)
+    params = {"starts": starts, "sizes": sizes, "steps": strides}
+    steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, results=(forms[name],))
+    return product._replace(operands=(name, y) if rows else (x, name), results=step.results)
+
+
+def unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Form]) -> int | None:
+    """Return the operand that a step's result equals in every bit, or None."""
+    operands, params = step.operands, step.params
+    match step.primitive.name:
+        case "alias" | "copy" | "stop_gradient":
+            return operands[0]
+        case "reshape" | "broadcast_to" if forms[operands[0]].shape == step.form.shape:
+            return operands[0]
+        case "slice" | "pad" if forms[operands[0]].shape == step.form.shape and not any(params["starts"]):
+            return operands[0]
+        case "astype" if forms[operands[0]].dtype == step.form.dtype:
+            return operands[0]
+        case "transpose" if params["axes"] == tuple(range(len(params["axes"]))):
+            return operands[0]
+        case "multiply" if _is_everywhere(operands[0], 1, constants):
+            return operands[1]
+        case "multiply" | "divide" | "power" if _is_everywhere(operands[1], 1, constants):
+            return operands[0]
+        case "where" if _is_everywhere(operands[0], True, constants):
+            return operands[1]
+        case "where" if _is_everywhere(operands[0], False, constants):
+            return operands[2]
+        case "negative" if (inner := steps.get(operands[0])) and inner.primitive is step.primitive:
+            return inner.operands[0]
+    return None
+
+
+def _is_everywhere(number: int, wanted: float, constants: dict[int, Any]) -> bool:
+    """Return whether a value is a constant with this number in every place."""
+    return number in constants and bool(np.all(elements_of(constants[number]) == wanted))
