@@ -23,9 +23,7 @@ from minimeta.autodiff import (
     Form,
     custom_vjp,
     grad,
-    hessian,
     hvp,
-    jacobian,
     jvp,
     operations,
     rematerialize,
@@ -34,7 +32,7 @@ from minimeta.autodiff import (
     vjp,
 )
 from minimeta.autodiff.user_primitive import primitive
-from minimeta.program import compile, vmap
+from minimeta.program import compile, hessian, jacobian, vmap
 from minimeta.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ values only), ``tree`` (nested parameters).
 
 from minimeta.autodiff import operations, tree
 from minimeta.autodiff.array import Array, Form
-from minimeta.autodiff.derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minimeta.autodiff.derivatives import grad, hvp, jvp, value_and_grad, vjp
 from minimeta.autodiff.regions import custom_vjp, rematerialize
 
 __all__ = [
@@ -16,9 +16,7 @@ __all__ = [
     "Form",
     "custom_vjp",
     "grad",
-    "hessian",
     "hvp",
-    "jacobian",
     "jvp",
     "operations",
     "rematerialize",

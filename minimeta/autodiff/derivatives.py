@@ -6,12 +6,11 @@ Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)``
     vjp       v -> J^T v         one walk back
     grad      J^T 1              vjp of a scalar function
     jvp       u -> J u           the vjp of the vjp: v -> J^T v is linear, and the transpose of J^T is J
-    jacobian  J                  one vjp for each element of y
     hvp       u -> H u           the jvp of the gradient
-    hessian   H                  the jacobian of the gradient
 
 The walk's rules are operations like all others, so each of these can be applied to the result of
-another, in any order and to any depth. Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with
+another, in any order and to any depth. (The matrices ``J`` and ``H`` are
+:mod:`minimeta.program.jacobians`.) Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with
 float32 or float64 leaves. Results are numpy arrays that are writable, contiguous and share no
 memory; inside another transformation they are Arrays.
 
@@ -30,7 +29,6 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.arguments import Function, Place, call_with, check_differentiable, place_of
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.graph import Recording, backward, record
-from minimeta.autodiff.operations import reshape, stack
 from minimeta.autodiff.results import check_scalar, cotangents_like, settle, settle_gradients
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import DtypeError, ShapeError
@@ -271,66 +269,6 @@ def _hvp(function: Function) -> Function:
         return jvp(grad(function, tuple(range(len(primals)))), primals, tangents)[1]
 
     return transformed
-
-
-@transformation
-def jacobian(function: Function, argnum: Place = 0) -> Function:
-    """Make a function that computes the Jacobian matrix, one walk for each element of the output.
-
-    Parameters
-    ----------
-    function
-        To a tree of arrays.
-    argnum
-        The argument to differentiate with respect to: its position or its name.
-
-    Returns
-    -------
-    callable
-        Of the same arguments, to a tree like the output whose leaves are trees like the argument,
-        whose leaves have the shape of the output's leaf followed by that of the argument's.
-    """
-
-    def transformed(*arguments: Any, **keywords: Any) -> Any:
-        place_of_x = place_of("jacobian", argnum, function, arguments, keywords)
-        point = keywords[place_of_x] if isinstance(place_of_x, str) else arguments[place_of_x]
-
-        def partial(x: Any) -> Any:
-            return call_with(function, arguments, keywords, {place_of_x: x})
-
-        output, pullback = vjp(partial, point)
-        outputs, structure = tree.flatten(output)
-        zeros = [np.zeros(y.shape, y.dtype) for y in outputs]
-
-        def rows(place: int) -> Any:
-            """Return the derivative of one leaf of the output."""
-            shape = zeros[place].shape
-            gradients = []
-            for position in np.ndindex(shape):
-                one_hot = zeros[place].copy()
-                one_hot[position] = 1
-                (gradient,) = pullback(tree.unflatten(structure, [*zeros[:place], one_hot, *zeros[place + 1 :]]))
-                gradients.append(gradient)
-            if not gradients:
-                return tree.map(lambda x: np.zeros((*shape, *np.shape(x)), zeros[place].dtype), point)
-            return tree.map(lambda *parts: reshape(stack(parts), (*shape, *parts[0].shape)), *gradients)
-
-        return tree.unflatten(structure, [rows(place) for place in range(len(outputs))])
-
-    return transformed
-
-
-@transformation
-def hessian(function: Function, argnum: Place = 0) -> Function:
-    """Make a function that computes the Hessian of a scalar function: the Jacobian of its gradient.
-
-    Returns
-    -------
-    callable
-        Of the same arguments, to a tree like the argument of trees like the argument; for one array
-        of shape ``s``, an array of shape ``(*s, *s)``.
-    """
-    return jacobian(grad(function, argnum), argnum)
 
 
 def _run(

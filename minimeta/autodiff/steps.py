@@ -285,9 +285,12 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
     """Write down how the outputs follow from the operands; whatever else they need is a constant.
 
     In the graph several results of one node are picked by ``PROJECT`` nodes. In a program they have
-    numbers, and nothing is picked.
+    numbers, and nothing is picked; where such a node is an operand, each of its results is one.
     """
-    number = {array.id: i for i, array in enumerate(operands)}
+    number, forms = dict[int, int](), list[Form]()
+    for array in operands:
+        number[array.id] = len(forms)
+        forms += map(Form.of, as_results(array.value))
     outputs = list(map(array_of, outputs))
     graph = _computed(outputs, number)
     order = [graph[moment] for moment in sorted(graph)]
@@ -296,13 +299,13 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
     def numbered(x: Array) -> int:
         if x.id in number or x.id in graph:
             return number.get(x.id, -1)
-        return constants.setdefault(id(x.value), (len(operands) + len(constants), x.value))[0]
+        return constants.setdefault(id(x.value), (len(forms) + len(constants), x.value))[0]
 
     # Constants are numbered before steps, so they are collected first.
     for x in (*[x for array in order for x in array.inputs], *outputs):
         numbered(x)
     steps: list[Step] = []
-    following = len(operands) + len(constants)
+    following = len(forms) + len(constants)
     for array in order:
         primitive, params, value = array.primitive, array.params, array.value
         assert primitive is not None and params is not None
@@ -315,7 +318,7 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
         number[array.id] = following
         following += len(results)
     values = tuple(value for _, value in constants.values())
-    return Program(tuple(Form.of(x.value) for x in operands), values, tuple(steps), tuple(map(numbered, outputs)))
+    return Program(tuple(forms), values, tuple(steps), tuple(map(numbered, outputs)))
 
 
 def _computed(outputs: Sequence[Array], known: Container[int]) -> dict[int, Array]:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from minimeta.program.compile import Compiled, compile
+from minimeta.program.jacobians import hessian, jacobian
 from minimeta.program.passes import PASSES, optimise
 from minimeta.program.program import Traced, trace
 from minimeta.program.reference import interpret
@@ -11,7 +12,19 @@ from minimeta.program.vmap import vmap
 if TYPE_CHECKING:
     from minimeta.program.loading import load
 
-__all__ = ["PASSES", "Compiled", "Traced", "compile", "interpret", "load", "optimise", "trace", "vmap"]
+__all__ = [
+    "PASSES",
+    "Compiled",
+    "Traced",
+    "compile",
+    "hessian",
+    "interpret",
+    "jacobian",
+    "load",
+    "optimise",
+    "trace",
+    "vmap",
+]
 
 
 def __getattr__(name: str) -> Any:

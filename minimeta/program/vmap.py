@@ -26,6 +26,7 @@ The order does not depend on the number of threads, so that no bit does.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -47,6 +48,7 @@ from minimeta.autodiff.results import settle
 from minimeta.autodiff.steps import Program, Step, Tasks
 from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
+from minimeta.program.batching import batched, is_batched
 from minimeta.program.executor import Executable, explained
 
 
@@ -77,7 +79,9 @@ def vmap(
         computes them again, task by task.
     enabled
         With False the function itself runs, on Arrays, once for each task, one after another: to
-        look inside it, or where it needs values. The results have the same bits.
+        look inside it, or where it needs values. The results have the same bits, except where
+        vectors of all tasks meet a matrix that they share: otherwise that is one product of
+        matrices (:mod:`minimeta.program.batching`), whose elements are summed in another order.
 
     Returns
     -------
@@ -221,13 +225,17 @@ def _traced(
     finally:
         trace.open = False
     free = free_variables(forms, outputs)
-    return steps.linearise([*forms, *given.values(), *free], outputs), free, other
+    program = steps.linearise([*forms, *given.values(), *free], outputs)
+    picked = [[x] if type(x.value) is not tuple else [pick(x, i) for i in range(len(x.value))] for x in free]
+    return program, list(itertools.chain(*picked)), other
 
 
 def _mapped(body: Program, operands: Sequence[Any], tasks: Tasks) -> Sequence[Any]:
     """Run a body for every task; operands beyond those of ``mapped`` are shared."""
     visible = len(tasks.summed)
     tasks = dataclasses.replace(tasks, mapped=tasks.mapped + (False,) * (len(operands) - len(tasks.mapped)))
+    if is_batched(body, tasks):
+        return batched(body, operands, tasks, VMAP)
     if tasks.keep and outermost(operands) is not None:
         body = _with_values(body, tasks)
         tasks = dataclasses.replace(tasks, summed=tasks.summed + (False,) * (len(body.outputs) - visible))
