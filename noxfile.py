@@ -45,6 +45,16 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def levels(session: nox.Session) -> None:
+    """Read the kernels as a compiler for AVX-512 does: where the processor lacks it, nothing else compiles them so."""
+    bindings = {"module", "operations", "portable", "replay", "tree"}
+    kernels = sorted(str(path) for path in Path("csrc").glob("*.cpp") if path.stem not in bindings)
+    level = ["-std=c++17", "-march=x86-64-v4", "-mprefer-vector-width=512", "-ffp-contract=off", "-Wall", "-Wextra"]
+    if platform.machine() == "x86_64":
+        session.run("g++", "-fsyntax-only", "-Werror", *level, *kernels, external=True)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check types. Nothing is built: mypy reads the extension's stub."""
     session.install(*dependencies(), *group("types"))

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fused_sums.hpp"
+#include "loop.hpp"
 #include "pairs.hpp"
 #include "parallel.hpp"
 #include "product.hpp"
@@ -54,6 +55,7 @@ void stream(const char* from, char* to, Index bytes) {
 
 Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums)
     : operations_(std::move(operations)), values_(std::move(values)), sums_(std::move(sums)) {}
+Fused::~Fused() = default;
 
 bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   operands_ = n;

@@ -28,11 +28,12 @@
 #include <vector>
 
 #include "elementwise.hpp"
-#include "loop.hpp"
 #include "plan.hpp"
 #include "program.hpp"
 
 namespace minimeta {
+
+template <int N> struct Loop;  // loop.hpp
 
 // The limits of a group. Python's pass (minimeta/program/fuse.py) reads the first three as
 // native.FUSED_... Its own limits were halved and doubled by benchmarks/fusion_limits.py: on W1, W2
@@ -60,6 +61,7 @@ class Fused final : public Kernel {
  public:
   // The results are `values`, then `sums`.
   Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums);
+  ~Fused() override;
 
   bool check(View* operands, Index n, std::vector<View>& results) override;
   void run(char* const* data, Watch* watch) const override;

@@ -1,4 +1,4 @@
-// minimeta._native_LEVEL: operations, programs, threads. (CMakeLists.txt names the levels.)
+// minimeta._native_LEVEL: operations, programs, threads.
 //
 // An Operation is a Python object that holds its row (operations.hpp). It is called with numpy
 // arrays, and parameters by name. A call on a few numbers takes a few hundred nanoseconds, and
@@ -111,11 +111,7 @@ void define_machine(py::module_& m) {
       py::arg("dtype"), py::arg("rounds"), "Rounds of multiply-adds in registers alone, for benchmarks: how many.");
 }
 
-}  // namespace
-}  // namespace minimeta
-
-PYBIND11_MODULE(MINIMETA_MODULE, m) {
-  using namespace minimeta;
+void define(py::module_& m) {
   m.doc() = "The kernels of minimeta: numpy arrays in, fresh contiguous arrays (or read-only views) out.";
   py::register_local_exception_translator([](std::exception_ptr error) {
     try {
@@ -130,3 +126,15 @@ PYBIND11_MODULE(MINIMETA_MODULE, m) {
   define_machine(m);
   define_programs(m);
 }
+
+}  // namespace
+}  // namespace minimeta
+
+// Levels differ in what is linked with this file (CMakeLists.txt), and Python finds each by its
+// module's name.
+#if defined(__x86_64__)
+PYBIND11_MODULE(_native_v3, m) { minimeta::define(m); }
+PYBIND11_MODULE(_native_v4, m) { minimeta::define(m); }
+#elif defined(__aarch64__)
+PYBIND11_MODULE(_native_arm64, m) { minimeta::define(m); }
+#endif

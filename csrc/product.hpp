@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "tile.hpp"
-#include "transpose.hpp"
 
 namespace minimeta {
 
@@ -147,103 +146,16 @@ struct ChainSteps {
   Index counts[3], steps[3];
 };
 
-// A panel of more terms than a chain has; q becomes one chain after another. A function of its own,
-// so that small products do not pay for it.
-template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Product<T>& q, Index first, Index last,
-                                                                             Index columns, bool begun, Index chain) {
-  Groups<T> groups(q.c, q.c_rows + first, q.c_column, last - first, columns, begun);
-  ChainSteps(q.counts, chain).for_each(q, [&] {
-    q.accumulate = groups.next(1);
-    panel<T, Row>(q, first, last, columns);
-  });
-  groups.finish();
-}
-
-// How many of the columns left to take next. Vectors go in pairs, and in a trio if their number is
-// odd: a single vector has too few sums to keep the multipliers busy.
-template <class T> Index panel_columns(Index left) {
-  constexpr Index lanes = simd::kLanes<T>;
-  return std::min(left, (left + lanes - 1) / lanes % 2 ? 3 * lanes : 2 * lanes);
-}
-
-// Copies the panel's rows of b one after another, padded with zeros.
-template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, T* panel) {
-  if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
-  for (Index s = 0; s < q.counts[0]; ++s)
-    for (Index t = 0; t < q.counts[1]; ++t, panel += q.counts[2] * width) {
-      const T* const b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
-      if (q.b_steps[2] == 1 && b_column != 1) {
-        transpose(b, b_column, columns, q.counts[2], panel, width);
-      } else {
-        for (Index p = 0; p < q.counts[2]; ++p)
-          for (Index j = 0; j < columns; ++j) panel[p * width + j] = b[p * q.b_steps[2] + j * b_column];
-      }
-    }
-}
-
 }  // namespace detail
 
 // How many chains of at most kChain terms a product has.
 inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts, kChain).chains(); }
 
-namespace detail {
-
-// c = a b, or c += a b, in one chain or in several: in two functions, so that small products do not
-// pay for chains.
-template <class T, bool OneChain>
-void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain) {
-  constexpr Index lanes = simd::kLanes<T>, rows = 96;  // so many rows of a stay in the second cache
-  const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
-  const bool padded = n < lanes && std::min(m, terms) >= kOften;
-  copy = copy || padded;
-  // If several blocks of rows read the panels, keep all of them.
-  T* const packed = copy ? scratch.take(std::max(lanes, m > rows ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
-  // Change one q for every panel: a copy of it would wait for the stores that just wrote it.
-  const T* const b = q.b;
-  T* const c = q.c;
-  const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
-  [[maybe_unused]] const bool begun = q.accumulate;
-  for (Index i = 0; i < m; i += rows)
-    for (Index j = 0, columns; j < n; j += columns) {
-      columns = panel_columns<T>(n - j);
-      q.b = b + j * b_column;
-      q.c = c + j * q.c_column;
-      for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
-      if (copy) {
-        const Index width = padded ? lanes : columns;
-        T* const target = packed + (m > rows ? j * terms : 0);
-        if (i == 0) pack(q, b_column, columns, width, target);
-        q.b = target;
-        q.b_steps[2] = width;
-        q.b_steps[1] = width * q.counts[2];
-        q.b_steps[0] = q.b_steps[1] * q.counts[1];
-      }
-      with_tiles<T>(columns, padded, [&](auto row) {
-        if constexpr (OneChain)
-          panel<T, decltype(row)>(q, i, std::min(m, i + rows), columns);
-        else
-          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + rows), columns, begun, chain);
-      });
-    }
-}
-
-}  // namespace detail
-
 // c = a b, or c += a b, for m rows and n columns. `copy` copies b panel by panel, which is needed
 // if its columns do not lie side by side. A few columns of many rows are always copied, padded to a
 // vector.
 template <class T>
-void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain) {
-  const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
-  if (terms == 0) {
-    for (Index i = 0; i < m && !q.accumulate; ++i)
-      for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
-  } else if (terms <= chain) {
-    detail::multiply_panels<T, true>(q, m, n, b_column, copy, scratch, chain);
-  } else {
-    detail::multiply_panels<T, false>(q, m, n, b_column, copy, scratch, chain);
-  }
-}
+void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain);
 
 // A small matrix product that runs again and again: which tile computes which part of c is decided
 // once. The columns of c lie side by side. So do those of b; otherwise its rows do, and b is
@@ -255,50 +167,8 @@ template <class T> class TiledProduct {
     return k > 0 && k <= kMatrixChain * kGroup && c_column == 1 && m <= 96 && !padded;
   }
 
-  TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row) : b_column_(b[1]) {
-    for (Index i = 0; i < m; ++i) rows_.push_back(i * a[0]);
-    for (Index i = 0; i < m; ++i) rows_.push_back(i * c_row);
-    product_ = {{1, 1, k}, nullptr, nullptr, {0, 0, a[1]}, nullptr, {0, 0, b[0]}, nullptr, nullptr, 1, false};
-    for (Index j = 0, columns; j < n; j += columns) {
-      columns = detail::panel_columns<T>(n - j);
-      detail::with_tiles<T>(columns, false, [&](auto row) {
-        detail::deal_rows<T, decltype(row)>(
-            0, m, [&](detail::Tile<T> tile, Index i, Index) { parts_.push_back({tile, i, j, columns}); });
-      });
-    }
-  }
-
-  void run(const T* a, const T* b, T* c) const {
-    const Index terms = product_.counts[2];
-    Product<T> q = product_;
-    q.a_rows = rows_.data();
-    q.c_rows = q.a_rows + rows_.size() / 2;
-    const T* panel_b = nullptr;
-    Index panel = -1;
-    for (const Part& part : parts_) {
-      if (part.column != panel) {
-        panel = part.column;
-        panel_b = q.b = b + panel * b_column_;
-        q.c = c + panel;
-        if (b_column_ != 1) {
-          static thread_local Scratch<T> scratch;
-          T* const transposed = scratch.take(part.columns * terms);
-          q.counts[2] = terms;
-          q.b_steps[2] = product_.b_steps[2];
-          detail::pack(q, b_column_, part.columns, part.columns, transposed);
-          panel_b = transposed;
-          q.b_steps[2] = part.columns;
-        }
-      }
-      for (Index p = 0; p < terms; p += kMatrixChain) {
-        q.counts[2] = std::min(kMatrixChain, terms - p);
-        q.a = a + p * q.a_steps[2];
-        q.b = panel_b + p * q.b_steps[2];
-        q.accumulate = p > 0;
-        part.tile(q, part.row, part.columns);
-      }
-    }
-  }
+  TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row);
+  void run(const T* a, const T* b, T* c) const;
 
  private:
   struct Part {

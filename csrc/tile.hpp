@@ -177,20 +177,22 @@ template <class T, class Row> void panel(const Product<T>& q, Index first, Index
 template <class T> constexpr int narrower(int lanes) { return lanes * int{sizeof(T)} > 16 ? lanes / 2 : 1; }
 
 // Calls go(row) with the row for at most three vectors of columns. It has narrower vectors if the
-// columns do not fill one and are not padded.
-template <class T, int Lanes = simd::kLanes<T>, class Go> void with_tiles(Index columns, bool padded, Go go) {
+// columns do not fill one and are not padded. `Most` columns are all that there can be, so that no
+// tile is compiled for more.
+template <class T, int Lanes = simd::kLanes<T>, int Most = 3 * Lanes, class Go>
+void with_tiles(Index columns, bool padded, Go go) {
   if constexpr (Lanes > 1)
-    if (columns < Lanes && !padded) return with_tiles<T, narrower<T>(Lanes)>(columns, padded, go);
-  if (columns <= Lanes) return go(TileRow<1, Lanes>{});
+    if (columns < Lanes && !padded) return with_tiles<T, narrower<T>(Lanes), Lanes - 1>(columns, padded, go);
+  if (Most <= Lanes || columns <= Lanes) return go(TileRow<1, Lanes>{});
   constexpr bool halves = Lanes * sizeof(T) == 64;  // no multiplier is narrower than half of that
   if constexpr (halves) {
     if (columns <= Lanes + Lanes / 2) return go(TileRow<1, Lanes, true>{});
     if (columns > 2 * Lanes && columns <= 2 * Lanes + Lanes / 2) return go(TileRow<2, Lanes, true>{});
   }
-  if (columns <= 2 * Lanes)
-    go(TileRow<2, Lanes>{});
-  else
-    go(TileRow<3, Lanes>{});
+  if constexpr (Most > Lanes) {
+    if (Most <= 2 * Lanes || columns <= 2 * Lanes) return go(TileRow<2, Lanes>{});
+  }
+  if constexpr (Most > 2 * Lanes) go(TileRow<3, Lanes>{});
 }
 
 }  // namespace detail

@@ -40,8 +40,8 @@ def source_tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_level_is_built_and_the_best_is_chosen() -> None:
-    for level in kernels.LEVELS:
+def test_every_level_that_runs_is_built_and_the_best_is_chosen() -> None:
+    for level in kernels.able():
         assert importlib.util.find_spec(f"minimeta._native_{level}"), level
     done = run("from minimeta import kernels; print(kernels.level, kernels.native.__name__)")
     assert (done.stdout, done.stderr) == (f"{kernels.able()[0]} minimeta._native_{kernels.able()[0]}\n", "")
