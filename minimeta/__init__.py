@@ -7,8 +7,9 @@
 Outside of a transformation everything is numpy in and numpy out. Here are the derivatives and all
 operations; networks are in ``minimeta.nn``, optimisers in ``minimeta.optim``, meta-learners in
 ``minimeta.learners``, task distributions in ``minimeta.tasks``, reinforcement learning in
-``minimeta.rl``, and training loops in ``minimeta.training``. ``minimeta.testing`` checks gradients.
-These packages are imported when they are first asked for.
+``minimeta.rl``, and training loops in ``minimeta.training``. ``minimeta.optimize`` minimises by
+scipy's methods, and ``minimeta.testing`` checks gradients. These packages are imported when they
+are first asked for.
 """
 
 from minimeta import starting  # noqa: F401 (first of all, for the command)

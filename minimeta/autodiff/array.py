@@ -105,11 +105,12 @@ class Origin(NamedTuple):
         The user's line that computed it, as :func:`minimeta.errors.user_line` has it; empty if
         there is none.
     backward
-        Whether it was computed in the backward pass of that line.
+        In how many backward passes it was computed: 0 forward, 1 in that of the line, 2 in the
+        backward pass of that one.
     """
 
     line: str
-    backward: bool = False
+    backward: int = 0
 
     def __str__(self) -> str:
         return f"{'in the backward pass of' if self.backward else 'at'} {self.line}" if self.line else ""

@@ -162,7 +162,7 @@ def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
 def trace_for_derivative_of(y: Array) -> None:
     """Let the rules of ``y`` be traced for the line that computed it, as far as that is known."""
     if (origin := getattr(y, "origin", NOWHERE)).line:  # A region, of several values, follows its projections.
-        attribute_to(Origin(origin.line, backward=True))
+        attribute_to(Origin(origin.line, origin.backward + 1))
 
 
 def accumulate(totals: dict[int, Any], needed: Container[int], shares: Shares) -> None:

@@ -194,7 +194,7 @@ def _printed(found: Listed, heading: list[Any], depth: int) -> Iterator[str]:
             yield f"# {above}"
         if row.body is None:
             names, form = ", ".join(row.results or (row.number,)), ", ".join(map(repr, step.results))
-            yield f"{names} = {_expression(step, row.operands)}: {form}"
+            yield f"{names} = {expression(step, row.operands)}: {form}"
         elif row.tasks:
             index = index_of(depth)
             yield f"{row.number} = vmap, for each {index} of {row.tasks.count}:"
@@ -219,7 +219,7 @@ def heading_of(step: Step) -> str:
     return f"{'backward of' if backward else 'forward at'} {line}" if line else ""
 
 
-def _expression(step: Step, operands: Sequence[str]) -> str:
+def expression(step: Step, operands: Sequence[str]) -> str:
     """Write a step; parameters that are off, or that the result's form shows, are left out."""
     elementwise = step.primitive.elementwise
     parts = [x if elementwise else _typed(x) for x in operands]

@@ -157,7 +157,7 @@ class _Reader:
         origin = NOWHERE
         if "at" in text:
             number, backward = text["at"]
-            origin = Origin(self._lines[_typed(number, int)], _typed(backward, bool))
+            origin = Origin(self._lines[_typed(number, int)], _typed(backward, int))
         if primitive in (CALL, QUERY) and not callable(params["function"]):
             raise ValueError(f"{name} calls no function")
         if primitive is QUERY:

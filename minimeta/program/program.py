@@ -111,6 +111,20 @@ class Traced(Program):
         """
         check(self)
 
+    def explain(self) -> str:
+        """Return the program with, for each instruction, its equation and its phase (forward,
+        backward, second order), under the user's lines.
+
+        Examples
+        --------
+        >>> f = lambda x: sum(x**3)
+        >>> print(trace(lambda x: hvp(f, (x,), (x,)), np.ones(2)).explain())  # doctest: +ELLIPSIS
+        program <lambda>: ...
+        """
+        from minimeta.program.explanation import explanation  # noqa: PLC0415 (only programs that are explained need it)
+
+        return explanation(self.name, self, self.names)
+
     def to_dot(self, folded: bool = True) -> str:
         """Return the program as a drawing in Graphviz's language, as in ``dot -Tsvg``.
 

@@ -108,7 +108,7 @@ class _Writer:
         if params:
             found["with"] = {key: self._value(primitive.name, value) for key, value in params.items()}
         if step.origin.line:
-            found["at"] = [self.lines.setdefault(step.origin.line, len(self.lines)), step.origin.backward]
+            found["at"] = [self.lines.setdefault(step.origin.line, len(self.lines)), int(step.origin.backward)]
         if step.body is not None:
             found["body"] = self.program(step.body)
         if step.tasks is not None:
