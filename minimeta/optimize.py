@@ -195,12 +195,12 @@ def _product(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _floats(x: Any) -> NDArray[Any]:
-    x = np.asarray(x)
-    if x.dtype.kind != "f":
+    found: NDArray[Any] = np.asarray(x)
+    if found.dtype.kind != "f":
         raise DtypeError(
-            f"minimize: a leaf has dtype {x.dtype.name}, and only floats vary; pass what is fixed in arguments=(...)"
+            f"minimize: a leaf has dtype {found.dtype.name}, and only floats vary; pass what is fixed in arguments=(...)"
         )
-    return x
+    return found
 
 
 def _limits(limits: Any, like: Any, what: str) -> tuple[NDArray[Any], NDArray[Any]]:
