@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff import grad, jacobian, jvp, tree, value_and_grad
+from minimeta.autodiff import grad, jvp, tree, value_and_grad
 from minimeta.autodiff import operations as ops
 from minimeta.errors import ConfigurationError, DtypeError, MissingExtraError, ShapeError
-from minimeta.program import compile
+from minimeta.program import compile, jacobian
 
 __all__ = ["Constraint", "Minimum", "minimize"]
 
@@ -198,7 +198,8 @@ def _floats(x: Any) -> NDArray[Any]:
     found: NDArray[Any] = np.asarray(x)
     if found.dtype.kind != "f":
         raise DtypeError(
-            f"minimize: a leaf has dtype {found.dtype.name}, and only floats vary; pass what is fixed in arguments=(...)"
+            f"minimize: a leaf has dtype {found.dtype.name}, and only floats vary; pass what is fixed in "
+            "arguments=(...)"
         )
     return found
 
