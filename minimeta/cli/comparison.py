@@ -8,6 +8,7 @@ from typing import Any
 from minimeta.cli.results import number, show_table, way_of_predicting
 from minimeta.training import Cell, Validated, time_to
 from minimeta.training.cells import Published
+from minimeta.training.metrics import LARGER_IS_BETTER
 
 ACCURACIES = (0.90, 0.95, 0.98)
 """The accuracies whose times are reported."""
@@ -90,11 +91,11 @@ def _verdict(metric: str, theirs: Published, mean: float | None, half: float | N
     """Say whether ours is as good, as good as the two intervals can tell, or by how much it falls short."""
     if mean is None or half is None:
         return ""
-    short = theirs.value - mean if metric == "accuracy" else mean - theirs.value
+    short = theirs.value - mean if metric in LARGER_IS_BETTER else mean - theirs.value
     if short <= 0:
         return "as good or better"
     if short > half + theirs.interval:
         return (
             f"short run: still {number(metric, short)} short" if is_short_run else f"short by {number(metric, short)}"
         )
-    return "within the intervals" if half < theirs.value else "too uncertain to tell"
+    return "within the intervals" if half < abs(theirs.value) else "too uncertain to tell"

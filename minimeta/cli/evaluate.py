@@ -73,6 +73,7 @@ def measure(
                 count=settings.tasks,
                 seed=settings.seed,
                 transductive=transductive,
+                shots=settings.shots,
                 callback=callback,
                 workers=workers,
             )

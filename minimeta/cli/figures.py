@@ -3,7 +3,7 @@
 Regression shows the wave, its known points, and the prediction before and after adaptation (figure
 2 of Finn et al. 2017). Classification shows the probability that the learner gives each query image
 (rows) for each class (columns, by its support image), before adaptation and after each step:
-learning is a diagonal that appears.
+learning is a diagonal that appears. Agents have figures of their own (``acting_figures``).
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.operations import softmax
+from minimeta.cli.acting_figures import draw_acting
 from minimeta.errors import ConfigurationError, MinimetaError, MissingExtraError
 from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
 from minimeta.training import CELLS
+from minimeta.training.collection import collects
+from minimeta.training.metrics import LARGER_IS_BETTER
 from minimeta.training.presets import Experiment
 from minimeta.training.randomness import evaluation_generator
 
@@ -73,6 +76,11 @@ def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, 
     MinimetaError
         If matplotlib fails.
     """
+    if collects(experiment.learner):
+        figure = new_figure(5 * TASKS, 5)
+        draw_acting(figure, TASKS, experiment, meta_parameters, steps, seed)
+        save_figure(path, figure)
+        return
     draw = _draw_waves if isinstance(_ordered(experiment.evaluation_tasks), Sinusoid) else _draw_images
     save_figure(path, draw(experiment, meta_parameters, steps, seed))
 
@@ -136,7 +144,7 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     adapting.set(xlabel="adaptation steps", ylabel=results[0]["metric"])
     for axes in (learning, adapting):
         axes.legend(frameon=False, fontsize="small")
-        if all(found["metric"] != "accuracy" for found in results):
+        if all(found["metric"] not in LARGER_IS_BETTER for found in results):
             axes.set_yscale("log")
     save_figure(path, figure)
 

@@ -19,6 +19,7 @@ from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.storage.sealed import read_json
 from minimeta.training import CELLS
+from minimeta.training.metrics import LARGER_IS_BETTER
 
 HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "verdict"]
 
@@ -131,7 +132,7 @@ def _remarks(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
 
 def _best(found: Mapping[str, Any]) -> str:
     """Say after how many steps a run does best, if that is clearly better than after those that are published."""
-    sign = 1 if found["metric"] == "accuracy" else -1
+    sign = 1 if found["metric"] in LARGER_IS_BETTER else -1
     measured = {
         steps: (sign * mean, half)
         for steps, mean, half in zip(found["steps"], found["mean"], found["interval"], strict=True)

@@ -56,7 +56,7 @@ def _as_json(preset: Preset) -> dict[str, Any]:
 
 
 def _row(cell: Cell) -> list[str]:
-    metric = "squared error" if cell.preset.benchmark.name == "sinusoid" else "accuracy"
+    metric = cell.preset.benchmark.problem().metric_name
     said = [
         f"{each.steps}: {published(metric, each)}" + ("" if each.transductive else f" ({way_of_predicting(False)})")
         for each in cell.published

@@ -113,6 +113,8 @@ def number(metric: str, value: float, printed: bool = False) -> str:
         return f"{100 * value if metric == 'accuracy' else value:g}"
     if metric == "accuracy":
         return f"{100 * value:.2f}"
+    if metric == "return":
+        return f"{value:.2f}"
     return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 

@@ -56,7 +56,7 @@ from minimeta.training import (
     validation_generator,
 )
 from minimeta.training.configuration import nested
-from minimeta.training.metrics import digest, first_steps, thinned
+from minimeta.training.metrics import LARGER_IS_BETTER, digest, first_steps, thinned
 from minimeta.training.presets import Experiment
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -231,7 +231,7 @@ def _selection(
     return ModelSelection(
         judge,
         every=settings.validate_every,
-        larger_is_better=experiment.metric_name == "accuracy",
+        larger_is_better=experiment.metric_name in LARGER_IS_BETTER,
         stopwatch=stopwatch,
         history=history,
     )

@@ -8,10 +8,13 @@ from minimeta.optim import Optimiser
 from minimeta.storage.records import Records
 from minimeta.storage.run_folder import RunFolder
 from minimeta.training import TrainingState, checkpoint, initial_state
+from minimeta.training.fit import OuterStep
 from minimeta.training.presets import Preset
 
 
-def tested_state(folder: RunFolder, preset: Preset, learner: MetaLearner, optimiser: Optimiser) -> TrainingState:
+def tested_state(
+    folder: RunFolder, preset: Preset, learner: MetaLearner, optimiser: Optimiser | OuterStep
+) -> TrainingState:
     """Return the state of a run to test.
 
     Parameters

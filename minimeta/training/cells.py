@@ -293,5 +293,35 @@ def _mini_imagenet() -> Iterator[Cell]:
         yield cell("lstm", preset, RAVI, _percent(preset.evaluation.steps, _MINI_IMAGENET["lstm"][shots]))
 
 
-CELLS: dict[str, Cell] = {cell.name: cell for cell in [*_sinusoid(), *_omniglot(), *_mini_imagenet()]}
+# ---- reinforcement learning: the figures of Finn et al. 2017, by the numbers in the authors' files of results. Returns
+# before adaptation and after 1, 2, ... steps; mean and half-width over 40 tasks.
+
+_RETURNS: dict[tuple[str, str], list[tuple[float, float]]] = {
+    ("maml", "navigation"): [(-40.41, 4.01), (-11.68, 2.16), (-3.33, 0.55), (-3.23, 0.58), (-3.35, 0.59)],
+    ("pretraining", "navigation"): [(-40.81, 4.04), (-19.73, 2.99), (-11.72, 1.64), (-8.48, 0.53), (-7.49, 0.38)],
+    ("finetuning", "navigation"): [(-82.66, 2.16), (-57.96, 1.84), (-53.84, 1.62), (-46.81, 1.28), (-42.91, 1.28)],
+    ("oracle", "navigation"): [(-2.29, 0.14)],
+    ("maml", "cheetah-direction"): [(-50.69, 5.74), (293.19, 17.01), (313.48, 15.77), (315.65, 13.85)],
+    ("pretraining", "cheetah-direction"): [(-43.03, 11.61), (-24.75, 9.31), (-12.85, 8.55), (19.57, 11.22)],
+    ("finetuning", "cheetah-direction"): [(-35.74, 1.27), (21.83, 2.90), (62.32, 5.03), (86.19, 9.73)],
+    ("oracle", "cheetah-direction"): [(442.69, 8.38)],
+    ("maml", "cheetah-velocity"): [(-129.53, 16.54), (-78.57, 9.85), (-66.62, 8.94), (-60.78, 8.62)],
+    ("pretraining", "cheetah-velocity"): [(-158.00, 17.35), (-135.39, 15.05), (-128.47, 13.98), (-133.61, 16.44)],
+    ("finetuning", "cheetah-velocity"): [(-254.83, 35.71), (-254.33, 34.64), (-246.79, 35.36), (-230.83, 34.17)],
+    ("oracle", "cheetah-velocity"): [(-54.47, 6.93)],
+}
+
+
+def _control() -> Iterator[Cell]:
+    for (learner, task), returns in _RETURNS.items():
+        yield Cell(
+            f"{task}-{learner}",
+            PRESETS[learner, task],
+            tuple(Published(steps, *found) for steps, found in enumerate(returns)),
+            f"{FINN}, figures 4 and 5, from the authors' files of results",
+            protocol_only=True,
+        )
+
+
+CELLS: dict[str, Cell] = {cell.name: cell for cell in [*_sinusoid(), *_omniglot(), *_mini_imagenet(), *_control()]}
 """All cells, by name."""

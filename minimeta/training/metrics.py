@@ -25,6 +25,9 @@ from minimeta.files import write_atomically
 from minimeta.training.fit import Report
 from minimeta.training.state import TrainingState
 
+LARGER_IS_BETTER = ("accuracy", "return")
+"""The metrics of which a larger value is better; of all others a smaller one is."""
+
 
 def means(report: Report) -> dict[str, float]:
     """Return the mean over tasks of the loss and of each metric of a report."""
@@ -120,7 +123,7 @@ def thinned(lines: Sequence[Mapping[str, float]], points: int = 50) -> list[tupl
     """
     if not lines:
         return []
-    name = "accuracy" if "accuracy" in lines[0] else "loss"
+    name = next((name for name in LARGER_IS_BETTER if name in lines[0]), "loss")
     parts = np.array_split([(line["step"] + 1, line[name]) for line in lines], min(points, len(lines)))
     return [(int(part[-1, 0]), float(part[:, 1].mean())) for part in parts]
 

@@ -74,9 +74,28 @@ def test_every_learner_on_images(
     assert all(0 <= mean <= 1 for mean in report["mean"])
 
 
+@pytest.mark.parametrize("learner", ["maml", "fomaml", "reptile", "pretraining", "finetuning", "oracle"])
+def test_every_learner_on_navigation(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    small = ["--episodes", "3", "--horizon", "5", "--hidden", "4", "--iterations", "2", "--meta-batch", "2"]
+    steps = [] if learner == "oracle" else ["--evaluation.steps", "2"]
+    words = ["train", learner, "navigation", "--out", str(folder), *small, *steps]
+
+    assert main([*words, "--evaluation.shots", "3", "--evaluation.tasks", "3"]) == 0
+
+    printed, errors = capsys.readouterr()
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert "return" in printed and "training 2/2  loss" in errors and "return -" in errors
+    assert steps_recorded(folder) == [0, 1]
+    report = json.loads((folder / "results.json").read_text())
+    assert report["metric"] == "return" and len(report["mean"]) == (1 if learner == "oracle" else 3)
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"] == report["mean"]
+
+
 def test_a_learner_is_not_asked_for_what_it_has_no_preset_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "pretraining", "omniglot"]) == 2
-    assert "there is no task 'omniglot' for pretraining. There are sinusoid." in capsys.readouterr().err
+    assert "there is no task 'omniglot' for pretraining. There are sinusoid, navigation," in capsys.readouterr().err
 
 
 def test_omniglot(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, FineTuning, MetaLSTM, NearestNeighbour, Reptile
 from minimeta.nn import mean_squared_error
+from minimeta.rl import TrustRegion
+from minimeta.rl.repeated import Repeated
 from minimeta.tasks import FewShot, Shuffled, Sinusoid
 from minimeta.training import PRESETS
 from minimeta.training.presets import LEARNERS, Preset
@@ -129,7 +131,7 @@ def count(parameters: Any) -> int:
 
 
 def test_reptile_on_sinusoids_is_the_authors() -> None:
-    experiment = PRESETS["reptile", "sinusoid"].experiment()
+    experiment: Any = PRESETS["reptile", "sinusoid"].experiment()
     learner, training, testing = experiment.learner, experiment.training_tasks, experiment.evaluation_tasks
     assert isinstance(learner, Reptile) and isinstance(training, Shuffled) and isinstance(testing, Shuffled)
     meta = learner.init(np.random.default_rng(0))
@@ -183,7 +185,7 @@ def test_reptile_on_omniglot_is_the_papers(stand_in_omniglot: Path) -> None:
 
 def test_lstm_presets_are_the_papers() -> None:
     preset = PRESETS["lstm", "sinusoid"]
-    experiment = preset.experiment()
+    experiment: Any = preset.experiment()
     learner = experiment.learner
     assert isinstance(learner, MetaLSTM)
     assert (learner.inner_steps, learner.hidden, learner.order, learner.recurrence) == (8, 20, 1, "pre_sigmoid")
@@ -310,3 +312,35 @@ def test_values_out_of_range_are_refused(key: tuple[str, str]) -> None:
     for name in ("shots", "queries", "seed", "steps", "tasks"):
         with pytest.raises(ConfigurationError, match=f"^{name} must be"):
             preset.replace({f"evaluation.{name}": -1})
+
+
+def test_navigation_is_finns() -> None:
+    experiment = PRESETS["maml", "navigation"].experiment()
+    agent: Any = experiment.learner
+    assert count(agent.init(np.random.default_rng(0))) == 10_604  # 2-100-100-2, and two deviations
+    assert (agent.learner.order, agent.inner_steps, agent.episodes, agent.discount, agent.decay) == (2, 1, 20, 0.99, 1)
+    assert experiment.optimiser == TrustRegion(0.01)
+    tested: Any = experiment.evaluation_tasks
+    assert len(tested) == 40 and tested[0].horizon == 100
+    assert PRESETS["fomaml", "navigation"].experiment().learner.learner.order == 1  # type: ignore[attr-defined]
+    ppo = PRESETS["maml", "navigation"].replace({"outer": "ppo"}).experiment()
+    assert ppo.optimiser == Repeated(ppo.optimiser.optimiser, 5)  # type: ignore[union-attr]
+
+
+def test_baselines_that_act_are_what_they_say() -> None:
+    oracle: Any = PRESETS["oracle", "navigation"].experiment()
+    assert oracle.learner.inner_steps == 0
+    assert oracle.training_tasks(np.random.default_rng(0)).observation.shape == (4,)
+    assert oracle.evaluation_tasks[0].observation.shape == (4,)
+    still: Any = PRESETS["finetuning", "navigation"].experiment()
+    parameters = still.learner.init(np.random.default_rng(0))
+    assert still.optimiser.update(parameters, still.optimiser.init(parameters), parameters)[0] is parameters
+    assert PRESETS["pretraining", "navigation"].experiment().learner.inner_steps == 0  # type: ignore[attr-defined]
+
+
+def test_the_cheetahs_are_finns() -> None:
+    for task, bound, iterations in (("cheetah-direction", 0.02, 100), ("cheetah-velocity", 0.01, 475)):
+        preset = PRESETS["maml", task]
+        experiment: Any = preset.experiment()
+        assert count(experiment.learner.init(np.random.default_rng(0))) == 12_812
+        assert (experiment.optimiser.bound, preset.run.iterations, preset.run.meta_batch) == (bound, iterations, 40)

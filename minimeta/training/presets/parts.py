@@ -23,6 +23,7 @@ from minimeta.optim import Optimiser
 from minimeta.tasks import TaskDistribution
 from minimeta.tasks.inputs import Inputs
 from minimeta.training.configuration import require
+from minimeta.training.fit import OuterStep
 
 
 class Problem(NamedTuple):
@@ -149,7 +150,7 @@ class LearnerSettings(ABC):
         """Build the meta-learner for a problem."""
 
     @abstractmethod
-    def optimiser(self, iterations: int) -> Optimiser:
+    def optimiser(self, iterations: int) -> Optimiser | OuterStep:
         """Build the optimiser of the meta-parameters for a run of so many iterations."""
 
     @property

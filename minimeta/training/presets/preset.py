@@ -20,6 +20,7 @@ from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
 from minimeta.tasks import TaskDistribution
 from minimeta.training.configuration import checked, suggestion
+from minimeta.training.fit import OuterStep
 from minimeta.training.presets.parts import BenchmarkSettings, EvaluationSettings, LearnerSettings, RunSettings
 
 PARTS = ("run", "learner", "benchmark", "evaluation")
@@ -39,7 +40,7 @@ class Experiment(NamedTuple):
     """
 
     learner: MetaLearner
-    optimiser: Optimiser
+    optimiser: Optimiser | OuterStep
     training_tasks: TaskDistribution
     evaluation_tasks: TaskDistribution
     loss: Callable[[Any, Any], Any]
