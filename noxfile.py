@@ -8,6 +8,8 @@
 """
 
 import platform
+import re
+import shutil
 from pathlib import Path
 
 import nox
@@ -83,29 +85,67 @@ def smoke(session: nox.Session) -> None:
     session.run("pytest", "-q", *(session.posargs or SMOKE))
 
 
+def built(session: nox.Session, kind: str, *options: str) -> Path:
+    """Build an sdist or a wheel into dist/, and return it."""
+    session.install(*group("package"))
+    new = Path(session.create_tmp()).resolve() / "new"
+    shutil.rmtree(new, ignore_errors=True)
+    # The temporary folder is inside of the repository, where a compiler cache finds the kernels again.
+    temporary = {"TMPDIR": str(new.parent)}
+    session.run("python", "-m", "build", f"--{kind}", "--outdir", str(new), *options, env=temporary)
+    (archive,) = new.iterdir()
+    if platform.machine() == "x86_64" and archive.name.endswith("_x86_64.whl"):
+        session.run("auditwheel", "repair", "--plat", MANYLINUX, "--wheel-dir", str(new), str(archive))
+        archive.unlink()
+        (archive,) = new.iterdir()
+    dist = Path("dist").resolve()
+    dist.mkdir(exist_ok=True)
+    return archive.replace(dist / archive.name)
+
+
+def try_out(session: nox.Session, archive: Path, **environment: str) -> Path:
+    """Install an archive and numpy alone in an empty environment, run the README's example, return its Python."""
+    empty = Path(session.create_tmp()).resolve()
+    shutil.rmtree(empty / "venv", ignore_errors=True)
+    session.run("python", "-m", "venv", str(empty / "venv"), silent=True)
+    python = empty / "venv" / "bin" / "python"
+    temporary = {"TMPDIR": str(empty)}
+    session.run(str(python), "-m", "pip", "-q", "install", str(archive), env=temporary, external=True)
+    blocks = re.findall(r"^```python\n(.*?)^```$", Path("README.md").read_text(), re.MULTILINE | re.DOTALL)
+    example = empty / "example.py"
+    example.write_text("\n".join([*blocks, "assert mm.grad(mm.square)(3.0) == 6.0 and value.shape == ()\n"]))
+    with session.chdir(empty):
+        session.run(str(python), "-W", "error", str(example), env=environment, external=True)
+    return python
+
+
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build an sdist and, from it, a wheel; install each in an empty folder."""
-    session.install(*group("package"))
-    dist, empty = Path("dist").resolve(), Path(session.create_tmp())
-    for old in dist.glob("minimeta-*"):
-        old.unlink()
-    # The temporary folder is inside of the repository, where a compiler cache finds the kernels again.
-    portable = "-Ccmake.define.MINIMETA_PORTABLE=ON"
-    session.run("python", "-m", "build", "--outdir", str(dist), portable, env={"TMPDIR": str(empty)})
-    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
-    if platform.machine() == "x86_64":
-        session.run("auditwheel", "repair", "--plat", MANYLINUX, "--wheel-dir", str(dist), str(wheel))
-        wheel.unlink()
-        (wheel,) = dist.glob("*.whl")
+    """Build an sdist and a wheel; try out each, the wheel without OpenMP's library too."""
+    try_out(session, built(session, "sdist"))
+    python = try_out(session, built(session, "wheel", "-Ccmake.define.MINIMETA_PORTABLE=ON"))
+    empty = Path(session.create_tmp()).resolve()
     for library in ("libgomp.so.1", "libomp.so.5", "libomp.so"):
         (empty / library).touch()  # no libraries, but the loader finds them first
     without_openmp = {"LD_LIBRARY_PATH": str(empty), "OMP_NUM_THREADS": "3"}
+    threads = "import minimeta as mm; assert mm.get_num_threads() == 3"
     with session.chdir(empty):
-        for archive in (sdist, wheel):
-            session.install("--force-reinstall", str(archive), env={"TMPDIR": str(empty)})
-            session.run("python", "-W", "error", "-c", "import minimeta as mm; assert mm.grad(mm.square)(3.0) == 6")
-        session.run("python", "-c", "import minimeta as mm; assert mm.get_num_threads() == 3", env=without_openmp)
+        session.run(str(python), "-c", threads, env=without_openmp, external=True)
+
+
+@nox.session(python=PYTHONS, default=False)
+def wheel(session: nox.Session) -> None:
+    """Build a wheel for each Python that is here, and try it out; options of the build follow ``--``."""
+    try_out(session, built(session, "wheel", "-Ccmake.define.MINIMETA_PORTABLE=ON", *session.posargs))
+
+
+@nox.session
+def pure(session: nox.Session) -> None:
+    """Build the wheel of platforms without kernels, where numpy computes everything, and try it out."""
+    archive = built(session, "wheel", "-Cwheel.cmake=false", "-Cwheel.py-api=py3")
+    if not archive.name.endswith("-py3-none-any.whl"):
+        session.error(f"{archive.name} is not for every platform")
+    try_out(session, archive, MINIMETA_ISA="reference")
 
 
 @nox.session
