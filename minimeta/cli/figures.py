@@ -25,6 +25,7 @@ from minimeta.errors import ConfigurationError, MinimetaError, MissingExtraError
 from minimeta.files import write_atomically
 from minimeta.learners import MetaLearner
 from minimeta.tasks import FewShot, Shuffled, Sinusoid, Task, TaskDistribution
+from minimeta.tasks.area import FULL_INK
 from minimeta.training import CELLS
 from minimeta.training.collection import collects
 from minimeta.training.metrics import LARGER_IS_BETTER
@@ -188,6 +189,8 @@ def _draw_images(experiment: Experiment, meta_parameters: Any, steps: int, seed:
         support = task.support.inputs[by_class].reshape(tasks.ways, tasks.shots, height, width, channels)
         query = task.query.inputs.reshape(tasks.ways, tasks.queries, height, width, channels)
         support, query = (images[:, 0].mean(axis=-1) for images in (support, query))
+        if tasks.full_scale != FULL_INK:
+            support, query = 1 - support, 1 - query  # 1 is drawn dark, as ink and high probabilities are
         for panel, step in enumerate(shown, start=1):
             logits = outputs[step]
             probability = softmax(logits.reshape(tasks.ways, tasks.queries, tasks.ways)[:, 0], -1)

@@ -1,4 +1,4 @@
-"""N-way K-shot classification: tasks made of any collection of labelled images.
+"""N-way K-shot classification: tasks made of any collection of labelled examples.
 
 A task draws N classes, which may be new to the learner, and from each class K support images to
 learn from and Q query images to judge the learner by (Vinyals et al. 2016):
@@ -6,7 +6,11 @@ learn from and Q query images to judge the learner by (Vinyals et al. 2016):
     support = {(x_ni, n) : n < N, i < K},    query = {(x'_nj, n) : n < N, j < Q}
 
 Labels 0, ..., N - 1 name the classes in the random order of their draw, so a label means nothing
-outside of its task. Support and query never share an image.
+outside of its task. Support and query never share an example.
+
+Examples are images grouped by class, ``FewShot(images)``, or any arrays with their labels,
+``FewShot(X, y)``. Bytes and 16-bit integers are images of a scale that ``full_scale`` names; all
+other numbers stay as they are.
 """
 
 from __future__ import annotations
@@ -14,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minimeta.errors import ConfigurationError
 from minimeta.tasks.area import FULL_INK
@@ -25,8 +29,11 @@ from minimeta.tasks.task import Examples, Task
 
 Classes = TypeVar("Classes")
 
-Images: TypeAlias = NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]
-"""Images grouped by class, as :class:`FewShot` takes them."""
+Images: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]] | Mapping[str, NDArray[Any]]
+"""Examples grouped by class, as :class:`FewShot` takes them."""
+
+_STORED = (np.uint8, np.uint16)
+"""The dtypes of images that have a scale."""
 
 
 class Split(NamedTuple, Generic[Classes]):
@@ -39,15 +46,19 @@ class Split(NamedTuple, Generic[Classes]):
 
 @dataclass(frozen=True, eq=False)
 class FewShot:
-    """N-way K-shot tasks from images grouped by class.
+    """N-way K-shot tasks from examples and their labels, or from images grouped by class.
 
     Attributes
     ----------
     images
-        One array for each class, in a sequence or by name: shape ``(images, height, width)`` for
-        grey, ``(images, height, width, channels)`` for colour, uint8. Classes may have different
-        numbers of images. An array of shape ``(classes, images, height, width)`` is such a
-        sequence, and the fastest.
+        With `labels`, any examples: shape ``(examples, ...)``, such as features or sequences; a
+        memory map is read where a task needs it. Without, one array for each class, in a sequence
+        or by name: shape ``(images, height, width)`` for grey, ``(images, height, width,
+        channels)`` for colour. Classes may have different numbers of examples. An array of shape
+        ``(classes, images, height, width)`` is such a sequence, and the fastest.
+    labels
+        The label of each example, shape ``(examples,)``, texts or numbers; :attr:`names` has each
+        once.
     ways
         Classes per task, N.
     shots
@@ -58,29 +69,41 @@ class FewShot:
         Whether to turn each class of a task by its own random multiple of 90 degrees, which makes
         four classes of every character (Santoro et al. 2016). As in the code released with Finn et
         al. 2017, a turn is drawn per class and task, and two turns of one character never meet in a
-        task. This needs square images.
+        task. This needs square images. By default bytes are turned, and nothing else.
     flat
-        Whether an input is a vector ``(height * width * channels,)`` or an image
-        ``(height, width, channels)``.
+        Whether an input is a vector, as it is for bytes by default, or has its own shape; that of
+        an image is ``(height, width, channels)``.
     dtype
-        The floating dtype of the inputs.
+        The dtype of the inputs.
     full_scale
-        The value that becomes 1: 225 for the ink of Omniglot and of strokes
-        (:mod:`minimeta.tasks.area`), 255 for ordinary images.
+        The value of bytes and 16-bit integers that becomes 1: 225 for the ink of Omniglot and of
+        strokes (:mod:`minimeta.tasks.area`), 255 for ordinary images, 65535 for those of 16 bits.
+        Other numbers are not scaled.
 
     Raises
     ------
     ConfigurationError
-        If there are too few classes or images of a class, a count is below 1, images are not all of
-        one shape or hold more than `full_scale`, or `rotations` meets images that are not square.
+        If there are too few classes or examples of a class, a count is below 1, examples are not
+        all of one shape or hold more than `full_scale`, there are not as many labels, or
+        `rotations` meets images that are not square.
+
+    Examples
+    --------
+    >>> X, y = np.arange(24.0).reshape(8, 3), ["cat", "dog", "eel", "cat", "dog", "eel", "cat", "dog"]
+    >>> tasks = FewShot(X, y, ways=2)
+    >>> tasks.names
+    ['cat', 'dog', 'eel']
+    >>> tasks.sample(np.random.default_rng(0), 10).support.inputs.shape
+    (10, 2, 3)
     """
 
     images: Images
+    labels: ArrayLike | None = None
     ways: int = 5
     shots: int = 1
     queries: int = 1
-    rotations: bool = True
-    flat: bool = True
+    rotations: bool | None = None
+    flat: bool | None = None
     dtype: DTypeLike = np.float32
     full_scale: int = FULL_INK
 
@@ -88,53 +111,107 @@ class FewShot:
         for setting in ("ways", "shots", "queries", "full_scale"):
             if getattr(self, setting) < 1:
                 raise ConfigurationError(f"FewShot: {setting} must be at least 1, not {getattr(self, setting)}")
-        if self.ways > len(self.images):
+        if self.ways > len(self.names):
             raise ConfigurationError(
-                f"FewShot: {self.ways} ways need {self.ways} classes, but there are {len(self.images)}"
+                f"FewShot: {self.ways} ways need {self.ways} classes, but there are {len(self.names)}"
             )
-        names = self.images if isinstance(self.images, Mapping) else map(str, range(len(self.images)))
-        for name, images in zip(names, self._classes, strict=True):
-            self._check_class(name, images)
-        height, width, _ = self.image_shape
-        if self.rotations and height != width:
-            raise ConfigurationError(f"FewShot: rotations need square images, not {height} x {width}")
+        if self.labels is None:
+            for name, images in zip(self.names, self._classes, strict=True):
+                self._check_class(name, images)
+        else:
+            self._check(f"X of shape {self._all.shape}", self._all)
+        for name, count in zip(self.names, self._counts, strict=True):
+            if self.shots + self.queries > count:
+                raise ConfigurationError(
+                    f"FewShot: shots={self.shots} and queries={self.queries} need {self.shots + self.queries} "
+                    f"different {'images' if self._stored else 'examples'} of each class, but class {name} has "
+                    f"{count}; ask for fewer"
+                )
+        shape = self._all.shape[1:] if self.labels is not None else self._classes[0].shape[1:]
+        if self._turns and (len(shape) not in (2, 3) or shape[0] != shape[1]):
+            raise ConfigurationError(f"FewShot: rotations need square images, not {' x '.join(map(str, shape[:2]))}")
 
-    def _check_class(self, name: str, images: NDArray[np.uint8]) -> None:
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise ConfigurationError(
-                f"FewShot: the images of class {name} must be uint8 of shape (images, height, width) or "
-                f"(images, height, width, channels), not {images.dtype} of shape {images.shape}"
-            )
+    def _check_class(self, name: str, images: NDArray[Any]) -> None:
         first = self._classes[0]
-        if images.shape[1:] != first.shape[1:]:
+        if images.shape[1:] != first.shape[1:] or images.dtype != first.dtype:
             raise ConfigurationError(
                 f"FewShot: all images must have one shape, but class {name} has {images.shape[1:]} "
                 f"where the first class has {first.shape[1:]}"
+                + (f", and {images.dtype} where it has {first.dtype}" if images.dtype != first.dtype else "")
             )
-        if self.shots + self.queries > len(images):
+        self._check(f"class {name}", images)
+
+    def _check(self, what: str, examples: NDArray[Any]) -> None:
+        if examples.dtype.kind not in "biuf" or examples.ndim < 2:
             raise ConfigurationError(
-                f"FewShot: shots={self.shots} and queries={self.queries} need {self.shots + self.queries} different "
-                f"images of each class, but class {name} has {len(images)}; ask for fewer"
+                f"FewShot: {what} must be numbers of shape (examples, ...), not {examples.dtype} of shape "
+                f"{examples.shape}"
             )
-        if images.max() > self.full_scale:
+        if not self._stored:
+            return
+        if self.labels is None and examples.ndim not in (3, 4):
             raise ConfigurationError(
-                f"FewShot: class {name} holds the value {images.max()}, which is more than full_scale "
-                f"{self.full_scale}; ordinary images need full_scale=255"
+                f"FewShot: the images of {what} must be {examples.dtype} of shape (images, height, width) or "
+                f"(images, height, width, channels), not {examples.dtype} of shape {examples.shape}"
+            )
+        if (most := examples.max(initial=0)) > self.full_scale:
+            raise ConfigurationError(
+                f"FewShot: {what} holds the value {most}, which is more than full_scale {self.full_scale}; ordinary "
+                "images need full_scale=255, and those of 16 bits full_scale=65535"
             )
 
     @cached_property
-    def _classes(self) -> Sequence[NDArray[np.uint8]]:
+    def names(self) -> list[str]:
+        """The names of the classes."""
+        if self.labels is not None:
+            return [str(label) for label in self._grouped[0]]
+        return list(self.images) if isinstance(self.images, Mapping) else [str(n) for n in range(len(self.images))]
+
+    @cached_property
+    def _all(self) -> NDArray[Any]:
+        """The examples that have labels, in one array."""
+        examples = np.asanyarray(self.images)
+        return np.stack(list(examples)) if examples.dtype == object else examples  # a column of arrays
+
+    @cached_property
+    def _grouped(self) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]]:
+        """The labels, the places of the examples sorted by label, and how many have each."""
+        labels = np.asarray(self.labels)
+        if labels.shape != self._all.shape[:1]:
+            raise ConfigurationError(
+                f"FewShot: there should be a label for each example; X has shape {self._all.shape}, y {labels.shape}"
+            )
+        found, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        return found, np.argsort(numbers, kind="stable"), counts
+
+    @cached_property
+    def _classes(self) -> Sequence[NDArray[Any]]:
         return list(self.images.values() if isinstance(self.images, Mapping) else self.images)
 
     @cached_property
     def _counts(self) -> NDArray[np.intp]:
+        if self.labels is not None:
+            return self._grouped[2]
         return np.array([len(images) for images in self._classes])
 
+    @cached_property
+    def _stored(self) -> bool:
+        """Whether the examples are images with a scale."""
+        return (self._all if self.labels is not None else self._classes[0]).dtype in _STORED
+
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an input that is not `flat`."""
-        height, width, *channels = self._classes[0].shape[1:]
-        return height, width, channels[0] if channels else 1
+    def _turns(self) -> bool:
+        return self._is_bytes if self.rotations is None else self.rotations
+
+    @property
+    def _is_bytes(self) -> bool:
+        return self.labels is None and self._classes[0].dtype == np.uint8
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of an input that is not `flat`: height, width and channels for images."""
+        shape = self._all.shape[1:] if self.labels is not None else self._classes[0].shape[1:]
+        return (*shape, 1) if self._stored and len(shape) == 2 else shape
 
     def sample(self, rng: np.random.Generator, count: int) -> Task:
         """Draw `count` tasks.
@@ -149,34 +226,38 @@ class FewShot:
         Returns
         -------
         Task
-            Support inputs ``(count, ways * shots, height * width * channels)``, or
-            ``(count, ways * shots, height, width, channels)`` if not `flat`, from 0 to 1; int64
-            labels ``(count, ways * shots)``, each class's examples together; the query likewise
-            with ``ways * queries``.
+            Support inputs ``(count, ways * shots, *image_shape)``, or vectors if `flat`; images from
+            0 to 1; int64 labels ``(count, ways * shots)``, each class's examples together; the
+            query likewise with ``ways * queries``.
         """
         drawn = _without_replacement(rng, np.full(count, len(self._counts)), self.ways)
         chosen = _without_replacement(rng, self._counts[drawn], self.shots + self.queries)
         images = self._gather(drawn, chosen)
-        if self.rotations:
+        if self._turns:
             turns = rng.integers(4, size=(count, self.ways))
             for quarter in (1, 2, 3):
                 turned = turns == quarter
                 images[turned] = np.rot90(images[turned], quarter, axes=(2, 3))
         return Task(self._examples(images[:, :, : self.shots]), self._examples(images[:, :, self.shots :]))
 
-    def _gather(self, drawn: NDArray[np.intp], chosen: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return the chosen images (count, ways, each, height, width[, channels]) of the classes drawn."""
+    def _gather(self, drawn: NDArray[np.intp], chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the chosen examples (count, ways, each, ...) of the classes drawn."""
+        if self.labels is not None:
+            _, places, counts = self._grouped
+            first = np.cumsum(counts) - counts
+            return np.asarray(self._all[places[first[drawn][..., np.newaxis] + chosen]])
         if isinstance(self.images, np.ndarray):
             return self.images[drawn[..., np.newaxis], chosen]
         pairs = zip(drawn.ravel(), chosen.reshape(drawn.size, -1), strict=True)
         images = np.stack([self._classes[int(kind)][numbers] for kind, numbers in pairs])
         return images.reshape(*chosen.shape, *images.shape[2:])
 
-    def _examples(self, images: NDArray[np.uint8]) -> Examples:
-        """Turn images (count, ways, each, height, width[, channels]) into labelled inputs."""
+    def _examples(self, images: NDArray[Any]) -> Examples:
+        """Turn examples (count, ways, each, ...) into labelled inputs."""
         count, ways, each = images.shape[:3]
-        shape = (-1,) if self.flat else self.image_shape
-        inputs = np.divide(images, self.full_scale, dtype=self.dtype).reshape(count, ways * each, *shape)
+        shape = (-1,) if (self._is_bytes if self.flat is None else self.flat) else self.image_shape
+        scaled = np.divide(images, self.full_scale, dtype=self.dtype) if self._stored else images.astype(self.dtype)
+        inputs = scaled.reshape(count, ways * each, *shape)
         labels = np.repeat(np.arange(ways, dtype=np.int64), each)
         return Examples(inputs, np.tile(labels, (count, 1)))
 

@@ -38,6 +38,18 @@ def test_images_of_any_kind_are_drawn(tmp_path: Path, shape: tuple[int, ...], fl
     assert np.ptp(imread(tmp_path / "figure.png")) == 1  # black and white are both there
 
 
+def test_white_images_are_white_and_ink_is_dark(tmp_path: Path) -> None:
+    light = []
+    for full_scale in (255, 225):
+        images = np.full((3, 2, 6, 6), full_scale, np.uint8)
+        tasks = FewShot(images, ways=3, rotations=False, full_scale=full_scale)
+        learner: Any = Undecided()
+        experiment = Experiment(learner, learner, tasks, tasks, cross_entropy, accuracy, "accuracy")
+        adaptation_figure(tmp_path / "figure.png", experiment, None, steps=0, seed=0)
+        light.append(imread(tmp_path / "figure.png")[..., :3].mean())
+    assert light[0] > light[1] + 0.1
+
+
 def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path) -> None:
     metrics = [{"step": step, "loss": 1.0 / (step + 1)} for step in range(30)]
     figures.learning_figure(tmp_path / "plain.png", metrics)

@@ -60,7 +60,7 @@ def test_tasks_are_n_way_k_shot(data: st.DataObject) -> None:
             images = {f"class {index}": of_class for index, of_class in enumerate(images)}
     count, rotations, flat = data.draw(st.integers(1, 3)), data.draw(st.booleans()), data.draw(st.booleans())
     full_scale = data.draw(st.sampled_from([225, 255]))
-    tasks = FewShot(images, ways, shots, queries, rotations, flat, full_scale=full_scale)
+    tasks = FewShot(images, None, ways, shots, queries, rotations, flat, full_scale=full_scale)
     assert tasks.image_shape == (SIDE, SIDE, channels or 1)
 
     batch = tasks.sample(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), count)
@@ -115,7 +115,7 @@ def test_images_of_classes_of_different_sizes_are_uniform() -> None:
 
 def test_classes_drawers_turns_and_labels_are_uniform() -> None:
     classes, drawers, ways, count = 10, 5, 2, 2000
-    batch = FewShot(labelled_images(classes, drawers), ways).sample(np.random.default_rng(0), count)
+    batch = FewShot(labelled_images(classes, drawers), ways=ways).sample(np.random.default_rng(0), count)
     drawn = np.array([read(task.support) for task in unstack(batch)])  # (count, ways, 4)
 
     for way in range(ways):  # also for each label alone: the order of the classes is random
@@ -167,12 +167,12 @@ def test_images_must_be_square_only_for_rotations() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((3, 2, 4, 4)), r"class 0 must be uint8 of shape .*, not float64 of shape \(2, 4, 4\)"),
+        (np.zeros((3, 2, 4, 4), complex), r"class 0 must be numbers of shape .*, not complex128 of shape \(2, 4, 4\)"),
         (np.zeros((3, 2, 4), np.uint8), r"class 0 must be uint8 .* not uint8 of shape \(2, 4\)"),
         ([np.zeros((2, 4, 4), np.uint8), np.zeros((2, 5, 5), np.uint8)], r"class 1 has \(5, 5\) .* \(4, 4\)"),
         (np.full((3, 2, 4, 4), 255, np.uint8), r"class 0 holds the value 255, .* full_scale 225"),
     ],
-    ids=["floats", "too few axes", "two sizes", "brighter than full scale"],
+    ids=["complex numbers", "too few axes", "two sizes", "brighter than full scale"],
 )
 def test_other_images_are_refused(images: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
