@@ -1,27 +1,56 @@
 """Complex numbers: pairs of real Arrays.
 
 A function of real numbers may pass through complex ones, as a filter does on its way through frequencies. Here
-``z = x + i y`` is the pair of its parts, and what is computed of it is computed of them,
-
-    (a + i b) (c + i d) = (a c - b d) + i (a d + b c),        |z| = |(x, y)|,        ...
-
-so derivatives of any order, compiled programs and the gradient checker are those of real numbers. numpy's functions
-and Python's operators take such pairs, alone and together with Arrays and complex constants. What of numpy's is not
-here is refused by name; ``z.real`` and ``z.imag`` are Arrays as any.
+``z = x + i y`` is the pair of its parts, and what is computed of it is computed of them
+(:mod:`~minimeta.autodiff.complex_functions`), so derivatives of any order, compiled programs and the gradient checker
+are those of real numbers. numpy's functions and Python's operators take such pairs, alone and together with Arrays and
+complex constants. What of numpy's is not there is refused by name; ``z.real`` and ``z.imag`` are Arrays as any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minimeta.autodiff.array import Array
-from minimeta.autodiff.protocols import answers, found, full_name
+from minimeta.autodiff.protocols import found, full_name
+from minimeta.autodiff.remedies import REMEDIES
 from minimeta.autodiff.signatures import by_position
-from minimeta.errors import DtypeError, TracingError
+from minimeta.errors import DtypeError, MissingAttributeError, ShapeError, TracingError
+
+#: Functions of numpy's, of complex numbers.
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+
+_NO_ORDER = "complex numbers have no order; compare z.real, z.imag or np.abs(z)"
+
+
+def _operator(function: Any) -> Callable[[Any, Any], Any]:
+    return lambda z, other: compute(function, (z, other))
+
+
+def _reflected(function: Any) -> Callable[[Any, Any], Any]:
+    return lambda z, other: compute(function, (other, z))
+
+
+def _method(function: Any) -> Callable[..., Any]:
+    def method(z: Any, *arguments: Any, **keywords: Any) -> Any:
+        return compute(function, (z, *arguments), keywords)
+
+    method.__name__ = method.__qualname__ = function.__name__
+    method.__doc__ = f"See :func:`numpy.{function.__name__}`."
+    return method
+
+
+def _ordered(symbol: str) -> Callable[[Any, Any], NoReturn]:
+    def compare(z: Any, other: Any) -> NoReturn:
+        raise DtypeError(f"z {symbol} w: {_NO_ORDER}")
+
+    return compare
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,6 +67,23 @@ class ComplexArray:
     imag: Any
 
     __hash__ = None  # type: ignore[assignment]
+
+    __add__, __radd__ = _operator(np.add), _reflected(np.add)
+    __sub__, __rsub__ = _operator(np.subtract), _reflected(np.subtract)
+    __mul__, __rmul__ = _operator(np.multiply), _reflected(np.multiply)
+    __truediv__, __rtruediv__ = _operator(np.divide), _reflected(np.divide)
+    __matmul__, __rmatmul__ = _operator(np.matmul), _reflected(np.matmul)
+    __pow__, __rpow__ = _operator(np.power), _reflected(np.power)
+    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
+    __lt__, __le__, __gt__, __ge__ = _ordered("<"), _ordered("<="), _ordered(">"), _ordered(">=")
+    __neg__, __pos__, __abs__ = _method(np.negative), _method(np.positive), _method(np.absolute)
+
+    all, any = _method(np.all), _method(np.any)
+    conj, conjugate = _method(np.conj), _method(np.conj)
+    cumsum, mean, std, sum, trace, var = map(_method, (np.cumsum, np.mean, np.std, np.sum, np.trace, np.var))
+    copy, diagonal, dot, repeat = map(_method, (np.copy, np.diagonal, np.dot, np.repeat))
+    ravel, squeeze, swapaxes, take = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.take))
+    flatten = ravel
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -69,11 +115,61 @@ class ComplexArray:
         """The last two axes exchanged."""
         return ComplexArray(self.real.mT, self.imag.mT)
 
+    def reshape(self, *shape: Any, **keywords: Any) -> Any:
+        """See :func:`numpy.reshape`; the sides may be arguments of their own."""
+        return ComplexArray(self.real.reshape(*shape, **keywords), self.imag.reshape(*shape, **keywords))
+
+    def transpose(self, *axes: Any) -> Any:
+        """See :func:`numpy.transpose`; the axes may be arguments of their own."""
+        return ComplexArray(self.real.transpose(*axes), self.imag.transpose(*axes))
+
+    def astype(self, dtype: DTypeLike) -> ComplexArray:
+        """See :func:`numpy.astype`.
+
+        Raises
+        ------
+        DtypeError
+            It is not to complex numbers.
+        """
+        target = np.dtype(dtype)
+        if target.kind != "c":
+            raise DtypeError(f"astype of complex numbers to {target.name}: write z.real, or np.abs(z)")
+        part = np.finfo(target).dtype
+        return ComplexArray(self.real.astype(part), self.imag.astype(part))
+
     def __len__(self) -> int:
-        return len(self.real)
+        if not self.shape:
+            raise ShapeError("len() of a complex number of shape (): it has no axis to count along")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[ComplexArray]:
+        return iter([self[i] for i in range(len(self))])
 
     def __getitem__(self, key: Any) -> ComplexArray:
         return ComplexArray(self.real[key], self.imag[key])
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TracingError(
+            "z[...] = w of complex numbers: they are never written to. Write z = np.where(mask, w, z), or put in the "
+            "parts: at(z.real)[...].set(w.real) + 1j * at(z.imag)[...].set(w.imag)"
+        )
+
+    def __bool__(self) -> bool:
+        return bool(compute(np.not_equal, (self, 0)))
+
+    def __complex__(self) -> complex:
+        return complex(float(self.real), float(self.imag))
+
+    def __float__(self) -> NoReturn:
+        raise DtypeError("float() of a complex number: write z.real, or np.abs(z)")
+
+    __int__ = __float__
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        remedy = REMEDIES.get(name, "take z.real and z.imag, which are Arrays")
+        raise MissingAttributeError(f"complex numbers of shape {self.shape} have no attribute {name!r}: {remedy}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if isinstance(self.real, Array):
@@ -81,7 +177,7 @@ class ComplexArray:
                 "complex numbers where an operation needs real ones: numpy's functions take them (np.exp(z), "
                 "np.sum(z)), and z.real, z.imag and np.abs(z) are real"
             )
-        return (self.real + 1j * self.imag).astype(dtype or self.dtype)
+        return np.asarray(self.real + 1j * self.imag, dtype or self.dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         if method != "__call__" or keywords.get("out") is not None:
@@ -90,83 +186,6 @@ class ComplexArray:
 
     def __array_function__(self, function: Any, types: object, arguments: Any, keywords: Any) -> Any:
         return compute(function, arguments, keywords)
-
-    def __add__(self, other: Any) -> Any:
-        return compute(np.add, (self, other))
-
-    def __radd__(self, other: Any) -> Any:
-        return compute(np.add, (other, self))
-
-    def __sub__(self, other: Any) -> Any:
-        return compute(np.subtract, (self, other))
-
-    def __rsub__(self, other: Any) -> Any:
-        return compute(np.subtract, (other, self))
-
-    def __mul__(self, other: Any) -> Any:
-        return compute(np.multiply, (self, other))
-
-    def __rmul__(self, other: Any) -> Any:
-        return compute(np.multiply, (other, self))
-
-    def __truediv__(self, other: Any) -> Any:
-        return compute(np.divide, (self, other))
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return compute(np.divide, (other, self))
-
-    def __matmul__(self, other: Any) -> Any:
-        return compute(np.matmul, (self, other))
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return compute(np.matmul, (other, self))
-
-    def __pow__(self, other: Any) -> Any:
-        return compute(np.power, (self, other))
-
-    def __rpow__(self, other: Any) -> Any:
-        return compute(np.power, (other, self))
-
-    def __neg__(self) -> ComplexArray:
-        return ComplexArray(-self.real, -self.imag)
-
-    def __pos__(self) -> ComplexArray:
-        return self
-
-    def __abs__(self) -> Any:
-        return _absolute(self)
-
-    def __eq__(self, other: Any) -> Any:
-        return compute(np.equal, (self, other))
-
-    def __ne__(self, other: Any) -> Any:
-        return compute(np.not_equal, (self, other))
-
-    def conj(self) -> ComplexArray:
-        """The conjugate ``x - i y``."""
-        return ComplexArray(self.real, -self.imag)
-
-    conjugate = conj
-
-    def sum(self, *arguments: Any, **keywords: Any) -> Any:
-        """See :func:`numpy.sum`."""
-        return compute(np.sum, (self, *arguments), keywords)
-
-    def mean(self, *arguments: Any, **keywords: Any) -> Any:
-        """See :func:`numpy.mean`."""
-        return compute(np.mean, (self, *arguments), keywords)
-
-    def reshape(self, *shape: Any) -> Any:
-        """See :func:`numpy.reshape`."""
-        return ComplexArray(self.real.reshape(*shape), self.imag.reshape(*shape))
-
-    def transpose(self, *axes: Any) -> Any:
-        """See :func:`numpy.transpose`."""
-        return ComplexArray(self.real.transpose(*axes), self.imag.transpose(*axes))
-
-    def ravel(self) -> Any:
-        """See :func:`numpy.ravel`."""
-        return self.reshape(-1)
 
 
 def is_complex(x: Any) -> bool:
@@ -185,9 +204,23 @@ def combined(re: Any, im: Any) -> Any:
     """Return complex numbers of their parts: a pair where one is an Array, and numpy's own otherwise."""
     if not isinstance(re, Array) and not isinstance(im, Array):
         return np.asarray(re + 1j * im, np.result_type(re, im, np.complex64))
+    # Python's numbers adapt, as the parts of 1j do.
+    dtype = np.result_type(*[0.0 if type(part) in (float, int) or _is_weak(part) else part.dtype for part in (re, im)])
     re, im = (part if isinstance(part, Array) else np.asarray(part) for part in (re, im))
-    shape, dtype = np.broadcast_shapes(re.shape, im.shape), np.result_type(re.dtype, im.dtype)
+    shape = np.broadcast_shapes(re.shape, im.shape)
     return ComplexArray(*(_in_form(part, shape, dtype) for part in (re, im)))
+
+
+def as_complex(x: Any, dtype: np.dtype[Any]) -> Any:
+    """Return real numbers as complex ones."""
+    if not isinstance(x, Array):
+        return np.asarray(x).astype(dtype)
+    part = np.finfo(dtype).dtype
+    return ComplexArray(x.astype(part), np.zeros(x.shape, part))
+
+
+def _is_weak(part: Any) -> bool:
+    return isinstance(part, Array) and part.weak
 
 
 def _in_form(part: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -203,8 +236,11 @@ def compute(function: Any, operands: Sequence[Any], keywords: dict[str, Any] | N
     TracingError
         It is not among those that take them.
     """
-    found(function)  # A page that is imported adds its functions.
+    importlib.import_module("minimeta.autodiff.complex_functions")  # It stands above this page,
+    found(function)  # and a page of functions that is imported adds its own.
     operation = FUNCTIONS.get(function)
+    if function in _ORDERS:
+        raise DtypeError(f"{full_name(function)} of complex numbers: {_NO_ORDER}")
     if operation is None:
         raise TracingError(
             f"{full_name(function)} of complex numbers is not supported. Write it with z.real and z.imag, which are "
@@ -216,194 +252,9 @@ def compute(function: Any, operands: Sequence[Any], keywords: dict[str, Any] | N
     return operation(*operands, **(keywords or {}))
 
 
-# Functions of real and of complex numbers
-
-
-@answers(np.real)
-def real(val: Any) -> Any:
-    """The real part."""
-    return val.real if hasattr(val, "real") else np.asarray(val).real
-
-
-@answers(np.imag)
-def imag(val: Any) -> Any:
-    """The imaginary part; zeros of real numbers."""
-    return val.imag if hasattr(val, "imag") else np.asarray(val).imag
-
-
-@answers(np.conj)
-def _conj(x: Any) -> Any:
-    return x if not is_complex(x) else x.conjugate()
-
-
-@answers(np.angle)
-def _angle(z: Any, deg: bool = False) -> Any:
-    angle = np.arctan2(imag(z), real(z))
-    return angle * (180 / np.pi) if deg else angle
-
-
-answers(np.iscomplexobj)(is_complex)
-answers(np.isrealobj)(lambda x: not is_complex(x))
-
-
-def _absolute(z: Any) -> Any:
-    """The magnitude, with the conventions of a norm: its derivative at 0 is 0."""
-    if not is_complex(z):
-        return np.absolute(z)
-    return np.linalg.norm(np.stack([real(z), imag(z)]), axis=0)
-
-
-def _add(z: Any, w: Any) -> Any:
-    if not is_complex(w):
-        return combined(real(z) + w, imag(z))
-    return combined(real(w) + z, imag(w)) if not is_complex(z) else combined(real(z) + real(w), imag(z) + imag(w))
-
-
-def _subtract(z: Any, w: Any) -> Any:
-    return _add(z, -w)
-
-
-def _bilinear(product: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a product of complex numbers of one of real numbers."""
-
-    def multiplied(z: Any, w: Any, *arguments: Any, **keywords: Any) -> Any:
-        def times(x: Any, y: Any) -> Any:
-            return product(x, y, *arguments, **keywords)
-
-        if not is_complex(w):
-            return combined(times(real(z), w), times(imag(z), w))
-        if not is_complex(z):
-            return combined(times(z, real(w)), times(z, imag(w)))
-        (a, b), (c, d) = (real(z), imag(z)), (real(w), imag(w))
-        return combined(times(a, c) - times(b, d), times(a, d) + times(b, c))
-
-    return multiplied
-
-
-_multiply = _bilinear(np.multiply)
-
-
-def _reciprocal(z: Any) -> Any:
-    # Scaled by the larger part, so that no square leaves the range.
-    a, b = real(z), imag(z)
-    scale = 1.0 / np.maximum(np.absolute(a), np.absolute(b))
-    a, b = a * scale, b * scale
-    size = (a * a + b * b) / scale
-    return combined(a / size, -b / size)
-
-
-def _divide(z: Any, w: Any) -> Any:
-    return combined(real(z) / w, imag(z) / w) if not is_complex(w) else _multiply(z, _reciprocal(w))
-
-
-def _exp(z: Any) -> Any:
-    size = np.exp(real(z))
-    return combined(size * np.cos(imag(z)), size * np.sin(imag(z)))
-
-
-def _log(z: Any) -> Any:
-    return combined(np.log(_absolute(z)), _angle(z))
-
-
-def _sqrt(z: Any) -> Any:
-    return _exp(_multiply(0.5, _log(z)))
-
-
-def _power(z: Any, w: Any) -> Any:
-    if isinstance(w, (int, float, np.integer)) and w == int(w) and abs(int(w)) <= 64:
-        count, result, square = abs(int(w)), None, z
-        while count:
-            if count & 1:
-                result = square if result is None else _multiply(result, square)
-            count >>= 1
-            square = _multiply(square, square) if count else square
-        result = combined(np.ones_like(real(z)), np.zeros_like(real(z))) if result is None else result
-        return _reciprocal(result) if int(w) < 0 else result
-    logarithm = _log(z) if is_complex(z) else np.log(z)
-    return _exp(_multiply(w, logarithm))
-
-
-def _sine(z: Any) -> Any:
-    a, b = real(z), imag(z)
-    growth, decay = np.exp(b), np.exp(-b)
-    return combined(np.sin(a) * (growth + decay) / 2, np.cos(a) * (growth - decay) / 2)
-
-
-def _cosine(z: Any) -> Any:
-    return _sine(combined(real(z) + np.pi / 2, imag(z)))
-
-
-def _equal(z: Any, w: Any) -> Any:
-    return np.logical_and(np.equal(real(z), real(w)), np.equal(imag(z), imag(w)))
-
-
-def _where(condition: Any, z: Any, w: Any) -> Any:
-    return combined(np.where(condition, real(z), real(w)), np.where(condition, imag(z), imag(w)))
-
-
-def _vdot(z: Any, w: Any) -> Any:
-    return _bilinear(np.dot)(_conj(np.ravel(z)), np.ravel(w))
-
-
-def _part_by_part(function: Any) -> Callable[..., Any]:
-    """Make a function that moves or adds elements one of complex numbers."""
-
-    def parts(x: Any, part: Callable[[Any], Any]) -> Any:
-        return [parts(each, part) for each in x] if isinstance(x, (tuple, list)) else part(x)
-
-    def moved(x: Any, *arguments: Any, **keywords: Any) -> Any:
-        re, im = (function(parts(x, part), *arguments, **keywords) for part in (real, imag))
-        return [combined(*pair) for pair in zip(re, im, strict=True)] if isinstance(re, list) else combined(re, im)
-
-    return moved
-
-
-#: Functions of numpy's, of complex numbers.
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.real: real,
-    np.imag: imag,
-    np.conj: _conj,
-    np.angle: _angle,
-    np.absolute: _absolute,
-    np.iscomplexobj: is_complex,
-    np.isrealobj: lambda x: not is_complex(x),
-    np.add: _add,
-    np.subtract: _subtract,
-    np.multiply: _multiply,
-    np.divide: _divide,
-    np.reciprocal: _reciprocal,
-    np.negative: lambda z: combined(-real(z), -imag(z)),
-    np.positive: lambda z: z,
-    np.square: lambda z: _multiply(z, z),
-    np.power: _power,
-    np.exp: _exp,
-    np.log: _log,
-    np.sqrt: _sqrt,
-    np.sin: _sine,
-    np.cos: _cosine,
-    np.equal: _equal,
-    np.not_equal: lambda z, w: np.logical_not(_equal(z, w)),
-    np.where: _where,
-    np.vdot: _vdot,
-    np.shape: lambda z: z.shape,
-    np.ndim: lambda z: z.ndim,
-    np.size: lambda z: z.size,
-    **{product: _bilinear(product) for product in (np.matmul, np.dot, np.outer, np.inner, np.tensordot, np.kron)},
-    **{
-        function: _part_by_part(function)
-        for function in (
-            *(np.sum, np.mean, np.cumsum, np.trace, np.diagonal, np.diag, np.tril, np.triu, np.copy, np.take),
-            *(
-                np.reshape,
-                np.ravel,
-                np.transpose,
-                np.swapaxes,
-                np.moveaxis,
-                np.squeeze,
-                np.expand_dims,
-                np.broadcast_to,
-            ),
-            *(np.concatenate, np.stack, np.hstack, np.vstack, np.split, np.flip, np.roll, np.tile, np.repeat, np.pad),
-        )
-    },
-}
+#: What would put complex numbers into an order.
+_ORDERED = (
+    "less less_equal greater greater_equal maximum minimum sign clip argmax argmin argsort max median min partition "
+    "percentile ptp quantile searchsorted sort"
+)
+_ORDERS: set[Any] = {getattr(np, name) for name in _ORDERED.split()}

@@ -37,6 +37,16 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "where": lambda z: np.where(X > 0, z, W),
     "equal": lambda z: np.where(z == +z, z, 0) * np.where(z != z + 0, 2.0, 3.0),
     "pad": lambda z: np.pad(z, ((0, 1), (2, 0))) * 2.0,
+    "hyperbolic": lambda z: np.sinh(z) + np.cosh(z) * np.tanh(z) + np.tan(z) + np.log2(z) * np.log10(z),
+    "einsum": lambda z: np.einsum("ij,kj,k->i", z, W * z, z[:, 0]) + np.einsum("ij->i", 1j * z.real),
+    "norms": lambda z: np.array([2j]) * np.linalg.norm(z) + np.linalg.norm(z, 1, axis=1) + np.linalg.norm(z, np.inf),
+    "row norms": lambda z: np.linalg.norm(z, axis=1, keepdims=True) * z + np.linalg.norm(z, "fro", (0, 1)),
+    "spread": lambda z: np.std(z, 0) * z + np.var(z, ddof=1) + z.std(1, keepdims=True),
+    "conversions": lambda z: z.real.astype(complex) * z.astype(np.complex128) + np.zeros_like(z) + np.ones_like(z),
+    "methods": lambda z: z.flatten().reshape(3, 2, order="F") @ np.diag(z.diagonal()) + z.T.copy() + z.take([0], 1)[0],
+    "truths": lambda z: (
+        z * (z.any() + np.all(z, 1)[:, None] + np.count_nonzero(z) + np.isfinite(z) + np.allclose(z, z))
+    ),
     "forms": lambda z: z * (z.ndim + z.size + len(z) + np.shape(z)[1]),
 }
 
@@ -88,7 +98,17 @@ def test_derivatives_with_respect_to_complex_numbers_are_those_to_their_parts() 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: np.sort(x * 1j), TracingError, "np.sort of complex numbers is not supported.*z.real and z.imag"),
+        (lambda x: np.prod(x * 1j), TracingError, "np.prod of complex numbers is not supported.*z.real and z.imag"),
+        (lambda x: np.sort(x * 1j), DtypeError, r"np.sort of complex numbers: .*no order; compare z.real"),
+        (lambda x: x < x * 1j, DtypeError, "np.less of complex numbers: .*no order"),
+        (lambda x: x * 1j < 2.0, DtypeError, "z < w: complex numbers have no order"),
+        (lambda x: (x * 1j).__setitem__(0, 1.0), TracingError, r"never written to. Write z = np.where\(mask, w, z\)"),
+        (lambda x: float(x[0, 0] * 1j), DtypeError, "float.. of a complex number: write z.real"),
+        (lambda x: (x * 1j).view(), AttributeError, r"shape \(2, 3\) have no attribute 'view': .*no memory"),
+        (lambda x: (x * 1j).argmax(), AttributeError, "no attribute 'argmax': take z.real and z.imag"),
+        (lambda x: (x * 1j).astype(np.float32), DtypeError, "to float32: write z.real"),
+        (lambda x: np.linalg.norm(x * 1j, "nuc"), TracingError, "needs their singular values"),
+        (lambda x: len(x[0, 0] * 1j), ShapeError, "no axis to count"),
         (lambda x: mm.exp(x * 1j), DtypeError, "numpy's functions take them"),
         (lambda x: x * 1j, ShapeError, "grad of a function that returns a ComplexArray"),
     ],

@@ -74,7 +74,7 @@ PUBLIC: dict[str, str] = {
 
 #: The names of the other numpy functions that a page answers for.
 FURTHER: dict[str, str] = {
-    ".complex_numbers": "angle conjugate imag iscomplexobj isrealobj real",
+    ".complex_functions": "angle conjugate imag iscomplexobj isrealobj real",
     "arrangement": "apply_along_axis apply_over_axes rollaxis",
     "creation": (
         "arange array2string array_equiv array_repr array_str can_cast common_type empty "

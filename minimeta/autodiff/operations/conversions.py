@@ -24,7 +24,7 @@ CONVERTIBLE = (
 
 @answers(np.astype)
 def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
-    """Convert to another dtype: bool, an integer, float32 or float64.
+    """Convert to another dtype: bool, an integer, float32, float64, complex64 or complex128.
 
     The derivative of a conversion between floats is 1; integers and bool have none.
 
@@ -34,8 +34,12 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
         A dtype of another kind.
     """
     target = np.dtype(dtype)
+    if target.kind == "c":
+        from minimeta.autodiff.complex_numbers import as_complex  # noqa: PLC0415 (few programs have them)
+
+        return as_complex(x, target)
     if target.name not in CONVERTIBLE:
-        raise DtypeError(f"astype to {target.name}: it converts to bool, integers, float32 and float64")
+        raise DtypeError(f"astype to {target.name}: it converts to bool, integers, floats and complex numbers")
     return _astype(x, dtype=target.name)
 
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, Form, Shape, Value
-from minimeta.autodiff.complex_numbers import combined, imag, is_complex, real
+from minimeta.autodiff.complex_functions import imag, real
+from minimeta.autodiff.complex_numbers import combined, is_complex
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations import joining, movement, operands, padding
 from minimeta.autodiff.operations.matrices import floats
