@@ -7,6 +7,7 @@ scipy's functions make numpy arrays of what they get: take them from here.
 
 from minimeta.autodiff.operations.arrangement import matrix_transpose
 from minimeta.autodiff.operations.decompositions import cho_factor, cho_solve, cholesky, lu_factor, qr
+from minimeta.autodiff.operations.determinants import det, slogdet
 from minimeta.autodiff.operations.least_squares import lstsq, matrix_rank, pinv
 from minimeta.autodiff.operations.matrix_functions import (
     cross,
@@ -20,9 +21,7 @@ from minimeta.autodiff.operations.matrix_functions import (
 )
 from minimeta.autodiff.operations.matrix_norms import cond, matrix_norm, norm, vector_norm
 from minimeta.autodiff.operations.solving import (
-    det,
     inv,
-    slogdet,
     solve,
     solve_triangular,
     tensorinv,

@@ -255,6 +255,31 @@ def test_a_large_triangle_is_solved_in_blocks() -> None:
 # What cannot be computed
 
 
+def second_derivative_of_det(a: Any) -> Any:
+    def first(a: Any) -> Any:
+        return mm.sum(mm.square(mm.grad(lambda a: mm.sum(linalg.det(a)))(a)))
+
+    return mm.square(mm.grad(first)(a))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_determinants_of_singular_matrices_have_two_derivatives(rank: int) -> None:
+    a = RNG.normal(size=(2, 3, rank)) @ RNG.normal(size=(2, rank, 3))
+    rest = a.copy()
+    gradient = mm.grad(lambda a: mm.sum(linalg.det(a)))
+    for i, j in np.ndindex(3, 3):
+        minor = np.linalg.det(np.delete(np.delete(a, i, 1), j, 2))
+        rest[:, i, j] = (-1.0) ** (i + j) * minor
+    assert_allclose(gradient(a), rest, rtol=1e-12, atol=1e-14)
+    assert_array_equal(mm.compile(gradient)(a), gradient(a))
+    # A determinant is a polynomial of degree 3: its second differences are the second derivatives.
+    h, g = RNG.normal(size=(2, 3, 3)), RNG.normal(size=(2, 3, 3))
+    found = mm.hvp(lambda a: mm.sum(linalg.det(a)), (a,), (h,))
+    det = np.linalg.det
+    mixed = (det(a + h + g) - det(a + h - g) - det(a - h + g) + det(a - h - g)) / 4.0
+    assert_allclose(np.sum(mm.tree.flatten(found)[0][0] * g, (1, 2)), mixed, rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("transform", [lambda f: f, mm.compile, lambda f: mm.compile(f, enabled=False)])
 def test_what_lapack_refuses(transform: Callable[..., Any]) -> None:
     indefinite = np.stack([np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0])])
@@ -264,7 +289,7 @@ def test_what_lapack_refuses(transform: Callable[..., Any]) -> None:
     for name, function in {"inv": linalg.inv, "solve": lambda a: linalg.solve(a, np.ones(2))}.items():
         with pytest.raises(np.linalg.LinAlgError, match=rf"{name} of shape \(2, 2, 2\): Singular matrix \[1\].*pinv"):
             transform(mm.grad(lambda a, f=function: mm.sum(f(a))))(zero)
-    for function in (linalg.det, lambda a: linalg.slogdet(a)[1]):
+    for function in (second_derivative_of_det, lambda a: linalg.slogdet(a)[1]):
         with pytest.raises(np.linalg.LinAlgError, match=r"inv of shape .*Singular matrix"):
             transform(mm.grad(lambda a, f=function: mm.sum(f(a))))(zero)
     with pytest.raises(LinearAlgebraError, match=r"zero on its diagonal has no inverse; element \[1, 1\] is"):

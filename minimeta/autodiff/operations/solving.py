@@ -1,11 +1,8 @@
-"""Linear systems, inverses and determinants.
+"""Linear systems and inverses.
 
 For ``X = A^-1 B`` a change of the operands changes ``A dX + dA X = dB``, so that the cotangents are
 
     dL/dB = A^-T G        dL/dA = -(A^-T G) X^T        and of the inverse    -X^T G X^T .
-
-A determinant is the product of what elimination leaves on the diagonal, and by Jacobi's formula ``d log|det A| =
-tr(A^-1 dA)``.
 
 A triangular matrix is solved in blocks: the first half of the unknowns, then the others, given these.
 """
@@ -15,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +21,6 @@ from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Value
 from minimeta.autodiff.operations import movement
 from minimeta.autodiff.operations.matrices import (
-    as_matrix,
     column,
     floats,
     lapack,
@@ -169,7 +165,7 @@ def _forwards(a: Any, b: Any) -> Any:
     return np.concatenate([known, others], -2)
 
 
-# Inverses and determinants
+# Inverses
 
 
 @answers(np.linalg.inv)
@@ -202,80 +198,6 @@ def _sample_one(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
 )
 def _inv(a: Any) -> Any:
     return np.linalg.inv(a)
-
-
-@answers(np.linalg.det)
-def det(a: ArrayLike) -> Value:
-    """The determinant of square matrices ``(..., n, n)``, of shape ``(...)``.
-
-    Its derivative is ``det(A) A^-T``.
-
-    Raises
-    ------
-    ShapeError
-        They are not square.
-    LinearAlgebraError
-        (In the derivative.) A matrix is singular.
-    """
-    return apply(DET, matrices("det", a, square=True))
-
-
-class Slogdet(NamedTuple):
-    """The sign of a determinant, and the logarithm of its magnitude."""
-
-    sign: Value
-    logabsdet: Value
-
-
-@answers(np.linalg.slogdet)
-def slogdet(a: ArrayLike) -> Slogdet:
-    """The sign and the logarithm of the magnitude of determinants, which themselves may overflow.
-
-    Parameters
-    ----------
-    a
-        Square matrices ``(..., n, n)``.
-
-    Returns
-    -------
-    sign
-        -1, 0 or 1, of shape ``(...)``; its derivative is 0.
-    logabsdet
-        Of the same shape; minus infinity of a singular matrix. Its derivative is ``A^-T``.
-
-    Raises
-    ------
-    ShapeError
-        They are not square.
-    LinearAlgebraError
-        (In the derivative.) A matrix is singular.
-    """
-    both = apply(SLOGDET, matrices("slogdet", a, square=True))
-    return Slogdet(both[..., 0], both[..., 1])
-
-
-@lapack(
-    singular,
-    (lambda g, y, a: as_matrix(g * y) * transposed(inv(a)),),
-    lambda a: Form(a.shape[:-2], a.dtype),
-    sample=_sample_one,
-)
-def _det(a: Any) -> Any:
-    return np.linalg.det(a)
-
-
-@lapack(
-    singular,
-    (lambda g, y, a: as_matrix(g[..., 1]) * transposed(inv(a)),),
-    lambda a: Form((*a.shape[:-2], 2), a.dtype),
-    sample=_sample_one,
-)
-def _slogdet(a: Any) -> Any:
-    sign, logarithm = np.linalg.slogdet(a)
-    if np.iscomplexobj(a):
-        sign, turned = np.sign(sign.real), sign
-        logarithm = logarithm + 1j * np.angle(turned * sign)
-    return np.stack([sign, logarithm], -1).astype(a.dtype)
 
 
 # Tensors
@@ -334,5 +256,3 @@ def tensorinv(a: ArrayLike, ind: int = 2) -> Value:
 SOLVE: Primitive = _solve.primitive
 SOLVE_TRIANGULAR: Primitive = _solve_triangular.primitive
 INV: Primitive = _inv.primitive
-DET: Primitive = _det.primitive
-SLOGDET: Primitive = _slogdet.primitive
