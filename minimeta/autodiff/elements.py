@@ -16,8 +16,11 @@ one that says what to write, ``np.stack([x[0], 1.0])``. So does an order of the 
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +30,12 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Array, Trace
 from minimeta.errors import MinimetaError, TracingError, raising_line
 
+_LIBRARY = __name__.partition(".")[0]
+
 #: How numpy says that it cannot compute with elements that are objects.
 _OF_OBJECTS = re.compile(
-    r"which has no callable|dtype\('O'\)|not supported for the input types|setting an array element with a sequence"
+    r"which has no callable|object arrays are not supported|dtype\('O'\)|not supported for the input types"
+    r"|setting an array element with a sequence"
 )
 
 
@@ -67,16 +73,45 @@ def joined_leaves(output: Any) -> Any:
     return tree.unflatten(structure, [joined(x) if holds_arrays(x) else x for x in leaves])
 
 
-def translated(error: Exception, trace: Trace) -> Exception:
-    """Return what a user's function has raised, or the error that says what numpy's means.
+def call(function: Callable[..., Any], leaves: Sequence[Array], structure: tree.Structure, trace: Trace) -> Any:
+    """Call a user's function on Arrays of a trace, which ends with it.
 
     Parameters
     ----------
-    error
-        What was raised.
+    function
+        The function.
+    leaves, structure
+        Its arguments: their leaves, and the tree of them.
     trace
-        That of the function.
+        That of the leaves.
+
+    Returns
+    -------
+    object
+        The output, whose leaves that hold Arrays are joined. An error of numpy's about objects is explained.
     """
+    try:
+        return joined_leaves(function(*tree.unflatten(structure, leaves)))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        cause = _explained(error, trace)
+        try:
+            if cause is not error:
+                raise cause from None
+            raise
+        finally:
+            del cause  # This frame, its error and the traceback would hold each other.
+    finally:
+        trace.open = False
+
+
+def _explained(error: Exception, trace: Trace) -> Exception:
+    """Return what a user's function has raised, or the error that says what numpy's means."""
+    if (name := _of_scipys(error)) and (isinstance(error, TracingError) or _OF_OBJECTS.search(str(error))):
+        return TracingError(
+            f"{name} of an Array makes numpy arrays of what it gets, which would lose its derivative. "
+            f"{_in_place_of(name)}",
+            raising_line(error),
+        )
     if isinstance(error, MinimetaError):
         return error
     if isinstance(error, ValueError) and isinstance(error.__cause__, MinimetaError):
@@ -89,6 +124,31 @@ def translated(error: Exception, trace: Trace) -> Exception:
         "them, with np.stack([x0, x1]), which is an Array",
         raising_line(error),
     )
+
+
+def _in_place_of(name: str) -> str:
+    """Return what to write for a function of scipy's."""
+    _, package, function = name.split(".")
+    with contextlib.suppress(ModuleNotFoundError):
+        if hasattr(importlib.import_module(f"{_LIBRARY}.{package}"), function):
+            return f"Write {_LIBRARY}.{package}.{function}"
+    return f"Write it with functions that have derivatives, or let custom_vjp call {name} on values, and give it a rule"
+
+
+def _of_scipys(error: Exception) -> str:
+    """Return the name of the function of scipy's that an error comes from; of others it is empty."""
+    name, traceback = "", error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        modules = str(frame.f_globals.get("__name__")).split(".")
+        if modules[0] == "scipy":
+            public = ".".join(modules[:2])
+            if not name and hasattr(sys.modules.get(public), frame.f_code.co_name):
+                name = f"{public}.{frame.f_code.co_name}"
+        elif modules[0] not in ("numpy", _LIBRARY):
+            name = ""  # scipy has called a function of the user's.
+        traceback = traceback.tb_next
+    return name
 
 
 def all_joined(operands: Sequence[Any]) -> list[Any] | None:

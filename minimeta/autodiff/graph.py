@@ -28,7 +28,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.apply import attribute_to, context, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.elements import joined_leaves, translated
+from minimeta.autodiff.elements import call
 from minimeta.autodiff.masks import Handed, Mask, masked
 from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
@@ -85,20 +85,8 @@ def alias(x: Any, trace: Trace) -> Array:
 def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure) -> Recording:
     """Run a function on aliases of its arguments, and remember how everything was computed."""
     trace = Trace()
-    try:
-        aliases = [alias(leaf, trace) for leaf in leaves]
-        output = joined_leaves(function(*tree.unflatten(structure, aliases)))
-    except (ArithmeticError, TypeError, ValueError) as error:
-        cause = translated(error, trace)
-        try:
-            if cause is not error:
-                raise cause from None
-            raise
-        finally:
-            del cause  # This frame, its error and the traceback would hold each other.
-    finally:
-        trace.open = False
-    return Recording(trace, aliases, output)
+    aliases = [alias(leaf, trace) for leaf in leaves]
+    return Recording(trace, aliases, call(function, aliases, structure, trace))
 
 
 def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:

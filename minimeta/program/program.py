@@ -26,7 +26,7 @@ import numpy as np
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import outermost
 from minimeta.autodiff.array import Array, Form, Trace, moments
-from minimeta.autodiff.elements import joined_leaves, translated
+from minimeta.autodiff.elements import call
 from minimeta.autodiff.graph import free_variables
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.results import settle
@@ -276,18 +276,7 @@ def attempt(
     leaves, structure = tree.flatten(arguments)
     open_trace = Trace()
     operands = [_abstract(leaf, open_trace) for leaf in leaves]
-    try:
-        output = joined_leaves(function(*tree.unflatten(structure, operands)))
-    except (ArithmeticError, TypeError, ValueError) as error:
-        cause = translated(error, open_trace)
-        try:
-            if cause is not error:
-                raise cause from None
-            raise
-        finally:
-            del cause  # This frame, its error and the traceback would hold each other.
-    finally:
-        open_trace.open = False
+    output = call(function, operands, structure, open_trace)
     outputs, output_structure = tree.flatten(output)
     if free := free_variables(operands, outputs):
         outermost(free)  # What a finished transformation has leaked is nobody's to compute with.
