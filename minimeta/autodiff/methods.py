@@ -21,9 +21,6 @@ from minimeta.errors import ConfigurationError, MissingAttributeError
 if TYPE_CHECKING:
     from minimeta.autodiff.array import Value
 
-_LIBRARY = __name__.removesuffix("autodiff.methods")
-
-
 _LIBRARY = __name__.partition(".")[0]
 
 
@@ -82,9 +79,9 @@ class Methods:
             np.transpose, (self, *(axes if len(axes) == 1 and not isinstance(axes[0], int) else (axes or None,))), {}
         )
 
-    def flatten(self, *arguments: Any) -> Value:
-        """Return the elements in row-major order, on one axis."""
-        return answer(np.copy, (answer(np.ravel, (self, *arguments), {}),), {})
+    def flatten(self, *arguments: Any, **keywords: Any) -> Value:
+        """Return a copy of the elements, on one axis."""
+        return answer(np.copy, (answer(np.ravel, (self, *arguments), keywords),), {})
 
     def astype(self: Any, dtype: DTypeLike, *arguments: Any, copy: bool = True) -> Value:
         """See :func:`numpy.astype`."""

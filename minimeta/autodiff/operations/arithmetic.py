@@ -16,6 +16,7 @@ from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import conversions, logic, magnitudes, operands, transcendental
 from minimeta.autodiff.operations.elementwise import TRUTHS_AS_INT8, binary, elementwise, unary
+from minimeta.autodiff.operations.queries import differentiable
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
@@ -186,9 +187,10 @@ def square(x: Any) -> Any:
     return np.square(x)
 
 
-@unary(lambda g, y, x: -(g * square(y)), "nonzero", costly=True, answers=np.reciprocal)
+@differentiable(np.reciprocal)
+@unary(lambda g, y, x: -(g * square(y)), "nonzero", costly=True)
 def reciprocal(x: Any) -> Any:
-    """``1 / x``; infinite at 0."""
+    """``1 / x``; infinite at 0. Of integers it is the whole part."""
     return 1 / x
 
 

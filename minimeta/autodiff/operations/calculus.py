@@ -10,12 +10,15 @@ constant.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.array import Value
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Array, Form, Value
+from minimeta.autodiff.graph import dependents, record
 from minimeta.autodiff.operations import (
     arithmetic,
     contractions,
@@ -27,8 +30,11 @@ from minimeta.autodiff.operations import (
     operands,
     padding,
 )
-from minimeta.autodiff.operations.queries import as_float, differentiable, query
-from minimeta.errors import ShapeError
+from minimeta.autodiff.operations.creation import result_type
+from minimeta.autodiff.operations.placement import at
+from minimeta.autodiff.operations.queries import as_array, as_float, as_floats, differentiable, query
+from minimeta.autodiff.protocols import answers
+from minimeta.errors import ShapeError, TracingError
 
 
 @differentiable(np.interp)
@@ -74,9 +80,12 @@ def interp(
     if n == 1:
         inner = fp[0] + 0.0 * x
     else:
-        place = arithmetic.clip(query(np.searchsorted, xp, x, side="right") - 1, 0, n - 2)
-        slopes = (fp[1:] - fp[:-1]) / (xp[1:] - xp[:-1])
-        inner = indexing.take(slopes, place) * (x - indexing.take(xp, place)) + indexing.take(fp, place)
+        knot = arithmetic.clip(query(np.searchsorted, xp, x, side="right") - 1, 0, n - 1)
+        widths = xp[1:] - xp[:-1]
+        apart = logic.greater(widths, 0.0)  # Of knots at one place, the last one holds there.
+        slopes = logic.where(apart, (fp[1:] - fp[:-1]) / logic.where(apart, widths, 1.0), 0.0)
+        slope = indexing.take(slopes, arithmetic.minimum(knot, n - 2))
+        inner = slope * (x - indexing.take(xp, knot)) + indexing.take(fp, knot)
     found = logic.where(logic.less(x, xp[0]), fp[0] if left is None else left, inner)
     found = logic.where(logic.greater(x, xp[-1]), fp[-1] if right is None else right, found)
     return logic.where(logic.equal(x, xp[-1]), fp[-1], found) if n == 1 else found
@@ -146,7 +155,8 @@ def _slopes(f: Any, step: Any, axis: int, edge_order: int) -> Value:
         first = _edge(y[..., 0], y[..., 1], y[..., 2], widths[0], widths[1])
         last = -_edge(y[..., -1], y[..., -2], y[..., -3], widths[-1], widths[-2])
     ends = [movement.expand_dims(end, -1) for end in (first, last)]
-    return movement.moveaxis(joining.concatenate([ends[0], inner, ends[1]], -1), -1, axis)
+    found = movement.moveaxis(joining.concatenate([ends[0], inner, ends[1]], -1), -1, axis)
+    return conversions.astype(found, f.dtype)
 
 
 def _edge(y0: Any, y1: Any, y2: Any, h1: Any, h2: Any) -> Value:
@@ -161,7 +171,7 @@ def _edge(y0: Any, y1: Any, y2: Any, h1: Any, h2: Any) -> Value:
 @differentiable(np.polyval)
 def polyval(p: Any, x: Any) -> Value:
     """The value at ``x`` of the polynomial whose coefficients are ``p``."""
-    p, x = as_float(p), as_float(x)
+    p, x = as_floats(p, x)
     y = x * 0.0
     for i in range(p.shape[0]):
         y = y * x + p[i]
@@ -170,7 +180,7 @@ def polyval(p: Any, x: Any) -> Value:
 
 def _aligned(p: Any, q: Any) -> tuple[Any, Any]:
     """Coefficients of as many powers."""
-    rows = [movement.reshape(v, (1,)) if v.ndim == 0 else v for v in map(as_float, (p, q))]
+    rows = [movement.reshape(v, (1,)) if v.ndim == 0 else v for v in as_floats(p, q)]
     n = max(v.shape[0] for v in rows)
     padded = [padding.pad(v, ((n - v.shape[0], 0),)) for v in rows]
     return padded[0], padded[1]
@@ -192,7 +202,7 @@ def polysub(p: Any, q: Any) -> Value:
 
 @differentiable(np.polymul)
 def polymul(p: Any, q: Any) -> Value:
-    """The coefficients of a product of polynomials."""
+    """The coefficients of a product of polynomials. Leading zeros stay: which elements are zero depends on values."""
     return contractions.convolve(p, q)
 
 
@@ -217,13 +227,13 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Value:
     return p
 
 
-@differentiable(np.polydiv)
+@answers(np.polydiv)
 def polydiv(u: Any, v: Any) -> tuple[Value, Value]:
     """Return the quotient and the rest of a division of polynomials.
 
     The leading zeros of the rest stay, since which elements are zero depends on values.
     """
-    rest, v = as_float(u), as_float(v)
+    rest, v = as_floats(as_array(u) + 0.0, as_array(v) + 0.0)  # Even small integers are float64 then.
     steps = max(rest.shape[0] - v.shape[0] + 1, 0)
     quotient = []
     for i in range(steps):
@@ -248,34 +258,80 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     """
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ShapeError(f"select of {len(condlist)} conditions and {len(choicelist)} choices: it needs one for each")
-    found: Any = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+    common = result_type(*choicelist, default)
+    found: Any = conversions.astype(default, common)
+    choices = [conversions.astype(choice, common) for choice in choicelist]
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         found = logic.where(condition, choice, found)
     return found
 
 
-@differentiable(np.piecewise)
+@answers(np.piecewise)
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **keywords: Any) -> Value:
     """A function that is another one where each condition holds; one more is for the rest, where it is 0 otherwise.
 
-    Every function is computed of all elements, of which :func:`where` takes those that are asked for.
+    A function that is elementwise is computed of all elements, of which :func:`where` takes those that are asked for.
+    One that mixes elements (``lambda v: v - v.mean()``) gets those alone where its condition holds.
+
+    Parameters
+    ----------
+    x
+        The elements, whose dtype the result has.
+    condlist
+        One condition, or a list of them, each of the shape of ``x``; the last one that holds decides.
+    funclist
+        Numbers, or functions of an array; each is called with ``*args`` and ``**keywords``, too.
 
     Raises
     ------
     ShapeError
         There are not as many functions as conditions, or one more.
+    TracingError
+        A function mixes elements, and a condition is not known while tracing.
     """
-    x = as_float(x)
+    x = as_array(x)
     conditions = (
         list(condlist) if isinstance(condlist, (list, tuple)) or operands.shape_of(condlist) != x.shape else [condlist]
     )
     if len(funclist) - len(conditions) not in (0, 1):
         raise ShapeError(f"piecewise of {len(conditions)} conditions and {len(funclist)} functions: give one for each")
-    values = [f(x, *args, **keywords) if isinstance(f, Callable) else f for f in funclist]  # type: ignore[arg-type]
-    found: Any = values[-1] if len(values) > len(conditions) else 0.0
-    for condition, value in zip(conditions, values, strict=False):  # The last condition that holds decides.
-        found = logic.where(condition, value, found)
-    return conversions.astype(movement.broadcast_to(found, x.shape), x.dtype)
+    if len(funclist) > len(conditions):
+        rest: Any = functools.reduce(logic.logical_or, conditions)
+        conditions.append(logic.logical_not(rest))
+    found = np.zeros(x.shape, x.dtype)
+    for condition, f in zip(conditions, funclist, strict=True):
+        found = _piece(x, condition, found, functools.partial(_value, f, args, keywords))
+    return found
+
+
+def _value(function: Any, arguments: Any, keywords: Any, x: Any) -> Any:
+    return function(x, *arguments, **keywords) if callable(function) else function
+
+
+def _piece(x: Any, condition: Any, rest: Any, function: Callable[[Any], Any]) -> Value:
+    """The values of a function where a condition holds, and the rest."""
+    if _is_elementwise(function, x):
+        return logic.where(condition, conversions.astype(function(x), x.dtype), rest)
+    mask = np.broadcast_to(operands.known("piecewise, of a function that mixes elements, where", condition), x.shape)
+    return at(rest)[mask].set(function(indexing.index(x, mask)))
+
+
+def _is_elementwise(function: Callable[[Any], Any], x: Any) -> bool:
+    """Whether a function's value at a place depends on the element there alone."""
+    try:  # Of a form without values, so that questions about the elements are recorded, too.
+        recording = record(function, *tree.flatten((Array(Form.of(x)),)))
+    except TracingError:
+        return False
+    y, (start,) = recording.output, recording.aliases
+    if isinstance(y, Array) and y.shape not in ((), x.shape):
+        return False
+    order, _ = dependents([y], [start])
+    return all(
+        (primitive := step.primitive).elementwise
+        or primitive.name in ("astype", "copy")
+        or (primitive.name == "query" and isinstance(step.params["function"], np.ufunc))
+        for step in order
+    ) and (not order or y.shape == x.shape)
 
 
 @differentiable(np.choose)
@@ -287,13 +343,12 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Value
     IndexError
         There is no such choice, and the mode is not "wrap" or "clip".
     """
-    parts = list(choices)
+    common = result_type(*choices)
+    parts = [conversions.astype(part, common) for part in choices]
     shape = np.broadcast_shapes(operands.shape_of(a), *(operands.shape_of(part) for part in parts))
     stacked = joining.stack([movement.broadcast_to(part, shape) for part in parts])
     place = movement.broadcast_to(a, shape)
-    if mode == "wrap":
-        place = arithmetic.remainder(place, len(parts))
-    elif mode == "clip":
-        place = arithmetic.clip(place, 0, len(parts) - 1)
+    if mode != "raise":
+        place = indexing.within(mode, place, len(parts))
     rows = [np.arange(side).reshape((-1,) + (1,) * (len(shape) - 1 - i)) for i, side in enumerate(shape)]
     return indexing.index(stacked, (place, *rows))

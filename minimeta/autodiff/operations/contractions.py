@@ -19,10 +19,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minimeta.autodiff.array import Value
 from minimeta.autodiff.operations import (
     arithmetic,
+    conversions,
     convolution,
     indexing,
     linear_algebra,
@@ -30,14 +32,16 @@ from minimeta.autodiff.operations import (
     operands,
     reductions,
 )
-from minimeta.autodiff.operations.queries import as_float, differentiable
-from minimeta.errors import ShapeError
+from minimeta.autodiff.operations.queries import as_floats, differentiable
+from minimeta.errors import DtypeError, ShapeError
 
 _Letters = list[Any]
 
 
 @differentiable(np.einsum)
-def einsum(*arguments: Any, optimize: Any = False) -> Value:
+def einsum(
+    *arguments: Any, optimize: Any = False, dtype: DTypeLike | None = None, casting: Any = "safe", order: str = "K"
+) -> Value:
     """The sum of products that subscripts describe: ``einsum("ij,jk->ik", x, y)``, or ``einsum(x, [0, 1], y, [1, 2])``.
 
     Parameters
@@ -48,13 +52,27 @@ def einsum(*arguments: Any, optimize: Any = False) -> Value:
     optimize
         In which order several operands are contracted: False for that in which they stand, True, "greedy", "optimal"
         or a path, as :func:`numpy.einsum_path` finds one.
+    dtype, casting
+        In which dtype it is computed, and by which of numpy's rules the operands are cast to it.
+    order
+        Of no meaning: an operation chooses the layout of its result.
 
     Raises
     ------
     ShapeError
         The subscripts do not fit the operands.
+    DtypeError
+        An operand cannot be cast.
     """
     terms, output, arrays = _parsed(arguments)
+    if dtype is not None:
+        for x in arrays:
+            if not np.can_cast(x.dtype, dtype, casting):
+                raise DtypeError(
+                    f"einsum of {x.dtype.name} with dtype={np.dtype(dtype).name}, casting={casting!r}: it is not cast "
+                    "to it; convert with astype, or say casting='same_kind'"
+                )
+        arrays = tuple([conversions.astype(x, dtype) for x in arrays])
     sides = _sides(terms, arrays)
     factors = [_without_repeats(x, term, sides) for x, term in zip(arrays, terms, strict=True)]
     for step in _path(arguments, len(factors), optimize):
@@ -84,7 +102,7 @@ def _path(arguments: Any, count: int, optimize: Any) -> Sequence[Sequence[int]]:
     return list(np.einsum_path(*shapes, optimize=optimize)[0][1:])
 
 
-def _parsed(arguments: Any) -> tuple[list[_Letters], _Letters, list[Any]]:
+def _parsed(arguments: Any) -> tuple[list[_Letters], _Letters, tuple[Any, ...]]:
     """The indices of each operand and of the result, and the operands; an index of ``...`` is counted from behind."""
     if isinstance(arguments[0], str):
         text, *given = arguments
@@ -97,8 +115,7 @@ def _parsed(arguments: Any) -> tuple[list[_Letters], _Letters, list[Any]]:
         result = list(arguments[-1]) if len(arguments) % 2 else None
     if len(named) != len(given):
         raise ShapeError(f"einsum: subscripts for {len(named)} operands, and {len(given)} operands")
-    common = np.result_type(*[x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype for x in given])
-    arrays = [x if x.dtype == common else x.astype(common) for x in map(as_float, given)]
+    arrays = as_floats(*given)
     unnamed = 0
     terms = []
     for x, letters in zip(arrays, named, strict=True):
@@ -122,7 +139,7 @@ def _spelled(letters: _Letters, rest: int) -> _Letters:
     return [name for letter in letters for name in (range(-rest, 0) if letter is Ellipsis else [("index", letter)])]
 
 
-def _sides(terms: list[_Letters], arrays: list[Any]) -> dict[Any, int]:
+def _sides(terms: list[_Letters], arrays: Sequence[Any]) -> dict[Any, int]:
     sides: dict[Any, int] = {}
     for term, x in zip(terms, arrays, strict=True):
         for letter, side in zip(term, x.shape, strict=True):
@@ -200,7 +217,7 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Value:
     ShapeError
         The axes are not as many, or their sides differ.
     """
-    x, y = as_float(x), as_float(y)
+    x, y = as_floats(x, y)
     if isinstance(axes, (int, np.integer)):
         of_x, of_y = list(range(x.ndim - int(axes), x.ndim)), list(range(int(axes)))
     else:
@@ -214,7 +231,6 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Value:
     for i, j in zip(of_x, of_y, strict=True):
         names_of_x[i] = names_of_y[j] = ("both", i)
     kept = {name for name in (*names_of_x, *names_of_y) if name[0] != "both"}
-    x, y = operands.same_dtype("tensordot", x, y)
     return _pair((x, names_of_x), (y, names_of_y), kept)[0]
 
 
@@ -229,7 +245,7 @@ def dot(x: Any, y: Any) -> Value:
     ShapeError
         The sides differ.
     """
-    x, y = as_float(x), as_float(y)
+    x, y = as_floats(x, y)
     if x.ndim == 0 or y.ndim == 0:
         return arithmetic.multiply(x, y)
     if x.ndim <= 2 and y.ndim <= 2:
@@ -246,14 +262,14 @@ def inner(x: Any, y: Any) -> Value:
     ShapeError
         The last sides differ.
     """
-    x, y = as_float(x), as_float(y)
+    x, y = as_floats(x, y)
     return arithmetic.multiply(x, y) if x.ndim == 0 or y.ndim == 0 else tensordot(x, y, ((x.ndim - 1,), (y.ndim - 1,)))
 
 
 @differentiable(np.vdot)
 def vdot(x: Any, y: Any) -> Value:
     """The sum of products of the elements of two arrays, each taken as one vector."""
-    return inner(movement.ravel(as_float(x)), movement.ravel(as_float(y)))
+    return inner(*map(movement.ravel, as_floats(x, y)))
 
 
 def vecdot(x: Any, y: Any, axis: int = -1) -> Value:
@@ -264,7 +280,7 @@ def vecdot(x: Any, y: Any, axis: int = -1) -> Value:
     ShapeError
         The shapes do not broadcast, or the sides differ.
     """
-    x, y = (movement.moveaxis(v, operands.axis_of("vecdot", axis, v.ndim), -1) for v in map(as_float, (x, y)))
+    x, y = (movement.moveaxis(v, operands.axis_of("vecdot", axis, v.ndim), -1) for v in as_floats(x, y))
     if x.shape[-1] != y.shape[-1]:
         raise ShapeError(f"vecdot of shapes {x.shape} and {y.shape}: the sides along the axis differ")
     return reductions.sum(x * y, -1)
@@ -272,12 +288,14 @@ def vecdot(x: Any, y: Any, axis: int = -1) -> Value:
 
 def matvec(x: Any, y: Any) -> Value:
     """The product of matrices with vectors, which broadcast: ``(..., m, n)`` and ``(..., n)``."""
-    return movement.squeeze(linear_algebra.matmul(x, movement.expand_dims(as_float(y), -1)), -1)
+    x, y = as_floats(x, y)
+    return movement.squeeze(linear_algebra.matmul(x, movement.expand_dims(y, -1)), -1)
 
 
 def vecmat(x: Any, y: Any) -> Value:
     """The product of vectors with matrices, which broadcast: ``(..., m)`` and ``(..., m, n)``."""
-    return movement.squeeze(linear_algebra.matmul(movement.expand_dims(as_float(x), -2), y), -2)
+    x, y = as_floats(x, y)
+    return movement.squeeze(linear_algebra.matmul(movement.expand_dims(x, -2), y), -2)
 
 
 for _operation in (vecdot, matvec, vecmat):  # Since numpy 2.1 and 2.2.
@@ -288,7 +306,7 @@ for _operation in (vecdot, matvec, vecmat):  # Since numpy 2.1 and 2.2.
 @differentiable(np.kron)
 def kron(x: Any, y: Any) -> Value:
     """The Kronecker product: blocks ``x[i, j] y``; of more axes in the same way."""
-    x, y = as_float(x), as_float(y)
+    x, y = as_floats(x, y)
     dims = max(x.ndim, y.ndim)
     of_x, of_y = ((1,) * (dims - v.ndim) + v.shape for v in (x, y))
     left = movement.reshape(x, [n for side in of_x for n in (side, 1)])
@@ -306,7 +324,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
         The axes have not three elements.
     """
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
-    x, y = (movement.moveaxis(as_float(v), place, -1) for v, place in ((a, axisa), (b, axisb)))
+    x, y = (movement.moveaxis(v, place, -1) for v, place in zip(as_floats(a, b), (axisa, axisb), strict=True))
     if x.shape[-1] != 3 or y.shape[-1] != 3:
         raise ShapeError(f"cross of shapes {operands.shape_of(a)} and {operands.shape_of(b)}: it needs three elements")
     later, last = ([v[..., [1, 2, 0]] for v in (x, y)], [v[..., [2, 0, 1]] for v in (x, y)])
@@ -335,10 +353,10 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Value:
 
 
 def _two_rows(name: str, a: Any, v: Any) -> tuple[Any, Any]:
-    rows = [movement.reshape(x, (1,)) if operands.shape_of(x) == () else as_float(x) for x in (a, v)]
+    rows = [movement.reshape(x, (1,)) if x.shape == () else x for x in as_floats(a, v)]
     if any(x.ndim != 1 or x.size == 0 for x in rows):
         raise ShapeError(f"{name} of shapes {rows[0].shape} and {rows[1].shape}: it needs two rows of elements")
-    return operands.same_dtype(name, *rows)
+    return rows[0], rows[1]
 
 
 def _slid(x: Any, y: Any, mode: str) -> Value:

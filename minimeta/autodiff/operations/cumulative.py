@@ -30,12 +30,12 @@ from minimeta.autodiff.operations import (
     operands,
     reductions,
 )
-from minimeta.autodiff.operations.queries import as_float, differentiable
+from minimeta.autodiff.operations.queries import as_array, as_float, differentiable
 from minimeta.autodiff.primitive import Draw
 from minimeta.errors import ShapeError
 
 
-@differentiable(np.prod)
+@differentiable(np.prod, by_first=True)
 def prod(
     x: Any,
     axis: reductions.Axis = None,
@@ -51,7 +51,7 @@ def prod(
         x = logic.where(where, x, 1.0)
     axes = operands.axes_of("prod", axis, x.ndim)
     y = apply(PROD, x, axes=axes, keepdims=keepdims)
-    return y if type(initial) is int and initial == 1 else y * initial
+    return y if type(initial) is int and initial == 1 else y * conversions.astype(initial, y.dtype)
 
 
 @differentiable(np.cumsum)
@@ -132,11 +132,13 @@ def _as_side(end: Any, shape: Shape, axis: int) -> Any:
     return movement.broadcast_to(end, (*shape[:axis], 1, *shape[axis + 1 :]))
 
 
-@differentiable(np.ediff1d)
+@differentiable(np.ediff1d, by_first=True)
 def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Value:
     """The differences of neighbours in the flattened array, with what is put before and behind them."""
     between = diff(movement.ravel(as_float(x)))
-    ends = [None if end is None else movement.ravel(end) for end in (to_begin, to_end)]
+    ends = [
+        None if end is None else movement.ravel(conversions.astype(end, between.dtype)) for end in (to_begin, to_end)
+    ]
     parts = [part for part in (ends[0], between, ends[1]) if part is not None]
     return joining.concatenate(parts) if len(parts) > 1 else between
 
@@ -144,18 +146,18 @@ def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Value:
 @differentiable(np.trapezoid)
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Value:
     """The integral of samples along an axis by the trapezoidal rule: at places ``x``, or ``dx`` apart."""
-    y = as_float(y)
+    y = as_array(y)
     axis = operands.axis_of("trapezoid", axis, y.ndim)
     y = movement.moveaxis(y, axis, -1)
     if x is None:
         widths: Any = dx
     elif len(operands.shape_of(x)) == 1:
-        widths = diff(as_float(x))
+        widths = diff(as_array(x))
     else:
-        widths = diff(movement.moveaxis(as_float(x), axis, -1))
+        widths = diff(movement.moveaxis(as_array(x), axis, -1))
     if x is None and operands.shape_of(dx):
-        widths = movement.moveaxis(as_float(dx), axis, -1) if len(operands.shape_of(dx)) > 1 else dx
-    return reductions.sum(widths * ((y[..., 1:] + y[..., :-1]) / 2.0), -1)
+        widths = movement.moveaxis(as_array(dx), axis, -1) if len(operands.shape_of(dx)) > 1 else dx
+    return reductions.sum(widths * (y[..., 1:] + y[..., :-1]) / 2.0, -1)
 
 
 @differentiable(np.unwrap)

@@ -15,7 +15,7 @@ from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Value
 from minimeta.autodiff.operations import arithmetic, conversions, logic, operands, queries
 from minimeta.autodiff.operations.elementwise import binary
-from minimeta.autodiff.operations.queries import as_float, differentiable, query
+from minimeta.autodiff.operations.queries import differentiable, query
 from minimeta.autodiff.protocols import answers
 
 # Signs
@@ -27,18 +27,17 @@ def positive(x: Any) -> Value:
     return conversions.copy(x)
 
 
-@answers(np.fabs)
+@differentiable(np.fabs)
 def fabs(x: Any) -> Value:
     """``|x|`` of floats; integers become floats."""
-    return arithmetic.absolute(as_float(x))
+    return arithmetic.absolute(x)
 
 
 @answers(np.copysign)
 def copysign(x: Any, y: Any) -> Value:
     """``|x|`` with the sign of ``y``. The derivative with respect to ``x`` is 1 or -1; that of ``y`` is 0."""
     same = logic.equal(queries.signbit(x), queries.signbit(y))
-    constants = [z if type(z) in (float, int, bool) else conversions.stop_gradient(z) for z in (x, y)]
-    found = operands.dtype_of(query(np.copysign, *constants))
+    found = _dtype_of(np.copysign, x, y)
     x = x if operands.dtype_of(x) == found else conversions.astype(x, found)
     return logic.where(same, x, -x)
 
@@ -46,9 +45,16 @@ def copysign(x: Any, y: Any) -> Value:
 @differentiable(np.heaviside)
 def heaviside(x: Any, y: Any) -> Value:
     """0 where ``x < 0``, 1 where ``x > 0``, ``y`` where ``x = 0``; the derivative with respect to ``x`` is 0."""
+    found = _dtype_of(np.heaviside, x, y)
     x = conversions.stop_gradient(x)
     step = logic.where(logic.greater(x, 0.0), 1.0, logic.where(logic.less(x, 0.0), 0.0, x))
-    return logic.where(logic.equal(x, 0.0), y, step)
+    return logic.where(logic.equal(x, 0.0), conversions.astype(y, found), conversions.astype(step, found))
+
+
+def _dtype_of(ufunc: np.ufunc, x: Any, y: Any) -> np.dtype[Any]:
+    """Return numpy's dtype of a result; Python's numbers adapt."""
+    constants = [z if type(z) in (float, int, bool) else conversions.stop_gradient(z) for z in (x, y)]
+    return operands.dtype_of(query(ufunc, *constants))
 
 
 # Larger and smaller, where one is NaN
@@ -88,25 +94,24 @@ def _fmod(x: Any, y: Any) -> Any:
     return x - y * np.trunc(x.real / y.real) if np.iscomplexobj(x + y) else np.fmod(x, y)
 
 
-@answers(np.modf)
+@differentiable(np.modf, results=2)
 def modf(x: Any) -> tuple[Value, Value]:
     """The fractional part, whose derivative is 1, and the whole part, a constant."""
-    whole = queries.trunc(as_float(x))
+    whole = queries.trunc(x)
     return logic.where(queries.isinf(x), 0.0, x - whole), whole
 
 
-@answers(np.frexp)
+@differentiable(np.frexp, results=2)
 def frexp(x: Any) -> tuple[Value, Value]:
     """``m`` and ``n`` of ``x = m 2^n``, where ``1/2 <= |m| < 1``; the exponent ``n`` is a constant."""
-    x = as_float(x)
     exponent = query(np.frexp, x, result=1)
     return logic.where(queries.isfinite(x), ldexp(x, -exponent), x), exponent
 
 
-@answers(np.ldexp)
+@differentiable(np.ldexp, by_first=True)
 def ldexp(x: Any, n: Any) -> Value:
     """``x 2^n`` for integers ``n``, which have no derivative."""
-    return apply(LDEXP, n, as_float(x) if operands.dtype_of(x).kind in "biu" else x)
+    return apply(LDEXP, n, x)
 
 
 @binary(None, lambda g, y, n, x: ldexp(g, n), domains=("exponent", "real"), unpromoted=1, linear=True)
@@ -125,13 +130,13 @@ def float_power(x: Any, y: Any) -> Value:
 # Units
 
 
-@answers(np.degrees, np.rad2deg)
+@differentiable(np.degrees, np.rad2deg)
 def degrees(x: Any) -> Value:
     """An angle in radians, in degrees."""
     return arithmetic.multiply(x, 180.0 / math.pi)
 
 
-@answers(np.radians, np.deg2rad)
+@differentiable(np.radians, np.deg2rad)
 def radians(x: Any) -> Value:
     """An angle in degrees, in radians."""
     return arithmetic.multiply(x, math.pi / 180.0)

@@ -23,6 +23,7 @@ from minimeta.autodiff.operations import (
     reductions,
 )
 from minimeta.autodiff.operations import transcendental as functions
+from minimeta.autodiff.operations.creation import result_type
 from minimeta.autodiff.promotion import contains_array, fixed
 from minimeta.autodiff.protocols import ANSWERS, answers
 from minimeta.errors import DtypeError, ShapeError
@@ -54,7 +55,8 @@ def linspace(
     """
     if num < 0:
         raise ShapeError(f"linspace of {num} numbers: there are no negative numbers of them")
-    start, stop = (x if operands.dtype_of(x).kind == "f" else conversions.astype(x, np.float64) for x in (start, stop))
+    common = result_type(start, stop)
+    start, stop = (conversions.astype(x, common if common.kind == "f" else np.float64) for x in (start, stop))
     length = arithmetic.subtract(stop, start)
     places = np.linspace(0.0, 1.0, num, endpoint).reshape(num, *(1 for _ in operands.shape_of(length)))
     grid = arithmetic.add(start, arithmetic.multiply(length, places.astype(operands.dtype_of(length))))
@@ -83,6 +85,7 @@ def geomspace(
     start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Value:
     """``num`` numbers from ``start`` to ``stop``, each a constant multiple of the one before; of one sign."""
+    start, stop = (conversions.astype(x, np.float64) for x in (start, stop))  # as numpy has it, of float32, too
     low, high = (functions.log(arithmetic.absolute(x)) for x in (start, stop))
     grid = arithmetic.multiply(arithmetic.sign(start), functions.exp(linspace(low, high, num, endpoint)))
     return movement.moveaxis(grid if dtype is None else conversions.astype(grid, dtype), 0, axis)

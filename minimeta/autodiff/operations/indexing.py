@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.operations import conversions, movement, operands
+from minimeta.autodiff.operations import conversions, logic, movement, operands
+from minimeta.autodiff.operations.queries import query
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, IndexingError, ShapeError
@@ -98,17 +99,40 @@ def index(x: ArrayLike, key: Any) -> Value:
 
 
 @answers(np.take)
-def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Value:
+def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None, *, mode: str = "raise") -> Value:
     """Elements of one axis at these positions; of the flattened array where ``axis`` is None.
+
+    Parameters
+    ----------
+    x
+        The array.
+    indices
+        Integers.
+    axis
+        The axis to choose along.
+    mode
+        What a position out of bounds is: ``"raise"`` an error, ``"clip"`` the first or the last one, ``"wrap"`` counted
+        around.
 
     Raises
     ------
     IndexingError
-        A position is out of bounds.
+        A position is out of bounds, or the mode is another.
     """
     if axis is None:
-        return take(movement.ravel(x), indices, 0)
-    return _choose(x, [(operands.axis_of("take", axis, len(operands.shape_of(x))), indices)])
+        return take(movement.ravel(x), indices, 0, mode=mode)
+    shape = operands.shape_of(x)
+    axis = operands.axis_of("take", axis, len(shape))
+    if mode != "raise":
+        indices = within(mode, indices, shape[axis])
+    return _choose(x, [(axis, indices)])
+
+
+def within(mode: str, positions: ArrayLike, size: int) -> Value:
+    """Return positions brought into bounds, as one of numpy's modes does it."""
+    if mode not in ("clip", "wrap"):
+        raise IndexingError(f"mode={mode!r} is none of 'raise', 'clip', 'wrap'")
+    return query(np.clip, positions, 0, size - 1) if mode == "clip" else query(np.remainder, positions, size)
 
 
 @answers(np.compress)
@@ -173,7 +197,26 @@ def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
         The shapes do not fit, or a position is out of bounds.
     """
     positions = _same_shape(list(indices) if isinstance(indices, tuple) else [indices])
+    if operands.dtype_of(x).kind != "f":
+        return _with_whole_sums(x, positions, updates)
     return x + apply(SCATTER_ADD, updates, *positions, shape=operands.shape_of(x))
+
+
+def _with_whole_sums(x: ArrayLike, positions: list[Any], updates: ArrayLike) -> Value:
+    """Add integers or truth values at positions: in the order of the positions, each sum is a difference of two."""
+    shape, dtype = operands.shape_of(x), operands.dtype_of(x)
+    sides, rest = shape[: len(positions)], shape[len(positions) :]
+    flat: Any = np.zeros((), np.int64)
+    for position, side in zip(positions, sides, strict=True):
+        flat = flat * side + position % side
+    count = math.prod(operands.shape_of(flat))
+    order = query(np.argsort, movement.ravel(flat), kind="stable")
+    places, every = take(movement.ravel(flat), order), np.arange(math.prod(sides))
+    rows = take(movement.reshape(conversions.astype(updates, np.int64), (count, *rest)), order, 0)
+    sums = query(np.cumsum, query(np.pad, rows, ((1, 0), *((0, 0) for _ in rest))), axis=0)
+    begin, end = (query(np.searchsorted, places, every, side=side) for side in ("left", "right"))
+    total = movement.reshape(take(sums, end, 0) - take(sums, begin, 0), shape)
+    return logic.logical_or(x, total > 0) if dtype.kind == "b" else x + conversions.astype(total, dtype)
 
 
 # Keys

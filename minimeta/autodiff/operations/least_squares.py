@@ -31,6 +31,7 @@ from minimeta.autodiff.operations.matrices import (
     floats,
     lapack,
     matrices,
+    mirrored,
     product,
     sample_batch,
     sample_tall,
@@ -45,7 +46,7 @@ from minimeta.errors import ShapeError
 
 
 @answers(np.linalg.pinv)
-def pinv(a: ArrayLike, rcond: float | None = None, *, rtol: float | None = None) -> Value:
+def pinv(a: ArrayLike, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Value:
     """The pseudoinverse of matrices ``(..., m, n)``, of shape ``(..., n, m)``.
 
     Parameters
@@ -55,6 +56,8 @@ def pinv(a: ArrayLike, rcond: float | None = None, *, rtol: float | None = None)
     rcond, rtol
         Singular values up to this part of the largest count as 0; by default ``max(m, n)`` times the rounding of the
         dtype (``rtol=None``) or 1e-15 (``rcond=None``), as in numpy.
+    hermitian
+        Whether ``a`` is symmetric: its lower triangle is read, and the derivative with respect to the other is 0.
 
     Notes
     -----
@@ -63,7 +66,8 @@ def pinv(a: ArrayLike, rcond: float | None = None, *, rtol: float | None = None)
     """
     if rcond is None:
         rcond = 1e-15 if rtol is None else rtol
-    return apply(PINV, matrices("pinv", a), rcond=float(rcond))
+    x = matrices("pinv", a, square=hermitian)
+    return apply(PINV, mirrored(x) if hermitian else x, rcond=float(rcond))
 
 
 def _pinv_rule(g: Array, p: Array, a: Array, rcond: float) -> Value:
@@ -240,7 +244,13 @@ def _lstsq(a: Any, b: Any, *, rcond: float) -> Any:
 
 
 @answers(np.linalg.matrix_rank)
-def matrix_rank(A: ArrayLike, tol: float | None = None, *, rtol: float | None = None) -> Value:  # noqa: N803 (numpy's)
+def matrix_rank(
+    A: ArrayLike,  # noqa: N803 (numpy's)
+    tol: float | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: float | None = None,
+) -> Value:
     """The number of singular values above a tolerance, an integer of shape ``(...)``; a constant to every derivative.
 
     Parameters
@@ -251,8 +261,10 @@ def matrix_rank(A: ArrayLike, tol: float | None = None, *, rtol: float | None = 
         The tolerance.
     rtol
         The tolerance as a part of the largest singular value; by default ``max(m, n)`` times the rounding of the dtype.
+    hermitian
+        Whether ``A`` is symmetric, and its lower triangle is read.
     """
-    a = floats(A)
+    a = mirrored(matrices("matrix_rank", A, square=True)) if hermitian else floats(A)
     if a.ndim < 2:
         return (a != 0).astype(np.int64).max() if a.size else np.int64(0)
     return apply(MATRIX_RANK, a, tol=None if tol is None else float(tol), rtol=None if rtol is None else float(rtol))

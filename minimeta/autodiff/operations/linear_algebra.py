@@ -25,6 +25,7 @@ from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import ArrayLike, Form, Value
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations import arithmetic, movement, operands
+from minimeta.autodiff.operations.queries import has_floats, query
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import DtypeError, ShapeError
@@ -59,7 +60,12 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Value:
             f"matmul of shapes {x_shape} and {y_shape}: the inner sides {x_shape[-1]} and "
             f"{y_shape[-2 if len(y_shape) > 1 else 0]} differ"
         )
-    x, y = operands.same_dtype("matmul", x, y)
+    try:
+        x, y = operands.same_dtype("matmul", x, y)
+    except DtypeError:
+        if has_floats((x, y)):
+            raise
+        return query(np.matmul, x, y)
     if len(x_shape) == 2 and len(y_shape) == 2:
         return _multiply(x, y)
     if len(x_shape) == len(y_shape) == 1:  # A scalar, and no view of the product (in_place.py).

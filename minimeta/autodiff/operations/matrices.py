@@ -67,6 +67,11 @@ def lower(x: Any, diagonal: float = 1.0) -> Any:
     return x * (ones + np.asarray(diagonal, x.dtype) * np.eye(x.shape[-1], dtype=x.dtype))
 
 
+def mirrored(x: Any) -> Any:
+    """Return the symmetric matrices whose lower triangle this is."""
+    return lower(x) + transposed(lower(x, 0.0))
+
+
 def as_matrix(x: Any) -> Any:
     """Return numbers as matrices of one element, which broadcast."""
     return movement.expand_dims(x, (-1, -2))

@@ -170,11 +170,15 @@ def nanpercentile(x: Any, q: Any, axis: Axis = None, **keywords: Any) -> Value:
     return nanquantile(x, ordering._of_hundred(x, q), axis, **keywords)
 
 
-@differentiable(np.nan_to_num)
+@differentiable(np.nan_to_num, by_first=True)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Value:
     """The elements that are finite, and numbers in the places of NaN and of the infinities (the largest, if None)."""
     x = as_float(x)
     largest = float(np.finfo(x.dtype).max)
-    x = logic.where(_present(x), x, nan)
-    x = logic.where(logic.equal(x, np.inf), largest if posinf is None else posinf, x)
-    return logic.where(logic.equal(x, -np.inf), -largest if neginf is None else neginf, x)
+    nan, posinf, neginf = (
+        conversions.astype(value, x.dtype)
+        for value in (nan, largest if posinf is None else posinf, -largest if neginf is None else neginf)
+    )
+    found = logic.where(_present(x), x, nan)
+    found = logic.where(logic.equal(x, np.inf), posinf, found)
+    return logic.where(logic.equal(x, -np.inf), neginf, found)

@@ -27,14 +27,25 @@ from minimeta.errors import ShapeError
 
 
 @answers(np.reshape)
-def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
-    """Arrange the elements, in row-major order, in another shape; one side may be -1.
+def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C") -> Value:
+    """Arrange the elements in another shape, of which one side may be -1.
+
+    Parameters
+    ----------
+    x
+        The elements.
+    shape
+        The sides.
+    order
+        ``"C"``: the last index runs fastest, here and there; ``"F"``: the first. ``"A"`` is ``"C"``.
 
     Raises
     ------
     ShapeError
-        The number of elements differs.
+        The number of elements differs, or the order is another.
     """
+    if order != "C" and _runs_backwards("reshape", order, "CFA"):
+        return transpose(reshape(transpose(x), operands.row_of(shape)[::-1]))
     before = operands.shape_of(x)
     sides = [int(side) for side in operands.row_of(shape)]
     size = int(np.prod(before, dtype=np.int64))
@@ -49,9 +60,17 @@ def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Value:
 
 
 @answers(np.ravel)
-def ravel(x: ArrayLike) -> Value:
-    """The elements in row-major order, on one axis."""
+def ravel(x: ArrayLike, order: str = "C") -> Value:
+    """The elements on one axis, the last index running fastest (``"C"``, ``"A"``, ``"K"``) or the first (``"F"``)."""
+    if order != "C" and _runs_backwards("ravel", order, "CFAK"):
+        x = transpose(x)
     return reshape(x, -1) if 0 not in operands.shape_of(x) else reshape(x, 0)
+
+
+def _runs_backwards(name: str, order: str, known: str) -> bool:
+    if order not in known:
+        raise ShapeError(f"{name} with order={order!r}: it is one of {', '.join(map(repr, known))}")
+    return order == "F"
 
 
 @answers(np.transpose)

@@ -30,7 +30,7 @@ from minimeta.autodiff.operations import (
     queries,
     reductions,
 )
-from minimeta.autodiff.operations.queries import as_float, differentiable, query
+from minimeta.autodiff.operations.queries import as_array, as_float, differentiable, query
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.errors import ShapeError, TracingError
 
@@ -109,6 +109,7 @@ def quantile(
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
+    weights: Any = None,
 ) -> Value:
     """The values below which a fraction ``q`` in [0, 1] of the elements lies, by any of numpy's methods.
 
@@ -124,6 +125,8 @@ def quantile(
         As in numpy.
     keepdims
         Whether reduced axes stay with length 1.
+    weights
+        How much each element counts: of the shape of ``x``, or one row along the axis. The method is "inverted_cdf".
 
     Returns
     -------
@@ -135,8 +138,13 @@ def quantile(
     ValueError
         A fraction is outside of [0, 1], or the method is unknown.
     """
-    x = as_float(x)
+    elements = as_array(x)
+    if elements.dtype.kind != "f" and getattr(q, "transformation", None) is None:
+        return query(np.quantile, elements, q, axis=axis, method=method, keepdims=keepdims, weights=weights)
+    x = as_float(elements)
     rows, sides = _rows("quantile", x, axis, keepdims)
+    if weights is not None:
+        return _weighed(x, rows, q, axis, method, weights, sides)
     q, dtype = _fractions(x, q)
     dtype = x.dtype if method in _OF_ELEMENTS else dtype
     n = rows.shape[-1]
@@ -146,6 +154,35 @@ def quantile(
     y = _ordered("quantile", rows, -1)
     found = _between(conversions.astype(y, dtype), conversions.astype(position, dtype))
     found = movement.moveaxis(_unless_nan(found, y[..., -1:]), -1, 0) if y.ndim > 1 else _unless_nan(found, y[-1])
+    return movement.reshape(found, (*q.shape, *sides))
+
+
+def _weighed(x: Any, rows: Any, q: Any, axis: Axis, method: str, weights: Any, sides: Shape) -> Value:
+    """The first element in sorted order up to which the weights sum up to a fraction of all."""
+    if method != "inverted_cdf":
+        raise ShapeError(f"quantile by method={method!r} with weights: only 'inverted_cdf' takes them")
+    weights = conversions.stop_gradient(as_float(weights))
+    if weights.shape != x.shape:
+        (place,) = operands.axes_of("quantile", axis, x.ndim) if np.ndim(axis) == 0 and axis is not None else (-1,)
+        if weights.ndim != 1 or place < 0 or weights.shape[0] != x.shape[place]:
+            raise ShapeError(
+                f"quantile of shape {x.shape} with weights of shape {weights.shape}: they have one shape, or axis= "
+                "names the axis that the weights have"
+            )
+        weights = movement.reshape(weights, [-1 if i == place else 1 for i in range(x.ndim)])
+        weights = movement.broadcast_to(weights, x.shape)
+    q = as_float(q)
+    order = query(np.argsort, rows, axis=-1)
+    sums = query(
+        np.cumsum, taken(_rows("quantile", weights, axis, False)[0], order, rows.ndim - 1), axis=-1, dtype=np.float64
+    )
+    shares = sums / sums[..., -1:]
+    below = movement.expand_dims(shares, -2) < movement.reshape(q, (-1, 1))  # For each fraction, the elements before.
+    none = logic.equal(movement.expand_dims(shares, -2), 0.0)  # An element of no weight is none's quantile.
+    place = reductions.sum(logic.logical_or(below, none), -1)
+    last = arithmetic.minimum(place, rows.shape[-1] - 1)
+    y = taken(rows, order, rows.ndim - 1)
+    found = movement.moveaxis(_unless_nan(taken(y, last, rows.ndim - 1), y[..., -1:]), -1, 0)
     return movement.reshape(found, (*q.shape, *sides))
 
 

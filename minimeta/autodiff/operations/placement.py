@@ -18,6 +18,7 @@ import numpy as np
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import arithmetic, conversions, indexing, joining, logic, operands
 from minimeta.autodiff.operations.movement import broadcast_to, ravel, reshape
+from minimeta.autodiff.operations.queries import query
 from minimeta.errors import IndexingError, ShapeError
 
 
@@ -68,8 +69,6 @@ class _Place:
     def set(self, values: ArrayLike) -> Value:
         """Return the array with these elements replaced; of a position that occurs twice the last value stays.
 
-        Where the positions themselves are being traced, values at one position are averaged instead.
-
         Raises
         ------
         ShapeError
@@ -78,21 +77,25 @@ class _Place:
         positions, new, shape = self._positions(values)
         size = math.prod(shape)
         if isinstance(positions, Array):
-            count = indexing.scatter_add(np.zeros(size), positions, np.ones(positions.shape))
-            total = indexing.scatter_add(np.zeros(size, new.dtype), positions, new)
-            mean = arithmetic.divide(total, arithmetic.maximum(count, 1.0).astype(new.dtype))
-            return logic.where(reshape(count > 0.0, shape), reshape(mean, shape), self._x)
+            return self._set_at(ravel(positions), ravel(new), shape)
         order = np.arange(size)
         order[positions.ravel()] = size + np.arange(positions.size)
         return reshape(indexing.take(joining.concatenate([ravel(self._x), ravel(new)]), order), shape)
 
-    def add(self, values: ArrayLike) -> Value:
-        """Return the array with values added to these elements; a position that occurs twice gets both.
+    def _set_at(self, positions: Array, new: Value, shape: tuple[int, ...]) -> Value:
+        """Set elements at positions that are not known: each looks for itself among them, in sorted order."""
+        if positions.size == 0:
+            return conversions.copy(self._x)
+        everywhere = np.arange(math.prod(shape))
+        order = query(np.argsort, positions, kind="stable")
+        ordered = indexing.take(positions, order)
+        last = arithmetic.maximum(query(np.searchsorted, ordered, everywhere, side="right") - 1, 0)
+        found = logic.equal(indexing.take(ordered, last), everywhere)
+        taken = indexing.take(new, indexing.take(order, last))
+        return logic.where(reshape(found, shape), reshape(taken, shape), self._x)
 
-        Among integers and truth values, no position may.
-        """
-        if operands.dtype_of(self._x).kind != "f":
-            return self._changed(arithmetic.add, values)
+    def add(self, values: ArrayLike) -> Value:
+        """Return the array with values added to these elements; a position that occurs twice gets both."""
         positions, new, shape = self._positions(values)
         return reshape(indexing.scatter_add(ravel(self._x), positions, new), shape)
 

@@ -78,18 +78,31 @@ def query(function: Function, *arguments: Any, result: int | None = None, **keyw
     return apply(QUERY, *operands, function=function, arguments=placed, keywords=named, result=result)
 
 
-def differentiable(*functions: Function) -> Callable[[Operation], Operation]:
+def differentiable(*functions: Function, results: int = 1, by_first: bool = False) -> Callable[[Operation], Operation]:
     """Declare what answers for functions of numpy's; of integers and truth values alone, numpy's own does, as a query.
 
     So an operation is written for floats, and takes the arguments of numpy's function by their names.
+
+    Parameters
+    ----------
+    *functions
+        Of numpy's.
+    results
+        How many arrays they return.
+    by_first
+        Whether the first argument alone decides, since numpy brings the others to its dtype.
     """
 
     def declare(operation: Operation) -> Operation:
         @functools.wraps(operation)
         def answered(*arguments: Any, **keywords: Any) -> Any:
-            if has_floats(arguments) or (keywords and has_floats(keywords.values())):
+            if has_floats(arguments[:1] if by_first else arguments):
                 return operation(*arguments, **keywords)
-            return query(functions[0], *arguments, **keywords)
+            if keywords and not (by_first and arguments) and has_floats(keywords.values()):
+                return operation(*arguments, **keywords)
+            if results == 1:
+                return query(functions[0], *arguments, **keywords)
+            return tuple([query(functions[0], *arguments, result=i, **keywords) for i in range(results)])
 
         return answers(*functions)(cast("Operation", answered))
 
@@ -98,8 +111,24 @@ def differentiable(*functions: Function) -> Callable[[Operation], Operation]:
 
 def as_float(x: ArrayLike) -> Any:
     """Return an Array or a numpy array of floats; of integers and truth values, float64."""
-    found = x if isinstance(x, (Array, np.ndarray)) else fixed(x, False)
+    found = as_array(x)
     return found if found.dtype.kind not in "biu" else conversions.astype(found, np.float64)
+
+
+def as_array(x: ArrayLike) -> Any:
+    """Return an Array or a numpy array of its own dtype; that of Python's numbers is numpy's for them."""
+    return x if isinstance(x, (Array, np.ndarray)) else fixed(x, False)
+
+
+def as_floats(*operands: ArrayLike) -> tuple[Any, ...]:
+    """Return Arrays or numpy arrays of numpy's common dtype; of integers and truth values alone, float64.
+
+    numpy's functions that are no ufuncs make arrays of Python's numbers first, which so do not adapt.
+    """
+    arrays = [as_array(x) for x in operands]
+    common = np.result_type(*[x.dtype for x in arrays])
+    common = common if common.kind == "f" else np.dtype(np.float64)
+    return tuple([x if x.dtype == common else conversions.astype(x, common) for x in arrays])
 
 
 class Place:
@@ -135,7 +164,8 @@ def _form(*operands: Any, function: Function, arguments: Any, keywords: Any, res
 def _forms(forms: Any, function: Function, arguments: Any, keywords: Any, result: int | None) -> Form:
     zeros = [np.zeros(shape, dtype) if dtype.kind != "f" else np.ones(shape, dtype) for dtype, shape in forms]
     try:
-        found = np.asarray(_called(zeros, function, arguments, keywords, result))
+        with np.errstate(all="ignore"):
+            found = np.asarray(_called(zeros, function, arguments, keywords, result))
     except (ValueError, IndexError, TypeError) as error:
         shapes = " and ".join(f"{dtype.name}{list(shape)}" for dtype, shape in forms)
         kind = DtypeError if isinstance(error, TypeError) else ShapeError

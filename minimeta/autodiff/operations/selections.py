@@ -40,7 +40,7 @@ def sums(function: Any) -> Callable[[Reduction], Reduction]:
             total = core(x, axis, keepdims=keepdims)
             if dtype is not None and total.dtype != dtype:  # Whole numbers are added as wide ones.
                 total = conversions.astype(total, dtype)
-            return total if initial is None else total + initial
+            return total if initial is None else total + conversions.astype(initial, total.dtype)
 
         return _answering(function, core, sum)
 
@@ -63,13 +63,13 @@ def extremes(function: Any, choose: Reduction) -> Callable[[Reduction], Reductio
                 if where is not None:
                     raise ShapeError(f"{core.__name__} with where= and no initial=: give what no element is less than")
                 return core(x, axis, keepdims=keepdims)
-            shape = operands.shape_of(x)
+            shape, initial = operands.shape_of(x), conversions.astype(initial, operands.dtype_of(x))
             if where is not None:
                 x = logic.where(where, x, initial)
             axes = operands.axes_of(core.__name__, axis, len(shape))
             if any(shape[i] == 0 for i in axes):
                 sides = [1 if i in axes else side for i, side in enumerate(shape) if keepdims or i not in axes]
-                return movement.broadcast_to(conversions.astype(initial, operands.dtype_of(x)), sides)
+                return movement.broadcast_to(initial, sides)
             return choose(core(x, axis, keepdims=keepdims), initial)
 
         return _answering(function, core, extreme)

@@ -201,7 +201,7 @@ class SVD(NamedTuple):
 
 
 @answers(np.linalg.svd)
-def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """The singular value decomposition ``A = U diag(S) Vh``.
 
     Parameters
@@ -212,6 +212,8 @@ def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True) -> An
         Only False, unless they are square: the further columns can be any, and have no derivative.
     compute_uv
         Whether all three are returned, and not ``S`` alone.
+    hermitian
+        Whether ``a`` is symmetric: it is decomposed by :func:`eigh`, which reads its lower triangle.
 
     Returns
     -------
@@ -230,7 +232,9 @@ def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True) -> An
     -----
     The signs of the vectors are LAPACK's, and in the derivative they stay.
     """
-    x = matrices("svd", a)
+    x = matrices("svd", a, square=hermitian)
+    if hermitian:
+        return _of_symmetric(x, compute_uv)
     m, n = x.shape[-2:]
     if compute_uv and full_matrices and m != n:
         raise ConfigurationError(
@@ -241,6 +245,16 @@ def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True) -> An
     if not compute_uv:
         return packed[..., 0, :]
     return SVD(packed[..., 1 : m + 1, :], packed[..., 0, :], transposed(packed[..., m + 1 :, :]))
+
+
+def _of_symmetric(a: Value, compute_uv: bool) -> Any:
+    values, vectors = eigh(a)
+    order = np.flip(np.argsort(np.abs(values)), -1)
+    values = np.take_along_axis(values, order, -1)
+    if not compute_uv:
+        return np.abs(values)
+    vectors = np.take_along_axis(vectors, row(order), -1)
+    return SVD(vectors, np.abs(values), transposed(vectors * row(np.sign(values))))
 
 
 @answers(np.linalg.svdvals)

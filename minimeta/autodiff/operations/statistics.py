@@ -26,7 +26,7 @@ from minimeta.autodiff.operations import (
     operands,
     reductions,
 )
-from minimeta.autodiff.operations.queries import as_float, differentiable
+from minimeta.autodiff.operations.queries import as_float, as_floats, differentiable
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
 
@@ -40,15 +40,19 @@ def var(
     ddof: float = 0,
     keepdims: bool = False,
     where: Any = None,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Value:
-    """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``. ``correction`` is another name of ``ddof``."""
+    """``sum((x - mean(x))**2) / max(n - ddof, 0)``; NaN where ``n = 0``. ``correction`` is another name of ``ddof``.
+
+    A ``mean`` that is known already, with its axes kept, need not be computed.
+    """
     x = as_float(x) if dtype is None else conversions.astype(x, dtype)
     fewer = ddof if correction is None else correction
-    if where is None:
+    if where is None and mean is None:
         axes = operands.axes_of("var", axis, x.ndim)
         return reductions.variance(x, axes=axes, keepdims=keepdims, correction=float(fewer))
-    deviation, count = _deviation(x, axis, where)
+    deviation, count = _deviation(x, axis, where, mean)
     total = reductions.sum(arithmetic.square(deviation), axis, keepdims=True)
     return _with_axes(total / arithmetic.maximum(count - fewer, 0.0), axis, keepdims)
 
@@ -62,34 +66,36 @@ def std(
     ddof: float = 0,
     keepdims: bool = False,
     where: Any = None,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Value:
     """The root of :func:`var`. Its derivative where all elements are equal is 0; its square's is right there."""
     x = as_float(x) if dtype is None else conversions.astype(x, dtype)
     fewer = ddof if correction is None else correction
-    if where is None:
+    if where is None and mean is None:
         axes = operands.axes_of("std", axis, x.ndim)
         count: Any = math.prod(x.shape[i] for i in axes)
         length = reductions.norm(x - reductions.mean(x, axis, keepdims=True), axis, keepdims=keepdims)
         return length / (math.sqrt(count - fewer) if count > fewer else 0.0)
-    deviation, count = _deviation(x, axis, where)
+    deviation, count = _deviation(x, axis, where, mean)
     length = reductions.norm(deviation, axis, keepdims=True)
     return _with_axes(length / arithmetic.sqrt(arithmetic.maximum(count - fewer, 0.0)), axis, keepdims)
 
 
-def _deviation(x: Any, axis: Any, where: Any) -> tuple[Value, Value]:
+def _deviation(x: Any, axis: Any, where: Any, mean: Any) -> tuple[Value, Value]:
     """From the mean of those that are chosen, 0 elsewhere; and how many they are."""
-    mask = movement.broadcast_to(where, x.shape)
+    mask = movement.broadcast_to(True if where is None else where, x.shape)
     count = reductions.sum(conversions.astype(mask, x.dtype), axis, keepdims=True)
-    mean = reductions.sum(logic.where(mask, x, 0.0), axis, keepdims=True) / count
-    return logic.where(mask, x - mean, 0.0), count
+    if mean is None:
+        mean = reductions.sum(logic.where(mask, x, 0.0), axis, keepdims=True) / count
+    return logic.where(mask, x - conversions.astype(mean, x.dtype), 0.0), count
 
 
 def _with_axes(x: Value, axis: Any, keepdims: bool) -> Value:
     return x if keepdims else movement.squeeze(x, operands.axes_of("var", axis, x.ndim))
 
 
-@differentiable(np.average)
+@answers(np.average)
 def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Value:
     """The mean, or with weights ``sum(w x) / sum(w)``; with ``returned`` also the sum of the weights.
 
@@ -100,7 +106,7 @@ def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         mean = reductions.mean(x, axis, keepdims=keepdims)
         count = x.size / max(mean.size, 1)
         return (mean, mean * 0.0 + count) if returned else mean
-    weights = as_float(weights)
+    x, weights = as_floats(x, weights)
     if weights.shape != x.shape:
         if axis is None or weights.ndim != len(axes := operands.row_of(axis)):
             raise ShapeError(
@@ -116,7 +122,7 @@ def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return (mean, total + mean * 0.0) if returned else mean
 
 
-@differentiable(np.cov)
+@answers(np.cov)
 def cov(
     m: Any,
     y: Any = None,
@@ -139,7 +145,8 @@ def cov(
     weights = None
     for given in (fweights, aweights):
         if given is not None:
-            weights = as_float(given) if weights is None else weights * given
+            counts = conversions.astype(given, np.float64)
+            weights = counts if weights is None else weights * counts
     if weights is None:
         centred = x - reductions.mean(x, 1, keepdims=True)
         count: Any = max(x.shape[1] - fewer, 0.0)
@@ -163,7 +170,7 @@ def _variables(m: Any, rowvar: bool, dtype: Any) -> Any:
     return x if rowvar or x.shape[0] == 1 else movement.transpose(x)
 
 
-@differentiable(np.corrcoef)
+@answers(np.corrcoef)
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: DTypeLike | None = None) -> Value:
     """The correlations of variables, ``cov(x, y) / (std(x) std(y))``, as :func:`cov` takes them."""
     c = cov(x, y, rowvar, dtype=dtype)
