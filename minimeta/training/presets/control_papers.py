@@ -46,6 +46,19 @@ _UNTRAINED: Table = {"iterations": Said(1), "meta_batch": Said(1)}
 _BOLD: Table = _OUTER | {"bound": Said(0.02, code="0.02 for the figure, 0.01 in the script")}
 _FEW: Table = {"episodes": Said(20, paper="20", code="10 for the figure, 20 in the script")}
 
+# What the baselines of the figures adapt by: the released code's rates, and for navigation a random network of tanh.
+_RATES: dict[str, tuple[Table, Table]] = {
+    "navigation": ({}, {"activation": Said("tanh", code="tanh, for the random network alone")}),
+    "cheetah-direction": (
+        {"inner_learning_rates": Said((0.2, 0.1), code="0.2 0.1")},
+        {"inner_learning_rates": Said((1.0, 0.5), code="1 0.5, or 0.5 0.25")},
+    ),
+    "cheetah-velocity": (
+        {"inner_learning_rates": Said((0.02, 0.01), code="0.02 0.01")},
+        {"inner_learning_rates": Said((0.1, 0.05), code="0.1 0.05")},
+    ),
+}
+
 _BENCHMARKS: dict[str, tuple[str, Table, Table]] = {
     "navigation": ("2D navigation, Finn et al. 2017, section 5.3: walk to a goal", _NAVIGATION, _OUTER),
     "cheetah-direction": ("Half-cheetah, Finn et al. 2017, section 5.3: run in a direction", _DIRECTION, _BOLD),
@@ -58,9 +71,13 @@ def _tables() -> dict[tuple[str, str], tuple[str, Table]]:
     for name, (title, table, outer) in _BENCHMARKS.items():
         found["maml", name] = (f"{title}.", table | outer | _ADAPTING)
         found["reptile", name] = (f"{title}, with Reptile.", table | {"inner_steps": Said(2)})
-        found["pretraining", name] = (f"{title}, one policy for all tasks, then adapted.", table | outer)
+        of_pretrained, of_random = _RATES[name]
+        found["pretraining", name] = (
+            f"{title}, one policy for all tasks, then adapted.",
+            table | outer | of_pretrained,
+        )
         found["oracle", name] = (f"{title} that the policy sees.", table | outer | _SEEN)
-        found["finetuning", name] = (f"{title}, adapted from random parameters.", table | _UNTRAINED)
+        found["finetuning", name] = (f"{title}, adapted from random parameters.", table | _UNTRAINED | of_random)
     return found
 
 
