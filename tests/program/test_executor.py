@@ -176,6 +176,22 @@ def test_values_share_memory_once_they_are_dead() -> None:
     assert Executable(program, reuse_memory=False).arena_bytes == 99 * 16 * 8  # the last is the output
 
 
+def test_a_long_program_shares_memory_as_well() -> None:
+    def function(x: Any) -> Any:  # of values of many sizes, which live for up to fifty others
+        values, total = [x], mm.sum(x)
+        for i in range(1100):
+            values.append(mm.sin(mm.broadcast_to(mm.sum(values[-1 - i * i % min(len(values), 50)]), (1 + i % 17,))))
+            total = total + mm.sum(values[-1])
+        return total
+
+    x = np.arange(3.0)
+    program = trace(function, x)
+    assert sum(not step.primitive.view for step in program.steps) > 4096
+    shared, apart = (Executable(program, reuse_memory=reuse, poison=True) for reuse in (True, False))
+    assert np.array_equal(shared.run([x]), apart.run([x]))
+    assert 0 < shared.arena_bytes < apart.arena_bytes / 20
+
+
 @compiled
 def test_parts_are_written_where_they_are_put_together() -> None:
     def joined(x: Any) -> Any:
