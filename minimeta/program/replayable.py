@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from minimeta.autodiff.arguments import Function
+from minimeta.autodiff.steps import Program, group_bounds
 from minimeta.program.arithmetic import operations
-from minimeta.program.executor import Call, Executable
+from minimeta.program.executor import Call, Executable, Instruction
 from minimeta.program.passes import optimise
 from minimeta.program.program import Traced, attempt
 from minimeta.program.purity import first_difference, impure
 from minimeta.program.signature import Signature
+from minimeta.threads import get_num_threads
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,11 @@ class Stats:
         Time to run the function on abstract Arrays; to make the program shorter; to check its
         kernels and plan memory.
     instructions
-        How many kernels run; views are none.
+        How many kernels run; views are none. Those of the body of a ``vmap`` count once, and not
+        for every task.
     arena_bytes
-        Memory for intermediate values.
+        Memory for intermediate values, those of the bodies of ``vmap`` for as many tasks as run at
+        a time.
     arithmetic_operations
         Floating-point operations of one run, as :mod:`minimeta.program.arithmetic` counts them.
     """
@@ -41,15 +47,30 @@ class Stats:
     arithmetic_operations: int
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Put off the search for cycles, which looks again and again at a long graph that has none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class Replayable(NamedTuple):
-    """The program for a signature, ready to run, and how a call in Python runs it."""
+    """The program for a signature, ready to run, how a call in Python runs it, and the seconds that
+    tracing, passes and building took.
+    """
 
     program: Traced
     executable: Executable
     call: Call | None
-    stats: Stats
+    seconds: tuple[float, float, float]
 
     @classmethod
+    @_without_collector()
     def of(
         cls, function: Function, name: str, signature: Signature, passes: Collection[str], check: bool
     ) -> Replayable | None:
@@ -87,13 +108,29 @@ class Replayable(NamedTuple):
         shortened = time.perf_counter()
         executable = Executable(program)
         built = time.perf_counter()
-        stats = Stats(
-            trace_seconds,
-            shortened - began,
-            built - shortened,
-            len(executable.instructions),
-            executable.arena_bytes,
-            operations(program).total(),
-        )
+        seconds = trace_seconds, shortened - began, built - shortened
         call = executable.call(*signature.call_structures(), signature.forms, program.output)
-        return cls(program, executable, call, stats)
+        return cls(program, executable, call, seconds)
+
+    @property
+    def stats(self) -> Stats:
+        """What it took to compile, and what it takes to run."""
+        memory = _memory(self.program, self.executable)
+        return Stats(*self.seconds, _count(self.executable.instructions), memory, operations(self.program).total())
+
+
+def _count(instructions: Sequence[Instruction]) -> int:
+    """Count instructions, and those inside of them."""
+    return sum(1 + _count(instruction.body) for instruction in instructions)
+
+
+def _memory(program: Program, executable: Executable) -> int:
+    """Return the bytes of a program's intermediate values, and of those inside of its bodies."""
+    size = executable.arena_bytes
+    for step in program.steps:
+        if step.body is not None and step.tasks is not None:
+            at_a_time = min(get_num_threads(), len(group_bounds(step.tasks.count)) - 1)
+            size += at_a_time * _memory(step.body, Executable(step.body))
+        elif step.body is not None:
+            size += _memory(step.body, executable) - executable.arena_bytes
+    return size

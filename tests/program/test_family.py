@@ -235,6 +235,28 @@ def test_lower_and_stats_do_not_run_the_program() -> None:
     assert counted.runs == 1
 
 
+def test_stats_count_what_runs_inside_of_a_vmap() -> None:
+    def looked_at(steps: int) -> Any:
+        def of_one(x: Any) -> Any:
+            for _ in range(steps):
+                x = mm.sum(x @ x, 0, keepdims=True) + x  # a product, a sum and an addition
+            return x
+
+        return mm.compile(lambda x: mm.vmap(of_one)(mm.exp(x))).stats(np.ones((3, 4, 4)))
+
+    one, fifty = looked_at(1), looked_at(50)
+    assert fifty.instructions - one.instructions == 49 * (one.instructions - 2)  # but for the exponential and the map
+    before = mm.get_num_threads()
+    try:
+        mm.set_num_threads(1)
+        single = looked_at(50).arena_bytes
+    finally:
+        mm.set_num_threads(before)
+    exponential, alive = 3 * 4 * 4 * 8, 2 * 4 * 4 * 8
+    assert single >= exponential + alive
+    assert fifty.arena_bytes - exponential == min(before, 3) * (single - exponential)
+
+
 def test_it_looks_like_the_function() -> None:
     assert (getattr(module_level, "__name__", ""), module_level.__doc__) == ("module_level", "A docstring.")
     assert repr(mm.compile(mm.sin)) == "<compiled sin, 0 signatures>"
