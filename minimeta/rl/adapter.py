@@ -6,16 +6,18 @@ list of copies, each made by the same function:
     reset(rng, n)      n copies are reset, copy i with seed s_i, and the seeds are drawn from rng
     step(state, a)     copy i takes its step with a_i, unless its episode has ended
 
-After an episode has ended its copy rests, and the last observation is repeated. An episode ends when
-gymnasium says that it was terminated or truncated.
+After an episode has ended its copy rests, and the last observation is repeated. An episode ends
+when gymnasium says that it was terminated or truncated.
 
-Observations are vectors: those of a box of another shape are flattened, and a whole number becomes a
-one-hot vector. Actions are turned back into what the copy's space has, its shape, dtype and smallest
-number. Other spaces, such as dictionaries, are refused; gymnasium has wrappers that flatten them.
+Observations are vectors: those of a box of another shape are flattened, and a whole number becomes
+a one-hot vector. Actions are turned back into what the copy's space has, its shape, dtype and
+smallest number. Other spaces, such as dictionaries, are refused; gymnasium has wrappers that
+flatten them.
 
-**A state can be used once.** Copies cannot be put back, so the state is a ticket: the number of steps
-that were taken. What the copies did before a reset should not matter after it, and gymnasium's own
-environments are made so. Then an episode is decided by its seed and actions, and a run resumes.
+**A state can be used once.** Copies cannot be put back, so the state is a ticket: the number of
+steps that were taken. What the copies did before a reset should not matter after it, and
+gymnasium's own environments are made so. Then an episode is decided by its seed and actions, and a
+run resumes.
 """
 
 from __future__ import annotations

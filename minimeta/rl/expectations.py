@@ -4,7 +4,8 @@ In an environment with tables ``rho``, ``P`` and ``R``, a policy is a table too,
 
     P_pi[s, s'] = sum_a pi[s, a] P[s, a, s'],    r_pi[s] = sum_a pi[s, a] R[s, a]
 
-the states at time t are distributed as ``rho P_pi^t``, so the expected return is a chain of products:
+the states at time t are distributed as ``rho P_pi^t``, so the expected return is a chain of
+products:
 
     J(pi) = sum_t gamma^t rho P_pi^t r_pi,    t = 0, ..., H - 1
 
@@ -65,7 +66,7 @@ class Trajectories(NamedTuple):
     reward
         Shape ``(n, H)``.
     chance
-        The environment's share of the probability, ``rho(s_0) P(s_1 | s_0, a_0) ...``, shape ``(n,)``.
+        The environment's share of the probability, ``rho(s_0) P(s_1 | s_0, a_0) ...``, ``(n,)``.
     """
 
     state: NDArray[np.int64]
@@ -78,7 +79,7 @@ class Trajectories(NamedTuple):
         return multiply(self.chance, prod(self.of(policy), axis=1))
 
     def of(self, table: Any) -> Any:
-        """Return the entries of a table of shape ``(states, actions)`` for what happened, shape ``(n, H)``."""
+        """Return a table's entries for what happened: from ``(states, actions)`` to ``(n, H)``."""
         return table[self.state, self.action]
 
 

@@ -1,25 +1,26 @@
-"""The half-cheetah of MAML's paper: a runner of seven links in a plane (Finn et al. 2017, section 5.3).
+"""The half-cheetah of MAML's paper: a runner of seven links in a plane.
 
-MuJoCo steps it by dt = 0.01 seconds, once for each action, and H = 200. With v the forward velocity
-of the centre of mass after the step and a the action, clipped to [-1, 1] in each of six torques,
+Section 5.3 of Finn et al. 2017. MuJoCo takes one step of dt = 0.01 seconds for each action, and
+H = 200. With v the forward velocity of the centre of mass after the step and a the action, clipped
+to [-1, 1] in each of six torques,
 
     direction    r = d v - 0.05 |a|^2,         d = +1 (forward) or -1 (backward)
     velocity     r = -|v - g| - 0.05 |a|^2,    g ~ U(0, 2)
 
-An observation has 20 numbers: the joints without the forward position (8), their velocities (9), and
-the centre of mass (3). An episode begins at rest with noise, 0.01 N(0, 1) in positions and 0.1 N(0, 1)
-in velocities, and never ends before H.
+An observation has 20 numbers: the joints without the forward position (8), their velocities (9),
+and the centre of mass (3). An episode begins at rest with noise, 0.01 N(0, 1) in positions and
+0.1 N(0, 1) in velocities, and never ends before H.
 
-**This is not gymnasium's HalfCheetah-v5**, whose actions last 0.05 seconds, whose reward measures the
-velocity of the torso's joint over them, with a cost of 0.1 |a|^2, and which observes 17 numbers:
-their returns do not compare. Only the model is gymnasium's file, of the same masses, lengths and
-torques as the one released with the paper. That code ran MuJoCo 1.3.
+**This is not gymnasium's HalfCheetah-v5**, whose actions last 0.05 seconds, whose reward measures
+the velocity of the torso's joint over them, with a cost of 0.1 |a|^2, and which observes 17
+numbers: their returns do not compare. Only the model is gymnasium's file, of the same masses,
+lengths and torques as the one released with the paper. That code ran MuJoCo 1.3.
 
-**A state is what MuJoCo needs to go on**: (time, positions, velocities), 19 numbers. Every step begins
-there without a warm start of the contact solver, so that it is a function of state and action, and
-no bit depends on threads, on the other episodes, or on what ran before. MuJoCo reports the centre of
-mass of the state before a step, and we need the one after. It follows from the angles alone: link i
-with parent p has, with R a rotation about the axis across the plane,
+**A state is what MuJoCo needs to go on**: (time, positions, velocities), 19 numbers. Every step
+begins there without a warm start of the contact solver, so that it is a function of state and
+action, and no bit depends on threads, on the other episodes, or on what ran before. MuJoCo reports
+the centre of mass of the state before a step, and we need the one after. It follows from the angles
+alone: link i with parent p has, with R a rotation about the axis across the plane,
 
     angle_i = angle_p + q_i,    joint_i = joint_p + R(angle_p) offset_i,    centre_i = joint_i + R(angle_i) inertia_i
 
@@ -218,17 +219,17 @@ def _model() -> Any:
         ) from error
     file = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # The file has an attribute that MuJoCo 4 would rather not see.
+        warnings.simplefilter("ignore")  # of an attribute of the file that MuJoCo 4 deprecates
         return mujoco.MjSpec.from_file(str(file)).compile()
 
 
 _idle: list[Any] = []
-"""Working memories of the simulator. To make one takes as long as a hundred steps, and no step reads
-what the one before left there."""
+"""Working memories of the simulator. To make one takes as long as a hundred steps, and no step
+reads what the one before left there."""
 
 
 def _simulated(state: Floats, torque: Floats) -> Floats:
-    """Return the states of shape ``(n, 19)`` after one step; MuJoCo releases the interpreter's lock."""
+    """Return the states after one step, shape ``(n, 19)``; MuJoCo releases the global lock."""
     threads = min(get_num_threads(), len(state) // _FEWEST)
     if threads <= 1:
         return _simulated_here(state, torque)
@@ -271,7 +272,7 @@ class _Link(NamedTuple):
 
 
 def _centre_of_mass(position: Floats, velocity: Floats) -> tuple[Floats, Floats]:
-    """Return position and velocity of the centre of mass, shape ``(..., 2)``, given those of the joints."""
+    """Return the centre of mass and its velocity, ``(..., 2)``, given those of the joints."""
     model = _model()
     root = model.body_pos[1, [0, 2]]
     links = {1: _Link(position[..., :2] + root, velocity[..., :2], position[..., 2], velocity[..., 2])}
@@ -288,7 +289,7 @@ def _centre_of_mass(position: Floats, velocity: Floats) -> tuple[Floats, Floats]
 
 
 def _observed(state: Floats) -> tuple[Floats, Floats]:
-    """Return the observation, shape ``(..., 20)``, and the forward velocity of the centre of mass."""
+    """Return observations, shape ``(..., 20)``, and the centre of mass's forward velocity."""
     position, velocity = state[..., 1 : 1 + _JOINTS], state[..., 1 + _JOINTS :]
     centre, drift = _centre_of_mass(position, velocity)
     forward, up = centre[..., :1], centre[..., 1:]

@@ -1,4 +1,4 @@
-"""Tasks that are told to the agent: what the papers call an oracle.
+"""Tasks whose goal the agent sees: what the papers call an oracle.
 
     o'_t = (o_t, g),    g the goal of the task
 

@@ -113,7 +113,7 @@ class Tabular:
 
 
 def _drawn(probabilities: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw an index of each row by its probabilities: the first whose cumulative sum exceeds a uniform number."""
+    """Draw an index of each row: the first whose cumulative sum exceeds a uniform number."""
     uniform = rng.random(len(probabilities))
     cumulative = np.cumsum(probabilities, axis=1)
     # Rounding may leave the last sum below 1, and a state of probability 0 has an empty interval.
@@ -122,7 +122,7 @@ def _drawn(probabilities: NDArray[np.float64], rng: np.random.Generator) -> NDAr
 
 
 def random_tables(rng: np.random.Generator, states: int = 3, actions: int = 2, horizon: int = 3) -> Tabular:
-    """Draw a task: transitions uniform among all probabilities, rewards from N(0, 1), any first state.
+    """Draw a task: transitions uniform among all, rewards from N(0, 1), any first state.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def random_tables(rng: np.random.Generator, states: int = 3, actions: int = 2, h
 
 
 def corridor(goal: int, length: int = 5, horizon: int = 6, slip: float = 0.1) -> Tabular:
-    """Return a corridor of cells in a row, in which an agent walks to the left (0) or to the right (1).
+    """Return a corridor of cells, in which an agent walks to the left (0) or to the right (1).
 
     It begins in the middle. A step goes the other way with probability `slip`, and does not pass
     the ends. The reward is the probability to be at the goal after the step.
