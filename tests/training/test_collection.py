@@ -64,6 +64,14 @@ def test_one_environment_returned_twice_is_refused() -> None:
         fit(maml(), lambda rng: same, TrustRegion(), iterations=1, meta_batch=2, seed=0)
 
 
+def test_workers_are_refused_for_an_agent() -> None:
+    agent = maml()
+    with pytest.raises(ConfigurationError, match="takes steps that need more: leave workers=None"):
+        fit(agent, walk, TrustRegion(), iterations=1, meta_batch=2, seed=0, workers=1)
+    with pytest.raises(ConfigurationError, match="acts in this process alone"):
+        evaluate(agent, None, walk, metric=mean_return, steps=1, count=2, workers=1)
+
+
 def test_tasks_of_examples_are_refused_for_an_agent() -> None:
     with pytest.raises(ConfigurationError, match="function from a generator to an environment"):
         fit(maml(), Sinusoid.maml(5, 5), TrustRegion(), iterations=1, meta_batch=2, seed=0)
