@@ -82,7 +82,7 @@ def smoke(session: nox.Session) -> None:
     """Install minimeta with one level of kernels and no extras, and test import and every operation."""
     one = ["-Ccmake.define.MINIMETA_LEVELS=v3"] if platform.machine() == "x86_64" else []
     session.install(".", "pytest", "pytest-xdist", "hypothesis", "mpmath", *one)
-    session.run("pytest", "-q", *(session.posargs or SMOKE))
+    session.run("pytest", "-q", "-n", "auto", *(session.posargs or SMOKE))
 
 
 def built(session: nox.Session, kind: str, *options: str) -> Path:
@@ -152,7 +152,7 @@ def pure(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Compare gradients with JAX's, and test threads, in an environment that has both."""
     session.install("-e", ".[all]", "jax")
-    session.run("pytest", "-q", "tests/peers", "tests/test_threads.py")
+    session.run("pytest", "-q", "-n", "auto", "tests/peers", "tests/test_threads.py")
 
 
 if __name__ == "__main__":

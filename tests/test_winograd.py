@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -126,6 +127,7 @@ def threads(request: pytest.FixtureRequest, native: Any) -> Iterator[int]:
 
 
 @pytest.mark.usefixtures("threads")
+@share(0.4)
 @given(data=st.data(), seed=seeds)
 def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
     channels, filters = data.draw(st.integers(16, 40)), data.draw(st.integers(16, 40))

@@ -260,7 +260,7 @@ def test_argnum_of_jacobian_and_hessian_may_be_negative_and_must_be_there() -> N
 # Random programs
 
 
-@share(0.5)
+@share(0.25)
 @given(function=programs(), seed=st.integers(0, 100))
 def test_random_programs(function: Function, seed: int) -> None:
     x = spread(np.random.default_rng([7, seed]), (2, 3), "unit")

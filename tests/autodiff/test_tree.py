@@ -60,7 +60,7 @@ def leaf_count(x: Any) -> int:
     return leaf_count(x.value) if isinstance(x, Named) else 1
 
 
-@share(1)
+@share(0.3)
 @given(x=trees)
 def test_unflatten_is_the_inverse_of_flatten(x: Any) -> None:
     found, structure = tree.flatten(x)
@@ -72,7 +72,7 @@ def test_unflatten_is_the_inverse_of_flatten(x: Any) -> None:
     assert tree.leaves_like(structure, x) == found
 
 
-@share(1)
+@share(0.3)
 @given(x=trees)
 def test_map_is_leaf_by_leaf_and_keeps_the_form(x: Any) -> None:
     found, structure = tree.flatten(x)
@@ -82,14 +82,14 @@ def test_map_is_leaf_by_leaf_and_keeps_the_form(x: Any) -> None:
     assert tree.leaves_like(structure, pairs) == [{"boxed": (a, a)} for a in found]
 
 
-@share(1)
+@share(0.3)
 @given(x=trees)
 def test_paths_name_different_leaves_differently(x: Any) -> None:
     names = tree.paths(x)
     assert len(set(names)) == len(names)
 
 
-@share(1)
+@share(0.3)
 @given(x=trees)
 def test_the_number_of_leaves_must_be_right(x: Any) -> None:
     found, structure = tree.flatten(x)

@@ -17,7 +17,8 @@ from minimeta.cli.changes import parse_evaluation
 from minimeta.errors import ConfigurationError
 from minimeta.training.presets import PRESETS
 
-pytest_plugins = ["omniglot_files"]
+pytest_plugins = ["omniglot_files", "undrawn"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "--help"]])

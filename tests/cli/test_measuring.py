@@ -8,7 +8,8 @@ from runs import CHARACTERS, VALIDATED
 
 from minimeta.cli import main
 
-pytest_plugins = ["omniglot_files", "trained_runs", "drawn_strokes"]
+pytest_plugins = ["omniglot_files", "trained_runs", "drawn_strokes", "undrawn"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.mark.usefixtures("strokes_at_once")

@@ -10,7 +10,11 @@ from PIL import Image
 
 from minimeta.cli import main
 
-TRAINING = ["train", "maml", "images", "--ways", "2", "--queries", "2", "--size", "16", "--filters", "2"]
+pytest_plugins = ["undrawn"]
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+TRAINING = ["train", "maml", "images", "--ways", "2", "--queries", "2", "--size", "16"]
+TRAINING += ["--network", "mlp", "--hidden", "4"]
 SHORT = ["--iterations", "2", "--meta-batch", "1", "--evaluation.tasks", "2", "--evaluation.steps", "1"]
 
 

@@ -8,7 +8,8 @@ from runs import SINUSOID, SMALL
 
 from minimeta.cli import main
 
-pytest_plugins = ["omniglot_files", "trained_runs"]
+pytest_plugins = ["omniglot_files", "trained_runs", "undrawn"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def test_equal_seeds_give_equal_runs(run: Path, tmp_path: Path) -> None:

@@ -14,14 +14,18 @@ from minimeta.cli import main
 from minimeta.storage.run_folder import RunFolder
 from minimeta.training import PRESETS
 
-pytest_plugins = ["omniglot_files", "drawn_strokes"]
+pytest_plugins = ["omniglot_files", "drawn_strokes", "undrawn"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 IMAGES = ["--ways", "3", "--network", "mlp", "--hidden", "8", "8", "--queries", "2", "--meta-batch", "2"]
 
 
 @pytest.mark.parametrize("learner", ["maml", "fomaml"])
-def test_sinusoid(learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sinusoid(
+    learner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
+    monkeypatch.undo()  # its figures are looked at
 
     assert main(["train", learner, "sinusoid", "--out", str(folder), *SINUSOID]) == 0
 

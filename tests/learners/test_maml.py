@@ -95,11 +95,21 @@ def test_both_orders_agree_where_the_support_loss_has_no_curvature() -> None:
 # On networks
 
 
-@each_problem
-@pytest.mark.parametrize(("order", "steps"), [(2, 1), (2, 3), (1, 2)])
+@pytest.mark.parametrize(
+    ("kind", "order", "steps"),
+    [
+        ("sinusoid", 2, 1),
+        ("sinusoid", 2, 3),
+        ("sinusoid", 1, 2),
+        ("characters", 2, 2),
+        ("characters", 1, 2),
+        ("images", 2, 2),
+        ("images", 1, 1),
+    ],
+)
 def test_the_meta_gradient_is_that_of_the_meta_loss(kind: str, order: int, steps: int) -> None:
-    # Two steps show of images what three do of the others, at half the time.
-    learner, parameters, task = problem(kind, order, min(steps, 2) if kind == "images" else steps)
+    # The more a network costs, the fewer steps: the second takes all that a further one does.
+    learner, parameters, task = problem(kind, order, steps)
     expected = {1: "first order", 2: "second order"}[order]
     highest = 1 if kind == "images" else 2
     report = check_meta_gradient(learner, task, meta_parameters=parameters, kind=expected, order=highest)

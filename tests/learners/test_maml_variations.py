@@ -173,8 +173,9 @@ def test_rates_are_learned_for_what_adapts(order: int) -> None:
 )
 @pytest.mark.parametrize("order", [1, 2])
 def test_any_optimiser_takes_the_inner_steps(inner: optim.Optimiser, order: int) -> None:
-    learner = dataclasses.replace(problem("sinusoid", order, 3)[0], inner_learning_rate=None, inner_optimiser=inner)
-    _, parameters, task = problem("sinusoid", order, 3)
+    model = nn.mlp((1, 4, 1), activation="tanh", dtype=np.float64)
+    learner = MAML(model, nn.mean_squared_error, inner_steps=2, order=order, inner_optimiser=inner)
+    parameters, task = learner.init(np.random.default_rng(11)), sinusoid_task(np.random.default_rng(12))
 
     def support_loss(parameters: Any) -> Any:
         return learner.loss(learner.predict(parameters, task.support.inputs), task.support.targets)
@@ -185,8 +186,9 @@ def test_any_optimiser_takes_the_inner_steps(inner: optim.Optimiser, order: int)
             assert_allclose(a, b, rtol=1e-12, atol=1e-15)
         place, state = inner.update(mm.grad(support_loss)(place), state, place)
 
+    # The second derivatives of an optimiser are tested with it, and those of MAML with gradient descent.
     kind = {1: "first order", 2: "second order"}[order]
-    check_meta_gradient(learner, task, meta_parameters=parameters, kind=kind)
+    check_meta_gradient(learner, task, meta_parameters=parameters, kind=kind, order=1)
 
 
 def test_the_meta_gradient_through_adam_is_finite_where_units_are_dead() -> None:

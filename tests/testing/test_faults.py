@@ -45,8 +45,9 @@ def test_a_fault_is_caught(case: Case, seed: int) -> None:
     assert caught.value.culprit == (case.culprit if case.fault == "value" else "")
 
 
+# That a right rule is not accused whatever is drawn is a property of its own: test_random_rules.py.
 @pytest.mark.parametrize("case", SOUND, ids=lambda case: case.name)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_is_sound_is_not_accused(case: Case, seed: int) -> None:
     if case.verdict == "kink":
         with pytest.raises(Nondifferentiable) as caught:

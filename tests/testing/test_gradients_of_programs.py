@@ -15,7 +15,7 @@ DIFFERENTIABLE = [primitive for primitive in registry.values() if primitive.diff
 def test_random_programs_have_their_derivatives() -> None:
     verdicts: Counter[str] = Counter()
 
-    @share(1.5)
+    @share(0.8)
     @given(specimen=programs(primitives=DIFFERENTIABLE))
     def look(specimen: Specimen) -> None:
         def function(operands: tuple[object, ...]) -> object:

@@ -64,7 +64,7 @@ def test_every_primitive_is_drawn(name: str, data: st.DataObject) -> None:
 def test_programs_are_of_many_kinds_and_connected() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=400)
+    @settings(max_examples=250)
     @given(specimen=programs())
     def look(specimen: Specimen) -> None:
         program = specimen.program
