@@ -14,6 +14,7 @@ dropped, as in evaluation.
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -57,6 +58,9 @@ class Model(NamedTuple):
     apply: Callable[..., Any]
     apply_with_statistics: Callable[..., tuple[Any, Any]] | None = None
     draw: Callable[[np.random.Generator, Any], Any] | None = None
+
+    def _repr_html_(self) -> str:
+        return f"<code>{html.escape(recipe.call_of(self.init))}</code>"
 
 
 def with_statistics(

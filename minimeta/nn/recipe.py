@@ -28,18 +28,27 @@ class Part:
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
-        self._recipe = place, make, settings, named
+        self.recipe = place, make, settings, named
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Return the function's value."""
         return self._function(*arguments, **keywords)
 
     def __reduce__(self) -> Any:
-        return _part, self._recipe
+        return _part, self.recipe
 
 
 def _part(place: int, make: Callable[..., Any], settings: tuple[Any, ...], named: dict[str, Any]) -> Any:
     return make(*settings, **named)[place]
+
+
+def call_of(function: Any) -> str:
+    """Return the call that made the model of a function, as Python; or the function, if no recipe did."""
+    if not isinstance(function, Part):
+        return repr(function)
+    _, make, settings, named = function.recipe
+    said = [*map(repr, settings), *(f"{name}={value!r}" for name, value in named.items())]
+    return f"{make.__name__}({', '.join(said)})"
 
 
 def pickled_by_settings(make: Callable[Settings, Functions]) -> Callable[Settings, Functions]:

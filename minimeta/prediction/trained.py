@@ -17,6 +17,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -263,6 +264,17 @@ class TrainedLearner:
             return influences(learner, adapt, predict, of_labels=self.classes is not None)
         functions: dict[str, Callable[..., Any]] = {"adapt": adapted, "all": at_once, "each": each}
         return functions[name]
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "learner": type(self.learner).__name__,
+            "for": self.kind or "what its targets say",
+            "adaptation steps": self.steps,
+            "classes": self.ways if self.classes is None else ", ".join(map(str, self.classes)),
+            "parameters": sum(np.size(leaf) for leaf in tree.flatten(self.meta_parameters)[0]),
+        }
+        rows = (f"<tr><th>{name}</th><td>{escape(str(fact))}</td></tr>" for name, fact in facts.items())
+        return f"<table>{''.join(rows)}</table>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_programs": {}}

@@ -222,6 +222,11 @@ class Traced(Program):
     def __str__(self) -> str:
         return listing(self.name, self, self.names, self.output_names())
 
+    def _repr_html_(self) -> str:
+        from html import escape  # noqa: PLC0415 (only notebooks need it)
+
+        return f"<pre>{escape(str(self))}</pre>"
+
     def __repr__(self) -> str:
         arguments = dict.fromkeys(name.partition("/")[0] for name in self.names)
         return f"<{title(self.name)}({', '.join(arguments)}), {len(self.steps)} steps>"

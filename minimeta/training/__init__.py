@@ -5,6 +5,7 @@ from minimeta.training.cells import CELLS, Cell, cell_of
 from minimeta.training.evaluate import Evaluation, evaluate
 from minimeta.training.fit import Report, fit, initial_state, make_step
 from minimeta.training.metrics import MetricsLog, read_metrics
+from minimeta.training.notebook import NotebookProgress
 from minimeta.training.presets import PRESETS, Preset
 from minimeta.training.randomness import validation_generator
 from minimeta.training.state import TrainingState
@@ -18,6 +19,7 @@ __all__ = [
     "Evaluation",
     "MetricsLog",
     "ModelSelection",
+    "NotebookProgress",
     "Preset",
     "Report",
     "Stopwatch",

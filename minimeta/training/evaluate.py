@@ -81,6 +81,13 @@ class Evaluation:
         finite = self.finite
         return finite.mean(axis=0) if len(finite) else np.full(finite.shape[1], np.nan)
 
+    def _repr_html_(self) -> str:
+        columns = zip(self.steps, self.mean, self.interval, strict=True)
+        cells = [(str(steps), f"{mean:.4g}", f"± {half:.2g}") for steps, mean, half in columns]
+        body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
+        head = "<tr><th>adaptation steps</th><th>mean</th><th>95 % interval</th></tr>"
+        return f"<table>{head}{body}</table>{len(self.values)} tasks, of which {self.diverged} diverged"
+
     @property
     def interval(self) -> NDArray[np.float64]:
         """Half-width of the 95 % interval of the mean, shape ``(judgements,)``; NaN for fewer than two tasks."""
