@@ -53,8 +53,9 @@ void stream(const char* from, char* to, Index bytes) {
 
 }  // namespace
 
-Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums)
-    : operations_(std::move(operations)), values_(std::move(values)), sums_(std::move(sums)) {}
+Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums,
+             std::vector<int> far)
+    : operations_(std::move(operations)), values_(std::move(values)), sums_(std::move(sums)), parts_(std::move(far)) {}
 Fused::~Fused() = default;
 
 bool Fused::check(View* operands, Index n, std::vector<View>& results) {
@@ -204,7 +205,9 @@ void Fused::locate_results(const std::vector<View>& values) {
     const Index element = itemsize(values[value].dtype), count = minimeta::count(values[value]);
     const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
     const int address = static_cast<int>(operands_ + (result - values_.begin()));
-    const bool visible = result != values_.end(), far = visible && count * element >= fusion::kFarBytes;
+    const bool visible = result != values_.end();
+    const bool is_part = std::find(parts_.begin(), parts_.end(), static_cast<int>(value)) != parts_.end();
+    const bool far = visible && (is_part || count * element >= fusion::kFarBytes);
     const bool in_memory = visible && !far;
     locations_.push_back({in_memory ? Location::Kind::memory : Location::Kind::computed, in_memory ? element : 0,
                           element, 0, count, address, values[value].dtype});
@@ -338,7 +341,13 @@ void Fused::Worker::copy_block(const Location& each, char* from, char* to, Index
   for_each_row<1>(*each.walk, data, first, last, [&](char* const* row, const Index* strides, Index n) {
     char* const pair[2] = {row[0], to};
     const Index steps[2] = {strides[0], each.stride};
-    with_size(each.stride, [&](auto tag) { copy_row<typename decltype(tag)::type>(pair, steps, n); });
+    with_size(each.stride, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      if (strides[0] == 0)  // the statistic of a row
+        std::fill_n(reinterpret_cast<T*>(to), n, *reinterpret_cast<const T*>(row[0]));
+      else
+        copy_row<T>(pair, steps, n);
+    });
     to += n * each.stride;
   });
 }

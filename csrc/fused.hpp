@@ -59,8 +59,10 @@ struct FusedSum {
 
 class Fused final : public Kernel {
  public:
-  // The results are `values`, then `sums`.
-  Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums);
+  // The results are `values`, then `sums`. Those of `values` that are `far` become parts of arrays
+  // that no cache holds.
+  Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums,
+        std::vector<int> far);
   ~Fused() override;
 
   bool check(View* operands, Index n, std::vector<View>& results) override;
@@ -119,6 +121,7 @@ class Fused final : public Kernel {
   std::vector<FusedOperation> operations_;
   std::vector<int> values_;
   std::vector<FusedSum> sums_;
+  std::vector<int> parts_;  // of arrays that no cache holds
   Index operands_ = 0;
   std::vector<Location> locations_;  // of each value
   std::vector<Base> bases_;

@@ -42,6 +42,13 @@ class Copy final : public Kernel {
   Forms forms_;
 };
 
+// Whether the axes from `leading` on lie as those of a fresh array.
+bool is_contiguous(const View& x, int leading = 0) {
+  View plain;
+  describe(plain, "copy", x.dtype, x);
+  return std::equal(x.strides + leading, x.strides + x.ndim, plain.strides + leading);
+}
+
 }  // namespace
 
 void Forms::add(const View& view) {
@@ -94,7 +101,11 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   const Index n = static_cast<Index>(operands.size()), now = static_cast<Index>(steps_.size());
   std::vector<View> views, results;
   for (const Index i : operands) views.push_back(values_.at(i).view);
-  if (kernel->check(views.data(), n, results)) return {add_value(results[0], values_[operands[0]].buffer, false)};
+  if (kernel->check(views.data(), n, results)) {
+    const Value& x = values_[operands[0]];
+    const bool whole = x.whole && count(results[0]) == count(x.view) && is_contiguous(results[0]);
+    return {add_value(results[0], x.buffer, whole)};
+  }
 
   std::vector<Index> values;
   for (View& result : results) {
@@ -124,8 +135,7 @@ Index Builder::concatenate_in_place(const std::vector<Index>& parts, Index axis)
   View joined;
   check_concatenate(views.data(), static_cast<Index>(views.size()), axis, joined);
   bool is_possible = count(axis, joined.shape) == 1;
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    is_possible = is_possible && is_fresh(parts[i]) && std::count(parts.begin(), parts.end(), parts[i]) == 1;
+  for (std::size_t i = 0; i < parts.size(); ++i) is_possible = is_possible && is_fresh(parts[i]) && are_apart(parts, i);
   require(is_possible, "concatenate_in_place", "parts must be results of steps, one after another in memory");
 
   joined.data = origin;
@@ -148,22 +158,22 @@ bool Builder::is_fresh(Index value) const {
   return x.whole && buffers_[x.buffer].kind == Buffer::Kind::temporary;
 }
 
+bool Builder::are_apart(const std::vector<Index>& values, std::size_t i) const {
+  const Index buffer = values_.at(values[i]).buffer;
+  return std::none_of(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(i),
+                      [&](Index other) { return values_[other].buffer == buffer; });
+}
+
 std::vector<Index> Builder::own(const std::vector<Index>& outputs) {
-  std::vector<Index> owned;
-  for (const Index value : outputs) {
-    const bool again = std::find(owned.begin(), owned.end(), value) != owned.end();
-    owned.push_back(is_fresh(value) && !again ? value : copy(value));
-  }
+  std::vector<Index> owned = outputs;
+  for (std::size_t i = 0; i < owned.size(); ++i)
+    if (!is_fresh(owned[i]) || !are_apart(owned, i)) owned[i] = copy(owned[i]);
   return owned;
 }
 
 Index Builder::with_contiguous_parts(Index value, bool whole) {
   const View& x = values_.at(value).view;
-  View plain;
-  describe(plain, "copy", x.dtype, x);
-  const int leading = whole ? 0 : std::min(x.ndim, 1);
-  if (count(x) == 0 || std::equal(x.strides + leading, x.strides + x.ndim, plain.strides + leading)) return value;
-  return copy(value);
+  return count(x) == 0 || is_contiguous(x, whole ? 0 : std::min(x.ndim, 1)) ? value : copy(value);
 }
 
 namespace {
@@ -198,11 +208,11 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
                  const Options& options)
     : poison_(options.poison) {
   require(kept.size() == outputs.size(), "program", "each output is kept or it is not");
-  for (const Index value : outputs) {
-    require(builder.is_fresh(value) && std::count(outputs.begin(), outputs.end(), value) == 1, "program",
+  for (std::size_t j = 0; j < outputs.size(); ++j) {
+    require(builder.is_fresh(outputs[j]) && builder.are_apart(outputs, j), "program",
             "an output has no memory of its own");
-    outputs_.push_back(builder.values_[value].view);
-    output_buffers_.push_back(builder.values_[value].buffer);
+    outputs_.push_back(builder.values_[outputs[j]].view);
+    output_buffers_.push_back(builder.values_[outputs[j]].buffer);
   }
   for (std::size_t j = 0; j < outputs.size(); ++j) {
     Buffer& buffer = builder.buffers_[output_buffers_[j]];

@@ -120,13 +120,14 @@ class Builder {
   struct Value {
     View view;  // its address is relative to the beginning of its buffer
     Index buffer;
-    bool whole;  // it is the result of a step, not a view of one
+    bool whole;  // it is the result of a step, not a view of one, except with another shape
   };
 
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
   Index copy(Index value);
   bool is_fresh(Index value) const;  // it is the result of a step, and has its own memory
+  bool are_apart(const std::vector<Index>& values, std::size_t i) const;  // none before the i-th shares its memory
   Buffer& buffer_of(Index value) { return buffers_[values_.at(value).buffer]; }
 
   std::vector<Value> values_;

@@ -272,9 +272,9 @@ class PyBuilder {
   }
 
   // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
-  // keepdims).
+  // keepdims); far are the results that become parts of arrays that no cache holds.
   py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
-                      const py::tuple& sums) {
+                      const py::tuple& sums, const py::tuple& far) {
     const auto ints = [](const py::handle numbers) { return py::cast<std::vector<int>>(numbers); };
     std::vector<FusedOperation> functions;
     for (const py::handle row : operations) {
@@ -288,7 +288,7 @@ class PyBuilder {
       const auto [value, axes, mean, keepdims] = py::cast<std::tuple<int, int, bool, bool>>(row);
       folds.push_back({value, axes, mean, keepdims});
     }
-    auto fused = std::make_unique<Fused>(std::move(functions), ints(values), std::move(folds));
+    auto fused = std::make_unique<Fused>(std::move(functions), ints(values), std::move(folds), ints(far));
     return first_of(builder_.add_step(std::move(fused), numbers(operands)), values.size() + sums.size());
   }
 
@@ -370,10 +370,12 @@ void define_programs(py::module_& m) {
       .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
            "Add a function of a list of arrays that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
+           arg("far") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
            arg("count"), arg("groups"), "Add a program that runs for every index of the mapped operands.")
       .def("build", &PyBuilder::build, arg("outputs"));
+  m.attr("FAR_BYTES") = fusion::kFarBytes;
   m.attr("FUSED_BLOCK") = fusion::kBlockElements;
   m.attr("FUSED_WIDTH") = fusion::kMostSums;
   m.attr("FUSED_VALUES") = fusion::kMostValues;

@@ -17,6 +17,7 @@ class Operation:
     __name__: str
     def __call__(self, *operands: _Array, **parameters: Any) -> _Array: ...
 
+FAR_BYTES: int
 FUSED_BLOCK: int
 FUSED_WIDTH: int
 FUSED_VALUES: int
@@ -102,6 +103,7 @@ class Builder:
         operations: tuple[tuple[str, tuple[int, ...]], ...],
         values: tuple[int, ...],
         sums: tuple[tuple[int, int, bool, bool], ...],
+        far: tuple[int, ...] = (),
     ) -> tuple[int, ...]:
         """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
 

@@ -12,7 +12,8 @@ calls back into Python.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,9 @@ from minimeta.program.pool import MAX_CELL_AND_TAKE
 
 Values = list[NDArray[Any]]
 Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+# From csrc/fused.hpp: no cache holds so much until it is read.
+_FAR_BYTES: int = getattr(kernels.native, "FAR_BYTES", 0)
 
 
 class Instruction(NamedTuple):
@@ -205,10 +209,12 @@ class _Writer:
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self._constants: dict[int, int] = {}  # by identity
+        self._far: dict[int, tuple[int, ...]] = {}  # by the identity of a group: its results that no cache holds
         self.instructions: list[Instruction] = []
 
-    def whole(self, program: Program) -> tuple[int, ...]:
-        """Write down a program, and return the numbers of its outputs."""
+    def whole(self, program: Program, tasks: int = 1) -> tuple[int, ...]:
+        """Write down a program that runs so many times, and return the numbers of its outputs."""
+        self._far = dict(_far(program, tasks)) if tasks > 1 else {}
         operands = [self.builder.add_operand(form.dtype.name, form.shape) for form in program.operands]
         return self._copied(self._numbers(run(program, operands, self._write)), self.builder.own)
 
@@ -229,7 +235,7 @@ class _Writer:
         elif step.tasks is not None:
             results, inside = self._map(body, step.tasks, numbers)
         elif primitive is FUSED:
-            results = builder.add_fused(numbers, *_rows(body))
+            results = builder.add_fused(numbers, *_rows(body), self._far.get(id(step), ()))
         elif primitive is MAX_CELL_AND_TAKE:
             values = (*numbers, *builder.add_max_cell_and_take(*numbers, body.steps[0].params))
             results = [values[i] for i in body.outputs]
@@ -244,7 +250,7 @@ class _Writer:
     ) -> tuple[Sequence[int], tuple[Instruction, ...]]:
         """Add a body that runs for every task; return its results and its instructions."""
         writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
-        outputs = writer.whole(body)
+        outputs = writer.whole(body, tasks.count)
         groups = len(group_bounds(tasks.count)) - 1
         contiguous = self.builder.with_contiguous_parts
         numbers = self._copied(
@@ -279,6 +285,23 @@ def _rows(group: Program) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[Any, 
         for step in group.steps[len(steps) :]
     )
     return operations, tuple(i for i in group.outputs if i < group.first + len(steps)), sums
+
+
+def _far(body: Program, tasks: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield the groups with results that only become parts of stacked ones, too long for every cache."""
+    outputs = set(body.outputs).difference(*(step.operands for step in body.steps))
+    for number, step in body.numbered_steps():
+        if step.primitive is FUSED and step.body is not None:
+            long = (
+                i
+                for place, i in enumerate(step.body.outputs)
+                if number + place in outputs and _bytes(step.results[place]) * tasks >= _FAR_BYTES
+            )
+            yield id(step), tuple(long)
+
+
+def _bytes(form: Form) -> int:
+    return math.prod(form.shape) * form.dtype.itemsize
 
 
 def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:

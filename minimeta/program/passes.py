@@ -11,7 +11,8 @@ number:
 
 Two more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
 (:mod:`minimeta.program.hoist`), and ``fuse`` makes one step of several elementwise ones
-(:mod:`minimeta.program.fuse`).
+(:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
+(:mod:`minimeta.program.strips`).
 
 The last three go through the program together, each definition after those that it reads, which
 have been shortened already. So one walk finds nearly everything, and the time that it takes grows
@@ -42,12 +43,12 @@ from minimeta.autodiff.operations.movement import SLICE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
-from minimeta.program.fuse import fuse
 from minimeta.program.hoist import hoist
 from minimeta.program.identities import SIMPLE, composed, traded, unchanged
 from minimeta.program.names import elements_of, named, numbered, opened, program_of, renamed
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
+from minimeta.program.strips import fuse_in_strips
 
 Pass: TypeAlias = Callable[[Program], Program]
 P = TypeVar("P", bound=Program)
@@ -86,7 +87,7 @@ _REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist")
 
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
-_LAST: dict[str, Pass] = {"pool": pool, "fuse": fuse, "place": place}
+_LAST: dict[str, Pass] = {"pool": pool, "fuse": fuse_in_strips, "place": place}
 
 #: The names of all passes.
 PASSES = (*_REPEATED, *_LAST)

@@ -376,7 +376,7 @@ def test_a_step_is_checked_when_it_is_added(name: str, operands: Any, parameters
 def test_only_results_with_memory_of_their_own_become_parts_or_outputs(name: str) -> None:
     assert native
     builder = native.Builder(True, False)
-    x = builder.add_operand("float64", (1, 3))
+    x = builder.add_operand("float64", (2, 3))
     (y,), (part,) = (builder.add_step("sin", (x,), {}) for _ in range(2))
     (view,) = builder.add_step("transpose", (y,), {"axes": (1, 0)})
     builder.concatenate_in_place((part,), 0)
@@ -387,3 +387,18 @@ def test_only_results_with_memory_of_their_own_become_parts_or_outputs(name: str
     assert builder.own((*others, value)) != (*others, value)
     with pytest.raises(ValueError, match="no memory of its own"):
         builder.build((*others, value))
+
+
+@compiled
+def test_a_result_of_another_shape_is_an_output_without_a_copy() -> None:
+    assert native
+    builder = native.Builder(True, False)
+    (y,) = builder.add_step("sin", (builder.add_operand("float64", (2, 3)),), {})
+    (z,) = builder.add_step("reshape", (y,), {"shape": (6,)})
+    assert builder.own((z,)) == (z,)
+    both = builder.own((y, z))  # in one memory
+    assert both[0] == y and both[1] != z
+    x = np.linspace(0, 1, 6).reshape(2, 3)
+    found = builder.build(both).run([x])
+    assert [each.shape for each in found] == [(2, 3), (6,)]
+    assert_array_equal(found[0].ravel(), found[1])
