@@ -284,4 +284,16 @@ _of("reciprocal", "ab:positive")(lambda x: np.reciprocal(x + 1))
 _of("matmul", "ab", "bc")(np.matmul)
 _of("matmul", "b", "abc")(np.matmul)
 
+# Arguments that are rarely given
+_of("reshape", "abc")(lambda x: np.reshape(x, (x.shape[2], x.shape[0] * x.shape[1]), order="F"))
+_of("ravel", "abc")(lambda x: np.ravel(x, "F") * x.flatten("C") + x.reshape(x.size, order="F"))
+_of("take", "AB")(lambda x: np.take(x, [7, -1, -9], axis=1, mode="wrap") * np.take(x, [-2, 0, 9], 1, mode="clip"))
+_of("var", "Ab")(lambda x: np.var(x, 0, mean=np.mean(x, 0, keepdims=True)))
+_of("std", "Ab")(lambda x: np.std(x, 0, ddof=0.5, mean=np.mean(x, 0, keepdims=True), keepdims=True))
+_of("quantile", "AB")(
+    lambda x: np.quantile(x, [0.0, 0.4, 1.0], 1, weights=np.arange(x.shape[1]) + 1, method="inverted_cdf")
+)
+_of("percentile", "B")(lambda x: np.percentile(x, 30.0, weights=np.arange(len(x)) % 2 + 1, method="inverted_cdf"))
+_of("einsum", "ij", "jk")(lambda x, y: np.einsum("ij,jk", x, y, dtype=np.float64, casting="same_kind"))
+
 CALLS = [call for call in CALLS if hasattr(np, call.name)]

@@ -33,8 +33,8 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.array import Array, Shape
-from minimeta.autodiff.primitive import Shares, registry
+from minimeta.autodiff.array import Array
+from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.protocols import ANSWERS
 
 
@@ -173,7 +173,7 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
         return None
     if primitive.elementwise:
         return mask
-    move = _MOVES.get(primitive.name)
+    move = primitive.carried
     if move is None and (primitive.signed or not primitive.linear):
         return None
 
@@ -189,26 +189,3 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
         return None if moved is None else ANSWERS[np.not_equal](moved, 0.0)
 
     return Mask(compute)
-
-
-def _spread(taken: Any, y: Array, x: Array, *, axes: Shape, keepdims: bool, **params: Any) -> Any:
-    """Every element that was reduced is taken with the result."""
-    return registry["sum"].rules[0](taken, y, x, axes, keepdims)  # type: ignore[index, misc]
-
-
-def _within_rows(taken: Any, y: Array, x: Array, *, axes: Shape) -> Any:
-    """Every element of a result depends on all in its row."""
-    return _spread(ANSWERS[np.sum](taken, axes, keepdims=True), y, x, axes=axes, keepdims=True)
-
-
-def _before(taken: Any, y: Array, x: Array, *, axis: int, reverse: bool) -> Any:
-    """Every element of a result depends on those before it."""
-    return registry["cumsum"].rules[0](taken, y, x, axis, reverse)  # type: ignore[index, misc]
-
-
-#: How the masks of operations go that are not linear, or not in all operands.
-_MOVES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("logsumexp", "max", "min", "norm", "prod", "variance"), _spread),
-    **dict.fromkeys(("log_softmax", "softmax"), _within_rows),
-    **dict.fromkeys(("cumprod", "recurrence"), _before),
-}

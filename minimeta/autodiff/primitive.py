@@ -143,6 +143,10 @@ class Primitive:
         Of an operation that chooses among its operands or their elements, one function for each
         operand, from the cotangent, the result, the operands and the params to where the result
         depends on that operand, or to None if it does everywhere (:mod:`minimeta.autodiff.masks`).
+    carried
+        Of an operation that is neither elementwise nor linear, from where elements of its result are taken (1, and 0
+        elsewhere), the result, an operand and the params to where elements of the operand are taken with them (other
+        than 0). None where that is not known, as where factors of both signs cancel.
     through
         A pull that knows more than the chain rule: it hands the cotangent past the inputs, to what
         they were computed from. None, or a pull that returns None where the chain rule is right.
@@ -177,6 +181,7 @@ class Primitive:
     partial: bool = False
     flops: Callable[..., int] = _none
     chosen: tuple[Callable[..., Any] | None, ...] | None = None
+    carried: Callable[..., Any] | None = None
     through: Callable[[Any, Array, Container[int]], Shares | None] | None = None
     pull: Pull = field(init=False)
 

@@ -92,3 +92,23 @@ def test_a_numpy_array_that_cannot_take_an_array_in_says_what_can() -> None:
             with pytest.raises(TracingError, match=r"float\(\) of an Array.*and np\.stack it\n  at ") as caught:
                 way(function, X)
             assert f"in {function.__name__}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "remedy"),
+    [
+        ("special.logsumexp", lambda x: (x,), r"Write minimeta\.special\.logsumexp"),
+        ("special.softmax", lambda x: (x,), r"Write minimeta\.special\.softmax"),
+        ("linalg.expm", lambda x: (np.outer(x, x),), r"Write minimeta\.linalg\.expm"),
+        ("special.comb", lambda x: (5, x[0]), r"let custom_vjp call scipy\.special\.comb on values"),
+    ],
+)
+def test_functions_of_scipys_that_convert_are_named(name: str, arguments: Any, remedy: str) -> None:
+    scipy = pytest.importorskip("scipy")
+    package, _, function = name.partition(".")
+    pytest.importorskip(f"scipy.{package}")
+    of_scipy = getattr(getattr(scipy, package), function)
+    with pytest.raises(
+        TracingError, match=rf"(?s)scipy.{name} of an Array makes numpy arrays.*{remedy}.*test_elements"
+    ):
+        mm.grad(lambda x: np.sum(of_scipy(*arguments(x))))(X)

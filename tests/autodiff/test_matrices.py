@@ -45,6 +45,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[NDArray[Any], ...]]] = {
     "values of svd": (lambda a: linalg.svd(a, compute_uv=False), (WIDE,)),
     "svdvals": (linalg.svdvals, (WIDE,)),
     "pinv": (linalg.pinv, (WIDE,)),
+    "pinv of symmetric": (lambda a: linalg.pinv(a, hermitian=True), (BATCH,)),
+    "svd of symmetric": (lambda a: linalg.svd(a, hermitian=True)[0] * linalg.svd(a, hermitian=True)[2], (BATCH,)),
     "lstsq": (lambda a, b: linalg.lstsq(a, b)[0], (TALL, np.arange(4.0))),
     "residuals": (lambda a, b: linalg.lstsq(a, b, 1e-9)[1], (TALL, RNG.normal(size=(4, 2)))),
     "third power": (lambda a: linalg.matrix_power(a, 3), (BATCH,)),

@@ -96,8 +96,8 @@ def test_methods_take_what_their_functions_take() -> None:
     for call, message in [
         (lambda x: x.sum(order="C"), r"np\.sum of an Array.*'order'"),
         (lambda x: x.copy("F"), r"np\.copy of an Array.*'order'"),
-        (lambda x: x.flatten("F"), r"np\.ravel of an Array.*'order'"),
-        (lambda x: x.reshape(4, 6, order="F"), r"np\.reshape of an Array.*'order'"),
+        (lambda x: x.flatten(axis=0), r"np\.ravel of an Array.*'axis'"),
+        (lambda x: x.reshape(4, 6, copy=None, like=1), r"np\.reshape of an Array.*'like'"),
         (lambda x: x.astype(np.float32, casting="safe"), "unexpected keyword"),
     ]:
         with pytest.raises(TypeError, match=message):

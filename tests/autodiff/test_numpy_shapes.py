@@ -270,6 +270,31 @@ def test_an_update_at_traced_positions_is_the_same(shape: tuple[int, ...], data:
     assert_array_equal(update(x, places, values), written(x, places, values))
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float64"])
+def test_positions_that_occur_twice_and_are_traced(dtype: str) -> None:
+    x, i = np.array([1, 0, 0, 5]).astype(dtype), np.array([1, -1, 1, 0])
+    v = np.array([3, 0, 7, 0]).astype(dtype)
+    added = x.copy()
+    np.add.at(added, i, v)
+    ways: list[Any] = [lambda f: f, mm.compile, lambda f: lambda *xs: mm.vmap(f)(*[np.stack([x, x]) for x in xs])[1]]
+    for way in ways:
+        assert_array_equal(way(lambda x, i, v: mm.at(x)[i].set(v))(x, i, v), written(x, i, v), strict=True)
+        assert_array_equal(way(lambda x, i, v: mm.at(x)[i].add(v))(x, i, v), added, strict=True)
+        assert_array_equal(way(mm.scatter_add)(x, i, v), added, strict=True)
+
+
+def test_pieces_whose_functions_mix_elements() -> None:
+    x = np.array([1.0, 3.0, -2.0])
+    pieces: Any = [lambda v: v - v.mean(), lambda v: np.where(v == v.max(), v, 0.0), lambda v: v * np.argsort(v)]
+    for function in pieces:
+        call: Any = lambda x, f=function: np.piecewise(x, [x > 0], [f, -1.0])  # noqa: E731
+        assert_array_equal(mm.vjp(call, x)[0], call(x))
+        with pytest.raises(TracingError, match="piecewise, of a function that mixes elements, where an Array"):
+            mm.compile(call)(x)
+    called: Any = lambda x: np.piecewise(x, [x > 2, x < 0], [lambda v, k: v * k, lambda v, k: np.exp(v + k), 7], 3)  # noqa: E731
+    assert_array_equal(mm.compile(called)(np.array([1, 3, -2])), called(np.array([1, 3, -2])), strict=True)
+
+
 def test_an_assignment_names_the_update() -> None:
     def assign(x: Any) -> Any:
         x[0] = 1.0

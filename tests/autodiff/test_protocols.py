@@ -9,7 +9,7 @@ from every_way import assert_as_numpy, inside
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
-from minimeta.errors import DtypeError, TracingError
+from minimeta.errors import DtypeError, ShapeError, TracingError
 from minimeta.program import trace
 from minimeta.testing import check_gradients
 
@@ -69,14 +69,20 @@ def test_the_error_names_the_function_and_a_way_out() -> None:
     [
         (lambda x: np.exp(x, where=np.array([True, False])), r"np\.exp\(\.\.\., where=mask\).*np\.where\(mask"),
         (lambda x: np.exp(x, order="F"), r"np\.exp\(\.\.\., order='F'\).*drop order="),
-        (lambda x: np.quantile(x, 0.5, weights=x), r"np\.quantile of an Array.*'weights'.*computes it by quantile\(x"),
+        (lambda x: np.nanquantile(x, 0.5, weights=x), r"np\.nanquantile of an Array.*'weights'.*by nanquantile\(x"),
         (lambda x: np.sort(x, 0, None, "name"), r"np\.sort of an Array.*unexpected argument 'order'"),
-        (lambda x: np.reshape(x, (2, 1), order="F"), r"np\.reshape of an Array.*'order'"),
     ],
 )
 def test_arguments_that_are_not_supported_are_named(call: Function, message: str) -> None:
     with pytest.raises(TracingError, match=message):
         inside(call, np.ones(2))
+
+
+def test_values_of_arguments_that_are_not_known_are_named() -> None:
+    with pytest.raises(ShapeError, match="quantile by method='linear' with weights: only 'inverted_cdf'"):
+        inside(lambda x: np.quantile(x, 0.5, weights=x), np.ones(2))
+    with pytest.raises(ShapeError, match="reshape with order='K': it is one of 'C', 'F', 'A'"):
+        inside(lambda x: x.reshape((2, 1), order="K"), np.ones(2))
 
 
 def test_casts_that_numpy_refuses_are_refused() -> None:

@@ -206,6 +206,11 @@ def _cumsum_rule(g: Array, y: Array, x: Array, axis: int, reverse: bool) -> Valu
     return apply(CUMSUM, g, axis=axis, reverse=not reverse)
 
 
+def _taken_before(taken: Any, y: Array, x: Array, *, axis: int, reverse: bool) -> Value:
+    """Every element of a result depends on those before it."""
+    return _cumsum_rule(taken, y, x, axis, reverse)
+
+
 def _cumprod_rule(g: Array, y: Array, x: Array, axis: int, reverse: bool) -> Value:
     factors = _shifted(x, axis, reverse, 0.0)
     return apply(RECURRENCE, factors, g, axis=axis, reverse=not reverse) * _shifted(y, axis, not reverse, 1.0)
@@ -283,6 +288,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
     rules=(_cumprod_rule,),
     shape=_same("cumprod", of_integers=True),
     sample=_sample(1),
+    carried=_taken_before,
     flops=lambda y, x, **_: math.prod(x.shape),
 )
 def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
@@ -290,7 +296,12 @@ def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
 
 
 @operation(
-    rules=(_prod_rule,), shape=_reduced, sample=_sample_prod, scalar=True, flops=lambda y, x, **_: math.prod(x.shape)
+    rules=(_prod_rule,),
+    shape=_reduced,
+    sample=_sample_prod,
+    scalar=True,
+    carried=reductions.taken_with,
+    flops=lambda y, x, **_: math.prod(x.shape),
 )
 def _prod(x: Any, *, axes: Shape, keepdims: bool) -> Any:
     return np.prod(x, axes, keepdims=keepdims)
@@ -309,6 +320,7 @@ def _recurrence_of_cotangents(g: Array, y: Array, a: Array, b: Array, axis: int,
     ),
     shape=_same("recurrence"),
     sample=_sample(2),
+    carried=_taken_before,
     flops=lambda y, a, b, **_: 2 * math.prod(a.shape),
 )
 def _recurrence(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:

@@ -103,8 +103,14 @@ def _normalisation(name: str, rule: Rule) -> Declare:
         shape=same_form,
         sample=reductions.sample_reduction(keepdims=False),
         shifted=True,
+        carried=_taken_in_rows,
         flops=reductions.elements_read,
     )
+
+
+def _taken_in_rows(taken: Any, y: Array, x: Array, *, axes: Shape) -> Value:
+    """Every element of a result depends on all in its row."""
+    return reductions.taken_with(sum(taken, axes, keepdims=True), y, x, axes=axes, keepdims=True)
 
 
 @_normalisation("softmax", _softmax_rule)

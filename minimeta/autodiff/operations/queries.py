@@ -36,7 +36,7 @@ Operation = TypeVar("Operation", bound=Callable[..., Any])
 def has_floats(arguments: Any) -> bool:
     """Return whether a float is among arguments, or in lists among them."""
     for x in arguments:
-        if type(x) is float or (hasattr(x, "dtype") and x.dtype.kind in "fcO"):
+        if type(x) is float or (hasattr(x, "dtype") and not isinstance(x, type) and x.dtype.kind in "fcO"):
             return True
         if type(x) in (list, tuple) and has_floats(x):
             return True

@@ -201,6 +201,11 @@ def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     return movement.broadcast_to(restored(g, x, axes, keepdims), x.shape)
 
 
+def taken_with(taken: Any, y: Array, x: Array, *, axes: Shape, keepdims: bool, **params: Any) -> Value:
+    """Return where elements are taken: all that were reduced, with the result."""
+    return _spread(taken, x, axes, keepdims)
+
+
 def _share(g: Array, y: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
     is_chosen = logic.equal(x, restored(y, x, axes, keepdims))
     ties = sum(conversions.astype(is_chosen, x.dtype), axes, keepdims=True)
@@ -265,6 +270,7 @@ def reduction(
     """Declare a reduction by its rule; a choice needs elements, and makes no new number."""
     return operation(
         chosen=(_is_extreme,) if choice else None,
+        carried=taken_with,
         name=name,
         rules=(rule,),
         shape=_reduced(name, needs_elements=choice),
