@@ -98,8 +98,7 @@ def test_both_orders_agree_where_the_support_loss_has_no_curvature() -> None:
 @pytest.mark.parametrize(
     ("kind", "order", "steps"),
     [
-        ("sinusoid", 2, 1),
-        ("sinusoid", 2, 3),
+        ("sinusoid", 2, 2),
         ("sinusoid", 1, 2),
         ("characters", 2, 2),
         ("characters", 1, 2),
@@ -108,7 +107,7 @@ def test_both_orders_agree_where_the_support_loss_has_no_curvature() -> None:
     ],
 )
 def test_the_meta_gradient_is_that_of_the_meta_loss(kind: str, order: int, steps: int) -> None:
-    # The more a network costs, the fewer steps: the second takes all that a further one does.
+    # Two steps take all that more do. One and many are compared with closed forms above.
     learner, parameters, task = problem(kind, order, steps)
     expected = {1: "first order", 2: "second order"}[order]
     highest = 1 if kind == "images" else 2
