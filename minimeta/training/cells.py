@@ -319,7 +319,7 @@ def _control() -> Iterator[Cell]:
             PRESETS[learner, task],
             tuple(Published(steps, *found) for steps, found in enumerate(returns)),
             f"{FINN}, figures 4 and 5, from the authors' files of results",
-            protocol_only=task != "navigation" or learner == "maml",
+            protocol_only=task != "navigation",
         )
 
 
