@@ -99,7 +99,7 @@ def outermost(arrays: Sequence[Any]) -> Trace | None:
                     "custom_vjp uses it, because it was made after the function was called or because the rule calls "
                     "itself, pass it to the function as an argument"
                 )
-            elif not any([own.moment >= walked.moment for walked in context.walking]):
+            elif own not in (walking := context.walking) and all([own.moment < walked.moment for walked in walking]):
                 raise LeakedArrayError(
                     f"an Array of shape {array.shape} is used after the transformation that made it (grad, vjp, ...) "
                     "has ended. Return it from the differentiated function (has_aux=True) instead of storing it"

@@ -135,16 +135,30 @@ def unify(
     """
     first = operands[0]
     if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
-        shape, weak = first.value.shape, first.weak
+        shape = first.value.shape
         for x in operands[1:]:
-            if type(x) is not Array or (y := x.value).shape != shape or y.dtype is not dtype or x.weak is not weak:
+            if type(x) is not Array or (y := x.value).shape != shape or y.dtype is not dtype:
                 break
         else:
             return operands  # type: ignore[return-value]  # Nearly always: all are Arrays and alike.
+    if len(operands) == 2 and (found := _with_scalar(primitive, *operands)):
+        return found
     arrays = [x if type(x) is Array or type(x) in _WEAK else constant(x, private) for x in operands]
     forms = tuple([(x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)] for x in arrays])
     dtypes, shape = _unified(primitive, forms)
     return tuple([_fit(x, dtype, shape, apply) for x, dtype in zip(arrays, dtypes, strict=True)])
+
+
+def _with_scalar(primitive: Primitive, x: Any, y: Any) -> tuple[Array, Array] | None:
+    """Return an Array of floats and a Python float in the same form; None for other operands."""
+    array, number = (y, x) if type(x) is float else (x, y)
+    if type(array) is not Array or type(number) is not float or array.weak or primitive.unpromoted:
+        return None
+    dtype = array.value.dtype
+    if dtype.kind != "f" or "f" not in primitive.accepts:
+        return None
+    scalar = Array(_scalar(number, math.copysign(1, number), dtype, array.value.shape), weak=True)
+    return (scalar, array) if number is x else (array, scalar)
 
 
 def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]) -> Array:
