@@ -1,41 +1,55 @@
 """minimeta: meta-learning from the command line.
 
-usage: minimeta train LEARNER TASK [flags]    meta-train, evaluate and draw
-       minimeta reproduce CELL [flags]        train a cell of a paper's table, and print our number next to theirs
-       minimeta presets                       list what these two can train, and what is published
-       minimeta evaluate RUN [flags]          evaluate a run again from its checkpoint
-       minimeta predict RUN [flags]           adapt to a few examples of your own (--support), predict others (--query)
-       minimeta report RUN... [flags]         print finished runs in one table; --figure draws them, --keep keeps them
-       minimeta verify RUN... [flags]         train the first steps of runs again, and compare their bits
-       minimeta data omniglot [flags]         get a data set, by download or from files
-       minimeta data split IMAGES [flags]     split your images by class, for training, validation and testing
-       minimeta info [flags]                  report what is installed and which data is found
-       minimeta gradcheck [NAME...] [flags]   check the derivatives of operations
+usage: minimeta train LEARNER TASK [flags]   meta-train, evaluate and draw
+       minimeta reproduce CELL [flags]       train a cell of a paper's table,
+                                             and print both numbers
+       minimeta presets                      list what these two can train
+
+       minimeta evaluate RUN [flags]         evaluate a run again
+       minimeta predict RUN [flags]          adapt to examples of your own,
+                                             and predict others
+       minimeta report RUN... [flags]        print runs in one table; draw them
+                                             (--figure), keep results (--keep)
+       minimeta verify RUN... [flags]        train again, and compare bits
+
+       minimeta data omniglot [flags]        get a data set
+       minimeta data split IMAGES [flags]    split your images by class
+       minimeta info [flags]                 what is installed and found
+       minimeta gradcheck [NAME...] [flags]  check the derivatives of operations
        minimeta --help | --version
 
 LEARNER   maml         model-agnostic meta-learning, second order
           fomaml       its first-order approximation
           reptile      Reptile
           lstm         the LSTM meta-learner
-          pretraining  baseline: one model for all tasks, then fine-tuned (sinusoid alone)
-          finetuning   baseline: each task from random parameters, at the best fixed rate
+          pretraining  baseline: one model for all tasks, then fine-tuned
+          finetuning   baseline: each task from random parameters
           nearest      baseline: the nearest neighbour
 TASK      sinusoid     regression on sinusoids
           strokes      few-shot classification of made-up characters
-          omniglot     few-shot classification of handwritten characters (after: minimeta data omniglot)
-          images       few-shot classification of your own images, as miniImageNet: --data FOLDER or FILE.npz
+          omniglot     few-shot classification of handwritten characters
+                       (after: minimeta data omniglot)
+          images       few-shot classification of your own images
+                       (--data FOLDER or FILE.npz)
+          navigation, cheetah-direction, cheetah-velocity    policies
 
-Each command explains its flags: minimeta train maml sinusoid --help; minimeta train maml --help
-lists its tasks
+`minimeta train LEARNER --help` lists all tasks of a learner, and
+any command followed by --help, as in `minimeta train maml sinusoid --help`,
+explains its flags.
 
 exit codes: 0    done
-            1    an error: data or an extra is missing, a file is damaged, a disk or standard output is full or gone
-            2    wrong usage: an unknown flag or setting, a value out of range, a folder that is not empty
-            3    a loss or a parameter became NaN or infinite; the last good checkpoint is kept
-            130  interrupted by Ctrl-C, SIGTERM, SIGHUP or SIGQUIT; saved, with the command that goes on
+            1    an error: data or an extra is missing, a file is damaged, a
+                 disk or standard output is full or gone
+            2    wrong usage: an unknown flag or setting, a value out of range,
+                 a folder that is not empty
+            3    a loss or a parameter became NaN or infinite; the last good
+                 checkpoint is kept
+            130  interrupted by Ctrl-C, SIGTERM, SIGHUP or SIGQUIT; saved, with
+                 the command that goes on
 
-MINIMETA_DATA names the folder of the data where --data does not (without both it is minimeta in the
-user's cache); MINIMETA_TRACEBACK=1 shows the traceback of an error.
+MINIMETA_DATA names the folder of the data where --data does not (without both
+it is minimeta in the user's cache); MINIMETA_TRACEBACK=1 shows the traceback of
+an error.
 """
 
 import json

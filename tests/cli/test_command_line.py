@@ -14,6 +14,7 @@ from minimeta import cli, kernels
 from minimeta.cli import main
 from minimeta.cli.arguments import parse_training
 from minimeta.cli.changes import parse_evaluation
+from minimeta.cli.commands import COMMANDS
 from minimeta.errors import ConfigurationError
 from minimeta.training.presets import PRESETS
 
@@ -289,3 +290,11 @@ def test_settings_of_an_evaluation_have_one_name() -> None:
 def test_a_flag_may_say_what_is_so_anyway() -> None:
     preset = parse_training("maml", "sinusoid", ["--evaluation.transductive", "--no-learned-rates"]).preset
     assert preset == PRESETS["maml", "sinusoid"]
+
+
+def test_the_page_of_commands_fits_a_terminal_and_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for command in COMMANDS:
+        assert any(f"minimeta {command}" in line for line in lines), command
