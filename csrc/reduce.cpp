@@ -152,7 +152,7 @@ View spread(const View& x, const Shape& axes, const void* values) {
 }
 
 // Keeps the exponentials in the result, and divides them by their sum.
-template <class T> void softmax(bool logarithm, const View& x, const Shape& axes, const View& result) {
+template <class T> void softmax_in_passes(bool logarithm, const View& x, const Shape& axes, const View& result) {
   Reduction r, shifted;
   split(r, x, axes);
   split(shifted, result, axes);
@@ -189,6 +189,31 @@ template <class T> void softmax(bool logarithm, const View& x, const Shape& axes
       else
         for (Index i = 0; i < size; ++i) y[i] = y[i] / sum[i];
     });
+  });
+}
+
+// The passes over a few sequences at a time, which stay in the first cache, if those are contiguous.
+template <class T> void softmax(bool logarithm, const View& x, Shape axes, const View& result) {
+  constexpr Index few = 2048, exponential = 16;  // elements; the cost of one, in elements moved
+  const int kept = axes.ndim > 0 ? static_cast<int>(axes.size[0]) : x.ndim;
+  const Index outer = count(kept, x.shape), elements = count(x);
+  if (outer < 2 || elements <= few || !std::equal(x.strides, x.strides + x.ndim, result.strides))
+    return softmax_in_passes<T>(logarithm, x, axes, result);
+  for (int a = 0; a < axes.ndim; ++a) axes.size[a] -= kept - 1;
+  const Index length = elements / outer, sequences = std::max<Index>(1, few / length);
+  Index shape[kMaxDims] = {0};
+  std::copy(x.shape + kept, x.shape + x.ndim, shape + 1);
+  parallel_for((outer + sequences - 1) / sequences, elements * exponential, [&](Index first, Index last) {
+    Index part_shape[kMaxDims];
+    std::copy_n(shape, kMaxDims, part_shape);
+    for (Index i = first * sequences; i < std::min(outer, last * sequences); i += sequences) {
+      View part[2];
+      part_shape[0] = std::min(sequences, outer - i);
+      for (View& each : part) describe(each, "softmax", x.dtype, x.ndim - kept + 1, part_shape);
+      part[0].data = x.data + i * length * Index{sizeof(T)};
+      part[1].data = result.data + i * length * Index{sizeof(T)};
+      softmax_in_passes<T>(logarithm, part[0], axes, part[1]);
+    }
   });
 }
 
