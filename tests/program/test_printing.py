@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import json
 import re
 import shutil
@@ -259,6 +260,37 @@ def cpu() -> str:
     return path.read_text() if path.exists() else ""
 
 
+def whole_programs() -> list[Case]:
+    """Functions of integers that overflow between two operations, or have no elements."""
+    x, y = np.array([60007, 200, 3], np.int64), np.array([70001, 100, 2], np.int64)
+    found = []
+    for dtype in ("uint8", "uint16", "uint32", "int8", "int16", "int32"):
+        for name, of in {
+            "product": lambda x, y: (x * y > y, mm.square(x) > x, x * y * x),
+            "sum": lambda x, y: (x + y > x, -x > y, x - y > x),
+            "largest": lambda x, y: (mm.max(x), mm.min(y), mm.max(x > y)),
+        }.items():
+            operands = x.astype(dtype), y.astype(dtype)
+            found.append(Case(f"{name}_{dtype}", name, trace(of, *operands), operands))
+    of_none = trace(lambda x: (x @ np.zeros((3, 0)), mm.concatenate([np.zeros(0) * mm.sum(x), x])), np.ones(3))
+    return [*found, Case("of_none", "none", of_none, (np.ones(3),))]
+
+
+@needs_gcc
+@needs_node
+def test_integers_wrap_around_and_arrays_may_be_empty(tmp_path: Path) -> None:
+    programs = whole_programs()
+    source = javascript_source({each.name: each.program for each in programs})
+    in_node = run_in_node(source, [(each.name, each.program, each.operands) for each in programs], tmp_path)
+    library = build(c_source({each.name: each.program for each in programs}), tmp_path)
+    for each, found in zip(programs, in_node, strict=True):
+        expected = interpret(each.program, *each.operands)
+        in_c = call(getattr(library, each.name), each.program, each.operands)
+        for one, other, wanted in zip(found, in_c, expected, strict=True):
+            np.testing.assert_array_equal(one, wanted, each.name)
+            np.testing.assert_array_equal(other, wanted, each.name)
+
+
 @needs_gcc
 def test_an_index_out_of_range_ends_the_function(tmp_path: Path) -> None:
     program = trace(lambda x, i: x[i], np.ones(3), np.array([0]))
@@ -277,3 +309,11 @@ def test_the_file_says_what_its_parameters_are() -> None:
     for name in ("2x", "a-b", "", "f(){}"):
         with pytest.raises(ConfigurationError, match="no name of a function"):
             program.to_c(name)
+    for write, name in itertools.product((program.to_c, program.to_javascript), ("const", "for")):
+        with pytest.raises(ConfigurationError, match=f"'{name}' has a meaning"):
+            write(name)
+    with pytest.raises(ConfigurationError, match="'exp' has a meaning"):
+        program.to_c("exp")
+    named = trace(lambda p: p["*/ a\nb"], {"*/ a\nb": np.ones(2)})
+    assert "x0: p/ * / a?b, float64[2]" in named.to_c()
+    assert "x0: p/ * / a?b, float64[2]" in named.to_javascript()

@@ -61,9 +61,10 @@ def _c_function(language: Language, name: str, program: Traced) -> str:
     said = "".join(f" * {line}\n" for line in _described(program, operands, outputs))
     statements = "\n".join(printer.text.rows)
     declared = "".join(f"  {row}\n" for row in (*printer.tables, *printer.arrays))
-    unread = "".join(
-        f"  (void){x.name};\n" for x in (*operands, *outputs) if not re.search(rf"\b{x.name}\b", statements)
-    )
+    views = [x.name for x in (*operands, *outputs) if not re.search(rf"\b{x.name}\b", statements)]
+    # What arrays without elements are computed from is read by nobody.
+    arrays = re.findall(r"(\w+)\[", declared) if any(0 in form.shape for form in program.forms()) else []
+    unread = "".join(f"  (void){name};\n" for name in (*views, *arrays))
     written = ",\n    ".join(parameters) or "void"
     return f"/* {name}\n{said} */\nint {name}(\n    {written})\n{{\n{declared}{unread}{statements}\n  return 0;\n}}\n"
 
@@ -96,6 +97,8 @@ def _javascript_function(language: Language, name: str, program: Traced) -> str:
 
 def _printed(language: Language, tool: str, name: str, program: Traced) -> tuple[Printer, list[View], list[View]]:
     """Return the statements of a program, and views of its operands and outputs."""
+    if name in language.reserved:
+        raise ConfigurationError(f"{tool}: {name!r} has a meaning in the language; give the function another name")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ConfigurationError(f"{tool}: {name!r} is no name of a function; use letters, digits and underscores")
     forms = program.forms()
@@ -111,12 +114,16 @@ def _views(letter: str, forms: list[Form] | tuple[Form, ...]) -> list[View]:
 
 
 def _described(program: Traced, operands: list[View], outputs: list[View]) -> list[str]:
-    """Say what the parameters of a function are."""
+    """Say what the parameters of a function are, in lines that no name of a leaf ends early."""
     names = [*names_of(program, program.names), *program.output_names()]
     return [
-        f"{view.name}: {name or 'the result'}, {Form(view.shape, view.dtype)!r}"
+        f"{view.name}: {_said(name or 'the result')}, {Form(view.shape, view.dtype)!r}"
         for name, view in zip(names, [*operands, *outputs], strict=True)
     ]
+
+
+def _said(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name).replace("/*", "/ *").replace("*/", "* /")
 
 
 __all__ = ["c_source", "javascript_source"]

@@ -120,9 +120,9 @@ _FLOATS = _all(
 _INTEGERS = {
     "add": Row("$T((uint64_t){x} + (uint64_t){y})", "{x} + {y}"),
     "subtract": Row("$T((uint64_t){x} - (uint64_t){y})", "{x} - {y}"),
-    "multiply": Row("$T((uint64_t){x} * (uint64_t){y})", "{x} * {y}"),
+    "multiply": Row("$T((uint64_t){x} * (uint64_t){y})", "$times({x}, {y})"),
     "negative": Row("$T(0 - (uint64_t){x})", "0 - {x}"),
-    "square": Row("$T((uint64_t){x} * (uint64_t){x})", "{x} * {x}"),
+    "square": Row("$T((uint64_t){x} * (uint64_t){x})", "$times({x}, {x})"),
     "absolute": Row("{x} < 0 ? $T(0 - (uint64_t){x}) : {x}", "Math.abs({x})"),
     "sign": Row("({x} > 0) - ({x} < 0)"),
     "maximum": Row("{x} >= {y} ? {x} : {y}"),

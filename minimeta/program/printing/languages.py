@@ -36,6 +36,16 @@ _ARRAYS = {
     "int64": "Float64Array",
     "uint64": "Float64Array",
 }
+_C_RESERVED = """auto break case char const continue default do double else enum extern float for goto if inline int
+long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+main"""
+_MATH = """acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb ldexp log log10
+log1p log2 logb modf scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma tgamma ceil floor nearbyint rint lrint
+llrint round lround llround trunc fmod remainder remquo copysign nan nextafter nexttoward fdim fmax fmin fma"""
+_JAVASCRIPT_RESERVED = """arguments await break case catch class const continue debugger default delete do else enum
+eval export extends false finally for function if implements import in instanceof interface let new null package private
+protected public return static super switch this throw true try typeof undefined var void while with yield
+Infinity Math NaN RangeError"""
 _TOKEN = re.compile(r"\$T|\$(\w+)|@(\w+)")
 
 
@@ -50,12 +60,15 @@ class Language:
         What declares an index.
     tiles
         Whether a small array inside of a loop costs nothing.
+    reserved
+        Names that a function cannot have.
     """
 
     key = ""
     integer = ""
     tiles = False
     strip_words: tuple[tuple[str, str], ...] = ()
+    reserved: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.strips: dict[tuple[str, str], str] = {}  # the functions that are used, below those that they use
@@ -65,6 +78,8 @@ class Language:
         dtype = np.dtype(dtype)
         if (name, dtype.name) not in self.strips:
             parameters, statements = STRIPS[name]
+            if dtype.kind != "f":  # Whole numbers are never NaN, and GCC warns where one is compared to itself.
+                statements = re.sub(r"(\w+) == \1 && ", "", statements)
             text = self.translated(statements, dtype)
             self.strips[name, dtype.name] = self.in_words(self.defined(name, dtype, parameters, text), dtype)
         return f"{name}_{dtype.name}"
@@ -140,6 +155,7 @@ class _C(Language):
     """C of 1999."""
 
     key, integer, tiles = "c", "long", True
+    reserved = frozenset(_C_RESERVED.split()) | {f"{name}{kind}" for name in _MATH.split() for kind in ("", "f", "l")}
     strip_words = (
         (r"\bINFINITE\b", "INFINITY"),
         (r"\bWIDE_(\w+)", lambda m: m[1].lower()),  # type: ignore[assignment]
@@ -179,8 +195,8 @@ class _C(Language):
         return f"{_C_TYPES[dtype.name]} {name}[{size}];"
 
     def table(self, name: str, value: Any) -> str:
-        numbers = ", ".join(map(self.number, value.ravel()))
-        return f"static const {_C_TYPES[value.dtype.name]} {name}[{value.size}] = {{{numbers}}};"
+        numbers = ", ".join(map(self.number, value.ravel())) or "0"  # C has no array of no elements.
+        return f"static const {_C_TYPES[value.dtype.name]} {name}[{max(value.size, 1)}] = {{{numbers}}};"
 
     def number(self, x: Any) -> str:
         if x.dtype.kind == "b":
@@ -208,9 +224,10 @@ class _C(Language):
 
 
 class _JavaScript(Language):
-    """JavaScript on typed arrays; floats of 32 bits are rounded where they are kept."""
+    """JavaScript on typed arrays; numbers of at most 32 bits are rounded, or wrapped around, where they are kept."""
 
     key, integer = "javascript", "let"
+    reserved = frozenset(_JAVASCRIPT_RESERVED.split()) | set(_ARRAYS.values())
     strip_words = (
         (r"\bINFINITE\b", "Infinity"),
         (r"\bWIDE_(\w+)", lambda m: f"Math.{m[1].lower()}"),  # type: ignore[assignment]
@@ -229,6 +246,8 @@ class _JavaScript(Language):
         return ""
 
     def function(self, name: str, dtype: np.dtype[Any]) -> str:
+        if name == "times":  # A product of 32 bits may be beyond 2^53, and its low bits are wanted.
+            return "Math.imul" if dtype.itemsize <= 4 else "((x, y) => x * y)"
         return f"Math.{'abs' if name == 'fabs' else name}"
 
     def defined(self, name: str, dtype: np.dtype[Any], parameters: str, statements: str) -> str:
@@ -253,7 +272,14 @@ class _JavaScript(Language):
         return repr(x) if math.isfinite(x) else "NaN" if math.isnan(x) else f"{'-' * (x < 0)}Infinity"
 
     def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
-        return f"Math.fround({expression})" if dtype == np.float32 else expression
+        if dtype == np.float32:
+            return f"Math.fround({expression})"
+        if dtype.kind not in "iu" or dtype.itemsize == 8:
+            return expression
+        # Whole numbers wrap around: operators on bits keep the lowest 32, and a shift to and fro fewer.
+        shift = 32 - 8 * dtype.itemsize
+        right = ">>>" if dtype.kind == "u" else ">>"
+        return f"({expression}) << {shift} {right} {shift}"
 
     def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
         if new.kind == "b":
