@@ -6,9 +6,9 @@ One process adds up the meta-gradients of a step's tasks in at most sixteen *gro
     g = s_1 + s_2 + ... + s_16,    s_k = g(theta, T_i) + g(theta, T_(i+1)) + ... + g(theta, T_j)
 
 Addition of floats is not associative, so the sum of some groups could not be continued elsewhere.
-But every ``s_k`` depends on the tasks of its group alone. So a *share* is some neighbouring groups,
-whoever has it returns one sum for each of them, and all sums are added up in order at the end: one
-process, seven, or three machines with two threads each compute the same bits.
+But every ``s_k`` depends on the tasks of its group alone. So a worker has a *share* of some
+neighbouring groups and returns one sum for each of them, and all sums are added up in order at the
+end: one process, seven, or three machines with two threads each compute the same bits.
 """
 
 from __future__ import annotations

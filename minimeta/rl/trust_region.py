@@ -1,9 +1,9 @@
-"""The outer step of TRPO: as far as the surrogate falls, within a distance of policies.
+"""The outer step of TRPO: down the surrogate, to a bounded distance from the policies that acted.
 
-Schulman et al. 2015 (arXiv:1502.05477), appendix C, on the meta-objective (Finn et al. 2017, section
-5.3). With ``L(theta)`` the mean over tasks of the query loss after adaptation, ``D(theta)`` that of
-the divergence from the policies that acted, g the gradient of L and H the Hessian of D at the
-current parameters,
+Schulman et al. 2015 (arXiv:1502.05477), appendix C, on the meta-objective (Finn et al. 2017,
+section 5.3). With ``L(theta)``, the *surrogate*, the mean over tasks of the query loss after
+adaptation, ``D(theta)`` that of the divergence from the policies that acted, g the gradient of L and
+H the Hessian of D at the current parameters,
 
     x ~ (H + c I)^{-1} g             by conjugate gradients, from products H v
     s = sqrt(2 b / (x . H x + 1e-8))
@@ -11,22 +11,23 @@ current parameters,
 
 and ``theta' = theta`` if there is none among 15.
 
-**The Hessian needs no third derivative**, although theta passes through adaptation. D is a function d
-of the policies' outputs ``y(theta)`` on the states that were met, and with J the Jacobian of y
+**The Hessian needs no third derivative**, although theta passes through adaptation. D is a function
+d of the policies' outputs ``y(theta)`` on the states that were met, and with J the Jacobian of y
 
     H = J^T (Hessian of d at y) J + sum_i (d d / d y_i) (Hessian of y_i)
 
 whose last term alone has third derivatives of the policy's logarithm. At the current parameters the
-adapted policies are those that acted, d is at its minimum 0, and its gradient is 0: that term is gone.
-So ``H v`` is a derivative along v, a product with the small Hessian of d, and a derivative backwards.
+adapted policies are those that acted, d is at its minimum 0, and its gradient is 0: that term is
+gone. So ``H v`` is a derivative along v, a product with the small Hessian of d, and a derivative
+backwards.
 
     exact       H v = J^T (Hessian of d) J v
     central     H v ~ [grad D(theta + h v) - grad D(theta - h v)] / (2 h),    h = 1e-8 / |theta|
     released    the same with h = 1 / |theta|: what the code released with MAML computes, because it passes
                 the number of slices where its optimiser expects the step
 
-The paper takes differences "to avoid third derivatives". With its step they are lost in rounding in
-float32, which the slip repairs.
+The paper takes differences "to avoid third derivatives". Its step is so small that rounding in
+float32 leaves nothing of them; the far larger step of the slip repairs that.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Sums and products along an axis, and differences, which undo sums.
 
-The derivative of a product with respect to a factor is the product of the others. A division would find it, but not
-where a factor is 0; so it is what comes before, times what comes after. For the products ``y_i = x_1 x_2 ... x_i`` the
-cotangents of the factors are
+The derivative of a product with respect to a factor is the product of the others. A division would
+find it, but not where a factor is 0; so it is what comes before, times what comes after. For the
+products ``y_i = x_1 x_2 ... x_i`` the cotangents of the factors are
 
     c_i y_(i-1),  where  c_i = g_i + x_(i+1) c_(i+1),
 
-a *linear recurrence*, run backwards. The recurrence ``y_i = a_i y_(i-1) + b_i`` is an operation by itself, closed under
-differentiation: the cotangent of ``b`` is another one, backwards, and that of ``a`` is a product with ``y``.
+a *linear recurrence*, run backwards. The recurrence ``y_i = a_i y_(i-1) + b_i`` is an operation by
+itself, closed under differentiation: the cotangent of ``b`` is another one, backwards, and that of
+``a`` is a product with ``y``.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ subset of what C and JavaScript share:
 
 ``REAL`` and ``INT`` declare variables, ``WIDE`` one that is a double in both languages, ``@sum`` is
 another row, and ``$exp`` a function of the language's own. A sum is taken in the order of
-``csrc/fold.hpp``, and a product by a vector in that of ``csrc/vector_product.hpp``: eight lanes and
-a tree, and blocks joined pairwise. So they have the bits of the kernels. Other folds add in double.
+``csrc/fold.hpp``, eight lanes and a tree, and blocks joined pairwise, so it has the bits of the
+kernel. A product by a vector has the blocks of ``csrc/vector_product.hpp``, but adds them up one
+after another: beyond one block of 128 terms, its last bits may differ. Other folds add in double.
 """
 
 from __future__ import annotations
