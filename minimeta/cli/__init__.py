@@ -25,6 +25,7 @@ LEARNER   maml         model-agnostic meta-learning, second order
           pretraining  baseline: one model for all tasks, then fine-tuned
           finetuning   baseline: each task from random parameters
           nearest      baseline: the nearest neighbour
+          oracle       baseline: a policy that sees the goal of its task
 TASK      sinusoid     regression on sinusoids
           strokes      few-shot classification of made-up characters
           omniglot     few-shot classification of handwritten characters
