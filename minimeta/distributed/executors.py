@@ -1,10 +1,10 @@
 """Workers behind a ``concurrent.futures.Executor``: processes, threads, or a Dask cluster.
 
 In each step every worker gets the meta-parameters and its share of the tasks, and returns one sum
-for each of its groups (:mod:`minimeta.distributed.groups`). The executor decides where a share runs,
-and Dask runs it again elsewhere when its worker dies. A pool of processes cannot: it is broken when
-one of them is killed. Ours is then replaced, and the step is done again. A job is a pure function,
-so neither changes a bit.
+for each of its groups (:mod:`minimeta.distributed.groups`). The executor decides where a share
+runs, and Dask runs it again elsewhere when its worker dies. A pool of processes cannot: it is
+broken when one of them is killed. Ours is then replaced, and the step is done again. A job is a
+pure function, so neither changes a bit.
 """
 
 from __future__ import annotations

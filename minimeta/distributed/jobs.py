@@ -2,8 +2,8 @@
 
 A worker is another process, perhaps on another machine, so a job is a module-level function and
 arguments that pickle. To compile takes longer than many a step, so a worker keeps the functions of
-its last jobs by their keys. Every answer carries the worker's :class:`Identity`, because no executor
-promises to reach each of its workers with a question asked beforehand.
+its last jobs by their keys. Every answer carries the worker's :class:`Identity`, because no
+executor promises to reach each of its workers with a question asked beforehand.
 """
 
 from __future__ import annotations

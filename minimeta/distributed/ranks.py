@@ -1,9 +1,9 @@
 """Workers that are the ranks of an MPI communicator.
 
-Every rank runs the same program and draws the same tasks, since a seed decides them. It computes its
-own share, all ranks gather the results of all, and each adds them up in the order of the tasks and
-takes the same step. No parameters travel, and no bit depends on how MPI reduces: a sum of its own
-depends on the number of ranks and on its algorithm, which some libraries choose at every call.
+Every rank runs the same program and draws the same tasks, since a seed decides them. It computes
+its own share, all ranks gather the results of all, and each adds them up in the order of the tasks
+and takes the same step. No parameters travel, and no bit depends on how MPI reduces: a sum of its
+own depends on the number of ranks and on its algorithm, which some libraries choose at every call.
 
 Rank 0 alone runs what follows a step, the callbacks, and tells the others whether to go on.
 """

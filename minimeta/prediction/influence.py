@@ -4,11 +4,11 @@ Of a query ``x`` that is given the label ``c``, the support example ``i`` matter
 
     I_i = <d log p(c | x) / d x_i,  x_i - mean of x_1, ..., x_n>
 
-where ``p`` is what the learner computes from the whole support set: the derivative goes back through
-every step of adaptation. To first order ``I_i`` is how much the log-probability would fall if the
-example ``x_i`` faded to the mean of the support set (a gradient times an input minus a baseline, as
-in Shrikumar et al. 2017, arXiv:1704.02685). It is positive for what speaks for the label, and
-negative for what speaks against it.
+where ``p`` is what the learner computes from the whole support set: the derivative goes back
+through every step of adaptation. To first order ``I_i`` is how much the log-probability would fall
+if the example ``x_i`` faded to the mean of the support set (a gradient times an input minus a
+baseline, as in Shrikumar et al. 2017, arXiv:1704.02685). It is positive for what speaks for the
+label, and negative for what speaks against it.
 
 In regression it is how much the prediction follows the known value,
 

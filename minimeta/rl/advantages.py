@@ -1,26 +1,27 @@
 """Advantages: how much better an action turned out than what the state promised.
 
-For the steps t = 0, ..., T - 1 of an episode, with rewards ``r_t`` and a *baseline* ``V_t`` for what is
-still to come (``V_T`` is 0),
+For the steps t = 0, ..., T - 1 of an episode, with rewards ``r_t`` and a *baseline* ``V_t`` for
+what is still to come (``V_T`` is 0),
 
     R_t = r_t + gamma r_{t+1} + gamma^2 r_{t+2} + ...                    the discounted return
     d_t = r_t + gamma V_{t+1} - V_t
     A_t = d_t + (gamma lambda) d_{t+1} + (gamma lambda)^2 d_{t+2} + ...  (Schulman et al. 2016, equation 16)
 
-With ``lambda = 1`` that is ``R_t - V_t``. A discounted sum over the steps that follow is a product with
-a triangular matrix, ``x D`` with ``D[k, t] = gamma^(k - t)`` for k >= t.
+With ``lambda = 1`` that is ``R_t - V_t``. A discounted sum over the steps that follow is a product
+with a triangular matrix, ``x D`` with ``D[k, t] = gamma^(k - t)`` for k >= t.
 
-The baseline is linear in features of the observation and of time (Duan et al. 2016), ``V = F w``, fitted
-to the returns of the very batch that it then judges:
+The baseline is linear in features of the observation and of time (Duan et al. 2016), ``V = F w``,
+fitted to the returns of the very batch that it then judges:
 
     F_t = [o, o^2, u, u^2, u^3, 1],    o clipped to [-10, 10],  u = t / 100
     w = (F^T F + 1e-5 I)^{-1} F^T R    over all steps of the batch
 
-Last, the advantages of a task are *standardised*: (A - mean) / (deviation + 1e-8) over all its steps.
+Last, the advantages of a task are *standardised*: (A - mean) / (deviation + 1e-8) over all its
+steps.
 
-Episodes may end early. Arrays have shape ``(episodes, horizon)``, and a *mask* that is 1 for the steps
-that were taken and 0 after the end; masked steps count nowhere, and have advantage 0. All is computed
-in float64.
+Episodes may end early. Arrays have shape ``(episodes, horizon)``, and a *mask* that is 1 for the
+steps that were taken and 0 after the end; masked steps count nowhere, and have advantage 0. All is
+computed in float64.
 """
 
 from __future__ import annotations

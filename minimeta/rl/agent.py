@@ -5,9 +5,9 @@ Finn et al. 2017, algorithm 3. For each task of a batch, with K steps of adaptat
     D_k     episodes of the policy with theta_k,  k = 0, ..., K          (collect)
     theta_{k+1} = theta_k - a grad L(theta_k; D_k)                       (adapt, by the learner)
 
-and the learner's meta-gradient is that of ``L'(theta_K; D_K)``, as a function of ``theta`` and of data
-that are fixed. Any learner that adapts by gradients is an agent's: MAML, first-order MAML, Reptile.
-Its losses are those of :mod:`minimeta.rl.policy_losses`.
+and the learner's meta-gradient is that of ``L'(theta_K; D_K)``, as a function of ``theta`` and of
+data that are fixed. Any learner that adapts by gradients is an agent's: MAML, first-order MAML,
+Reptile. Its losses are those of :mod:`minimeta.rl.policy_losses`.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ for which both distributions have closed forms:
     categorical    log pi = z_a - log sum_j e^{z_j},    KL = sum_j p_j (log p_j - log q_j)
 
 An action is a function of outputs and noise, and the noise is an argument: ``m + e^l n`` with n
-normal, or the largest of ``z_j + g_j`` with g of the Gumbel distribution. So nothing here draws when
-it is traced. Finn et al. 2017 use the Gaussian one; its ``l`` begins at 0, has a floor, and adapts
-to a task like the weights.
+normal, or the largest of ``z_j + g_j`` with g of the Gumbel distribution. So nothing here draws
+when it is traced. Finn et al. 2017 use the Gaussian one; its ``l`` begins at 0, has a floor, and
+adapts to a task like the weights.
 """
 
 from __future__ import annotations

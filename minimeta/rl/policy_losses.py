@@ -7,7 +7,8 @@ With ``l = log pi(a | o)`` and the advantages A, means over the steps that were 
     clipped       -min(r A, clip(r, 1 - e, 1 + e) A)                Schulman et al. 2017 (arXiv:1707.06347), equation 7
 
 At the policy that acted, ``r`` is 1 and all have the same gradient, minus the policy gradient. MAML
-adapts by the first, and TRPO minimises the second, while ``r`` is close to 1 (Schulman et al. 2015, arXiv:1502.05477).
+adapts by the first, and TRPO minimises the second, while ``r`` is close to 1 (Schulman et al. 2015,
+arXiv:1502.05477).
 """
 
 from __future__ import annotations

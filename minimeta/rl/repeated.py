@@ -2,9 +2,9 @@
 
     theta <- optimiser(theta, (g(theta, T_1) + ... + g(theta, T_B)) / B)    n times, with the same T_1, ..., T_B
 
-Episodes cost time, so Schulman et al. 2017 (arXiv:1707.06347) take several steps on them; the clipped
-loss (:mod:`minimeta.rl.policy_losses`) has no gradient that leads farther away from the policies that
-acted.
+Episodes cost time, so Schulman et al. 2017 (arXiv:1707.06347) take several steps on them; the
+clipped loss (:mod:`minimeta.rl.policy_losses`) has no gradient that leads farther away from the
+policies that acted.
 """
 
 from __future__ import annotations

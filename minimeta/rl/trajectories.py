@@ -3,8 +3,8 @@
     a_t = act(pi(o_t; theta_i), n_t),    s_{t+1}, o_{t+1}, r_t = step(s_t, a_t),    t = 0, ..., H - 1
 
 for all episodes of all tasks i together, one call of the policy's program for each t. Each task has
-its own generator, from which come first the noise ``n`` of all its steps and then what its environment
-draws; so what happens in one task depends neither on other tasks nor on threads.
+its own generator, from which come first the noise ``n`` of all its steps and then what its
+environment draws; so what happens in one task depends neither on other tasks nor on threads.
 
 An episode that ends early is over: its mask is 0 from the next step on, and so are its rewards.
 """

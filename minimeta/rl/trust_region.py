@@ -2,8 +2,8 @@
 
 Schulman et al. 2015 (arXiv:1502.05477), appendix C, on the meta-objective (Finn et al. 2017,
 section 5.3). With ``L(theta)``, the *surrogate*, the mean over tasks of the query loss after
-adaptation, ``D(theta)`` that of the divergence from the policies that acted, g the gradient of L and
-H the Hessian of D at the current parameters,
+adaptation, ``D(theta)`` that of the divergence from the policies that acted, g the gradient of L
+and H the Hessian of D at the current parameters,
 
     x ~ (H + c I)^{-1} g             by conjugate gradients, from products H v
     s = sqrt(2 b / (x . H x + 1e-8))

@@ -1,6 +1,7 @@
 """The sessions of a run, one per start or resumption: machine, versions, command, and time spent.
 
-Nothing in a checkpoint can vouch for them, so their file is sealed (:mod:`minimeta.storage.sealed`).
+Nothing in a checkpoint can vouch for them, so their file is sealed
+(:mod:`minimeta.storage.sealed`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Files of parameters: any tree of arrays as an ``.npz``, or as ``.safetensors`` for PyTorch.
 
-An ``.npz`` holds a leaf under its path, as ``leaves/0/weight``, and one text, ``tree``, in JSON: the
-version of the format, the names, and the structure, in which a number stands for the leaf of that
-place.
-Nothing is pickled. Every array is checked by its checksum and its length
+An ``.npz`` holds a leaf under its path, as ``leaves/0/weight``, and one text, ``tree``, in JSON:
+the version of the format, the names, and the structure, in which a number stands for the leaf of
+that place. Nothing is pickled. Every array is checked by its checksum and its length
 (:mod:`minimeta.archives`), and the names of the text must be those of the file, so a file that is
 cut short or changed is refused. It is written whole or not at all.
 
