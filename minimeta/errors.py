@@ -21,7 +21,7 @@ def is_internal(code: Any) -> bool:
 
 
 def user_line() -> str:
-    """Return the innermost line of the call stack outside of minimeta, numpy and scipy, as
+    """Return the innermost line of the call stack outside of minimeta, contextlib, numpy and scipy, as
     ``file:line, in function``.
 
     Returns
@@ -52,7 +52,7 @@ def raising_line(error: BaseException) -> str:
 
 def _is_of_user(frame: Any) -> bool:
     module = str(frame.f_globals.get("__name__", ""))
-    return not is_internal(frame.f_code) and module.partition(".")[0] not in ("numpy", "scipy")
+    return not is_internal(frame.f_code) and module.partition(".")[0] not in ("contextlib", "numpy", "scipy")
 
 
 class MinimetaError(Exception):

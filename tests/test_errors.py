@@ -62,6 +62,12 @@ def test_frames_of_numpy_are_not_the_users() -> None:
     assert str(caught.value).endswith(f"\n  at {__file__}:{function.__code__.co_firstlineno + 1}, in <lambda>")
 
 
+def test_frames_of_a_decorator_are_not_the_users() -> None:
+    with pytest.raises(errors.ShapeError, match="returns shape") as caught:
+        mm.compile(mm.grad(mm.square))(np.ones(2))
+    assert f"at {__file__}" in str(caught.value)
+
+
 def test_a_message_without_a_line_stays_as_it_is() -> None:
     assert str(errors.ConfigurationError("x must be positive")) == "x must be positive"
 

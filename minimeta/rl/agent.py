@@ -60,6 +60,12 @@ class Agent:
     decay: float = 1.0
 
     def __post_init__(self) -> None:
+        learner: Any = self.learner  # of a caller without types, it may be anything
+        if not isinstance(learner, MAML | Reptile) or not hasattr(learner.model, "log_probability"):
+            raise ConfigurationError(
+                "Agent: its learner must be MAML or Reptile with a policy as the model, such as "
+                f"Categorical(mlp(...), actions=2), and not {learner!r}"
+            )
         if self.episodes < 1:
             raise ConfigurationError(f"Agent: episodes={self.episodes} must be at least 1")
         for name in ("discount", "decay"):

@@ -42,6 +42,7 @@ from minimeta.autodiff.operations import (
     sum,
     take_along_axis,
 )
+from minimeta.errors import ShapeError
 from minimeta.nn.models import Model
 
 
@@ -96,6 +97,7 @@ class Gaussian:
     def apply(self, parameters: Any, observations: Any) -> Any:
         """Return ``m`` and ``l``, of one shape."""
         mean = self.network.apply(parameters["mean"], observations)
+        _refuse_other_outputs(self, mean)
         log_deviation = maximum(parameters["log_deviation"], math.log(self.smallest))
         return {"mean": mean, "log_deviation": broadcast_to(log_deviation, mean.shape)}
 
@@ -141,7 +143,9 @@ class Categorical:
 
     def apply(self, parameters: Any, observations: Any) -> Any:
         """Return the logits."""
-        return {"logits": self.network.apply(parameters, observations)}
+        logits = self.network.apply(parameters, observations)
+        _refuse_other_outputs(self, logits)
+        return {"logits": logits}
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Draw numbers of the Gumbel distribution."""
@@ -159,3 +163,12 @@ class Categorical:
         """Return ``KL(old || new)``."""
         before, after = (log_softmax(outputs["logits"], -1) for outputs in (old, new))
         return sum(exp(before) * (before - after), -1)
+
+
+def _refuse_other_outputs(policy: Gaussian | Categorical, outputs: Any) -> None:
+    """Refuse a network whose outputs would be broadcast to the actions."""
+    if outputs.shape[-1] != policy.actions:
+        raise ShapeError(
+            f"{type(policy).__name__}: the network has {outputs.shape[-1]} outputs, and actions={policy.actions}; they "
+            "must be as many"
+        )

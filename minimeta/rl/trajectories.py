@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
-from minimeta.errors import ConfigurationError, NonFiniteError
+from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.rl.environment import Box, Discrete, Environment, stack
 from minimeta.rl.policies import Policy
 
@@ -93,7 +93,10 @@ def sample(
     Raises
     ------
     ConfigurationError
-        If horizons or spaces are not equal, or there is nothing to do.
+        If horizons or spaces are not equal, there is nothing to do, or the policy's actions are not
+        ones of the environments.
+    ShapeError
+        If an environment returns other shapes than it should.
     NonFiniteError
         If an observation or a reward is not finite. The message names task and step.
     """
@@ -108,8 +111,10 @@ def sample(
     for t in range(first.horizon):
         seen = np.where(alive[..., None], observation, 0.0).astype(np.float32)
         actions, outputs = act(seen, noise[:, :, t])
+        _refuse_other_actions(actions, first, alive.shape)
         taken = first.action.scaled(actions) if isinstance(first.action, Box) else actions
         state, observation, reward, done = together.step(state, taken, rngs)
+        _refuse_other_shapes(first, alive.shape, observation, reward, done)
         reward = np.where(alive, reward, 0.0)
         _refuse_non_finite("reward", reward, environments, t)
         steps.append((seen, {"actions": actions, "rewards": reward, "mask": alive, "outputs": outputs}))
@@ -145,6 +150,34 @@ def check(environments: Sequence[Environment], episodes: int) -> None:
             raise ConfigurationError(
                 f"{each.name}: task {task} has horizon, observation and action {ours}, and task 0 has {theirs}; tasks "
                 "of one distribution are alike in these"
+            )
+
+
+def _refuse_other_actions(actions: NDArray[Any], environment: Environment, tasks: tuple[int, ...]) -> None:
+    """Refuse what numpy would take for other actions: by broadcasting, or as an index from the end."""
+    space = environment.action
+    if isinstance(space, Box):
+        fits = actions.shape == (*tasks, *space.shape)
+    else:
+        fits = actions.shape == tasks and actions.dtype.kind in "iu" and bool((actions < space.count).all())
+    if not fits:
+        most = f", up to {actions.max()}" if actions.dtype.kind in "iu" else ""
+        raise ConfigurationError(
+            f"{environment.name}: its actions are {space!r}, and the policy acts by {actions.dtype.name} of shape "
+            f"{actions.shape[2:]}{most}; use Gaussian(network, actions=n) for n elements of a Box, and "
+            "Categorical(network, actions=n) for Discrete(n)"
+        )
+
+
+def _refuse_other_shapes(environment: Environment, tasks: tuple[int, ...], *found: Any) -> None:
+    """Refuse observations, rewards or ends that would be broadcast."""
+    wanted = (*tasks, *environment.observation.shape), tasks, tasks
+    for what, shape, each in zip(("observations", "rewards", "done"), wanted, found, strict=True):
+        if np.shape(each) != shape:
+            raise ShapeError(
+                f"{environment.name}: step returned {what} of shape {np.shape(each)[1:]} for {tasks[1]} episodes, and "
+                f"not of {shape[1:]}",
+                "",
             )
 
 

@@ -194,7 +194,10 @@ def conjugate_gradients(times: Callable[[Flat], Flat], target: Flat, iterations:
         if squared < enough:
             break
         image = times(direction)
-        size = squared / float(np.sum(direction * image))
+        curved = float(np.sum(direction * image))
+        if curved == 0:  # Differences may be lost in rounding altogether.
+            break
+        size = squared / curved
         x = x + size * direction
         residual = residual - size * image
         before, squared = squared, float(np.sum(residual * residual))

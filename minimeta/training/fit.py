@@ -287,6 +287,12 @@ def _batches(learner: MetaLearner, tasks: Any, count: int, seed: int, compiled: 
     """Return a function from meta-parameters and a step to its batch of tasks."""
     if collects(learner):
         return collected_batches(learner, tasks, count, seed, compiled)
+    if not hasattr(tasks, "sample"):
+        raise ConfigurationError(
+            f"fit: tasks of {type(learner).__name__} come from a distribution with sample(rng, count), such as "
+            f"Sinusoid() or FewShot(x, y), and not from {tasks!r}; for environments, make the learner an Agent "
+            "(minimeta.rl)"
+        )
     with_noise, is_checked = Drawing(learner, seed), False
 
     def batch(meta_parameters: Any, step: int) -> Task:

@@ -8,6 +8,7 @@ from walks import POLICY, Walk, maml, reptile
 import minimeta as mm
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, Reptile
+from minimeta.nn import mlp
 from minimeta.optim import sgd
 from minimeta.rl import Agent
 from minimeta.rl.policy_losses import estimated
@@ -107,6 +108,10 @@ def test_settings_out_of_range_are_refused() -> None:
     for wrong in ({"episodes": 0}, {"discount": 1.5}, {"decay": -0.1}):
         with pytest.raises(ConfigurationError, match=next(iter(wrong))):
             Agent(learner, **wrong)
+    others: list[Any] = [POLICY, MAML(mlp((2, 2)), estimated(POLICY), 0.1)]
+    for other in others:
+        with pytest.raises(ConfigurationError, match="with a policy as the model"):
+            Agent(other)
 
 
 def test_mini_batches_of_what_was_collected_are_refused() -> None:

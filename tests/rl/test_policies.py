@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import minimeta as mm
+from minimeta.errors import ShapeError
 from minimeta.nn import mlp
 from minimeta.rl import Categorical, Gaussian
 from minimeta.testing import check_gradients
@@ -77,3 +78,10 @@ def test_derivatives_of_probability_and_divergence(policy: Gaussian | Categorica
 def test_the_deviation_has_a_floor() -> None:
     parameters = GAUSSIAN.init(np.random.default_rng(0)) | {"log_deviation": np.array([-50.0, 0.0])}
     assert np.allclose(GAUSSIAN.apply(parameters, np.zeros((1, 3)))["log_deviation"], [[np.log(1e-6), 0.0]])
+
+
+@pytest.mark.parametrize(("policy", "outputs"), [(Gaussian(mlp((3, 2)), 1), 2), (Categorical(mlp((3, 1)), 4), 1)])
+def test_a_network_has_an_output_for_each_action(policy: Gaussian | Categorical, outputs: int) -> None:
+    parameters = policy.init(np.random.default_rng(0))
+    with pytest.raises(ShapeError, match=f"network has {outputs} outputs, and actions={policy.actions}"):
+        policy.apply(parameters, np.zeros((1, 3), np.float32))

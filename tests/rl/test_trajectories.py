@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from walks import POLICY, Walk
 
-from minimeta.errors import ConfigurationError, NonFiniteError
+from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.rl import Box
+from minimeta.rl.environments import corridor
 from minimeta.rl.trajectories import sample
 
 PARAMETERS = POLICY.init(np.random.default_rng(7))
@@ -72,3 +73,32 @@ def test_other_spaces_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="observations must be of a Box"):
         sampled([Text(0.0)], [0])
     assert isinstance(Walk.observation, Box)
+
+
+def fixed(actions: NDArray[Any]) -> Any:
+    """A policy that does this in every episode, with the actions of `sample` as its outputs."""
+    return lambda observations, noise: (np.broadcast_to(actions, (*noise.shape[:2], *actions.shape)), noise)
+
+
+@pytest.mark.parametrize("actions", [np.array(0), np.array(0.5), np.zeros(2)])
+def test_actions_are_not_broadcast_to_a_box(actions: NDArray[Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"walk: its actions are Box.* use Gaussian\(network, actions=n\)"):
+        sample([Walk(0.0)], POLICY, fixed(actions), [np.random.default_rng(0)], 4)
+
+
+@pytest.mark.parametrize("actions", [np.array(2), np.array(0.0), np.zeros(1, int)])
+def test_actions_of_a_discrete_space_are_below_its_count(actions: NDArray[Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"its actions are Discrete\(count=2\), and the policy acts by"):
+        sample([corridor(0)], POLICY, fixed(actions), [np.random.default_rng(0)], 4)
+
+
+@pytest.mark.parametrize(("place", "what"), [(1, "observations"), (2, "rewards"), (3, "done")])
+def test_what_a_step_returns_is_not_broadcast(place: int, what: str) -> None:
+    class Wide(Walk):
+        def step(self, state: Any, action: NDArray[Any], rng: np.random.Generator) -> Any:
+            found = list(super().step(state, action, rng))
+            found[place] = found[place][..., None]
+            return tuple(found)
+
+    with pytest.raises(ShapeError, match=rf"walk: step returned {what} of shape \(.*1\) for 4 episodes"):
+        sampled([Wide(0.0)], [0])

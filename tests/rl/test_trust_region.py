@@ -49,6 +49,10 @@ def test_one_iteration_is_the_best_step_along_the_gradient() -> None:
     assert np.allclose(conjugate_gradients(lambda v: matrix @ v, g, 1), g * (g @ g) / (g @ matrix @ g))
 
 
+def test_without_curvature_there_is_no_step() -> None:
+    assert np.array_equal(conjugate_gradients(np.zeros_like, np.ones(2), 3), np.zeros(2))
+
+
 def test_products_are_those_of_the_hessian() -> None:
     """With one iteration, x is g (g . g) / (g . H g): so a step shows the curvature along the gradient."""
     found, _, _, _ = TrustRegion(iterations=1, damping=0.0, backtracks=1, bound=1e-5).make_step(AGENT, False)(

@@ -193,3 +193,8 @@ def test_a_learner_that_needs_values_and_draws_is_refused_by_the_leaf() -> None:
 
     with pytest.raises(TracingError, match=r"run twice on the same values it did two things: leaf '2/metrics/first'"):
         fit(Drawing(), Points(), sgd(0.1), iterations=1, meta_batch=2, seed=0, compiled=False)
+
+
+def test_tasks_that_cannot_be_drawn_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="make the learner an Agent"):
+        fit(Centre(), lambda rng: rng, sgd(0.1), iterations=1, meta_batch=2, seed=0)
