@@ -32,6 +32,7 @@ __all__ = ["Constraint", "Minimum", "minimize"]
 _WITHOUT_GRADIENT = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
 _WITH_PRODUCTS = frozenset({"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"})
 _WITH_HESSIAN = frozenset({"dogleg", "trust-exact"})
+_METHODS = _WITHOUT_GRADIENT | _WITH_PRODUCTS | _WITH_HESSIAN | {"bfgs", "cg", "l-bfgs-b", "slsqp", "tnc"}
 
 
 class Constraint(NamedTuple):
@@ -127,6 +128,8 @@ def minimize(
         scipy is not installed.
     DtypeError
         A leaf is not of floats.
+    ConfigurationError
+        There is nothing to vary, no such method, or limits, constraints or arguments are no such thing.
     ShapeError
         Bounds or limits do not fit; the message names the leaf.
 
@@ -146,7 +149,8 @@ def minimize(
     initial = tree.map(_floats, initial)
     vector, unravel = tree.ravel(initial)
     start = np.asarray(vector, np.float64)
-    name = (method or ("SLSQP" if constraints else "L-BFGS-B" if bounds is not None else "BFGS")).lower()
+    name = str(method or ("SLSQP" if constraints else "L-BFGS-B" if bounds is not None else "BFGS")).lower()
+    _refuse_other_settings(name, start, arguments, constraints)
 
     def flat(v: Any, *rest: Any) -> Any:
         return function(unravel(v), *rest)
@@ -171,7 +175,11 @@ def minimize(
         return (float(value), np.asarray(gradient, np.float64)) if given["jac"] else float(value)
 
     if callback is not None:
-        given["callback"] = lambda v, *_: callback(unravel(np.array(v))) and None
+
+        def follow(v: NDArray[np.float64], *_: Any) -> None:  # True would end trust-constr.
+            callback(unravel(np.array(v)))
+
+        given["callback"] = follow
     found = optimize.minimize(
         objective, start, tuple(arguments), method=method, tol=tolerance, options=options, **given
     )
@@ -192,6 +200,20 @@ def _product(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function ``H(v) u`` of ``v``, ``u`` and the rest."""
     slope = grad(function)
     return lambda v, u, *rest: jvp(lambda v: slope(v, *rest), (v,), (u,))[1]
+
+
+def _refuse_other_settings(name: str, start: NDArray[Any], arguments: Any, constraints: Any) -> None:
+    if not start.size:
+        raise ConfigurationError("minimize: the initial parameters have no elements, so there is nothing to vary")
+    if name not in _METHODS:
+        raise ConfigurationError(f"minimize: there is no method {name!r}; there are {', '.join(sorted(_METHODS))}")
+    if not isinstance(arguments, tuple | list):
+        raise ConfigurationError(
+            f"minimize: arguments is a {type(arguments).__name__}, and should be a tuple of what the function takes "
+            "after the parameters, as in arguments=(x, y)"
+        )
+    if isinstance(constraints, Constraint) or not all(isinstance(each, tuple) for each in constraints):
+        raise ConfigurationError("minimize: constraints must be a list of Constraint(function, low, high)")
 
 
 def _floats(x: Any) -> NDArray[Any]:
@@ -225,6 +247,8 @@ def _limits(limits: Any, like: Any, what: str) -> tuple[NDArray[Any], NDArray[An
             parts.append(whole.ravel())
         vectors.append(np.concatenate([np.zeros(0), *parts]))
     low, high = vectors
+    if np.isnan(vectors).any():
+        raise ConfigurationError(f"minimize: {what} have nan in them; where there is no limit, give None or inf")
     if (low > high).any():
         raise ConfigurationError(f"minimize: {what} whose lowest value is above its highest")
     return low, high

@@ -124,3 +124,32 @@ def test_what_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without_scipy)
     with pytest.raises(MissingExtraError, match=r"minimeta\[scipy\]"):
         minimize(rosenbrock, START)
+
+
+@pytest.mark.parametrize("method", ["BFGS", "trust-constr"])
+def test_what_a_callback_returns_is_ignored(method: str) -> None:
+    seen: list[Any] = []
+
+    def follow(p: Any) -> Any:
+        seen.append(p)
+        return p > 0
+
+    assert minimize(rosenbrock, START, method=method, callback=follow).success
+    assert len(seen) > 3
+
+
+def test_other_settings_are_refused() -> None:
+    constraint = Constraint(mm.sum, 1.0, 1.0)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"method": "BFSG"}, "there is no method 'bfsg'; there are bfgs, cg"),
+        ({"arguments": START}, "arguments is a ndarray, and should be a tuple"),
+        ({"constraints": constraint}, r"a list of Constraint\(function, low, high\)"),
+        ({"constraints": [{"type": "eq", "fun": mm.sum}]}, r"a list of Constraint\(function, low, high\)"),
+        ({"constraints": [Constraint(mm.sum, np.nan)]}, "limits of constraint 0 have nan"),
+        ({"bounds": (np.nan, None)}, "bounds have nan in them"),
+    ]
+    for settings, message in wrong:
+        with pytest.raises(ConfigurationError, match=message):
+            minimize(rosenbrock, START, **settings)
+    with pytest.raises(ConfigurationError, match="nothing to vary"):
+        minimize(mm.sum, np.zeros(0))

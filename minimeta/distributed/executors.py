@@ -12,7 +12,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -93,6 +92,7 @@ class Processes(ExecutorWorkers):
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._sent: Job | None = None
 
     def __enter__(self) -> Self:
         self._executor = self._pool()
@@ -103,15 +103,19 @@ class Processes(ExecutorWorkers):
     ) -> None:
         """End the processes; at once, if the training was interrupted in the middle of a step."""
         if error is not None:
-            for process in list(getattr(self._executor, "_processes", None) or ()):
-                os.kill(process, signal.SIGKILL)
+            for process in list((getattr(self._executor, "_processes", None) or {}).values()):
+                process.kill()  # Which is nothing where it has ended.
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _pool(self) -> ProcessPoolExecutor:
-        threads = max(1, len(os.sched_getaffinity(0)) // self.count)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, cores // self.count)
         return ProcessPoolExecutor(self.count, multiprocessing.get_context("spawn"), begin, (threads,))
 
     def _answers(self, job: Job, inputs: Sequence[tuple[Any, ...]]) -> list[Answer]:
+        if job is not self._sent:  # The thread that fills the queue would print its traceback.
+            _require_picklable(job)
+            self._sent = job
         for _ in range(_ATTEMPTS):
             try:
                 return super()._answers(job, inputs)

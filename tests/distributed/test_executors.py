@@ -94,6 +94,17 @@ def test_processes_end_when_a_callback_raises() -> None:
     assert not [child for child in multiprocessing.active_children() if "Spawn" in type(child).__name__]
 
 
+def test_an_error_after_a_worker_has_died_is_not_hidden() -> None:
+    def stop(state: TrainingState, report: Any) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        trained(1, callbacks=[stop])
+
+
 def test_a_broken_pool_of_the_user_is_explained() -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as executor:
