@@ -57,7 +57,8 @@ def to_torch(parameters: Any) -> dict[str, NDArray[Any]]:
     for (name, turned), leaf in zip(_names(parameters), map(np.asarray, leaves), strict=True):
         if name in found:
             raise ConfigurationError(f"to_torch: two parameters would have the name {name!r}; rename one")
-        found[name] = np.ascontiguousarray(leaf.transpose(_axes(leaf.ndim)) if turned else leaf)
+        # ascontiguousarray would give a scalar an axis.
+        found[name] = np.asarray(leaf.transpose(_axes(leaf.ndim)) if turned else leaf, order="C")
     ones = {
         name.removesuffix("bias") + "weight": np.ones_like(x) for name, x in found.items() if name.endswith("norm.bias")
     }
@@ -99,7 +100,7 @@ def from_torch(tensors: Mapping[str, Any], like: Any, source: str = "from_torch"
         if turned_back.shape != leaf.shape:
             shape = tuple(leaf.shape[axis] for axis in _axes(leaf.ndim)) if turned else leaf.shape
             raise DataError(f"{source}: {name} has shape {array.shape}, and the model needs {shape}")
-        made.append(np.ascontiguousarray(turned_back, dtype=leaf.dtype))
+        made.append(np.asarray(turned_back, leaf.dtype, order="C"))
     for name, array in arrays.items():
         if name.endswith("norm.weight") and (array == 1).all():
             continue  # no factor

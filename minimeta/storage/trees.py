@@ -62,10 +62,13 @@ def save(path: str | os.PathLike[str], parameters: Any) -> None:
     """
     path = Path(path)
     _require_suffix(path)
+    leaves, _ = tree.flatten(parameters)
     if path.suffix == ".safetensors":
+        for name, leaf in zip(_entries(parameters), leaves, strict=True):
+            if _array(name, leaf).dtype.kind == "c":
+                raise ConfigurationError(f"save: {name} is complex, and safetensors are not; an .npz takes it")
         write_atomically(path, _safetensors().save(to_torch(parameters)))
         return
-    leaves, _ = tree.flatten(parameters)
     arrays: dict[str, Any] = {}
     for name, leaf in zip(_entries(parameters), leaves, strict=True):
         if name in arrays:

@@ -144,6 +144,18 @@ def test_parameters_go_to_torch_and_back(tmp_path: Path, model: nn.Model) -> Non
     assert turned.shape == first.transpose().shape if first.ndim == 2 else (first.shape[3], first.shape[2], 3, 3)
 
 
+def test_safetensors_keep_scalars_and_hold_real_numbers_alone(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    path, parameters = tmp_path / "model.safetensors", {"half": np.float32(0.5), "count": np.array(2)}
+    mm.save(path, parameters)
+    assert mm.load(path)["half"].shape == ()
+    assert same(mm.load(path, like=parameters), parameters)
+    with pytest.raises(ConfigurationError, match=r"leaves/0 should be an array of numbers, and is 'x'"):
+        mm.save(path, ["x"])
+    with pytest.raises(ConfigurationError, match=r"leaves/0 is complex, and safetensors are not"):
+        mm.save(path, [np.ones(2) * 1j])
+
+
 def test_what_does_not_fit_the_model_is_named(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     path = tmp_path / "model.safetensors"
