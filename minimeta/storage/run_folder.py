@@ -92,7 +92,14 @@ class RunFolder:
             If there is none.
         """
         if not self.exists:
-            raise ConfigurationError(f"there is no run in {self.path}: {self.configuration} is missing")
+            name = self.configuration.name
+            inside = sorted([*self.path.glob(f"*/{name}"), *self.path.glob(f"*/*/{name}")])
+            hints = [
+                f"; it has runs inside, such as {each.parent}: name these, or go on with all of them by --resume and "
+                "--seeds or --grid again"
+                for each in inside[:1]
+            ]
+            raise ConfigurationError(f"there is no run in {self.path}: {self.configuration} is missing{''.join(hints)}")
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other processes from writing the run inside the ``with`` statement.

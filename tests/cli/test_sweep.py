@@ -8,11 +8,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from background import MINIMETA, SMALL, start, training, wait_for
 
 from minimeta.cli import main
-from minimeta.cli.summary import summarised, summary_table
+from minimeta.cli.summary import quantile, summarised, summary_table
 from minimeta.cli.sweep import is_sweep, parse_seeds, parse_sweep
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
@@ -106,12 +107,24 @@ def test_the_summary_is_over_seeds(tmp_path: Path) -> None:
     (found,) = summarised([*runs, ("", RunFolder(tmp_path / "failed"))])
     for place, column in enumerate(zip(*values, strict=True)):
         assert found["mean"][place] == pytest.approx(statistics.mean(column))
-        assert found["interval"][place] == pytest.approx(1.96 * statistics.stdev(column) / 3**0.5)
+        assert found["interval"][place] == pytest.approx(4.3027 * statistics.stdev(column) / 3**0.5)
         assert (found["least"][place], found["most"][place]) == (min(column), max(column))
     assert (found["chosen_by"], found["judged"]) == ("test", pytest.approx(1.25))
     head, rows = summary_table([found])
     assert head == ["settings", "seeds", "after 0", "after 1", "spread", "by test"]
-    assert rows == [["as given", "3", "3.0000 ± 1.1316", "1.2500 ± 0.2829", "1.0000 to 1.5000", "1.2500"]]
+    assert rows == [["as given", "3", "3.0000 ± 2.4842", "1.2500 ± 0.6210", "1.0000 to 1.5000", "1.2500"]]
+
+
+def test_quantiles_are_those_of_student() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="scipy is an extra")
+    freedoms = np.arange(1, 100)
+    assert np.allclose([quantile(each) for each in freedoms.tolist()], stats.t.ppf(0.975, freedoms), atol=3e-3)
+
+
+def test_a_folder_of_runs_is_no_run(tmp_path: Path) -> None:
+    written(tmp_path / "seed0", [1.0])
+    with pytest.raises(ConfigurationError, match=r"it has runs inside, such as .*seed0: .*--seeds or --grid again"):
+        RunFolder(tmp_path).require_run()
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
