@@ -31,13 +31,21 @@ class Box:
     Attributes
     ----------
     low, high
-        Bounds of one element each; infinite where there is none.
+        Bounds of one element each, kept as floats; infinite where there is none.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bounds: Any = getattr(self, name)
+            if np.ndim(bounds) != 1:
+                raise ConfigurationError(
+                    f"Box: {name}={bounds!r} must have a number for each element, as in Box((-1.0,), (1.0,))"
+                )
+            # Of arrays, two boxes could not be compared.
+            object.__setattr__(self, name, tuple(map(float, bounds)))
         if len(self.low) != len(self.high) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
             raise ConfigurationError(f"Box: low={self.low} must be below high={self.high}, element by element")
 

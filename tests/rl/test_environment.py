@@ -54,5 +54,13 @@ def test_a_box_scales_and_clips_actions() -> None:
 def test_spaces_that_are_empty_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="below high"):
         Box((1.0,), (1.0,))
+    for bounds in (0.0, np.zeros((1, 1))):
+        with pytest.raises(ConfigurationError, match="must have a number for each element"):
+            Box(bounds, (1.0,))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="at least 1"):
         Discrete(0)
+
+
+def test_bounds_may_be_arrays() -> None:
+    box = Box(np.zeros(2), np.ones(2))  # type: ignore[arg-type]
+    assert box == Box((0.0, 0.0), (1.0, 1.0))
