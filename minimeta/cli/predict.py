@@ -20,7 +20,7 @@ from minimeta.cli.results import show_table
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.prediction import TrainedLearner, load
-from minimeta.prediction.sets import NamedSet, read_set, with_known_targets
+from minimeta.prediction.sets import NamedSet, read_set
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def predict(options: PredictOptions) -> int:
         raise ConfigurationError(f"--out {options.out} should end in .csv")
     trained = load(options.run, _made(options.learner) if options.learner else None)
     support = read_set(options.support, trained.inputs, support=True)
-    query = read_set(options.query, trained.inputs, support=False)
-    if options.support.suffix == options.query.suffix == ".csv":
-        query = with_known_targets(query, support.inputs.shape[1])
+    query = read_set(options.query, trained.inputs, support=False, columns=support.columns)
     known = trained.adapt(support.inputs, support.targets, options.steps)
     report = _report(options, known, support, query)
     if options.out:

@@ -44,7 +44,7 @@ def verify(options: VerifyOptions) -> int:
     ConfigurationError
         If there are no runs.
     CheckpointError
-        If a record is damaged, or a result has no hash.
+        If a record is damaged or has no steps, or a result has no hash.
     """
     if not options.runs:
         raise ConfigurationError("verify needs run folders or kept results, as in: minimeta verify runs/*")
@@ -65,6 +65,8 @@ def _verified(path: Path, data: Path | None, workers: Workers | None) -> dict[st
     else:
         folder = RunFolder(path)
         preset, lines, data = folder.preset(), first_steps(folder.metrics), data or folder.sessions.data
+        if not lines and preset.run.iterations:
+            raise CheckpointError(f"{path} has no steps to compare: {folder.metrics} is missing or empty")
         kept = digest(lines)
     again = _train(preset, data, kept["count"], workers)
     differing = [step for step, pair in enumerate(zip(lines, again, strict=False)) if pair[0] != pair[1]]

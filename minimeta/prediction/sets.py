@@ -4,8 +4,8 @@
                 or a single image file
     an .npz     X and y, of any form; or images, labels and names, as minimeta.tasks.image_files has
                 them. A query may lack y
-    a .csv      a head of names, then lines of numbers; the last column of a support set is its target, and
-                a query may lack it
+    a .csv      a head of names, then lines of numbers; the last column of a support set is its target. A
+                query has the same names in the same order, and may lack the last one
 
 Image files are read at the size and in the colours that the learner was trained on.
 """
@@ -38,14 +38,17 @@ class NamedSet(NamedTuple):
         Labels or numbers, shape ``(examples,)`` or more; None if they are not known.
     names
         One for each example: the path of a file, or the number of a row.
+    columns
+        The head of a table.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any] | None
     names: list[str]
+    columns: list[str] | None = None
 
 
-def read_set(source: Path, form: Inputs | None, *, support: bool) -> NamedSet:
+def read_set(source: Path, form: Inputs | None, *, support: bool, columns: list[str] | None = None) -> NamedSet:
     """Read a set.
 
     Parameters
@@ -56,6 +59,8 @@ def read_set(source: Path, form: Inputs | None, *, support: bool) -> NamedSet:
         What the learner takes; None if that is not known, and then images cannot be read.
     support
         Whether targets are needed.
+    columns
+        For a query, the head of the support set's table, if it is one.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def read_set(source: Path, form: Inputs | None, *, support: bool) -> NamedSet:
     if source.suffix == ".npz":
         return _of_arrays(source, support)
     if source.suffix == ".csv":
-        return _of_table(source, support)
+        return _of_table(source, support, columns)
     if not source.exists():
         raise MissingDataError(f"there is no folder or file {source}")
     return _of_images(source, form, support)
@@ -120,40 +125,48 @@ def _of_arrays(source: Path, support: bool) -> NamedSet:
     return NamedSet(inputs, targets, [f"{source.name}[{row}]" for row in range(len(inputs))])
 
 
-def _of_table(source: Path, support: bool) -> NamedSet:
+def _of_table(source: Path, support: bool, columns: list[str] | None) -> NamedSet:
     if not source.is_file():
         raise MissingDataError(f"there is no file {source}")
     try:
-        rows = [row for row in csv.reader(source.read_text("utf-8-sig").splitlines(), strict=True) if row]
+        lines = csv.reader(source.read_text("utf-8-sig").splitlines(), strict=True)
+        rows = {line: row for line, row in enumerate(lines, 1) if row}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{source} is not a table in UTF-8: {error}") from error
     if len(rows) < 2:
         raise DataError(f"{source} should have a head of names, and a line for each example")
-    if wrong := next((line for line, row in enumerate(rows, 1) if len(row) != len(rows[0])), None):
-        raise DataError(f"{source}, line {wrong}: there are {len(rows[wrong - 1])} values under {len(rows[0])} names")
-    if support and len(rows[0]) < 2:
+    head = [name.strip() for name in rows.pop(min(rows))]
+    if all(map(_is_number, head)):
+        raise DataError(f"{source} begins with the numbers {', '.join(head)}: its first line should be a head of names")
+    if wrong := next((line for line, row in rows.items() if len(row) != len(head)), None):
+        raise DataError(f"{source}, line {wrong}: there are {len(rows[wrong])} values under {len(head)} names")
+    if support and len(head) < 2:
         raise DataError(f"{source}: a support set has two columns or more; the last one is the target")
-    body, names = rows[1:], [f"{source.name}, line {line}" for line in range(2, len(rows) + 1)]
-    if not support:
-        return NamedSet(_numbers(source, body), None, names)
-    targets = np.array([row[-1] for row in body])
+    if columns and head not in (columns, columns[:-1]):
+        raise DataError(
+            f"{source} has the columns {', '.join(head)}, and the support set {', '.join(columns)}, of which the last "
+            "is the target: a query has the same ones in the same order, with the target or without"
+        )
+    names = [f"{source.name}, line {line}" for line in rows]
+    if not support and head != columns:
+        return NamedSet(_numbers(source, rows), None, names, head)
+    if wrong := next((line for line, row in rows.items() if not row[-1].strip()), None):
+        raise DataError(f"{source}, line {wrong}: there is no value under {head[-1]}")
+    targets = np.array([row[-1] for row in rows.values()])
     with contextlib.suppress(ValueError):  # labels
         targets = targets.astype(np.float64)
-    return NamedSet(_numbers(source, [row[:-1] for row in body]), targets, names)
+    return NamedSet(_numbers(source, {line: row[:-1] for line, row in rows.items()}), targets, names, head)
 
 
-def with_known_targets(query: NamedSet, columns: int) -> NamedSet:
-    """Return a query table that has one column more than the inputs with the last one as its targets."""
-    if query.targets is None and query.inputs.ndim == 2 and query.inputs.shape[1] == columns + 1:
-        return NamedSet(query.inputs[:, :-1], query.inputs[:, -1], query.names)
-    return query
+def _is_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        float(text)
+        return True
+    return False
 
 
-def _numbers(source: Path, rows: list[list[str]]) -> NDArray[Any]:
-    for line, row in enumerate(rows, start=2):
-        for value in row:
-            try:
-                float(value)
-            except ValueError:
-                raise DataError(f"{source}, line {line}: {value!r} is not a number") from None
-    return np.array(rows).astype(np.float64)
+def _numbers(source: Path, rows: dict[int, list[str]]) -> NDArray[Any]:
+    for line, row in rows.items():
+        if wrong := [value for value in row if not _is_number(value)]:
+            raise DataError(f"{source}, line {line}: {wrong[0]!r} is not a number")
+    return np.array([*rows.values()]).astype(np.float64)

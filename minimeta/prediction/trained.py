@@ -302,7 +302,8 @@ def _named(classes: NDArray[Any]) -> str:
 
 def _numbers(given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if given.dtype.kind not in "biuf" or not np.isfinite(given).all():
-        raise DtypeError(f"adapt: in regression targets should be finite numbers; these are {given.dtype}")
+        found = given.dtype if given.dtype.kind not in "biuf" else ", ".join(map(str, given[~np.isfinite(given)][:3]))
+        raise DtypeError(f"adapt: in regression targets should be finite numbers; there is {found}")
     return given.reshape(len(given), -1).astype(dtype)
 
 

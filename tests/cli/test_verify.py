@@ -35,6 +35,16 @@ def test_a_changed_digit_is_found(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert (found["same"], found["first_difference"], found["steps"]) == (False, 7, 100)
 
 
+def test_a_run_without_its_record_is_not_verified(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (other / "metrics.jsonl").unlink()
+    assert main(["verify", str(other)]) == 1
+    assert "has no steps to compare" in capsys.readouterr().err
+
+
 def test_a_kept_result_is_verified_by_its_hash(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = json.loads((run / "results.json").read_text())
     file = tmp_path / "kept.json"
