@@ -121,8 +121,13 @@ def test_settings_reach_what_they_set(stand_in_omniglot: Path) -> None:
 def test_all_learners_have_presets_for_all_tasks() -> None:
     learned = {(learner, task) for learner in LEARNERS for task in ("sinusoid", "omniglot", "strokes", "images")}
     # Few-shot classes have other labels in every task, so there is nothing to pre-train on jointly.
-    assert set(PRESETS) == learned - {("pretraining", task) for task in ("omniglot", "strokes", "images")}
-    assert LEARNERS == ("maml", "fomaml", "reptile", "lstm", "pretraining", "finetuning", "nearest")
+    of_examples = learned - {("pretraining", task) for task in ("omniglot", "strokes", "images")}
+    of_examples -= {("oracle", task) for task in ("sinusoid", "omniglot", "strokes", "images")}
+    # A policy has no examples for the LSTM meta-learner to read, or neighbours to compare.
+    acting = ("maml", "fomaml", "reptile", "pretraining", "finetuning", "oracle")
+    worlds = ("navigation", "cheetah-direction", "cheetah-velocity")
+    assert set(PRESETS) == of_examples | {(learner, world) for learner in acting for world in worlds}
+    assert LEARNERS == ("maml", "fomaml", "reptile", "lstm", "pretraining", "finetuning", "nearest", "oracle")
     assert all(preset.names == names and preset.title for names, preset in PRESETS.items())
 
 
