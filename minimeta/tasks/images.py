@@ -181,7 +181,12 @@ class FewShot:
             raise ConfigurationError(
                 f"FewShot: there should be a label for each example; X has shape {self._all.shape}, y {labels.shape}"
             )
-        found, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            raise ConfigurationError("FewShot: some labels are nan, which is no class; leave these examples out")
+        try:
+            found, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        except TypeError as error:
+            raise ConfigurationError(f"FewShot: labels should be of one kind, such as texts ({error})") from error
         return found, np.argsort(numbers, kind="stable"), counts
 
     @cached_property

@@ -78,6 +78,8 @@ def test_a_table_in_parquet_without_a_loop(tmp_path: Path) -> None:
     ("inputs", "labels", "settings", "message"),
     [
         (np.zeros((9, 2)), LABELS[:4], {}, r"a label for each example; X has shape \(9, 2\), y \(4,\)"),
+        (np.zeros((9, 2)), [0.0, 1.0, np.nan] * 3, {"ways": 2}, "some labels are nan"),
+        (np.zeros((9, 2)), np.array(["a", None, 2] * 3, object), {"ways": 2}, "labels should be of one kind"),
         (np.zeros((9, 2)), LABELS, {"ways": 4}, "4 ways need 4 classes, but there are 3"),
         (np.zeros((9, 2)), LABELS, {"shots": 2}, "need 3 different examples of each class, but class bee has 2"),
         (np.zeros((9, 2)), LABELS, {"rotations": True}, "rotations need square images"),
