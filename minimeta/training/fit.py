@@ -208,7 +208,8 @@ def fit(
     folder
         A folder that keeps the state, every ten seconds and at the end, so that
         ``minimeta.load(folder, learner)`` finds it. If it holds a state of this run already, the
-        training goes on from there.
+        training goes on from there. The settings of learner, optimiser and tasks must be those it
+        began with (:mod:`minimeta.training.fingerprint`); the code of functions is not compared.
     callbacks
         Functions called as ``callback(state, report)`` after every step, with the new state and the
         report of that step. A callback that raises ends the training; the state that it received is
@@ -234,7 +235,9 @@ def fit(
     ConfigurationError
         If `iterations` is negative, `meta_batch` below 1, or `seed` out of range; if the learner's
         model draws noise and the learner does not; if the learner's noise changes its form, or is
-        not decided by its `rng`.
+        not decided by its `rng`; if the run in `folder` has done more steps already.
+    CheckpointError
+        If `folder` holds a run with other settings, which the message names, or a damaged one.
     ShapeError
         If the distribution does not draw as many tasks as it should.
     TracingError
@@ -252,7 +255,8 @@ def fit(
     draw_batch = _batches(learner, tasks, meta_batch, seed, compiled)
     state = initial_state(learner, optimiser, seed) if state is None else state
     if folder is not None:
-        kept = Kept(folder, learner, iterations=iterations, meta_batch=meta_batch, seed=seed)
+        decisive = {"learner": learner, "optimiser": optimiser, "tasks": tasks, "meta_batch": meta_batch, "seed": seed}
+        kept = Kept(folder, iterations, **decisive)
         state, callbacks = kept.begin(state), (kept, *callbacks)
     with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
         if team is None:

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from minimeta.errors import ConfigurationError
 from minimeta.training import checkpoint
+from minimeta.training.fingerprint import settings_of
 from minimeta.training.state import TrainingState
 
 SECONDS_BETWEEN = 10.0
@@ -20,20 +22,17 @@ class Kept:
     ----------
     folder
         The folder, which is made.
-    learner
-        What learns; its class is part of the fingerprint.
     iterations
         The step whose state is saved in any case.
-    meta_batch, seed
-        What else must be equal for the training to go on.
+    decisive
+        What must be equal for the training to go on, by name: its settings are the fingerprint.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], learner: Any, *, iterations: int, meta_batch: int, seed: int
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike[str], iterations: int, **decisive: Any) -> None:
         self._last = iterations
         self._path = Path(folder) / "checkpoint.npz"
-        self._fingerprint = {"learner": type(learner).__qualname__, "seed": seed, "meta_batch": meta_batch}
+        settings = (settings_of(name, value) for name, value in decisive.items())
+        self._fingerprint = {name: value for each in settings for name, value in each.items()}
         self._saved = time.monotonic()
 
     def begin(self, state: TrainingState) -> TrainingState:
@@ -43,9 +42,16 @@ class Kept:
         ------
         CheckpointError
             If the folder holds another run, or a damaged one.
+        ConfigurationError
+            If its run has done more steps already.
         """
         if self._path.exists():
-            return checkpoint.load(self._path, state, self._fingerprint)
+            kept = checkpoint.load(self._path, state, self._fingerprint)
+            if kept.step > self._last:
+                raise ConfigurationError(
+                    f"fit: the run in {self._path.parent} has done {kept.step} steps; iterations={self._last} is fewer"
+                )
+            return kept
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return state
 

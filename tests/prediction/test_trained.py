@@ -176,3 +176,27 @@ def test_a_run_of_your_own(tmp_path: Path) -> None:
     other = MAML(nn.mlp((1, 7, 1)), nn.mean_squared_error, 0.01, 2)
     with pytest.raises(mm.errors.CheckpointError, match=r"0/weight is float32 of shape \(1, 6\), but in this run"):
         mm.load(tmp_path / "own", other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"learner": MAML(nn.mlp((1, 6, 1)), nn.mean_squared_error, 0.02, 2)},
+            r"inner_learning_rate is 0.01 there and 0.02",
+        ),
+        ({"optimiser": optim.adam(0.1)}, r"optimiser\.update\.0 is 0.001 there and 0.1 here"),
+        ({"optimiser": optim.sgd(0.1)}, r"optimiser\.update"),
+        ({"tasks": Sinusoid(shots=5)}, "tasks.shots is 10 there and 5 here"),
+        ({"seed": 4}, "seed is 3 there and 4 here"),
+    ],
+)
+def test_a_folder_goes_on_with_its_own_settings_alone(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+    learner = MAML(nn.mlp((1, 6, 1)), nn.mean_squared_error, 0.01, 2)
+    given: dict[str, Any] = {"learner": learner, "tasks": Sinusoid(), "optimiser": optim.adam()}
+    given |= {"meta_batch": 2, "seed": 3, "folder": tmp_path}
+    fit(**given, iterations=2)
+    with pytest.raises(mm.errors.CheckpointError, match=message):
+        fit(**{**given, **changed}, iterations=4)
+    with pytest.raises(ConfigurationError, match=r"has done 2 steps; iterations=1 is fewer"):
+        fit(**given, iterations=1)
