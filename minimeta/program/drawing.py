@@ -2,7 +2,8 @@
 
 The names are those of the printed program (:mod:`minimeta.program.listing`). A folded drawing has
 one node for consecutive steps of the same line and pass, and one for the arrays of each argument. A
-vmap is a box around the nodes of its body.
+vmap is a box around the nodes of its body. Steps have the colour of their phase: forward, backward
+or second order (:mod:`minimeta.program.explanation`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from minimeta.autodiff.steps import Program, Step
+from minimeta.program.explanation import COLOURS, PHASES, phases_of
 from minimeta.program.listing import Listed, Literal, Row, constant_of, heading_of, index_of, listed, names_of
 
 _IN_A_ROW = 4
@@ -33,9 +35,9 @@ def drawing(program: Program, operands: Sequence[str], folded: bool) -> str:
         Whether steps are drawn by the user's lines.
     """
     names = names_of(program, operands)
-    drawn = _Drawing(folded)
-    drawn.operands(names, program.operands)
     found = listed(program, names)
+    drawn = _Drawing(folded, phases_of(found))
+    drawn.operands(names, program.operands)
     rows = list(drawn.lines(found, 0))
     labels = [f"  v{node} [label={json.dumps(label)}, shape={shape}];" for node, (label, shape) in drawn.nodes.items()]
     arrows = [f"  v{source} -> v{target}{_label(names)};" for (source, target), names in drawn.arrows.items()]
@@ -62,8 +64,8 @@ class _Drawing:
         By both ends: the names of the values that they carry.
     """
 
-    def __init__(self, folded: bool) -> None:
-        self._folded = folded
+    def __init__(self, folded: bool, phases: dict[str, str]) -> None:
+        self._folded, self._phases = folded, phases
         self.nodes: dict[int, tuple[str, str]] = {}
         self.places: dict[str, int] = {}
         self.arrows: dict[tuple[int, int], list[str]] = {}
@@ -86,7 +88,7 @@ class _Drawing:
                 self._node(f"{name}\n{constant_of(value)}", "plaintext", [name])
         group: list[Row] = []
         for row in rows:
-            if group and (row.tasks or not self._folded or heading_of(group[-1].step) != heading_of(row.step)):
+            if group and (row.tasks or not self._folded or self._heading(group[-1]) != self._heading(row)):
                 self._steps(group)
                 group = []
             if row.tasks:
@@ -120,11 +122,12 @@ class _Drawing:
             label = f"{first.number} = {first.step.primitive.name}\n{', '.join(map(repr, first.step.results))}"
         else:
             numbers = first.number if first is last else f"{first.number} to {last.number}"
-            label = "\n".join([_short(first.step), numbers, *_kinds(row.step for row in group)])
+            label = "\n".join([self._heading(first), numbers, *_kinds(row.step for row in group)])
+        shape, style = ("box", "rounded,filled") if self._folded else ("ellipse", "filled")
         node = self._node(
             label,
-            "ellipse" if not self._folded else "box, style=rounded",
-            [x for row in group for x in (row.results or (row.number,))],
+            f'{shape}, style="{style}", fillcolor="{COLOURS[self._phase(first)]}"',
+            [x for row in group for x in _names(row)],
         )
         for row in group:
             for name in row.operands:
@@ -132,6 +135,17 @@ class _Drawing:
                 if not isinstance(name, Literal) and source != node:
                     carried = self.arrows.setdefault((source, node), [])
                     carried += [name] if name not in carried else []
+
+    def _phase(self, row: Row) -> str:
+        return self._phases[_names(row)[0]]
+
+    def _heading(self, row: Row) -> str:
+        """Return the phase and the user's line of a step, without the folder of the user's file."""
+        if not heading_of(row.step):
+            return ""
+        file, _, place = row.step.origin.line.rpartition(":")
+        phase = self._phase(row)
+        return f"{phase} {'at' if phase == PHASES[0] else 'of'} {PurePath(file).name}:{place}"
 
     def _node(self, label: str, shape: str, names: Sequence[str]) -> int:
         node = len(self.nodes)
@@ -153,11 +167,8 @@ def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
     return rows, constants
 
 
-def _short(step: Step) -> str:
-    """Return the heading of a step, without the folder of the user's file."""
-    file, _, place = step.origin.line.rpartition(":")
-    line = f"{PurePath(file).name}:{place}" if file else step.origin.line
-    return heading_of(step._replace(origin=step.origin._replace(line=line)))
+def _names(row: Row) -> tuple[str, ...]:
+    return row.results or (row.number,)
 
 
 def _kinds(steps: Iterator[Step]) -> list[str]:

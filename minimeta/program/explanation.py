@@ -25,6 +25,10 @@ from minimeta.program.listing import Listed, Row, expression, index_of, listed, 
 
 PHASES = ("forward", "backward", "second order")
 
+#: A colour for each phase. Black is read well on all three, and the colour-blind tell them apart
+#: (M. Okabe and K. Ito 2008, "Color Universal Design").
+COLOURS = {"forward": "#56b4e9", "backward": "#e69f00", "second order": "#cc79a7"}
+
 #: An equation for each primitive that has a shorter one than its name and operands.
 _EQUATIONS = {
     "add": "{x} + {y}",
@@ -88,6 +92,14 @@ def explained(program: Program, operands: Sequence[str] = ()) -> list[Explained]
     """
     found = listed(program, names_of(program, operands))
     return list(_rows(found, {}, 0))
+
+
+def phases_of(found: Listed) -> dict[str, str]:
+    """Return the phases of the values of a program by their names, those in bodies included."""
+    phases: dict[str, str] = {}
+    for _ in _rows(found, phases, 0):
+        pass
+    return phases
 
 
 def _rows(found: Listed, phases: dict[str, str], depth: int) -> Iterator[Explained]:

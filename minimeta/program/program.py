@@ -126,7 +126,8 @@ class Traced(Program):
         return explanation(self.name, self, self.names)
 
     def to_dot(self, folded: bool = True) -> str:
-        """Return the program as a drawing in Graphviz's language, as in ``dot -Tsvg``.
+        """Return the program as a drawing in Graphviz's language, as in ``dot -Tsvg``; steps have a
+        colour for their phase: forward, backward or second order.
 
         Parameters
         ----------

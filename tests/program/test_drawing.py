@@ -13,6 +13,7 @@ from traced_functions import sinusoid
 import minimeta as mm
 from minimeta import nn
 from minimeta.program import Traced, optimise, trace
+from minimeta.program.explanation import COLOURS, explained
 from minimeta.testing import Specimen, programs
 
 
@@ -71,11 +72,12 @@ def test_folded_it_is_a_node_for_each_pass_of_each_line() -> None:
     nodes = list(nodes_of(program.to_dot()).values())
     assert nodes[:5] == [r"w\n6 arrays", *(rf"{name}\nfloat32[10, 1]" for name in ("x", "y", "x_query", "y_query"))]
     passes = [
-        re.match(r"(forward|backward) (?:at|of) test_drawing\.py:\d+, in (<?\w+>?)\\n", label) for label in nodes[5:]
+        re.match(r"(forward|backward|second order) (?:at|of) test_drawing\.py:\d+, in (<?\w+>?)\\n", label)
+        for label in nodes[5:]
     ]
-    # The inner gradient, the step, the loss after it; and all three backwards, the inner gradient by two passes in one.
+    # The inner gradient, the step, the loss after it; and all three backwards, the first of them a Hessian's product.
     expected = [("forward", "loss"), ("backward", "loss"), ("forward", "<lambda>"), ("forward", "loss")]
-    expected += [("backward", "loss"), ("backward", "<lambda>"), ("backward", "loss")]
+    expected += [("backward", "loss"), ("backward", "<lambda>"), ("second order", "loss")]
     assert [found and (found[1], found[2]) for found in passes] == expected
     assert r"%54 to %65\n6 multiply, 6 subtract" in nodes[7]
 
@@ -100,7 +102,16 @@ def test_labels_name_the_value_the_primitive_and_the_form() -> None:
     text = trace(lambda x: mm.sin(x) * np.arange(3.0), np.zeros(3)).to_dot(folded=False)
     assert r'v0 [label="x\nfloat64[3]", shape=box];' in text
     assert r'v1 [label="%1\n[0., 1., 2.]: float64[3]", shape=plaintext];' in text
-    assert r'v2 [label="%2 = sin\nfloat64[3]", shape=ellipse];' in text
+    assert r'v2 [label="%2 = sin\nfloat64[3]", shape=ellipse, style="filled", fillcolor="#56b4e9"];' in text
+
+
+def test_steps_have_the_colours_of_their_phases() -> None:
+    program = meta_gradient()
+    colours = dict(
+        re.findall(r'\[label="(%\S+) = .*?shape=ellipse, style="filled", fillcolor="(.*?)"\]', program.to_dot(False))
+    )
+    assert colours == {row.name: COLOURS[row.phase] for row in explained(program, program.names)}
+    assert set(colours.values()) == set(COLOURS.values())
 
 
 @pytest.mark.parametrize("folded", [True, False])
