@@ -30,7 +30,7 @@ def test_a_chapter_has_its_parts(chapter: Path) -> None:
     assert f"({chapter.name})" in CONTENTS
     assert f"(solutions/{chapter.name})" in text
     assert re.search(r"!\[[^]]+\]\(figures/\w+\.svg\)", text)
-    assert re.findall(r"^## (?:Exercises|Where it lives)$", text, re.MULTILINE) == ["Exercises", "Where it lives"]
+    assert re.findall(r"^## (Exercises|Where it lives)$", text, re.MULTILINE) == ["Exercises", "Where it lives"]
     assert max(len(block.splitlines()) for block, _ in blocks(text)) <= 30
 
 
