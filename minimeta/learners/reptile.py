@@ -13,12 +13,7 @@ gradient for the caller to average it is
 
 the sum of the mini-batches' gradients along the way. With one step it is the gradient of the joint
 loss; with two or more its expectation has a second term, and that term learns to learn (section
-5.1): with gradients ``g_i`` and Hessians ``H_i`` of the mini-batch losses at ``theta``,
-
-    g / a = sum_i g_i - a sum_i sum_{j<i} H_i g_j + O(a^2),
-
-and ``-H_i g_j``, averaged over the order of mini-batches, is half the negative gradient of
-``g_i . g_j``: a step makes mini-batches of the same task agree.
+5.1; book, chapter 7): it makes mini-batches of the same task agree.
 
 **The state of the inner optimiser.** The paper uses Adam without momentum (beta1 = 0), and its
 released code has *one* such optimiser: each task starts from the parameters ``theta``, but from the
