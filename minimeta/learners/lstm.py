@@ -20,7 +20,8 @@ all tasks start.
 
 **Order.** The paper takes ``L_t`` and ``g_t`` as independent of the meta-learner's parameters
 (section 3.2): order 1, with ``L_t`` and ``g_t`` held constant. With order 2 the gradient goes
-through them. With gates frozen at ``f = 1`` and ``i = a`` the two are first-order MAML and MAML.
+through them. With gates frozen at ``f = 1`` and ``i = a`` the two are first-order MAML and MAML
+(book, chapter 8).
 
 **Recurrent gates.** The paper gives the gates their values after the sigmoid, ``f_{t-1}`` and
 ``i_{t-1}``; the code its authors released gives them ``F_{t-1}`` and ``I_{t-1}``. Both start at 0.
