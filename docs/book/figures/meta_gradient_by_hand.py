@@ -85,10 +85,10 @@ class Derivation:
                 h.append(self._note(part, k, rf"h{here} = \max(z{here}, 0)", np.maximum(z, 0)))
         return h, self._note(part, 4, rf"e{prime} = z{prime}_3 - y", z - data["y"])
 
-    def backward(self, part: int, prime: str, g: str, theta: Tree, h: list[Any], e: Any) -> tuple[Tree, Tree]:
+    def backward(self, part: int, prime: str, g: str, theta: Tree, h: list[Any], e: Any) -> tuple[dict[int, Any], Tree]:
         """Derive the cotangents of the layers, by the layers, and those of the parameters."""
         twice = self._note(part, 4, f"2 e{prime}", 2 * e)
-        z: Any = {3: self._note(part, 4, rf"\bar z{prime}_3 = 2 e{prime} / n", twice / self.count)}
+        z = {3: self._note(part, 4, rf"\bar z{prime}_3 = 2 e{prime} / n", twice / self.count)}
         slopes: Tree = {}
         for k in (3, 2, 1):
             here, below = f"{prime}_{k}", _below(k, prime)
