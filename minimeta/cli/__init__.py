@@ -16,6 +16,9 @@ usage: minimeta train LEARNER TASK [flags]   meta-train, evaluate and draw
        minimeta data split IMAGES [flags]    split your images by class
        minimeta info [flags]                 what is installed and found
        minimeta gradcheck [NAME...] [flags]  check the derivatives of operations
+       minimeta explain MODULE:FUNCTION --shape x=3 [flags]
+                                             write a page about your function
+                                             and its gradient
        minimeta --help | --version
 
 LEARNER   maml         model-agnostic meta-learning, second order

@@ -12,6 +12,7 @@ from minimeta.cli.arguments import parse_reproduction, parse_training
 from minimeta.cli.changes import parse_evaluation
 from minimeta.cli.data import DataOptions, SplitOptions, data_omniglot, data_split
 from minimeta.cli.evaluate import evaluate
+from minimeta.cli.explain import ExplainOptions, explain
 from minimeta.cli.gradcheck import GradcheckOptions, gradcheck
 from minimeta.cli.info import InfoOptions, info
 from minimeta.cli.options import parse
@@ -31,6 +32,7 @@ _PLAIN: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
     "presets": (PresetsOptions, presets),
     "report": (ReportOptions, report),
     "verify": (VerifyOptions, verify),
+    "explain": (ExplainOptions, explain),
     "info": (InfoOptions, info),
     "gradcheck": (GradcheckOptions, gradcheck),
 }

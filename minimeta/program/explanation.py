@@ -71,6 +71,8 @@ class Explained(NamedTuple):
         One of :data:`PHASES`.
     depth
         In how many bodies of a ``vmap`` it is.
+    operands
+        The names of what it reads.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Explained(NamedTuple):
     step: Step
     phase: str
     depth: int
+    operands: tuple[str, ...]
 
 
 def explained(program: Program, operands: Sequence[str] = ()) -> list[Explained]:
@@ -109,7 +112,7 @@ def _rows(found: Listed, phases: dict[str, str], depth: int) -> Iterator[Explain
             phase = _phase(row, phases)
             names = row.results or (row.number,)
             phases.update(dict.fromkeys(names, phase))
-            yield Explained(", ".join(names), _equation(row), row.step, phase, depth)
+            yield Explained(", ".join(names), equation(row), row.step, phase, depth, row.operands)
         elif row.tasks is None:
             yield from _rows(row.body, phases, depth)
         else:
@@ -118,8 +121,8 @@ def _rows(found: Listed, phases: dict[str, str], depth: int) -> Iterator[Explain
             yield from _rows(row.body, phases, depth + 1)
             for name, inside, is_sum in zip(row.results, row.body.outputs, row.tasks.summed, strict=True):
                 phases[name] = phases.get(inside, "forward")
-                equation = f"{'sum' if is_sum else 'stack'} of {inside} over {row.tasks.count} {index}"
-                yield Explained(name, equation, row.step, phases[name], depth)
+                together = f"{'sum' if is_sum else 'stack'} of {inside} over {row.tasks.count} {index}"
+                yield Explained(name, together, row.step, phases[name], depth, (inside,))
 
 
 def _phase(row: Row, phases: dict[str, str]) -> str:
@@ -129,7 +132,8 @@ def _phase(row: Row, phases: dict[str, str]) -> str:
     return PHASES[max(order, 0)]
 
 
-def _equation(row: Row) -> str:
+def equation(row: Row) -> str:
+    """Write what a step computes, in the names of its operands."""
     step, names = row.step, row.operands
     if step.primitive.name == "matmul":
         x, y = (
@@ -153,14 +157,14 @@ def explanation(name: str, program: Program, operands: Sequence[str]) -> str:
         above = f"{row.phase}, {line or 'no line of the user'}"
         if above != heading:
             heading = above
-            text += ["", f"{above}{_source(line)}"]
-        equation = f"{'  ' * row.depth}{row.name} = {row.equation}"
-        text.append(f"  {equation:{width}}  {', '.join(map(repr, row.step.results))}")
+            code = code_at(line)
+            text += ["", f"{above}:  {code}" if code else above]
+        said = f"{'  ' * row.depth}{row.name} = {row.equation}"
+        text.append(f"  {said:{width}}  {', '.join(map(repr, row.step.results))}")
     return "\n".join(text)
 
 
-def _source(line: str) -> str:
-    """Return the code of a user's line, if it is to be had."""
-    file, _, rest = line.partition(", in ")[0].rpartition(":")
-    code = linecache.getline(file, int(rest)).strip() if rest.isdigit() else ""
-    return f":  {code}" if code else ""
+def code_at(line: str) -> str:
+    """Return the code of a user's line, ``FILE:NUMBER, in FUNCTION``; empty if it is not to be had."""
+    file, _, number = line.partition(", in ")[0].rpartition(":")
+    return linecache.getline(file, int(number)).strip() if number.isdigit() else ""

@@ -1,0 +1,154 @@
+"""``minimeta explain``: a page of HTML about a function of one's own and its gradient.
+
+minimeta explain my_module:loss --shape w=3 --shape x=10,3 --shape y=10
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from minimeta.cli.options import JsonOption
+from minimeta.errors import ConfigurationError
+from minimeta.files import write_atomically
+from minimeta.program.walkthrough import walkthrough
+from minimeta.training.configuration import suggestion
+
+Several: TypeAlias = tyro.conf.UseAppendAction[tuple[str, ...]]
+_EXAMPLE = "as in: minimeta explain my_module:loss --shape w=3 --shape x=10,3"
+
+
+@dataclass(frozen=True)
+class ExplainOptions(JsonOption):
+    """Write a page about a scalar function and its gradient: formulas, program, graph, values, backward pass."""
+
+    function: Annotated[str, tyro.conf.Positional]
+    """MODULE:FUNCTION. The module is looked for here first, then where Python finds it."""
+    shape: Several = ()
+    """NAME=SIDES, the shape of an argument: x=3, w=4,2, or a= for one number. Once for each argument."""
+    dtype: Several = ()
+    """NAME=DTYPE, or the DTYPE of all (default: float64). The gradient is with respect to floats."""
+    at: Several = ()
+    """NAME=NUMBERS, the elements of an argument in rows (default: drawn from a normal distribution)."""
+    seed: int = 0
+    """Decides what is drawn."""
+    out: Path | None = None
+    """File to write (default: FUNCTION.html)."""
+
+
+def explain(options: ExplainOptions) -> int:
+    """Write the page, say where it is, and return the exit code."""
+    function = _found(options.function)
+    arguments = _point(function, options)
+    path = options.out or Path(f"{function.__name__}.html")
+    write_atomically(path, walkthrough(function, arguments))
+    report = {"page": str(path), "function": options.function, "shapes": {n: x.shape for n, x in arguments.items()}}
+    return options.answer(report, lambda: f"page: {path}")
+
+
+def _found(place: str) -> Callable[..., Any]:
+    """Return a function by its module and its name in it."""
+    module, _, name = place.partition(":")
+    if not module or not name or module.endswith(".py"):
+        raise ConfigurationError(f"explain: {place!r} should be MODULE:FUNCTION, the module without .py, {_EXAMPLE}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"explain: the module {module!r} cannot be imported ({error}); run the command in the folder of its file"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    function = getattr(found, name, None)
+    if function is None:
+        names = [key for key, value in vars(found).items() if inspect.isfunction(value)]
+        raise ConfigurationError(f"explain: {module} has no function {name!r}.{suggestion(name, names)}")
+    if not inspect.isfunction(function):
+        raise ConfigurationError(f"explain: {place} is no function but {type(function).__name__}; put it into one")
+    return function
+
+
+def _point(function: Callable[..., Any], options: ExplainOptions) -> dict[str, NDArray[Any]]:
+    """Return the arguments of the function: given, or drawn."""
+    parameters = inspect.signature(function).parameters.values()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    shapes = {name: _sides(text) for name, text in _named("shape", options.shape, names)}
+    numbers = {name: _numbers(name, text) for name, text in _named("at", options.at, names)}
+    everywhere = [text for text in options.dtype if "=" not in text]
+    dtypes = dict.fromkeys(names, (everywhere or ["float64"])[-1])
+    dtypes |= dict(_named("dtype", [text for text in options.dtype if "=" in text], names))
+    missing = [
+        p.name for p in parameters if p.name in names and p.default is p.empty and p.name not in shapes | numbers
+    ]
+    if missing or not shapes | numbers:
+        wanted = " ".join(f"--shape {name}=..." for name in missing or names)
+        raise ConfigurationError(
+            f"explain: {function.__name__} takes {', '.join(names) or 'nothing'}; say the shapes, as in {wanted} "
+            "(x=10,3 are 10 rows of 3, a= is one number)"
+        )
+    rng = np.random.default_rng(options.seed)
+    found = {}
+    for name in names:
+        if name in shapes | numbers:
+            given = numbers.get(name)
+            shape = shapes.get(name, () if given is None or given.size == 1 else given.shape)
+            if given is not None and given.size != np.prod(shape):
+                raise ConfigurationError(f"explain: --at {name} has {given.size} numbers, not those of shape {shape}")
+            values = rng.normal(size=shape) if given is None else given.reshape(shape)
+            found[name] = _converted(name, values, dtypes[name], given is None)
+    if not any(x.dtype.kind == "f" for x in found.values()):
+        raise ConfigurationError(
+            "explain: no argument is of floats, so there is no gradient; give one of them a float --dtype"
+        )
+    return found
+
+
+def _named(flag: str, texts: Iterable[str], names: list[str]) -> Iterable[tuple[str, str]]:
+    """Yield the names and the values of NAME=VALUE."""
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"explain: --{flag} {text} should be NAME=..., one of {', '.join(names)}")
+        if name not in names:
+            raise ConfigurationError(
+                f"explain: --{flag} {text}: there is no argument {name!r}.{suggestion(name, names)}"
+            )
+        yield name, value
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    try:
+        sides = tuple(int(side) for side in text.strip("()").split(",") if side.strip())
+    except ValueError:
+        sides = (-1,)
+    if any(side < 0 for side in sides):
+        raise ConfigurationError(f"explain: the shape {text!r} should be sides with commas, such as 10,3")
+    return sides
+
+
+def _numbers(name: str, text: str) -> NDArray[np.float64]:
+    try:
+        return np.array([float(each) for each in text.split(",")])
+    except ValueError as error:
+        raise ConfigurationError(f"explain: --at {name}={text} should be numbers with commas: {error}") from error
+
+
+def _converted(name: str, values: NDArray[Any], dtype: str, drawn: bool) -> NDArray[Any]:
+    """Return values of a dtype; integers that are drawn are 0 or 1."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind.kind not in "fiub" or kind.itemsize > 8 or kind == np.float16:
+        raise ConfigurationError(f"explain: the dtype {dtype!r} of {name} should be float64, float32, int64 or bool")
+    return (values > 0 if drawn and kind.kind != "f" else values).astype(kind)

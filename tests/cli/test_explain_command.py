@@ -1,0 +1,104 @@
+"""``minimeta explain``."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minimeta.cli import main
+
+MODULE = """
+import minimeta as mm
+
+number = 3.0
+
+def loss(w, x, power=2):
+    return mm.sum((x @ w) ** power)
+
+def chosen(x, i):
+    return x[i]
+
+def twice(x):
+    return 2.0 * x
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module in the folder that the command runs in."""
+    (tmp_path / "functions_of_mine.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.modules.pop("functions_of_mine", None)
+
+
+def explain(words: str) -> int:
+    return main(["explain", *words.split()])
+
+
+def test_a_page_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("functions_of_mine:loss --at w=1,2 --at x=1,0,3,1 --shape x=2,2") == 0
+    assert capsys.readouterr().out == "page: loss.html\n"
+    text = Path("loss.html").read_text("utf-8")
+    assert "<h1>loss(w, x)</h1>" in text and "functions_of_mine.py:7, in loss" in text
+    assert "value = 26 " in text  # 1 + 25
+
+
+def test_what_is_drawn_depends_on_the_seed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for number, seed in enumerate((0, 0, 1)):
+        words = f"functions_of_mine:loss --shape w=3 --shape x=2,3 --dtype float32 --seed {seed} --out {number}.html"
+        assert explain(f"{words} --json") == 0
+        assert json.loads(capsys.readouterr().out)["shapes"] == {"w": [3], "x": [2, 3]}
+        texts.append(Path(f"{number}.html").read_text("utf-8"))
+    assert texts[0] == texts[1] != texts[2]
+    assert "float32[2, 3]" in texts[0] and "float64" not in texts[0]
+
+
+def test_a_dtype_of_one_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("functions_of_mine:chosen --shape x=3 --at i=2 --dtype i=int64 --dtype float32") == 0
+    text = Path("chosen.html").read_text("utf-8")
+    assert 'i = 2 <span class="form">int64[]' in text and "float32[3]" in text
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("loss --shape w=3", "'loss' should be MODULE:FUNCTION, the module without .py, as in: minimeta explain"),
+        ("functions_of_mine.py:loss", "the module without .py"),
+        ("no_such_module:loss", "cannot be imported (No module named 'no_such_module'); run the command in the folder"),
+        ("functions_of_mine:lose", "functions_of_mine has no function 'lose'. Did you mean 'loss'?"),
+        ("functions_of_mine:number", "functions_of_mine:number is no function but float; put it into one"),
+        ("functions_of_mine:loss", "loss takes w, x, power; say the shapes, as in --shape w=... --shape x=... "),
+        ("functions_of_mine:loss --shape w=3", "say the shapes, as in --shape x=... "),
+        ("functions_of_mine:loss --shape 3", "--shape 3 should be NAME=..., one of w, x, power"),
+        ("functions_of_mine:loss --shape y=3", "--shape y=3: there is no argument 'y'. There are w, x, power."),
+        ("functions_of_mine:loss --shape w=a", "the shape 'a' should be sides with commas, such as 10,3"),
+        ("functions_of_mine:loss --shape w=-3", "the shape '-3' should be sides"),
+        ("functions_of_mine:loss --at w=a", "--at w=a should be numbers with commas"),
+        ("functions_of_mine:twice --at x=1,2 --shape x=3", "--at x has 2 numbers, not those of shape (3,)"),
+        ("functions_of_mine:twice --at x=1 --dtype complex128", "the dtype 'complex128' of x should be float64"),
+        ("functions_of_mine:twice --at x=1 --dtype no", "the dtype 'no' of x should be float64"),
+        ("functions_of_mine:twice --at x=1 --dtype int64", "no argument is of floats, so there is no gradient"),
+    ],
+)
+def test_wrong_words_are_explained(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(words) == 2
+    printed, errors = capsys.readouterr()
+    assert said in errors and printed == ""
+    assert list(Path().glob("*.html")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("functions_of_mine:loss --shape w=3 --shape x=2,4", "matmul of shapes (2, 4) and (3,)"),
+        ("functions_of_mine:twice --shape x=3", "it must return a scalar"),
+    ],
+)
+def test_the_function_may_refuse(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(words) == 1
+    assert said in capsys.readouterr().err
