@@ -22,7 +22,7 @@ it is a sum over ``t`` of ``A_t`` times
     ==========  ========================================================  ===========================
 
 Let ``g_t`` and ``H_t`` be gradient and Hessian of ``l_t``. All three have the gradient ``g_t A_t``,
-the policy gradient. Their Hessians are ``A_t`` times
+the policy gradient. Their Hessians are ``A_t`` times (book, chapter 9)
 
     surrogate   H_t
     lvc         H_t + g_t g_t^T
