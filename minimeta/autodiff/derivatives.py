@@ -9,7 +9,7 @@ Everything here is one walk, :func:`vjp`, in different clothes. For ``y = f(x)``
     hvp       u -> H u           the jvp of the gradient
 
 The walk's rules are operations like all others, so each of these can be applied to the result of
-another, in any order and to any depth. (The matrices ``J`` and ``H`` are
+another, in any order and to any depth (book, chapter 4). (The matrices ``J`` and ``H`` are
 :mod:`minimeta.program.jacobians`.) Arguments are *trees* (:mod:`minimeta.autodiff.tree`) with
 float32 or float64 leaves. Results are numpy arrays that are writable, contiguous and share no
 memory; inside another transformation they are Arrays.

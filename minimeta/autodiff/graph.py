@@ -16,7 +16,7 @@ A walk begins at *aliases*: fresh Arrays equal to the arguments. What is older t
 *free variable* of the function (a constant here, perhaps an argument of an outer transformation),
 and the walk stops there. That is what keeps nested derivatives apart: in
 ``grad(lambda x: x * grad(lambda y: x + y)(1.0))`` the inner walk never sees that ``x`` is being
-differentiated too.
+differentiated too (book, chapter 4).
 """
 
 from __future__ import annotations

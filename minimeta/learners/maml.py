@@ -12,10 +12,11 @@ The meta-gradient follows the chain rule through the steps,
 
 where ``H_k`` is the Hessian of ``L_S`` at ``theta_k``. None of this is written below: the inner
 gradient is an ordinary computation, and to differentiate it again gives these products without ever
-forming a Hessian.
+forming a Hessian (book, chapter 6, equations 6.2 and 6.3).
 
 First-order MAML (section 5.2 of the paper) takes every ``H_k`` as 0: the meta-gradient is
-``grad L_Q(theta_K)``. It is the same code with the inner gradients held constant, ``order=1``.
+``grad L_Q(theta_K)`` (equation 6.4 there). It is the same code with the inner gradients held
+constant, ``order=1``.
 
 Five variations, each an option:
 

@@ -12,7 +12,8 @@ of the other two:
 
 so that ``T = <conv2d(x, w), g> = <x, conv2d_input(g, w)> = <w, conv2d_weight(x, g)>``. The
 cotangent of a factor of any of them is T with two of its three arguments filled in, that is, one of
-the other two: the family is closed, and derivatives of every order are again these three products.
+the other two: the family is closed, and derivatives of every order are again these three products
+(book, chapter 3).
 
 Images are NHWC, shape (N, H, W, C): the channels of a pixel lie side by side. Weights are HWIO,
 (kh, kw, C, D).

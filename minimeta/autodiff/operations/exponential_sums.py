@@ -4,7 +4,7 @@
 
 Adding one number to all logits adds it to ``logsumexp`` and changes no probability. So nothing
 overflows where the largest logit is subtracted first, and the cotangents of ``softmax`` and
-``log_softmax`` add to zero. The derivative of ``logsumexp`` is ``softmax``.
+``log_softmax`` add to zero. The derivative of ``logsumexp`` is ``softmax`` (book, chapter 3).
 
 ``axis`` is one axis, a sequence of axes, or None for all. All take float32 or float64, and raise a
 DtypeError for anything else, and a ShapeError for axes out of range.
