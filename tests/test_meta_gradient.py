@@ -7,12 +7,15 @@ import meta_gradient_by_hand
 import pytest
 
 TEXT = meta_gradient.PAGE.read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| \S+ \| `(%\d+) = .*?` \|", TEXT, re.MULTILINE)
+ROWS = re.findall(r"^\| !\[[a-z ]+\]\S+ \| `(%\d+) = .*?` \|", TEXT, re.MULTILINE)
 
 
 def test_the_tables_and_the_drawing_are_those_of_the_program() -> None:
     assert meta_gradient.page(TEXT) == TEXT
     assert meta_gradient.picture(TEXT) == meta_gradient.PICTURE.read_text(encoding="utf-8")
+    for phase in meta_gradient.PHASES:
+        name = f"{phase.replace(' ', '_')}.svg"
+        assert (meta_gradient.FIGURES / name).read_text(encoding="utf-8") == meta_gradient.square(phase)
     assert len(meta_gradient.PICTURE.read_bytes()) < 60_000
 
 

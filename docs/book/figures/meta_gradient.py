@@ -19,12 +19,13 @@ from meta_gradient_drawing import Node, drawing
 
 from minimeta.autodiff.steps import by_kernel
 from minimeta.program import Traced
-from minimeta.program.explanation import PHASES, explained
+from minimeta.program.explanation import COLOURS, PHASES, explained
 from minimeta.program.listing import expression, listed
 
 FIGURES = Path(__file__).parent
 PAGE, PICTURE = FIGURES.parent / "meta-gradient.md", FIGURES / "meta_gradient.svg"
-SQUARES = dict(zip(PHASES, "🟦🟧🟪", strict=True))
+#: A square in the colour of each phase, as Markdown and as a file beside this one.
+SQUARES = {phase: f"![{phase}](figures/{phase.replace(' ', '_')}.svg)" for phase in PHASES}
 
 
 class Annotated(NamedTuple):
@@ -152,7 +153,17 @@ def picture(text: str) -> str:
     )
 
 
+def square(phase: str) -> str:
+    """Return the square of a phase."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="14" height="14">'
+        f'<rect width="14" height="14" rx="3" fill="{COLOURS[phase]}"/></svg>\n'
+    )
+
+
 if __name__ == "__main__":
     text = page(PAGE.read_text(encoding="utf-8"))
     PAGE.write_text(text, encoding="utf-8")
     PICTURE.write_text(picture(text), encoding="utf-8")
+    for phase in PHASES:
+        (FIGURES / f"{phase.replace(' ', '_')}.svg").write_text(square(phase), encoding="utf-8")
