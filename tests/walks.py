@@ -11,6 +11,7 @@ from minimeta.nn import mlp
 from minimeta.optim import sgd, sgd_by_step
 from minimeta.rl import Agent, Box, Gaussian
 from minimeta.rl.policy_losses import estimated, ratio
+from minimeta.rl.trajectories import Experience
 
 POLICY = Gaussian(mlp((1, 4, 1), activation="tanh"), 1)
 
@@ -29,7 +30,7 @@ class Walk:
 
     def reset(self, rng: np.random.Generator, episodes: int) -> tuple[Any, NDArray[Any]]:
         at = rng.normal(size=episodes)
-        return (0, at), at[:, None]
+        return (np.zeros(episodes, int), at), at[:, None]
 
     def step(
         self, state: Any, action: NDArray[Any], rng: np.random.Generator
@@ -37,13 +38,22 @@ class Walk:
         t, at = state
         at = at + action[:, 0] + 0.1 * rng.normal(size=len(at))
         reward, seen = -np.abs(at - self.goal), at.copy()
-        if t == self.bad[0]:
+        if t[-1] == self.bad[0]:
             (reward if self.bad[1] == "reward" else seen)[-1] = np.nan
         return (t + 1, at), seen[:, None], reward, np.abs(at - self.goal) < 0.3
 
 
 def walk(rng: np.random.Generator) -> Walk:
     return Walk(float(rng.uniform(-2, 2)))
+
+
+def mean_return(found: Experience) -> float:
+    """The mean over the episodes of one task, one after another."""
+    episodes: dict[tuple[int, int], float] = {}
+    for row, t in np.argwhere(found.mask == 1):
+        episode = int(row), int(found.begin[row, t])
+        episodes[episode] = episodes.get(episode, 0.0) + float(found.rewards[row, t])
+    return sum(episodes.values()) / len(episodes)
 
 
 def maml(order: int = 2, steps: int = 1) -> Agent:

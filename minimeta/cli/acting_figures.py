@@ -37,7 +37,7 @@ def draw_acting(
         _draw_paths(figure, [each.goal for each in inside], phases)
         return
     axes = figure.add_subplot(1, 1, 1)
-    returns = np.array([each.targets.returns.mean(-1) for each in phases])
+    returns = np.array([each.targets.mean_return for each in phases])
     for task in range(count):
         axes.plot(range(steps + 1), returns[:, task], "o-", label=f"test task {task}")
     axes.set(xlabel="adaptation steps", ylabel="mean return", xticks=range(steps + 1))
@@ -52,7 +52,8 @@ def _draw_paths(figure: Figure, goals: list[tuple[float, float]], phases: list[A
             label = "before adaptation" if step == 0 else f"after {step} step{'s' if step > 1 else ''}"
             examples = phases[step]
             for episode in range(min(EPISODES, examples.inputs.shape[1])):
-                taken = examples.targets.mask[task, episode] > 0
+                found = examples.targets[task]
+                taken = (found.mask[episode] > 0) & (found.begin[episode] == 0)
                 path = examples.inputs[task, episode][taken]
                 axes.plot(*path.T[:2], style, color=f"C{step}", linewidth=0.8, label=label if episode == 0 else None)
         axes.plot(*goal, "*", color="C3", markersize=12, label="goal", zorder=3)

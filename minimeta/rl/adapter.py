@@ -3,8 +3,9 @@
 gymnasium's environment is an object that remembers one episode. A batch of episodes is therefore a
 list of copies, each made by the same function:
 
-    reset(rng, n)      n copies are reset, copy i with seed s_i, and the seeds are drawn from rng
-    step(state, a)     copy i takes its step with a_i, unless its episode has ended
+    reset(rng, n)            n copies are reset, copy i with seed s_i, and the seeds are drawn from rng
+    step(state, a)           copy i takes its step with a_i, unless its episode has ended
+    begin_again(state, e)    the copies whose episodes have ended are reset, with new seeds
 
 After an episode has ended its copy rests, and the last observation is repeated. An episode ends
 when gymnasium says that it was terminated or truncated.
@@ -117,18 +118,28 @@ class _Copies:
                     "each time, because several episodes are in progress at once"
                 )
             self._copies.append(copy)
-        seeds = rng.integers(2**31, size=episodes)
-        begun = [copy.reset(seed=int(seed))[0] for copy, seed in zip(self._copies, seeds, strict=False)]
-        return self._next(np.stack([self._vector(each) for each in begun]), np.zeros(episodes, np.bool_))
+        self._ended = np.zeros(episodes, np.bool_)
+        return self._begun(np.zeros((episodes, *self.observation.shape)), ~self._ended, rng)
+
+    def begin_again(
+        self, state: int, observation: NDArray[np.float64], ended: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[int, NDArray[np.float64]]:
+        self._refuse_old(state)
+        return self._begun(observation, ended, rng)
+
+    def _begun(
+        self, observation: NDArray[np.float64], ended: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[int, NDArray[np.float64]]:
+        seen = observation.copy()
+        episodes = np.flatnonzero(ended)
+        for episode, seed in zip(episodes, rng.integers(2**31, size=len(episodes)), strict=True):
+            seen[episode] = self._vector(self._copies[episode].reset(seed=int(seed))[0])
+        return self._next(seen, self._ended & ~ended)
 
     def step(
         self, state: int, action: NDArray[Any], rng: np.random.Generator
     ) -> tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        if state != self._taken:
-            raise ConfigurationError(
-                f"{self.name}: its episodes have gone on since this state; an environment of gymnasium can only take "
-                "its next step"
-            )
+        self._refuse_old(state)
         seen, ended, reward = self._seen.copy(), self._ended.copy(), np.zeros(len(self._ended))
         for episode in np.flatnonzero(~ended):
             observation, reward[episode], terminated, truncated, _ = self._copies[episode].step(
@@ -136,6 +147,13 @@ class _Copies:
             )
             seen[episode], ended[episode] = self._vector(observation), terminated or truncated
         return *self._next(seen, ended), reward, ended
+
+    def _refuse_old(self, state: int) -> None:
+        if state != self._taken:
+            raise ConfigurationError(
+                f"{self.name}: its episodes have gone on since this state; an environment of gymnasium can only take "
+                "its next step"
+            )
 
     def _next(self, seen: NDArray[np.float64], ended: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
         """Remember what the copies are at, and return the ticket for their next step."""

@@ -7,21 +7,21 @@ what is still to come (``V_T`` is 0),
     d_t = r_t + gamma V_{t+1} - V_t
     A_t = d_t + (gamma lambda) d_{t+1} + (gamma lambda)^2 d_{t+2} + ...  (Schulman et al. 2016, equation 16)
 
-With ``lambda = 1`` that is ``R_t - V_t``. A discounted sum over the steps that follow is a product
-with a triangular matrix, ``x D`` with ``D[k, t] = gamma^(k - t)`` for k >= t.
+With ``lambda = 1`` that is ``R_t - V_t``.
 
 The baseline is linear in features of the observation and of time (Duan et al. 2016), ``V = F w``,
 fitted to the returns of the very batch that it then judges:
 
-    F_t = [o, o^2, u, u^2, u^3, 1],    o clipped to [-10, 10],  u = t / 100
+    F_t = [o, o^2, u, u^2, u^3, 1],    o clipped to [-10, 10],  u = t / 100 of step t of its episode
     w = (F^T F + 1e-5 I)^{-1} F^T R    over all steps of the batch
 
 Last, the advantages of a task are *standardised*: (A - mean) / (deviation + 1e-8) over all its
 steps.
 
-Episodes may end early. Arrays have shape ``(episodes, horizon)``, and a *mask* that is 1 for the
-steps that were taken and 0 after the end; masked steps count nowhere, and have advantage 0. All is
-computed in float64.
+Arrays have shape ``(rows, horizon)``, and a row has one episode or several after each other
+(:mod:`minimeta.rl.trajectories`): ``begin`` says where in the row the episode of each step begins. A
+*mask* is 1 for the steps that were taken; others count nowhere, and have advantage 0. All is computed
+in float64.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ import numpy as np
 
 from minimeta.autodiff.operations import (
     astype,
-    broadcast_to,
     clip,
     concatenate,
     expand_dims,
     matmul,
+    ones_like,
     reshape,
     sqrt,
     square,
+    stack,
     sum,
     transpose,
 )
@@ -55,35 +56,50 @@ def feature_count(observation: int) -> int:
     return 2 * observation + 4
 
 
-def discounted(x: Any, discount: float) -> Any:
-    """Return ``x_t + gamma x_{t+1} + gamma^2 x_{t+2} + ...`` along the last axis."""
-    steps = np.arange(x.shape[-1])
-    ahead = steps[:, None] - steps
-    return matmul(x, np.where(ahead >= 0, float(discount) ** np.maximum(ahead, 0), 0.0))
+def discounted(x: Any, discount: float, begin: Any) -> Any:
+    """Return ``x_t + gamma x_{t+1} + gamma^2 x_{t+2} + ...`` up to the end of each episode.
+
+    Parameters
+    ----------
+    x
+        Shape ``(rows, horizon)``.
+    discount
+        ``gamma``.
+    begin
+        Where the episode of each step begins, integers of that shape.
+    """
+    goes_on = discount * (begin[:, 1:] == begin[:, :-1])
+    total = x[:, -1]
+    backwards = [total]
+    for t in reversed(range(x.shape[1] - 1)):
+        total = x[:, t] + goes_on[:, t] * total
+        backwards.append(total)
+    return stack(backwards[::-1], 1)
 
 
-def features(observations: Any) -> Any:
+def features(observations: Any, begin: Any) -> Any:
     """Return the baseline's features.
 
     Parameters
     ----------
     observations
-        Shape ``(episodes, horizon, n)``.
+        Shape ``(rows, horizon, n)``.
+    begin
+        Where the episode of each step begins, shape ``(rows, horizon)``.
 
     Returns
     -------
     array
-        Shape ``(episodes, horizon, 2 n + 4)``.
+        Shape ``(rows, horizon, 2 n + 4)``.
     """
     o = clip(observations, -_LARGEST_OBSERVATION, _LARGEST_OBSERVATION)
-    u = np.arange(o.shape[1])[:, None] / 100.0
-    of_time = np.concatenate([u, u**2, u**3, np.ones_like(u)], axis=1)
-    return concatenate([o, square(o), broadcast_to(of_time, (*o.shape[:2], 4))], -1)
+    u = expand_dims(np.arange(o.shape[1]) - begin, -1) / 100.0
+    return concatenate([o, square(o), u, u**2, u**3, ones_like(u)], -1)
 
 
-def baseline(observations: Any, returns: Any, mask: Any) -> Any:
+def baseline(observations: Any, returns: Any, mask: Any, begin: Any) -> Any:
     """Fit the linear baseline to returns, and return its values, of the same shape."""
-    found = features(observations)
+    found = features(observations, begin)
     rows = reshape(found * expand_dims(mask, -1), (-1, found.shape[-1]))
     targets = reshape(returns * mask, (-1, 1))
     columns = transpose(rows)
@@ -91,15 +107,17 @@ def baseline(observations: Any, returns: Any, mask: Any) -> Any:
     return reshape(matmul(found, weights), mask.shape) * mask
 
 
-def advantages(observations: Any, rewards: Any, mask: Any, discount: float = 0.99, decay: float = 1.0) -> Any:
-    """Return the standardised advantages of one task's episodes.
+def advantages(
+    observations: Any, rewards: Any, mask: Any, begin: Any, discount: float = 0.99, decay: float = 1.0
+) -> Any:
+    """Return the standardised advantages of one task's steps.
 
     Parameters
     ----------
     observations
-        Shape ``(episodes, horizon, n)``.
-    rewards, mask
-        Shape ``(episodes, horizon)``; the mask is 1 or 0.
+        Shape ``(rows, horizon, n)``.
+    rewards, mask, begin
+        Shape ``(rows, horizon)``; the mask is 1 or 0, `begin` has integers.
     discount
         ``gamma``.
     decay
@@ -108,13 +126,13 @@ def advantages(observations: Any, rewards: Any, mask: Any, discount: float = 0.9
     Returns
     -------
     array
-        Shape ``(episodes, horizon)``, float64, 0 where the mask is.
+        Shape ``(rows, horizon)``, float64, 0 where the mask is.
     """
     observations, rewards, mask = (astype(x, np.float64) for x in (observations, rewards, mask))
     rewards = rewards * mask
-    value = baseline(observations, discounted(rewards, discount), mask)
-    later = concatenate([value[:, 1:], np.zeros((value.shape[0], 1))], 1)
-    found = discounted((rewards + discount * later - value) * mask, discount * decay) * mask
+    value = baseline(observations, discounted(rewards, discount, begin), mask, begin)
+    ahead = concatenate([value[:, 1:] * (begin[:, 1:] == begin[:, :-1]), np.zeros((value.shape[0], 1))], 1)
+    found = discounted((rewards + discount * ahead - value) * mask, discount * decay, begin) * mask
     count = sum(mask)
     centred = (found - sum(found) / count) * mask
     return centred / (sqrt(sum(square(centred)) / count) + _SMALL)

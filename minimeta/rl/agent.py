@@ -44,7 +44,8 @@ class Agent:
     learner
         ``MAML`` or ``Reptile``, with the policy as its model.
     episodes
-        Episodes of each task in each phase.
+        Episodes of each task at once. In each phase, a task collects as many steps as so many
+        episodes have if none ends early (:mod:`minimeta.rl.trajectories`).
     discount, decay
         ``gamma`` and ``lambda`` of the advantages (:mod:`minimeta.rl.advantages`).
 
@@ -131,8 +132,9 @@ class Agent:
             outputs = self.predict(parameters, observations)
             return self.policy.act(outputs, noise), outputs
 
-        def judged(observations: Any, rewards: Any, mask: Any) -> Any:
-            return astype(advantages(observations, rewards, mask, self.discount, self.decay), np.float32)
+        def judged(observations: Any, rewards: Any, mask: Any, begin: Any) -> Any:
+            found = advantages(observations, rewards, mask, begin, self.discount, self.decay)
+            return astype(found, np.float32)
 
         def adapted(meta_parameters: Any, sets: tuple[Examples, ...], task: Any) -> Any:
             return self.adapt(meta_parameters, Phases(sets), len(sets))[-1]
@@ -158,7 +160,7 @@ class Agent:
                 parameters = adapts(meta_parameters, sets, np.zeros(len(environments)))
                 rngs = [generator(task, phase) for task in range(len(environments))]
                 observations, found = sample(environments, self.policy, partial(acts, parameters), rngs, count)
-                better = judges(observations, found["rewards"], found["mask"])
+                better = judges(observations, found["rewards"], found["mask"], found["begin"])
                 sets = (*sets, Examples(observations, Experience(**found, advantages=better)))  # type: ignore[arg-type]
             return Task(Phases(sets[:-1]), sets[-1])  # type: ignore[arg-type]
 
@@ -183,4 +185,4 @@ def returns(task: Any) -> tuple[Any, dict[str, Any]]:
 
 def mean_return(outputs: Any, found: Experience) -> Any:
     """Return the mean over episodes of the undiscounted return, a metric."""
-    return found.returns.mean(-1)
+    return found.mean_return

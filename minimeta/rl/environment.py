@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.errors import ConfigurationError
+from minimeta.autodiff import tree
+from minimeta.errors import ConfigurationError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,12 @@ class Environment(Protocol):
         done
             Whether the episode ends with this step, shape ``(episodes,)``. What a finished episode
             returns from then on is ignored.
+
+        Notes
+        -----
+        Where an episode has ended, ``reset`` begins another one in its place. An environment whose
+        states are not such trees has a method for that, ``begin_again(state, observation, ended,
+        rng)``, which returns state and observation.
         """
 
 
@@ -166,6 +173,11 @@ class Environments(Protocol):
         self, state: Any, action: NDArray[Any], rngs: Sequence[np.random.Generator]
     ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
         """Take one step of every episode of every task."""
+
+    def begin_again(
+        self, state: Any, observation: NDArray[Any], ended: NDArray[np.bool_], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Any, NDArray[Any]]:
+        """Begin new episodes in place of those that ended, shape ``(tasks, episodes)``."""
 
 
 def stack(environments: Sequence[Environment]) -> Environments:
@@ -211,3 +223,35 @@ class OneByOne:
         states, *parts = zip(*taken, strict=True)
         observation, reward, done = (np.stack(part) for part in parts)
         return list(states), observation, reward, done
+
+    def begin_again(
+        self, state: Any, observation: NDArray[Any], ended: NDArray[np.bool_], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Any, NDArray[Any]]:
+        """Begin new episodes in place of those that ended; tasks without any draw no random numbers."""
+        begun = [
+            _begin_again(*each) if each[3].any() else each[1:3]
+            for each in zip(self.environments, state, observation, ended, rngs, strict=True)
+        ]
+        return [state for state, _ in begun], np.stack([observation for _, observation in begun])
+
+
+def _begin_again(
+    environment: Environment, state: Any, observation: NDArray[Any], ended: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[Any, NDArray[Any]]:
+    if hasattr(environment, "begin_again"):
+        begun: tuple[Any, NDArray[Any]] = environment.begin_again(state, observation, ended, rng)
+        return begun
+
+    def replaced(old: Any, new: Any) -> NDArray[Any]:
+        if np.shape(old)[:1] != ended.shape:
+            raise ShapeError(
+                f"{environment.name}: its state has an array of shape {np.shape(old)}; to begin again where an episode "
+                f"ended, every array of a state has a leading axis of episodes, here {len(ended)}",
+                "",
+            )
+        mixed = np.array(old)
+        mixed[ended] = new
+        return mixed
+
+    fresh = environment.reset(rng, int(ended.sum()))
+    return cast("tuple[Any, NDArray[Any]]", tree.map(replaced, (state, observation), fresh))

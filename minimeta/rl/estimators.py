@@ -49,14 +49,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from minimeta.autodiff.operations import cumsum, exp, stop_gradient
+from minimeta.autodiff.operations import cumsum, exp, stop_gradient, take_along_axis
 from minimeta.errors import ConfigurationError
 
-Estimator: TypeAlias = Callable[[Any, Any], Any]
+Estimator: TypeAlias = Callable[..., Any]
 """A function of log probabilities and advantages, whose result is to be summed or averaged.
 
-Both arguments and the result have shape ``(..., steps)``. In an episode that ends early, what comes
-after its end must have advantage 0; then no derivative of an estimator depends on it.
+Both arguments and the result have shape ``(..., steps)``. What follows the last episode must have
+advantage 0; then no derivative of an estimator depends on it. The third argument says where the
+episode of each step begins, integers of that shape; without it, all steps are of one episode.
 """
 
 
@@ -73,22 +74,24 @@ def box(x: Any) -> Any:
     return exp(x - stop_gradient(x))
 
 
-def surrogate(log_probability: Any, advantage: Any) -> Any:
+def surrogate(log_probability: Any, advantage: Any, begin: Any = None) -> Any:
     """Return ``l_t A_t``: the right gradient, a wrong Hessian."""
     return log_probability * advantage
 
 
-def lvc(log_probability: Any, advantage: Any) -> Any:
+def lvc(log_probability: Any, advantage: Any, begin: Any = None) -> Any:
     """Return ``box(l_t) A_t``: the right gradient, a Hessian that is biased and varies little."""
     return box(log_probability) * advantage
 
 
-def dice(log_probability: Any, advantage: Any) -> Any:
+def dice(log_probability: Any, advantage: Any, begin: Any = None) -> Any:
     """Return ``(box(l_0 + ... + l_t) - box(l_0 + ... + l_{t-1})) A_t``: every derivative is right.
 
     Its value is 0.
     """
     upto = cumsum(log_probability, -1)
+    if begin is not None:
+        upto = upto - take_along_axis(upto - log_probability, begin, -1)
     return (box(upto) - box(upto - log_probability)) * advantage
 
 

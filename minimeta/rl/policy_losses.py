@@ -33,8 +33,8 @@ def estimated(policy: Policy, estimator: Estimator = surrogate) -> Loss:
     """Return the loss of an estimator of the policy gradient."""
 
     def loss(outputs: Any, found: Experience) -> Any:
-        # After the end of an episode advantages are 0, and so the estimator is.
-        each = estimator(policy.log_probability(outputs, found.actions), found.advantages)
+        # Where no step was taken, the advantage is 0, and so the estimator is.
+        each = estimator(policy.log_probability(outputs, found.actions), found.advantages, found.begin)
         return -mean_of_steps(each, found.mask)
 
     return loss

@@ -2,18 +2,23 @@
 
     a_t = act(pi(o_t; theta_i), n_t),    s_{t+1}, o_{t+1}, r_t = step(s_t, a_t),    t = 0, ..., H - 1
 
-for all episodes of all tasks i together, one call of the policy's program for each t. Each task has
-its own generator, from which come first the noise ``n`` of all its steps and then what its
+for all tasks i together, several episodes at once, one call of the policy's program for each t. Each
+task has its own generator, from which come first the noise ``n`` of H steps and then what its
 environment draws; so what happens in one task depends neither on other tasks nor on threads.
 
-An episode that ends early is over: its mask is 0 from the next step on, and so are its rewards.
+**A task learns from as many steps as it would if no episode ended early**, as in the code released
+with MAML: where an episode ends, another one begins. The episodes are laid into *rows* of H steps,
+as many as there are episodes at once. Each episode, in the order of their ends, goes into the first
+row that has room for all of it; with the first that finds none, the task is full. So a row has one
+episode of H steps or several short ones. What is left of a row has mask 0, and an episode that had
+not ended when its task was full is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +33,18 @@ from minimeta.rl.policies import Policy
 class Experience:
     """What was done in the states that were observed, and what came of it.
 
-    All arrays have shape ``(episodes, horizon, ...)``, with more axes before in a batch.
+    All arrays have shape ``(rows, horizon, ...)``, with more axes before in a batch.
 
     Attributes
     ----------
     actions
         The actions, as the policy has them: not yet scaled to the environment's box, nor clipped.
     rewards
-        What each step was rewarded with, float64; 0 after the end.
+        What each step was rewarded with, float64.
     mask
-        1 for the steps that were taken, 0 after the end of the episode.
+        1 for the steps that were taken; where it is 0, so is all else.
+    begin
+        Where in the row the episode of each step begins, int64.
     outputs
         The outputs of the policy that acted.
     advantages
@@ -47,6 +54,7 @@ class Experience:
     actions: NDArray[Any]
     rewards: NDArray[Any]
     mask: NDArray[Any]
+    begin: NDArray[Any]
     outputs: Any
     advantages: NDArray[Any]
 
@@ -55,9 +63,10 @@ class Experience:
         return Experience(*(tree.map(lambda x: x[index], each) for each in vars(self).values()))
 
     @property
-    def returns(self) -> Any:
-        """The undiscounted return of each episode, shape ``(..., episodes)``."""
-        return self.rewards.sum(-1)
+    def mean_return(self) -> Any:
+        """The undiscounted return of an episode, a mean over those of a task, shape ``(...)``."""
+        first = (self.begin == np.arange(self.begin.shape[-1])) * self.mask
+        return self.rewards.sum((-2, -1)) / first.sum((-2, -1))
 
 
 def sample(
@@ -81,14 +90,14 @@ def sample(
     rngs
         One generator for each task.
     episodes
-        Episodes in each task, at least 1.
+        Episodes of each task at once, and rows in what is returned; at least 1.
 
     Returns
     -------
     observations
         Shape ``(tasks, episodes, horizon, n)``, float32.
     found
-        ``actions``, ``rewards``, ``mask`` and ``outputs`` of :class:`Experience`.
+        ``actions``, ``rewards``, ``mask``, ``begin`` and ``outputs`` of :class:`Experience`.
 
     Raises
     ------
@@ -103,25 +112,72 @@ def sample(
     first = environments[0]
     check(environments, episodes)
     together = stack(environments)
-    noise = np.stack([policy.noise(rng, (episodes, first.horizon)) for rng in rngs])
-    state, observation = together.reset(rngs, episodes)
-    _refuse_non_finite("observation", observation, environments, 0)
-    alive = np.ones((len(environments), episodes), bool)
-    steps = []
-    for t in range(first.horizon):
-        seen = np.where(alive[..., None], observation, 0.0).astype(np.float32)
-        actions, outputs = act(seen, noise[:, :, t])
-        _refuse_other_actions(actions, first, alive.shape)
+    rows = [_Rows.empty(episodes, first.horizon) for _ in environments]
+    begun = np.zeros((len(environments), episodes), np.int64)
+    ended = begun > 0
+    steps: list[Any] = []
+    while not all(each.full for each in rows):
+        t = len(steps)
+        if t % first.horizon == 0:
+            noise = np.stack([policy.noise(rng, (episodes, first.horizon)) for rng in rngs])
+        if t == 0:
+            state, observation = together.reset(rngs, episodes)
+        elif ended.any():
+            state, observation = together.begin_again(state, observation, ended, rngs)
+        _refuse_non_finite("observation", observation, environments, t)
+        seen = observation.astype(np.float32)
+        actions, outputs = act(seen, noise[:, :, t % first.horizon])
+        _refuse_other_actions(actions, first, begun.shape)
         taken = first.action.scaled(actions) if isinstance(first.action, Box) else actions
         state, observation, reward, done = together.step(state, taken, rngs)
-        _refuse_other_shapes(first, alive.shape, observation, reward, done)
-        reward = np.where(alive, reward, 0.0)
+        _refuse_other_shapes(first, begun.shape, observation, reward, done)
         _refuse_non_finite("reward", reward, environments, t)
-        steps.append((seen, {"actions": actions, "rewards": reward, "mask": alive, "outputs": outputs}))
-        alive = alive & ~done
-        _refuse_non_finite("observation", np.where(alive[..., None], observation, 0.0), environments, t + 1)
-    observations, found = tree.map(lambda *each: np.stack(each, axis=2), *steps)
-    return observations, {**found, "mask": found["mask"].astype(np.float32)}
+        steps.append((seen, {"actions": actions, "rewards": reward, "outputs": outputs}))
+        ended = done | (t + 1 - begun == first.horizon)
+        for task, episode in np.argwhere(ended):
+            rows[task].add(episode, begun[task, episode], t + 1)
+        begun[ended] = t + 1
+    when, which, begin, mask = (np.stack([getattr(each, name) for each in rows]) for name in _Rows.PLACES)
+    tasks = np.arange(len(environments))[:, None, None]
+
+    def laid(*each: Any) -> NDArray[Any]:
+        found: NDArray[Any] = np.stack(each)[when, tasks, which]
+        found[~mask] = 0
+        return found
+
+    observations, found = tree.map(laid, *steps)
+    return observations, {**found, "mask": mask.astype(np.float32), "begin": begin}
+
+
+@dataclass
+class _Rows:
+    """The rows of one task: for each place, the step and the episode that stand there, and where it begins."""
+
+    when: NDArray[np.int64]
+    which: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    full: bool = False
+
+    PLACES: ClassVar = ("when", "which", "begin", "mask")
+
+    @classmethod
+    def empty(cls, rows: int, horizon: int) -> _Rows:
+        """Return rows without an episode."""
+        return cls(*np.zeros((3, rows, horizon), np.int64), np.zeros((rows, horizon), np.bool_))
+
+    def add(self, episode: int, begun: int, ended: int) -> None:
+        """Lay the steps from `begun` up to `ended` of an episode into the first row with room for them."""
+        horizon, used = self.mask.shape[1], self.mask.sum(1)
+        fitting = np.flatnonzero(used + (ended - begun) <= horizon)
+        self.full = self.full or not fitting.size
+        if self.full:
+            return
+        row, left = fitting[0], used[fitting[0]]
+        place = row, slice(left, left + ended - begun)
+        self.when[place], self.which[place] = np.arange(begun, ended), episode
+        self.begin[place], self.mask[place] = left, True
+        self.full = bool(self.mask.all())
 
 
 def check(environments: Sequence[Environment], episodes: int) -> None:

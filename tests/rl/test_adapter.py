@@ -87,6 +87,27 @@ def test_each_episode_is_that_of_gymnasium_alone(name: str, tmp_path: Path, monk
                 assert paid[step][episode] == earned
 
 
+def test_an_episode_that_begins_again_is_that_of_gymnasium_alone() -> None:
+    environment, rng = from_gymnasium("CartPole-v1"), np.random.default_rng(0)
+    state, observation = environment.reset(rng, 2)
+    for _ in range(3):
+        state, observation, _, _ = environment.step(state, np.array([1, 0]), rng)
+    together = stack([environment])
+    seed = np.random.default_rng(0)
+    first = [int(each) for each in seed.integers(2**31, size=2)]
+    again = int(seed.integers(2**31, size=1)[0])
+    begun, seen = together.begin_again([state], observation[None], np.array([[True, False]]), [rng])
+    _, after, _, _ = environment.step(begun[0], np.array([1, 0]), rng)
+    ((fresh, _), (stepped, _)) = alone(lambda: gymnasium.make("CartPole-v1"), again, np.array([1]))
+    np.testing.assert_array_equal(seen[0, 0], fresh)
+    np.testing.assert_array_equal(after[0], stepped)
+    going_on = alone(lambda: gymnasium.make("CartPole-v1"), first[1], np.array([0] * 4))
+    np.testing.assert_array_equal(seen[0, 1], going_on[3][0])
+    np.testing.assert_array_equal(after[1], going_on[4][0])
+    with pytest.raises(ConfigurationError, match="can only take its next step"):
+        together.begin_again([state], observation[None], np.array([[True, False]]), [rng])
+
+
 def test_spaces_are_turned_into_vectors_and_back() -> None:
     made: list[Counter] = []
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from minimeta.errors import ConfigurationError
+from minimeta.errors import ConfigurationError, ShapeError
 from minimeta.rl import Box, Discrete, stack
 
 
@@ -43,6 +43,34 @@ def test_each_of_several_environments_finds_what_it_finds_alone() -> None:
         assert np.array_equal(observation[task], begun)
         for ours, theirs in zip(found, one.step(alone, np.zeros(3, int), rng), strict=True):
             assert np.array_equal(ours[task], theirs)
+
+
+def test_episodes_begin_again_where_they_ended_and_only_there() -> None:
+    dice, rngs = [Dice(2.0), Dice(4.0)], [np.random.default_rng(seed) for seed in (0, 1)]
+    together = stack(dice)
+    state, observation = together.reset(rngs, 3)
+    ended = np.array([[True, False, True], [False, False, False]])
+    begun, seen = together.begin_again(state, observation, ended, rngs)
+    drawn = np.random.default_rng(0)
+    drawn.random(3)
+    assert np.array_equal(seen[0, [0, 2], 0], 2.0 * drawn.random(2))
+    assert np.array_equal(seen[~ended], observation[~ended])
+    assert np.array_equal(np.stack(begun), seen[..., 0])
+    # A task without an end draws nothing: its next step is what it would have been.
+    assert np.array_equal(rngs[1].random(1), np.random.default_rng(1).random(4)[3:])
+    assert np.array_equal(observation[0], np.random.default_rng(0).random((3, 1)) * 2.0), "what was passed in changed"
+
+
+def test_a_state_that_is_not_of_episodes_cannot_begin_again() -> None:
+    class Shared(Dice):
+        def reset(self, rng: np.random.Generator, episodes: int) -> tuple[Any, NDArray[Any]]:
+            state, observation = super().reset(rng, episodes)
+            return (0, state), observation
+
+    together, rngs = stack([Shared(2.0)]), [np.random.default_rng(0)]
+    state, observation = together.reset(rngs, 3)
+    with pytest.raises(ShapeError, match=r"dice: its state has an array of shape \(\); .* axis of episodes, here 3"):
+        together.begin_again(state, observation, np.ones((1, 3), bool), rngs)
 
 
 def test_a_box_scales_and_clips_actions() -> None:

@@ -16,7 +16,7 @@ OUTPUTS = POLICY.apply(PARAMETERS, OBSERVATIONS)
 ACTIONS = OUTPUTS["mean"] + RNG.normal(size=(4, 5, 3))
 MASK = (np.arange(5) < np.array([5, 3, 1, 4])[:, None]).astype(np.float64)
 ADVANTAGES = RNG.normal(size=(4, 5)) * MASK
-FOUND = Experience(ACTIONS, np.zeros((4, 5)), MASK, OUTPUTS, ADVANTAGES)
+FOUND = Experience(ACTIONS, np.zeros((4, 5)), MASK, np.zeros((4, 5), int), OUTPUTS, ADVANTAGES)
 
 
 @pytest.mark.parametrize("loss", [estimated(POLICY), ratio(POLICY), clipped(POLICY)])

@@ -2,13 +2,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from walks import POLICY, Walk
 
 from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.rl import Box
 from minimeta.rl.environments import corridor
-from minimeta.rl.trajectories import sample
+from minimeta.rl.trajectories import Experience, sample
 
 PARAMETERS = POLICY.init(np.random.default_rng(7))
 
@@ -22,24 +24,61 @@ def sampled(walks: list[Walk], seeds: list[int], episodes: int = 4) -> tuple[NDA
     return sample(walks, POLICY, act, [np.random.default_rng(seed) for seed in seeds], episodes)
 
 
-def test_trajectories_are_those_of_a_loop() -> None:
-    task, episodes = Walk(0.5), 4
-    observations, found = sampled([task], [3])
-    rng = np.random.default_rng(3)
-    noise = POLICY.noise(rng, (episodes, task.horizon))
-    state, seen = task.reset(rng, episodes)
-    over = np.zeros(episodes, bool)
-    for t in range(task.horizon):
+@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([0.0, 0.5, 50.0]))
+def test_a_task_is_what_a_loop_over_its_episodes_collects(seed: int, episodes: int, goal: float) -> None:
+    task = Walk(goal)
+    observations, found = sampled([task], [seed], episodes)
+    rng = np.random.default_rng(seed)
+    finished: list[list[tuple[float, float, float]]] = []
+    running: list[list[tuple[float, float, float]]] = [[] for _ in range(episodes)]
+    for t in range(2 * task.horizon):
+        if t % task.horizon == 0:
+            noise = POLICY.noise(rng, (episodes, task.horizon))
+        if t == 0:
+            state, seen = task.reset(rng, episodes)
+        elif over := [i for i, steps in enumerate(running) if not steps]:
+            (counts, at), seen = task.reset(rng, len(over))
+            for new, old in zip((counts, at), state, strict=True):
+                old[over] = new
+            seen = state[1][:, None].copy()
         outputs = POLICY.apply(PARAMETERS, seen.astype(np.float32))
-        action = outputs["mean"] + np.exp(outputs["log_deviation"]) * noise[:, t]
-        assert np.allclose(observations[0, ~over, t], seen[~over])
-        assert np.allclose(found["actions"][0, ~over, t], action[~over])
-        assert np.array_equal(found["mask"][0, :, t], 1 - over)
-        action = np.where(over[:, None], found["actions"][0, :, t], action)  # after the end it may do anything
+        action = outputs["mean"] + np.exp(outputs["log_deviation"]) * noise[:, t % task.horizon]
+        before = seen
         state, seen, reward, done = task.step(state, np.clip(action, -1, 1), rng)
-        assert np.allclose(found["rewards"][0, :, t], np.where(over, 0.0, reward))
-        over = over | done
-    assert over.sum() > 0
+        for i, steps in enumerate(running):
+            steps.append((float(before[i, 0]), float(action[i, 0]), float(reward[i])))
+            if done[i] or len(steps) == task.horizon:
+                finished.append(steps)
+                running[i] = []
+    rows: list[list[list[tuple[float, float, float]]]] = [[] for _ in range(episodes)]
+    for steps in finished:
+        fitting = [row for row in rows if sum(map(len, row)) + len(steps) <= task.horizon]
+        if not fitting:
+            break
+        fitting[0].append(steps)
+    for i, row in enumerate(rows):
+        flat = np.array([step for steps in row for step in steps]).reshape(-1, 3)
+        begin = [sum(map(len, row[:k])) for k, steps in enumerate(row) for _ in steps]
+        length = len(flat)
+        ours = np.stack([observations[0, i, :, 0], found["actions"][0, i, :, 0], found["rewards"][0, i]], 1)
+        np.testing.assert_allclose(ours[:length], flat, atol=1e-5)
+        assert not ours[length:].any() and not found["outputs"]["mean"][0, i, length:].any()
+        assert found["begin"][0, i, :length].tolist() == begin
+        assert found["mask"][0, i].tolist() == [1.0] * length + [0.0] * (task.horizon - length)
+    returns = [sum(step[2] for step in steps) for row in rows for steps in row]
+    experience = Experience(**found, advantages=found["mask"])
+    np.testing.assert_allclose(experience.mean_return, [np.mean(returns)], rtol=1e-6)
+
+
+def test_episodes_that_end_early_leave_no_gap() -> None:
+    class Short(Walk):
+        def step(self, state: Any, action: NDArray[Any], rng: np.random.Generator) -> Any:
+            state, seen, reward, _ = super().step(state, action, rng)
+            return state, seen, reward, state[0] == 2
+
+    _, found = sampled([Short(0.5)], [3])
+    assert found["mask"].all()
+    assert (found["begin"] == [0, 0, 2, 2, 4, 4]).all()
 
 
 def test_a_task_does_not_depend_on_the_others() -> None:

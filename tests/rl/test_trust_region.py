@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from walks import Walk, maml
+from walks import Walk, maml, mean_return
 
 import minimeta as mm
 from minimeta.errors import ConfigurationError
@@ -82,9 +82,9 @@ def test_a_step_lowers_the_loss_within_the_bound(curvature: Curvature) -> None:
     (before, _), (after, divergence) = judged(META), judged(found)
     assert divergence <= 0.01 + 1e-6
     assert after < before or curvature == "central"  # whose differences are lost in rounding
-    assert curvature == "central" or divergence > 0.001
+    assert curvature == "central" or divergence > 0.0005
     assert state == ()
-    assert np.allclose(losses, -BATCH.query.targets.rewards.sum(-1).mean(-1))
+    assert np.allclose(losses, [-mean_return(BATCH.query.targets[task]) for task in range(3)])
     assert np.array_equal(metrics["return"], -losses)
 
 

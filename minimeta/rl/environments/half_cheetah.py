@@ -186,6 +186,14 @@ class _Stacked:
     ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
         return _step(self.kind, self.goals, state, action)
 
+    def begin_again(
+        self, state: Floats, observation: Floats, ended: NDArray[np.bool_], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Floats, Floats]:
+        begun = state.copy()
+        for task, rng in enumerate(rngs):
+            begun[task, ended[task]] = _at_rest(rng, int(ended[task].sum()))
+        return begun, _observed(begun)[0]
+
 
 def _step(
     kind: HalfCheetah, goal: Any, state: Floats, action: Floats

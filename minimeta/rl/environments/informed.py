@@ -102,6 +102,13 @@ class _Stacked:
         state, observation, reward, done = self.environments.step(state, action, rngs)
         return state, _joined(observation, self.goals), reward, done
 
+    def begin_again(
+        self, state: Any, observation: NDArray[Any], ended: NDArray[np.bool_], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Any, NDArray[Any]]:
+        seen = observation[..., : -self.goals.shape[-1]]
+        state, observation = self.environments.begin_again(state, seen, ended, rngs)
+        return state, _joined(observation, self.goals)
+
 
 def _joined(observation: NDArray[Any], goal: NDArray[np.float64]) -> NDArray[Any]:
     return np.concatenate([observation, np.broadcast_to(goal, (*observation.shape[:-1], goal.shape[-1]))], axis=-1)

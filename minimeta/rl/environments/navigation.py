@@ -75,6 +75,17 @@ class Goals:
         """Walk."""
         return _walk(self.goals[:, None, :], state, action)
 
+    def begin_again(
+        self,
+        state: NDArray[np.float64],
+        observation: NDArray[np.float64],
+        ended: NDArray[np.bool_],
+        rngs: Sequence[np.random.Generator],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Go back to the origin where an episode ended."""
+        begun = np.where(ended[..., None], 0.0, state)
+        return begun, begun
+
 
 def _walk(
     goal: NDArray[np.float64], position: NDArray[np.float64], action: NDArray[np.float64]

@@ -96,6 +96,21 @@ def test_a_state_that_was_passed_in_is_not_changed() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_new_episode_begins_where_a_reset_does() -> None:
+    tasks, rngs = [CheetahDirection(1.0), CheetahDirection(-1.0)], [np.random.default_rng(k) for k in range(2)]
+    together = stack(tasks)
+    state, observation = together.reset(rngs, 3)
+    ended = np.array([[False, True, True], [False, False, False]])
+    begun, seen = together.begin_again(state, observation, ended, rngs)
+    rng = np.random.default_rng(0)
+    tasks[0].reset(rng, 3)
+    fresh, first = tasks[0].reset(rng, 2)
+    assert np.array_equal(begun[0, 1:], fresh)
+    assert np.allclose(seen[0, 1:], first)
+    assert np.array_equal(begun[~ended], state[~ended])
+    assert np.array_equal(seen[~ended], observation[~ended])
+
+
 def test_random_actions_return_what_the_paper_shows_before_training() -> None:
     """200 steps cost 0.05 * 6 * E[min(|a|, 1)^2] = 0.155 each; what random walkers run cancels between directions.
 

@@ -29,6 +29,15 @@ def test_observations_end_with_the_goal_and_nothing_else_changes() -> None:
             np.testing.assert_array_equal(one, other)
 
 
+def test_a_new_episode_of_an_informed_task_still_sees_its_goal() -> None:
+    tasks, rngs = [Navigation((0.1, 0.2)), Navigation((0.3, 0.4))], [np.random.default_rng(0)] * 2
+    together = stack([Informed(task) for task in tasks])
+    state, observation = together.reset(rngs, 2)
+    state, observation, _, _ = together.step(state, np.full((2, 2, 2), 0.1), rngs)
+    _, seen = together.begin_again(state, observation, np.array([[True, False], [False, False]]), rngs)
+    assert np.allclose(seen, [[[0, 0, 0.1, 0.2], [0.1, 0.1, 0.1, 0.2]], [[0.1, 0.1, 0.3, 0.4]] * 2])
+
+
 def test_spaces_grow_by_the_goal() -> None:
     task = Informed(Navigation((0.1, 0.2), horizon=7))
     assert (task.name, task.horizon, task.action) == ("navigation, informed", 7, Navigation.action)

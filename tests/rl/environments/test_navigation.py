@@ -43,6 +43,16 @@ def test_goals_walked_together_are_goals_walked_alone() -> None:
             assert np.array_equal(ours[place], alone)
 
 
+def test_a_new_episode_begins_at_the_origin() -> None:
+    together, rngs = stack([Navigation((0.1, 0.2)), Navigation((0.3, 0.4))]), [np.random.default_rng(0)] * 2
+    at = np.random.default_rng(1).normal(size=(2, 3, 2))
+    ended = np.array([[True, False, False], [False, True, True]])
+    state, observation = together.begin_again(at, at, ended, rngs)
+    assert not state[ended].any()
+    assert np.array_equal(state[~ended], at[~ended])
+    assert np.array_equal(observation, state)
+
+
 def test_standing_still_at_the_released_goals_returns_what_was_derived() -> None:
     goals = np.array([task.goal for task in released_goals()])
     assert np.allclose(goals, RELEASED, rtol=0, atol=1e-8)
