@@ -8,7 +8,8 @@ One process adds up the meta-gradients of a step's tasks in at most sixteen *gro
 Addition of floats is not associative, so the sum of some groups could not be continued elsewhere.
 But every ``s_k`` depends on the tasks of its group alone. So a worker has a *share* of some
 neighbouring groups and returns one sum for each of them, and all sums are added up in order at the
-end: one process, seven, or three machines with two threads each compute the same bits.
+end: one process, seven, or three machines with two threads each compute the same bits (book,
+chapter 10).
 """
 
 from __future__ import annotations
