@@ -164,7 +164,8 @@ class _Rows:
     @classmethod
     def empty(cls, rows: int, horizon: int) -> _Rows:
         """Return rows without an episode."""
-        return cls(*np.zeros((3, rows, horizon), np.int64), np.zeros((rows, horizon), np.bool_))
+        when, which, begin = np.zeros((3, rows, horizon), np.int64)
+        return cls(when, which, begin, np.zeros((rows, horizon), np.bool_))
 
     def add(self, episode: int, begun: int, ended: int) -> None:
         """Lay the steps from `begun` up to `ended` of an episode into the first row with room for them."""
