@@ -5,11 +5,11 @@ Computed in complex numbers, an analytic function satisfies
 
     f(x + i h u) = f(x) + i h f'(x) u + O(h^2)        so that        f'(x) u = Im f(x + i h u) / h + O(h^2)
 
-and nothing is subtracted (Squire and Trapp 1998; Lyness and Moler 1967; book, chapter 5). One ``h`` for a whole
-program would be too short where values are small, and underflow, or too long next to a pole. So
-every step chooses its own: a number ``x + i x'`` is a value with its derivative, and what is
-nonlinear is computed at ``x + i h x'`` with ``h |x'|`` about 2^-40 of ``|x|``, whatever the scale.
-Values are those of real arithmetic.
+and nothing is subtracted (Squire and Trapp 1998; Lyness and Moler 1967; book, chapter 5). One ``h``
+for a whole program would be too short where values are small, and underflow, or too long next to a
+pole. So every step chooses its own: a number ``x + i x'`` is a value with its derivative, and what
+is nonlinear is computed at ``x + i h x'`` with ``h |x'|`` about 2^-40 of ``|x|``, whatever the
+scale. Values are those of real arithmetic.
 
 A program also makes choices: ``max``, ``abs``, ``x > y``. Here they are made in *lexicographic*
 order, by values and, where these are tied, by derivatives: as the program chooses next to ``x``, on
