@@ -24,7 +24,7 @@ from minimeta.tasks import Sinusoid
 LEARNER = MAML(nn.mlp((1, 40, 40, 1)), nn.mean_squared_error, inner_learning_rate=0.01)
 WAVES = Sinusoid.maml(shots=10, queries=10)
 OF_TASKS = mm.vmap(LEARNER.meta_gradient, (None, 0))
-BATCH, STEPS = 25, 800
+BATCH, STEPS = 25, 500
 
 
 def _sums_of_an_element() -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ def draw() -> Figure:
     for seed in (1, 2, 4):
         pairs = zip(_path(range(BATCH), seed), _path(range(BATCH)[::-1], seed), strict=True)
         distance = [np.linalg.norm(one - other) / np.linalg.norm(one) for one, other in pairs]
-        right.semilogy(np.arange(1, STEPS + 1)[::8], distance[::8], linewidth=1.4)
+        right.semilogy(np.arange(1, STEPS + 1)[::5], distance[::5], linewidth=1.4)
     right.set(xlabel="steps of training", ylabel="relative distance", ylim=(1e-9, 1))
     right.minorticks_off()
     return figure
