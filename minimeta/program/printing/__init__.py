@@ -97,8 +97,10 @@ def _javascript_function(language: Language, name: str, program: Traced) -> str:
 
 def _printed(language: Language, tool: str, name: str, program: Traced) -> tuple[Printer, list[View], list[View]]:
     """Return the statements of a program, and views of its operands and outputs."""
-    if name in language.reserved:
-        raise ConfigurationError(f"{tool}: {name!r} has a meaning in the language; give the function another name")
+    if language.reserved.fullmatch(name):
+        raise ConfigurationError(
+            f"{tool}: {name!r} has a meaning in the language or its library; give the function another name"
+        )
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ConfigurationError(f"{tool}: {name!r} is no name of a function; use letters, digits and underscores")
     forms = program.forms()

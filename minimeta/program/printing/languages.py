@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.errors import TracingError
+from minimeta.program.printing import reserved
 from minimeta.program.printing.strips import STRIPS
 
 _C_TYPES = {
@@ -36,16 +37,6 @@ _ARRAYS = {
     "int64": "Float64Array",
     "uint64": "Float64Array",
 }
-_C_RESERVED = """auto break case char const continue default do double else enum extern float for goto if inline int
-long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-main"""
-_MATH = """acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb ldexp log log10
-log1p log2 logb modf scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma tgamma ceil floor nearbyint rint lrint
-llrint round lround llround trunc fmod remainder remquo copysign nan nextafter nexttoward fdim fmax fmin fma"""
-_JAVASCRIPT_RESERVED = """arguments await break case catch class const continue debugger default delete do else enum
-eval export extends false finally for function if implements import in instanceof interface let new null package private
-protected public return static super switch this throw true try typeof undefined var void while with yield
-Infinity Math NaN RangeError"""
 _TOKEN = re.compile(r"\$T|\$(\w+)|@(\w+)")
 
 
@@ -61,14 +52,14 @@ class Language:
     tiles
         Whether a small array inside of a loop costs nothing.
     reserved
-        Names that a function cannot have.
+        What names match that a function cannot have.
     """
 
     key = ""
     integer = ""
     tiles = False
     strip_words: tuple[tuple[str, str], ...] = ()
-    reserved: frozenset[str] = frozenset()
+    reserved = re.compile("")
 
     def __init__(self) -> None:
         self.strips: dict[tuple[str, str], str] = {}  # the functions that are used, below those that they use
@@ -155,7 +146,7 @@ class _C(Language):
     """C of 1999."""
 
     key, integer, tiles = "c", "long", True
-    reserved = frozenset(_C_RESERVED.split()) | {f"{name}{kind}" for name in _MATH.split() for kind in ("", "f", "l")}
+    reserved = reserved.C
     strip_words = (
         (r"\bINFINITE\b", "INFINITY"),
         (r"\bWIDE_(\w+)", lambda m: m[1].lower()),  # type: ignore[assignment]
@@ -227,7 +218,7 @@ class _JavaScript(Language):
     """JavaScript on typed arrays; numbers of at most 32 bits are rounded, or wrapped around, where they are kept."""
 
     key, integer = "javascript", "let"
-    reserved = frozenset(_JAVASCRIPT_RESERVED.split()) | set(_ARRAYS.values())
+    reserved = reserved.JAVASCRIPT
     strip_words = (
         (r"\bINFINITE\b", "Infinity"),
         (r"\bWIDE_(\w+)", lambda m: f"Math.{m[1].lower()}"),  # type: ignore[assignment]
