@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from minimeta.distributed.jobs import Answer, Job, answer, begin, require_equal
 from minimeta.errors import ConfigurationError, WorkerError
 
 _ATTEMPTS = 3
+T = TypeVar("T")
 
 
 class ExecutorWorkers:
@@ -49,13 +50,9 @@ class ExecutorWorkers:
     ) -> None:
         """Leave the executor to the caller."""
 
-    def agreed(self, state: Any) -> Any:
-        """Return the state, since no other process has one."""
-        return state
-
-    def together(self, call: Callable[[], None]) -> None:
-        """Run what follows a step."""
-        call()
+    def together(self, call: Callable[[], T]) -> T:
+        """Run a call here, where all is decided."""
+        return call()
 
     def compute(self, job: Job, inputs: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return the results of a job, one for each inputs."""

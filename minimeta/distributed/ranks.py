@@ -15,11 +15,13 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from minimeta.distributed.jobs import Job, identity, require_equal
 from minimeta.errors import MissingExtraError, WorkerError
 from minimeta.threads import get_num_threads, set_num_threads
+
+T = TypeVar("T")
 
 
 class Ranks:
@@ -52,21 +54,19 @@ class Ranks:
     ) -> None:
         set_num_threads(self._threads)
 
-    def agreed(self, state: Any) -> Any:
-        """Return the state of rank 0."""
-        return self._communicator.bcast(state if self.leads else None, 0)
-
-    def together(self, call: Callable[[], None]) -> None:
-        """Run what follows a step on rank 0, and end on all ranks if it raises there."""
+    def together(self, call: Callable[[], T]) -> T:
+        """Run a call on rank 0, return its result on all ranks, and end on all if it raises there."""
+        result, ended = None, None
         if self.leads:
             try:
-                call()
+                result = call()
             except BaseException as error:
-                self._communicator.bcast(repr(error), 0)
+                self._communicator.bcast((None, repr(error)), 0)
                 raise
-        ended = self._communicator.bcast(None, 0)
+        result, ended = self._communicator.bcast((result, ended), 0)
         if ended is not None:
             raise WorkerError(f"rank 0 ended: {ended}")
+        return cast(T, result)
 
     def compute(self, job: Job, inputs: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return the results of a job on every rank, one for each inputs."""

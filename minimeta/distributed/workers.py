@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from minimeta.distributed.jobs import Job
 from minimeta.errors import ConfigurationError
+
+T = TypeVar("T")
 
 
 class Workers(Protocol):
@@ -45,11 +47,8 @@ class Workers(Protocol):
             If a worker ended and cannot be replaced, or raised on another rank.
         """
 
-    def agreed(self, state: Any) -> Any:
-        """Return the state that all processes begin with, which is that of the leading one."""
-
-    def together(self, call: Callable[[], None]) -> None:
-        """Run what follows a step where `leads`, and end everywhere if it raises."""
+    def together(self, call: Callable[[], T]) -> T:
+        """Run a call where `leads`: its result is returned everywhere, and its error ends all."""
 
 
 def workers_for(workers: Any) -> Workers:

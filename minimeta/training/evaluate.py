@@ -225,7 +225,7 @@ def evaluate(
             judge, at_once = _judging(*arguments), size
         else:
             job, at_once = Job.of(_judging, *arguments), size * team.count
-            meta_parameters = team.agreed(meta_parameters)
+            meta_parameters = team.together(lambda: meta_parameters)
         for start in range(0, count, at_once):
             begins = range(start, min(start + at_once, count), size)
             inputs = [(meta_parameters, drawn(begin)) for begin in begins]

@@ -206,10 +206,11 @@ def fit(
     state
         The state to go on from; by default :func:`initial_state`.
     folder
-        A folder that keeps the state, every ten seconds and at the end, so that
-        ``minimeta.load(folder, learner)`` finds it. If it holds a state of this run already, the
-        training goes on from there. The settings of learner, optimiser and tasks must be those it
-        began with (:mod:`minimeta.training.fingerprint`); the code of functions is not compared.
+        A folder that keeps the state, after the first step, every ten seconds and at the end, be it
+        an error or Ctrl-C, so that ``minimeta.load(folder, learner)`` finds it. If it holds a state
+        of this run already, the training goes on from there. The settings of learner, optimiser and
+        tasks must be those it began with (:mod:`minimeta.training.fingerprint`); the code of
+        functions is not compared.
     callbacks
         Functions called as ``callback(state, report)`` after every step, with the new state and the
         report of that step. A callback that raises ends the training; the state that it received is
@@ -221,9 +222,10 @@ def fit(
     workers
         Who computes the meta-gradients: None for this process alone; a number of processes on this
         machine; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``; or an MPI
-        communicator of mpi4py, with the same call of `fit` on every rank, `callbacks` on rank 0
-        alone and its `state` on all. The bits are the same (:mod:`minimeta.distributed`). This
-        process draws the tasks, so tasks and callbacks never leave it.
+        communicator of mpi4py, with the same call of `fit` on every rank, `folder` and `callbacks`
+        on rank 0 alone and its `state` on all. The bits are the same
+        (:mod:`minimeta.distributed`). This process draws the tasks, so tasks and callbacks never
+        leave it.
 
     Returns
     -------
@@ -254,11 +256,14 @@ def fit(
     meta_batch = whole_number("fit", "meta_batch", meta_batch, 1)
     draw_batch = _batches(learner, tasks, meta_batch, seed, compiled)
     state = initial_state(learner, optimiser, seed) if state is None else state
-    if folder is not None:
-        decisive = {"learner": learner, "optimiser": optimiser, "tasks": tasks, "meta_batch": meta_batch, "seed": seed}
-        kept = Kept(folder, iterations, **decisive)
-        state, callbacks = kept.begin(state), (kept, *callbacks)
-    with contextlib.nullcontext() if workers is None else workers_for(workers) as team:
+    begin = functools.partial(_itself, state)
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            decisive = {"learner": learner, "optimiser": optimiser, "tasks": tasks}
+            kept = Kept(folder, iterations, **decisive, meta_batch=meta_batch, seed=seed)
+            begin, callbacks = functools.partial(kept.begin, state), (kept, *callbacks)
+            stack.callback(kept.end)
+        team = None if workers is None else stack.enter_context(workers_for(workers))
         if team is None:
             take_step = make_step(learner, optimiser, compiled)
         elif collects(learner) or not isinstance(optimiser, Optimiser):
@@ -267,7 +272,8 @@ def fit(
                 "takes steps that need more: leave workers=None"
             )
         else:
-            state, take_step = team.agreed(state), make_shared_step(learner, optimiser, team, compiled)
+            take_step = make_shared_step(learner, optimiser, team, compiled)
+        state = begin() if team is None else team.together(begin)
         while state.step < iterations:
             batch = draw_batch(state.meta_parameters, state.step)
             # Infinities are reported below, by step and task, so numpy need not warn about them.
@@ -279,6 +285,10 @@ def fit(
             state = TrainingState(state.step + 1, meta_parameters, optimiser_state)
             follow = functools.partial(_call, callbacks, state, report)
             follow() if team is None else team.together(follow)
+    return state
+
+
+def _itself(state: TrainingState) -> TrainingState:
     return state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -18,12 +19,14 @@ SECONDS_BETWEEN = 10.0
 class Kept:
     """The file ``checkpoint.npz`` of a training by :func:`minimeta.training.fit`.
 
+    It is saved after the first step, every ten seconds, and at the end, which may be an error or Ctrl-C.
+
     Parameters
     ----------
     folder
         The folder, which is made.
     iterations
-        The step whose state is saved in any case.
+        How many steps the training is to have.
     decisive
         What must be equal for the training to go on, by name: its settings are the fingerprint.
     """
@@ -33,7 +36,8 @@ class Kept:
         self._path = Path(folder) / "checkpoint.npz"
         settings = (settings_of(name, value) for name, value in decisive.items())
         self._fingerprint = {name: value for each in settings for name, value in each.items()}
-        self._saved = time.monotonic()
+        self._time = -math.inf
+        self._unsaved: TrainingState | None = None
 
     def begin(self, state: TrainingState) -> TrainingState:
         """Return the state to go on from: that of the folder, or the given one if there is none yet.
@@ -56,7 +60,16 @@ class Kept:
         return state
 
     def __call__(self, state: TrainingState, report: Any) -> None:
-        """Save a state if it is the last one, or it is time."""
-        if state.step == self._last or time.monotonic() - self._saved >= SECONDS_BETWEEN:
-            checkpoint.save(self._path, state, self._fingerprint)
-            self._saved = time.monotonic()
+        """Save a state if it is time."""
+        self._unsaved = state
+        if time.monotonic() - self._time >= SECONDS_BETWEEN:
+            self._save(state)
+
+    def end(self) -> None:
+        """Save the last state, if it is not saved yet."""
+        if self._unsaved is not None:
+            self._save(self._unsaved)
+
+    def _save(self, state: TrainingState) -> None:
+        checkpoint.save(self._path, state, self._fingerprint)
+        self._time, self._unsaved = time.monotonic(), None

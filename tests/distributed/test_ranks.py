@@ -8,10 +8,71 @@ from pathlib import Path
 
 import pytest
 
+from minimeta import nn, optim
+from minimeta.cli import main
+from minimeta.learners import MAML
+from minimeta.tasks import Sinusoid
+from minimeta.training import fit
+
+pytest_plugins = ["undrawn"]
+
 pytest.importorskip("mpi4py", reason="needs the extra mpi")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs an MPI library in the environment: mpich")
 SETTINGS = ["--iterations", "20", "--evaluation.tasks", "20", "--meta-batch", "7", "--checkpoint-every", "5"]
+
+PROGRAM = """
+from pathlib import Path
+
+import numpy as np
+from mpi4py import MPI
+
+from minimeta import nn, optim
+from minimeta.distributed import Job, workers_for
+from minimeta.learners import MAML
+from minimeta.tasks import Sinusoid
+from minimeta.training import fit
+
+HERE, RANK = Path(__file__).parent, MPI.COMM_WORLD.Get_rank()
+
+
+def fails_on_rank_1(rank):
+    def function(x):
+        if rank == 1:
+            raise MemoryError("too large")
+        return x
+
+    return function
+
+
+def stop():
+    raise ValueError(f"stopped on {RANK}")
+
+
+def error_of(function, *arguments, **settings):
+    try:
+        function(*arguments, **settings)
+    except Exception as error:
+        return f"{type(error).__name__} {error}"
+
+
+def train(iterations, rate, folder):
+    learner = MAML(nn.mlp((1, 4, 1)), nn.mean_squared_error, rate)
+    settings = {"iterations": iterations, "meta_batch": 3, "seed": 0, "folder": folder}
+    return fit(learner, Sinusoid(), optim.adam(), **settings, workers=MPI.COMM_WORLD)
+
+
+called = []
+with workers_for(MPI.COMM_WORLD) as workers:
+    said = [error_of(workers.compute, Job.of(fails_on_rank_1, RANK), [(1,), (2,), (3,)])]
+    said.append(workers.together(lambda: called.append(RANK) or f"made by {RANK}"))
+    said += [f"called on {called}", error_of(workers.together, stop)]
+train(2, 0.01, HERE / f"folder{RANK}")
+state = train(4, 0.01, HERE / f"folder{RANK}")
+said.append(f"{state.step} {state.meta_parameters[0]['bias'].tolist()}")
+said.append(error_of(train, 6, 0.02, HERE / f"folder{RANK}"))
+(HERE / f"said{RANK}").write_text("\\n".join(said))
+"""
 
 
 def started(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
@@ -26,15 +87,12 @@ def started(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def said(folder: Path) -> list[str]:
-    """What each of two ranks wrote down; on standard output mpiexec may join their lines."""
-    return [(folder / f"said{rank}").read_text() for rank in range(2)]
-
-
 def train(ranks: int, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    workers = ["--workers", "mpi"] if ranks else []
-    command = ["-m", "minimeta", "train", "maml", "sinusoid", *SETTINGS, "--out", str(folder), *workers, *flags]
-    return started(max(ranks, 1), *command)
+    return started(ranks, "-m", "minimeta", *training(folder), "--workers", "mpi", *flags)
+
+
+def training(folder: Path) -> list[str]:
+    return ["train", "maml", "sinusoid", *SETTINGS, "--out", str(folder)]
 
 
 def contents(folder: Path) -> list[bytes]:
@@ -43,45 +101,32 @@ def contents(folder: Path) -> list[bytes]:
     return [*arrays, (folder / "results.md").read_bytes(), (folder / "metrics.jsonl").read_bytes()]
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "alone"
-    done = train(0, folder)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def test_ranks_train_go_on_and_evaluate_as_one_process(alone: Path, tmp_path: Path) -> None:
+def test_ranks_train_go_on_and_evaluate_as_one_process(tmp_path: Path, undrawn: None) -> None:
     for ranks, flags in (3, ["--iterations", "10"]), (2, ["--iterations", "20", "--resume"]):
         done = train(ranks, tmp_path / "run", *flags)
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("run folder:") == 1
-    assert contents(tmp_path / "run") == contents(alone)
+    assert main(training(tmp_path / "alone")) == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "alone")
 
 
-def test_an_error_of_one_rank_ends_all(tmp_path: Path) -> None:
+def test_ranks_agree_on_results_errors_and_one_folder(tmp_path: Path) -> None:
+    """Each rank is told another folder, as on machines without a common disk: the first one's is used."""
     program = tmp_path / "program.py"
-    program.write_text(
-        "from pathlib import Path\n"
-        "from mpi4py import MPI\n"
-        "from minimeta import errors\n"
-        "from minimeta.distributed import Job, workers_for\n"
-        "def make(rank):\n"
-        "    def function(x):\n"
-        "        if rank == 1:\n"
-        "            raise MemoryError('too large')\n"
-        "        return x\n"
-        "    return function\n"
-        "rank = MPI.COMM_WORLD.Get_rank()\n"
-        "with workers_for(MPI.COMM_WORLD) as workers:\n"
-        "    try:\n"
-        "        workers.compute(Job.of(make, rank), [(1,), (2,), (3,)])\n"
-        "    except errors.WorkerError as error:\n"
-        "        Path(__file__).with_name(f'said{rank}').write_text(str(error))\n"
-    )
+    program.write_text(PROGRAM)
     done = started(2, str(program))
     assert done.returncode == 0, done.stderr
-    assert said(tmp_path) == ["rank 1 raised MemoryError('too large')"] * 2
+    learner = MAML(nn.mlp((1, 4, 1)), nn.mean_squared_error, 0.01)
+    alone = fit(learner, Sinusoid(), optim.adam(), iterations=4, meta_batch=3, seed=0)
+    first, other = ((tmp_path / f"said{rank}").read_text().splitlines() for rank in range(2))
+    ends = "rank 1 raised MemoryError('too large')", "made by 0"
+    trained = f"4 {alone.meta_parameters[0]['bias'].tolist()}"
+    assert first[:5] == [f"WorkerError {ends[0]}", ends[1], "called on [0]", "ValueError stopped on 0", trained]
+    stopped = "WorkerError rank 0 ended: ValueError('stopped on 0')"
+    assert other[:5] == [f"WorkerError {ends[0]}", ends[1], "called on []", stopped, trained]
+    assert "inner_learning_rate is 0.01 there and 0.02 here" in "".join(first[5:])
+    assert other[5].startswith("WorkerError rank 0 ended: CheckpointError(")
+    assert (tmp_path / "folder0" / "checkpoint.npz").exists() and not (tmp_path / "folder1").exists()
 
 
 def test_a_refusal_on_the_first_rank_ends_all(tmp_path: Path) -> None:
@@ -89,30 +134,3 @@ def test_a_refusal_on_the_first_rank_ends_all(tmp_path: Path) -> None:
     done = started(2, "-m", "minimeta", "evaluate", str(tmp_path), "--workers", "mpi")
     assert done.returncode != 0
     assert "there is no run in" in done.stderr
-
-
-def test_what_follows_a_step_runs_on_one_rank_and_ends_all(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "from pathlib import Path\n"
-        "from mpi4py import MPI\n"
-        "from minimeta.distributed import workers_for\n"
-        "called = []\n"
-        "rank = MPI.COMM_WORLD.Get_rank()\n"
-        "def stop():\n"
-        "    raise ValueError(f'stopped on {rank}')\n"
-        "with workers_for(MPI.COMM_WORLD) as workers:\n"
-        "    assert workers.agreed({'rank': rank}) == {'rank': 0}\n"
-        "    workers.together(lambda: called.append(rank))\n"
-        "    try:\n"
-        "        workers.together(stop)\n"
-        "    except Exception as error:\n"
-        "        said = f'{called} {type(error).__name__} {error}'\n"
-        "        Path(__file__).with_name(f'said{rank}').write_text(said)\n"
-    )
-    done = started(2, str(program))
-    assert done.returncode == 0, done.stderr
-    assert said(tmp_path) == [
-        "[0] ValueError stopped on 0",
-        "[] WorkerError rank 0 ended: ValueError('stopped on 0')",
-    ]

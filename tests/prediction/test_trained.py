@@ -15,7 +15,7 @@ from minimeta.learners import MAML, FineTuning, MetaLearner, MetaLSTM, NearestNe
 from minimeta.prediction import TrainedLearner
 from minimeta.tasks import Examples, Sinusoid
 from minimeta.tasks.inputs import Inputs
-from minimeta.training import fit
+from minimeta.training import TrainingState, checkpoint, fit
 
 PLAIN, NORMALISED = nn.mlp((3, 5, 2), activation="tanh"), nn.mlp((3, 5, 2), activation="tanh", batch_norm=True)
 LOSS = nn.cross_entropy
@@ -163,7 +163,14 @@ def test_a_run_of_your_own(tmp_path: Path) -> None:
     learner = MAML(nn.mlp((1, 6, 1)), nn.mean_squared_error, 0.01, 2)
     settings: dict[str, Any] = {"meta_batch": 2, "seed": 3}
     whole = fit(learner, Sinusoid(), optim.adam(), iterations=4, **settings)
-    fit(learner, Sinusoid(), optim.adam(), iterations=2, folder=tmp_path / "own", **settings)
+
+    def interrupt(state: TrainingState, _: Any) -> None:
+        if state.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(learner, Sinusoid(), optim.adam(), iterations=4, folder=tmp_path / "own", callbacks=[interrupt], **settings)
+    assert checkpoint.read_header(tmp_path / "own" / "checkpoint.npz").step == 2
     state = fit(learner, Sinusoid(), optim.adam(), iterations=4, folder=tmp_path / "own", **settings)
     loaded = mm.load(tmp_path / "own", learner)
     for found in (state.meta_parameters, loaded.meta_parameters):
