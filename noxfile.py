@@ -150,8 +150,8 @@ def pure(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Compare gradients with JAX's, and test threads, in an environment that has both."""
-    session.install("-e", ".[all]", "jax")
+    """Compare gradients with JAX's, test threads beside it, and try what the docs say of other tools."""
+    session.install("-e", ".[all]", "jax", "datasets", "mlflow-skinny", "tensorboardX")
     session.run("pytest", "-q", "-n", "auto", "tests/peers", "tests/test_threads.py")
 
 

@@ -170,8 +170,10 @@ class FewShot:
     @cached_property
     def _all(self) -> NDArray[Any]:
         """The examples that have labels, in one array."""
-        examples = np.asanyarray(self.images)
-        return np.stack(list(examples)) if examples.dtype == object else examples  # a column of arrays
+        try:
+            return _in_one_array(self.images)
+        except ValueError as error:
+            raise ConfigurationError(f"FewShot: X should be numbers, in examples of one shape ({error})") from error
 
     @cached_property
     def _grouped(self) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]]:
@@ -285,6 +287,19 @@ def with_rotations(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         once, and so on.
     """
     return np.concatenate([np.rot90(images, quarter, axes=(2, 3)) for quarter in range(4)])
+
+
+def _in_one_array(examples: Any) -> NDArray[Any]:
+    """Return an array of numbers for an array, or for a column of a table: of numbers, of arrays, of lists of them."""
+    array = np.asanyarray(examples)
+    if array.dtype != object:
+        return array
+    if isinstance(examples, Mapping) and "bytes" in examples:
+        raise ValueError(
+            "each is a file of an image; the library datasets reads them: "
+            'load_dataset("parquet", data_files=...)["train"].with_format("numpy")["image"], with full_scale=255'
+        )
+    return np.stack([_in_one_array(each) for each in array]) if array.ndim else array
 
 
 def _without_replacement(rng: np.random.Generator, among: NDArray[np.intp], chosen: int) -> NDArray[np.intp]:

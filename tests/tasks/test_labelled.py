@@ -51,27 +51,22 @@ def test_images_as_they_are(dtype: Any, value: float, full_scale: int, scaled: f
     assert batch.query.inputs.shape == ((1, 2, 3, 3, 1) if stored else (1, 2, 3, 3))
 
 
+def column_of(rows: Any) -> Any:
+    """What a column of lists in a table is as an array."""
+    column = np.empty(len(rows), object)
+    column[:] = list(rows)
+    return column
+
+
 def test_read_only_memory_maps_and_columns_of_arrays(tmp_path: Path) -> None:
     inputs = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     np.save(tmp_path / "inputs.npy", inputs)
-    column = np.empty(9, object)
-    column[:] = list(inputs)
+    matrices = column_of([column_of(row.reshape(2, 2)) for row in inputs])
     expected = FewShot(inputs, LABELS, ways=3).sample(np.random.default_rng(0), 2)
-    for given_as in (np.load(tmp_path / "inputs.npy", mmap_mode="r"), column):
-        found = FewShot(given_as, LABELS, ways=3).sample(np.random.default_rng(0), 2)
+    for given_as in (np.load(tmp_path / "inputs.npy", mmap_mode="r"), column_of(inputs), matrices):
+        found = FewShot(given_as, LABELS, ways=3, flat=True).sample(np.random.default_rng(0), 2)
         np.testing.assert_array_equal(found.support.inputs, expected.support.inputs)
         assert found.support.inputs.flags.writeable and not isinstance(found.support.inputs, np.memmap)
-
-
-def test_a_table_in_parquet_without_a_loop(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-    inputs = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    parquet.write_table(pyarrow.table({"x": list(inputs), "label": LABELS}), tmp_path / "table.parquet")
-    table = parquet.read_table(tmp_path / "table.parquet")
-    found = FewShot(table["x"], table["label"], ways=3).sample(np.random.default_rng(0), 2)
-    expected = FewShot(inputs, LABELS, ways=3).sample(np.random.default_rng(0), 2)
-    np.testing.assert_array_equal(found.support.inputs, expected.support.inputs)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +80,8 @@ def test_a_table_in_parquet_without_a_loop(tmp_path: Path) -> None:
         (np.zeros((9, 2)), LABELS, {"rotations": True}, "rotations need square images"),
         (np.full((9, 2, 2), 300, np.uint16), LABELS, {}, "holds the value 300, .* those of 16 bits full_scale=65535"),
         (np.array([["a"]] * 9), LABELS, {}, "must be numbers"),
+        ([[1.0]] * 8 + [[1.0, 2.0]], LABELS, {}, "X should be numbers, in examples of one shape"),
+        ([{"bytes": b"PNG", "path": "0.png"}] * 9, LABELS, {}, "each is a file of an image; the library datasets"),
         (np.zeros(9), LABELS, {}, r"must be numbers of shape \(examples, ...\), not float64 of shape \(9,\)"),
     ],
 )
