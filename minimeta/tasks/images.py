@@ -291,7 +291,7 @@ def with_rotations(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _in_one_array(examples: Any) -> NDArray[Any]:
     """Return an array of numbers for an array, or for a column of a table: of numbers, of arrays, of lists of them."""
-    array = np.asanyarray(examples)
+    array: NDArray[Any] = np.asanyarray(examples)
     if array.dtype != object:
         return array
     if isinstance(examples, Mapping) and "bytes" in examples:

@@ -56,11 +56,11 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(cell: Cell) -> Cell:
     """The cell with few and small steps, validated if it is."""
     measured = cell.preset.evaluation
-    steps = min(measured.steps, 2)
+    steps = min(measured.steps, 1)
     old = cell.preset.settings
     settings = {name: value for name, value in SMALL.items() if name in old}
     if "inner_steps" in old and not old.get("step_weights"):
-        settings["inner_steps"] = min(old["inner_steps"], 2)
+        settings["inner_steps"] = min(old["inner_steps"], 1)
     settings |= {
         "evaluation.steps": steps,
         "evaluation.every": 1,
