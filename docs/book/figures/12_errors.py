@@ -35,7 +35,8 @@ def exp_by_one_constant(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the exponential, with an argument that was reduced in float32."""
     n = np.rint(x / LOG_2)
     r = np.float32(x - n * LOG_2)
-    return np.ldexp(np.exp(r.astype(np.float64)), n.astype(int)).astype(np.float32)
+    found: NDArray[np.float32] = np.ldexp(np.exp(r.astype(np.float64)), n.astype(int)).astype(np.float32)
+    return found
 
 
 def draw() -> Figure:
