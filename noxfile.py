@@ -155,5 +155,15 @@ def peers(session: nox.Session) -> None:
     session.run("pytest", "-q", "-n", "auto", "tests/peers", "tests/test_threads.py")
 
 
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Try the live pages of the book in Chromium, and keep the screenshots."""
+    if not (shutil.which("chromium") or shutil.which("chromium-browser")):
+        session.skip("there is no Chromium: apt-get install chromium")
+    session.install("-e", ".[plot,test]", "playwright")
+    screenshots = Path(session.create_tmp()).resolve() / "screenshots"
+    session.run("pytest", "-q", "-n", "auto", "tests/browser", f"--basetemp={screenshots}")
+
+
 if __name__ == "__main__":
     nox.main()

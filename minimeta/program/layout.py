@@ -20,7 +20,7 @@ hierarchical system structures"):
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -94,7 +94,8 @@ def svg(nodes: Sequence[Node], arrows: Iterable[tuple[int, int]], title: str) ->
         f'<svg class="graph" role="img" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>'
     )
-    lines = [_arrow(path, boxes, places, middle) for path in paths]
+    span = {i: (tops[layer], tops[layer] + heights[layer]) for layer, row in enumerate(rows) for i in row}
+    lines = [_arrow(path, boxes, places, span) for path in paths]
     return "\n".join([head, *lines, *(_box(boxes[i], places[i], middle[i]) for i in range(len(nodes))), "</svg>"])
 
 
@@ -161,16 +162,21 @@ def _spread(row: Sequence[int], boxes: Sequence[Node], places: list[float], want
         places[i] = x + distance
 
 
-def _arrow(path: Sequence[int], boxes: Sequence[Node], places: Sequence[float], middle: Sequence[float]) -> str:
+def _arrow(
+    path: Sequence[int], boxes: Sequence[Node], places: Sequence[float], span: Mapping[int, tuple[float, float]]
+) -> str:
+    """Draw an arrow, straight through the layers that it crosses and curved between them."""
     first, last = path[0], path[-1]
-    points = [(places[i], middle[i]) for i in path]
-    points[0] = places[first], middle[first] + boxes[first].height / 2
-    points[-1] = places[last], middle[last] - boxes[last].height / 2 - 5
-    curve = f"M{points[0][0]:.0f} {points[0][1]:.0f}"
-    for (x, y), (to_x, to_y) in itertools.pairwise(points):
-        half = (y + to_y) / 2
-        curve += f"C{x:.0f} {half:.0f} {to_x:.0f} {half:.0f} {to_x:.0f} {to_y:.0f}"
-    x, y = points[-1]
+    middle = {i: sum(span[i]) / 2 for i in (first, last)}
+    bend = middle[first] + boxes[first].height / 2
+    curve = f"M{places[first]:.0f} {bend:.0f}"
+    for above, below in itertools.pairwise(path):
+        end = span[below][0] if below != last else middle[last] - boxes[last].height / 2 - 5
+        x, to_x, half = places[above], places[below], (bend + end) / 2
+        curve += f"C{x:.0f} {half:.0f} {to_x:.0f} {half:.0f} {to_x:.0f} {end:.0f}"
+        bend = span[below][1]
+        curve += f"V{bend:.0f}" if below != last else ""
+    x, y = places[last], middle[last] - boxes[last].height / 2 - 5
     tip = f"M{x - 4:.0f} {y - 2:.0f}L{x:.0f} {y + 5:.0f}L{x + 4:.0f} {y - 2:.0f}z"
     ends = f'data-from="{escape(boxes[first].name)}" data-to="{escape(boxes[last].name)}"'
     return f'<g class="arrow" {ends}><path class="line" d="{curve}"/><path class="tip" d="{tip}"/></g>'

@@ -95,12 +95,12 @@ def walkthrough(function: Any, arguments: Mapping[str, NDArray[Any]]) -> str:
         "</div>",
         "<div>",
         "<h2>Graph</h2>",
-        f"<p>{_legend()} An arrow leads from a value to what reads it.</p>",
+        f"<p>{legend()} An arrow leads from a value to what reads it.</p>",
         f'<div class="wide" tabindex="0" role="region" aria-label="graph">{graph(program, names, rows)}</div>',
         "</div>",
         "</div>",
         "<h2>Program</h2>",
-        f'<pre class="wide" tabindex="0">{escape(_without_folders(str(program)))}</pre>',
+        f'<pre class="wide" tabindex="0">{escape(without_folders(str(program)))}</pre>',
     ]
     return page(title, "\n".join(body))
 
@@ -168,7 +168,7 @@ def _instructions(rows: Sequence[Explained], values: Mapping[str, Any], forms: M
 
 def _instruction(row: Explained, values: Mapping[str, Any], forms: Mapping[str, Form]) -> str:
     line = row.step.origin.line
-    where = escape(_without_folders(line)) or "no line of the function"
+    where = escape(without_folders(line)) or "no line of the function"
     code = code_at(line)
     rules = shares(row, forms) if all(isinstance(x, Literal) or x in forms for x in row.operands) else {}
     said = [
@@ -233,7 +233,8 @@ def _items(items: Sequence[str]) -> str:
     return "\n".join(["<ul>", *(f"<li><code>{item}</code></li>" for item in items), "</ul>"])
 
 
-def _legend() -> str:
+def legend() -> str:
+    """Return the names of the phases in their colours."""
     return " ".join(f'<span class="phase {phase.replace(" ", "-")}">{phase}</span>' for phase in PHASES)
 
 
@@ -250,9 +251,9 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
 
 
-def _without_folders(text: str) -> str:
+def without_folders(text: str) -> str:
     """Leave out the folders of files in ``FOLDER/FILE.py:3, in f``."""
     return re.sub(r"\S*[/\\](?=[^/\\\s]+:\d+, in )", "", text)
 
 
-__all__ = ["graph", "number", "page", "values_at", "walkthrough", "written"]
+__all__ = ["graph", "legend", "number", "page", "values_at", "walkthrough", "without_folders", "written"]
