@@ -10,6 +10,7 @@ proportion to the rate, MAML's own has errors in proportion to its square.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def _two_tasks(axes: Axes) -> None:
         ("first-order MAML", style.GREEN, 1, 1),
         ("MAML", style.BLUE, 1, 2),
     ):
-        place = _rest(lambda theta, steps=steps, order=order: _after(theta, steps, order))
+        place = _rest(partial(_after, steps=steps, order=order))
         axes.plot(place, _after(place, 1), "o", color=colour, label=label)
     axes.set(xlabel=r"$\theta$", ylabel="loss after one step", title="two tasks")
     axes.set(xticks=[0.0, 0.5, 1.0], yticks=[0.1, 0.2, 0.3])
