@@ -11,7 +11,6 @@ proportion to the rate, MAML's own has errors in proportion to its square.
 
 from collections.abc import Callable
 from functools import partial
-from functools import partial
 from typing import Any
 
 import numpy as np
