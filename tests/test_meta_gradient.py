@@ -13,7 +13,7 @@ ROWS = re.findall(r"^\| !\[[a-z ]+\]\S+ \| `(%\d+) = .*?` \|", TEXT, re.MULTILIN
 def test_the_tables_and_the_drawing_are_those_of_the_program() -> None:
     assert meta_gradient.page(TEXT) == TEXT
     assert meta_gradient.picture(TEXT) == meta_gradient.PICTURE.read_text(encoding="utf-8")
-    for phase in meta_gradient.PHASES:
+    for phase in meta_gradient.SQUARES:
         name = f"{phase.replace(' ', '_')}.svg"
         assert (meta_gradient.FIGURES / name).read_text(encoding="utf-8") == meta_gradient.square(phase)
     assert len(meta_gradient.PICTURE.read_bytes()) < 60_000
