@@ -77,7 +77,7 @@ def draw() -> Figure:
     """Return the figure."""
     figure, (left, right) = style.new(columns=2)
     theta, rates = np.array([0.8, 0.6, -0.3]), np.geomspace(1e-4, 1e-1, 7)
-    counts = np.unique(np.geomspace(1, 1000, 20).round().astype(int))
+    counts = np.unique(np.geomspace(1, 500, 14).round().astype(int))
     learners = {"MAML": _maml, "FOMAML": _fomaml, "Reptile": _reptile}
     for (name, learner), colour in zip(learners.items(), style.COLOURS, strict=False):
         ahead, behind = learner(theta, 1e-5), learner(theta, -1e-5)

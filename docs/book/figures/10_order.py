@@ -8,7 +8,7 @@ sequences of tasks.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from minimeta.learners import MAML
 from minimeta.tasks import Sinusoid
 
 LEARNER = MAML(nn.mlp((1, 40, 40, 1)), nn.mean_squared_error, inner_learning_rate=0.01)
-WAVES = Sinusoid.maml(shots=10, queries=10)
+ADAM, WAVES = optim.adam(0.01), Sinusoid.maml(shots=10, queries=10)
 OF_TASKS = mm.vmap(LEARNER.meta_gradient, (None, 0))
 BATCH, STEPS = 25, 500
 
@@ -38,17 +38,22 @@ def _sums_of_an_element() -> NDArray[np.float64]:
     return np.array([(float(each) - exact) / place for each in sums])
 
 
-def _path(order: Sequence[int], seed: int) -> Iterator[NDArray[Any]]:
-    """Yield the parameters after each step of a training that adds up its tasks in some order."""
-    parameters, adam, rng = LEARNER.init(np.random.default_rng(0)), optim.adam(0.01), np.random.default_rng(seed)
-    state = adam.init(parameters)
+def _step(order: Sequence[int]) -> Callable[..., Any]:
+    """Return a step of training that adds up its tasks in some order."""
 
     @mm.compile
     def step(parameters: Any, state: Any, batch: Any) -> Any:
         each = OF_TASKS(parameters, batch).gradient
         mean = mm.tree.map(lambda g: sum(g[i] for i in order) / float(BATCH), each)
-        return adam.update(mean, state, parameters)
+        return ADAM.update(mean, state, parameters)
 
+    return step
+
+
+def _path(step: Callable[..., Any], seed: int) -> Iterator[NDArray[Any]]:
+    """Yield the parameters after each step."""
+    parameters, rng = LEARNER.init(np.random.default_rng(0)), np.random.default_rng(seed)
+    state = ADAM.init(parameters)
     for _ in range(STEPS):
         parameters, state = step(parameters, state, WAVES.sample(rng, BATCH))
         yield mm.tree.ravel(parameters)[0]
@@ -61,8 +66,9 @@ def draw() -> Figure:
     left.bar(values, counts, width=0.6)
     left.axvline(0.0, color=style.GREY, linestyle=":")
     left.set(xlabel="units in the last place", ylabel="orders")
+    forwards, backwards = _step(range(BATCH)), _step(range(BATCH)[::-1])
     for seed in (1, 2, 4):
-        pairs = zip(_path(range(BATCH), seed), _path(range(BATCH)[::-1], seed), strict=True)
+        pairs = zip(_path(forwards, seed), _path(backwards, seed), strict=True)
         distance = [np.linalg.norm(one - other) / np.linalg.norm(one) for one, other in pairs]
         right.semilogy(np.arange(1, STEPS + 1)[::5], distance[::5], linewidth=1.4)
     right.set(xlabel="steps of training", ylabel="relative distance", ylim=(1e-9, 1))
