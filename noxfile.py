@@ -20,6 +20,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 MANYLINUX = "manylinux_2_28_x86_64"
+ONE_LEVEL = ["-Ccmake.define.MINIMETA_LEVELS=v3"] if platform.machine() == "x86_64" else []
 SMOKE = ["tests/test_import.py", "tests/test_repository.py", "tests/autodiff/test_primitives.py"]
 
 
@@ -29,9 +30,9 @@ def group(name: str) -> tuple[str, ...]:
 
 
 def dependencies() -> list[str]:
-    """Return the requirements of minimeta and of the extra `all`, without minimeta itself."""
+    """Return the requirements of minimeta and of its extras but two, without minimeta itself."""
     project = PROJECT["project"]
-    extras = [extra for name, extra in project["optional-dependencies"].items() if name != "rl"]
+    extras = [extra for name, extra in project["optional-dependencies"].items() if name not in ("docs", "rl")]
     found = [*project["dependencies"], *(each for extra in extras for each in extra)]
     return [each for each in found if not each.startswith("minimeta")]
 
@@ -80,8 +81,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, default=False)
 def smoke(session: nox.Session) -> None:
     """Install minimeta with one level of kernels and no extras, and test import and every operation."""
-    one = ["-Ccmake.define.MINIMETA_LEVELS=v3"] if platform.machine() == "x86_64" else []
-    session.install(".", "pytest", "pytest-xdist", "hypothesis", "mpmath", *one)
+    session.install(".", "pytest", "pytest-xdist", "hypothesis", "mpmath", *ONE_LEVEL)
     session.run("pytest", "-q", "-n", "auto", *(session.posargs or SMOKE))
 
 
@@ -163,6 +163,15 @@ def browser(session: nox.Session) -> None:
     session.install("-e", ".[plot,test]", "playwright")
     screenshots = Path(session.create_tmp()).resolve() / "screenshots"
     session.run("pytest", "-q", "-n", "auto", "tests/browser", f"--basetemp={screenshots}")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site of docs/ into build/site, without a warning, and run a chapter's notebook."""
+    session.install("-e", ".[docs]", *ONE_LEVEL)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-j", "auto", "-c", "docs/site", ".", "build/site")
+    notebooks = sorted(Path("build/site/docs/book").glob("*.ipynb"))
+    session.run("python", "docs/site/notebooks.py", *map(str, notebooks[:1]))
 
 
 if __name__ == "__main__":
