@@ -34,7 +34,8 @@ def test_the_commands_of_the_readme_are_there() -> None:
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *BOOK, ROOT / "CONTRIBUTING.md"], ids=lambda d: d.name)
 def test_links_between_pages_lead_somewhere(document: Path) -> None:
-    for target, anchor in re.findall(r"\]\(([^):#]*)#?([^):]*)\)", document.read_text(encoding="utf-8")):
+    prose = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target, anchor in re.findall(r"\]\(([^):#]*)#?([^):]*)\)", prose):
         page = document.parent / target if target else document
         assert page.exists(), f"{document.name}: {target}"
         if anchor:
