@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from minimeta.autodiff import tree
 from minimeta.cli.options import JsonOption
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
@@ -31,10 +32,10 @@ _EXAMPLE = "as in: minimeta explain my_module:loss --shape w=3 --shape x=10,3"
 class ExplainOptions(JsonOption):
     """Write a page about a scalar function and its gradient: formulas, program, graph, values, backward pass."""
 
-    function: Annotated[str, tyro.conf.Positional]
-    """MODULE:FUNCTION. The module is looked for here first, then where Python finds it."""
+    function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODULE:FUNCTION")]
+    """The module is looked for in this folder first, then where Python finds it."""
     shape: Several = ()
-    """NAME=SIDES, the shape of an argument: x=3, w=4,2, or a= for one number. Once for each argument."""
+    """NAME=SIDES, the shape of an argument: x=3, w=4,2, or a= for one number; of an array in a tree: p/0/bias=40."""
     dtype: Several = ()
     """NAME=DTYPE, or the DTYPE of all (default: float64). The gradient is with respect to floats."""
     at: Several = ()
@@ -51,8 +52,12 @@ def explain(options: ExplainOptions) -> int:
     arguments = _point(function, options)
     path = options.out or Path(f"{function.__name__}.html")
     write_atomically(path, walkthrough(function, arguments))
-    report = {"page": str(path), "function": options.function, "shapes": {n: x.shape for n, x in arguments.items()}}
+    report = {"page": str(path), "function": options.function, "shapes": _shapes(arguments)}
     return options.answer(report, lambda: f"page: {path}")
+
+
+def _shapes(arguments: Any) -> dict[str, list[int]]:
+    return {path: list(x.shape) for path, x in zip(tree.paths(arguments), tree.flatten(arguments)[0], strict=True)}
 
 
 def _found(place: str) -> Callable[..., Any]:
@@ -78,39 +83,62 @@ def _found(place: str) -> Callable[..., Any]:
     return function
 
 
-def _point(function: Callable[..., Any], options: ExplainOptions) -> dict[str, NDArray[Any]]:
+def _point(function: Callable[..., Any], options: ExplainOptions) -> dict[str, Any]:
     """Return the arguments of the function: given, or drawn."""
     parameters = inspect.signature(function).parameters.values()
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    shapes = {name: _sides(text) for name, text in _named("shape", options.shape, names)}
-    numbers = {name: _numbers(name, text) for name, text in _named("at", options.at, names)}
-    everywhere = [text for text in options.dtype if "=" not in text]
-    dtypes = dict.fromkeys(names, (everywhere or ["float64"])[-1])
-    dtypes |= dict(_named("dtype", [text for text in options.dtype if "=" in text], names))
-    missing = [
-        p.name for p in parameters if p.name in names and p.default is p.empty and p.name not in shapes | numbers
-    ]
-    if missing or not shapes | numbers:
+    shapes = {path: _sides(text) for path, text in _named("shape", options.shape, names)}
+    numbers = {path: _numbers(path, text) for path, text in _named("at", options.at, names)}
+    dtypes = dict(_named("dtype", [text for text in options.dtype if "=" in text], names))
+    otherwise = ["float64", *(text for text in options.dtype if "=" not in text)][-1]
+    paths = sorted(shapes | numbers, key=lambda path: names.index(_root(path)))
+    roots = set(map(_root, paths))
+    missing = [p.name for p in parameters if p.name in names and p.default is p.empty and p.name not in roots]
+    if missing or not paths:
         wanted = " ".join(f"--shape {name}=..." for name in missing or names)
         raise ConfigurationError(
             f"explain: {function.__name__} takes {', '.join(names) or 'nothing'}; say the shapes, as in {wanted} "
-            "(x=10,3 are 10 rows of 3, a= is one number)"
+            "(x=10,3 are 10 rows of 3, a= is one number, and p/0/bias=40 is in a list of dicts)"
         )
     rng = np.random.default_rng(options.seed)
     found = {}
-    for name in names:
-        if name in shapes | numbers:
-            given = numbers.get(name)
-            shape = shapes.get(name, () if given is None or given.size == 1 else given.shape)
-            if given is not None and given.size != np.prod(shape):
-                raise ConfigurationError(f"explain: --at {name} has {given.size} numbers, not those of shape {shape}")
-            values = rng.normal(size=shape) if given is None else given.reshape(shape)
-            found[name] = _converted(name, values, dtypes[name], given is None)
+    for path in paths:
+        given = numbers.get(path)
+        shape = shapes.get(path, () if given is None or given.size == 1 else given.shape)
+        if given is not None and given.size != np.prod(shape):
+            raise ConfigurationError(f"explain: --at {path} has {given.size} numbers, not those of shape {shape}")
+        values = rng.normal(size=shape) if given is None else given.reshape(shape)
+        dtype = dtypes.get(path, dtypes.get(_root(path), otherwise))
+        found[path] = _converted(path, values, dtype, given is None)
     if not any(x.dtype.kind == "f" for x in found.values()):
-        raise ConfigurationError(
-            "explain: no argument is of floats, so there is no gradient; give one of them a float --dtype"
-        )
-    return found
+        raise ConfigurationError("explain: no argument is of floats, so there is no gradient; give one a float --dtype")
+    return _nested(found)
+
+
+def _root(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _nested(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the trees of arrays by their paths; keys that count from 0 make a list."""
+    found: dict[str, Any] = {}
+    for path, x in arrays.items():
+        inside: Any = found
+        *way, last = path.split("/")
+        for key in way:
+            inside = inside.setdefault(key, {}) if isinstance(inside, dict) else None
+        if not isinstance(inside, dict) or last in inside:
+            raise ConfigurationError(f"explain: {path} is an array and a tree of others; give the shapes of its arrays")
+        inside[last] = x
+    return {name: _lists(x) for name, x in found.items()}
+
+
+def _lists(x: Any) -> Any:
+    if not isinstance(x, dict):
+        return x
+    inside = {key: _lists(each) for key, each in x.items()}
+    counted = [str(i) for i in range(len(inside))]
+    return [inside[key] for key in counted] if sorted(inside) == sorted(counted) else inside
 
 
 def _named(flag: str, texts: Iterable[str], names: list[str]) -> Iterable[tuple[str, str]]:
@@ -119,9 +147,9 @@ def _named(flag: str, texts: Iterable[str], names: list[str]) -> Iterable[tuple[
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigurationError(f"explain: --{flag} {text} should be NAME=..., one of {', '.join(names)}")
-        if name not in names:
+        if _root(name) not in names:
             raise ConfigurationError(
-                f"explain: --{flag} {text}: there is no argument {name!r}.{suggestion(name, names)}"
+                f"explain: --{flag} {text}: there is no argument {_root(name)!r}.{suggestion(_root(name), names)}"
             )
         yield name, value
 

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff.array import Form
+from minimeta.autodiff import tree
+from minimeta.autodiff.array import Form, is_float
 from minimeta.autodiff.derivatives import value_and_grad
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.steps import Program, by_reference, run_body
@@ -36,15 +37,15 @@ _MARKED = re.compile(COTANGENT.format("(.*?)"))
 _RAISED = re.compile(r"\^(T\b|-?\d+(?:\.\d+)?|%[\d:.]*\d)")
 
 
-def walkthrough(function: Any, arguments: Mapping[str, NDArray[Any]]) -> str:
+def walkthrough(function: Any, arguments: Mapping[str, Any]) -> str:
     """Return a page about a scalar function and its gradient at a point.
 
     Parameters
     ----------
     function
-        Of arrays, to a number.
+        Of trees of arrays, to a number.
     arguments
-        Its arguments by name. The gradient is with respect to those that are floats.
+        Its arguments by name. The gradient is with respect to those that begin with a float.
 
     Raises
     ------
@@ -53,26 +54,27 @@ def walkthrough(function: Any, arguments: Mapping[str, NDArray[Any]]) -> str:
     TracingError
         It needs the value of an argument to know what it does.
     """
-    names = list(arguments)
-    moving = [place for place, x in enumerate(arguments.values()) if x.dtype.kind == "f"]
+    leaves, _ = tree.flatten(tuple(arguments.values()))
+    names = [f"{name}/{path}".rstrip("/") for name, x in arguments.items() for path in tree.paths(x)]
+    moving = [place for place, x in enumerate(arguments.values()) if is_float(tree.flatten(x)[0][0])]
 
     def of_all(*values: Any) -> Any:
-        return function(**dict(zip(names, values, strict=True)))
+        return function(**dict(zip(arguments, values, strict=True)))
 
     def both(*values: Any) -> Any:
         value, gradient = value_and_grad(of_all, argnums=moving)(*values)
-        return {"value": value, "gradient": {names[i]: g for i, g in zip(moving, gradient, strict=True)}}
+        return {"value": value, "gradient": {list(arguments)[i]: g for i, g in zip(moving, gradient, strict=True)}}
 
     program = trace(both, *arguments.values())
     program = dataclasses.replace(program, name=function.__name__, names=tuple(names))
-    values = values_at(program, names, list(arguments.values()))
+    values = values_at(program, names, leaves)
     forms = {name: Form.of(np.asarray(value)) for name, value in values.items()}
     rows = explained(program, names)
     results = dict(zip(program.output_names(), listed(program, names).outputs, strict=True))
     of_value = next((i + 1 for i, row in enumerate(rows) if results["value"] in row.name.split(", ")), 0)
-    title = f"{function.__name__}({', '.join(names)})"
+    title = f"{function.__name__}({', '.join(arguments)})"
     found = [f"value{_is(values, results.pop('value'))}"]
-    found += [f'<span class="bar">{escape(x.split("/")[1])}</span>{_is(values, y)}' for x, y in results.items()]
+    found += [f'<span class="bar">{escape(x.partition("/")[2])}</span>{_is(values, y)}' for x, y in results.items()]
     body = [
         f"<h1>{escape(title)}</h1>",
         "<p>Here is what the function computes, one instruction after another, and what its gradient is made of. "
@@ -177,9 +179,8 @@ def _instruction(row: Explained, values: Mapping[str, Any], forms: Mapping[str, 
         *(f'<div class="rule">{written(COTANGENT.format(x))} += {written(share)}</div>' for x, share in rules.items()),
         f'<div class="origin">{row.phase}, {where}{": " if code else ""}<code>{escape(code)}</code></div>',
     ]
-    reads = escape(" ".join(x for x in row.operands if not isinstance(x, Literal)))
     kind = row.phase.replace(" ", "-")
-    return f'<li class="{kind}" tabindex="0" data-name="{escape(row.name)}" data-reads="{reads}">{"".join(said)}</li>'
+    return f'<li class="{kind}" tabindex="0" data-name="{escape(row.name)}">{"".join(said)}</li>'
 
 
 def written(text: str) -> str:

@@ -20,6 +20,9 @@ def loss(w, x, power=2):
 def chosen(x, i):
     return x[i]
 
+def of_tree(p, x):
+    return mm.sum(p[1]["bias"] * x) + p[0]["scale"] ** 2
+
 def twice(x):
     return 2.0 * x
 """
@@ -64,9 +67,22 @@ def test_a_dtype_of_one_argument(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_arguments_may_be_trees(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "functions_of_mine:of_tree --shape p/1/bias=2 --at p/0/scale=3 --dtype p=float32 --at x=4,5 --json"
+    assert explain(words) == 0
+    shapes = {"p/0/scale": [], "p/1/bias": [2], "x": [2]}
+    assert json.loads(capsys.readouterr().out)["shapes"] == shapes
+    text = Path("of_tree.html").read_text("utf-8")
+    assert '<span class="bar">p/1/bias</span> = [4, 5] <span class="form">float32[2]' in text
+    assert '<span class="bar">p/0/scale</span> = 6 ' in text
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("functions_of_mine:of_tree --shape p=2 --shape p/0=2 --shape x=2", "p/0 is an array and a tree of others"),
+        ("functions_of_mine:of_tree --shape p/0=2 --shape p=2 --shape x=2", "p is an array and a tree of others"),
+        ("functions_of_mine:of_tree --shape q/0=2", "there is no argument 'q'"),
         ("loss --shape w=3", "'loss' should be MODULE:FUNCTION, the module without .py, as in: minimeta explain"),
         ("functions_of_mine.py:loss", "the module without .py"),
         ("no_such_module:loss", "cannot be imported (No module named 'no_such_module'); run the command in the folder"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 from pages import choice, live, numbers, picture, slider
 from style import BLUE, GREEN, ORANGE, new
