@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from differences_page import FUNCTIONS, estimates, exact
-from pages import HERE, NAMES
+from live_pages import HERE, NAMES
 from quadratic_page import START
 from sinusoid_page import POINTS, gradient_step, start
 from walk_page import GRAPHS

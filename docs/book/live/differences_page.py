@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
-from pages import choice, live, numbers, picture, slider
+from live_pages import choice, live, numbers, picture, slider
 from style import BLUE, GREEN, ORANGE, new
 
 from minimeta.program import trace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pages import live, numbers, picture, slider
+from live_pages import live, numbers, picture, slider
 from style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, new
 
 import minimeta as mm

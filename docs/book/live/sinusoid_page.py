@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import HERE, choice, live, picture, slider
+from live_pages import HERE, choice, live, picture, slider
 from style import BLUE, GREY, ORANGE, PURPLE, RED, new
 
 import minimeta as mm

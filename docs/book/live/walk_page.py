@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from live_pages import choice, live, still
 from numpy.typing import NDArray
-from pages import choice, live, still
 
 import minimeta as mm
 from minimeta.autodiff.array import Form

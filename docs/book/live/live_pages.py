@@ -1,6 +1,6 @@
 """The live figures: pages of HTML that compute what they show, by programs printed as JavaScript.
 
-    python docs/book/live/pages.py [sinusoid ...]
+    python docs/book/live/live_pages.py [sinusoid ...]
 
 Each page is made by a file ``NAME_page.py``, which has a function ``page``, and a script ``NAME.js``.
 The programs are traced from functions of numpy and minimeta and run in the reader's browser. There
