@@ -1,4 +1,4 @@
-"""The flags of a training, and the layers of its settings.
+"""The flags of a training or an evaluation, and the layers of its settings.
 
 Each layer overrides those before it:
 
@@ -11,18 +11,21 @@ Flags are read over some default, and the default depends on three of them (``--
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from minimeta.cli.options import DataOption, JsonOption, SweepOption, Switch, parse
+from minimeta.cli.groups import parse_settings
+from minimeta.cli.options import DataOption, JsonOption, SweepOption, Switch, WorkersOption, parse
 from minimeta.errors import ConfigurationError
 from minimeta.storage.run_folder import RunFolder
 from minimeta.training import Cell, cell_of
 from minimeta.training.configuration import read_toml
-from minimeta.training.presets import PRESETS, EvaluationSettings, Preset, RunSettings
+from minimeta.training.presets import PRESETS, Preset
+from minimeta.training.presets.preset import PARTS
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,6 @@ class TrainOptions(DataOption, JsonOption, SweepOption):
     """TOML file of settings; flags override it. A run's configuration.toml is one."""
     checkpoint_every: int | None = None
     """Steps from one checkpoint to the next (default: as many as take ten seconds)."""
-
-
-@dataclass(frozen=True)
-class _Run(TrainOptions, RunSettings):
-    """The group of flags about the run."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,9 @@ def parse_training(learner: str, task: str, flags: list[str]) -> Training:
     """
     preset = PRESETS[learner, task]
 
-    def over(default: Preset) -> tuple[TrainOptions, Preset]:
-        return _parsed(f"minimeta train {learner} {task}", flags, default)
+    def over(default: Preset) -> tuple[TrainOptions, dict[str, Any]]:
+        title = f"Meta-train {learner} on {task}, evaluate and draw. {default.title}"
+        return parse_settings(TrainOptions, f"minimeta train {learner} {task}", flags, default, PARTS, title)
 
     def layered(default: Preset, path: Path, values: dict[str, Any]) -> Preset:
         given = values.pop("learner", learner), values.pop("task", task)
@@ -99,44 +98,47 @@ def parse_training(learner: str, task: str, flags: list[str]) -> Training:
         return layered(default, path, read_toml(path)) if path else default
 
     options, _ = over(preset)
-    options, settings = over(with_file(preset, options.config))
+    default = with_file(preset, options.config)
+    options, settings = over(default)
     if options.checkpoint_every is not None and options.checkpoint_every < 1:
         raise ConfigurationError(f"--checkpoint-every must be at least 1, not {options.checkpoint_every}")
-    folder = RunFolder(options.out or Path("runs") / settings.run_name)
+    whole = default.replace(settings, "flags")
+    folder = RunFolder(options.out or Path("runs") / whole.run_name)
     if options.resume:
         folder.require_run()
-        own = layered(preset, folder.configuration, folder.values())
-        options, settings = over(with_file(own, options.config))
+        default = with_file(layered(preset, folder.configuration, folder.values()), options.config)
+        options, settings = over(default)
+        whole = default.replace(settings, "flags")
     else:
         folder.require_empty()
-    return Training(settings, folder, dataclasses.replace(options, data=options.data or folder.sessions.data))
+    return Training(whole, folder, dataclasses.replace(options, data=options.data or folder.sessions.data))
 
 
-def _parsed(program: str, flags: list[str], default: Preset) -> tuple[TrainOptions, Preset]:
-    """Read the flags over a preset; tyro makes a box of the page of each of its parts."""
-    bare = (tyro.conf.OmitArgPrefixes, tyro.conf.arg(help=""))
-    measured = tyro.conf.arg(help="How the result is measured.")
-    kind = dataclasses.make_dataclass(
-        "train",
-        [
-            ("run", Annotated[_Run, *bare]),
-            ("learner", Annotated[type(default.learner), *bare]),
-            ("benchmark", Annotated[type(default.benchmark), *bare]),
-            ("evaluation", Annotated[EvaluationSettings, measured]),
-        ],
-        frozen=True,
+@dataclass(frozen=True)
+class EvaluateOptions(DataOption, JsonOption, WorkersOption):
+    """The flags of ``minimeta evaluate`` that are no settings."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+
+
+def parse_evaluation(flags: list[str]) -> tuple[EvaluateOptions, Preset]:
+    """Read the flags of ``minimeta evaluate RUN``, over the settings of the run.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such run, or a value is out of range.
+    """
+
+    title = "Evaluate a run again, as it was evaluated where no flag says otherwise."
+    read = functools.partial(
+        parse_settings, EvaluateOptions, "minimeta evaluate", flags, parts=("evaluation",), title=title
     )
-    learner, task = default.names
-    kind.__doc__ = f"Meta-train {learner} on {task}, evaluate and draw. {default.title}"
-    run = _Run(**vars(default.run))
-    parsed: Any = parse(kind, program, flags, kind(run, default.learner, default.benchmark, default.evaluation))
-    parts = {name: getattr(parsed, name) for name in ("learner", "benchmark", "evaluation")}
-    return _part(parsed.run, TrainOptions), dataclasses.replace(default, run=_part(parsed.run, RunSettings), **parts)
-
-
-def _part(whole: Any, kind: Any) -> Any:
-    """The fields of a dataclass that one of its bases has, as that base."""
-    return kind(**{field.name: getattr(whole, field.name) for field in dataclasses.fields(kind)})
+    options, _ = read(next(iter(PRESETS.values())), said="(default: the run's)")
+    preset = RunFolder(options.run).preset()
+    options, settings = read(preset)
+    return options, preset.replace(settings, "minimeta evaluate")
 
 
 def parse_reproduction(cell: Cell, flags: list[str]) -> Training:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from minimeta import cli
-from minimeta.cli.arguments import parse_reproduction, parse_training
-from minimeta.cli.changes import parse_evaluation
+from minimeta.cli.arguments import parse_evaluation, parse_reproduction, parse_training
 from minimeta.cli.data import DataOptions, SplitOptions, data_omniglot, data_split
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.explain import ExplainOptions, explain
@@ -63,7 +63,7 @@ def run(command: str, words: list[str]) -> int:
         case "reproduce", [name, *flags] if not name.startswith("-"):
             return train(parse_reproduction(CELLS[_choose("cell", name, CELLS)], flags))
         case "evaluate", flags:
-            return evaluate(parse_evaluation(flags))
+            return evaluate(*parse_evaluation(flags))
         case "data", [name, *flags] if not name.startswith("-"):
             kind, answer = _DATA[_choose("data set", name, _DATA)]
             return answer(parse(kind, f"minimeta data {name}", flags))
@@ -89,13 +89,17 @@ def _require_preset(learner: str, task: str) -> None:
 
 def _what_follows(learner: str) -> str:
     """Return the tasks that a learner has, and what each is."""
-    tasks = {task: preset for (name, task), preset in PRESETS.items() if name == learner}
+    tasks = {task: preset.title for (name, task), preset in PRESETS.items() if name == learner}
+    width = max(map(len, tasks)) + 2
     return "\n".join(
         [
             f"usage: minimeta train {learner} TASK [flags]",
             "",
             "TASK",
-            *(f"  {task:10} {preset.title}" for task, preset in tasks.items()),
+            *(
+                textwrap.fill(f"  {task:{width}}{title}", 80, subsequent_indent=" " * (width + 2))
+                for task, title in tasks.items()
+            ),
             "",
             f"Each explains its flags: minimeta train {learner} {next(iter(tasks))} --help",
         ]

@@ -6,7 +6,7 @@ import json
 import sys
 
 from minimeta import cli
-from minimeta.cli.changes import EvaluateOptions
+from minimeta.cli.arguments import EvaluateOptions
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import Bar
 from minimeta.cli.results import Result, way_of_predicting
@@ -19,7 +19,7 @@ from minimeta.training import evaluate as evaluate_learner
 from minimeta.training.presets import Experiment, Preset
 
 
-def evaluate(options: EvaluateOptions) -> int:
+def evaluate(options: EvaluateOptions, preset: Preset) -> int:
     """Evaluate what a run has learned, print the result and return the exit code; the run folder does not change.
 
     Raises
@@ -28,8 +28,6 @@ def evaluate(options: EvaluateOptions) -> int:
         If there is no such run, its checkpoint is damaged, or data are missing.
     """
     folder = RunFolder(options.run)
-    changes = {f"evaluation.{name}": value for name, value in vars(options.evaluation).items() if value is not None}
-    preset = folder.preset().replace(changes, "minimeta evaluate")
     with started(options.workers) as workers, Interruption() as interruption:
         experiment = preset.experiment(options.data or folder.sessions.data)
         state = tested_state(folder, preset, experiment.learner, experiment.optimiser)

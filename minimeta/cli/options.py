@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
+import os
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TextIO, TypeVar, get_args, get_origin, get_type_hints
 
+import docstring_parser
 import tyro
 
 from minimeta import cli
@@ -61,21 +67,101 @@ class SweepOption(WorkersOption):
     --grid inner_learning_rate=0.01,0.1 runs each for every value of a setting; given twice, all combinations."""
 
 
-def parse(kind: type[Options], program: str, flags: list[str], default: Any = tyro.MISSING_NONPROP) -> Options:
-    """Read flags into a dataclass; wrong ones end the program with code 2 and a suggestion.
+class Flag(NamedTuple):
+    """A flag, as the field of a dataclass; a default of ``dataclasses.MISSING`` is none."""
+
+    name: str
+    hint: Any
+    default: Any
+
+
+def flags_of(kind: type[Any]) -> list[Flag]:
+    """Return the fields of a dataclass as flags; the help of each is the text below the field."""
+    hints = get_type_hints(kind, include_extras=True)
+    said = {
+        each.arg_name: " ".join((each.description or "").split())
+        for base in reversed(kind.__mro__)
+        if dataclasses.is_dataclass(base)
+        for each in docstring_parser.parse_from_object(base).params
+    }
+    return [
+        Flag(
+            field.name,
+            Annotated[hints[field.name], _help(hints[field.name], said[field.name], field.default)],
+            field.default,
+        )
+        for field in dataclasses.fields(kind)
+    ]
+
+
+def _help(hint: Any, text: str, default: Any) -> Any:
+    """Return the help of a flag. Where the default is nothing, the text says what that means."""
+    kind, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    value = {"metavar": get_args(kind)[0].__name__.upper()} if default is None else {}
+    if default is None or default == () or tyro.conf.FlagCreatePairsOff in marks:
+        return tyro.conf.arg(help=text, help_behavior_hint="", **value)
+    return tyro.conf.arg(help=text)
+
+
+def form(name: str, flags: Iterable[Flag]) -> type[Any]:
+    """Make a dataclass of flags."""
+    fields = [(flag.name, flag.hint, dataclasses.field(default=flag.default)) for flag in flags]
+    return dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
+
+
+def parse(kind: type[Options], program: str, flags: list[str]) -> Options:
+    """Read flags into a dataclass; see :func:`read`."""
+    page = form("page", flags_of(kind))
+    page.__doc__ = kind.__doc__
+    return kind(**vars(read(page, program, flags)))
+
+
+def read(page: type[Any], program: str, flags: list[str]) -> Any:
+    """Read flags into a dataclass by tyro; wrong ones end the program with code 2 and a suggestion.
+
+    Help has boxes and colours on a terminal, and is plain text elsewhere.
 
     Raises
     ------
     ConfigurationError
         Instead, if the flags ask for an answer in JSON.
     """
-    said = io.StringIO()
+    in_json = cli.in_json(flags)
+    output, errors = _Capture(sys.stdout, in_json), _Capture(sys.stderr, in_json)
     try:
-        with contextlib.redirect_stderr(said) if cli.in_json(flags) else contextlib.nullcontext():
-            parsed: Options = tyro.cli(kind, prog=program, args=flags, default=default)
-            return parsed
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            return tyro.cli(page, prog=program, args=flags)
     except SystemExit as end:
-        if not end.code or not cli.in_json(flags):
-            raise
-        words = re.sub(r"[\u2500-\u257f]+|[|+-]{3,}|^\||\|$", " ", said.getvalue(), flags=re.MULTILINE).split()
-        raise ConfigurationError(" ".join(words)) from None
+        if end.code and in_json:
+            raise ConfigurationError(" ".join(re.sub("-{3,}", " ", errors.getvalue()).split())) from None
+        sys.stdout.write(output.wrapped())
+        sys.stderr.write(errors.wrapped())
+        raise
+
+
+class _Capture(io.StringIO):
+    """What is written for a stream; `plain` text even if that is a terminal."""
+
+    def __init__(self, stream: TextIO, plain: bool) -> None:
+        super().__init__()
+        self._encoding = stream.encoding if stream.isatty() and not plain else "ascii"
+        self._coloured = stream.isatty() and not plain and not os.environ.get("NO_COLOR")
+
+    def isatty(self) -> bool:
+        """Whether there may be colours."""
+        return self._coloured
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the terminal; tyro draws boxes if it is UTF-8, and none in plain text."""
+        return self._encoding
+
+    def wrapped(self) -> str:
+        """Return the text with long lines wrapped; boxes fit as they are, but titles do not."""
+        width = shutil.get_terminal_size().columns
+        lines = [line.rstrip() for line in self.getvalue().splitlines()]
+        return "".join(
+            f"{part}\n"
+            for line in lines
+            for part in (textwrap.wrap(line, width) if len(line) > width and "\x1b" not in line else [line])
+        )

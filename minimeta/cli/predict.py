@@ -37,10 +37,10 @@ class PredictOptions(JsonOption):
     """The examples to adapt to: a folder with a folder of images for each class, an .npz (X, y), or a .csv."""
     query: Path
     """What to predict: a folder of images or of class folders, one image, an .npz (X), or a .csv."""
-    steps: int | None = None
-    """Adaptation steps (default: the run's evaluation.steps)."""
-    transductive: Switch = False
-    """Predict all queries as one batch; otherwise each alone with the support set."""
+    steps: Annotated[int | None, tyro.conf.arg(name="evaluation.steps")] = None
+    """Adaptation steps (default: the run's)."""
+    transductive: Annotated[Switch, tyro.conf.arg(name="evaluation.transductive")] = False
+    """Predict all queries as one batch; otherwise, whatever the run did, each alone with the support set."""
     matter: int = 1
     """How many of the support examples that matter most to name; 0 for none, which is faster."""
     out: Path | None = None

@@ -6,17 +6,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import minimeta
 from minimeta import cli, kernels
 from minimeta.cli import main
-from minimeta.cli.arguments import parse_training
-from minimeta.cli.changes import parse_evaluation
+from minimeta.cli.arguments import parse_evaluation, parse_training
 from minimeta.cli.commands import COMMANDS
+from minimeta.cli.groups import NETWORK, OUTER_STEP, group_of
+from minimeta.cli.options import flags_of
 from minimeta.errors import ConfigurationError
+from minimeta.storage.run_folder import RunFolder
 from minimeta.training.presets import PRESETS
+from minimeta.training.presets.preset import PARTS
 
 pytest_plugins = ["omniglot_files", "undrawn"]
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -207,25 +211,40 @@ def test_a_learner_lists_what_can_follow(capsys: pytest.CaptureFixture[str]) -> 
     assert "sinusoid" in printed and "omniglot" not in printed
 
 
-@pytest.mark.parametrize("learner, task", PRESETS)
+@pytest.mark.parametrize("learner, task", [("maml", "sinusoid"), ("lstm", "omniglot"), ("maml", "navigation")])
 def test_help_is_in_groups_with_a_word_on_every_flag(
     learner: str, task: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit, match="0"):
         main(["train", learner, task, "--help"])
-    parts = re.split(r"^\W*(\w+) options\b", capsys.readouterr().out, flags=re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert printed.isascii() and max(map(len, printed.splitlines())) <= 80  # plain text: this is no terminal
+    parts = re.split(r"^ ([a-z ]+) options\n", printed, flags=re.MULTILINE)
     found = {title: " ".join(text.split()) for title, text in zip(parts[1::2], parts[2::2], strict=True)}
+    assert list(found) == ["run", "task", "network", "learner", "outer step", "evaluation"]
     preset = PRESETS[learner, task]
-    assert ("learner" in found) == (learner != "nearest")
-    for group, text in found.items():
-        prefix = "evaluation." if group == "evaluation" else ""
-        for field in dataclasses.fields(getattr(preset, group)):
+    for part in PARTS:
+        prefix = "evaluation." if part == "evaluation" else ""
+        for field in dataclasses.fields(getattr(preset, part)):
             flag, no = (f"{prefix}{word}{field.name.replace('_', '-')}" for word in ("", "no-"))
-            said = re.findall(rf" --{flag}(?:, --{no})? ((?:(?! --[a-z]).)*)\(default:", text)
+            said = re.findall(rf" --{flag}(?:, --{no})? ((?:(?! --[a-z]).)*)", found[group_of(part, field.name)])
             assert any(re.search("[a-z]+ [a-z]+", words) for words in said), flag
     for name in ("out", "resume", "config", "data", "json", "checkpoint-every"):
         assert f"--{name} " in found["run"]
+
+
+@pytest.mark.parametrize("learner, task", PRESETS)
+def test_every_flag_has_a_group_and_a_word(learner: str, task: str) -> None:
+    for part in PARTS:
+        for flag in flags_of(type(getattr(PRESETS[learner, task], part))):
+            (_, *marks) = get_args(flag.hint)
+            assert re.search("[a-z]+ [a-z]+", marks[-1].help), flag.name
+
+
+def test_groups_name_settings_that_there_are() -> None:
+    settings = {name for preset in PRESETS.values() for name in preset.settings}
+    assert {*NETWORK, *OUTER_STEP} <= settings
 
 
 @pytest.mark.parametrize(
@@ -260,8 +279,8 @@ def test_json_with_a_value_is_refused_in_json(words: list[str], flag: str, capsy
     assert report["status"] == "error" and report["exit_code"] == 2 and report["error"] in errors
 
 
-def test_settings_of_an_evaluation_have_one_name() -> None:
-    """What ``train`` takes ``evaluate`` takes, too."""
+def test_settings_of_an_evaluation_have_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What ``train`` takes ``evaluate`` takes, and by no other name."""
     given = (
         "--evaluation.shots 2 --evaluation.queries=4 --evaluation.steps 6 --evaluation.tasks 12 --evaluation.seed 9 "
         "--evaluation.no-transductive --evaluation.side-by-side --evaluation.validate-every 4 "
@@ -270,21 +289,24 @@ def test_settings_of_an_evaluation_have_one_name() -> None:
     flags = given.split()
     wanted = {
         "shots": 2, "queries": 4, "steps": 6, "tasks": 12, "seed": 9, "transductive": False, "side_by_side": True,
-        "validate_every": 4, "validation_tasks": 7, "every": 2,
+        "validate_every": 4, "validation_tasks": 7, "every": 2, "rotations": False,
     }  # fmt: skip
 
     trained = parse_training("maml", "sinusoid", flags).preset.evaluation
-    assert dataclasses.asdict(trained) == {**wanted, "rotations": False}
-    for words in (flags, [word.replace("evaluation.", "") for word in flags]):
-        options = parse_evaluation(["some/run", *words])
-        assert options.run == Path("some/run")
-        assert dataclasses.asdict(options.evaluation) == {**wanted, "rotations": None}
-    mixed = parse_evaluation(["--transductive", "False", "--evaluation.rotations", "some/run", "--validate_every=3"])
-    assert (mixed.evaluation.transductive, mixed.evaluation.rotations, mixed.evaluation.validate_every) == (
-        False,
-        True,
-        3,
-    )
+    assert dataclasses.asdict(trained) == wanted
+    other = PRESETS["fomaml", "sinusoid"].replace({"evaluation.rotations": True})
+    RunFolder(tmp_path).begin(other, 0)
+    options, preset = parse_evaluation([str(tmp_path), *flags])
+    assert (options.run, preset.run, preset.learner) == (tmp_path, other.run, other.learner)
+    assert dataclasses.asdict(preset.evaluation) == {**wanted, "rotations": True}
+
+    for words in (["evaluate", str(tmp_path)], ["predict", str(tmp_path), "--support", "x", "--query", "x"]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*words, "--steps", "6"])
+        assert "--evaluation.steps INT" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", "--help"])
+    assert {"--evaluation.steps", "--evaluation.transductive"} <= set(capsys.readouterr().out.split())
 
 
 def test_a_flag_may_say_what_is_so_anyway() -> None:

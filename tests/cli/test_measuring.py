@@ -51,7 +51,7 @@ def test_both_ways_of_predicting_stand_side_by_side(tmp_path: Path, capsys: pyte
     printed = capsys.readouterr().out
     assert "all queries at once" in printed and "each query alone" in printed
     one = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert main(["evaluate", folder, "--no-transductive", "--json"]) == 0
+    assert main(["evaluate", folder, "--evaluation.no-transductive", "--json"]) == 0
     other = json.loads(capsys.readouterr().out)
     assert one["mean"] == other["other"]["mean"] != one["other"]["mean"] == other["mean"]
     assert main(["report", folder]) == 0
@@ -66,31 +66,20 @@ def test_evaluate_repeats_and_varies_the_evaluation(run: Path, capsys: pytest.Ca
     again = json.loads(capsys.readouterr().out)
     assert again == {**{name: trained[name] for name in again}, "run": str(run)}
 
-    flags = [
-        "--shots",
-        "20",
-        "--queries",
-        "7",
-        "--steps",
-        "4",
-        "--tasks",
-        "3",
-        "--seed",
-        "8",
-        "--transductive",
-        "False",
-    ]
+    given = {"shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8}
+    flags = [word for name, value in given.items() for word in (f"--evaluation.{name}", str(value))]
+    flags.append("--evaluation.no-transductive")
     assert main(["evaluate", str(run), *flags, "--json"]) == 0
     varied = json.loads(capsys.readouterr().out)
     assert varied["evaluation"] == {
-        "shots": 20, "queries": 7, "steps": 4, "tasks": 3, "seed": 8, "transductive": False,
+        **given, "transductive": False,
         "side_by_side": True, "validate_every": 0, "validation_tasks": 200, "every": 1, "rotations": False,
     }  # fmt: skip
     assert len(varied["mean"]) == 5 and varied["mean"][0] != trained["mean"][0]
 
     assert main(["evaluate", str(run)]) == 0
     assert "4 test tasks, 5-shot" in capsys.readouterr().out
-    assert main(["evaluate", str(run), "--tasks", "0"]) == 2
+    assert main(["evaluate", str(run), "--evaluation.tasks", "0"]) == 2
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 

@@ -115,7 +115,10 @@ def test_regression_from_tables(trained: Path, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "query.csv").write_text("x\n1.5\n-2\n")
     (tmp_path / "known.csv").write_text("x,y\n1.5,1\n-2,0\n")
     words = ["predict", str(trained), "--support", str(tmp_path / "support.csv"), "--json", "--query"]
-    assert main([*words, str(tmp_path / "query.csv"), "--steps", "1", "--plot", str(tmp_path / "curve.svg")]) == 0
+    assert (
+        main([*words, str(tmp_path / "query.csv"), "--evaluation.steps", "1", "--plot", str(tmp_path / "curve.svg")])
+        == 0
+    )
     report = said(capsys)
     known = mm.load(trained).adapt(x, np.sin(x), steps=1)
     assert [row["prediction"] for row in report["predictions"]] == known.predict([[1.5], [-2]])[:, 0].tolist()

@@ -84,7 +84,7 @@ def test_one_process_at_a_time_writes_a_run(tmp_path: Path, capsys: pytest.Captu
             assert main(["train", "maml", "sinusoid", "--out", str(folder), *words]) == 1
             errors = capsys.readouterr().err
             assert f"process {process.pid} on " in errors and f"is writing the run in {folder}" in errors
-        assert main(["evaluate", str(folder), "--tasks", "2"]) == 0  # reading is always possible
+        assert main(["evaluate", str(folder), "--evaluation.tasks", "2"]) == 0  # reading is always possible
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
 
