@@ -63,8 +63,10 @@ class SweepOption(WorkersOption):
     """Several runs of one command (:mod:`minimeta.cli.sweep`, which reads these flags)."""
 
     seeds: str | None = None
-    """Several runs, as in 0-9 or 0,3,7: a folder for each in --out, and a summary; --workers N runs N at once.
-    --grid inner_learning_rate=0.01,0.1 runs each for every value of a setting; given twice, all combinations."""
+    """Several runs, as in 0-9 or 0,3,7: a folder for each in --out, and a summary; --workers N runs N at once."""
+    grid: str | None = None
+    """Several runs, as in inner_learning_rate=0.01,0.1: one for each value of a setting. Given twice, all
+    combinations."""
 
 
 class Flag(NamedTuple):

@@ -164,24 +164,20 @@ def _parse_axis(text: str) -> list[tuple[str, str]]:
 
 
 def _divided(flags: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the values of the sweep's flags by name, and the other flags.
-
-    ``--grid 50`` is a setting of sinusoids and no flag of a sweep, which has ``=`` in its value.
-    """
+    """Return the values of the sweep's flags by name, and the other flags."""
     own: dict[str, list[str]] = {}
     others, left = [], list(flags)
     while left:
         word = left.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
-        following = value if equals else left[0] if left else ""
-        if not word.startswith("--") or name not in _OWN or (name == "grid" and "=" not in following):
+        if not word.startswith("--") or name not in _OWN:
             others.append(word)
             continue
         if _OWN[name] and not equals:
             if not left:
                 raise ConfigurationError(f"--{name} needs a value")
-            left.pop(0)
-        own.setdefault(name, []).append(following)
+            value = left.pop(0)
+        own.setdefault(name, []).append(value)
     return own, others
 
 

@@ -33,6 +33,7 @@ from minimeta.archives import read_arrays
 from minimeta.autodiff import tree
 from minimeta.errors import CheckpointError, DataError, MissingDataError
 from minimeta.files import write_atomically
+from minimeta.training.configuration import RENAMED
 from minimeta.training.state import TrainingState
 
 FORMAT = 1
@@ -171,6 +172,7 @@ def compare(where: str | os.PathLike[str], saved: Mapping[str, Any], fingerprint
         Naming every field that differs.
     """
     given = json.loads(json.dumps(dict(fingerprint)))  # saving turns a tuple into a list
+    saved = {RENAMED.get(name, name): value for name, value in saved.items()}
     differing = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
     if differing:
         raise CheckpointError(

@@ -17,6 +17,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from minimeta.errors import ConfigurationError
 
+RENAMED = {"grid": "grid_points"}
+"""Settings that had another name when a run or a file was written, by that name."""
+
 
 def require(
     configuration: Any,

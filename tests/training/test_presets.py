@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from minimeta.autodiff import tree
-from minimeta.errors import ConfigurationError
+from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.learners import MAML, FineTuning, MetaLSTM, NearestNeighbour, Reptile
 from minimeta.nn import mean_squared_error
 from minimeta.rl import TrustRegion
 from minimeta.rl.repeated import Repeated
 from minimeta.tasks import FewShot, Shuffled, Sinusoid
 from minimeta.training import PRESETS
+from minimeta.training.checkpoint import compare
 from minimeta.training.presets import LEARNERS, Preset
 from minimeta.training.presets.images import ImageSettings
 from minimeta.training.presets.papers import Said
@@ -298,7 +299,7 @@ WRONG: dict[str, list[Any]] = {
     "rates": [(0.1, 0.0)],
     "seed": [-1, 2**32],
     "ways": [1],
-    "grid": [49],
+    "grid_points": [49],
     "final_step": [-0.1, 1.5],
     "largest_element": [-1.0],
     "step_weights": [(0.5, -0.5)],
@@ -311,7 +312,7 @@ WRONG: dict[str, list[Any]] = {
 def test_values_out_of_range_are_refused(key: tuple[str, str]) -> None:
     preset = PRESETS[key]
     for name, values in WRONG.items():
-        for value in values if name in preset.settings and (name != "grid" or key[0] == "reptile") else ():
+        for value in values if name in preset.settings and (name != "grid_points" or key[0] == "reptile") else ():
             with pytest.raises(ConfigurationError, match=f"^{name} must be"):
                 preset.replace({name: value})
     for name in ("shots", "queries", "seed", "steps", "tasks"):
@@ -349,3 +350,11 @@ def test_the_cheetahs_are_finns() -> None:
         experiment: Any = preset.experiment()
         assert count(experiment.learner.init(np.random.default_rng(0))) == 12_812
         assert (experiment.optimiser.bound, preset.run.iterations, preset.run.meta_batch) == (bound, iterations, 40)
+
+
+def test_a_setting_is_read_by_the_name_that_it_had() -> None:
+    preset = PRESETS["reptile", "sinusoid"]
+    assert preset.replace({"grid": 60}) == preset.replace({"grid_points": 60}) != preset
+    compare("checkpoint.npz", {"grid": 50, "shots": 50}, {"grid_points": 50, "shots": 50})
+    with pytest.raises(CheckpointError, match="grid_points"):
+        compare("checkpoint.npz", {"grid": 60}, {"grid_points": 50})

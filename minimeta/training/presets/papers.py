@@ -190,7 +190,7 @@ _MAML_ON_IMAGES: Table = {
 _REPTILE_ON_SINUSOIDS: Table = {
     "shots": Said(50, code="all 50 points of the grid"),
     "phases": Said("whole_circle", paper="whole_circle", code="whole_circle"),
-    "grid": Said(50, code="50"),
+    "grid_points": Said(50, code="50"),
     "hidden": Said((64, 64), paper="64 64", code="64 64"),
     "activation": Said("tanh", paper="relu", code="tanh: slightly better, it says"),
     "initialiser": Said("he", code="the default of a framework"),

@@ -19,7 +19,7 @@ from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
 from minimeta.optim import Optimiser
 from minimeta.tasks import TaskDistribution
-from minimeta.training.configuration import checked, suggestion
+from minimeta.training.configuration import RENAMED, checked, suggestion
 from minimeta.training.fit import OuterStep
 from minimeta.training.presets.parts import BenchmarkSettings, EvaluationSettings, LearnerSettings, RunSettings
 
@@ -105,7 +105,8 @@ class Preset:
         places = self._places()
         kinds = {part: get_type_hints(type(getattr(self, part))) for part in PARTS}
         changes: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
-        for name, value in settings.items():
+        for written, value in settings.items():
+            name = RENAMED.get(written, written)
             if name == "evaluation":
                 raise ConfigurationError(f"{where}: evaluation should be a table [evaluation], not {value!r}")
             if name not in places:

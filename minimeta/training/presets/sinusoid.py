@@ -31,7 +31,7 @@ class SinusoidSettings(BenchmarkSettings):
     """Query points per training task."""
     phases: Literal["half_circle", "whole_circle"] = "half_circle"
     """Range of the phases: the half circle of Finn et al., or the whole one of Nichol et al."""
-    grid: int = 0
+    grid_points: int = 0
     """Number of evenly spaced points to draw support points from; 0 to draw them from the whole interval."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the hidden layers."""
@@ -44,8 +44,7 @@ class SinusoidSettings(BenchmarkSettings):
 
     def __post_init__(self) -> None:
         require(self, names="shots queries hidden", at_least=1)
-        if self.grid:
-            require(self, names="grid", at_least=self.shots)
+        require(self, names="grid_points", at_least=self.shots if self.grid_points else 0)
 
     def problem(self) -> Problem:
         """Build the network."""
@@ -67,12 +66,14 @@ class SinusoidSettings(BenchmarkSettings):
 
     def tasks(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Distributions:
         """Build the waves; they are drawn, so `data` is not used."""
-        if 0 < self.grid < evaluation.shots:
-            raise ConfigurationError(f"grid must be at least evaluation.shots, {evaluation.shots}, not {self.grid}")
+        if 0 < self.grid_points < evaluation.shots:
+            raise ConfigurationError(
+                f"grid_points must be at least evaluation.shots, {evaluation.shots}, not {self.grid_points}"
+            )
         judged = dataclasses.replace(self._waves, shots=evaluation.shots, queries=evaluation.queries)
         return Distributions(self._waves, judged, judged)
 
     @property
     def _waves(self) -> Sinusoid:
         draw = Sinusoid.maml if self.phases == "half_circle" else Sinusoid.reptile
-        return dataclasses.replace(draw(self.shots, self.queries), grid=self.grid or None)
+        return dataclasses.replace(draw(self.shots, self.queries), grid=self.grid_points or None)
