@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.counts import whole_number
 from minimeta.errors import ConfigurationError, MissingExtraError
 from minimeta.rl.environment import Box, Discrete, Environment
 
@@ -86,8 +87,7 @@ def from_gymnasium(make: str | Callable[[], Any], horizon: int | None = None, na
             raise ConfigurationError(
                 f"{name}: gymnasium never truncates its episodes, so from_gymnasium needs a horizon"
             )
-    if horizon < 1:
-        raise ConfigurationError(f"{name}: horizon={horizon} must be at least 1")
+    horizon = whole_number(name, "horizon", horizon, 1)
     observation, vector = _observation(name, first.observation_space)
     action, native = _action(name, first.action_space)
     return _Copies(name, horizon, observation, action, vector, native, make, [first])

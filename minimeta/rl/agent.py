@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 
 from minimeta.autodiff.operations import astype
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, MetaGradient, Phases, Reptile
 from minimeta.program import compile, vmap
@@ -67,8 +68,7 @@ class Agent:
                 "Agent: its learner must be MAML or Reptile with a policy as the model, such as "
                 f"Categorical(mlp(...), actions=2), and not {learner!r}"
             )
-        if self.episodes < 1:
-            raise ConfigurationError(f"Agent: episodes={self.episodes} must be at least 1")
+        check_counts(self, "episodes")
         for name in ("discount", "decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"Agent: {name}={getattr(self, name)} must be in [0, 1]")

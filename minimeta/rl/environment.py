@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError, ShapeError
 
 
@@ -80,8 +81,7 @@ class Discrete:
     count: int
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ConfigurationError(f"Discrete: count={self.count} must be at least 1")
+        check_counts(self, "count")
 
 
 class Environment(Protocol):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minimeta.autodiff import tree
-from minimeta.errors import ConfigurationError
+from minimeta.counts import check_counts
 from minimeta.optim import Optimiser
 from minimeta.program import compile, vmap
 
@@ -44,8 +44,7 @@ class Repeated:
     times: int
 
     def __post_init__(self) -> None:
-        if self.times < 1:
-            raise ConfigurationError(f"Repeated: times={self.times} must be at least 1")
+        check_counts(self, "times")
 
     def init(self, parameters: Any) -> Any:
         """Return the optimiser's state."""

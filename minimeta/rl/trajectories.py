@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
+from minimeta.counts import whole_number
 from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.rl.environment import Box, Discrete, Environment, stack
 from minimeta.rl.policies import Policy
@@ -191,10 +192,7 @@ def check(environments: Sequence[Environment], episodes: int) -> None:
         to do.
     """
     first = environments[0]
-    if episodes < 1 or first.horizon < 1:
-        raise ConfigurationError(
-            f"{first.name}: {episodes} episodes of {first.horizon} steps; there must be at least 1 of each"
-        )
+    whole_number(first.name, "episodes", episodes, 1), whole_number(first.name, "horizon", first.horizon, 1)
     for task, each in enumerate(environments):
         seen: Any = each.observation  # of a user's class, it may be anything
         if not isinstance(seen, Box) or not isinstance(each.action, Box | Discrete):

@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff import grad, hvp, jvp, tree, vjp
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.program import compile, vmap
 from minimeta.rl.agent import Agent, returns
@@ -91,10 +92,7 @@ class TrustRegion:
                 f"TrustRegion: bound={self.bound} must be positive, damping={self.damping} not negative, and "
                 f"shrink={self.shrink} between 0 and 1"
             )
-        if self.iterations < 1 or self.backtracks < 1:
-            raise ConfigurationError(
-                f"TrustRegion: iterations={self.iterations} and backtracks={self.backtracks} must be at least 1"
-            )
+        check_counts(self, "iterations backtracks")
         if self.curvature not in ("exact", "central", "released"):
             raise ConfigurationError(f"TrustRegion: curvature={self.curvature!r} must be exact, central or released")
 

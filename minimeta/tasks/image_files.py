@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.archives import StoredArray, open_arrays
+from minimeta.counts import whole_number
 from minimeta.errors import ConfigurationError, DataError, MissingDataError
 from minimeta.tasks.pixels import SUFFIXES, pillow, read_image, to_bytes
 
@@ -63,8 +64,8 @@ class Reading:
     filter: Filter = "lanczos"
 
     def __post_init__(self) -> None:
-        if self.size is not None and self.size < 1:
-            raise ConfigurationError(f"Reading: size must be at least 1, not {self.size}")
+        if self.size is not None:
+            whole_number("Reading", "size", self.size, 1)
         for name, kinds in (("channels", (1, 3)), ("filter", get_args(Filter))):
             if getattr(self, name) not in kinds:
                 raise ConfigurationError(f"Reading: {name} must be one of {kinds}, not {getattr(self, name)!r}")

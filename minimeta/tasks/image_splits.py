@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minimeta.counts import whole_number
 from minimeta.errors import ConfigurationError, DataError
 from minimeta.files import write_atomically
 from minimeta.tasks.image_files import class_files, class_names
@@ -137,10 +138,7 @@ def split_classes(
         )
     if not fractions[0] or not fractions[2]:
         raise ConfigurationError("fractions must leave some classes for training and some for testing")
-    if ways < 2:
-        raise ConfigurationError(f"ways must be at least 2, not {ways}")
-    if seed < 0:
-        raise ConfigurationError(f"seed must be at least 0, not {seed}")
+    whole_number("split", "ways", ways, 2), whole_number("split", "seed", seed, 0)
     exact = [len(names) * fraction / math.fsum(fractions) for fraction in fractions]
     counts = [math.floor(value + 1e-9) for value in exact]
     for part in sorted(range(3), key=lambda part: counts[part] - exact[part])[: len(names) - sum(counts)]:

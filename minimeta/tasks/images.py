@@ -23,6 +23,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.tasks.area import FULL_INK
 from minimeta.tasks.task import Examples, Task
@@ -108,9 +109,9 @@ class FewShot:
     full_scale: int = FULL_INK
 
     def __post_init__(self) -> None:
-        for setting in ("ways", "shots", "queries", "full_scale"):
-            if getattr(self, setting) < 1:
-                raise ConfigurationError(f"FewShot: {setting} must be at least 1, not {getattr(self, setting)}")
+        check_counts(self, "ways shots queries")
+        if self.full_scale < 1:
+            raise ConfigurationError(f"FewShot: full_scale must be at least 1, not {self.full_scale}")
         if self.ways > len(self.names):
             raise ConfigurationError(
                 f"FewShot: {self.ways} ways need {self.ways} classes, but there are {len(self.names)}"

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.tasks.task import Examples, Task
 
@@ -66,9 +67,7 @@ class Sinusoid:
     dtype: DTypeLike = np.float32
 
     def __post_init__(self) -> None:
-        for name in ("shots", "queries"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"Sinusoid: {name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "shots queries" if self.grid is None else "shots queries grid")
         for name in ("amplitude", "phase", "interval"):
             low, high = getattr(self, name)
             if not low < high:

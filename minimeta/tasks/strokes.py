@@ -34,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.errors import ConfigurationError
+from minimeta.counts import whole_number
 from minimeta.tasks.area import DRAWN_SIDE, SIDE, area_average
 from minimeta.tasks.images import Split
 
@@ -87,8 +87,7 @@ def draw(classes: int = 1000, drawers: int = 20, seed: int = 0) -> NDArray[np.ui
         If `classes` or `drawers` is below 1, or `seed` below 0.
     """
     for name, value, least in (("classes", classes, 1), ("drawers", drawers, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ConfigurationError(f"strokes.draw: {name} must be at least {least}, not {value}")
+        whole_number("strokes.draw", name, value, least)
     programs = _programs(seed, classes)
     hands = 2 * _uniform(seed, 0, drawers, 2) - 1
     motor = np.random.default_rng([seed, 1])

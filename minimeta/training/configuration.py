@@ -13,7 +13,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from minimeta.errors import ConfigurationError
 
@@ -48,9 +48,13 @@ def require(
     """
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
+    kinds = get_type_hints(type(configuration))
     for name in names.split():
         value = getattr(configuration, name)
+        counts = int in (kinds[name], *get_args(kinds[name]))
         for number in value if isinstance(value, tuple) else (value,):
+            if counts and type(number) is not int:
+                raise ConfigurationError(f"{name} must be an integer, {said}, not {number!r}")
             if not (math.isfinite(number) and at_least <= number <= at_most and above < number < below):
                 raise ConfigurationError(f"{name} must be {said}, not {number}")
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import concatenate, expand_dims
+from minimeta.counts import whole_number
 from minimeta.distributed import Job, workers_for
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MetaLearner
@@ -34,7 +35,7 @@ from minimeta.program import compile, vmap
 from minimeta.tasks import Task, TaskDistribution
 from minimeta.training.batches import check_batch, check_number
 from minimeta.training.collection import collected_values, collects
-from minimeta.training.randomness import checked_seed, evaluation_generator, whole_number
+from minimeta.training.randomness import checked_seed, evaluation_generator
 
 Metric: TypeAlias = Callable[[Any, Any], Any]
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.operations import divide
+from minimeta.counts import whole_number
 from minimeta.distributed import Job, Workers, added_up, group_sums, joined, shares, workers_for
 from minimeta.errors import ConfigurationError, NonFiniteError
 from minimeta.learners import MetaLearner
@@ -39,7 +40,7 @@ from minimeta.tasks import Task, TaskDistribution, unstack
 from minimeta.training.batches import Drawing, check_batch, check_number
 from minimeta.training.collection import collected_batches, collects
 from minimeta.training.keeping import Kept
-from minimeta.training.randomness import checked_seed, initialisation_generator, training_generator, whole_number
+from minimeta.training.randomness import checked_seed, initialisation_generator, training_generator
 from minimeta.training.state import TrainingState
 
 

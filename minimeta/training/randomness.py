@@ -15,32 +15,11 @@ interruptions. numpy fills a short seed with zeros, so [seed, s] is [seed, s, 0]
 keeps the kinds apart, and for seeds below 2**32 no training step ever draws an evaluation task.
 """
 
-import operator
 from typing import SupportsIndex
 
 import numpy as np
 
-from minimeta.errors import ConfigurationError
-
-
-def whole_number(caller: str, name: str, value: SupportsIndex, least: int, most: int | None = None) -> int:
-    """Return a setting that counts something as a Python integer.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is not an integer, or out of range.
-    """
-    bounds = f"from {least} to {most}" if most is not None else f"at least {least}"
-    try:
-        if isinstance(value, bool):  # Python takes them for 0 and 1
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise ConfigurationError(f"{caller}: {name}={value!r} must be an integer, {bounds}") from None
-    if number < least or (most is not None and number > most):
-        raise ConfigurationError(f"{caller}: {name}={number} must be {bounds}")
-    return number
+from minimeta.counts import whole_number
 
 
 def checked_seed(caller: str, seed: SupportsIndex) -> int:

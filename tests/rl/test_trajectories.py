@@ -94,9 +94,9 @@ def test_what_is_not_finite_is_refused_by_task_and_step(what: str, named: str) -
 
 
 def test_nothing_to_do_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="0 episodes of 6 steps"):
+    with pytest.raises(ConfigurationError, match="walk: episodes=0 must be at least 1"):
         sampled([Walk(0.0)], [0], episodes=0)
-    with pytest.raises(ConfigurationError, match="5 episodes of 0 steps"):
+    with pytest.raises(ConfigurationError, match="walk: horizon=0 must be at least 1"):
         sampled([Walk(0.0, horizon=0)], [0], episodes=5)
 
 

@@ -89,8 +89,8 @@ def test_too_few_classes(classes: int, remedy: str) -> None:
         ((1, math.nan, 1), 5, 0, "fractions must be three numbers from 0 on"),
         ((0, 1, 1), 5, 0, "some classes for training and some for testing"),
         ((1, 1, 0), 5, 0, "some classes for training and some for testing"),
-        ((1, 1, 1), 1, 0, "ways must be at least 2"),
-        ((1, 1, 1), 2, -1, "seed must be at least 0"),
+        ((1, 1, 1), 1, 0, "ways=1 must be at least 2"),
+        ((1, 1, 1), 2, -1, "seed=-1 must be at least 0"),
     ],
 )
 def test_what_is_out_of_range(fractions: tuple[float, ...], ways: int, seed: int, message: str) -> None:

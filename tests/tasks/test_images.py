@@ -139,9 +139,9 @@ def test_paper_is_zero_and_ink_is_one() -> None:
     [
         ({"ways": 4}, "4 ways need 4 classes, but there are 3"),
         ({"shots": 2, "queries": 1}, "shots=2 and queries=1 need 3 different images of each class, but class 0 has 2"),
-        ({"shots": 0}, "shots must be at least 1"),
-        ({"queries": 0}, "queries must be at least 1"),
-        ({"ways": 0}, "ways must be at least 1"),
+        ({"shots": 0}, "FewShot: shots=0 must be at least 1"),
+        ({"queries": 0}, "FewShot: queries=0 must be at least 1"),
+        ({"ways": 0}, "FewShot: ways=0 must be at least 1"),
     ],
 )
 def test_too_few_classes_or_drawers(settings: dict[str, Any], message: str) -> None:

@@ -128,8 +128,8 @@ def test_dtype() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shots": 0}, "shots must be at least 1, not 0"),
-        ({"queries": -1}, "queries must be at least 1, not -1"),
+        ({"shots": 0}, "Sinusoid: shots=0 must be at least 1"),
+        ({"queries": -1}, "Sinusoid: queries=-1 must be at least 1"),
         ({"phase": (1.0, 1.0)}, "phase must be"),
         ({"amplitude": (5.0, 0.1)}, "amplitude must be"),
         ({"shots": 6, "grid": 5}, "6 shots need a grid of as many points, not of 5"),

@@ -79,5 +79,5 @@ def test_the_split_is_by_number(ink: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize("wrong", [{"classes": 0}, {"drawers": 0}, {"seed": -1}])
 def test_values_out_of_range(wrong: dict[str, int]) -> None:
-    with pytest.raises(ConfigurationError, match=rf"strokes\.draw: {next(iter(wrong))} must be at least"):
+    with pytest.raises(ConfigurationError, match=rf"strokes\.draw: {next(iter(wrong))}=.* must be at least"):
         strokes.draw(**wrong)

@@ -11,7 +11,6 @@ from minimeta.training.randomness import (
     noise_generator,
     training_generator,
     validation_generator,
-    whole_number,
 )
 
 
@@ -35,7 +34,7 @@ def test_a_draw_depends_on_its_number_alone() -> None:
 
 
 def test_numbers_of_any_integer_type_are_taken() -> None:
-    assert whole_number("f", "n", np.int64(3), 1) == 3 and type(whole_number("f", "n", np.int64(3), 1)) is int
+    assert checked_seed("f", np.int64(3)) == 3 and type(checked_seed("f", np.int64(3))) is int
     assert checked_seed("f", 2**32 - 1) == 2**32 - 1
     for wrong in (2**32, -1, 0.0, None, "1"):
         with pytest.raises(ConfigurationError, match=r"f: seed=.* must be .*from 0 to 4294967295"):

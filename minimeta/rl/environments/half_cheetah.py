@@ -40,6 +40,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError, MissingExtraError
 from minimeta.rl.environment import Box, Environment
 from minimeta.threads import get_num_threads
@@ -70,6 +71,9 @@ class HalfCheetah:
     name: ClassVar[str]
     observation: ClassVar[Box] = Box((-np.inf,) * _SEEN, (np.inf,) * _SEEN)
     action: ClassVar[Box] = Box((-1.0,) * _TORQUES, (1.0,) * _TORQUES)
+
+    def __post_init__(self) -> None:
+        check_counts(self, "horizon", self.name)
 
     @staticmethod
     def progress(goal: Any, velocity: Floats) -> Floats:
@@ -113,6 +117,7 @@ class CheetahDirection(HalfCheetah):
     name: ClassVar[str] = "half-cheetah direction"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.goal not in (-1, 1):
             raise ConfigurationError(f"{self.name}: goal={self.goal} must be 1 (forward) or -1 (backward)")
 
@@ -136,6 +141,7 @@ class CheetahVelocity(HalfCheetah):
     name: ClassVar[str] = "half-cheetah velocity"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not np.isfinite(self.goal):
             raise ConfigurationError(f"{self.name}: goal={self.goal} must be finite")
 

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.counts import check_counts
 from minimeta.rl.environment import Box, Environment
 
 _NEAR = 0.01
@@ -32,6 +33,11 @@ class Navigation:
         The point to walk to.
     horizon
         Steps of an episode.
+
+    Raises
+    ------
+    ConfigurationError
+        If the horizon is no integer, or below 1.
     """
 
     goal: tuple[float, float]
@@ -40,6 +46,9 @@ class Navigation:
     name: ClassVar[str] = "navigation"
     observation: ClassVar[Box] = Box((-np.inf, -np.inf), (np.inf, np.inf))
     action: ClassVar[Box] = Box((-0.1, -0.1), (0.1, 0.1))
+
+    def __post_init__(self) -> None:
+        check_counts(self, "horizon", self.name)
 
     def reset(self, rng: np.random.Generator, episodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Begin at the origin; state and observation are the position, shape ``(episodes, 2)``."""

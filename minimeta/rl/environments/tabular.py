@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta.counts import check_counts, whole_number
 from minimeta.errors import ConfigurationError
 from minimeta.rl.environment import Box, Discrete
 
@@ -66,8 +67,9 @@ class Tabular:
                 f"{self.name}: start, transitions and rewards have shapes {', '.join(map(str, shapes))}, and should "
                 "have (states,), (states, actions, states) and (states, actions)"
             )
-        if not self.rewards.size or self.horizon < 1:
-            raise ConfigurationError(f"{self.name}: it needs a state, an action and a horizon of at least 1")
+        check_counts(self, "horizon", self.name)
+        if not self.rewards.size:
+            raise ConfigurationError(f"{self.name}: it needs a state and an action")
         if not np.isfinite(self.rewards).all():
             raise ConfigurationError(f"{self.name}: rewards must be finite")
         for name in ("start", "transitions"):
@@ -131,6 +133,7 @@ def random_tables(rng: np.random.Generator, states: int = 3, actions: int = 2, h
     states, actions, horizon
         The sizes.
     """
+    whole_number("random_tables", "states", states, 1), whole_number("random_tables", "actions", actions, 1)
     transitions = rng.dirichlet(np.ones(states), size=(states, actions))
     rewards = rng.normal(size=(states, actions))
     return Tabular(np.full(states, 1 / states), transitions, rewards, horizon, "random tables")
@@ -158,8 +161,7 @@ def corridor(goal: int, length: int = 5, horizon: int = 6, slip: float = 0.1) ->
     ConfigurationError
         If there is no such cell, or `slip` is not a probability.
     """
-    if not 0 <= goal < length:
-        raise ConfigurationError(f"corridor: goal={goal} must be a cell from 0 to {length - 1}")
+    whole_number("corridor", "goal", goal, 0, whole_number("corridor", "length", length, 1) - 1)
     cells = np.arange(length)
     left, right = np.eye(length)[np.maximum(cells - 1, 0)], np.eye(length)[np.minimum(cells + 1, length - 1)]
     transitions = np.stack([(1 - slip) * left + slip * right, slip * left + (1 - slip) * right], axis=1)

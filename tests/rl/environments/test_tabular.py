@@ -26,7 +26,7 @@ GOOD: dict[str, Any] = {
         ({"transitions": np.full((2, 2, 2), 0.4)}, "transitions must be probabilities"),
         ({"transitions": np.full((2, 2, 2), np.nan)}, "transitions must be probabilities"),
         ({"rewards": [[1.0, np.inf], [0.0, 0.0]]}, "rewards must be finite"),
-        ({"horizon": 0}, "horizon of at least 1"),
+        ({"horizon": 0}, "tabular: horizon=0 must be at least 1"),
     ],
 )
 def test_tables_that_are_none_are_refused(wrong: dict[str, Any], said: str) -> None:
@@ -69,7 +69,7 @@ def test_a_corridor_slips() -> None:
 
 
 def test_a_corridor_has_a_goal() -> None:
-    with pytest.raises(ConfigurationError, match="goal=5 must be a cell from 0 to 4"):
+    with pytest.raises(ConfigurationError, match="corridor: goal=5 must be from 0 to 4"):
         corridor(5)
 
 
