@@ -3,6 +3,9 @@
 A run is decided by its settings and its seed, so a stranger on another processor can check in a
 minute what took an hour. A run folder has a line for each step; a kept result
 (``docs/results/NAME.json``) has the SHA-256 of the first hundred.
+
+A record may have been cut since: the checkpoint knows how many steps it had. Whole steps that are left
+are compared, and it is said how many they are. A record that ends within a line is never verified.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from minimeta.distributed import Workers
 from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.storage.run_folder import RunFolder
 from minimeta.storage.sealed import read_json
-from minimeta.training import Report, TrainingState, fit
+from minimeta.training import Report, TrainingState, checkpoint, fit
 from minimeta.training.configuration import flattened
-from minimeta.training.metrics import digest, first_steps, record
+from minimeta.training.metrics import FIRST_STEPS, digest, first_steps, record
 from minimeta.training.presets import PRESETS, Preset
 
 
@@ -37,7 +40,7 @@ class VerifyOptions(DataOption, JsonOption, WorkersOption):
 
 
 def verify(options: VerifyOptions) -> int:
-    """Verify runs one after another; return the exit code, 1 if one has other bits.
+    """Verify runs one after another; return the exit code, 1 if one has other bits or ends within a step.
 
     Raises
     ------
@@ -56,10 +59,11 @@ def verify(options: VerifyOptions) -> int:
                 print(_said(path, found[-1]), flush=True)
     if workers is None or workers.leads:
         options.answer({"runs": found}, lambda: None)
-    return cli.DONE if all(each["same"] for each in found) else cli.ERROR
+    return cli.DONE if all(each["same"] and not each["cut"] for each in found) else cli.ERROR
 
 
 def _verified(path: Path, data: Path | None, workers: Workers | None) -> dict[str, Any]:
+    cut, recorded = False, None
     if path.is_file():
         preset, lines, kept = _kept(path)
     else:
@@ -68,12 +72,16 @@ def _verified(path: Path, data: Path | None, workers: Workers | None) -> dict[st
         if not lines and preset.run.iterations:
             raise CheckpointError(f"{path} has no steps to compare: {folder.metrics} is missing or empty")
         kept = digest(lines)
+        recorded = min(FIRST_STEPS, checkpoint.read_header(folder.checkpoint).step)
+        cut = len(lines) < recorded and not folder.metrics.read_bytes().endswith(b"\n")
     again = _train(preset, data, kept["count"], workers)
     differing = [step for step, pair in enumerate(zip(lines, again, strict=False)) if pair[0] != pair[1]]
     return {
         "run": str(path),
         "same": digest(again) == kept,
+        "cut": cut,
         "steps": kept["count"],
+        "recorded": kept["count"] if recorded is None else max(recorded, kept["count"]),
         "sha256": kept["sha256"],
         "here": digest(again)["sha256"],
         "first_difference": differing[0] if differing else None,
@@ -115,8 +123,13 @@ def _train(preset: Preset, data: Path | None, steps: int, workers: Workers | Non
 
 
 def _said(path: Path, found: dict[str, Any]) -> str:
+    steps, recorded = found["steps"], found["recorded"]
+    if found["cut"]:
+        bits = "the same" if found["same"] else "other"
+        return f"{path}: CUT within the line of step {steps}, of {recorded}; the steps before it have {bits} bits"
     if found["same"]:
-        return f"{path}: the same bits after {found['steps']} steps ({found['sha256'][:16]})"
+        left = f", all that is left of {recorded}" if steps < recorded else ""
+        return f"{path}: the same bits after {steps} steps{left} ({found['sha256'][:16]})"
     at = found["first_difference"]
     where = "" if at is None else f", first in step {at}"
     return f"{path}: OTHER BITS{where}: {found['sha256'][:16]} there and {found['here'][:16]} here"

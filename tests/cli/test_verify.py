@@ -45,6 +45,30 @@ def test_a_run_without_its_record_is_not_verified(
     assert "has no steps to compare" in capsys.readouterr().err
 
 
+def test_of_a_record_that_was_cut_whole_steps_are_compared(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    lines = (other / "metrics.jsonl").read_text().splitlines(keepends=True)
+
+    (other / "metrics.jsonl").write_text("".join(lines[:3]))
+    assert main(["verify", str(other)]) == 0
+    assert f"{other}: the same bits after 3 steps, all that is left of 100 (" in capsys.readouterr().out
+
+    for half in (lines[3][:9], lines[3][:-1]):  # the last byte alone is enough
+        (other / "metrics.jsonl").write_text("".join(lines[:3]) + half)
+        assert main(["verify", str(other)]) == 1
+        said = capsys.readouterr().out
+        assert f"{other}: CUT within the line of step 3, of 100; the steps before it have the same bits" in said
+    assert main(["verify", str(other), "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (found["same"], found["cut"], found["steps"], found["recorded"]) == (True, True, 3, 100)
+
+    (other / "metrics.jsonl").write_text("".join(lines[:110]) + lines[110][:9])  # as a kill leaves it
+    assert main(["verify", str(other)]) == 0
+
+
 def test_a_kept_result_is_verified_by_its_hash(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = json.loads((run / "results.json").read_text())
     file = tmp_path / "kept.json"
