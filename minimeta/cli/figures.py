@@ -40,6 +40,8 @@ TASKS = 3
 """Number of test tasks in the adaptation figure."""
 PANELS = 6
 """The largest number of panels per task of images."""
+PARTS = 100
+"""The largest number of points of a learning curve."""
 
 
 @contextlib.contextmanager
@@ -50,7 +52,9 @@ def drawing() -> Iterator[None]:
     try:
         import matplotlib  # noqa: PLC0415 (needs the plot extra)
 
-        with matplotlib.rc_context({key: x for key, x in matplotlib.rcParamsDefault.items() if key != "backend"}):
+        with matplotlib.rc_context(
+            {key: x for key, x in matplotlib.rcParamsDefault.items() if key != "backend"} | {"svg.hashsalt": "minimeta"}
+        ):
             yield
     except ModuleNotFoundError as error:
         raise MissingExtraError(
@@ -88,7 +92,7 @@ def adaptation_figure(path: Path, experiment: Experiment, meta_parameters: Any, 
 
 @drawing()
 def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
-    """Draw loss and metrics of every training step, and their running means.
+    """Draw loss and metrics: their means over parts of the training, and a band that has most single steps.
 
     Raises
     ------
@@ -99,20 +103,45 @@ def learning_figure(path: Path, metrics: Sequence[dict[str, float]]) -> None:
     """
     names = [name for name in metrics[0] if name != "step"]
     figure = new_figure(6 * len(names), 4)
-    steps = np.array([line["step"] for line in metrics])
-    window = max(2, len(metrics) // 20)
+    parts = _parts(np.array([line["loss"] for line in metrics]))
+    sizes = [len(part) for part in parts]
+    size = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{max(sizes)}"
+    steps = [1 + part.mean() for part in parts]
     for column, name in enumerate(names, start=1):
-        axes = figure.add_subplot(1, len(names), column)
+        axes = figure.add_subplot(1, len(names), column, xlabel="training step", ylabel=f"{name} after adaptation")
         values = np.array([line[name] for line in metrics])
-        axes.plot(steps, values, color="0.7", linewidth=0.6, label="each step")
-        if len(values) >= window:
-            mean = np.convolve(values, np.full(window, 1 / window), mode="valid")
-            axes.plot(steps[window - 1 :], mean, color="C0", label=f"mean of {window} steps")
-        if 0 < 10 * values.min() < values.max():
+        means = np.array([values[part].mean() for part in parts])
+        if max(sizes) == 1:
+            axes.plot(steps, means, ".-", color="C0", label="each step")
+        else:
+            low, high = np.transpose([np.quantile(values[part], (0.1, 0.9)) for part in parts])
+            axes.fill_between(steps, low, high, color="C0", alpha=0.25, linewidth=0, label="80 % of the steps")
+            axes.plot(steps, means, color="C0", label=f"mean of {size} steps")
+        if name == "accuracy":
+            axes.set_ylim(0, 1)
+        elif values.min() > 0 and means.max() > 5 * means.min():
             axes.set_yscale("log")
-        axes.set(xlabel="training step", ylabel=f"{name} after adaptation")
+        if max(sizes) > 2 * min(sizes):
+            axes.set_xscale("log")
         axes.legend(frameon=False)
     save_figure(path, figure)
+
+
+def _parts(losses: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Divide a training into parts, of which a learning curve has the means.
+
+    The parts of a short training are its steps. Those of a long one are equal, unless the loss falls
+    half of its way in the first twentieth: then they grow as the steps do.
+    """
+    count = len(losses)
+    every = np.arange(count)
+    equal = np.array_split(every, count if count < 200 else min(PARTS, count // 10))
+    means = np.array([losses[part].mean() for part in equal])
+    way = abs(means - means[-1])
+    if count < 200 or way[len(way) // 20 :].max() > way[0] / 2:
+        return equal
+    ends = np.unique(np.geomspace(max(1, count // 1000), count, PARTS).astype(int))
+    return np.split(every, ends[:-1])
 
 
 @drawing()
@@ -133,8 +162,10 @@ def curves_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     learning, adapting = figure.subplots(1, 2)
     for number, found in enumerate(results):
         name, colour = f"{found['cell'] or found['learner'] + ' ' + found['task']}, seed {found['seed']}", f"C{number}"
-        validated = [(each["step"], each["mean"]) for each in found["validation"]]
-        steps, values = np.transpose(validated or found["curve"] or [(0, np.nan)])
+        validated = [(each["step"], each["mean"], each["interval"]) for each in found["validation"]]
+        steps, values, *halves = np.transpose(np.array(validated or found["curve"] or [(0, np.nan)], np.float64))
+        for half in halves:
+            learning.fill_between(steps, values - half, values + half, color=colour, alpha=0.2, linewidth=0)
         learning.plot(steps, values, color=colour, label=f"{name}: {'validation' if validated else 'training'}")
         # The file has null for values that are not finite.
         mean, half = (np.array(found[key], np.float64) for key in ("mean", "interval"))
@@ -229,7 +260,7 @@ def require_format(path: Path) -> None:
     ConfigurationError
         If it is one of these.
     """
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise ConfigurationError(f"{path} should end in {', '.join(FORMATS)}: the suffix says how a figure is written")
     if not path.parent.is_dir():
         raise ConfigurationError(f"there is no folder {path.parent} to write {path.name} to")
@@ -243,7 +274,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure in the format of the file's suffix."""
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix[1:], dpi=120)
+    """Write a figure in the format of the file's suffix; the same figure has the same bytes at any hour."""
+    content, kind = io.BytesIO(), path.suffix[1:].lower()
+    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    figure.savefig(content, format=kind, dpi=120, metadata=undated.get(kind))
     write_atomically(path, content.getvalue())

@@ -50,6 +50,31 @@ def test_white_images_are_white_and_ink_is_dark(tmp_path: Path) -> None:
     assert light[0] > light[1] + 0.1
 
 
+def test_a_learning_curve_shows_where_the_loss_falls() -> None:
+    falls_early = np.exp(-np.arange(40_000) / 300) + 0.1
+    for losses, first, last in (
+        (falls_early, 40, 2_000),
+        (np.linspace(2, 1, 40_000), 400, 400),
+        (falls_early[:30], 1, 1),
+    ):
+        parts = figures._parts(losses)
+        assert np.concatenate(parts).tolist() == list(range(len(losses))) and len(parts) <= 100
+        assert len(parts[0]) == first and last <= len(parts[-1]) < 1.5 * last
+    # Half of the points, at least, are where the loss changes.
+    middles = [part.mean() for part in figures._parts(falls_early)]
+    assert np.median(middles) < 2_000
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".PDF", b"%PDF")])
+def test_the_suffix_is_the_format_and_the_hour_makes_no_difference(suffix: str, magic: bytes, tmp_path: Path) -> None:
+    metrics = [{"step": step, "loss": 1.0 / (step + 1), "accuracy": 0.5} for step in range(250)]
+    paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
+    for path in paths:
+        figures.require_format(path)
+        figures.learning_figure(path, metrics)
+    assert paths[0].read_bytes().startswith(magic) and paths[0].read_bytes() == paths[1].read_bytes()
+
+
 def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path) -> None:
     metrics = [{"step": step, "loss": 1.0 / (step + 1)} for step in range(30)]
     figures.learning_figure(tmp_path / "plain.png", metrics)
