@@ -3,7 +3,8 @@
 usage: minimeta train LEARNER TASK [flags]   meta-train, evaluate and draw
        minimeta reproduce CELL [flags]       train a cell of a paper's table,
                                              and print both numbers
-       minimeta presets                      list what these two can train
+       minimeta presets [NAME...]            list what these two can train, and
+                                             how many minutes each takes
 
        minimeta evaluate RUN [flags]         evaluate a run again
        minimeta predict RUN [flags]          adapt to examples of your own,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minimeta.cli.results import number, show_table, way_of_predicting
+from minimeta.cli.results import number, way_of_predicting
+from minimeta.cli.tables import show_table
 from minimeta.training import Cell, Validated, time_to
 from minimeta.training.cells import Published
 from minimeta.training.metrics import LARGER_IS_BETTER

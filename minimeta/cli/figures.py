@@ -52,9 +52,8 @@ def drawing() -> Iterator[None]:
     try:
         import matplotlib  # noqa: PLC0415 (needs the plot extra)
 
-        with matplotlib.rc_context(
-            {key: x for key, x in matplotlib.rcParamsDefault.items() if key != "backend"} | {"svg.hashsalt": "minimeta"}
-        ):
+        settings: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+        with matplotlib.rc_context({**settings, "svg.hashsalt": "minimeta"}):
             yield
     except ModuleNotFoundError as error:
         raise MissingExtraError(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from minimeta.cli.comparison import comparison, times
-from minimeta.cli.results import markdown, number
+from minimeta.cli.results import number
+from minimeta.cli.tables import markdown
 from minimeta.errors import CheckpointError, ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.storage.sealed import read_json

@@ -16,7 +16,7 @@ import tyro
 from minimeta.cli.figures import require_format
 from minimeta.cli.options import JsonOption, Switch
 from minimeta.cli.prediction_figure import prediction_figure
-from minimeta.cli.results import show_table
+from minimeta.cli.tables import show_table
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.prediction import TrainedLearner, load

@@ -17,7 +17,8 @@ from minimeta.cli import page
 from minimeta.cli.comparison import published
 from minimeta.cli.figures import adaptation_figure, curves_figure, require_format
 from minimeta.cli.options import DataOption, JsonOption
-from minimeta.cli.results import markdown, way_of_predicting
+from minimeta.cli.results import number, way_of_predicting
+from minimeta.cli.tables import show_table
 from minimeta.errors import ConfigurationError
 from minimeta.storage.run_folder import RunFolder
 from minimeta.storage.states import tested_state
@@ -34,7 +35,7 @@ class ReportOptions(DataOption, JsonOption):
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Their folders."""
     figure: Path | None = None
-    """Draw the runs together into this .png, .pdf or .svg, and each run's adaptation again in its folder."""
+    """Draw the runs together into this .png, .pdf or .svg, and each run's adaptation likewise in its folder."""
     keep: Path | None = None
     """Take results of cells into this folder of small files, and write the page next to it: docs/results."""
 
@@ -59,47 +60,52 @@ def report(options: ReportOptions) -> int:
     figures = _draw(options.figure, options.data, folders, results) if options.figure else []
     written = page.keep(options.keep, options.runs, results) if options.keep else None
 
-    def text() -> str:
-        head = ["run", "iterations", "training", "before adaptation; after n steps", "published"]
-        table = [markdown(head, [_row(each) for each in results]).rstrip("\n")] if results else []
-        return "\n".join([*table, *(f"written: {path}" for path in (*figures, *([written] if written else [])))])
-
     paths = {"figures": [str(path) for path in figures], "page": written and str(written)}
-    return options.answer({"runs": results, **paths}, text)
+    return options.answer({"runs": results, **paths}, lambda: _show(results, [*figures, *filter(None, [written])]))
+
+
+def _show(results: list[dict[str, Any]], written: list[Path]) -> None:
+    """Print the runs as a table, and the files that were written."""
+    head = ["run", "iterations", "training", "after steps", "published"]
+    if results:
+        title = f"{len(results)} run{'s' * (len(results) > 1)}; 0 steps are before adaptation"
+        show_table(title, head, [_row(each) for each in results])
+    for path in written:
+        print(f"written: {path}")
 
 
 def _draw(figure: Path, data: Path | None, folders: list[RunFolder], results: list[dict[str, Any]]) -> list[Path]:
-    """Draw the runs together, and the adaptation of each; return the files."""
+    """Draw the runs together, and the adaptation of each in the same format; return the files."""
     curves_figure(figure, results)
+    written = [figure]
     for folder in folders:
         preset = folder.preset()
         experiment = preset.experiment(data or folder.sessions.data)
         learned = tested_state(folder, preset, experiment.learner, experiment.optimiser).meta_parameters
-        adaptation_figure(
-            folder.adaptation_figure, experiment, learned, preset.evaluation.steps, preset.evaluation.seed
-        )
-    return [figure, *(folder.adaptation_figure for folder in folders)]
+        written.append(folder.adaptation_figure.with_suffix(figure.suffix))
+        adaptation_figure(written[-1], experiment, learned, preset.evaluation.steps, preset.evaluation.seed)
+    return written
 
 
 def _row(results: Mapping[str, Any]) -> list[str]:
     steps = [step for step in results["steps"] if step in (*STEPS, results["steps"][-1])]
     means, halves = (dict(zip(results["steps"], results[name], strict=True)) for name in ("mean", "interval"))
-    scale, unit, digits = (100, " %", 1) if results["metric"] == "accuracy" else (1, "", 3)
 
-    def number(value: float | None) -> str:
-        return "not finite" if value is None else f"{scale * value:.{digits}f}"
+    def said(mean: float | None, half: float | None) -> str:
+        words = ("not finite" if each is None else number(results["metric"], each) for each in (mean, half))
+        return " ± ".join(words) + (" %" if results["metric"] == "accuracy" else "")
 
-    reached = [f"{step}: {number(means[step])} ± {number(halves[step])}{unit}" for step in steps]
+    reached = [f"{step}: {said(means[step], halves[step])}" for step in steps]
     if other := results["other"]:
-        last = f"{steps[-1]}: {number(other['mean'][-1])} ± {number(other['interval'][-1])}{unit}"
-        reached.append(f"{way_of_predicting(other['transductive'])}: {last}")
+        last = said(other["mean"][-1], other["interval"][-1])
+        reached.append(f"{way_of_predicting(other['transductive'])}: {steps[-1]}: {last}")
     if results["diverged"]:
         reached.append(f"{results['diverged']} of {results['evaluation']['tasks']} tasks diverged")
     seconds, cell = results.get("seconds"), CELLS[results["cell"]] if results["cell"] else None
     return [
-        f"`{results['learner']} {results['task']}`, seed {results['seed']}, {results['evaluation']['shots']}-shot",
+        f"{results['learner']} {results['task']}\nseed {results['seed']}, {results['evaluation']['shots']}-shot",
         f"{results['step']:,}",
         "" if seconds is None else f"{seconds:.0f} s",
-        "; ".join(reached),
-        "; ".join(f"{each.steps}: {published(results['metric'], each)}" for each in cell.published) if cell else "",
+        "\n".join(reached),
+        "\n".join(f"{each.steps}: {published(results['metric'], each)}" for each in cell.published) if cell else "",
     ]

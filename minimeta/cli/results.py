@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
+from minimeta.cli.tables import markdown, show_table
 from minimeta.training import Evaluation
 from minimeta.training.presets import Preset
 
@@ -54,12 +51,12 @@ class Result:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the head and the rows of the table, one row per number of adaptation steps."""
         name = self.metric + (" (%)" if self.metric == "accuracy" else "")
-        head = ["adaptation steps", name, "95 % interval"]
-        rows = [[str(steps), *self._cells(self.evaluation, place)] for place, steps in enumerate(self.evaluation.steps)]
+        head = ["adaptation steps", name]
+        rows = [[str(steps), self._cell(self.evaluation, place)] for place, steps in enumerate(self.evaluation.steps)]
         if self.other is not None:
             way = self.preset.evaluation.transductive
-            head = [head[0], f"{name}, {way_of_predicting(way)}", head[2], way_of_predicting(not way), head[2]]
-            rows = [[*row, *self._cells(self.other, place)] for place, row in enumerate(rows)]
+            head = [head[0], f"{name}, {way_of_predicting(way)}", way_of_predicting(not way)]
+            rows = [[*row, self._cell(self.other, place)] for place, row in enumerate(rows)]
         for name, evaluation in self.evaluation.also.items():
             head = [*head, name]
             rows = [[*row, number(name, evaluation.mean[place])] for place, row in enumerate(rows)]
@@ -71,11 +68,10 @@ class Result:
         count, diverged = len(self.evaluation.values), self.evaluation.diverged
         left_out = [f"{diverged} of {count} tasks diverged and are left out"] if diverged else []
         chosen = [f"step {self.step} was chosen by validation"] if self.step < self.preset.run.iterations else []
-        return [*left_out, *chosen]
+        return ["mean ± half-width of its 95 % interval", *left_out, *chosen]
 
-    def _cells(self, evaluation: Evaluation, place: int) -> list[str]:
-        mean, half = (number(self.metric, values[place]) for values in (evaluation.mean, evaluation.interval))
-        return [mean, f"± {half}"]
+    def _cell(self, evaluation: Evaluation, place: int) -> str:
+        return " ± ".join(number(self.metric, values[place]) for values in (evaluation.mean, evaluation.interval))
 
     def show(self) -> None:
         """Print the table on standard output."""
@@ -118,31 +114,9 @@ def number(metric: str, value: float, printed: bool = False) -> str:
     return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 
-def show_table(title: str, head: list[str], body: list[list[str]], notes: Iterable[str]) -> None:
-    """Print a table on standard output, and below it the notes that are not empty."""
-    table = Table()
-    for place, word in enumerate(head):
-        table.add_column(word, no_wrap=place == 0)
-    for row in body:
-        table.add_row(*row)
-    # Given a file, rich asks it for its encoding and draws accordingly.
-    console = Console(file=sys.stdout, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
-    console.print(title, highlight=False)
-    console.print(table)
-    for note in filter(None, notes):
-        console.print(note, highlight=False)
-
-
 def way_of_predicting(transductive: bool) -> str:
     """Return the name of a way of predicting."""
     return "all queries at once" if transductive else "each query alone"
-
-
-def markdown(head: list[str], body: list[list[str]]) -> str:
-    """Return a table in Markdown."""
-    return "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *body])
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, list[float | None]]:

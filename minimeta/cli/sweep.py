@@ -25,8 +25,8 @@ from pathlib import Path
 
 from minimeta import cli
 from minimeta.cli.interruption import Interrupted, Interruption
-from minimeta.cli.results import markdown, show_table
 from minimeta.cli.summary import summarised, summary_table
+from minimeta.cli.tables import markdown, show_table
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.storage.run_folder import RunFolder

@@ -55,7 +55,7 @@ def test_both_ways_of_predicting_stand_side_by_side(tmp_path: Path, capsys: pyte
     other = json.loads(capsys.readouterr().out)
     assert one["mean"] == other["other"]["mean"] != one["other"]["mean"] == other["mean"]
     assert main(["report", folder]) == 0
-    assert f"each query alone: 2: {100 * one['other']['mean'][2]:.1f} ±" in capsys.readouterr().out
+    assert f"each query alone: 2: {100 * one['other']['mean'][2]:.2f} ±" in capsys.readouterr().out
 
 
 def test_evaluate_repeats_and_varies_the_evaluation(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,27 +15,41 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_the_rate_is_that_of_the_steps_after_the_first(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_line_says_what_is_left_by_the_steps_after_the_first(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     with Bar("training", 0, 1000) as bar:
-        clock[0] += 20  # it compiles
+        clock[0] += 8  # it compiles
         bar.show(1, "loss 3")
-        for done in range(2, 252):
+        for done in range(2, 301):
             clock[0] += 0.04
             bar.show(done)
 
     first, second = capsys.readouterr().err.splitlines()
-    assert first == "training 1/1000  loss 3"
-    assert second == "training 251/1000  25/s, 30 s left"
+    assert first == "training 26/1000  25/s  39 s left"
+    assert second == "training 276/1000  25/s  29 s left"
+
+
+def test_a_long_first_step_is_a_bound(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("training", 0, 100) as bar:
+        clock[0] += 60
+        bar.show(1, "loss 3")
+        clock[0] += 20
+        bar.show(2, "loss 2")
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "training 1/100  loss 3  at most 1 h 39 min left"
+    assert second == "training 2/100  loss 2  0.05/s  32 min 40 s left"
 
 
 def test_a_run_that_goes_on_counts_from_where_it_began(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with Bar("training", 990, 1000) as bar:
         for done in range(991, 1001):
-            clock[0] += 1.0
+            clock[0] += 0.25
             bar.show(done)
 
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["training 991/1000", "training 1000/1000  1/s"]
+    assert lines == ["training 995/1000  4/s  1 s left", "training 1000/1000  4/s"]
 
 
 def test_one_step_has_no_rate(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

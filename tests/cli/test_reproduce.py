@@ -37,9 +37,9 @@ def test_our_number_is_next_to_the_papers(reproduced: Path, capsys: pytest.Captu
     found = json.loads((reproduced / "results.json").read_text())
     assert "sinusoid-maml: seed 5, 3 iterations in " in printed
     for steps, theirs in ((1, "0.67"), (5, "0.38"), (10, "0.35")):
-        row = next(line for line in printed.splitlines() if f"│ {theirs} " in line)
+        row = next(line for line in printed.splitlines() if f" {theirs} " in line)
         assert f"{found['mean'][steps]:.4f} ± {found['interval'][steps]:.4f}" in row
-        assert f"short run: still {found['mean'][steps] - float(theirs):.4f} short" in row
+        assert f"short run: still {found['mean'][steps] - float(theirs):.4f}" in row
     assert "table 2" in printed and found["cell"] == "sinusoid-maml" and found["settings"]["seed"] == 5
 
 
@@ -101,8 +101,9 @@ def test_presets_lists_all_presets_and_all_cells(capsys: pytest.CaptureFixture[s
     assert main(["presets"]) == 0
     printed = capsys.readouterr().out
     words = [line.split() for line in printed.splitlines()]
-    assert all(["│", learner, "│", task, "│"] in [line[:5] for line in words] for learner, task in PRESETS)
-    assert all(f"│ {name} " in printed for name in CELLS)
+    assert all([learner, task] in [line[:2] for line in words] for learner, task in PRESETS)
+    assert all([name] in [line[:1] for line in words] for name in CELLS)
+    assert max(map(len, printed.splitlines())) <= 80
     assert printed.count("protocol only") == sum(cell.protocol_only for cell in CELLS.values())
     for number in ("0.67", "98.7 ± 0.4", "89.7 ± 1.1", "95.39 ± 0.09", "97.68 ± 0.04", "43.44 ± 0.77"):
         assert number in printed
@@ -113,13 +114,34 @@ def test_presets_lists_all_presets_and_all_cells(capsys: pytest.CaptureFixture[s
     assert report["cells"][0]["preset"]["evaluation"]["shots"] == 5
 
 
+def test_presets_are_found_by_name_and_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("minimeta.cli.presets.seconds_per_step", lambda preset, experiment: 0.006)
+    assert main(["presets", "maml", "sinusoid", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["learner"] for each in found["presets"]] == ["maml"]  # fomaml is another
+    assert [each["name"] for each in found["cells"]] == [f"sinusoid-maml{more}" for more in ("", "-steps", "-released")]
+    assert all(each["minutes"] == pytest.approx(7) for kind in ("presets", "cells") for each in found[kind])
+
+    assert main(["presets", "sinusoid-reptile"]) == 0
+    assert "sinusoid-reptile  30,000      3.0" in capsys.readouterr().out
+    monkeypatch.setenv("MINIMETA_DATA", str(tmp_path))
+    assert main(["presets", "omniglot", "nearest"]) == 0
+    printed = capsys.readouterr().out
+    assert "nearest  omniglot  1           ?" in printed and "Omniglot is missing" in printed
+    assert main(["presets", "omniglot"]) == 0  # too many
+    assert "minutes of those it names" in " ".join(capsys.readouterr().out.split())
+    assert main(["presets", "chess"]) == 2
+    assert "no preset or cell has the name chess" in capsys.readouterr().err
+
+
 def test_runs_are_drawn_together(reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (reproduced / "adaptation.png").unlink()
-    figure = tmp_path / "curves.png"
-    drawn = [figure, *[reproduced / "adaptation.png"] * 2]
+    figure = tmp_path / "curves.svg"
+    drawn = [figure, *[reproduced / "adaptation.svg"] * 2]
     assert main(["report", str(reproduced), str(reproduced), "--figure", str(figure)]) == 0
     assert capsys.readouterr().out.splitlines()[-3:] == [f"written: {path}" for path in drawn]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+    assert all(path.read_bytes().startswith(b"<?xml") for path in drawn)
 
 
 def test_results_are_kept_and_the_page_follows_from_them(

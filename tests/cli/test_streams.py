@@ -24,9 +24,7 @@ def is_complete(folder: Path) -> bool:
     return (folder / "learning.png").exists() and json.loads((folder / "results.json").read_text())["step"] == 2
 
 
-@pytest.mark.parametrize(
-    ("encoding", "interval"), [("ascii", b"| +- "), ("latin-1", b"| \xb1 "), ("cp437", b"| \xf1 ")]
-)
+@pytest.mark.parametrize(("encoding", "interval"), [("ascii", b" +- "), ("latin-1", b" \xb1 "), ("cp437", b" \xf1 ")])
 def test_a_table_is_printed_in_every_encoding(encoding: str, interval: bytes, trained: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
 
