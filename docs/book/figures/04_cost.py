@@ -23,7 +23,7 @@ from minimeta.program.arithmetic import operations
 
 def draw() -> Figure:
     """Draw both halves."""
-    figure, (left, right) = style.new(columns=2, width=8.0, height=3.4)
+    figure, (left, right) = style.new(columns=2, width=6.6, height=3.2)
     _by_variables(left)
     _by_order(right)
     return figure
@@ -32,10 +32,16 @@ def draw() -> Figure:
 def _by_variables(axes: Axes) -> None:
     sides = 10 * 2 ** np.arange(5)
     rows = np.array([_arithmetic(int(n)) for n in sides])
-    for name, row in zip(("function", "gradient", "Hessian times vector", "Hessian"), rows.T, strict=True):
+    for name, row in zip(("function", "gradient", "Hessian-vector product", "Hessian"), rows.T, strict=True):
         axes.loglog(sides, row, ".-", label=name)
     axes.minorticks_off()
-    axes.set(xlabel="variables $n$", ylabel="floating-point operations", xticks=[10, 100], yticks=[1e3, 1e5, 1e7])
+    axes.set(
+        xlabel="variables $n$",
+        ylabel="floating-point operations",
+        xticks=[10, 100],
+        ylim=(2e2, 3e9),
+        yticks=[1e3, 1e5, 1e7],
+    )
     axes.legend()
 
 

@@ -26,7 +26,7 @@ SMALLEST = 3e-17
 
 def draw() -> Figure:
     """Draw both orders."""
-    figure, (first, second) = style.new(columns=2, width=8.4, height=3.6)
+    figure, (first, second) = style.new(columns=2, width=6.6, height=3.6)
     gradient = mm.grad(_function)
     _curves(first, gradient, {"forward": _forward(_function), "central": _central(_function)}, _function)
     differences = {"twice central": _twice, "central of the gradient": _central(gradient)}
@@ -65,4 +65,4 @@ def _curves(
         axes.loglog(STEPS, errors, ".-", label=name)
     axes.minorticks_off()
     axes.set(xlabel="step", ylim=(1e-17, 1e3), xticks=[1e-15, 1e-10, 1e-5], yticks=[1e-15, 1e-10, 1e-5, 1])
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, fontsize="small", columnspacing=1.0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize="small", columnspacing=1.0)

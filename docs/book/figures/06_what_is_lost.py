@@ -96,7 +96,7 @@ def _expansions(axes: Axes) -> None:
 
 def draw() -> Figure:
     """Draw both halves."""
-    figure, (left, right) = style.new(columns=2, width=8.0, height=3.4)
+    figure, (left, right) = style.new(columns=2, width=6.6, height=3.2)
     _two_tasks(left)
     _expansions(right)
     return figure
