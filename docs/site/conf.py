@@ -33,7 +33,7 @@ include_patterns = [
     "docs/*.md",
     "docs/book/*.md",
     "docs/book/solutions/*.md",
-    "docs/book/*/*.py",
+    "docs/book/figures/*.py",
     "docs/site/**.rst",
     "minimeta/**.py",
     "csrc/*.cpp",
