@@ -4,13 +4,13 @@ A computation ``y = p3(p1(x), p2(p1(x)))`` is a graph whose nodes are values. Ba
 rule sums over all paths: a node's cotangent is the sum of the contributions of everything computed
 from it,
 
-    dL/dx = sum over the uses of x of dL/dy dy/dx .
+    dL/dx = sum over the uses of x of dL/dy dy/dx        (book, chapter 1).
 
 Therefore a node may hand on its cotangent only after *all* its uses have contributed: in
 ``b = a + a; c = b * b`` the sum at ``b`` must be complete before ``a`` gets its share. Any order in
 which every node comes after its inputs will do, reversed; ids grow with time, so sorting by id is
-such an order, and no walk needs recursion. Contributions are added in that order, so a gradient has
-the same bits every time.
+such an order, and no walk needs recursion (book, chapter 2). Contributions are added in that order,
+so a gradient has the same bits every time.
 
 A walk begins at *aliases*: fresh Arrays equal to the arguments. What is older than the aliases is a
 *free variable* of the function (a constant here, perhaps an argument of an outer transformation),
