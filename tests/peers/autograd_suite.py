@@ -70,26 +70,9 @@ OWN = {
 
 #: Functions of scipy's that nothing answers for, by the tests of test_scipy.py.
 UNANSWERED = {
-    "betainc",
-    "gammainc",
-    "gammaincc",
-    "polygamma",
-    "jn",
-    "yn",
-    "gammasgn",
-    "rgamma",
-    "multigammaln",
-    "j0",
-    "j1",
-    "y0",
-    "y1",
-    "iv",
-    "ive",
-    "erfcinv",
-    "sqrtm",
-    "solve_sylvester",
-    "solve_banded",
-}
+    "betainc", "gammainc", "gammaincc", "polygamma", "jn", "yn", "gammasgn", "rgamma", "multigammaln", "j0", "j1",
+    "y0", "y1", "iv", "ive", "erfcinv", "sqrtm", "solve_sylvester", "solve_banded",
+}  # fmt: skip
 
 Transform = Callable[..., Any]
 
