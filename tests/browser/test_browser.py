@@ -1,4 +1,4 @@
-"""The live figures in a browser: dragged and moved by keys, they show the numbers that Python computes.
+"""Pages in a browser: the live figures, dragged and moved by keys, show the numbers that Python computes.
 
 Skipped where there is no Playwright or no Chromium; ``nox -s browser`` runs it. ``--basetemp`` keeps the screenshots.
 """
@@ -18,6 +18,7 @@ from sinusoid_page import POINTS, gradient_step, start
 from walk_page import GRAPHS
 
 import minimeta as mm
+from minimeta.program.walkthrough import walkthrough
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,13 +43,13 @@ def open_page(browser: Any) -> Iterator[Any]:
     loaded: list[str] = []
     contexts = []
 
-    def opened(name: str, **options: Any) -> Any:
+    def opened(name: str, folder: Path = HERE, **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: loaded.append(request.url))
-        page.goto((HERE / f"{name}.html").as_uri())
+        page.goto((folder / f"{name}.html").as_uri())
         return page
 
     yield opened
@@ -237,3 +238,30 @@ def test_the_walk_ends_with_the_gradient(open_page: Any, name: str, tmp_path: Pa
     page.locator("h1").click()
     page.keyboard.press("ArrowLeft")
     assert shown(page, "position") == last - 1
+
+
+def of_two(w: Any, x: Any) -> Any:
+    return mm.mean(mm.tanh(x @ w) ** 2)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_walkthrough_marks_in_the_graph_what_one_points_at(open_page: Any, width: int, tmp_path: Path) -> None:
+    text = walkthrough(of_two, {"w": np.array([0.5, 1.0]), "x": np.eye(2)})
+    (tmp_path / "of_two.html").write_text(text, encoding="utf-8")
+    page = open_page("of_two", tmp_path, viewport={"width": width, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    items = page.locator("ol.instructions li")
+    names = [items.nth(i).get_attribute("data-name") for i in range(items.count())]
+    items.first.focus()
+    for name in names[1:]:
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.dataset.name") == name
+        marked = page.locator("svg.graph .node.here")
+        assert [marked.nth(i).get_attribute("data-name") for i in range(marked.count())] == [name]
+        assert page.locator("svg.graph .arrow.here").count() > 0
+    page.keyboard.press("ArrowDown")  # There is none below the last.
+    page.locator(f'.node[data-name="{names[1]}"]').click()
+    assert page.evaluate("document.activeElement.dataset.name") == names[1]
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.dataset.name") == names[0]
+    page.screenshot(path=tmp_path / "of_two.png", full_page=True)

@@ -73,9 +73,13 @@ function draw() {
         `<li><span class="bar">${share.of}</span> += ${share.equation} = ${text(outputs[share.share])}` +
         ` <span class="form">(so far ${text(outputs[share.total])})</span></li>`,
     );
+    const complete =
+      current === graph.rows[count - 1]
+        ? `<b>${current.name}</b> is the result, and its cotangent 1`
+        : `all readers of <b>${current.name}</b> have given their shares, so its cotangent is complete: ` +
+          text(cotangents.get(current.name));
     said.innerHTML =
-      `<p>Backward: all readers of <b>${current.name}</b> have given their shares, so its cotangent is complete: ` +
-      `${text(cotangents.get(current.name))}. It is ${current.equation}, with the rule</p><ul>${shares.join("")}</ul>`;
+      `<p>Backward: ${complete}. It is ${current.equation}, with the rule</p><ul>${shares.join("")}</ul>`;
   }
   show("position", at);
   // For those who compare: what is known of each value, with all digits.
