@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from minimeta import cli
-from minimeta.cli.arguments import parse_evaluation, parse_reproduction, parse_training
+from minimeta.cli.arguments import Training, parse_evaluation, parse_reproduction, parse_training
 from minimeta.cli.data import DataOptions, SplitOptions, data_omniglot, data_split
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.explain import ExplainOptions, explain
@@ -47,21 +47,15 @@ COMMANDS = ["train", "reproduce", "evaluate", "data", *_PLAIN]
 def run(command: str, words: list[str]) -> int:
     """Run a command with the words that follow it and return the exit code."""
     match _choose("command", command, COMMANDS), words:
-        case "train", [learner, task, *flags] if is_sweep(flags) and not {"-h", "--help"} & set(flags):
-            _require_preset(learner, task)
-            parse_one = functools.partial(parse_training, learner, task)
-            return sweep(parse_sweep(["train", learner, task], flags, parse_one))
-        case "reproduce", [name, *flags] if is_sweep(flags) and not {"-h", "--help"} & set(flags):
-            parse_one = functools.partial(parse_reproduction, CELLS[_choose("cell", name, CELLS)])
-            return sweep(parse_sweep(["reproduce", name], flags, parse_one))
         case "train", [learner, task, *flags] if "-" not in (learner[:1], task[:1]):
             _require_preset(learner, task)
-            return train(parse_training(learner, task, flags))
+            return _train(["train", learner, task], flags, functools.partial(parse_training, learner, task))
         case "train", [learner, *flags] if learner in LEARNERS and {"-h", "--help"} & set(flags):
             print(_what_follows(learner))
             return cli.DONE
         case "reproduce", [name, *flags] if not name.startswith("-"):
-            return train(parse_reproduction(CELLS[_choose("cell", name, CELLS)], flags))
+            cell = CELLS[_choose("cell", name, CELLS)]
+            return _train(["reproduce", name], flags, functools.partial(parse_reproduction, cell))
         case "evaluate", flags:
             return evaluate(*parse_evaluation(flags))
         case "data", [name, *flags] if not name.startswith("-"):
@@ -80,6 +74,13 @@ def run(command: str, words: list[str]) -> int:
         "data": ("the name of a data set", "minimeta data omniglot"),
     }[command]
     raise ConfigurationError(f"{command} needs {needs} before the flags, as in: {example}")
+
+
+def _train(command: list[str], flags: list[str], parse_one: Callable[[list[str]], Training]) -> int:
+    """Train once, or many times if the flags ask for it."""
+    if is_sweep(flags) and not {"-h", "--help"} & set(flags):
+        return sweep(parse_sweep(command, flags, parse_one))
+    return train(parse_one(flags))
 
 
 def _require_preset(learner: str, task: str) -> None:

@@ -25,14 +25,14 @@ OUTER_STEP = (
 )
 """The settings of these two groups; the others are in the group of their part of the preset."""
 
-GROUPS = ("run", "task", "network", "learner", "outer step", "evaluation")
+GROUPS = ("run", "task", "network", "learner", "outer_step", "evaluation")
 
 
 def group_of(part: str, setting: str) -> str:
     """Return the group of a setting, by the part of the preset that it is in."""
     if setting in NETWORK:
         return "network"
-    return "outer step" if setting in OUTER_STEP else {"benchmark": "task"}.get(part, part)
+    return "outer_step" if setting in OUTER_STEP else {"benchmark": "task"}.get(part, part)
 
 
 def parse_settings(
@@ -77,12 +77,10 @@ def parse_settings(
     own = flags_of(kind)
     groups["run"] += own
     parsed: Any = read(_page(groups, title), program, flags)
-    boxes = {group: dict(vars(getattr(parsed, _identifier(group)))) for group in groups if groups[group]}
+    boxes = {group: dict(vars(box)) for group, box in vars(parsed).items()}
     options = kind(**{name: boxes["run"].pop(name) for name, *_ in own})
-    prefixes = {"evaluation": "evaluation."}
-    return options, {
-        f"{prefixes.get(group, '')}{name}": value for group, box in boxes.items() for name, value in box.items()
-    }
+    measured = {f"evaluation.{name}": value for name, value in boxes.pop("evaluation").items()}
+    return options, {name: value for box in boxes.values() for name, value in box.items()} | measured
 
 
 def _page(groups: dict[str, list[Flag]], title: str) -> type[Any]:
@@ -90,12 +88,8 @@ def _page(groups: dict[str, list[Flag]], title: str) -> type[Any]:
     boxes: list[tuple[str, Any]] = []
     for group, flags in groups.items():
         marks = () if group == "evaluation" else (tyro.conf.OmitArgPrefixes,)
-        kind: Any = (form(group, flags), *marks, tyro.conf.arg(name=group, help=""))
-        boxes += [(_identifier(group), Annotated[kind])] if flags else []
+        kind: Any = (form(group, flags), *marks, tyro.conf.arg(name=group.replace("_", " "), help=""))
+        boxes += [(group, Annotated[kind])] if flags else []
     page = dataclasses.make_dataclass("page", boxes, frozen=True)
     page.__doc__ = title
     return page
-
-
-def _identifier(group: str) -> str:
-    return group.replace(" ", "_")

@@ -160,10 +160,8 @@ class _Capture(io.StringIO):
 
     def wrapped(self) -> str:
         """Return the text with long lines wrapped; boxes fit as they are, but titles do not."""
-        width = shutil.get_terminal_size().columns
-        lines = [line.rstrip() for line in self.getvalue().splitlines()]
-        return "".join(
-            f"{part}\n"
-            for line in lines
-            for part in (textwrap.wrap(line, width) if len(line) > width and "\x1b" not in line else [line])
-        )
+        width, lines = shutil.get_terminal_size().columns, []
+        for line in self.getvalue().splitlines():
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()
+            lines += textwrap.wrap(plain, width) if len(plain) > width else [line.rstrip()]
+        return "".join(f"{line}\n" for line in lines)

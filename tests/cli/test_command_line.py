@@ -228,7 +228,9 @@ def test_help_is_in_groups_with_a_word_on_every_flag(
         prefix = "evaluation." if part == "evaluation" else ""
         for field in dataclasses.fields(getattr(preset, part)):
             flag, no = (f"{prefix}{word}{field.name.replace('_', '-')}" for word in ("", "no-"))
-            said = re.findall(rf" --{flag}(?:, --{no})? ((?:(?! --[a-z]).)*)", found[group_of(part, field.name)])
+            said = re.findall(
+                rf" --{flag}(?:, --{no})? ((?:(?! --[a-z]).)*)", found[group_of(part, field.name).replace("_", " ")]
+            )
             assert any(re.search("[a-z]+ [a-z]+", words) for words in said), flag
     for name in ("out", "resume", "config", "data", "json", "checkpoint-every"):
         assert f"--{name} " in found["run"]
