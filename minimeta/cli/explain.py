@@ -87,6 +87,11 @@ def _point(function: Callable[..., Any], options: ExplainOptions) -> dict[str, A
     """Return the arguments of the function: given, or drawn."""
     parameters = inspect.signature(function).parameters.values()
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not names:
+        raise ConfigurationError(
+            f"explain: {function.__name__} has no arguments with a name, so none can be given a shape; call it from a "
+            "function that has"
+        )
     shapes = {path: _sides(text) for path, text in _named("shape", options.shape, names)}
     numbers = {path: _numbers(path, text) for path, text in _named("at", options.at, names)}
     dtypes = dict(_named("dtype", [text for text in options.dtype if "=" in text], names))

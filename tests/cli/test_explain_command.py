@@ -23,6 +23,9 @@ def chosen(x, i):
 def of_tree(p, x):
     return mm.sum(p[1]["bias"] * x) + p[0]["scale"] ** 2
 
+def of_any(*x):
+    return x[0]
+
 def twice(x):
     return 2.0 * x
 """
@@ -90,6 +93,7 @@ def test_arguments_may_be_trees(capsys: pytest.CaptureFixture[str]) -> None:
         ("functions_of_mine:number", "functions_of_mine:number is no function but float; put it into one"),
         ("functions_of_mine:loss", "loss takes w, x, power; say the shapes, as in --shape w=... --shape x=... "),
         ("functions_of_mine:loss --shape w=3", "say the shapes, as in --shape x=... "),
+        ("functions_of_mine:of_any --shape x=3", "of_any has no arguments with a name, so none can be given a shape"),
         ("functions_of_mine:loss --shape 3", "--shape 3 should be NAME=..., one of w, x, power"),
         ("functions_of_mine:loss --shape y=3", "--shape y=3: there is no argument 'y'. There are w, x, power."),
         ("functions_of_mine:loss --shape w=a", "the shape 'a' should be sides with commas, such as 10,3"),
