@@ -18,14 +18,12 @@ from minimeta.cli.comparison import published
 from minimeta.cli.figures import adaptation_figure, curves_figure, require_format
 from minimeta.cli.options import DataOption, JsonOption
 from minimeta.cli.results import number, way_of_predicting
+from minimeta.cli.summary import STEPS
 from minimeta.cli.tables import show_table
 from minimeta.errors import ConfigurationError
 from minimeta.storage.run_folder import RunFolder
 from minimeta.storage.states import tested_state
 from minimeta.training import CELLS
-
-STEPS = (0, 1, 3, 5, 10)
-"""The numbers of adaptation steps that papers report; the table also shows the last one of a run."""
 
 
 @dataclass(frozen=True)

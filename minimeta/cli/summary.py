@@ -17,9 +17,10 @@ from typing import Any
 
 from minimeta.cli.results import number
 from minimeta.storage.run_folder import RunFolder
+from minimeta.training.metrics import LARGER_IS_BETTER
 
 STEPS = (0, 1, 3, 5, 10)
-"""The numbers of adaptation steps in the table, and the last one of a run."""
+"""The numbers of adaptation steps that papers report; tables also have the last one of a run."""
 
 _QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 
@@ -42,18 +43,16 @@ def summarised(runs: Iterable[tuple[str, RunFolder]]) -> list[dict[str, Any]]:
         if folder.results.is_file():
             found.setdefault(variant, []).append(folder.read_results())
     summaries = [_summary(variant, results) for variant, results in found.items()]
-    sign = -1 if summaries and summaries[0]["metric"] == "accuracy" else 1
+    sign = -1 if summaries and summaries[0]["metric"] in LARGER_IS_BETTER else 1
     return sorted(summaries, key=lambda each: (each["judged"] is None, sign * (each["judged"] or 0.0)))
 
 
 def _summary(variant: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     by_step = list(zip(*(each["mean"] for each in results), strict=True))
     over_seeds = [_mean_and_interval(values) for values in by_step]
-    is_accuracy = results[0]["metric"] == "accuracy"
+    best = max if results[0]["metric"] in LARGER_IS_BETTER else min
     validated = [
-        (max if is_accuracy else min)(validation["mean"] for validation in each["validation"])
-        for each in results
-        if each["validation"]
+        best(validation["mean"] for validation in each["validation"]) for each in results if each["validation"]
     ]
     by_validation = len(validated) == len(results)
     return {

@@ -127,7 +127,7 @@ def test_a_folder_of_runs_is_no_run(tmp_path: Path) -> None:
         RunFolder(tmp_path).require_run()
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+@pytest.mark.parametrize("metric", ["accuracy", "return", "loss"])
 def test_variants_are_sorted_by_validation(metric: str, tmp_path: Path) -> None:
     runs = [
         (name, written(tmp_path / name, [mean], metric, validation))
@@ -135,7 +135,7 @@ def test_variants_are_sorted_by_validation(metric: str, tmp_path: Path) -> None:
     ]
     found = summarised(runs)
     assert {each["chosen_by"] for each in found} == {"validation"}
-    assert "".join(each["variant"] for each in found) == ("cab" if metric == "accuracy" else "abc")
+    assert "".join(each["variant"] for each in found) == ("abc" if metric == "loss" else "cab")
 
 
 def test_a_sweep_is_interrupted_and_goes_on_as_one(tmp_path: Path) -> None:
