@@ -89,8 +89,8 @@ meta-learning.</p>
 <p>The mean squared error on the five points:</p><table>{rows}</table></div>
 </div>
 <p>The loss that is minimised is the mean squared error on the points; one step is θ' = θ − α ∇L(θ). What training
-has minimised is the loss on <em>other</em> points of the same sinusoid after the step: that is why the curve also
-fits where there are no points.</p>"""
+has minimised is the loss on <em>other</em> points of the same sinusoid, after one step and after two: that is why the
+curve also fits where there are no points.</p>"""
     return live("sinusoid", "A network that has learned to learn sinusoids", body, programs, data)
 
 
