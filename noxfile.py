@@ -82,7 +82,7 @@ def tests(session: nox.Session) -> None:
 def smoke(session: nox.Session) -> None:
     """Install minimeta with one level of kernels and no extras, and test import and every operation."""
     session.install(".", "pytest", "pytest-xdist", "hypothesis", "mpmath", *ONE_LEVEL)
-    session.run("pytest", "-q", "-n", "auto", *(session.posargs or SMOKE))
+    session.run("pytest", "-q", "-n", "auto", "--hypothesis-profile=few", *(session.posargs or SMOKE))
 
 
 def built(session: nox.Session, kind: str, *options: str) -> Path:

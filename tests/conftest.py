@@ -1,7 +1,7 @@
 """How many examples the property tests draw, and on which kernels they run.
 
 ``pytest`` draws the same examples everywhere, so that a failure means a change and not chance.
-``--hypothesis-profile=search`` draws new examples, and many more.
+``--hypothesis-profile=search`` draws new examples, and many more; ``few`` is for a second Python.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ settings.register_profile(
 settings.register_profile(
     "search", deadline=None, max_examples=2000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("few", settings.get_profile("default"), max_examples=20)
 settings.load_profile("default")
 
 operations.load_pages()  # Tests go through all primitives.

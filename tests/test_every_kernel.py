@@ -67,7 +67,7 @@ def surrounded(draw: st.DrawFn, x: Array) -> tuple[Array, Array]:
 
 
 @every_function
-@share(0.5)
+@share(0.25)
 @given(shape=shapes, dtype=st.sampled_from(FLOATS), seed=seeds, data=st.data())
 def test_a_layout_changes_no_bit_and_nothing_around_it_is_read_or_written(
     native: Any, name: str, shape: tuple[int, ...], dtype: str, seed: int, data: st.DataObject

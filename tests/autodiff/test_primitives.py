@@ -57,7 +57,7 @@ def reference(primitive: Primitive, *operands: Any, **params: Any) -> Floats:
 
 @every
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@share(0.15)
+@share(0.1)
 @given(data=st.data())
 def test_kernel_equals_the_reference(primitive: Primitive, dtype: str, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))
@@ -71,7 +71,7 @@ def test_kernel_equals_the_reference(primitive: Primitive, dtype: str, data: st.
 
 
 @pytest.mark.parametrize("primitive", [p for p in EVERY if not p.partial], ids=str)
-@share(0.15)
+@share(0.1)
 @given(data=st.data())
 def test_kernel_equals_the_reference_at_special_values(primitive: Primitive, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))
@@ -89,7 +89,7 @@ def test_kernel_equals_the_reference_at_special_values(primitive: Primitive, dat
 
 
 @every
-@share(0.15)
+@share(0.1)
 @given(data=st.data())
 def test_abstract_evaluation_gives_shape_and_dtype(primitive: Primitive, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))
@@ -102,7 +102,7 @@ def test_abstract_evaluation_gives_shape_and_dtype(primitive: Primitive, data: s
 
 
 @every
-@share(0.15)
+@share(0.1)
 @given(data=st.data())
 def test_numpy_in_and_numpy_out(primitive: Primitive, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))
@@ -166,7 +166,7 @@ def test_everything_that_is_promised(primitive: Primitive) -> None:
 
 
 @every_differentiable
-@share(0.06)
+@share(0.03)
 @given(data=st.data())
 def test_derivatives_of_both_orders(primitive: Primitive, data: st.DataObject) -> None:
     operands, params = data.draw(samples(primitive))

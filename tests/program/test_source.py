@@ -40,7 +40,7 @@ def of_one_step(primitive: Primitive, operands: Any, params: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("name", sorted(registry))
-@share(0.2)
+@share(0.1)
 @given(data=st.data())
 def test_each_primitive_is_its_reference(name: str, data: st.DataObject) -> None:
     operands, params = data.draw(samples(registry[name]))
