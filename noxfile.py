@@ -21,6 +21,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 MANYLINUX = "manylinux_2_28_x86_64"
 ONE_LEVEL = ["-Ccmake.define.MINIMETA_LEVELS=v3"] if platform.machine() == "x86_64" else []
+# Where few numbers are computed in Python, numpy is fast enough for them, and nothing is compiled.
+PURE = ["-Cwheel.cmake=false", "-Cwheel.py-api=py3"]
+BY_NUMPY = {"MINIMETA_ISA": "reference"}
 SMOKE = ["tests/test_import.py", "tests/test_repository.py", "tests/autodiff/test_primitives.py"]
 
 
@@ -160,12 +163,19 @@ def browser(session: nox.Session) -> None:
     """Try the live pages of the book in Chromium, and keep the screenshots."""
     if not (shutil.which("chromium") or shutil.which("chromium-browser")):
         session.skip("there is no Chromium: apt-get install chromium")
-    # Few numbers are computed in Python, and numpy is fast enough for them: nothing is compiled.
-    pure = ["-Cwheel.cmake=false", "-Cwheel.py-api=py3"]
-    session.install(".[plot]", "pytest", "pytest-xdist", "hypothesis", "mpmath", "playwright", *pure)
+    session.install(".[plot]", "pytest", "pytest-xdist", "hypothesis", "mpmath", "playwright", *PURE)
     screenshots = Path(session.create_tmp()).resolve() / "screenshots"
-    computed = {"MINIMETA_ISA": "reference"}
-    session.run("pytest", "-q", "-n", "auto", "tests/browser", f"--basetemp={screenshots}", env=computed)
+    session.run("pytest", "-q", "-n", "auto", "tests/browser", f"--basetemp={screenshots}", env=BY_NUMPY)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site of docs/ into build/site, without a warning, and run a chapter's notebook."""
+    session.install(".[docs]", *PURE)
+    build = ["-W", "--keep-going", "-q", "-j", "auto", "-c", "docs/site", ".", "build/site"]
+    session.run("sphinx-build", *build, env=BY_NUMPY)
+    notebooks = sorted(Path("build/site/docs/book").glob("*.ipynb"))
+    session.run("python", "docs/site/notebooks.py", *map(str, notebooks[:1]), env=BY_NUMPY)
 
 
 if __name__ == "__main__":

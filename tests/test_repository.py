@@ -42,3 +42,11 @@ def test_the_workflow_tests_every_python_that_is_promised() -> None:
     assert matrix
     assert re.findall(r"[\d.]+", matrix[1]) == promised
     assert PYPROJECT["project"]["requires-python"] == f">={promised[0]}"
+
+
+def test_the_sessions_that_are_run_everywhere_are_there() -> None:
+    sessions = set(re.findall(r"^def (\w+)\(session", read("noxfile.py"), re.MULTILINE))
+    run = re.findall(r"^nox ([\w. -]+)", read(".ci/run"), re.MULTILINE)
+    run += re.findall(r"nox -s ([\w -]+)", read(".github/workflows/checks.yml"))
+    named = {each.partition("-")[0] for each in " ".join(run).split()}
+    assert {"lint", "site"} <= named <= sessions

@@ -9,8 +9,8 @@ of the sources is the repository, so that links which work on a code host work o
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-CSRC = Path(__file__).parent.parent.parent / "csrc"
+ROOT = Path(__file__).parent.parent.parent
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
 project = "minimeta"
 author = "The minimeta authors"
@@ -41,7 +41,9 @@ include_patterns = [
 ]
 exclude_patterns = [
     *(".*", "build", "dist", "runs", "tests", "benchmarks", "findings", "**/__pycache__"),
-    *(f"csrc/{header.name}" for header in CSRC.glob("*.hpp") if header.with_suffix(".cpp").exists()),  # on one page
+    *(
+        f"csrc/{header.name}" for header in (ROOT / "csrc").glob("*.hpp") if header.with_suffix(".cpp").exists()
+    ),  # on one page
 ]
 
 # Pages
