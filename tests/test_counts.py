@@ -9,6 +9,8 @@ import pytest
 
 from minimeta.counts import whole_number
 from minimeta.errors import ConfigurationError
+from minimeta.learners import MAML, FineTuning, MetaLSTM, Reptile
+from minimeta.nn import mean_squared_error, mlp
 from minimeta.optim import sgd
 from minimeta.rl import Discrete, TrustRegion
 from minimeta.rl.environments import CheetahVelocity, Navigation, Tabular, corridor, random_tables
@@ -19,6 +21,8 @@ from minimeta.tasks.image_splits import split_classes
 from minimeta.training.presets import PRESETS
 from minimeta.training.presets.preset import PARTS
 
+MAY_BE_NONE = ("Sinusoid: grid", "Reading: size", "Reptile: batch_size", "Reptile: evaluation_batch_size")
+MODEL = mlp((1, 2, 1))
 RNG = np.random.default_rng(0)
 IMAGES = np.zeros((5, 4, 3, 3), np.uint8)
 ASKED: dict[str, Callable[[Any], object]] = {
@@ -41,6 +45,13 @@ ASKED: dict[str, Callable[[Any], object]] = {
     "corridor: length": lambda n: corridor(1, length=n),
     "navigation: horizon": lambda n: Navigation((0.0, 0.0), n),
     "half-cheetah velocity: horizon": lambda n: CheetahVelocity(1.0, n),
+    "MAML: inner_steps": lambda n: MAML(MODEL, mean_squared_error, 0.1, n),
+    "FineTuning: inner_steps": lambda n: FineTuning(MODEL, mean_squared_error, (0.1,), n),
+    "MetaLSTM: inner_steps": lambda n: MetaLSTM(MODEL, mean_squared_error, n),
+    "MetaLSTM: hidden": lambda n: MetaLSTM(MODEL, mean_squared_error, 2, hidden=n),
+    "Reptile: inner_steps": lambda n: Reptile(MODEL, mean_squared_error, sgd(0.1), n),
+    "Reptile: batch_size": lambda n: Reptile(MODEL, mean_squared_error, sgd(0.1), 2, n),
+    "Reptile: evaluation_batch_size": lambda n: Reptile(MODEL, mean_squared_error, sgd(0.1), 2, 2, n),
     "Discrete: count": Discrete,
     "Repeated: times": lambda n: Repeated(sgd(0.1), n),
     "TrustRegion: iterations": lambda n: TrustRegion(iterations=n),
@@ -52,7 +63,7 @@ ASKED: dict[str, Callable[[Any], object]] = {
 def test_a_count_is_an_integer(asked: str) -> None:
     make = ASKED[asked]
     make(2), make(np.int64(2))
-    for wrong in (2.5, 2.0, True, "2", None if asked not in ("Sinusoid: grid", "Reading: size") else "2"):
+    for wrong in (2.5, 2.0, True, "2", "2" if asked in MAY_BE_NONE else None):
         with pytest.raises(ConfigurationError, match=f"^{asked}={wrong!r} must be an integer, "):
             make(wrong)
 

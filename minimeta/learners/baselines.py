@@ -34,6 +34,7 @@ from minimeta.autodiff.operations import (
     take,
     where,
 )
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.learners.descent import descent
 from minimeta.learners.learner import Judgement, MetaGradient, Noise, given, judge
@@ -95,8 +96,7 @@ class FineTuning:
     def __post_init__(self) -> None:
         if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
             raise ConfigurationError(f"FineTuning: rates={tuple(self.rates)} must be positive and finite, at least one")
-        if self.inner_steps < 1:
-            raise ConfigurationError(f"FineTuning: inner_steps={self.inner_steps} must be at least 1")
+        check_counts(self, "inner_steps")
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the parameters that every task starts from."""

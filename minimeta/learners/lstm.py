@@ -56,6 +56,7 @@ from minimeta.autodiff.operations import (
     stop_gradient,
     tanh,
 )
+from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Noise, given, judge
 from minimeta.nn.models import Model
@@ -160,10 +161,7 @@ class MetaLSTM:
     def __post_init__(self) -> None:
         if self.order not in (1, 2):
             raise ConfigurationError(f"MetaLSTM: order={self.order} must be 1 or 2")
-        if self.inner_steps < 1 or self.hidden < 1:
-            raise ConfigurationError(
-                f"MetaLSTM: inner_steps={self.inner_steps} and hidden={self.hidden} must be at least 1"
-            )
+        check_counts(self, "inner_steps hidden")
         if self.recurrence not in ("pre_sigmoid", "post_sigmoid"):
             raise ConfigurationError(
                 f"MetaLSTM: recurrence={self.recurrence!r} must be 'pre_sigmoid' or 'post_sigmoid'"

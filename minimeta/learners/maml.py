@@ -40,6 +40,7 @@ import numpy as np
 
 from minimeta.autodiff import grad, tree, value_and_grad
 from minimeta.autodiff.operations import stop_gradient, subtract
+from minimeta.counts import whole_number
 from minimeta.errors import ConfigurationError
 from minimeta.learners.descent import descent
 from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Network, Noise, given, judge, of_step
@@ -110,8 +111,7 @@ class MAML:
         rate = self.inner_learning_rate
         if self.order not in (1, 2):
             raise ConfigurationError(f"MAML: order={self.order} must be 2 (MAML) or 1 (first-order MAML)")
-        if self.inner_steps < 0:
-            raise ConfigurationError(f"MAML: inner_steps={self.inner_steps} must not be negative")
+        whole_number("MAML", "inner_steps", self.inner_steps, 0)
         if (rate is None) == (self.inner_optimiser is None):
             raise ConfigurationError("MAML: give inner_learning_rate or inner_optimiser, and not both")
         if rate is not None and not 0 < rate < float("inf"):

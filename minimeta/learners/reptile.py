@@ -37,7 +37,7 @@ import numpy as np
 
 from minimeta.autodiff import grad, tree
 from minimeta.autodiff.operations import subtract
-from minimeta.errors import ConfigurationError
+from minimeta.counts import check_counts
 from minimeta.learners.descent import descent
 from minimeta.learners.learner import NO_NOISE, Judgement, MetaGradient, Network, Noise, given, judge
 from minimeta.learners.mini_batches import mini_batches
@@ -97,12 +97,8 @@ class Reptile:
     metrics: Mapping[str, Judgement] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.inner_steps < 1:
-            raise ConfigurationError(f"Reptile: inner_steps={self.inner_steps} must be at least 1")
-        for name in ("batch_size", "evaluation_batch_size"):
-            size = getattr(self, name)
-            if size is not None and size < 1:
-                raise ConfigurationError(f"Reptile: {name}={size} must be at least 1, or None for all examples")
+        sizes = [name for name in ("batch_size", "evaluation_batch_size") if getattr(self, name) is not None]
+        check_counts(self, " ".join(["inner_steps", *sizes]))
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the initial parameters, and make a new state of the inner optimiser."""

@@ -218,7 +218,7 @@ def test_a_learner_is_a_meta_learner() -> None:
     [
         ({"order": 3}, r"order=3 must be 2 \(MAML\) or 1"),
         ({"order": 0}, "order=0"),
-        ({"inner_steps": -1}, "inner_steps=-1 must not be negative"),
+        ({"inner_steps": -1}, "inner_steps=-1 must be at least 0"),
         ({"inner_learning_rate": 0.0}, "inner_learning_rate=0.0 must be positive and finite"),
         ({"inner_learning_rate": float("nan")}, "must be positive and finite"),
         ({"inner_learning_rate": None}, "give inner_learning_rate or inner_optimiser, and not both"),

@@ -206,7 +206,7 @@ def test_compiled_it_has_the_bits_of_the_eager_one(inner: optim.Optimiser) -> No
     ("settings", "message"),
     [
         ({"inner_steps": 0}, "inner_steps=0 must be at least 1"),
-        ({"batch_size": 0}, "batch_size=0 must be at least 1, or None"),
+        ({"batch_size": 0}, "batch_size=0 must be at least 1"),
         ({"evaluation_batch_size": -1}, "evaluation_batch_size=-1 must be at least 1"),
     ],
 )
