@@ -12,7 +12,7 @@ from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, FineTuning, MetaLSTM, Reptile
 from minimeta.nn import mean_squared_error, mlp
 from minimeta.optim import sgd
-from minimeta.rl import Discrete, TrustRegion
+from minimeta.rl import Categorical, Discrete, Gaussian, TrustRegion
 from minimeta.rl.environments import CheetahVelocity, Navigation, Tabular, corridor, random_tables
 from minimeta.rl.repeated import Repeated
 from minimeta.tasks import FewShot, Sinusoid, strokes
@@ -52,6 +52,8 @@ ASKED: dict[str, Callable[[Any], object]] = {
     "Reptile: inner_steps": lambda n: Reptile(MODEL, mean_squared_error, sgd(0.1), n),
     "Reptile: batch_size": lambda n: Reptile(MODEL, mean_squared_error, sgd(0.1), 2, n),
     "Reptile: evaluation_batch_size": lambda n: Reptile(MODEL, mean_squared_error, sgd(0.1), 2, 2, n),
+    "Categorical: actions": lambda n: Categorical(MODEL, n),
+    "Gaussian: actions": lambda n: Gaussian(MODEL, n),
     "Discrete: count": Discrete,
     "Repeated: times": lambda n: Repeated(sgd(0.1), n),
     "TrustRegion: iterations": lambda n: TrustRegion(iterations=n),

@@ -42,6 +42,7 @@ from minimeta.autodiff.operations import (
     sum,
     take_along_axis,
 )
+from minimeta.counts import check_counts
 from minimeta.errors import ShapeError
 from minimeta.nn.models import Model
 
@@ -83,11 +84,19 @@ class Gaussian:
         Elements of an action.
     smallest
         The smallest standard deviation; below it ``l`` has no effect and no gradient.
+
+    Raises
+    ------
+    ConfigurationError
+        If `actions` is no integer, or below 1.
     """
 
     network: Model
     actions: int
     smallest: float = 1e-6
+
+    def __post_init__(self) -> None:
+        check_counts(self, "actions")
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the network's parameters."""
@@ -132,10 +141,18 @@ class Categorical:
         From observations to logits, one for each action.
     actions
         The number of actions.
+
+    Raises
+    ------
+    ConfigurationError
+        If `actions` is no integer, or below 1.
     """
 
     network: Model
     actions: int
+
+    def __post_init__(self) -> None:
+        check_counts(self, "actions")
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the network's parameters."""
