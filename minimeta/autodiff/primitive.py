@@ -291,7 +291,9 @@ def contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Call
     def kernel(*values: Any, **params: Any) -> NDArray[Any]:
         shape(*values, **params)
         with np.errstate(all="ignore"):
-            rows = [np.asarray(x, order="C") for x in values]  # The order of numpy's sums follows the memory's.
+            # The order of numpy's sums follows the memory's, and some functions differ where a stride is negative;
+            # a single element counts as contiguous with any stride.
+            rows = [np.array(x, order="C", copy=np.size(x) < 2 or None) for x in values]
             return np.array(reference(*rows, **params), order="C")
 
     return kernel

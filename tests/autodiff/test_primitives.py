@@ -20,6 +20,7 @@ from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.program import interpret, trace
 from minimeta.testing import check_primitive
+from minimeta.testing.operands import Seeded
 from minimeta.testing.primitives import check_derivatives, in_dtype
 
 Floats = NDArray[Any]
@@ -129,6 +130,15 @@ def test_bits_do_not_depend_on_the_memory_layout(primitive: Primitive, data: st.
     assert other.flags.writeable and other.flags.c_contiguous
     for before, after in pairs:
         assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("primitive", [p for p in DIFFERENTIABLE if p.elementwise and not p.partial], ids=str)
+def test_a_single_element_has_its_bits_in_reverse(primitive: Primitive) -> None:
+    operands, params = primitive.sample(Seeded(0))
+    for x in np.linspace(1.01, 1.99, 50, dtype=np.float32):
+        single = [np.full(2, x, np.float32 if is_float(each) else each.dtype)[:1] for each in operands]
+        plain = apply(primitive, *single, **params)
+        assert apply(primitive, *(each[::-1] for each in single), **params).tobytes() == plain.tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
