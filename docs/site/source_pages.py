@@ -6,6 +6,7 @@ Functions and classes of the reference link to their lines on the same pages.
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from operator import attrgetter
@@ -55,10 +56,11 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     """Return the address of a definition, from a page of the reference."""
     try:
         found: Any = inspect.unwrap(attrgetter(info["fullname"])(import_module(info["module"])))
-        file = Path(inspect.getfile(found)).relative_to(ROOT)
-    except (AttributeError, TypeError, ValueError):
+        file, name = Path(sys.modules[found.__module__].__file__ or ""), found.__qualname__.partition(".")[0]
+        page = "minimeta" / file.relative_to(ROOT / "minimeta").with_suffix("")
+    except (AttributeError, KeyError, ValueError):  # no function or class, or none of the library's own
         return None
-    return f"../../../{file.with_suffix('')}.html#{found.__qualname__.split('.')[0]}"
+    return f"../../../{page}.html#{name}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
