@@ -80,6 +80,8 @@ def test_wrong_flags_are_refused(flags: list[str], message: str, tmp_path: Path)
 def test_wrong_settings_are_refused_before_any_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TRAIN, "--grid", "inner_steps=0,1", "--out", str(tmp_path / "s")]) == 2
     assert "inner_steps must be at least 1" in capsys.readouterr().err
+    assert main([*TRAIN, "--grid", "inner_steps=2,5", "--out", str(tmp_path / "s")]) == 2
+    assert "step_weights must be one for each of 5 inner_steps, or none, not 0.5 0.5" in capsys.readouterr().err
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     assert main([*TRAIN, "--seeds", "0-1", "--out", str(tmp_path / "full")]) == 2

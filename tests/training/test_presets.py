@@ -253,9 +253,13 @@ def test_the_fingerprint_is_all_but_length_and_measurement(key: tuple[str, str])
     assert base.fingerprint == base.replace({"evaluation.tasks": 9}).fingerprint
     for name, kind in kinds.items():
         if name in base.settings:
-            other = base.replace({name: another(name, base.settings[name], kind)})
+            # There is a weight for each inner step, or none.
+            same = {"step_weights": ()} if name == "inner_steps" and "step_weights" in kinds else {}
+            weights = (2.0,) * base.settings.get("inner_steps", 0)
+            changed = weights if name == "step_weights" else another(name, base.settings[name], kind)
+            one, other = base.replace(same), base.replace({**same, name: changed})
             # The length of a run is part of what a step of Reptile is.
-            assert (base.fingerprint == other.fingerprint) == (name == "iterations" and learner != "reptile"), name
+            assert (one.fingerprint == other.fingerprint) == (name == "iterations" and learner != "reptile"), name
     assert base.fingerprint["learner"] == learner
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML, MetaLearner, MetaLSTM, Reptile, outer_step
 from minimeta.optim import Optimiser, adam, clip_elements, clip_global_norm, linear_decay, sgd
 from minimeta.tasks import Shuffled, TaskDistribution
@@ -47,6 +48,11 @@ class MAMLSettings(LearnerSettings):
         require(self, names="inner_learning_rate learning_rate", above=0)
         require(self, names="largest_element step_weights", at_least=0)
         require(self, names="final_step", at_least=0, at_most=1)
+        if self.step_weights and len(self.step_weights) != self.inner_steps:
+            raise ConfigurationError(
+                f"step_weights must be one for each of {self.inner_steps} inner_steps, or none, "
+                f"not {' '.join(map(str, self.step_weights))}"
+            )
 
     @property
     def scheduled(self) -> bool:
