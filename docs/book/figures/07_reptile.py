@@ -89,7 +89,7 @@ def draw() -> Figure:
         right.semilogx(counts, [_place_of_rest(name, int(count)) for count in counts], color=colour)
     right.axhline((-1.0 + 0.1) / (1.0 + 0.1), color=style.GREY, linestyle=":", label="joint training")
     left.set(xlabel=r"inner learning rate $\alpha$", ylabel="error of the expansion")
-    right.set(xlabel="inner steps $k$", ylabel=r"place of rest $\theta$", ylim=(-1, 1.05))
+    right.set(xlabel="inner steps $K$", ylabel=r"place of rest $\theta$", ylim=(-1, 1.05))
     for axes in (left, right):
         axes.minorticks_off()
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.05))
