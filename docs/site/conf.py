@@ -49,6 +49,7 @@ exclude_patterns = [
 # Pages
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
+myst_disable_syntax = ["myst_line_comment", "myst_block_break", "myst_target"]  # A line may begin with %5.
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header", "misc.highlighting_failure"]
 

@@ -34,7 +34,7 @@ def draw() -> Figure:
     total = product + sine
     output = total * total
     cotangents = names["walk"](output)
-    figure, (axes,) = new(height=2.6)
+    figure, (axes,) = new(width=4.8, height=2.6)
     nodes = x1, x2, product, sine, total, output
     place = dict(zip(nodes, PLACES, strict=True))
     for node, label, (x, y) in zip(nodes, LABELS, PLACES, strict=True):
@@ -42,8 +42,8 @@ def draw() -> Figure:
         axes.text(x, y + 0.27, f"{node.value:.3f}", ha="center", va="center", color=BLUE)
         axes.text(x, y - 0.27, f"{cotangents[node]:.3f}", ha="center", va="center", color=ORANGE)
         for used in dict.fromkeys(node.inputs):
-            start = place[used][0] + 0.22, place[used][1]
-            axes.annotate("", (x - 0.22, y), start, arrowprops={"arrowstyle": "->", "color": GREY})
+            start = place[used][0] + 0.27, place[used][1]
+            axes.annotate("", (x - 0.27, y), start, arrowprops={"arrowstyle": "->", "color": GREY})
     axes.set(xlim=(-0.4, 3.4), ylim=(-0.5, 1.5))
     axes.set_axis_off()
     return figure
