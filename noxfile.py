@@ -155,7 +155,8 @@ def pure(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Compare gradients with JAX's, test threads beside it, and try what the docs say of other tools."""
     session.install("-e", ".[all]", "jax", "datasets", "mlflow-skinny", "tensorboardX")
-    session.run("pytest", "-q", "-n", "auto", "tests/peers", "tests/test_threads.py")
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+    session.run("pytest", "-q", "-n", "auto", "tests/peers", "tests/test_threads.py", env=quick)
 
 
 @nox.session

@@ -6,7 +6,6 @@ Where the kernels take it (3 x 3 taps, stride 1, enough channels and pixels) eac
 
 import functools
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -94,39 +93,33 @@ def correlated(x: Array, g: Array, padding: Padding) -> Array:
 def check(
     native: Any, rng: np.random.Generator, images: tuple[int, int, int, int], filters: int, padding: Padding
 ) -> None:
+    """Compare the three convolutions with their sums, on one thread and on several."""
     x, w = factors(rng, *images), factors(rng, 3, 3, images[3], filters)
     places = (images[1] + sum(padding[:2]) - 2, images[2] + sum(padding[2:]) - 2)
     g = factors(rng, images[0], *places, filters)
     laid_x, laid_w, laid_g = (lay_out(rng, z) for z in (x, w, g))
-    once = (1, 1)
-    assert_array_equal(
-        native.conv2d(laid_x, laid_w, strides=once, padding=padding), filtered(x, w, places, padding), strict=True
-    )
-    assert_array_equal(
-        native.conv2d_weight(laid_x, laid_g, strides=once, padding=padding, size=(3, 3)),
-        correlated(x, g, padding),
-        strict=True,
-    )
     # A pixel p meets tap k at place p + before - k: a convolution by the taps in reverse, with zeros where it reads on.
     reach = 4
     wide = np.pad(g, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     cut = wide[:, reach + padding[0] - 2 :, reach + padding[2] - 2 :]
     turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
-    expected = filtered(cut, turned, images[1:3], (0, 0, 0, 0))
-    assert_array_equal(
-        native.conv2d_input(laid_g, laid_w, strides=once, padding=padding, size=images[1:3]), expected, strict=True
-    )
-
-
-@pytest.fixture(params=[1, 2, 7])
-def threads(request: pytest.FixtureRequest, native: Any) -> Iterator[int]:
+    outputs, taps = filtered(x, w, places, padding), correlated(x, g, padding)
+    pixels = filtered(cut, turned, images[1:3], (0, 0, 0, 0))
+    settings: dict[str, Any] = {"strides": (1, 1), "padding": padding}
     before = native.get_num_threads()
-    native.set_num_threads(request.param)
-    yield request.param
-    native.set_num_threads(before)
+    try:
+        for threads in (1, 2, 7):
+            native.set_num_threads(threads)
+            found = native.conv2d(laid_x, laid_w, **settings)
+            assert_array_equal(found, outputs, strict=True)
+            found = native.conv2d_weight(laid_x, laid_g, **settings, size=(3, 3))
+            assert_array_equal(found, taps, strict=True)
+            found = native.conv2d_input(laid_g, laid_w, **settings, size=images[1:3])
+            assert_array_equal(found, pixels, strict=True)
+    finally:
+        native.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("threads")
 @share(0.4)
 @given(data=st.data(), seed=seeds)
 def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
@@ -141,7 +134,6 @@ def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
 
 
 # Several pieces of an image, and several images a piece; on so many threads that they are shared.
-@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(
     ("images", "filters", "padding"),
     [
