@@ -149,7 +149,7 @@ def test_the_gradient_of_order_1_is_that_of_the_surrogate(seed: int, steps: int,
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("recurrence", ["pre_sigmoid", "post_sigmoid"])
 def test_the_meta_gradient_is_that_of_the_meta_loss(order: int, recurrence: Any) -> None:
-    learner = learner_of(order, 2, recurrence=recurrence)
+    learner = learner_of(order, 2, recurrence=recurrence, hidden=2)
     kind = {1: "first order", 2: "second order"}[order]
     report = check_meta_gradient(learner, wave(5), meta_parameters=drawn(learner, 5), kind=kind)
     assert (report.oracle, report.kind) == ("complex step", kind)
