@@ -154,9 +154,10 @@ def pure(session: nox.Session) -> None:
 @nox.session
 def peers(session: nox.Session) -> None:
     """Compare gradients with JAX's, test threads beside it, and try what the docs say of other tools."""
-    session.install("-e", ".[all]", "jax", "datasets", "mlflow-skinny", "tensorboardX")
+    session.install("-e", ".[all,notebook]", "jax", "datasets", "mlflow-skinny", "tensorboardX")
     quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
-    session.run("pytest", "-q", "-n", "auto", "tests/peers", "tests/test_threads.py", env=quick)
+    tests = ["tests/peers", "tests/test_threads.py", "tests/training/test_notebook.py"]
+    session.run("pytest", "-q", "-n", "auto", *tests, env=quick)
 
 
 @nox.session

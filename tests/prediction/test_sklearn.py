@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,7 @@ from minimeta import nn
 from minimeta.errors import ConfigurationError
 from minimeta.learners import MAML
 from minimeta.prediction import FewShotClassifier, FewShotRegressor, TrainedLearner
-from minimeta.tasks import Sinusoid
+from minimeta.tasks import FewShot, Sinusoid
 
 pytest_plugins = ["trained_runs"]
 
@@ -73,3 +74,14 @@ def test_meta_fit() -> None:
         np.testing.assert_array_equal(kept.predict(x), regressor.fit(x, y).predict(x))
         with pytest.raises(ConfigurationError, match="the learner is trained already"):
             kept.meta_fit(tasks)
+
+
+def test_tasks_of_a_data_set() -> None:
+    flowers, kinds = load_iris(return_X_y=True)
+    task = FewShot(flowers, kinds, ways=3, shots=5).sample(np.random.default_rng(0), 1)
+    near = FewShotClassifier(steps=100, hidden=(8,)).fit(task.support.inputs[0], task.support.targets[0])
+    assert near.score(task.query.inputs[0], task.query.targets[0]) == 1
+    where = (flowers.astype(np.float32)[:, np.newaxis] == task.support.inputs[0]).all(-1)
+    for column, target in zip(where.T, task.support.targets[0], strict=True):  # an input of one kind of flower
+        first = task.support.targets[0] == target
+        assert len({*kinds[column], *kinds[where[:, first].any(1)]}) == 1
