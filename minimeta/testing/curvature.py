@@ -105,7 +105,7 @@ def _of_values(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Float
             corners = [at(t, t), at(-t, -t), at(t, -t), at(-t, t)]
             size = scatter + eps * np.max(np.abs([here, *map(float, corners)]))
             samples.append(((corners[0] + corners[1] - corners[2] - corners[3]) / (4 * t * t), size / (t * t)))
-        for last in range(len(samples), HALVINGS - 1, 1 - HALVINGS):
+        for last in reversed(range(len(samples), HALVINGS - 1, 1 - HALVINGS)):  # Beyond a pole is another function.
             best = narrowed(best, [extrapolated(samples[last - HALVINGS : last][::-1])])
     assert best is not None
     slope = float(abs(at(0.0, 2.0**-20) - at(0.0, -(2.0**-20)))) * 2.0**19

@@ -191,6 +191,44 @@ def test_scales_are_no_difficulty(function: Any, slope: Any, point: Any) -> None
             check_gradients(own(function, lambda x, factor=factor: slope(x) * factor), point, order=1)
 
 
+#: Where the complex step of numpy's function, or of a formula, has lost the digits that the rule has.
+DELICATE: list[tuple[Callable[..., Any], Any]] = [
+    (mm.arcsin, 1 - 1e-9),
+    (mm.arccos, -1 + 1e-14),
+    (mm.arccosh, 1 + 1e-9),
+    (mm.arctanh, 1e-9 - 1),
+    (mm.tan, np.pi / 2 - 1e-9),
+    (mm.log1p, 1e-14 - 1),
+    (mm.exp2, 700.0),
+    (mm.log2, 1e-300),
+    (mm.log10, 1e-300),
+    (mm.cbrt, -1e-200),
+    (lambda v: mm.hypot(v[0], v[1]), np.array([1e-150, 2e-150])),
+    (lambda v: mm.arctan2(v[0], v[1]), np.array([1e-8, 1e-200])),
+    (lambda v: mm.logaddexp(v[0], v[1]), np.array([1e150, 1e150])),
+    (mm.softmax, np.array([20.0, 0.0, 1.0])),
+    (mm.log_softmax, np.array([20.0, 0.0, 1.0])),
+    (mm.softmax, np.array([700.0, 0.0])),
+    (mm.softmax, np.array([1e300, 0.0])),
+    (np.i0, -1e-8),
+]
+
+
+@pytest.mark.parametrize(("function", "point"), DELICATE)
+def test_right_derivatives_that_are_delicate(function: Any, point: Any) -> None:
+    check_gradients(function, point, may_be_constant=True)
+
+
+@pytest.mark.parametrize("point", [1e-2, -1e-8])
+def test_a_pole_next_to_a_black_box(point: float) -> None:
+    def inverse(factor: float) -> Any:
+        return mm.custom_vjp(lambda x: 1 / np.asarray(x), lambda g, y, x: (-factor * g * y * y,), on_values=True)
+
+    check_gradients(inverse(1.0), point, order=2)
+    with pytest.raises(GradientMismatch):
+        check_gradients(inverse(1.0001), point, order=2)
+
+
 @pytest.mark.parametrize("point", [[1e16, 0.0], [1e16, 1e16], [1e16, 1e16 - 30.0, 1.0], [-1e16, -1e16], [1e300, 1e300]])
 @pytest.mark.parametrize("function", [mm.logsumexp, mm.softmax, mm.log_softmax])
 def test_what_depends_on_differences_alone_has_a_scale_of_1(function: Any, point: list[float]) -> None:

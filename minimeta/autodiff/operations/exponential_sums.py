@@ -75,9 +75,18 @@ def _log_softmax_rule(g: Array, y: Array, x: Array, axes: Shape) -> Value:
 
 
 def _below_largest(x: Any, axes: Shape) -> Any:
-    """``x`` less its largest element, which is 0 of equal infinities, too."""
+    """``x`` less its largest element, which is 0 of equal infinities, too.
+
+    Of complex numbers it is the whole one, with its imaginary part: then no difference of numbers
+    that are nearly equal is left in the slope of a probability near 1.
+    """
     largest = np.max(np.real(x), axes, keepdims=True, initial=-np.inf)
-    return np.where(np.real(x) == largest, x.imag * 1j if np.iscomplexobj(x) else 0, x - largest)
+    is_largest = np.real(x) == largest
+    below = np.where(is_largest, 0, np.real(x) - largest)
+    if not np.iscomplexobj(x):
+        return below
+    count = np.maximum(np.sum(is_largest, axes, keepdims=True), 1)  # None is the largest next to NaN.
+    return below + 1j * (x.imag - np.sum(np.where(is_largest, x.imag, 0), axes, keepdims=True) / count)
 
 
 @reductions.reduction(

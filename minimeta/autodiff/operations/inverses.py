@@ -9,6 +9,8 @@ For a point ``(x, y)`` at the distance ``r`` from the origin
     dr = (x dx + y dy) / r                       hypot
     d(angle) = (x dy - y dx) / r^2               arctan2
 
+A complex step relative to ``x`` is too long next to an end of a domain, so the checker's derivative is written out too.
+
 At the origin ``r`` has a kink, where its derivative is taken as 0, as that of :func:`norm` is; there is no angle there,
 and its derivatives are NaN. Where one leg alone is infinite, derivatives are their limits.
 """
@@ -24,13 +26,25 @@ from minimeta.autodiff.operations import arithmetic, logic
 from minimeta.autodiff.operations.elementwise import binary, unary
 
 
-@unary(lambda g, y, x: g / arithmetic.sqrt((1.0 - x) * (1.0 + x)), "unit", costly=True, answers=np.arcsin)
+@unary(
+    lambda g, y, x: g / arithmetic.sqrt((1.0 - x) * (1.0 + x)),
+    "unit",
+    differential=lambda x, u: u / np.sqrt(1 - x) / np.sqrt(1 + x),
+    costly=True,
+    answers=np.arcsin,
+)
 def arcsin(x: Any) -> Any:
     """The angle in [-pi/2, pi/2] whose sine is ``x``; NaN outside of [-1, 1], where the derivative is infinite."""
     return np.arcsin(x)
 
 
-@unary(lambda g, y, x: -(g / arithmetic.sqrt((1.0 - x) * (1.0 + x))), "unit", costly=True, answers=np.arccos)
+@unary(
+    lambda g, y, x: -(g / arithmetic.sqrt((1.0 - x) * (1.0 + x))),
+    "unit",
+    differential=lambda x, u: -u / np.sqrt(1 - x) / np.sqrt(1 + x),
+    costly=True,
+    answers=np.arccos,
+)
 def arccos(x: Any) -> Any:
     """The angle in [0, pi] whose cosine is ``x``; NaN outside of [-1, 1], where the derivative is infinite."""
     return np.arccos(x)
@@ -57,6 +71,7 @@ def arcsinh(x: Any) -> Any:
 @unary(
     lambda g, y, x: g / (arithmetic.sqrt(x - 1.0) * arithmetic.sqrt(x + 1.0)),
     (1.2, 3.0),
+    differential=lambda x, u: u / np.sqrt(x - 1) / np.sqrt(x + 1),
     costly=True,
     answers=np.arccosh,
 )
@@ -65,7 +80,13 @@ def arccosh(x: Any) -> Any:
     return np.arccosh(x)
 
 
-@unary(lambda g, y, x: g / ((1.0 - x) * (1.0 + x)), "unit", costly=True, answers=np.arctanh)
+@unary(
+    lambda g, y, x: g / ((1.0 - x) * (1.0 + x)),
+    "unit",
+    differential=lambda x, u: np.where(abs(x) < 1, u / (1 - x) + u / (1 + x), np.nan) / 2,
+    costly=True,
+    answers=np.arctanh,
+)
 def arctanh(x: Any) -> Any:
     """The number whose hyperbolic tangent is ``x``; infinite at -1 and 1, NaN outside."""
     return np.arctanh(x)
@@ -83,10 +104,17 @@ def _leg(g: Array, length: Array, x: Array, other: Array) -> Value:
     return g * logic.where(zero, 0.0, _cosine(x, logic.where(zero, 1.0, length), other))
 
 
+def _length_along(x: Any, y: Any, u: Any, v: Any) -> Any:
+    """The derivative of a length, whose squares may leave the range; at the origin that of one side."""
+    length = np.hypot(x, y)
+    return np.where(length == 0, np.hypot(u, v), x / length * u + y / length * v)
+
+
 @binary(
     _leg,
     lambda g, z, x, y: _leg(g, z, y, x),
     domains=("nonzero", "nonzero"),
+    differential=_length_along,
     costly=True,
     answers=np.hypot,
 )
@@ -113,8 +141,6 @@ def arctan2(x: Any, y: Any) -> Any:
     if not np.iscomplexobj(x + y):
         return np.arctan2(x, y)
     # The angle of the real parts, and the small one that is left when the axes are turned by it.
-    angle = np.arctan2(np.real(x), np.real(y))
-    # On an axis it is a multiple of pi / 2 up to rounding, and its sine or cosine is 0.
-    sine = np.where(np.real(x) == 0, 0.0, np.sin(angle))
-    cosine = np.where(np.real(y) == 0, 0.0, np.cos(angle))
-    return angle + np.arctan((cosine * x - sine * y) / (cosine * y + sine * x))
+    length = np.hypot(np.real(x), np.real(y))
+    sine, cosine = np.real(x) / length, np.real(y) / length
+    return np.arctan2(np.real(x), np.real(y)) + np.arctan((cosine * x - sine * y) / (cosine * y + sine * x))

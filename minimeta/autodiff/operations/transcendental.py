@@ -47,7 +47,13 @@ def log(x: Any) -> Any:
 
 
 # numpy's logarithm of a complex number takes the modulus of 1 + x, in which a small x is lost.
-@unary(lambda g, y, x: g / (1.0 + x), "positive", differential=lambda x, u: u / (1 + x), costly=True, answers=np.log1p)
+@unary(
+    lambda g, y, x: g / (1.0 + x),
+    "positive",
+    differential=lambda x, u: np.where(x > -1, u / (1 + x), np.nan),
+    costly=True,
+    answers=np.log1p,
+)
 def log1p(x: Any) -> Any:
     """``log(1 + x)`` without cancellation near 0."""
     return np.log1p(x)
@@ -56,16 +62,29 @@ def log1p(x: Any) -> Any:
 @unary(lambda g, y, x: g * (y * _LOG_2), costly=True, answers=np.exp2)
 def exp2(x: Any) -> Any:
     """``2 ** x``."""
-    return np.exp2(x)
+    # 2**(i t) = e**(i t log 2) is near 1: numpy's 2**z rounds the whole product with log 2.
+    return np.exp2(x.real) * np.exp(1j * _LOG_2 * x.imag) if np.iscomplexobj(x) else np.exp2(x)
 
 
-@unary(lambda g, y, x: g / (x * _LOG_2), "positive", costly=True, answers=np.log2)
+@unary(
+    lambda g, y, x: g / (x * _LOG_2),
+    "positive",
+    differential=lambda x, u: np.where(x > 0, u / x, np.nan) / _LOG_2,
+    costly=True,
+    answers=np.log2,
+)
 def log2(x: Any) -> Any:
     """The logarithm to base 2; NaN below 0, minus infinity at 0."""
     return np.log2(x)
 
 
-@unary(lambda g, y, x: g / (x * _LOG_10), "positive", costly=True, answers=np.log10)
+@unary(
+    lambda g, y, x: g / (x * _LOG_10),
+    "positive",
+    differential=lambda x, u: np.where(x > 0, u / x, np.nan) / _LOG_10,
+    costly=True,
+    answers=np.log10,
+)
 def log10(x: Any) -> Any:
     """The logarithm to base 10; NaN below 0, minus infinity at 0."""
     return np.log10(x)
@@ -74,7 +93,9 @@ def log10(x: Any) -> Any:
 @unary(lambda g, y, x: g / (3.0 * np.square(y)), "nonzero", costly=True, answers=np.cbrt)
 def cbrt(x: Any) -> Any:
     """The cube root, which has the sign of ``x``. Its derivative at 0 is infinite, as it is in the limit."""
-    return np.where(np.real(x) < 0, -1, 1) * _magnitude(x) ** (1 / 3) if np.iscomplexobj(x) else np.cbrt(x)
+    root = np.cbrt(np.real(x))
+    # A power of a tiny or huge number has lost digits in its logarithm; one of a number near 1 has not.
+    return root * (1 + 1j * np.where(root == 0, np.inf, x.imag / x.real)) ** (1 / 3) if np.iscomplexobj(x) else root
 
 
 @unary(lambda g, y, x: g * cos(x), costly=True, answers=np.sin)  # type: ignore[has-type]  # It stands below.
@@ -89,7 +110,14 @@ def cos(x: Any) -> Any:
     return np.cos(x)
 
 
-@unary(lambda g, y, x: g * (1.0 + np.square(y)), "unit", costly=True, answers=np.tan)
+@unary(
+    lambda g, y, x: g * (1.0 + np.square(y)),
+    "unit",
+    # A complex step is too long next to a pole; and beyond 2^53 there is nothing between two poles.
+    differential=lambda x, u: np.where(abs(x) < 2.0**53, u / np.square(np.cos(x)), np.nan),
+    costly=True,
+    answers=np.tan,
+)
 def tan(x: Any) -> Any:
     """The tangent of an angle in radians."""
     return np.tan(x)
@@ -156,6 +184,7 @@ def softplus(x: Any) -> Any:
 @binary(
     lambda g, z, x, y: g * sigmoid(_difference(x, y)),
     lambda g, z, x, y: g * sigmoid(_difference(y, x)),
+    shifted=True,
     costly=True,
     answers=np.logaddexp,
 )
@@ -167,6 +196,7 @@ def logaddexp(x: Any, y: Any) -> Any:
 @binary(
     lambda g, z, x, y: g * sigmoid(_LOG_2 * _difference(x, y)),
     lambda g, z, x, y: g * sigmoid(_LOG_2 * _difference(y, x)),
+    shifted=True,
     costly=True,
     answers=np.logaddexp2,
 )
