@@ -1,6 +1,6 @@
 """The compiled kernels for this processor, or the reason why there are none.
 
-The extension is built from ``csrc/`` once per *level*, which is an instruction set: ``v3``
+The extension is built from ``csrc/`` for one *level* or several. A level is an instruction set: ``v3``
 (x86-64-v3: AVX2 and FMA, every x86 processor since about 2015), ``v4`` (x86-64-v4: AVX-512), or
 ``arm64``. Levels differ in the width of their vectors, and no operation acts across lanes, so all
 give the same bits (except for the sign and payload of a NaN, which C++ leaves open). ``native`` is
@@ -13,7 +13,7 @@ then warns, or fails if ``CI`` is set so that tests do not silently run without 
 ``MINIMETA_ISA=reference`` asks for the references without a warning.
 """
 
-import importlib
+import importlib.util
 import os
 import platform
 import warnings
@@ -46,6 +46,11 @@ def lacking(level: str) -> list[str]:
 def able() -> list[str]:
     """Return the levels that this processor runs, the best first."""
     return [level for level in LEVELS if not lacking(level)]
+
+
+def built() -> list[str]:
+    """Return the levels that this processor runs and that were built, the best first."""
+    return [level for level in able() if importlib.util.find_spec(f"minimeta._native_{level}")]
 
 
 def load(level: str) -> ModuleType | None:
@@ -94,7 +99,8 @@ def _requested(level: str) -> ModuleType:
         raise ImportError(f"MINIMETA_ISA={level!r}: this processor cannot run it, it lacks {', '.join(missing)}")
     native = load(level)
     if native is None:
-        raise ImportError(f"MINIMETA_ISA={level!r}: minimeta's C++ kernels are not built for it. {HOW_TO_BUILD}")
+        levels = f"{HOW_TO_BUILD}; with several levels, CMAKE_ARGS='-DMINIMETA_LEVELS={';'.join(LEVELS)}' before it"
+        raise ImportError(f"MINIMETA_ISA={level!r}: minimeta's C++ kernels are not built for it. {levels}")
     return native
 
 

@@ -142,7 +142,7 @@ def test_on_any_number_of_threads(set_threads: Callable[[int], None], specimen: 
     assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("level", [level for level in kernels.able() if level != kernels.level])
+@pytest.mark.parametrize("level", [level for level in kernels.built() if level != kernels.level])
 @share(0.5)
 @given(specimen=specimens)
 def test_on_any_level(level: str, specimen: Specimen) -> None:
