@@ -242,14 +242,16 @@ def _begin_again(
         begun: tuple[Any, NDArray[Any]] = environment.begin_again(state, observation, ended, rng)
         return begun
 
-    def replaced(old: Any, new: Any) -> NDArray[Any]:
-        if np.shape(old)[:1] != ended.shape:
+    for each in tree.flatten(state)[0]:
+        if np.shape(each)[:1] != ended.shape:
             raise ShapeError(
-                f"{environment.name}: its state has an array of shape {np.shape(old)}; to begin again where an episode "
-                f"ended, every array of a state has a leading axis of episodes, here {len(ended)}",
+                f"{environment.name}: its state has an array of shape {np.shape(each)}; to begin again where an "
+                f"episode ended, every array of a state has a leading axis of episodes, here {len(ended)}",
                 "",
             )
-        mixed = np.array(old)
+
+    def replaced(old: Any, new: Any) -> NDArray[Any]:
+        mixed = np.array(old, np.result_type(old, new))
         mixed[ended] = new
         return mixed
 

@@ -73,6 +73,27 @@ def test_a_state_that_is_not_of_episodes_cannot_begin_again() -> None:
         together.begin_again(state, observation, np.ones((1, 3), bool), rngs)
 
 
+@pytest.mark.parametrize("apart", [list, lambda drawn: {"dice": list(drawn)}])
+def test_a_state_apart_for_each_episode_cannot_begin_again(apart: Any) -> None:
+    class Apart(Dice):
+        def reset(self, rng: np.random.Generator, episodes: int) -> tuple[Any, NDArray[Any]]:
+            state, observation = super().reset(rng, episodes)
+            return apart(state), observation
+
+    together, rngs = stack([Apart(2.0)]), [np.random.default_rng(0)]
+    state, observation = together.reset(rngs, 3)
+    with pytest.raises(ShapeError, match="every array of a state has a leading axis of episodes, here 3"):
+        together.begin_again(state, observation, np.array([[True, False, False]]), rngs)
+
+
+def test_an_episode_that_begins_among_integers_is_not_rounded() -> None:
+    together, rngs = stack([Dice(2.0)]), [np.random.default_rng(0)]
+    whole = np.array([3, 1, 2])
+    state, observation = together.begin_again([whole], whole[None, :, None], np.array([[True, False, False]]), rngs)
+    drawn = 2.0 * np.random.default_rng(0).random()
+    assert state[0].tolist() == observation[0, :, 0].tolist() == [drawn, 1.0, 2.0]
+
+
 def test_a_box_scales_and_clips_actions() -> None:
     box = Box((-0.1, 0.0), (0.1, 4.0))
     assert np.allclose(box.scaled(np.array([[0.5, -1.0], [-7.0, 0.0]])), [[0.05, 0.0], [-0.1, 2.0]])
