@@ -81,7 +81,9 @@ def svg(nodes: Sequence[Node], arrows: Iterable[tuple[int, int]], title: str) ->
         path[1:1] = range(len(boxes), len(boxes) + len(between))
         boxes += [Node("", (), "")] * len(between)
         layers += between
-    rows = [[i for i in range(len(boxes)) if layers[i] == layer] for layer in range(max(layers, default=-1) + 1)]
+    rows: list[list[int]] = [[] for _ in range(max(layers, default=-1) + 1)]
+    for i, layer in enumerate(layers):
+        rows[layer].append(i)
     places = _places(boxes, paths, rows)
     heights = [max(boxes[i].height for i in row) for row in rows]
     tops = [sum(heights[:layer]) + _BETWEEN * layer + 2 for layer in range(len(rows))]
@@ -168,14 +170,17 @@ def _arrow(
     """Draw an arrow, straight through the layers that it crosses and curved between them."""
     first, last = path[0], path[-1]
     middle = {i: sum(span[i]) / 2 for i in (first, last)}
-    bend = middle[first] + boxes[first].height / 2
+    bend = pen = middle[first] + boxes[first].height / 2
     curve = f"M{places[first]:.0f} {bend:.0f}"
     for above, below in itertools.pairwise(path):
         end = span[below][0] if below != last else middle[last] - boxes[last].height / 2 - 5
         x, to_x, half = places[above], places[below], (bend + end) / 2
-        curve += f"C{x:.0f} {half:.0f} {to_x:.0f} {half:.0f} {to_x:.0f} {end:.0f}"
-        bend = span[below][1]
-        curve += f"V{bend:.0f}" if below != last else ""
+        if round(x) != round(to_x):  # Else one line leads on, through any number of layers.
+            curve += f"V{bend:.0f}" if pen != bend else ""
+            curve += f"C{x:.0f} {half:.0f} {to_x:.0f} {half:.0f} {to_x:.0f} {end:.0f}"
+            pen = end
+        bend = span[below][1] if below != last else end
+    curve += f"V{bend:.0f}" if pen != bend else ""
     x, y = places[last], middle[last] - boxes[last].height / 2 - 5
     tip = f"M{x - 4:.0f} {y - 2:.0f}L{x:.0f} {y + 5:.0f}L{x + 4:.0f} {y - 2:.0f}z"
     ends = f'data-from="{escape(boxes[first].name)}" data-to="{escape(boxes[last].name)}"'

@@ -50,3 +50,14 @@ def test_a_chain_stands_in_one_column_and_a_tree_is_centred() -> None:
     tree = ET.fromstring(svg(nodes, [(0, 3), (1, 3), (2, 3)], ""))
     x = [float(rect.attrib["x"]) for rect in tree.iter(f"{NAMESPACE}rect")]
     assert x[3] == x[1] == (x[0] + x[2]) / 2
+
+
+def test_an_arrow_past_many_layers_is_one_straight_line() -> None:
+    count = 60
+    nodes = [Node(f"%{i}", ("box",), "") for i in range(count)]
+    drawn = svg(nodes, [*((i, i + 1) for i in range(count - 1)), (0, count - 1)], "")
+    long = next(g for g in ET.fromstring(drawn).iter(f"{NAMESPACE}g") if g.attrib.get("data-to") == f"%{count - 1}")
+    assert long.attrib["data-from"] == f"%{count - 2}"
+    past = [g for g in ET.fromstring(drawn).iter(f"{NAMESPACE}g") if g.attrib.get("data-from") == "%0"][1]
+    path = past.find(f"{NAMESPACE}path")
+    assert path is not None and path.attrib["d"].count("C") <= 6
