@@ -5,6 +5,7 @@ The content is written to a temporary file in the same folder, flushed to disk (
 renamed in one step (``os.replace``, which is atomic within a file system).
 """
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -49,10 +50,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     Raises
     ------
     OSError
-        If the folder is missing or cannot be written to, or the disk is full. The old file is left
-        as it was.
+        If the folder is missing or cannot be written to, the disk is full, or the path is a folder.
+        The old file is left as it was.
     """
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

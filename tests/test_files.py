@@ -38,6 +38,13 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         write_atomically(tmp_path / "absent" / "file", "content")
 
 
+@pytest.mark.parametrize("path", [".", "..", "/"])
+def test_a_folder_is_no_file(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError, match="Is a directory"):
+        write_atomically(path, "text")
+
+
 def test_the_file_may_be_read_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_atomically(tmp_path / "written", "")
