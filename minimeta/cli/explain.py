@@ -5,10 +5,11 @@ minimeta explain my_module:loss --shape w=3 --shape x=10,3 --shape y=10
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.cli.options import JsonOption
-from minimeta.errors import ConfigurationError
+from minimeta.counts import whole_number
+from minimeta.errors import ComputationError, ConfigurationError, MinimetaError, raising_line
 from minimeta.files import write_atomically
 from minimeta.program.walkthrough import walkthrough
 from minimeta.training.configuration import suggestion
@@ -48,12 +50,27 @@ class ExplainOptions(JsonOption):
 
 def explain(options: ExplainOptions) -> int:
     """Write the page, say where it is, and return the exit code."""
-    function = _found(options.function)
-    arguments = _point(function, options)
-    path = options.out or Path(f"{function.__name__}.html")
-    write_atomically(path, walkthrough(function, arguments))
+    # What the function prints is no part of the answer.
+    with contextlib.redirect_stdout(sys.stderr), _errors_of(options.function):
+        function = _found(options.function)
+        arguments = _point(function, options)
+        text = walkthrough(function, arguments)
+    path = options.out or Path(f"{options.function.partition(':')[2]}.html")
+    write_atomically(path, text)
     report = {"page": str(path), "function": options.function, "shapes": _shapes(arguments)}
     return options.answer(report, lambda: f"page: {path}")
+
+
+@contextlib.contextmanager
+def _errors_of(place: str) -> Iterator[None]:
+    """Say which function raised an error, and in which line."""
+    try:
+        yield
+    except (MinimetaError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        line = "" if isinstance(error, SyntaxError) else raising_line(error)
+        raise ComputationError(f"explain: {place} raised {type(error).__name__}: {error}", line) from error
 
 
 def _shapes(arguments: Any) -> dict[str, list[int]]:
@@ -105,7 +122,7 @@ def _point(function: Callable[..., Any], options: ExplainOptions) -> dict[str, A
             f"explain: {function.__name__} takes {', '.join(names) or 'nothing'}; say the shapes, as in {wanted} "
             "(x=10,3 are 10 rows of 3, a= is one number, and p/0/bias=40 is in a list of dicts)"
         )
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(whole_number("explain", "seed", options.seed, 0))
     found = {}
     for path in paths:
         given = numbers.get(path)
@@ -164,7 +181,7 @@ def _sides(text: str) -> tuple[int, ...]:
         sides = tuple(int(side) for side in text.strip("()").split(",") if side.strip())
     except ValueError:
         sides = (-1,)
-    if any(side < 0 for side in sides):
+    if any(not 0 <= side < 2**31 for side in sides):
         raise ConfigurationError(f"explain: the shape {text!r} should be sides with commas, such as 10,3")
     return sides
 
@@ -184,4 +201,10 @@ def _converted(name: str, values: NDArray[Any], dtype: str, drawn: bool) -> NDAr
         kind = np.dtype(object)
     if kind.kind not in "fiub" or kind.itemsize > 8 or kind == np.float16:
         raise ConfigurationError(f"explain: the dtype {dtype!r} of {name} should be float64, float32, int64 or bool")
-    return (values > 0 if drawn and kind.kind != "f" else values).astype(kind)
+    if kind.kind == "f":
+        return values.astype(kind)
+    with np.errstate(invalid="ignore"):
+        found = (values > 0 if drawn else values).astype(kind)
+    if not drawn and not np.array_equal(found, values):
+        raise ConfigurationError(f"explain: --at {name}={','.join(f'{x:g}' for x in values.flat)} are no {dtype}")
+    return found

@@ -28,6 +28,15 @@ def of_any(*x):
 
 def twice(x):
     return 2.0 * x
+
+def talks(x):
+    print("I was here")
+    return mm.sum(x)
+
+def fails(x):
+    return {}[3]
+
+squares = lambda x: mm.sum(x * x)
 """
 
 
@@ -35,6 +44,7 @@ def twice(x):
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A module in the folder that the command runs in."""
     (tmp_path / "functions_of_mine.py").write_text(MODULE)
+    (tmp_path / "no_python.py").write_text("1 +")
     monkeypatch.chdir(tmp_path)
     yield
     sys.modules.pop("functions_of_mine", None)
@@ -103,6 +113,11 @@ def test_arguments_may_be_trees(capsys: pytest.CaptureFixture[str]) -> None:
         ("functions_of_mine:twice --at x=1 --dtype complex128", "the dtype 'complex128' of x should be float64"),
         ("functions_of_mine:twice --at x=1 --dtype no", "the dtype 'no' of x should be float64"),
         ("functions_of_mine:twice --at x=1 --dtype int64", "no argument is of floats, so there is no gradient"),
+        ("functions_of_mine:chosen --shape x=3 --at i=1.5,2 --dtype i=int64", "--at i=1.5,2 are no int64"),
+        ("functions_of_mine:chosen --shape x=3 --at i=-1 --dtype i=uint8", "--at i=-1 are no uint8"),
+        ("functions_of_mine:chosen --shape x=3 --at i=nan --dtype i=int64", "--at i=nan are no int64"),
+        ("functions_of_mine:twice --shape x=9999999999999999999999", "the shape '9999999999999999999999' should be"),
+        ("functions_of_mine:twice --shape x=3 --seed -1", "explain: seed=-1 must be at least 0"),
     ],
 )
 def test_wrong_words_are_explained(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,8 +132,26 @@ def test_wrong_words_are_explained(words: str, said: str, capsys: pytest.Capture
     [
         ("functions_of_mine:loss --shape w=3 --shape x=2,4", "matmul of shapes (2, 4) and (3,)"),
         ("functions_of_mine:twice --shape x=3", "it must return a scalar"),
+        ("functions_of_mine:fails --shape x=3", "explain: functions_of_mine:fails raised KeyError: 3\n  at "),
+        (
+            "functions_of_mine:chosen --shape x=3 --at i=7 --dtype i=int64",
+            "raised IndexError: index 7 is out of bounds",
+        ),
+        ("no_python:f --shape x=3", "explain: no_python:f raised SyntaxError: "),
+        ("functions_of_mine:talks --shape x=3 --out .", "Is a directory: '.'"),
     ],
 )
 def test_the_function_may_refuse(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(words) == 1
     assert said in capsys.readouterr().err
+
+
+def test_what_the_function_prints_is_no_part_of_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("functions_of_mine:talks --shape x=3 --json") == 0
+    printed, errors = capsys.readouterr()
+    assert json.loads(printed)["page"] == "talks.html" and errors == "I was here\n"
+
+
+def test_the_page_has_the_name_that_was_given() -> None:
+    assert explain("functions_of_mine:squares --shape x=3") == 0  # It calls itself <lambda>.
+    assert "value = " in Path("squares.html").read_text("utf-8")
