@@ -68,10 +68,10 @@ class Bar:
         return self._spoke is None and enough
 
     def _rate(self, done: int, now: float) -> str:
-        """Return the steps per second after the first one; nothing if there are none."""
+        """Return the steps per second after the first one; nothing if they were too short to tell."""
         assert self._first is not None
         first, when = self._first
-        if done == first or now == when:
+        if now - when < SECONDS_TO_RATE:
             return ""
         rate = (done - first) / (now - when)
         return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
@@ -84,6 +84,8 @@ class Bar:
             return ""
         if done == first:
             return f"at most {duration((self._total - done) * (now - self._began))} left"
+        if now - when < SECONDS_TO_RATE:  # Tasks that are evaluated together are shown one after another.
+            return ""
         return f"{duration((self._total - done) * (now - when) / (done - first))} left"
 
     def __enter__(self) -> Self:

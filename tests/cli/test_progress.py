@@ -57,3 +57,25 @@ def test_one_step_has_no_rate(clock: list[float], capsys: pytest.CaptureFixture[
         clock[0] += 5
         bar.show(1)
     assert re.fullmatch(r"training 1/1\n", capsys.readouterr().err)
+
+
+def test_steps_that_end_together_have_no_rate(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("evaluation", 0, 4) as bar:
+        clock[0] += 5
+        for done in range(1, 5):
+            clock[0] += 1e-6
+            bar.show(done)
+    assert capsys.readouterr().err == "evaluation 4/4\n"
+
+
+def test_a_bar_does_not_guess_what_is_left_by_a_moment(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    with Bar("evaluation", 0, 600) as bar:
+        clock[0] += 50
+        for done in range(1, 301):
+            clock[0] += 1e-6
+            bar.show(done)
+    assert "300/600" in (said := capsys.readouterr().err) and "0 s left" not in said
