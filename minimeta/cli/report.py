@@ -54,7 +54,7 @@ def report(options: ReportOptions) -> int:
     if options.figure:
         require_format(options.figure)
     folders = [RunFolder(path) for path in options.runs]
-    results = [folder.read_results() for folder in folders]
+    results = [{**folder.read_results(), "run": str(folder.path)} for folder in folders]  # It may have been moved.
     figures = _draw(options.figure, options.data, folders, results) if options.figure else []
     written = page.keep(options.keep, options.runs, results) if options.keep else None
 

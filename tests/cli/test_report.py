@@ -53,6 +53,10 @@ def test_diverged_tasks_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", str(folder)]) == 0
     assert "3 of 4 tasks diverged" in capsys.readouterr().out
 
+    moved = folder.rename(tmp_path / "moved")
+    assert main(["report", str(moved), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["run"] == str(moved)
+
 
 @pytest.mark.parametrize(
     ("files", "problem"), [([], "there is no run in"), (["configuration.toml"], "is not finished")]
