@@ -6,6 +6,7 @@ each row becomes a few lines of ``head: cell``.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -22,8 +23,9 @@ def show_table(title: str, head: Sequence[str], body: Sequence[Sequence[str]], n
     head, *body = zip(*(column for column in zip(head, *body, strict=True) if any(column[1:])), strict=True)
     # Given a file, rich asks it for its encoding and draws accordingly.
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    # rich takes every terminal without escape sequences (TERM=dumb) for 80 columns wide.
+    terminal = shutil.get_terminal_size()
+    console.size = (terminal.columns if console.is_terminal else WIDTH, terminal.lines)
     with console.capture() as captured:
         console.out(_filled(title, console.width))
         if _least_width([head, *body]) <= console.width:

@@ -22,9 +22,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> list[str]:
+def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, columns: int = 80, kind: str = "xterm") -> list[str]:
     monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", kind)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys, "stdout", stream)
     show_table("title", HEAD, BODY, ["", "a note"])
@@ -57,8 +57,9 @@ def test_lines_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[1][0] + lines[1][-1] == "┏┓" and "│ maml    │ 3.0872 ± 0.2418 │ short run: still" in lines[4]
 
 
-def test_records_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shown(Terminal(), monkeypatch, 24) == [
+@pytest.mark.parametrize("kind", ["xterm", "dumb"])
+def test_records_on_a_narrow_terminal(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(Terminal(), monkeypatch, 24, kind) == [
         "title",
         "run: maml",
         "metric: 3.0872 ± 0.2418",
