@@ -91,6 +91,8 @@ class Plane {
       tabindex: 0,
       role: "slider",
       "aria-label": name,
+      "aria-valuemin": (along === "y" ? this.ys : this.xs)[0],
+      "aria-valuemax": (along === "y" ? this.ys : this.xs)[1],
       "data-handle": name,
     });
     const at = { x: 0, y: 0 };

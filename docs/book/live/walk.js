@@ -95,7 +95,8 @@ document.querySelector("#back").addEventListener("click", () => go(-1));
 document.querySelector("#next").addEventListener("click", () => go(1));
 document.addEventListener("keydown", (event) => {
   const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (way && !["INPUT", "SELECT"].includes(event.target.tagName)) go(way);
+  const plain = !(event.altKey || event.ctrlKey || event.metaKey || event.shiftKey); // Alt goes back to another page.
+  if (way && plain && !["INPUT", "SELECT"].includes(event.target.tagName)) go(way);
 });
 
 function go(way) {
