@@ -211,6 +211,9 @@ DELICATE: list[tuple[Callable[..., Any], Any]] = [
     (mm.softmax, np.array([700.0, 0.0])),
     (mm.softmax, np.array([1e300, 0.0])),
     (np.i0, -1e-8),
+    (lambda v: np.fmod(v[0], v[1]), np.array([1.0, 0.1])),
+    (np.linalg.pinv, np.array([[1.0, 1.0], [1.0, 1.0 + 1e-8]])),
+    (lambda a: np.linalg.lstsq(a, np.ones(2), rcond=None)[0], np.array([[1.0, 1.0], [1.0, 1.0 + 1e-8]])),
 ]
 
 

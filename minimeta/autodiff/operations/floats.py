@@ -91,7 +91,9 @@ def fmod(x: Any, y: Any) -> Value:
     costly=True,
 )
 def _fmod(x: Any, y: Any) -> Any:
-    return x - y * np.trunc(x.real / y.real) if np.iscomplexobj(x + y) else np.fmod(x, y)
+    rest = np.fmod(np.real(x), np.real(y))
+    # A quotient that is nearly whole is rounded to the other side, as 1 / 0.1 is.
+    return x - y * np.rint((x.real - rest) / y.real) if np.iscomplexobj(x + y) else rest
 
 
 @differentiable(np.modf, results=2)

@@ -112,13 +112,21 @@ def _pinv(a: Any, *, rcond: float) -> Any:
 
 
 def _analytic_pinv(a: Any, rcond: float) -> Any:
-    if _dropped(np.linalg.svd(a.real, compute_uv=False), rcond).any():
+    values = np.linalg.svd(a.real, compute_uv=False)
+    if _dropped(values, rcond).any():
         u, s, v = factors(a)
         inverses = np.where(_dropped(s, rcond), 0, 1 / s)
         return (v * inverses[..., None, :]) @ np.swapaxes(u, -1, -2)
     turned = np.swapaxes(a, -1, -2)
-    wide = a.shape[-1] > a.shape[-2]
-    return turned @ np.linalg.inv(a @ turned) if wide else np.linalg.inv(turned @ a) @ turned
+    if a.shape[-1] > a.shape[-2]:
+        return np.swapaxes(_analytic_pinv(turned, rcond), -1, -2)
+    # Of [[s I, A], [A^T, 0]] the inverse holds A^+. With the least singular value for s it is as well-conditioned
+    # as A is, where A^T A has lost twice the digits (Bjoerck 1967).
+    rows = a.shape[-2]
+    scale = np.min(values, -1, keepdims=True, initial=np.inf)[..., None]
+    above = np.concatenate([np.where(scale < np.inf, scale, 1.0) * np.eye(rows), a], -1)
+    below = np.concatenate([turned, np.zeros((*a.shape[:-2], a.shape[-1], a.shape[-1]))], -1)
+    return np.linalg.inv(np.concatenate([above, below], -2))[..., rows:, :rows]
 
 
 @lapack(did_not_converge, (), lambda a, rcond: Form((*a.shape[:-2], 1, 1), a.dtype), sample=_sample_pinv)
