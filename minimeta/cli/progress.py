@@ -16,8 +16,8 @@ from minimeta.training.metrics import means
 SECONDS_BETWEEN_LINES, SECONDS_TO_RATE = 10.0, 1.0
 WIDE = 60
 """Columns of a terminal that has room for a bar."""
-MEMORY = 0.98
-"""Weight of the past in the running means: they are over about the last fifty steps."""
+MEMORY, PARTS = 50, 20
+"""Running means are over about so many steps, or over this part of a shorter training."""
 
 
 class Bar:
@@ -109,7 +109,8 @@ class TrainingBar(Bar):
         """Show a step."""
         new = means(report)
         old = self._means or new
-        self._means = {name: MEMORY * old[name] + (1 - MEMORY) * value for name, value in new.items()}
+        weight = 1 / min(MEMORY, max(1, self._total // PARTS))
+        self._means = {name: old[name] + weight * (value - old[name]) for name, value in new.items()}
         self.show(state.step, "  ".join(f"{name} {value:.4g}" for name, value in self._means.items()))
 
 

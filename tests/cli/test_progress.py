@@ -3,9 +3,11 @@
 import re
 import time
 
+import numpy as np
 import pytest
 
-from minimeta.cli.progress import Bar
+from minimeta.cli.progress import Bar, TrainingBar
+from minimeta.training import Report, TrainingState
 
 
 @pytest.fixture
@@ -50,6 +52,20 @@ def test_a_run_that_goes_on_counts_from_where_it_began(clock: list[float], capsy
 
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["training 995/1000  4/s  1 s left", "training 1000/1000  4/s"]
+
+
+@pytest.mark.parametrize(("total", "steps"), [(10, 1), (100, 5), (100_000, 50)])
+def test_the_loss_is_a_mean_over_a_twentieth_of_the_training_and_at_most_fifty_steps(
+    total: int, steps: int, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = np.random.default_rng(0).normal(10, 1, 200)
+    weight, expected = 1 / steps, losses[0]
+    with TrainingBar("training", 0, total) as bar:
+        for step, loss in enumerate(losses[:8], 1):
+            clock[0] += 30
+            bar(TrainingState(step, (), ()), Report(np.array([loss]), {}))
+            expected = (1 - weight) * expected + weight * loss if step > 1 else loss
+    assert f"loss {expected:.4g}" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_one_step_has_no_rate(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
