@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
+from minimeta import cli
 from minimeta.autodiff import operations
 from minimeta.autodiff.primitive import registry
 from minimeta.cli.options import JsonOption
@@ -47,11 +47,10 @@ def gradcheck(options: GradcheckOptions) -> int:
             row = f"{name:16} {type(error).__name__}\n{error}"
         if not options.json:
             print(row, flush=True)
-    if options.json:
-        print(json.dumps({"primitives": [dataclasses.asdict(report) for report in reports], "faults": faults}))
-    else:
-        print(f"{len(reports)} right, {len(faults)} wrong: the worst relative errors, and ulps from the reference")
-    return 1 if faults else 0
+    counted = f"{len(reports)} right, {len(faults)} wrong: the worst relative errors, and ulps from the reference"
+    found = {"primitives": [dataclasses.asdict(report) for report in reports], "faults": faults}
+    done = options.answer(found, lambda: counted)
+    return cli.ERROR if faults else done
 
 
 def _row(report: PrimitiveReport) -> str:

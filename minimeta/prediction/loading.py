@@ -43,7 +43,8 @@ def load(path: str | os.PathLike[str], learner: MetaLearner | None = None, *, li
     Raises
     ------
     ConfigurationError
-        If there is no run in the folder, or one of a learner that is not given.
+        If there is no run in the folder, or one of a learner that is not given; or a learner is
+        given, but a file instead of its run.
     CheckpointError
         If a file of the run is missing, damaged, of another run or of a newer version.
     DataError, MissingDataError
@@ -58,6 +59,11 @@ def load(path: str | os.PathLike[str], learner: MetaLearner | None = None, *, li
     """
     path = Path(path)
     if path.suffix in trees.SUFFIXES and not path.is_dir():
+        if learner is not None:
+            raise ConfigurationError(
+                f"{path} is a file, and a learner's run is a folder: minimeta.load({str(path.parent)!r}, learner); or "
+                "without a learner, for a tree that minimeta.save wrote"
+            )
         return trees.load_tree(path, like)
     folder = RunFolder(path)
     if learner is not None:
@@ -84,7 +90,8 @@ def load(path: str | os.PathLike[str], learner: MetaLearner | None = None, *, li
 
 def _of_fit(folder: RunFolder, learner: MetaLearner) -> TrainedLearner:
     """Return a learner with the meta-parameters that a training by ``fit`` left in a folder."""
-    folder.require_run()
+    if not folder.checkpoint.is_file():
+        raise ConfigurationError(f"there is no run of a learner of your own: {folder.checkpoint} is missing")
     template = learner.init(initialisation_generator(0))
     meta_parameters = checkpoint.load_meta_parameters(folder.checkpoint, template)
     return replace(TrainedLearner(learner, meta_parameters), steps=getattr(learner, "inner_steps", 1))

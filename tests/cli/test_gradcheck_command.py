@@ -22,6 +22,7 @@ def test_a_row_for_each_primitive(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gradcheck", "sin", "--examples", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert found["status"] == "complete"
     assert found["faults"] == {} and found["primitives"][0]["name"] == "sin"
 
 

@@ -178,8 +178,10 @@ def test_a_run_of_your_own(tmp_path: Path) -> None:
     assert loaded.steps == 2
     with pytest.raises(ConfigurationError, match=r"of a learner of your own.*minimeta.load\(run, learner\)"):
         mm.load(tmp_path / "own")
-    with pytest.raises(ConfigurationError, match="there is no run in"):
+    with pytest.raises(ConfigurationError, match=r"there is no run of .*none.checkpoint\.npz is missing"):
         mm.load(tmp_path / "none", learner)
+    with pytest.raises(ConfigurationError, match=r"checkpoint.npz is a file, .*: minimeta.load\('.*own', learner\)"):
+        mm.load(tmp_path / "own" / "checkpoint.npz", learner)
     other = MAML(nn.mlp((1, 7, 1)), nn.mean_squared_error, 0.01, 2)
     with pytest.raises(mm.errors.CheckpointError, match=r"0/weight is float32 of shape \(1, 6\), but in this run"):
         mm.load(tmp_path / "own", other)
