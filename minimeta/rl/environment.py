@@ -185,14 +185,20 @@ def stack(environments: Sequence[Environment]) -> Environments:
 
     A class that can do it faster than one by one has a static method ``stack(environments)``, which
     is called if all are of that class, and returns None for environments that do not fit together.
-    Each task must find what it would find alone, bit for bit.
+    Each task must find what it would find alone, bit for bit: that of a base class is not called
+    for a class that steps or begins in another way.
     """
     kind = type(environments[0])
-    if hasattr(kind, "stack") and all(type(each) is kind for each in environments):
+    owner = next((each for each in kind.__mro__ if "stack" in vars(each)), None)
+    if owner is not None and all(type(each) is kind for each in environments) and _acts_as(kind, owner):
         stacked: Environments | None = kind.stack(environments)
         if stacked is not None:
             return stacked
     return OneByOne(tuple(environments))
+
+
+def _acts_as(kind: type[Any], base: type[Any]) -> bool:
+    return all(getattr(kind, name, None) is getattr(base, name, None) for name in ("reset", "step", "begin_again"))
 
 
 @dataclass(frozen=True)

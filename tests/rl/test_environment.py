@@ -6,7 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from minimeta.errors import ConfigurationError, ShapeError
-from minimeta.rl import Box, Discrete, stack
+from minimeta.rl import Box, Discrete, OneByOne, stack
+from minimeta.rl.environments import Navigation
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ def test_a_state_that_is_not_of_episodes_cannot_begin_again() -> None:
     state, observation = together.reset(rngs, 3)
     with pytest.raises(ShapeError, match=r"dice: its state has an array of shape \(\); .* axis of episodes, here 3"):
         together.begin_again(state, observation, np.ones((1, 3), bool), rngs)
+
+
+@pytest.mark.parametrize("method", ["reset", "step", "begin_again"])
+def test_a_class_that_acts_in_another_way_is_not_stacked_as_its_base(method: str) -> None:
+    class Windy(Navigation):
+        pass
+
+    assert not isinstance(stack([Windy((0.1, 0.2)), Windy((0.3, 0.2))]), OneByOne)
+    setattr(Windy, method, lambda *given: None)
+    assert isinstance(stack([Windy((0.1, 0.2)), Windy((0.3, 0.2))]), OneByOne)
 
 
 @pytest.mark.parametrize("apart", [list, lambda drawn: {"dice": list(drawn)}])
