@@ -188,7 +188,7 @@ def stack(environments: Sequence[Environment]) -> Environments:
     Each task must find what it would find alone, bit for bit: that of a base class is not called
     for a class that steps or begins in another way.
     """
-    kind = type(environments[0])
+    kind: Any = type(environments[0])
     owner = next((each for each in kind.__mro__ if "stack" in vars(each)), None)
     if owner is not None and all(type(each) is kind for each in environments) and _acts_as(kind, owner):
         stacked: Environments | None = kind.stack(environments)
