@@ -125,8 +125,9 @@ def sample(
             state, observation = together.reset(rngs, episodes)
         elif ended.any():
             state, observation = together.begin_again(state, observation, ended, rngs)
-        _refuse_non_finite("observation", observation, environments, t)
-        seen = observation.astype(np.float32)
+        with np.errstate(over="ignore"):
+            seen = observation.astype(np.float32)
+        _refuse_non_finite("observation", seen, environments, t)
         actions, outputs = act(seen, noise[:, :, t % first.horizon])
         _refuse_other_actions(actions, first, begun.shape)
         taken = first.action.scaled(actions) if isinstance(first.action, Box) else actions
@@ -134,7 +135,7 @@ def sample(
         _refuse_other_shapes(first, begun.shape, observation, reward, done)
         _refuse_non_finite("reward", reward, environments, t)
         steps.append((seen, {"actions": actions, "rewards": reward, "outputs": outputs}))
-        ended = done | (t + 1 - begun == first.horizon)
+        ended = done.astype(np.bool_) | (t + 1 - begun == first.horizon)
         for task, episode in np.argwhere(ended):
             rows[task].add(episode, begun[task, episode], t + 1)
         begun[ended] = t + 1

@@ -81,6 +81,18 @@ def test_episodes_that_end_early_leave_no_gap() -> None:
     assert (found["begin"] == [0, 0, 2, 2, 4, 4]).all()
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float32])
+def test_done_may_be_numbers(kind: Any) -> None:
+    class Numbers(Walk):
+        def step(self, state: Any, action: NDArray[Any], rng: np.random.Generator) -> Any:
+            state, seen, reward, done = super().step(state, action, rng)
+            return state, seen, reward, done.astype(kind)
+
+    (observations, found), (others, same) = (sampled([one(0.5), one(-1.0)], [3, 4]) for one in (Walk, Numbers))
+    assert np.array_equal(observations, others)
+    assert np.array_equal(found["begin"], same["begin"]) and len(np.unique(found["begin"])) > 1
+
+
 def test_a_task_does_not_depend_on_the_others() -> None:
     together, _ = sampled([Walk(0.5), Walk(-1.0), Walk(2.0)], [3, 4, 5])
     alone, _ = sampled([Walk(-1.0)], [4])
@@ -91,6 +103,16 @@ def test_a_task_does_not_depend_on_the_others() -> None:
 def test_what_is_not_finite_is_refused_by_task_and_step(what: str, named: str) -> None:
     with pytest.raises(NonFiniteError, match=rf"walk: the {what} of task 1 is nan at {named}"):
         sampled([Walk(50.0), Walk(50.0, bad=(2, what))], [0, 1])
+
+
+def test_an_observation_beyond_float32_is_refused() -> None:
+    class Far(Walk):
+        def step(self, state: Any, action: NDArray[Any], rng: np.random.Generator) -> Any:
+            state, seen, reward, done = super().step(state, action, rng)
+            return state, np.full_like(seen, 1e40), reward, done
+
+    with pytest.raises(NonFiniteError, match="walk: the observation of task 0 is inf at step 1"):
+        sampled([Far(50.0)], [0])
 
 
 def test_nothing_to_do_is_refused() -> None:
