@@ -303,7 +303,7 @@ class Array(Operators, Methods):
         if dtype is None or np.dtype(dtype) == np.dtype(object):
             from minimeta.autodiff.elements import elements  # noqa: PLC0415 (it stands on Arrays)
 
-            return elements(self)
+            return elements(self, own=copy is True)
         conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
             "calls them, as np.mean of np.array([x0, x1]) does: join Arrays with np.stack([x0, x1]) instead)"

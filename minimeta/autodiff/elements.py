@@ -39,16 +39,23 @@ _OF_OBJECTS = re.compile(
 )
 
 
-def elements(x: Array) -> NDArray[Any]:
-    """Return a numpy array of dtype object that holds the elements of an Array."""
+def elements(x: Array, own: bool = True) -> NDArray[Any]:
+    """Return a numpy array of dtype object that holds the elements of an Array.
+
+    One that is not the caller's own is what ``np.asarray`` returns, which is the Array itself in
+    numpy. So it cannot be written to, and it holds the Array, which is not changed in place then.
+    """
     if x.transformation is not None:
         x.transformation.held = True
-    found = np.empty(max(x.size, 1), object)
+    found = np.empty(max(x.size, 1) + (not own), object)
     if x.shape == ():
         found[0] = x
     else:
         for place, index in enumerate(np.ndindex(x.shape)):
             found[place] = x[index]
+    if not own:
+        found[-1] = x
+        found.flags.writeable = False
     return found[: x.size].reshape(x.shape)
 
 
@@ -116,6 +123,12 @@ def _explained(error: Exception, trace: Trace) -> Exception:
         return error
     if isinstance(error, ValueError) and isinstance(error.__cause__, MinimetaError):
         return error.__cause__  # Of y[i] = x, which numpy hides behind an error of its own.
+    if trace.held and "read-only" in str(error):
+        return TracingError(
+            f"{error}. So is np.asarray(x) of an Array x: it is x itself in numpy, and would change with it. "
+            "Take a copy first, np.array(x)",
+            raising_line(error),
+        )
     if not trace.held or not (isinstance(error, ZeroDivisionError) or _OF_OBJECTS.search(str(error))):
         return error
     return TracingError(

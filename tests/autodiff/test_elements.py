@@ -1,5 +1,6 @@
 """Numpy arrays that hold Arrays: joined wherever they come out, and explained where numpy cannot compute with them."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -112,3 +113,38 @@ def test_functions_of_scipys_that_convert_are_named(name: str, arguments: Any, r
         TracingError, match=rf"(?s)scipy.{name} of an Array makes numpy arrays.*{remedy}.*test_elements"
     ):
         mm.grad(lambda x: np.sum(of_scipy(*arguments(x))))(X)
+
+
+@pytest.mark.parametrize("as_array", [np.asarray, np.ascontiguousarray, lambda y: np.array(y, copy=None)])
+@pytest.mark.parametrize("change", [operator.imul, lambda z, c: operator.setitem(z, 0, c)])
+def test_what_is_the_array_itself_in_numpy_cannot_be_changed(as_array: Any, change: Any) -> None:
+    def changed(x: Any) -> Any:
+        y = x * 1.0
+        change(as_array(y), 2.0)
+        return mm.sum(y**3)
+
+    for transformed in (mm.grad(changed), mm.compile(changed)):
+        with pytest.raises(TracingError, match=r"read-only\. .* Take a copy first, np\.array\(x\)"):
+            transformed(np.ones(3))
+
+
+def test_nor_does_it_change_with_the_array() -> None:
+    def changed(x: Any) -> Any:
+        y = x * 1.0
+        z = np.asarray(y)
+        y *= 2.0
+        return np.sum(z**3) + np.sum(y)
+
+    with pytest.raises(TracingError, match=r"y \*= \.\.\. .* Write y = y \* "):
+        mm.grad(changed)(np.ones(3))
+
+
+def test_a_copy_may_be_changed() -> None:
+    def changed(x: Any) -> Any:
+        z = np.array(x)
+        z *= 2.0
+        z[0] = x[1]
+        return np.sum(z**2) + np.sum(x)
+
+    for transformed in (mm.grad(changed), mm.compile(mm.grad(changed))):
+        assert_array_equal(transformed(np.ones(3)), [1.0, 11.0, 9.0])

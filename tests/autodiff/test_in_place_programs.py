@@ -96,6 +96,7 @@ VIEWS = [
     "np.split({}, 2)[0]",
     "half({})",
     "half({}[::-1])[0]",
+    "np.asarray({})",
 ]
 
 
@@ -118,6 +119,7 @@ COPIES = [
     "each({})",
     "same({})",
     "constant({})",
+    "np.array({})",
     "constant({})",
 ]
 
