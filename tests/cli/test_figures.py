@@ -10,8 +10,8 @@ from matplotlib.image import imread
 
 from minimeta.cli import figures, main
 from minimeta.cli.figures import adaptation_figure
-from minimeta.nn import accuracy, cross_entropy
-from minimeta.tasks import FewShot, Shuffled
+from minimeta.nn import accuracy, cross_entropy, mean_squared_error
+from minimeta.tasks import FewShot, Shuffled, Sinusoid
 from minimeta.training.presets import Experiment
 
 
@@ -36,6 +36,17 @@ def test_images_of_any_kind_are_drawn(tmp_path: Path, shape: tuple[int, ...], fl
     adaptation_figure(tmp_path / "figure.png", experiment, None, steps=1, seed=0)
 
     assert np.ptp(imread(tmp_path / "figure.png")) == 1  # black and white are both there
+
+
+def test_a_task_that_diverges_is_drawn_in_silence(tmp_path: Path) -> None:
+    class Diverging(Undecided):
+        def predict(self, adapted: None, inputs: Any) -> Any:
+            return np.exp(1e6 * inputs) - np.exp(1e6 * inputs)  # infinity minus infinity
+
+    learner: Any = Diverging()
+    experiment = Experiment(learner, learner, Sinusoid(), Sinusoid(), mean_squared_error, mean_squared_error, "loss")
+    adaptation_figure(tmp_path / "figure.png", experiment, None, steps=1, seed=0)
+    assert np.ptp(imread(tmp_path / "figure.png")) > 0
 
 
 def test_white_images_are_white_and_ink_is_dark(tmp_path: Path) -> None:
