@@ -187,6 +187,16 @@ def test_the_meta_gradient_is_the_closed_form(open_page: Any, tmp_path: Path) ->
     page.screenshot(path=tmp_path / "dragged.png")
 
 
+def test_a_fit_that_diverges_is_said_to(open_page: Any) -> None:
+    page = open_page("sinusoid")
+    move(page, "inner_learning_rate", 0.05)
+    move(page, "steps", 10)
+    assert page.locator('[data-number="loss-10"]').text_content() == "diverged"
+    assert page.locator("path.curve.blue").get_attribute("d") == ""
+    move(page, "inner_learning_rate", 0.01)
+    assert shown(page, "loss-10") < 10 and page.locator("path.curve.blue").get_attribute("d") != ""
+
+
 def test_the_errors_of_differences_are_those_of_python(open_page: Any, tmp_path: Path) -> None:
     page = open_page("differences", viewport={"width": 1280, "height": 900})
     for name, (_, _, _, at) in FUNCTIONS.items():

@@ -16,6 +16,7 @@ function show(name, value, digits = 6) {
 }
 
 function short(value, digits = 6) {
+  if (!Number.isFinite(value)) return "diverged";
   return value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6)
     ? String(Number(value.toPrecision(digits)))
     : value.toExponential(3);
@@ -78,7 +79,8 @@ class Plane {
   curve(kind) {
     const path = element(this.curves, "path", { class: `curve ${kind}` });
     return (points) => {
-      const shown = points.map(([x, y]) => [this.column(x), Math.min(Math.max(this.row(y), -1e4), 1e4)]);
+      const known = points.filter(([, y]) => !Number.isNaN(y)); // None are, where a step has diverged.
+      const shown = known.map(([x, y]) => [this.column(x), Math.min(Math.max(this.row(y), -1e4), 1e4)]);
       path.setAttribute("d", shown.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`).join(""));
     };
   }
