@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 (pathlib is slow to import)
+_COMMAND = os.sep + "minimeta"  # the script that pip writes for the command
 
 
 def is_internal(code: Any) -> bool:
@@ -21,8 +22,8 @@ def is_internal(code: Any) -> bool:
 
 
 def user_line() -> str:
-    """Return the innermost line of the call stack outside of minimeta, contextlib, numpy and scipy, as
-    ``file:line, in function``.
+    """Return the innermost line of the call stack outside of minimeta, its command, contextlib, numpy,
+    runpy and scipy, as ``file:line, in function``.
 
     Returns
     -------
@@ -52,7 +53,9 @@ def raising_line(error: BaseException) -> str:
 
 def _is_of_user(frame: Any) -> bool:
     module = str(frame.f_globals.get("__name__", ""))
-    return not is_internal(frame.f_code) and module.partition(".")[0] not in ("contextlib", "numpy", "scipy")
+    if is_internal(frame.f_code) or module.partition(".")[0] in ("contextlib", "numpy", "runpy", "scipy"):
+        return False
+    return not frame.f_code.co_filename.endswith(_COMMAND)
 
 
 class MinimetaError(Exception):

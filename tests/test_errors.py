@@ -53,6 +53,12 @@ def test_the_line_is_the_innermost_that_is_the_users() -> None:
     assert inner() == f"{__file__}:{line}, in inner"
 
 
+def test_the_script_of_the_command_is_not_the_users() -> None:
+    found: dict[str, Any] = {"user_line": user_line}
+    exec(compile("line = user_line()", "/somewhere/bin/minimeta", "exec"), found)
+    assert found["line"].startswith(__file__)
+
+
 def test_frames_of_numpy_are_not_the_users() -> None:
     def function(x: Any) -> Any:
         return np.apply_along_axis(lambda row: mm.reshape(row, 7), 0, np.ones((2, 2)))

@@ -94,6 +94,8 @@ def _of_images(source: Path, form: Inputs | None, support: bool) -> NamedSet:
             f"{source} holds images outside of class folders, such as {loose[0].name}: a support set is a folder with "
             "a folder of images for each class"
         )
+    if not (loose or support or any(path.is_dir() for path in source.iterdir())):
+        raise MissingDataError(f"there are no images in {source}; images are {', '.join(sorted(SUFFIXES))}")
     classes = {"": loose} if loose else class_files(source)
     pixels = read_files(classes, Reading(size, 3 if channels == 3 else 1))
     labels = [name for name, paths in classes.items() for _ in paths]

@@ -184,6 +184,11 @@ def no_targets(root: Path) -> list[str]:
     return ["--support", str(root / "support.npz")]
 
 
+def no_image(root: Path) -> list[str]:
+    (root / "nothing").mkdir()
+    return ["--query", str(root / "nothing")]
+
+
 def words_in_a_table(root: Path) -> list[str]:
     (root / "support.csv").write_text("x,y\none,2\n")
     return ["--support", str(root / "support.csv")]
@@ -221,6 +226,7 @@ def of_a_newer_version(root: Path) -> list[str]:
         (another_class, 2, "has the class zig, of which the support set has no example"),
         (loose, 2, "holds images outside of class folders, such as 0.png"),
         (another_size, 1, "query: examples have shape (9, 9), and this learner was trained on (28, 28, 1)"),
+        (no_image, 1, "there are no images in"),
         (no_targets, 1, "a support set needs targets"),
         (words_in_a_table, 1, "support.csv, line 2: 'one' is not a number"),
         (without_checkpoint, 1, "there is no checkpoint"),
@@ -244,4 +250,5 @@ def test_what_does_not_fit_is_named(
     more = spoil(root)
     words = ["predict", str(root / "run"), "--support", str(root / "support"), "--query", str(root / "query")]
     assert main([*words, *more, "--matter", "0", "--json"]) == code
-    assert message in said(capsys)["error"]
+    error = said(capsys)["error"]
+    assert message in error and "<module>" not in error
