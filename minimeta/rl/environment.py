@@ -215,7 +215,12 @@ class OneByOne:
 
     def reset(self, rngs: Sequence[np.random.Generator], episodes: int) -> tuple[Any, NDArray[Any]]:
         """Begin episodes of every task; the state is a list with one entry for each."""
-        begun = [each.reset(rng, episodes) for each, rng in zip(self.environments, rngs, strict=True)]
+        begun = [
+            _parts(each, "reset", each.reset(rng, episodes), "state, observation")
+            for each, rng in zip(self.environments, rngs, strict=True)
+        ]
+        for each, (_, observation) in zip(self.environments, begun, strict=True):
+            _check_observation(each, observation, episodes)
         return [state for state, _ in begun], np.stack([observation for _, observation in begun])
 
     def step(
@@ -223,7 +228,7 @@ class OneByOne:
     ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
         """Take one step of every episode of every task."""
         taken = [
-            each.step(one, chosen, rng)
+            _parts(each, "step", each.step(one, chosen, rng), "state, observation, reward, done")
             for each, one, chosen, rng in zip(self.environments, state, action, rngs, strict=True)
         ]
         states, *parts = zip(*taken, strict=True)
@@ -239,6 +244,24 @@ class OneByOne:
             for each in zip(self.environments, state, observation, ended, rngs, strict=True)
         ]
         return [state for state, _ in begun], np.stack([observation for _, observation in begun])
+
+
+def _parts(environment: Environment, function: str, found: Any, names: str) -> Any:
+    """Return what a function of an environment returned, if that is a tuple of its parts."""
+    if not isinstance(found, tuple) or len(found) != names.count(",") + 1:
+        held = f"a tuple of {len(found)}" if isinstance(found, tuple) else type(found).__name__
+        raise ShapeError(f"{environment.name}: {function} returned {held}, and not ({names})", "")
+    return found
+
+
+def _check_observation(environment: Environment, observation: Any, episodes: int) -> None:
+    shape = (episodes, *environment.observation.shape)
+    if np.shape(observation) != shape:
+        raise ShapeError(
+            f"{environment.name}: reset returned observations of shape {np.shape(observation)} for {episodes} "
+            f"episodes, and not of {shape}",
+            "",
+        )
 
 
 def _begin_again(

@@ -189,9 +189,15 @@ def check(environments: Sequence[Environment], episodes: int) -> None:
     Raises
     ------
     ConfigurationError
-        If horizons or spaces are not equal, or not ones of boxes and integers, or there is nothing
-        to do.
+        If a task is no environment, horizons or spaces are not equal, or not ones of boxes and
+        integers, or there is nothing to do.
     """
+    for task, each in enumerate(environments):
+        needed = "reset", "step", "observation", "action", "horizon", "name"
+        if missing := [name for name in needed if not hasattr(each, name)]:
+            raise ConfigurationError(
+                f"task {task} is {type(each).__name__}, which is no environment: it has no {', '.join(missing)}"
+            )
     first = environments[0]
     whole_number(first.name, "episodes", episodes, 1), whole_number(first.name, "horizon", first.horizon, 1)
     for task, each in enumerate(environments):

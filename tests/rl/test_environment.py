@@ -97,6 +97,22 @@ def test_a_state_apart_for_each_episode_cannot_begin_again(apart: Any) -> None:
         together.begin_again(state, observation, np.array([[True, False, False]]), rngs)
 
 
+def test_what_an_environment_does_not_return_is_named() -> None:
+    class Flat(Dice):
+        def reset(self, rng: np.random.Generator, episodes: int) -> tuple[Any, NDArray[Any]]:
+            return super().reset(rng, episodes)[0][:, None], np.zeros(episodes)
+
+    class Short(Dice):
+        def step(self, *arguments: Any) -> Any:
+            return super().step(*arguments)[:3]
+
+    rngs = [np.random.default_rng(0)]
+    with pytest.raises(ShapeError, match=r"dice: reset returned observations of shape \(4,\) .* not of \(4, 1\)"):
+        stack([Flat(2.0)]).reset(rngs, 4)
+    with pytest.raises(ShapeError, match=r"dice: step returned a tuple of 3, and not .*reward, done"):
+        stack([Short(2.0)]).step([np.ones(4)], np.zeros((1, 4), int), rngs)
+
+
 def test_an_episode_that_begins_among_integers_is_not_rounded() -> None:
     together, rngs = stack([Dice(2.0)]), [np.random.default_rng(0)]
     whole = np.array([3, 1, 2])

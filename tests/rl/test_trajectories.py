@@ -10,7 +10,7 @@ from walks import POLICY, Walk
 from minimeta.errors import ConfigurationError, NonFiniteError, ShapeError
 from minimeta.rl import Box
 from minimeta.rl.environments import corridor
-from minimeta.rl.trajectories import Experience, sample
+from minimeta.rl.trajectories import Experience, check, sample
 
 PARAMETERS = POLICY.init(np.random.default_rng(7))
 
@@ -125,6 +125,11 @@ def test_nothing_to_do_is_refused() -> None:
 def test_tasks_that_differ_in_form_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="walk: task 1 has horizon"):
         sampled([Walk(0.0), Walk(0.0, horizon=7)], [0, 1])
+
+
+def test_a_task_that_is_no_environment_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="task 0 is int, which is no environment: it has no reset, step"):
+        check([7], 4)  # type: ignore[list-item]
 
 
 def test_other_spaces_are_refused() -> None:
