@@ -65,6 +65,11 @@ def load(path: str | os.PathLike[str], learner: MetaLearner | None = None, *, li
                 "without a learner, for a tree that minimeta.save wrote"
             )
         return trees.load_tree(path, like)
+    if path.is_file():
+        raise ConfigurationError(
+            f"{path} is a file that ends neither in .npz nor in .safetensors, and a run is a folder. A saved program "
+            "is read by minimeta.program.load"
+        )
     folder = RunFolder(path)
     if learner is not None:
         return _of_fit(folder, learner)

@@ -77,7 +77,7 @@ class TrainedLearner:
     """
 
     learner: MetaLearner
-    meta_parameters: Any
+    meta_parameters: Any = field(repr=False)
     steps: int = 1
     kind: Kind | None = None
     ways: int | None = None

@@ -106,6 +106,8 @@ def load_tree(path: str | os.PathLike[str], like: Any = None) -> Any:
         found = _tensors(path)
         return found if like is None else from_torch(found, like, str(path))
     arrays = read_arrays(path)
+    if "tree" not in arrays:
+        raise DataError(f"{path} is no tree of minimeta.save, or is damaged: it has no array 'tree'")
     try:
         said = json.loads(str(arrays.pop("tree")))
         version, entries = said["format"], said["entries"]

@@ -80,9 +80,12 @@ class Inputs:
         size = math.prod(self.shape)
         fitting = {self.shape, (size,), self.shape[:-1] if self.shape[-1] == 1 else self.shape}
         if examples.shape[1:] not in fitting or not examples.ndim:
+            if examples.shape in fitting:
+                raise ShapeError(f"{what}: this is one example, of shape {examples.shape}: give a list of it, [x]")
+            are_images = self.full_scale and examples.ndim > 2
             raise ShapeError(
                 f"{what}: examples have shape {examples.shape[1:]}, and this learner was trained on {self.shape}"
-                + (": resize the images, or give them as files, which are resized" if self.full_scale else "")
+                + (": resize the images, or give them as files, which are resized" if are_images else "")
             )
         if not len(examples):
             raise ShapeError(f"{what}: there are no examples")

@@ -137,6 +137,8 @@ def test_images_come_as_they_are(given: Any, scaled: float) -> None:
             ShapeError,
             r"\(3, 3\), and this .* on \(2, 2, 1\): resize",
         ),
+        (IMAGES, np.zeros((2, 2)), [0, 1], ShapeError, r"this is one example, of shape \(2, 2\): give a list"),
+        (IMAGES, np.zeros((2, 3)), [0, 1], ShapeError, r"was trained on \(2, 2, 1\)($|\n)"),
         (IMAGES, np.full((2, 2, 2), 7.0), [0, 1], ConfigurationError, "floats are from 0 to 1, and these from 7 to 7"),
         (replace(IMAGES, full_scale=225), np.full((2, 4), 255, np.uint8), [0, 1], ConfigurationError, "from 0 to 225"),
         (IMAGES, np.full((2, 2, 2), np.nan), [0, 1], ConfigurationError, "NaNs"),
@@ -182,6 +184,10 @@ def test_a_run_of_your_own(tmp_path: Path) -> None:
         mm.load(tmp_path / "none", learner)
     with pytest.raises(ConfigurationError, match=r"checkpoint.npz is a file, .*: minimeta.load\('.*own', learner\)"):
         mm.load(tmp_path / "own" / "checkpoint.npz", learner)
+    (tmp_path / "loss.program").touch()
+    with pytest.raises(ConfigurationError, match=r"loss.program is a file .* read by minimeta.program.load"):
+        mm.load(tmp_path / "loss.program")
+    assert "array" not in repr(loaded)
     other = MAML(nn.mlp((1, 7, 1)), nn.mean_squared_error, 0.01, 2)
     with pytest.raises(mm.errors.CheckpointError, match=r"0/weight is float32 of shape \(1, 6\), but in this run"):
         mm.load(tmp_path / "own", other)

@@ -111,6 +111,12 @@ def test_what_was_written_by_another_is_refused(path: Path, change: Any, message
         mm.load(path)
 
 
+def test_arrays_without_a_tree_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", X=np.zeros(1))
+    with pytest.raises(DataError, match=r"x.npz is no tree of minimeta.save, .* it has no array 'tree'"):
+        mm.load(tmp_path / "x.npz")
+
+
 def test_bad_leaves_and_names_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="leaves/a should be an array of numbers, and is 'text'"):
         mm.save(tmp_path / "x.npz", {"a": "text"})
