@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,18 @@ from minimeta.errors import MissingDataError
 from minimeta.files import data_folder
 from minimeta.tasks import omniglot
 
-EXTRAS = {"cli": ("tyro", "rich"), "data": ("pooch", "pillow"), "plot": ("matplotlib",)}
+EXTRAS = {
+    "cli": ("tyro", "rich"),
+    "data": ("pooch", "pillow"),
+    "plot": ("matplotlib",),
+    "sklearn": ("scikit-learn",),
+    "scipy": ("scipy",),
+    "safetensors": ("safetensors",),
+    "rl": ("gymnasium", "mujoco"),
+    "notebook": ("ipykernel", "nbclient"),
+    "dask": ("distributed",),
+    "mpi": ("mpi4py",),
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +58,15 @@ def info(options: InfoOptions) -> int:
     for extra, versions in extras.items():
         listed = ", ".join(f"{package} {found or 'missing'}" for package, found in versions.items())
         remedy = f" (pip install 'minimeta[{extra}]')" if None in versions.values() else ""
-        text.append(f"extra {extra}: {listed}{remedy}")
+        text.append(_filled(f"extra {extra}: {listed}{remedy}"))
     text.append(f"data folder: {report['data_folder']}")
     text += [f"data {name}: {', '.join(paths)}" for name, paths in data.items()]
-    text += ["data strokes: needs no files", *filter(None, [missing])]
+    text += ["data strokes: needs no files", *map(_filled, missing.splitlines())]
     return options.answer(report, lambda: "\n".join(text))
+
+
+def _filled(line: str) -> str:
+    return line if len(line) <= 80 else textwrap.fill(line, 80, break_long_words=False, break_on_hyphens=False)
 
 
 def _installed(package: str) -> str | None:

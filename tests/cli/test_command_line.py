@@ -178,7 +178,7 @@ def test_info(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["info", "--data", str(stand_in_omniglot), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["minimeta"] == minimeta.__version__ and report["kernels"] == kernels.level
-    assert set(report["extras"]) == {"cli", "data", "plot"} and report["extras"]["cli"]["tyro"]
+    assert {"cli", "data", "plot", "sklearn", "rl"} < set(report["extras"]) and report["extras"]["cli"]["tyro"]
     files = [str(stand_in_omniglot / name) for name in ("images_background.npz", "images_evaluation.npz")]
     assert report["data"] == {"omniglot": files}
 
@@ -189,6 +189,7 @@ def test_info(stand_in_omniglot: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["info", "--data", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "Omniglot is missing" in printed and minimeta.__version__ in printed
+    assert all(len(line) <= 80 for line in printed.splitlines() if str(tmp_path) not in line)
 
 
 def test_python_m_minimeta() -> None:
