@@ -305,8 +305,8 @@ def _batches(learner: MetaLearner, tasks: Any, count: int, seed: int, compiled: 
     if not hasattr(tasks, "sample"):
         raise ConfigurationError(
             f"fit: tasks of {type(learner).__name__} come from a distribution with sample(rng, count), such as "
-            f"Sinusoid() or FewShot(x, y), and not from {tasks!r}; for environments, make the learner an Agent "
-            "(minimeta.rl)"
+            f"Sinusoid() or FewShot(x, y), and not from {type(tasks).__name__}; for environments, make the learner an "
+            "Agent (minimeta.rl)"
         )
     with_noise, is_checked = Drawing(learner, seed), False
 

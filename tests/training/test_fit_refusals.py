@@ -196,5 +196,5 @@ def test_a_learner_that_needs_values_and_draws_is_refused_by_the_leaf() -> None:
 
 
 def test_tasks_that_cannot_be_drawn_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="make the learner an Agent"):
+    with pytest.raises(ConfigurationError, match=r"and not from function; .* make the learner an Agent"):
         fit(Centre(), lambda rng: rng, sgd(0.1), iterations=1, meta_batch=2, seed=0)
