@@ -61,7 +61,7 @@ def page() -> str:
         ("its slope at θ<sub>K</sub>: first-order MAML", "first"),
         ("Hessian of the support loss", "hessian"),
         ("dθ<sub>K</sub>/dθ = (1 − αh)<sup>K</sup>", "factor"),
-        ("product of the two: MAML's meta-gradient", "gradient"),
+        ("slope times dθ<sub>K</sub>/dθ: MAML's meta-gradient", "gradient"),
     ]
     body = f"""<p>A task has one parameter θ, a support loss h(θ − c)²/2 (blue) and a query loss (θ − d)²/2 (orange).
 Adaptation takes K gradient steps down the support loss, θ ← θ − αh(θ − c). So the adapted parameter moves by
