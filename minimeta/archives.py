@@ -184,7 +184,8 @@ def _blamed_on(path: Path, name: str = "") -> Iterator[None]:
         raise DataError(f"{path} does not fit into memory: {place}{str(error) or 'it is too large'}") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise DataError(f"{path} is not an .npz file, or is truncated or damaged: {place}{reason}") from error
+        kind = "an .npz file" if path.suffix == ".npz" else "an archive of arrays"
+        raise DataError(f"{path} is not {kind}, or is truncated or damaged: {place}{reason}") from error
 
 
 def _check_directory(members: list[zipfile.ZipInfo], file_bytes: int) -> None:

@@ -294,6 +294,9 @@ def test_a_compressed_or_absent_file_is_refused(tmp_path: Path) -> None:
         np.savez_compressed(path, big=np.zeros(1 << 20), **archive)
     with pytest.raises(DataError, match="compressed"):
         load(path)
+    (tmp_path / "text.program").write_text("x")
+    with pytest.raises(DataError, match=r"text.program is not an archive of arrays, or is truncated or damaged"):
+        load(tmp_path / "text.program")
     with pytest.raises(MissingDataError):
         load(tmp_path / "absent")
 
