@@ -84,7 +84,8 @@ def test_binary(x: Array, seed: int, layout: str) -> None:
     for name in (*BINARY_EXACT, "power"):
         result = getattr(_native, name)(x, y)
         with np.errstate(all="ignore"):
-            expected = getattr(np, name)(x, y)
+            # Of arrays without axes, numpy would take the square root where y is 0.5, which differs at -inf.
+            expected = np.asarray(getattr(np, name)(*np.atleast_1d(x, y))).reshape(x.shape)
         assert_fresh(result, x, y)
         if name == "power":
             assert_close(result, expected, scale=float(np.finfo(x.dtype).tiny) / float(np.finfo(x.dtype).eps))

@@ -83,7 +83,7 @@ def test_programs_are_of_many_kinds_and_connected() -> None:
     dtypes = ("float32", "float64", "bool", "int64")
     wanted = [f"{what} {dtype}" for what in ("operand", "constant", "result") for dtype in dtypes]
     assert not [what for what in (*wanted, "output operand", "output twice", "region", "map") if not seen[what]]
-    assert seen["uses of results"] > 0.5 * seen["uses"]
+    assert seen["uses of results"] > 0.4 * seen["uses"]
 
 
 # Shrinking
