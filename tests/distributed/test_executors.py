@@ -4,7 +4,6 @@ import hashlib
 import multiprocessing
 import os
 import pickle
-import signal
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -74,11 +73,11 @@ def test_evaluation_has_the_same_values(processes: Workers) -> None:
     assert done == [*range(1, 38)] * 2
 
 
-def test_a_killed_process_is_replaced_and_its_step_done_again() -> None:
+def test_killed_processes_are_replaced_and_their_step_done_again() -> None:
     def kill(state: TrainingState, report: Any) -> None:
         if state.step == 3:
-            (victim, *_) = set(multiprocessing.active_children()) - before
-            os.kill(victim.pid or 0, signal.SIGKILL)
+            for victim in set(multiprocessing.active_children()) - before:
+                victim.kill()  # all of them: one that survives may do the others' shares before the pool notices
 
     before = set(multiprocessing.active_children())  # of other tests
     with pytest.warns(RuntimeWarning, match=r"a worker ended in the middle of a step .* done again by new ones"):
