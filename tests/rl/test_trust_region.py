@@ -19,7 +19,7 @@ WALKS = [Walk(0.5), Walk(-1.0), Walk(1.5)]
 
 
 def generator(task: int, phase: int) -> np.random.Generator:
-    return np.random.default_rng([9, task, phase])
+    return np.random.default_rng([13, task, phase])
 
 
 BATCH: Any = AGENT.collector(False)(META, WALKS, 1, generator)
@@ -82,7 +82,7 @@ def test_a_step_lowers_the_loss_within_the_bound(curvature: Curvature) -> None:
     (before, _), (after, divergence) = judged(META), judged(found)
     assert divergence <= 0.01 + 1e-6
     assert after < before or curvature == "central"  # whose differences are lost in rounding
-    assert curvature == "central" or divergence > 0.0005
+    assert curvature == "central" or divergence > 0.001
     assert state == ()
     assert np.allclose(losses, [-mean_return(BATCH.query.targets[task]) for task in range(3)])
     assert np.array_equal(metrics["return"], -losses)

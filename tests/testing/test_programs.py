@@ -64,7 +64,7 @@ def test_every_primitive_is_drawn(name: str, data: st.DataObject) -> None:
 def test_programs_are_of_many_kinds_and_connected() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=250)
+    @settings(max_examples=1000)
     @given(specimen=programs())
     def look(specimen: Specimen) -> None:
         program = specimen.program
@@ -83,7 +83,7 @@ def test_programs_are_of_many_kinds_and_connected() -> None:
     dtypes = ("float32", "float64", "bool", "int64")
     wanted = [f"{what} {dtype}" for what in ("operand", "constant", "result") for dtype in dtypes]
     assert not [what for what in (*wanted, "output operand", "output twice", "region", "map") if not seen[what]]
-    assert seen["uses of results"] > 0.4 * seen["uses"]
+    assert seen["uses of results"] > 0.5 * seen["uses"]
 
 
 # Shrinking
