@@ -151,3 +151,20 @@ def test_what_comes_after_the_end_has_no_effect(name: str) -> None:
 def test_an_unknown_estimator_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no estimator 'reinforce'; there are surrogate, dice, lvc"):
         estimator("reinforce")
+
+
+@pytest.mark.parametrize("name", ["surrogate", "lvc", "dice"])
+def test_episodes_in_one_row_are_estimated_one_by_one(name: str) -> None:
+    rng = np.random.default_rng(0)
+    log_probability, advantage = rng.normal(size=(2, 7))
+    begin = np.array([0, 0, 0, 3, 4, 4, 4])
+
+    def together(x: Any) -> Any:
+        return mm.sum(estimator(name)(x, advantage, begin))
+
+    def apart(x: Any) -> Any:
+        parts = ((0, 3), (3, 4), (4, 7))
+        return sum(mm.sum(estimator(name)(x[a:b], advantage[a:b])) for a, b in parts)
+
+    for order in (lambda f: f, mm.grad, mm.hessian):
+        np.testing.assert_allclose(order(together)(log_probability), order(apart)(log_probability), atol=1e-12)
