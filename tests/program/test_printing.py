@@ -23,7 +23,7 @@ from minimeta.errors import ConfigurationError, TracingError
 from minimeta.program import Traced, interpret, trace
 from minimeta.program.printing import c_source, javascript_source
 from minimeta.program.printing.elementwise import ROWS
-from minimeta.program.printing.loops import LOOPS
+from minimeta.program.printing.loops import LOOPS, VIEWS
 from minimeta.testing.operands import Seeded
 
 GCC, NODE = shutil.which("gcc"), shutil.which("node")
@@ -31,7 +31,7 @@ needs_gcc = pytest.mark.skipif(GCC is None, reason="there is no gcc")
 needs_node = pytest.mark.skipif(NODE is None, reason="there is no node")
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-shared", "-fPIC"]
 
-COVERED = sorted(({name for rows in ROWS.values() for name in rows} | LOOPS.keys()) & registry.keys())
+COVERED = sorted(({name for rows in ROWS.values() for name in rows} | LOOPS.keys() | VIEWS.keys()) & registry.keys())
 
 #: Units in the last place by which a result may differ: none but rounding, and what glibc states of its functions.
 BASIC = "add subtract multiply divide negative reciprocal square sqrt absolute sign relu relu_slope equal not_equal"

@@ -2,14 +2,16 @@
 
 A printer writes statements in what C99 and JavaScript share: ``for``, ``if``, indices, operators.
 What differs is asked of a language: how a variable is declared, a number written, a strip's function
-defined (:mod:`minimeta.program.printing.strips`), and how the statements become a file.
+defined (:mod:`minimeta.program.printing.strips`). C answers first, and JavaScript where it differs.
 """
+
+# ruff: noqa: D102 (what JavaScript has in its own words is said at C)
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -40,26 +42,38 @@ _ARRAYS = {
 _TOKEN = re.compile(r"\$T|\$(\w+)|@(\w+)")
 
 
-class Language:
-    """What the printers ask of a language.
+class C:
+    """C of 1999.
 
     Attributes
     ----------
     key
         The name of its column in :mod:`minimeta.program.printing.elementwise`.
-    integer
-        What declares an index.
+    integer, fixed
+        What declares an index, and a whole number that does not change.
     tiles
         Whether a small array inside of a loop costs nothing.
     reserved
         What names match that a function cannot have.
+    words
+        What the words of the strips' table are, in the order in which they are replaced.
     """
 
-    key = ""
-    integer = ""
-    tiles = False
-    strip_words: tuple[tuple[str, str], ...] = ()
-    reserved = re.compile("")
+    key, integer, fixed = "c", "long", "const long"
+    tiles = True
+    reserved = reserved.C
+    words: tuple[tuple[str, str], ...] = (
+        (r"\bINFINITE\b", "INFINITY"),
+        (r"\bWIDE_(\w+)", r"\1"),
+        (r"\bWIDE\b", "double"),
+        (r"\bDOUBLE ", "(double)"),
+        (r"\bCLOSE ", "(REAL)"),
+        (r"\bARRAY ", "const REAL *"),
+        (r"\bRESULT ", "REAL *"),
+        (r"\b(INT|INTEGER)\b", "long"),
+        (r"\b(REAL|A_REAL|REALS)\b", "REAL"),
+        (r"FMA\(", "FMA_REAL("),
+    )
 
     def __init__(self) -> None:
         self.strips: dict[tuple[str, str], str] = {}  # the functions that are used, below those that they use
@@ -71,15 +85,11 @@ class Language:
             parameters, statements = STRIPS[name]
             if dtype.kind != "f":  # Whole numbers are never NaN, and GCC warns where one is compared to itself.
                 statements = re.sub(r"(\w+) == \1 && ", "", statements)
-            text = self.translated(statements, dtype)
-            self.strips[name, dtype.name] = self.in_words(self.defined(name, dtype, parameters, text), dtype)
+            text = self.defined(name, dtype, parameters, self.translated(statements, dtype))
+            for word, own in self.words:
+                text = re.sub(word, own.replace("REAL", _C_TYPES[dtype.name]), text)
+            self.strips[name, dtype.name] = text
         return f"{name}_{dtype.name}"
-
-    def in_words(self, text: str, dtype: np.dtype[Any]) -> str:
-        """Replace the words of the strips' table by the language's own."""
-        for word, own in self.strip_words:
-            text = re.sub(word, own.replace("REAL", _C_TYPES[dtype.name]), text)
-        return text
 
     def translated(self, text: str, dtype: np.dtype[Any]) -> str:
         """Write an expression of a table in the language."""
@@ -91,105 +101,39 @@ class Language:
 
         return _TOKEN.sub(replaced, text)
 
-    # What differs
-
     def conversion(self, dtype: np.dtype[Any]) -> str:
         """Return the prefix that converts what follows to a dtype."""
-        raise NotImplementedError
-
-    def function(self, name: str, dtype: np.dtype[Any]) -> str:
-        """Return the name of a function of C's <math.h>."""
-        raise NotImplementedError
-
-    def defined(self, name: str, dtype: np.dtype[Any], parameters: str, statements: str) -> str:
-        """Return the definition of a strip's function."""
-        raise NotImplementedError
-
-    def variable(self, dtype: np.dtype[Any], name: str, value: str, fixed: bool = True) -> str:
-        """Declare a variable with a value."""
-        raise NotImplementedError
-
-    def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
-        """Declare an array that stays where it is."""
-        raise NotImplementedError
-
-    def local(self, dtype: np.dtype[Any], name: str, size: int) -> str:
-        """Declare an array inside of a loop."""
-        raise NotImplementedError
-
-    def table(self, name: str, value: Any) -> str:
-        """Declare an array of constants."""
-        raise NotImplementedError
-
-    def number(self, x: Any) -> str:
-        """Write a scalar such that it is read back to the bit."""
-        raise NotImplementedError
-
-    def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
-        """Return an expression rounded to a dtype."""
-        raise NotImplementedError
-
-    def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
-        """Return an expression as another dtype."""
-        raise NotImplementedError
-
-    def refused(self, condition: str, step: int, what: str) -> str:
-        """Return a statement that ends the program if a condition holds."""
-        raise NotImplementedError
-
-    def multiply_add(self, dtype: np.dtype[Any], x: str, y: str, z: str) -> str:
-        """Return ``x y + z``, rounded once where that is cheap."""
-        raise NotImplementedError
-
-
-class _C(Language):
-    """C of 1999."""
-
-    key, integer, tiles = "c", "long", True
-    reserved = reserved.C
-    strip_words = (
-        (r"\bINFINITE\b", "INFINITY"),
-        (r"\bWIDE_(\w+)", lambda m: m[1].lower()),  # type: ignore[assignment]
-        (r"\bWIDE\b", "double"),
-        (r"\bDOUBLE ", "(double)"),
-        (r"\bCLOSE ", "(REAL)"),
-        (r"\bARRAY ", "const REAL *"),
-        (r"\bRESULT ", "REAL *"),
-        (r"\b(INT|INTEGER)\b", "long"),
-        (r"\b(REAL|A_REAL|REALS)\b", "REAL"),
-    )
-
-    def in_words(self, text: str, dtype: np.dtype[Any]) -> str:
-        real = _C_TYPES[dtype.name]
-        for word, own in self.strip_words:
-            text = re.sub(word, own if callable(own) else own.replace("REAL", real), text)
-        return text.replace("FMA(", f"FMA_{real}(")
-
-    def conversion(self, dtype: np.dtype[Any]) -> str:
         return f"({_C_TYPES[dtype.name]})"
 
     def function(self, name: str, dtype: np.dtype[Any]) -> str:
+        """Return the name of a function of C's <math.h>."""
         return name + "f" * (dtype == np.float32)
 
     def defined(self, name: str, dtype: np.dtype[Any], parameters: str, statements: str) -> str:
+        """Return the definition of a strip's function."""
         kind = "void" if "return" not in statements else "long" if name == "argmax" else _C_TYPES[dtype.name]
         head = f"static {kind} {name}_{dtype.name}(ARRAY x, INTEGER at, INTEGER step, {parameters}INTEGER n)"
         return f"{head}\n{{\n{statements}}}\n"
 
-    def variable(self, dtype: np.dtype[Any], name: str, value: str, fixed: bool = True) -> str:
-        return f"{'const ' * fixed}{_C_TYPES[dtype.name]} {name} = {value};"
-
-    def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
-        return f"static {_C_TYPES[dtype.name]} {name}[{size}];"
+    def variable(self, dtype: np.dtype[Any], name: str, value: str) -> str:
+        """Declare a variable that keeps its value."""
+        return f"const {_C_TYPES[dtype.name]} {name} = {value};"
 
     def local(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        """Declare an array inside of a loop."""
         return f"{_C_TYPES[dtype.name]} {name}[{size}];"
 
+    def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
+        """Declare an array that stays where it is."""
+        return f"static {self.local(dtype, name, size)}"
+
     def table(self, name: str, value: Any) -> str:
+        """Declare an array of constants."""
         numbers = ", ".join(map(self.number, value.ravel())) or "0"  # C has no array of no elements.
         return f"static const {_C_TYPES[value.dtype.name]} {name}[{max(value.size, 1)}] = {{{numbers}}};"
 
     def number(self, x: Any) -> str:
+        """Write a scalar such that it is read back to the bit."""
         if x.dtype.kind == "b":
             return str(int(x))
         if x.dtype.kind in "iu":
@@ -201,37 +145,34 @@ class _C(Language):
         text = repr(x.item()) if x.dtype == np.float64 else np.format_float_scientific(x, unique=True, trim="-")
         return f"{text if set('.e') & set(text) else text + '.0'}{'f' * (x.dtype == np.float32)}"
 
-    def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
-        return expression
-
     def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+        """Return an expression as another dtype."""
         return f"{expression} != 0" if new.kind == "b" else f"({_C_TYPES[new.name]}){expression}"
 
     def refused(self, condition: str, step: int, what: str) -> str:
+        """Return a statement that ends the program if a condition holds."""
         return f"if ({condition}) return {step}; /* {what} */"
 
     def multiply_add(self, dtype: np.dtype[Any], x: str, y: str, z: str) -> str:
+        """Return ``x y + z``, rounded once where that is cheap."""
         return f"FMA_{_C_TYPES[dtype.name]}({x}, {y}, {z})"
 
 
-class _JavaScript(Language):
+class JavaScript(C):
     """JavaScript on typed arrays; numbers of at most 32 bits are rounded, or wrapped around, where they are kept."""
 
-    key, integer = "javascript", "let"
+    key, integer, fixed = "javascript", "let", "const"
+    tiles = False
     reserved = reserved.JAVASCRIPT
-    strip_words = (
+    words = (
         (r"\bINFINITE\b", "Infinity"),
-        (r"\bWIDE_(\w+)", lambda m: f"Math.{m[1].lower()}"),  # type: ignore[assignment]
+        (r"\bWIDE_(\w+)", r"Math.\1"),
         (r"\b(DOUBLE|CLOSE|ARRAY|RESULT|INTEGER|A_REAL) ", ""),
         (r"\bREALS (\w+)\[(\d+)\]", r"const \1 = new Float64Array(\2)"),
         (r"\b(WIDE|INT|REAL)\b", "let"),
         (r"\bFMA\(([^;]*), (lane\[[^;]*\])\);", r"\2 + FMA(\1);"),
+        (r"FMA\((x\[.*?\]), (y\[.*?\])\)", r"\1 * \2"),
     )
-
-    def in_words(self, text: str, dtype: np.dtype[Any]) -> str:
-        for word, own in self.strip_words:
-            text = re.sub(word, own, text)
-        return re.sub(r"FMA\((x\[.*?\]), (y\[.*?\])\)", r"\1 * \2", text)
 
     def conversion(self, dtype: np.dtype[Any]) -> str:
         return ""
@@ -245,8 +186,14 @@ class _JavaScript(Language):
         head = f"function {name}_{dtype.name}(ARRAY x, INTEGER at, INTEGER step, {parameters}INTEGER n)"
         return f"{head} {{\n{statements}}}\n"
 
-    def variable(self, dtype: np.dtype[Any], name: str, value: str, fixed: bool = True) -> str:
-        return f"{'const' if fixed else 'let'} {name} = {self.rounded(dtype, value)};"
+    def variable(self, dtype: np.dtype[Any], name: str, value: str) -> str:
+        if dtype == np.float32:
+            value = f"Math.fround({value})"
+        elif dtype.kind in "iu" and dtype.itemsize < 8:
+            # Whole numbers wrap around: operators on bits keep the lowest 32, and a shift to and fro fewer.
+            shift = 32 - 8 * dtype.itemsize
+            value = f"({value}) << {shift} {'>>>' if dtype.kind == 'u' else '>>'} {shift}"
+        return f"const {name} = {value};"
 
     def array(self, dtype: np.dtype[Any], name: str, size: int) -> str:
         return f"const {name} = new {_ARRAYS[dtype.name]}({size});"
@@ -262,16 +209,6 @@ class _JavaScript(Language):
         x = float(x)
         return repr(x) if math.isfinite(x) else "NaN" if math.isnan(x) else f"{'-' * (x < 0)}Infinity"
 
-    def rounded(self, dtype: np.dtype[Any], expression: str) -> str:
-        if dtype == np.float32:
-            return f"Math.fround({expression})"
-        if dtype.kind not in "iu" or dtype.itemsize == 8:
-            return expression
-        # Whole numbers wrap around: operators on bits keep the lowest 32, and a shift to and fro fewer.
-        shift = 32 - 8 * dtype.itemsize
-        right = ">>>" if dtype.kind == "u" else ">>"
-        return f"({expression}) << {shift} {right} {shift}"
-
     def converted(self, expression: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
         if new.kind == "b":
             return f"{expression} != 0"
@@ -284,5 +221,5 @@ class _JavaScript(Language):
         return f"{z} + {x} * {y}"
 
 
-C: type[Language] = _C
-JavaScript: type[Language] = _JavaScript
+#: What the printers ask; JavaScript is a variant of C.
+Language: TypeAlias = C

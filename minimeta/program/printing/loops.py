@@ -1,13 +1,12 @@
 """The loops of operations that are not elementwise: movements, products, folds, indices.
 
-Each function writes the statements of one step, given views of its operands, and returns views of
-its results. A movement that only renumbers elements writes nothing. :data:`LOOPS` has a row for
-each primitive.
+Each function of :data:`LOOPS` writes the statements of one step, given views of its result and of
+its operands. A movement that only renumbers elements writes nothing: those of :data:`VIEWS` return
+a view of the result.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from minimeta.program.printing.windows import WINDOWS
 if TYPE_CHECKING:
     from minimeta.program.printing.printer import Printer
 
-Loop: TypeAlias = Callable[..., View]
+Loop: TypeAlias = Callable[..., None]
 
 _WIDTH = 8  # columns of a tile: a register of floats
 _CHAIN = 128  # terms that csrc/product.hpp adds to one sum before it begins another
@@ -29,57 +28,28 @@ _CHAIN = 128  # terms that csrc/product.hpp adds to one sum before it begins ano
 # Movements
 
 
-def _same(p: Printer, step: Step, x: View) -> View:
-    return x
-
-
-def _reshape(p: Printer, step: Step, x: View) -> View:
-    shape = step.form.shape
+def _reshape(p: Printer, step: Step, x: View, *, shape: Any) -> View:
     if not x.is_whole and any(x.strides):
         x = p.copied(x)
-    strides = row_strides(shape) if any(x.strides) else (0,) * len(shape)
-    return replace(x, shape=shape, strides=strides)
+    return replace(x, shape=shape, strides=row_strides(shape) if any(x.strides) else (0,) * len(shape))
 
 
-def _transpose(p: Printer, step: Step, x: View, *, axes: Sequence[int]) -> View:
-    return x.turned(axes)
-
-
-def _broadcast_to(p: Printer, step: Step, x: View, *, shape: Any) -> View:
-    return x.repeated(shape)
-
-
-def _slice(p: Printer, step: Step, x: View, *, starts: Any, sizes: Any, steps: Any) -> View:
-    return x.part(starts, sizes, steps)
-
-
-def _pad(p: Printer, step: Step, x: View, *, shape: Any, starts: Any, steps: Any) -> View:
-    y = p.result(step)
+def _pad(p: Printer, step: Step, y: View, x: View, *, shape: Any, starts: Any, steps: Any) -> None:
     p.fill(y)
     p.copy(x, y.part(starts, x.shape, steps))
-    return y
 
 
-def _concatenate(p: Printer, step: Step, *arrays: View, axis: int) -> View:
-    y = p.result(step)
+def _concatenate(p: Printer, step: Step, y: View, *arrays: View, axis: int) -> None:
     starts = [0] * len(y.shape)
     for x in arrays:
         p.copy(x, y.part(starts, x.shape, [1] * len(y.shape)))
         starts[axis] += x.shape[axis]
-    return y
-
-
-def _astype(p: Printer, step: Step, x: View, *, dtype: Any) -> View:
-    y = p.result(step)
-    p.copy(x, y)
-    return y
 
 
 # Products
 
 
-def _matmul(p: Printer, step: Step, x: View, y: View, *, transpose_x: bool, transpose_y: bool) -> View:
-    z = p.result(step)
+def _matmul(p: Printer, step: Step, z: View, x: View, y: View, *, transpose_x: bool, transpose_y: bool) -> None:
     *batch, m, n = z.shape
     x, y = (_turned(v, turn) for v, turn in ((p.stored(x), transpose_x), (p.stored(y), transpose_y)))
     k = x.shape[-1]
@@ -104,7 +74,6 @@ def _matmul(p: Printer, step: Step, x: View, y: View, *, transpose_x: bool, tran
             else:
                 y = _task(y, at)
             _rows(p, _task(x, at), y, _task(z, at))
-    return z
 
 
 def _task(view: View, indices: Sequence[str]) -> View:
@@ -147,11 +116,8 @@ def _rows(p: Printer, x: View, y: View, z: View) -> None:
         p.fill(replace(_task(z, [i]), name=z.name))
         with text.loop(math.ceil(k / _CHAIN)) as c:
             first, last = text.name("first"), text.name("last")
-            text.line(f"{'const ' * (language.key == 'javascript') or 'const long '}{first} = {c} * {_CHAIN};")
-            text.line(
-                f"{'const ' * (language.key == 'javascript') or 'const long '}{last} = "
-                f"{k} - {first} < {_CHAIN} ? {k} : {first} + {_CHAIN};"
-            )
+            text.line(f"{language.fixed} {first} = {c} * {_CHAIN};")
+            text.line(f"{language.fixed} {last} = {k} - {first} < {_CHAIN} ? {k} : {first} + {_CHAIN};")
             chain(i, row, [], first, last)
             with text.loop(n) as j:
                 p.assign(z, [i, j], f"{z.at([i, j])} + {row.at([j])}")
@@ -172,11 +138,11 @@ def _tiles(p: Printer, x: View, y: View, z: View) -> None:
                     text.line(language.local(z.dtype, name, wide))
 
                 def at(index: str, size: int, first: int, inner: str) -> str:
-                    parts = [
+                    parts = (
                         inner if inner != "0" else "",
                         f"{index} * {size}" if index != "0" else "",
                         str(first or ""),
-                    ]
+                    )
                     return " + ".join(filter(None, parts)) or "0"
 
                 with text.loop(wide) as q:
@@ -199,35 +165,27 @@ def _tiles(p: Printer, x: View, y: View, z: View) -> None:
 
 
 def _fold(
-    name: str, p: Printer, step: Step, x: View, *, axes: Any, keepdims: bool, correction: float | None = None
-) -> View:
-    y = p.result(step)
+    p: Printer, step: Step, y: View, x: View, *, axes: Any, keepdims: bool, correction: float | None = None
+) -> None:
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     strips = _strips(p, x, kept, axes)
-    shown = (
-        y
-        if not keepdims
-        else replace(y, shape=tuple(y.shape[i] for i in kept), strides=tuple(y.strides[i] for i in kept))
-    )
+    shown = y.turned(kept) if keepdims else y
     extra = "" if correction is None else f"{p.language.number(y.dtype.type(correction))}, "
-    function = p.language.strip(name, x.dtype)
+    function = p.language.strip(step.primitive.name, x.dtype)
     with p.text.nest(shown.shape) as at:
         place = strips.place([*at, "0"])
         p.assign(shown, at, f"{function}({strips.name}, {place}, {strips.strides[-1]}, {extra}{strips.shape[-1]})")
-    return y
 
 
-def _argmax(p: Printer, step: Step, x: View, *, axis: int, keepdims: bool) -> View:
-    return _fold("argmax", p, step, x, axes=(axis,), keepdims=keepdims)
+def _argmax(p: Printer, step: Step, y: View, x: View, *, axis: int, keepdims: bool) -> None:
+    _fold(p, step, y, x, axes=(axis,), keepdims=keepdims)
 
 
 def _strips(p: Printer, x: View, kept: Sequence[int], axes: Sequence[int]) -> View:
     """Return a view of the kept axes and one more, along which the other axes lie."""
     x = p.stored(x).turned([*kept, *axes])
-    n = math.prod(x.shape[len(kept) :])
-    inner = [
-        (side, stride) for side, stride in zip(x.shape[len(kept) :], x.strides[len(kept) :], strict=True) if side != 1
-    ]
+    sides = zip(x.shape[len(kept) :], x.strides[len(kept) :], strict=True)
+    n, inner = math.prod(x.shape[len(kept) :]), [(side, stride) for side, stride in sides if side != 1]
     is_one = all(outer[1] == after[0] * after[1] for outer, after in itertools.pairwise(inner))
     if n and not is_one:
         x = p.copied(x)
@@ -236,34 +194,27 @@ def _strips(p: Printer, x: View, kept: Sequence[int], axes: Sequence[int]) -> Vi
     return replace(x, shape=(*x.shape[: len(kept)], n), strides=(*x.strides[: len(kept)], stride))
 
 
-def _map_strips(name: str, p: Printer, step: Step, *operands: View, axes: Any, reverse: bool = False) -> View:
-    y = p.result(step)
+def _map_strips(p: Printer, step: Step, y: View, *operands: View, axes: Any, reverse: bool = False) -> None:
     kept = [axis for axis in range(len(y.shape)) if axis not in axes]
-    order = [*kept, *axes]
-    to = y.turned(order)
+    to = y.turned([*kept, *axes])
     sides = [side for side in to.shape[len(kept) :] if side != 1]
     is_one = len(sides) <= 1 or list(axes) == list(range(len(y.shape) - len(axes), len(y.shape)))
     own = to if is_one else p.scratch(y.dtype, to.shape)
     strips = [_strips(p, x, kept, axes) for x in operands]
-    strips.append(_strips(p, own, range(len(kept)), range(len(kept), len(order))))
+    strips.append(_strips(p, own, range(len(kept)), range(len(kept), len(y.shape))))
     n = strips[-1].shape[-1]
-    function = p.language.strip(name, y.dtype)
+    function = p.language.strip(step.primitive.name, y.dtype)
+    first, sign = (str(n - 1) if n > 1 else "0", -1) if reverse else ("0", 1)
     if y.size:
         with p.text.nest(to.shape[: len(kept)]) as at:
-            parts = []
-            for strip in strips:
-                last = str(n - 1) if reverse and n > 1 else "0"
-                parts.append(
-                    f"{strip.name}, {strip.place([*at, last])}, {-strip.strides[-1] if reverse else strip.strides[-1]}"
-                )
+            parts = [f"{x.name}, {x.place([*at, first])}, {sign * x.strides[-1]}" for x in strips]
             p.text.line(f"{function}({', '.join(parts)}, {n});")
     if not is_one:
         p.copy(own, to)
-    return y
 
 
-def _running(name: str, p: Printer, step: Step, *operands: View, axis: int, reverse: bool) -> View:
-    return _map_strips(name, p, step, *operands, axes=(axis,), reverse=reverse)
+def _running(p: Printer, step: Step, y: View, *operands: View, axis: int, reverse: bool) -> None:
+    _map_strips(p, step, y, *operands, axes=(axis,), reverse=reverse)
 
 
 # Indices
@@ -275,12 +226,8 @@ def _index(p: Printer, step: Step, x: View, positions: Sequence[View], at: Seque
     for axis, position in enumerate(positions):
         n, name, value = x.shape[axis], p.text.name("p"), position.at(at)
         whole = value if p.language.key == "javascript" else f"(long){value}"
-        kind = "const" if p.language.key == "javascript" else "const long"
-        p.text.line(
-            f"{kind} {name} = {value} < 0 ? {whole} + {n} : {whole};"
-            if position.dtype.kind == "i"
-            else f"{kind} {name} = {whole};"
-        )
+        wrapped = f"{value} < 0 ? {whole} + {n} : {whole}" if position.dtype.kind == "i" else whole
+        p.text.line(f"{p.language.fixed} {name} = {wrapped};")
         p.text.line(
             p.language.refused(f"{name} < 0 || {name} >= {n}", p.step, f"{step.primitive.name}: index out of range")
         )
@@ -288,48 +235,42 @@ def _index(p: Printer, step: Step, x: View, positions: Sequence[View], at: Seque
     return found
 
 
-def _gather(p: Printer, step: Step, x: View, *positions: View) -> View:
-    y = p.result(step)
+def _gather(p: Printer, step: Step, y: View, x: View, *positions: View) -> None:
     count = len(positions[0].shape)
     with p.text.nest(y.shape[:count]) as at:
         index = _index(p, step, x, positions, at)
         with p.text.nest(y.shape[count:]) as rest:
             p.assign(y, [*at, *rest], x.at([*index, *rest]))
-    return y
 
 
-def _scatter_add(p: Printer, step: Step, updates: View, *positions: View, shape: Any) -> View:
-    y = p.result(step)
+def _scatter_add(p: Printer, step: Step, y: View, updates: View, *positions: View, shape: Any) -> None:
     p.fill(y)
     count = len(positions[0].shape)
     with p.text.nest(updates.shape[:count]) as at:
         index = _index(p, step, y, positions, at)
         with p.text.nest(updates.shape[count:]) as rest:
             p.assign(y, [*index, *rest], f"{y.at([*index, *rest])} + {updates.at([*at, *rest])}")
-    return y
 
+
+#: What gives the view that a primitive is, by its name.
+VIEWS: dict[str, Callable[..., View]] = {
+    **dict.fromkeys(("alias", "copy", "stop_gradient"), lambda p, step, x: x),
+    "reshape": _reshape,
+    "transpose": lambda p, step, x, axes: x.turned(axes),
+    "broadcast_to": lambda p, step, x, shape: x.repeated(shape),
+    "slice": lambda p, step, x, starts, sizes, steps: x.part(starts, sizes, steps),
+}
 
 #: What writes each primitive, by its name.
 LOOPS: dict[str, Loop] = {
-    "alias": _same,
-    "copy": _same,
-    "stop_gradient": _same,
-    "reshape": lambda p, step, x, shape: _reshape(p, step, x),
-    "transpose": _transpose,
-    "broadcast_to": _broadcast_to,
-    "slice": _slice,
     "pad": _pad,
     "concatenate": _concatenate,
-    "astype": _astype,
+    "astype": lambda p, step, y, x, dtype: p.copy(x, y),
     "matmul": _matmul,
-    **{
-        name: functools.partial(_fold, name)
-        for name in ("sum", "mean", "prod", "max", "min", "norm", "variance", "logsumexp")
-    },
+    **dict.fromkeys(("sum", "mean", "prod", "max", "min", "norm", "variance", "logsumexp"), _fold),
     "argmax": _argmax,
-    "softmax": functools.partial(_map_strips, "softmax"),
-    "log_softmax": functools.partial(_map_strips, "log_softmax"),
-    **{name: functools.partial(_running, name) for name in ("cumsum", "cumprod", "recurrence")},
+    **dict.fromkeys(("softmax", "log_softmax"), _map_strips),
+    **dict.fromkeys(("cumsum", "cumprod", "recurrence"), _running),
     "gather": _gather,
     "scatter_add": _scatter_add,
     **WINDOWS,

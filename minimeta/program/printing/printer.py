@@ -30,7 +30,7 @@ from minimeta.program.passes import eliminate, everywhere, optimise
 from minimeta.program.place import GROUPS
 from minimeta.program.printing.elementwise import ROWS
 from minimeta.program.printing.languages import Language
-from minimeta.program.printing.loops import LOOPS
+from minimeta.program.printing.loops import LOOPS, VIEWS
 from minimeta.program.printing.nests import Number, Text, View, merged
 
 _OPENED = (*(group for group in GROUPS if group is not FUSED), REMATERIALIZE, CUSTOM_VJP, SPLIT)
@@ -67,7 +67,6 @@ class Printer:
         self.tables: list[str] = []
         self._memory: list[_Memory] = []
         self._owned: list[list[str]] = [[]]
-        self._targets: list[View] = []
         self._heading = ""
 
     @property
@@ -100,17 +99,11 @@ class Printer:
         self._owned[-1].append(memory.name)
         return replace(view, name=memory.name)
 
-    def result(self, step: Step) -> View:
-        """Return where the next result of a step goes."""
-        return self._targets.pop(0)
-
     def stored(self, x: View) -> View:
         """Return a view of an array, for a number a table that holds it."""
         if not isinstance(x, Number):
             return x
-        name = f"c{len(self.tables)}"
-        self.tables.append(self.language.table(name, np.array([x.value])))
-        return View(name, x.dtype, x.shape, (0,) * len(x.shape))
+        return View(self._table(np.array([x.value])), x.dtype, x.shape, (0,) * len(x.shape))
 
     def assign(self, y: View, at: Sequence[str], expression: str) -> None:
         """Write an assignment to an element."""
@@ -155,8 +148,7 @@ class Printer:
                 self._heading = heading
                 self.text.line(f"// {heading}".replace("\\", "/"))
             targets = [wanted.get(i) for i in results_of(number, step)]
-            is_view = step.primitive.name in LOOPS and step.primitive.view
-            if not is_view:
+            if step.primitive.name not in VIEWS:
                 targets = [
                     target or self.scratch(form.dtype, form.shape)
                     for target, form in zip(targets, step.results, strict=True)
@@ -191,23 +183,29 @@ class Printer:
                 (len(operands),),
             )
             return self._group(body, operands, targets)
+        if name in VIEWS:
+            return [VIEWS[name](self, step, *operands, **step.params)]
         if name not in LOOPS:
             where = f" (at {step.origin.line})" if step.origin.line else ""
             raise TracingError(
                 f"{self.tool}: there is no row for {name}{where}, which stays in Python. Leave it outside of the "
                 "function, and pass its result in"
             )
-        self._targets = list(targets)
-        return [LOOPS[name](self, step, *operands, **step.params)]
+        LOOPS[name](self, step, *targets, *operands, **step.params)
+        return targets
 
     def _constant(self, value: Any) -> View:
         literal = Literal.of(value)
         if literal is not None:
             one = value.flat[0]
             return Number(self.language.number(one), value.dtype, value.shape, (0,) * value.ndim, value=one)
+        return View.whole(self._table(value), value.dtype, value.shape)
+
+    def _table(self, value: Any) -> str:
+        """Declare an array of constants, and return its name."""
         name = f"c{len(self.tables)}"
         self.tables.append(self.language.table(name, value))
-        return View.whole(name, value.dtype, value.shape)
+        return name
 
     # Elementwise steps
 
@@ -224,8 +222,8 @@ class Printer:
             inside = {number for number, _ in run}
             if not run[0][1].primitive.elementwise:
                 for number, step in run:
-                    self._targets = [targeted[number]]
-                    views[number] = LOOPS[step.primitive.name](self, step, views[step.operands[0]], **step.params)
+                    views[number] = targeted[number]
+                    LOOPS[step.primitive.name](self, step, views[number], views[step.operands[0]], **step.params)
                 continue
             for number in inside:
                 if number in targeted:
@@ -308,8 +306,7 @@ class Printer:
             with text.loop(tasks.count) as task:
                 one(task, "0")
             return targets
-        table = f"c{len(self.tables)}"
-        self.tables.append(self.language.table(table, np.array(bounds, np.int32)))
+        table = self._table(np.array(bounds, np.int32))
         with text.loop(len(bounds) - 1) as group:
             with text.loop(f"{table}[{group} + 1]", f"{table}[{group}]") as task:
                 one(task, f"{table}[{group}]")

@@ -3,10 +3,16 @@
 A cell that lies on the padding is skipped. A place and a cell say which pixel they meet:
 
     row = u s - above + r          column = v s' - left + c
+
+Which array has which indices is all that convolutions and their transposes differ in:
+
+    y[n, u, v, o]  +=  x[n, row, column, i] w[r, c, i, o]
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,137 +23,71 @@ from minimeta.program.printing.nests import View
 if TYPE_CHECKING:
     from minimeta.program.printing.printer import Printer
 
+#: The indices of a result and of its operands: image n, place u v, cell r c, pixel y x, channels i
+#: that are read, and o that are written.
+_INDICES = {
+    "conv2d": ("nuvo", "nyxi", "rcio"),
+    "conv2d_input": ("nyxi", "nuvo", "rcio"),
+    "conv2d_weight": ("rcio", "nyxi", "nuvo"),
+    "sum_pool": ("nuvi", "nyxi"),
+    "sum_pool_input": ("nyxi", "nuvi"),
+    "max_cell": ("nuvi", "nyxi"),
+    "pool_take": ("nuvi", "nyxi", "nuvi"),
+    "pool_put": ("nyxi", "nuvi", "nuvi"),
+}
 
-def _cells(p: Printer, places: Any, window: Any, strides: Any, padding: Any, size: Any, visit: Any) -> None:
-    """Write the loops over images, places and cells; ``visit`` is given their indices and the pixel's."""
-    text, integer = p.text, "const" if p.language.key == "javascript" else "const long"
-    (count, rows, columns), (above, _, left, _) = places, padding
-    with text.nest((count, rows, columns)) as (image, u, v), text.nest(window) as (r, c):
-        row, column = text.name("row"), text.name("column")
-        text.line(f"{integer} {row} = {u} * {strides[0]} + {r} - {above};")
-        text.line(f"{integer} {column} = {v} * {strides[1]} + {c} - {left};")
-        with text.block(f"if ({row} >= 0 && {row} < {size[0]} && {column} >= 0 && {column} < {size[1]})"):
-            visit(image, u, v, r, c, row, column)
+
+@contextlib.contextmanager
+def _cells(
+    p: Printer, step: Step, views: tuple[View, ...], window: Any, strides: Any, padding: Any
+) -> Iterator[tuple[str, list[Any]]]:
+    """Write the loops over images, places, cells and channels; give the number of the cell, and the
+    indices of each view.
+    """
+    text, (above, _, left, _), axes = p.text, padding, _INDICES[step.primitive.name]
+    sides = dict(zip("rc", window, strict=False))
+    for letters, view in zip(axes, views, strict=True):
+        sides.update(zip(letters, view.shape, strict=True))
+    with text.nest([sides[axis] for axis in "nuvrc"]) as outer:
+        at = dict(zip("nuvrc", outer, strict=True))
+        at["y"], at["x"] = text.name("row"), text.name("column")
+        text.line(f"{p.language.fixed} {at['y']} = {at['u']} * {strides[0]} + {at['r']} - {above};")
+        text.line(f"{p.language.fixed} {at['x']} = {at['v']} * {strides[1]} + {at['c']} - {left};")
+        channels = [axis for axis in "io" if axis in sides]
+        on_image = f"{at['y']} >= 0 && {at['y']} < {sides['y']} && {at['x']} >= 0 && {at['x']} < {sides['x']}"
+        with text.block(f"if ({on_image})"), text.nest([sides[axis] for axis in channels]) as inner:
+            at.update(zip(channels, inner, strict=True))
+            yield f"{at['r']} * {sides['c']} + {at['c']}", [[at[axis] for axis in letters] for letters in axes]
 
 
-def _conv2d(p: Printer, step: Step, x: View, w: View, *, strides: Any, padding: Any) -> View:
-    y = p.result(step)
+def _sum(
+    p: Printer, step: Step, y: View, *operands: View, strides: Any, padding: Any, window: Any = (), size: Any = ()
+) -> None:
     p.fill(y)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.nest(w.shape[2:]) as (i, o):
-            _add_product(p, y, [image, u, v, o], x.at([image, row, column, i]), w.at([r, c, i, o]))
-
-    _cells(p, y.shape[:3], w.shape[:2], strides, padding, x.shape[1:3], visit)
-    return y
-
-
-def _conv2d_input(p: Printer, step: Step, g: View, w: View, *, strides: Any, padding: Any, size: Any) -> View:
-    x = p.result(step)
-    p.fill(x)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.nest(w.shape[2:]) as (i, o):
-            _add_product(p, x, [image, row, column, i], g.at([image, u, v, o]), w.at([r, c, i, o]))
-
-    _cells(p, g.shape[:3], w.shape[:2], strides, padding, size, visit)
-    return x
+    with _cells(p, step, (y, *operands), window, strides, padding) as (cell, (to, *places)):
+        first, *others = (x.at(at) for x, at in zip(operands, places, strict=True))
+        if step.primitive.name.startswith("conv2d"):
+            p.assign(y, to, p.language.multiply_add(y.dtype, first, others[0], y.at(to)))
+        elif not others:
+            p.assign(y, to, f"{y.at(to)} + {first}")
+        else:
+            with p.text.block(f"if ({others[0]} == {cell})"):
+                p.assign(y, to, first if step.primitive.name == "pool_take" else f"{y.at(to)} + {first}")
 
 
-def _conv2d_weight(p: Printer, step: Step, x: View, g: View, *, strides: Any, padding: Any, size: Any) -> View:
-    w = p.result(step)
-    p.fill(w)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.nest(w.shape[2:]) as (i, o):
-            _add_product(p, w, [r, c, i, o], x.at([image, row, column, i]), g.at([image, u, v, o]))
-
-    _cells(p, g.shape[:3], size, strides, padding, x.shape[1:3], visit)
-    return w
-
-
-def _add_product(p: Printer, y: View, at: list[str], x: str, w: str) -> None:
-    p.assign(y, at, p.language.multiply_add(y.dtype, x, w, y.at(at)))
-
-
-def _sum_pool(p: Printer, step: Step, x: View, *, window: Any, strides: Any, padding: Any) -> View:
-    y = p.result(step)
+def _max_cell(p: Printer, step: Step, y: View, x: View, *, window: Any, strides: Any, padding: Any) -> None:
+    largest = p.scratch(x.dtype, y.shape)
     p.fill(y)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.loop(y.shape[3]) as i:
-            p.assign(y, [image, u, v, i], f"{y.at([image, u, v, i])} + {x.at([image, row, column, i])}")
-
-    _cells(p, y.shape[:3], window, strides, padding, x.shape[1:3], visit)
-    return y
-
-
-def _sum_pool_input(p: Printer, step: Step, g: View, *, window: Any, strides: Any, padding: Any, size: Any) -> View:
-    x = p.result(step)
-    p.fill(x)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.loop(x.shape[3]) as i:
-            p.assign(x, [image, row, column, i], f"{x.at([image, row, column, i])} + {g.at([image, u, v, i])}")
-
-    _cells(p, g.shape[:3], window, strides, padding, size, visit)
-    return x
-
-
-def _max_cell(p: Printer, step: Step, x: View, *, window: Any, strides: Any, padding: Any) -> View:
-    cell, largest = p.result(step), p.scratch(x.dtype, step.form.shape)
-    p.fill(cell)
     p.fill(largest, p.language.number(x.dtype.type(-np.inf)))
-    first = p.scratch(np.dtype(bool), step.form.shape)  # whether no cell was on the image yet
+    first = p.scratch(np.dtype(bool), y.shape)  # whether no cell was on the image yet
     p.fill(first, "1")
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.loop(x.shape[3]) as i:
-            at = [image, u, v, i]
-            value, best = x.at([image, row, column, i]), largest.at(at)
-            with p.text.block(f"if ({first.at(at)} || ({best} == {best} && !({value} <= {best})))"):
-                p.assign(largest, at, value)
-                p.assign(cell, at, f"{r} * {window[1]} + {c}")
-                p.assign(first, at, "0")
-
-    _cells(p, cell.shape[:3], window, strides, padding, x.shape[1:3], visit)
-    return cell
-
-
-def _pool_take(p: Printer, step: Step, x: View, cell: View, *, window: Any, strides: Any, padding: Any) -> View:
-    y = p.result(step)
-    p.fill(y)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.loop(y.shape[3]) as i, p.text.block(f"if ({cell.at([image, u, v, i])} == {r} * {window[1]} + {c})"):
-            p.assign(y, [image, u, v, i], x.at([image, row, column, i]))
-
-    _cells(p, y.shape[:3], window, strides, padding, x.shape[1:3], visit)
-    return y
-
-
-def _pool_put(
-    p: Printer, step: Step, g: View, cell: View, *, window: Any, strides: Any, padding: Any, size: Any
-) -> View:
-    x = p.result(step)
-    p.fill(x)
-
-    def visit(image: str, u: str, v: str, r: str, c: str, row: str, column: str) -> None:
-        with p.text.loop(x.shape[3]) as i, p.text.block(f"if ({cell.at([image, u, v, i])} == {r} * {window[1]} + {c})"):
-            p.assign(x, [image, row, column, i], f"{x.at([image, row, column, i])} + {g.at([image, u, v, i])}")
-
-    _cells(p, g.shape[:3], window, strides, padding, size, visit)
-    return x
+    with _cells(p, step, (y, x), window, strides, padding) as (cell, (at, pixel)):
+        value, best = x.at(pixel), largest.at(at)
+        with p.text.block(f"if ({first.at(at)} || ({best} == {best} && !({value} <= {best})))"):
+            p.assign(largest, at, value)
+            p.assign(y, at, cell)
+            p.assign(first, at, "0")
 
 
 #: What writes each primitive, by its name.
-WINDOWS: dict[str, Any] = {
-    "conv2d": _conv2d,
-    "conv2d_input": _conv2d_input,
-    "conv2d_weight": _conv2d_weight,
-    "sum_pool": _sum_pool,
-    "sum_pool_input": _sum_pool_input,
-    "max_cell": _max_cell,
-    "pool_take": _pool_take,
-    "pool_put": _pool_put,
-}
+WINDOWS: dict[str, Any] = dict.fromkeys(_INDICES, _sum) | {"max_cell": _max_cell}
