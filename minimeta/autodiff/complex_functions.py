@@ -21,31 +21,23 @@ from minimeta.autodiff.protocols import answers
 from minimeta.errors import TracingError
 
 
-@answers(np.real)
 def real(val: Any) -> Any:
     """The real part."""
     return val.real if hasattr(val, "real") else np.asarray(val).real
 
 
-@answers(np.imag)
 def imag(val: Any) -> Any:
     """The imaginary part; zeros of real numbers."""
     return val.imag if hasattr(val, "imag") else np.asarray(val).imag
 
 
-@answers(np.conj)
 def _conj(x: Any) -> Any:
     return combined(real(x), -imag(x)) if is_complex(x) else x
 
 
-@answers(np.angle)
 def _angle(z: Any, deg: bool = False) -> Any:
     angle = np.arctan2(imag(z), real(z))
     return angle * (180 / np.pi) if deg else angle
-
-
-answers(np.iscomplexobj)(lambda x: is_complex(x))  # noqa: PLW0108 (of this page)
-answers(np.isrealobj)(lambda x: not is_complex(x))
 
 
 def _absolute(z: Any) -> Any:
@@ -242,7 +234,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.conj: _conj,
     np.angle: _angle,
     np.absolute: _absolute,
-    np.iscomplexobj: is_complex,
+    np.iscomplexobj: lambda x: is_complex(x),  # noqa: PLW0108 (of this page)
     np.isrealobj: lambda x: not is_complex(x),
     np.shape: lambda z: z.shape,
     np.ndim: lambda z: z.ndim,
@@ -293,3 +285,5 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{function: _part_by_part(function) for function in map(_of_numpys, _MOVES.split())},
 }
 FUNCTIONS.update(_FUNCTIONS)
+for _function in (np.real, np.imag, np.conj, np.angle, np.iscomplexobj, np.isrealobj):  # of real numbers, too
+    answers(_function)(_FUNCTIONS[_function])

@@ -70,14 +70,17 @@ def joined(x: NDArray[Any]) -> Any:
     return np.reshape(np.concatenate(parts), x.shape)
 
 
+def joined_or_same(x: Any) -> Any:
+    """Return a numpy array that holds Arrays as one Array, and anything else as it is."""
+    return joined(x) if holds_arrays(x) else x
+
+
 def joined_leaves(output: Any) -> Any:
     """Return a tree of which the leaves that hold Arrays are joined."""
     if type(output) is Array:
         return output
     leaves, structure = tree.flatten(output)
-    if not any(map(holds_arrays, leaves)):
-        return output
-    return tree.unflatten(structure, [joined(x) if holds_arrays(x) else x for x in leaves])
+    return tree.unflatten(structure, list(map(joined_or_same, leaves))) if any(map(holds_arrays, leaves)) else output
 
 
 def call(function: Callable[..., Any], leaves: Sequence[Array], structure: tree.Structure, trace: Trace) -> Any:
@@ -166,13 +169,6 @@ def _of_scipys(error: Exception) -> str:
 
 def all_joined(operands: Sequence[Any]) -> list[Any] | None:
     """Return operands of which those that hold Arrays are joined; None if there are none."""
-    if not any([holds_arrays(x) or (type(x) in (list, tuple) and any(map(holds_arrays, x))) for x in operands]):
-        return None
-    return [
-        joined(x)
-        if holds_arrays(x)
-        else type(x)([joined(part) if holds_arrays(part) else part for part in x])
-        if type(x) in (list, tuple)
-        else x
-        for x in operands
-    ]
+    found = [type(x)(map(joined_or_same, x)) if type(x) in (list, tuple) else joined_or_same(x) for x in operands]
+    parts = [part for x in operands for part in (x if type(x) in (list, tuple) else (x,))]
+    return found if any(map(holds_arrays, parts)) else None

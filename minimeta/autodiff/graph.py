@@ -82,9 +82,12 @@ def alias(x: Any, trace: Trace) -> Array:
     return Array(fixed(x, True), type(x) in (float, int, bool), trace, next(moments), ALIAS, (), {})
 
 
-def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure) -> Recording:
-    """Run a function on aliases of its arguments, and remember how everything was computed."""
-    trace = Trace()
+def record(function: Callable[..., Any], leaves: Sequence[Any], structure: tree.Structure | None = None) -> Recording:
+    """Run a function on aliases of its arguments, and remember how everything was computed.
+
+    Without a structure of the arguments, each leaf is one.
+    """
+    trace, structure = Trace(), structure or tree.flatten(tuple(leaves))[1]
     aliases = [alias(leaf, trace) for leaf in leaves]
     return Recording(trace, aliases, call(function, aliases, structure, trace))
 

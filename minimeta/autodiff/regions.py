@@ -204,9 +204,7 @@ def _region(primitive: Primitive, function: Function, arguments: tuple[Any, ...]
 
 def _replay(body: Program, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
     """Run a body again and walk it backwards."""
-    recording = record(
-        lambda *values: steps.run(body, values, steps.by_operation), operands, tree.flatten(tuple(operands))[1]
-    )
+    recording = record(lambda *values: steps.run(body, values, steps.by_operation), operands)
     return backward(recording, recording.output, cotangents)
 
 
@@ -251,19 +249,12 @@ def _written(
     """Run a rule on shapes alone; return None if it takes no Array by closure, or cannot run."""
     if len(context.writing) >= _DEEPEST or context.writing.count(rule) >= _OWN:
         return None  # It calls its own function, whose rule is called when it is needed.
-    stand_ins = [Array(Form(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *arguments)]
-
-    def answer(*values: Any) -> list[Array | None]:
-        count = len(outputs)
-        return _answer(rule, values[:count], values[count : 2 * count], values[2 * count :], structure, output)
-
     try:
         with during(writing=(*context.writing, rule)):
-            recording = record(answer, stand_ins, tree.flatten(tuple(stand_ins))[1])
+            found = _recorded(rule, outputs, arguments, structure, output)
     except Exception:
         return None  # It is called when it is needed, and then says what is wrong.
-    free = free_variables(recording.aliases, [g for g in recording.output if g is not None])
-    return _Recorded(recording.aliases, recording.output, free) if free else None
+    return found if found.free else None
 
 
 def rule_written(body: Program, rule: Function | Written, arguments: tree.Structure, output: tree.Structure) -> Any:
@@ -271,15 +262,24 @@ def rule_written(body: Program, rule: Function | Written, arguments: tree.Struct
     if isinstance(rule, Written):
         return rule
     forms = body.forms()
-    outputs, count = [forms[i] for i in body.outputs], len(body.outputs)
-    stand_ins = [Array(form) for form in (*outputs, *outputs, *body.operands)]
+    found = _recorded(rule, [forms[i] for i in body.outputs], body.operands, arguments, output)
+    return found.of(found.operands)
+
+
+def _recorded(
+    rule: Function, outputs: Sequence[Any], operands: Sequence[Any], arguments: tree.Structure, output: tree.Structure
+) -> _Recorded:
+    """Run a rule on the forms of outputs and operands, the first of which are the arguments' leaves."""
+    stand_ins = [Array(Form(np.shape(x), x.dtype)) for x in (*outputs, *outputs, *operands)]
+    ends = len(outputs), 2 * len(outputs), 2 * len(outputs) + tree.count(arguments)
 
     def answer(*values: Any) -> list[Array | None]:
-        given, found, operands = values[:count], values[count : 2 * count], values[2 * count :]
-        return _answer(rule, given, found, operands[: tree.count(arguments)], arguments, output)
+        given, found, leaves = values[: ends[0]], values[ends[0] : ends[1]], values[ends[1] : ends[2]]
+        return _answer(rule, given, found, leaves, arguments, output)
 
-    recording = record(answer, stand_ins, tree.flatten(tuple(stand_ins))[1])
-    return _Recorded(recording.aliases, recording.output, ()).of(recording.aliases)
+    recording = record(answer, stand_ins)
+    free = free_variables(recording.aliases, [g for g in recording.output if g is not None])
+    return _Recorded(recording.aliases, recording.output, free)
 
 
 def _answer(

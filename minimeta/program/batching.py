@@ -32,6 +32,7 @@ from minimeta.autodiff.array import Form
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import BROADCAST_TO, RESHAPE, TRANSPOSE
 from minimeta.autodiff.steps import Program, Step, Tasks, by_operation, run
+from minimeta.program.names import alone
 
 #: Elements of a shared matrix that are worth it: fewer are multiplied in less than a step takes.
 _WORTH = 512
@@ -91,6 +92,9 @@ def batched(body: Program, operands: Sequence[Any], tasks: Tasks, vmap: Any) -> 
     """
     count = tasks.count
 
+    def stacked(step: Step) -> tuple[Form, ...]:
+        return tuple([tasks.form(form, False) for form in step.results])
+
     def evaluate(step: Step, *values: tuple[Any, bool]) -> tuple[tuple[Any, bool], ...]:
         """Compute a step of values, each with whether it is one for every task."""
         operands = [x for x, _ in values]
@@ -113,26 +117,16 @@ def batched(body: Program, operands: Sequence[Any], tasks: Tasks, vmap: Any) -> 
         ):
             return ((z, True),)
         else:
-            return tuple([(y, True) for y in _alone(step, operands, mapped)])
-        forms = tuple([Form((count, *form.shape), form.dtype) for form in step.results])
-        found = by_operation(step._replace(params=params, results=forms), *operands)
+            return tuple([(y, True) for y in one_by_one(step, operands, mapped)])
+        found = by_operation(step._replace(params=params, results=stacked(step)), *operands)
         return tuple([(y, True) for y in found])
 
-    def _alone(step: Step, operands: Sequence[Any], mapped: tuple[bool, ...]) -> tuple[Any, ...]:
+    def one_by_one(step: Step, operands: Sequence[Any], mapped: tuple[bool, ...]) -> tuple[Any, ...]:
         """Run a step by itself for each task."""
-        forms = tuple([Form.of(x) for x in operands])
-        forms = tuple(
-            [
-                Form(form.shape[1:], form.dtype) if is_mapped else form
-                for form, is_mapped in zip(forms, mapped, strict=True)
-            ]
-        )
-        numbers = tuple(range(len(forms)))
-        results = tuple(range(len(forms), len(forms) + len(step.results)))
-        alone = Program(forms, (), (step._replace(operands=numbers),), results)
-        one = Tasks(count, mapped, (False,) * len(results))
-        stacked = tuple([one.form(form, False) for form in step.results])
-        return by_operation(Step(vmap, numbers, {}, stacked, step.origin, alone, one), *operands)
+        forms = [Form(x.shape[is_mapped:], x.dtype) for x, is_mapped in zip(operands, mapped, strict=True)]
+        one = Tasks(count, mapped, (False,) * len(step.results))
+        every = tuple(range(len(operands)))
+        return by_operation(Step(vmap, every, {}, stacked(step), step.origin, alone(step, forms), one), *operands)
 
     given = [*zip(operands, tasks.mapped, strict=True)]
     constants = [(x, False) for x in body.constants]

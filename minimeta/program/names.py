@@ -84,6 +84,13 @@ def program_of(
     )
 
 
+def alone(step: Step, operands: Iterable[Form]) -> Program:
+    """Return the program of one step, of operands of these forms."""
+    forms = tuple(operands)
+    step = step._replace(operands=tuple(range(len(forms))))
+    return Program(forms, (), (step,), tuple(results_of(len(forms), step)))
+
+
 def _numbers(first: Sequence[int], steps: Mapping[int, Step]) -> dict[int, int]:
     """Return the numbers that values of these names get, in order."""
     results = itertools.chain.from_iterable(itertools.starmap(results_of, steps.items()))

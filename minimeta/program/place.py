@@ -23,7 +23,7 @@ from minimeta.autodiff.operations.joining import CONCATENATE
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.fuse import FUSED
-from minimeta.program.names import fresh_names, named, numbered
+from minimeta.program.names import alone, fresh_names, named, numbered
 from minimeta.program.pool import MAX_CELL_AND_TAKE
 
 #: A concatenate without a kernel: its operands are results of other kernels, which write to their
@@ -56,8 +56,7 @@ def place(program: Program) -> Program:
             if part is None:
                 copied, operands[position] = operands[position], next(fresh)
                 kept[operands[position]] = Step(COPY, (copied,), {}, (forms[copied],), step.origin)
-        inputs = tuple(forms[i] for i in step.operands)
-        body = Program(inputs, (), (step._replace(operands=tuple(range(len(parts)))),), (len(parts),))
+        body = alone(step, (forms[i] for i in step.operands))
         kept[name] = Step(CONCATENATE_IN_PLACE, tuple(operands), {}, step.results, step.origin, body)
     return numbered(program, constants, kept)
 

@@ -50,6 +50,7 @@ from minimeta.autodiff.transformed import transformation
 from minimeta.errors import ConfigurationError, DtypeError, ShapeError
 from minimeta.program.batching import batched, is_batched
 from minimeta.program.executor import Executable, explained
+from minimeta.program.names import alone
 
 
 @transformation
@@ -280,7 +281,7 @@ def _rule(cotangents: Sequence[Any], node: Array, *operands: Array, body: Progra
             return steps.run(body, [replaced.get(i, x) for i, x in enumerate(inputs)], steps.by_operation)
 
         chosen = [inputs[i] for i in wanted]
-        recording = record(forward, chosen, tree.flatten(tuple(chosen))[1])
+        recording = record(forward, chosen)
         values.update((j, recording.output[j]) for j in stacked if type(recording.output[j]) is Array)
         found = backward(recording, recording.output, [cotangents_here.get(j) for j in range(len(summed))])
         return [g for g in found if g is not None], [i for i, g in zip(wanted, found, strict=True) if g is not None]
@@ -316,10 +317,7 @@ def _reference(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
 
 def _kernel(*values: Any, body: Program, tasks: Tasks) -> tuple[Any, ...]:
     forms = _forms(*values, body=body, tasks=tasks)
-    operands = tuple(map(Form.of, values))
-    numbers = range(len(operands) + len(forms))
-    step = Step(VMAP, tuple(numbers[: len(operands)]), {}, forms, body=body, tasks=tasks)
-    executable = Executable(Program(operands, (), (step,), tuple(numbers[len(operands) :])))
+    executable = Executable(alone(Step(VMAP, (), {}, forms, body=body, tasks=tasks), map(Form.of, values)))
     if not executable.native:
         return steps.run_body(body, tasks, values, steps.by_kernel)
     return tuple(executable.run([np.asarray(x, order="C") for x in values]))

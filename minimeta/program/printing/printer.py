@@ -25,7 +25,7 @@ from minimeta.autodiff.steps import Program, Step, group_bounds
 from minimeta.errors import TracingError
 from minimeta.program.fuse import FUSED
 from minimeta.program.listing import Literal, heading_of
-from minimeta.program.names import opened, results_of
+from minimeta.program.names import alone, opened, results_of
 from minimeta.program.passes import eliminate, everywhere, optimise
 from minimeta.program.place import GROUPS
 from minimeta.program.printing.elementwise import ROWS
@@ -176,13 +176,7 @@ class Printer:
         if step.tasks is not None:
             return self._tasks(step, operands, targets)
         if step.primitive.elementwise:
-            body = Program(
-                tuple(Form(x.shape, x.dtype) for x in operands),
-                (),
-                (step._replace(operands=tuple(range(len(operands)))),),
-                (len(operands),),
-            )
-            return self._group(body, operands, targets)
+            return self._group(alone(step, map(Form.of, operands)), operands, targets)
         if name in VIEWS:
             return [VIEWS[name](self, step, *operands, **step.params)]
         if name not in LOOPS:
