@@ -22,8 +22,8 @@ from minimeta.autodiff import tree
 from minimeta.cli.options import JsonOption
 from minimeta.counts import whole_number
 from minimeta.errors import ComputationError, ConfigurationError, MinimetaError, raising_line
+from minimeta.explanation.walkthrough import walkthrough
 from minimeta.files import write_atomically
-from minimeta.program.walkthrough import walkthrough
 from minimeta.training.configuration import suggestion
 
 Several: TypeAlias = tyro.conf.UseAppendAction[tuple[str, ...]]

@@ -18,7 +18,7 @@ from sinusoid_page import POINTS, gradient_step, start
 from walk_page import GRAPHS
 
 import minimeta as mm
-from minimeta.program.walkthrough import walkthrough
+from minimeta.explanation.walkthrough import walkthrough
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

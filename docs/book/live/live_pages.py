@@ -19,10 +19,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from minimeta.explanation.walkthrough import page, without_folders
 from minimeta.files import write_atomically
 from minimeta.program import Traced
 from minimeta.program.printing import javascript_source
-from minimeta.program.walkthrough import page, without_folders
 
 HERE = Path(__file__).parent
 if __name__ == "__main__":

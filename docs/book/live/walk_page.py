@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 import minimeta as mm
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.steps import by_operation
+from minimeta.explanation.layout import Node, svg
+from minimeta.explanation.shares import shares
+from minimeta.explanation.walkthrough import legend, written
 from minimeta.program import Traced, trace
 from minimeta.program.explanation import Explained, explained
-from minimeta.program.layout import Node, svg
 from minimeta.program.listing import Literal, listed
-from minimeta.program.shares import shares
-from minimeta.program.walkthrough import legend, written
 
 
 def _product(x: Any) -> Any:

@@ -2,8 +2,8 @@
 
 The program of value and gradient has everything in one list. First come the instructions of the
 value; with each stands its rule, what it adds to the cotangents of its operands
-(:mod:`minimeta.program.shares`). Then come those that the backward pass has made of the rules. The
-graph (:mod:`minimeta.program.layout`) has the same names and colours. The page needs no other file
+(:mod:`minimeta.explanation.shares`). Then come those that the backward pass has made of the rules. The
+graph (:mod:`minimeta.explanation.layout`) has the same names and colours. The page needs no other file
 and no network, and reads without its script, which only marks in the graph what one points at.
 """
 
@@ -24,12 +24,12 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import Form, is_float
 from minimeta.autodiff.derivatives import value_and_grad
 from minimeta.autodiff.graph import ALIAS
-from minimeta.autodiff.steps import Program, by_reference, run_body
+from minimeta.autodiff.steps import Program, Step, by_reference, run, run_body
+from minimeta.explanation.layout import Node, svg
+from minimeta.explanation.shares import COTANGENT, shares
 from minimeta.program.explanation import PHASES, Explained, code_at, explained
-from minimeta.program.layout import Node, svg
 from minimeta.program.listing import Listed, Literal, constant_of, listed
 from minimeta.program.program import Traced, trace
-from minimeta.program.shares import COTANGENT, shares
 
 _FEW = 8
 _SHORT = 30
@@ -133,30 +133,28 @@ def values_at(program: Program, names: Sequence[str], operands: Sequence[NDArray
 
 
 def _evaluate(program: Program, names: Listed, operands: Sequence[Any], found: dict[str, Any]) -> list[Any]:
-    values = [*operands, *program.constants]
-    found.update(names.constants)
     rows = iter(names.rows)
-    for step in program.steps:
-        inputs = [values[i] for i in step.operands]
+
+    def evaluate(step: Step, *inputs: Any) -> tuple[Any, ...]:
         if step.primitive is ALIAS:
-            values += inputs
-            continue
+            return inputs
         row = next(rows)
-        if step.body is None:
-            with np.errstate(all="ignore"):
-                results = list(by_reference(step, *inputs))
+        if step.body is None or row.body is None:
+            results = by_reference(step, *inputs)
         elif step.tasks is None:
-            assert row.body is not None
-            results = _evaluate(step.body, row.body, inputs, found)
+            results = tuple(_evaluate(step.body, row.body, inputs, found))
         else:
-            assert row.body is not None
             if step.tasks.count:
                 _evaluate(step.body, row.body, step.tasks.operands_of(0, inputs), found)
-            results = list(run_body(step.body, step.tasks, inputs, by_reference))
+            results = run_body(step.body, step.tasks, inputs, by_reference)
         found.update(zip(row.results or (row.number,), results, strict=False))
-        values += results
-    found.update({name: values[i] for name, i in zip(names.outputs, program.outputs, strict=True)})
-    return [values[i] for i in program.outputs]
+        return results
+
+    found.update(names.constants)
+    with np.errstate(all="ignore"):
+        outputs = run(program, operands, evaluate)
+    found.update(zip(names.outputs, outputs, strict=True))
+    return outputs
 
 
 # Parts of the page

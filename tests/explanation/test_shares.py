@@ -8,9 +8,9 @@ import pytest
 
 import minimeta as mm
 from minimeta.autodiff.array import Form
+from minimeta.explanation.shares import shares
 from minimeta.program import trace
 from minimeta.program.explanation import explained
-from minimeta.program.shares import shares
 
 FUNCTIONS: dict[str, tuple[Any, Any]] = {  # with the derivative that a table has
     "product": (lambda x: mm.sin(x) * x**3, lambda x: np.cos(x) * x**3 + 3 * np.sin(x) * x**2),

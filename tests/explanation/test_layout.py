@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimeta.program.layout import Node, svg
+from minimeta.explanation.layout import Node, svg
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

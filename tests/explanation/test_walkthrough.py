@@ -9,8 +9,8 @@ import pytest
 
 import minimeta as mm
 from minimeta.errors import ShapeError
+from minimeta.explanation.walkthrough import number, values_at, walkthrough, written
 from minimeta.program import trace
-from minimeta.program.walkthrough import number, values_at, walkthrough, written
 
 W, X, Y = np.array([1.0, 2.0]), np.array([[1.0, 0.0], [3.0, 1.0]]), np.array([0.0, 2.0])
 
