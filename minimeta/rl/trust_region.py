@@ -18,8 +18,13 @@ d of the policies' outputs ``y(theta)`` on the states that were met, and with J 
 
 whose last term alone has third derivatives of the policy's logarithm. At the current parameters the
 adapted policies are those that acted, d is at its minimum 0, and its gradient is 0: that term is
-gone. So ``H v`` is a derivative along v, a product with the small Hessian of d, and a derivative
-backwards.
+gone. With ``theta_i(theta)`` the parameters that adapted to task i, this is
+
+    H = mean over i of J_i^T F_i J_i,    J_i = d theta_i / d theta, which is I - a H_i for one step of adaptation,
+
+and ``F_i`` the Fisher matrix of the adapted policy in its own states. So ``H v`` is a derivative
+along v, a product with the small Hessian of d, and a derivative backwards. They share what does not
+depend on v, the steps of adaptation and the values of all layers, which is computed once.
 
     exact       H v = J^T (Hessian of d) J v
     central     H v ~ [grad D(theta + h v) - grad D(theta - h v)] / (2 h),    h = 1e-8 / |theta|
@@ -32,15 +37,16 @@ float32 leaves nothing of them; the far larger step of the slip repairs that.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minimeta.autodiff import grad, hvp, jvp, tree, vjp
+from minimeta.autodiff import grad, hvp, tree, vjp
+from minimeta.autodiff.operations import astype, concatenate, logical_and, reshape, sqrt, sum, where
 from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError
 from minimeta.program import compile, vmap
@@ -51,7 +57,8 @@ if TYPE_CHECKING:
     from minimeta.learners import MetaLearner
 
 Curvature = Literal["exact", "central", "released"]
-Flat = NDArray[np.float64]
+Flat: TypeAlias = Any
+"""A vector in float64, an array or one that is traced."""
 
 
 @dataclass(frozen=True)
@@ -113,66 +120,104 @@ class TrustRegion:
                 f"TrustRegion: {type(learner).__name__} has no policy, whose changes bound the step: it needs an Agent"
             )
 
-        def mean_over_tasks(function: Callable[..., Any], *shared: None) -> Callable[..., Any]:
-            summed = vmap(function, (*shared, None, 0), "sum", enabled=compiled)
+        # Eagerly, too: the walk back through a vmap adds up tasks in an order of its own.
+        outputs = vmap(learner.outputs, (None, 0), keep=True)
+        judgements = vmap(lambda found, task: learner.judge(found, task.query.targets), 0, "sum", enabled=compiled)
+        gradients = vmap(
+            lambda at, task: learner.learner.meta_gradient(at, task).gradient, (None, 0), "sum", enabled=compiled
+        )
+        reports = vmap(returns, enabled=compiled)
 
-            def mean(*arguments: Any) -> Any:
-                count = len(tree.flatten(arguments[-1])[0][0])
-                return tree.map(lambda x: x / float(count), summed(*arguments))
+        def judge(found: Any, batch: Task) -> tuple[Any, Any]:
+            """Return L and D."""
+            loss, divergence = judgements(found, batch)
+            return loss / _count(batch), divergence / _count(batch)
 
-            mean.__qualname__ = f"the outer step of {type(learner.learner).__name__}"
-            return compile(mean, enabled=compiled)
+        def seek(meta_parameters: Any, batch: Task) -> tuple[Any, Any, Any, Any]:
+            """Return ``s x``, L, and what a step reports."""
+            theta, back = _flattened(meta_parameters)
+            acted, along_and_back = products_at_minimum(
+                lambda at: outputs(at, batch), lambda found: judge(found, batch)[1], meta_parameters
+            )
+            slope = grad(lambda at: judge(outputs(at, batch), batch)[1])
 
-        def judge(parameters: Any, task: Any) -> Any:
-            return learner.judge(learner.outputs(parameters, task), task.query.targets)
+            def exact(v: Flat) -> Flat:
+                return _flattened(along_and_back(back(v)))[0]
 
-        def product(vector: Any, parameters: Any, task: Any) -> Any:
-            def outputs(at: Any) -> Any:
-                return learner.outputs(at, task)
+            def differences(v: Flat) -> Flat:
+                h = (1.0 if self.curvature == "released" else 1e-8) / (sqrt(sum(theta * theta)) + 1e-8)
+                ahead, behind = (_flattened(slope(back(theta + sign * h * v)))[0] for sign in (1.0, -1.0))
+                return (ahead - behind) / (2.0 * h)
 
-            def distance(outputs: Any) -> Any:
-                return learner.judge(outputs, task.query.targets)[1]
+            times = exact if self.curvature == "exact" else differences
+            downhill = _flattened(gradients(meta_parameters, batch))[0] / _count(batch)
+            x, image = conjugate_gradients(lambda v: times(v) + self.damping * v, downhill, self.iterations)
+            # Differences are not linear in v: what was summed up along the way is not their product with x.
+            curved = sum(x * (image - self.damping * x if times is exact else times(x)))
+            is_sound = curved > -1e-8
+            longest = where(is_sound, sqrt(2 * self.bound / where(is_sound, curved + 1e-8, 1.0)), 0.0)
+            return longest * x, judge(acted, batch)[0], *reports(batch)
 
-            reached, along = jvp(outputs, (parameters,), (vector,))
-            (weighted,) = hvp(distance, (reached,), (along,))
-            return vjp(outputs, parameters)[1](weighted)[0]
+        def attempt(meta_parameters: Any, farthest: Flat, share: float, batch: Task) -> tuple[Any, Any, Any]:
+            """Return the parameters after a share of ``s x``, L and D."""
+            theta, back = _flattened(meta_parameters)
+            tried = back(theta - share * farthest)
+            return tried, *judge(outputs(tried, batch), batch)
 
-        judge_all = mean_over_tasks(judge)
-        gradient_of_distance = mean_over_tasks(grad(lambda parameters, task: judge(parameters, task)[1]))
-        curvature = mean_over_tasks(product, None)
-        gradient = mean_over_tasks(lambda parameters, task: learner.learner.meta_gradient(parameters, task).gradient)
-        judged = compile(vmap(returns, enabled=compiled), enabled=compiled)
+        for function in (seek, attempt):
+            function.__qualname__ = f"the outer step of {type(learner.learner).__name__}"
+        seek, attempt = (compile(function, enabled=compiled) for function in (seek, attempt))
 
         def step(meta_parameters: Any, state: Any, batch: Task) -> tuple[Any, Any, Any, Any]:
-            theta, back = _flattened(meta_parameters)
-
-            def times(vector: Flat) -> Flat:
-                if self.curvature == "exact":
-                    return _flattened(curvature(back(vector), meta_parameters, batch))[0]
-                h = (1.0 if self.curvature == "released" else 1e-8) / (float(np.linalg.norm(theta)) + 1e-8)
-                ahead, behind = (
-                    _flattened(gradient_of_distance(back(theta + sign * h * vector), batch))[0] for sign in (1, -1)
-                )
-                return (ahead - behind) / (2 * h)
-
-            downhill = _flattened(gradient(meta_parameters, batch))[0]
-            direction = conjugate_gradients(lambda v: times(v) + self.damping * v, downhill, self.iterations)
-            curved = float(np.sum(direction * times(direction)))
-            longest = math.sqrt(2 * self.bound / (curved + 1e-8)) if curved > -1e-8 else 0.0
-            before = float(judge_all(meta_parameters, batch)[0])
+            farthest, before, losses, metrics = seek(meta_parameters, batch)
             reached = meta_parameters
             for number in range(self.backtracks):
-                tried = back(theta - self.shrink**number * longest * direction)
-                loss, divergence = map(float, judge_all(tried, batch))
+                tried, loss, divergence = attempt(meta_parameters, farthest, self.shrink**number, batch)
                 if loss < before and divergence <= self.bound:
                     reached = tried
                     break
-            return reached, state, *judged(batch)
+            return reached, state, losses, metrics
 
         return step
 
 
-def conjugate_gradients(times: Callable[[Flat], Flat], target: Flat, iterations: int, enough: float = 1e-10) -> Flat:
+def products_at_minimum(
+    outputs: Callable[[Any], Any], distance: Callable[[Any], Any], parameters: Any
+) -> tuple[Any, Callable[[Any], Any]]:
+    """Return ``y = outputs(parameters)`` and products with the Hessian of ``distance(outputs(.))``, where y is the
+    minimum of the distance.
+
+    Parameters
+    ----------
+    outputs
+        From parameters to a tree of arrays.
+    distance
+        From such a tree to a scalar.
+    parameters
+        A tree of arrays.
+
+    Returns
+    -------
+    y
+        The outputs.
+    times
+        ``v -> J^T (Hessian of distance at y) J v`` for a tree v like the parameters. Nothing that
+        does not depend on v is computed again.
+    """
+    y, pull = vjp(outputs, parameters)
+    _, push = vjp(pull, tree.map(lambda x: np.zeros(x.shape, x.dtype), y))  # v -> J v: the transpose of g -> J^T g
+
+    def times(v: Any) -> Any:
+        (along,) = push((v,))
+        (weighted,) = hvp(distance, (y,), (along,))
+        return pull(weighted)[0]
+
+    return y, times
+
+
+def conjugate_gradients(
+    times: Callable[[Flat], Flat], target: Flat, iterations: int, enough: float = 1e-10
+) -> tuple[Flat, Flat]:
     """Return an approximate solution x of ``A x = target``, from 0 (Hestenes and Stiefel 1952).
 
     Parameters
@@ -182,36 +227,43 @@ def conjugate_gradients(times: Callable[[Flat], Flat], target: Flat, iterations:
     target
         A vector.
     iterations
-        How many products to compute at most.
+        How many products to compute.
     enough
-        The squared norm of the residual at which to stop.
+        The squared norm of the residual from which on x stays as it is.
+
+    Returns
+    -------
+    solution, image
+        ``x`` and ``A x``.
     """
-    x, residual, direction = np.zeros_like(target), target.copy(), target.copy()
-    squared = float(np.sum(residual * residual))
+    x, image = np.zeros(target.shape, target.dtype), np.zeros(target.shape, target.dtype)
+    residual = direction = target
+    squared = sum(residual * residual)
     for _ in range(iterations):
-        if squared < enough:
-            break
-        image = times(direction)
-        curved = float(np.sum(direction * image))
-        if curved == 0:  # Differences may be lost in rounding altogether.
-            break
-        size = squared / curved
-        x = x + size * direction
-        residual = residual - size * image
-        before, squared = squared, float(np.sum(residual * residual))
-        direction = residual + squared / before * direction
-    return x
+        product = times(direction)
+        curved = sum(direction * product)
+        goes_on = logical_and(squared >= enough, curved != 0.0)  # Differences may be lost in rounding altogether.
+        size = where(goes_on, squared / where(goes_on, curved, 1.0), 0.0)
+        x, image = x + size * direction, image + size * product
+        residual = residual - size * product
+        before, squared = squared, sum(residual * residual)
+        direction = where(goes_on, residual + squared / where(goes_on, before, 1.0) * direction, direction)
+    return x, image
+
+
+def _count(batch: Task) -> float:
+    return float(len(tree.flatten(batch)[0][0]))
 
 
 def _flattened(parameters: Any) -> tuple[Flat, Callable[[Flat], Any]]:
     """Return all parameters as one vector in float64, and the way back to their shapes and dtypes."""
     leaves, structure = tree.flatten(parameters)
-    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    ends = [0, *itertools.accumulate(math.prod(leaf.shape) for leaf in leaves)]
 
     def back(vector: Flat) -> Any:
-        parts = np.split(vector, ends)
+        parts = [vector[begin:end] for begin, end in itertools.pairwise(ends)]
         return tree.unflatten(
-            structure, [part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
+            structure, [astype(reshape(x, leaf.shape), leaf.dtype) for x, leaf in zip(parts, leaves, strict=True)]
         )
 
-    return np.concatenate([leaf.reshape(-1).astype(np.float64) for leaf in leaves]), back
+    return concatenate([astype(reshape(leaf, -1), np.float64) for leaf in leaves]), back
