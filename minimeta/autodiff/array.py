@@ -17,6 +17,7 @@ nothing more. An Array lives inside transformations; outside of them users only 
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -192,10 +193,7 @@ class Array(Operators, Methods):
     @property
     def size(self) -> int:
         """Number of elements."""
-        size = 1
-        for side in self.value.shape:
-            size *= side
-        return size
+        return math.prod(self.value.shape)
 
     def __len__(self) -> int:
         if not self.shape:

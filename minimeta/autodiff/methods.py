@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LIBRARY = __name__.partition(".")[0]
 
 
-def _method(function: Callable[..., Any]) -> Callable[..., Value]:
+def _method(function: Any) -> Callable[..., Value]:
     def method(x: Any, *arguments: Any, **keywords: Any) -> Value:
         return answer(function, (x, *arguments), keywords)
 
@@ -38,35 +38,12 @@ class Methods:
 
     __slots__ = ()
 
-    all = _method(np.all)
-    any = _method(np.any)
-    argmax = _method(np.argmax)
-    argmin = _method(np.argmin)
-    argpartition = _method(np.argpartition)
-    argsort = _method(np.argsort)
-    choose = _method(np.choose)
-    clip = _method(np.clip)
-    copy = _method(np.copy)
-    cumprod = _method(np.cumprod)
-    cumsum = _method(np.cumsum)
-    diagonal = _method(np.diagonal)
-    dot = _method(np.dot)
-    max = _method(np.max)
-    mean = _method(np.mean)
-    min = _method(np.min)
-    nonzero = _method(np.nonzero)
-    prod = _method(np.prod)
-    ravel = _method(np.ravel)
-    repeat = _method(np.repeat)
-    round = _method(np.round)
-    searchsorted = _method(np.searchsorted)
-    squeeze = _method(np.squeeze)
-    std = _method(np.std)
-    sum = _method(np.sum)
-    swapaxes = _method(np.swapaxes)
-    take = _method(np.take)
-    trace = _method(np.trace)
-    var = _method(np.var)
+    all, any, argmax, argmin, argpartition = map(_method, (np.all, np.any, np.argmax, np.argmin, np.argpartition))
+    argsort, choose, clip, copy, cumprod = map(_method, (np.argsort, np.choose, np.clip, np.copy, np.cumprod))
+    cumsum, diagonal, dot, max, mean = map(_method, (np.cumsum, np.diagonal, np.dot, np.max, np.mean))
+    min, nonzero, prod, ravel, repeat = map(_method, (np.min, np.nonzero, np.prod, np.ravel, np.repeat))
+    round, searchsorted, squeeze, std, sum = map(_method, (np.round, np.searchsorted, np.squeeze, np.std, np.sum))
+    swapaxes, take, trace, var = map(_method, (np.swapaxes, np.take, np.trace, np.var))
 
     def reshape(self, *shape: Any, **keywords: Any) -> Value:
         """See :func:`numpy.reshape`; the sides may be arguments of their own."""

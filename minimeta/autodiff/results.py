@@ -39,17 +39,15 @@ def check_scalar(outputs: Sequence[Any], structure: tree.Structure, has_aux: boo
         hint = "" if has_aux else "; to return something more than the value, use has_aux=True"
         kind = getattr(structure.kind, "__name__", "None")
         raise ShapeError(f"grad of a function that returns a {kind}: it must return one scalar{hint}")
-    value = outputs[0]
-    shape = value.shape if isinstance(value, (Array, np.ndarray)) else np.shape(value)
-    if shape != ():
+    value = outputs[0] if isinstance(outputs[0], (Array, np.ndarray)) else np.asarray(outputs[0])
+    if value.shape != ():
         raise ShapeError(
-            f"grad of a function that returns shape {shape}: it must return a scalar, of shape (). Reduce it with sum "
-            "or mean, or use jacobian or vjp"
+            f"grad of a function that returns shape {value.shape}: it must return a scalar, of shape (). Reduce it "
+            "with sum or mean, or use jacobian or vjp"
         )
-    dtype = value.dtype if isinstance(value, (Array, np.ndarray)) else np.asarray(value).dtype
-    if dtype.kind != "f":
+    if value.dtype.kind != "f":
         raise DtypeError(
-            f"grad of a function that returns dtype {dtype.name}: it must return a float; convert with astype"
+            f"grad of a function that returns dtype {value.dtype.name}: it must return a float; convert with astype"
         )
 
 

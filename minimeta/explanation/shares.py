@@ -82,9 +82,9 @@ def _written(program: Traced, row: Explained) -> list[str]:
             known[each.number] = row.name
         elif each.body is None:
             said = equation(each._replace(operands=tuple(_inside(x, known) for x in each.operands)))
-            known.update({name: said for name in each.results or (each.number,)})
+            known.update({name: said for name in each.names})
         else:
-            known.update({name: f"rule of {row.step.primitive.name}" for name in each.results or (each.number,)})
+            known.update({name: f"rule of {row.step.primitive.name}" for name in each.names})
     return [known.get(x, x) for x in found.outputs]
 
 

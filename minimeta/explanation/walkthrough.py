@@ -147,7 +147,7 @@ def _evaluate(program: Program, names: Listed, operands: Sequence[Any], found: d
             if step.tasks.count:
                 _evaluate(step.body, row.body, step.tasks.operands_of(0, inputs), found)
             results = run_body(step.body, step.tasks, inputs, by_reference)
-        found.update(zip(row.results or (row.number,), results, strict=False))
+        found.update(zip(row.names, results, strict=False))
         return results
 
     found.update(names.constants)

@@ -127,7 +127,7 @@ class _Drawing:
         node = self._node(
             label,
             f'{shape}, style="{style}", fillcolor="{COLOURS[self._phase(first)]}"',
-            [x for row in group for x in _names(row)],
+            [x for row in group for x in row.names],
         )
         for row in group:
             for name in row.operands:
@@ -137,7 +137,7 @@ class _Drawing:
                     carried += [name] if name not in carried else []
 
     def _phase(self, row: Row) -> str:
-        return self._phases[_names(row)[0]]
+        return self._phases[row.names[0]]
 
     def _heading(self, row: Row) -> str:
         """Return the phase and the user's line of a step, without the folder of the user's file."""
@@ -165,10 +165,6 @@ def _opened(found: Listed) -> tuple[list[Row], list[tuple[str, Any]]]:
             rows += inside[0]
             constants += inside[1]
     return rows, constants
-
-
-def _names(row: Row) -> tuple[str, ...]:
-    return row.results or (row.number,)
 
 
 def _kinds(steps: Iterator[Step]) -> list[str]:

@@ -110,9 +110,8 @@ def _rows(found: Listed, phases: dict[str, str], depth: int) -> Iterator[Explain
     for row in found.rows:
         if row.body is None:
             phase = _phase(row, phases)
-            names = row.results or (row.number,)
-            phases.update(dict.fromkeys(names, phase))
-            yield Explained(", ".join(names), equation(row), row.step, phase, depth, row.operands)
+            phases.update(dict.fromkeys(row.names, phase))
+            yield Explained(", ".join(row.names), equation(row), row.step, phase, depth, row.operands)
         elif row.tasks is None:
             yield from _rows(row.body, phases, depth)
         else:

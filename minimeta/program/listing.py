@@ -79,6 +79,11 @@ class Row(NamedTuple):
     results: tuple[str, ...] = ()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what it computes."""
+        return self.results or (self.number,)
+
+    @property
     def tasks(self) -> Tasks | None:
         """For what tasks the body is run, in a vmap."""
         return self.step.tasks
@@ -193,8 +198,8 @@ def _printed(found: Listed, heading: list[Any], depth: int) -> Iterator[str]:
             heading[0] = above
             yield f"# {above}"
         if row.body is None:
-            names, form = ", ".join(row.results or (row.number,)), ", ".join(map(repr, step.results))
-            yield f"{names} = {expression(step, row.operands)}: {form}"
+            forms = ", ".join(map(repr, step.results))
+            yield f"{', '.join(row.names)} = {expression(step, row.operands)}: {forms}"
         elif row.tasks:
             index = index_of(depth)
             yield f"{row.number} = vmap, for each {index} of {row.tasks.count}:"

@@ -182,9 +182,10 @@ class _Reader:
         own = name.partition(":")[2]
         if own and own not in self._known:
             raise ValueError(f"it uses the operation {name}; pass that: load(path, known=[{own}])")
-        if not own and name not in registry and name not in _loaded():
-            raise ValueError(f"there is no operation {name!r}")
-        primitive = self._known[own].primitive if own else registry[name]
+        try:
+            primitive = self._known[own].primitive if own else registry[name]
+        except KeyError:
+            raise ValueError(f"there is no operation {name!r}") from None
         keywords = inspect.signature(primitive.reference).parameters.values()
         if any(p.kind is p.VAR_KEYWORD for p in keywords):
             return primitive, None
@@ -276,14 +277,6 @@ class _Reader:
         if [*keys] != of_data or len(children) != len(keys) or [name for name, _ in values] != fixed:
             raise ValueError(f"a {path} has other fields than it had when this was saved")
         return Structure(kind, keys, children, tuple((name, value, exact_type(value)) for name, value in values))
-
-
-def _loaded() -> dict[str, Primitive]:
-    """Return the registry with all pages of operations."""
-    from minimeta.autodiff import operations  # noqa: PLC0415 (few programs need a page that is not imported)
-
-    operations.load_pages()
-    return registry
 
 
 def _of_library(path: str) -> Any:

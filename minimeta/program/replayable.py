@@ -70,6 +70,7 @@ class Replayable(NamedTuple):
     seconds: tuple[float, float, float]
 
     @classmethod
+    @_without_collector()
     def of(
         cls, function: Function, name: str, signature: Signature, passes: Collection[str], check: bool
     ) -> Replayable | None:
@@ -92,13 +93,6 @@ class Replayable(NamedTuple):
         TracingError
             The function needs a value, or is not pure.
         """
-        with _without_collector():
-            return cls._of(function, name, signature, passes, check)
-
-    @classmethod
-    def _of(
-        cls, function: Function, name: str, signature: Signature, passes: Collection[str], check: bool
-    ) -> Replayable | None:
         of_trees, arguments = signature.function_of_trees(function), signature.abstract_trees()
         began = time.perf_counter()
         traced = attempt(of_trees, arguments, function, signature.keyworded)

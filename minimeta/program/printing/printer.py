@@ -266,10 +266,9 @@ class Printer:
     def _tasks(self, step: Step, operands: Sequence[View], targets: Sequence[View]) -> Sequence[View]:
         body, tasks, text = step.body, step.tasks, self.text
         assert body is not None and tasks is not None
-        for y, is_sum in zip(targets, tasks.summed, strict=True):
-            if is_sum and tasks.count == 0:
-                self.fill(y)
         if tasks.count == 0:
+            for y in itertools.compress(targets, tasks.summed):
+                self.fill(y)
             return targets
         bounds = group_bounds(tasks.count)
         grouped = tasks.count > len(bounds) - 1 and any(tasks.summed)
@@ -289,10 +288,8 @@ class Printer:
                 if not is_sum:
                     if x != y.task(task):
                         self.copy(x, y.task(task))
-                elif y.size:
-                    x, total = merged([x, total])  # noqa: PLW2901
-                    with text.nest(x.shape) as at:
-                        self.assign(total, at, f"{task} == {first} ? {x.at(at)} : {total.at(at)} + {x.at(at)}")
+                else:
+                    self._add(x, total, f"{task} == {first}")
             self._release(set())
             self._owned.pop()
 
@@ -304,9 +301,13 @@ class Printer:
         with text.loop(len(bounds) - 1) as group:
             with text.loop(f"{table}[{group} + 1]", f"{table}[{group}]") as task:
                 one(task, f"{table}[{group}]")
-            for total, y, is_sum in zip(sums, targets, tasks.summed, strict=True):
-                if is_sum and y.size:
-                    total, y = merged([total, y])  # noqa: PLW2901
-                    with text.nest(y.shape) as at:
-                        self.assign(y, at, f"{group} == 0 ? {total.at(at)} : {y.at(at)} + {total.at(at)}")
+            for total, y in itertools.compress(zip(sums, targets, strict=True), tasks.summed):
+                self._add(total, y, f"{group} == 0")
         return targets
+
+    def _add(self, x: View, total: View, is_first: str) -> None:
+        """Write the sum of a total and what is added to it; the first begins it."""
+        if x.size:
+            x, total = merged([x, total])
+            with self.text.nest(x.shape) as at:
+                self.assign(total, at, f"{is_first} ? {x.at(at)} : {total.at(at)} + {x.at(at)}")
