@@ -72,11 +72,6 @@ class during:  # noqa: N801 (used as a statement)
         state.update(self._before)
 
 
-def attribute_to(origin: Origin | None) -> None:
-    """Trace what follows for another line than the running one, until a walk ends."""
-    context.origin = origin
-
-
 def outermost(arrays: Sequence[Any]) -> Trace | None:
     """Return the oldest open trace that any of the arrays depends on: the result belongs to its
     graph.

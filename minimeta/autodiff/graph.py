@@ -21,11 +21,12 @@ differentiated too (book, chapter 4).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.apply import attribute_to, context, outermost
+from minimeta.autodiff.apply import context, outermost
 from minimeta.autodiff.array import NOWHERE, Array, Form, Origin, Trace, moments
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.elements import call
@@ -136,7 +137,7 @@ def dependents(outputs: Iterable[Any], aliases: Sequence[Array]) -> tuple[list[A
     return order, ids
 
 
-def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
+def _reachable(outputs: Iterable[Any], since: float) -> dict[int, Array]:
     """Return everything that the outputs were computed from, back to a moment."""
     graph: dict[int, Array] = {}
     stack = [x for x in outputs if type(x) is Array and x.id >= since]
@@ -153,7 +154,7 @@ def _reachable(outputs: Iterable[Any], since: int) -> dict[int, Array]:
 def trace_for_derivative_of(y: Array) -> None:
     """Let the rules of ``y`` be traced for the line that computed it, as far as that is known."""
     if (origin := getattr(y, "origin", NOWHERE)).line:  # A region, of several values, follows its projections.
-        attribute_to(Origin(origin.line, origin.backward + 1))
+        context.origin = Origin(origin.line, origin.backward + 1)
 
 
 def accumulate(totals: dict[int, Any], needed: Container[int], shares: Shares) -> None:
@@ -173,9 +174,7 @@ def _sum(total: Any, contribution: Any) -> Any:
 
 def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Array]:
     """Return the Arrays of open transformations that the outputs use other than by the aliases."""
-    if not aliases:
-        return [x for x in outputs if type(x) is Array and x.transformation is not None]
-    since = aliases[0].id
+    since = aliases[0].id if aliases else math.inf
     own = {array.id for array in aliases}
     found: dict[int, Array] = {}
     for array in _reachable(outputs, since).values():

@@ -38,17 +38,6 @@ from minimeta.autodiff.steps import Evaluate, Program
 from minimeta.autodiff.transformed import Transformed, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal
 
-__all__ = [
-    "CUSTOM_VJP",
-    "REMATERIALIZE",
-    "custom_vjp",
-    "no_sample",
-    "pick",
-    "region",
-    "rematerialize",
-    "rematerialize_rule",
-]
-
 
 class custom_vjp:  # noqa: N801 (used as a decorator)
     """A function with a derivative of your own.

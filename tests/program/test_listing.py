@@ -12,9 +12,9 @@ from traced_functions import TRACED, Example
 import minimeta as mm
 from minimeta import nn, optim
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.calls import no_sample
 from minimeta.autodiff.operations.transcendental import sin
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.regions import no_sample
 from minimeta.autodiff.steps import Program, Step
 from minimeta.learners import MAML
 from minimeta.program import PASSES, Traced, optimise, trace

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeta.autodiff import regions
+from minimeta.autodiff import calls, regions
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import operation
@@ -96,7 +96,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Va
         cuts = [0, *(builtins.slice(None, cut).indices(length)[1] for cut in sections), length]
     if type(x) is Array and x.transformation is not None and cuts == sorted(cuts):
         pieces = apply(SPLIT, x, body=_pieces(before, x.dtype, axis, tuple(cuts)), axis=axis)
-        return [regions.pick(pieces, place) for place in range(len(cuts) - 1)]
+        return [calls.pick(pieces, place) for place in range(len(cuts) - 1)]
     return [
         apply(SLICE, x, **operands.along(axis, before, start, builtins.max(stop - start, 0)))
         for start, stop in itertools.pairwise(cuts)
