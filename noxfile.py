@@ -153,7 +153,7 @@ def pure(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Compare gradients with JAX's, test threads beside it, and try what the docs say of other tools."""
+    """Compare gradients with JAX's, test threads next to it, and try what the docs say of other tools."""
     session.install("-e", ".[all,notebook]", "jax", "datasets", "mlflow-skinny", "tensorboardX")
     quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
     tests = ["tests/peers", "tests/test_threads.py", "tests/training/test_notebook.py"]

@@ -5,7 +5,7 @@
 Each function is brought to a small interval (see transcendental.hpp and trigonometric.hpp) and written there as exact
 leading terms plus ``remainder``, a smooth function of ``t`` that a polynomial approximates. The polynomial is
 Chebyshev's, fitted in 60 digits: within a small factor of the minimax one, whose error a further term would beat
-anyway. Its coefficients are rounded to the type. They multiply what is small beside the leading terms, so that costs
+anyway. Its coefficients are rounded to the type. They multiply what is small against the leading terms, so that costs
 little (most for tanh in float, a quarter ulp), and the printed errors include it.
 
 Errors are in units in the last place (ulp) of the function's value, by exact arithmetic on the rounded coefficients:

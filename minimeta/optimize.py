@@ -28,7 +28,7 @@ from minimeta.program import compile, jacobian
 
 __all__ = ["Constraint", "Minimum", "minimize"]
 
-#: What each method is given beside the function; scipy warns of what it does not use.
+#: What each method is given with the function; scipy warns of what it does not use.
 _WITHOUT_GRADIENT = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
 _WITH_PRODUCTS = frozenset({"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"})
 _WITH_HESSIAN = frozenset({"dogleg", "trust-exact"})

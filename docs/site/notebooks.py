@@ -1,4 +1,4 @@
-"""Each page of the book as a Jupyter notebook, beside it on the site.
+"""Each page of the book as a Jupyter notebook, next to it on the site.
 
     python docs/site/notebooks.py build/site/docs/book/01-chain-rule.ipynb
 

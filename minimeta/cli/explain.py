@@ -1,4 +1,4 @@
-"""``minimeta explain``: a page of HTML about a function of one's own and its gradient.
+"""``minimeta explain``: a page of HTML about your function and its gradient.
 
 minimeta explain my_module:loss --shape w=3 --shape x=10,3 --shape y=10
 """

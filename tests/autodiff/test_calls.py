@@ -119,9 +119,9 @@ def test_what_it_looks_like_may_be_said() -> None:
     ) as info:
         mm.compile(silent)(x)
     assert isinstance(info.value.__cause__, ValueError)
-    told = mm.custom_vjp(picky, rule, like=lambda x: x[:2])
-    assert_array_equal(mm.compile(told)(x), [1.0, 3.0])
-    assert_array_equal(mm.compile(mm.grad(lambda x: told(x)[1]))(x), [1.0, 1.0, 0.0])
+    stated = mm.custom_vjp(picky, rule, like=lambda x: x[:2])
+    assert_array_equal(mm.compile(stated)(x), [1.0, 3.0])
+    assert_array_equal(mm.compile(mm.grad(lambda x: stated(x)[1]))(x), [1.0, 1.0, 0.0])
 
 
 def test_a_shape_that_depends_on_values_is_refused() -> None:

@@ -38,7 +38,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Any]:
-    """Open a page by name. Nothing may be loaded beside it, and no error may be said."""
+    """Open a page by name. It may load nothing else, and say no error."""
     said: list[str] = []
     loaded: list[str] = []
     contexts = []

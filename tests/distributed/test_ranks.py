@@ -111,7 +111,7 @@ def test_ranks_train_go_on_and_evaluate_as_one_process(tmp_path: Path, undrawn: 
 
 
 def test_ranks_agree_on_results_errors_and_one_folder(tmp_path: Path) -> None:
-    """Each rank is told another folder, as on machines without a common disk: the first one's is used."""
+    """Each rank is given another folder, as on machines without a common disk: the first one's is used."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = started(2, str(program))

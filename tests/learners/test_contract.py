@@ -89,13 +89,13 @@ LEARNERS: dict[str, tuple[MetaLearner, optim.Optimiser]] = {
     ),
     "fine-tuning": (FineTuning(MODEL, LOSS, (0.01, 0.1), 2), optim.sgd(0.1)),
     "nearest neighbour": (NearestNeighbour(LOSS), optim.sgd(0.1)),
-    "one's own": (Prototypes(), optim.adam()),
+    "a user's": (Prototypes(), optim.adam()),
 }
 each = pytest.mark.parametrize("name", LEARNERS)
 
 
 def problem(name: str) -> tuple[MetaLearner, optim.Optimiser, TaskDistribution, Any]:
-    own = name == "one's own"
+    own = name == "a user's"
     return (*LEARNERS[name], Blobs() if own else Sinusoid(), nn.accuracy if own else LOSS)
 
 

@@ -91,7 +91,7 @@ def test_a_rule_of_the_users_is_in_the_file_for_three_orders() -> None:
     def rule(g: Any, y: Any, x: Any) -> Any:
         nonlocal calls
         calls += 1
-        return (2.0 * g * exponential(x),)  # Twice what it should be, to be told from the body's own.
+        return (2.0 * g * exponential(x),)  # Twice what it should be, to differ from the body's own.
 
     exponential = mm.custom_vjp(mm.exp, rule)
     loaded = again(again(trace(exponential, 0.5)))

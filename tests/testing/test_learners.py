@@ -1,4 +1,4 @@
-"""Meta-gradients of learners of all kinds, built in and one's own, right and wrong."""
+"""Meta-gradients of learners of all kinds, built in and a user's, right and wrong."""
 
 import dataclasses
 from typing import Any

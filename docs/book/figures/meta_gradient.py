@@ -24,7 +24,7 @@ from minimeta.program.listing import expression, listed
 
 FIGURES = Path(__file__).parent
 PAGE, PICTURE = FIGURES.parent / "meta-gradient.md", FIGURES / "meta_gradient.svg"
-#: A square in the colour of each phase, as Markdown and as a file beside this one.
+#: A square in the colour of each phase, as Markdown and as a file next to this one.
 SQUARES = {phase: f"![{phase}](figures/{phase.replace(' ', '_')}.svg)" for phase in PHASES}
 
 

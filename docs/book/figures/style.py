@@ -2,7 +2,7 @@
 
     python docs/book/figures/style.py [01_walk ...]
 
-Each file beside this one has a function ``draw`` that returns a figure. The command draws the
+Each file next to this one has a function ``draw`` that returns a figure. The command draws the
 named ones, or all, and writes each as an SVG next to its file. There is one file for light pages
 and for dark ones: nothing is painted behind a figure, and every colour here has a contrast of
 at least three to white and to black.
