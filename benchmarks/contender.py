@@ -1,4 +1,4 @@
-"""A contender of ``metastep.py``: one way in which one library takes a meta-step."""
+"""A contender: one way in which one library computes what a row of the table asks for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ THREADS = 2
 
 
 class Contender(Protocol):
-    """Made from a workload, its initial meta-parameters and its tasks; it carries its own state from step to step."""
+    """Takes steps, and carries its own state from one to the next."""
+
+    def step(self) -> Any:
+        """One step, done when this returns; of learning: from tasks in memory to updated meta-parameters."""
+
+
+class Learning(Contender, Protocol):
+    """Made from a workload, its initial meta-parameters and its tasks."""
 
     def meta_gradient(self, parameters: Any, tasks: Tasks) -> tuple[float, Any]:
         """The mean query loss and the mean meta-gradient, a tree of numpy arrays, of the same shapes anywhere else."""
 
-    def step(self) -> None:
-        """One whole meta-step, from tasks in memory to updated meta-parameters, done when this returns."""
 
-
-Build: TypeAlias = Callable[[Workload, Any, Tasks], Contender]
+Build: TypeAlias = Callable[[Workload, Any, Tasks], Learning]
 """Raises :class:`UnavailableError` where the library cannot do it."""
 
 
@@ -30,11 +34,11 @@ class UnavailableError(Exception):
     """Why there is no such contender, in one line."""
 
 
-def step_times(contender: Contender, seconds: float) -> list[float]:
+def step_times(contender: Contender, seconds: float, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """The times of as many steps as fit, of one at least."""
     times: list[float] = []
     while sum(times) < seconds or not times:
-        begin = time.perf_counter()
+        begin = clock()
         contender.step()
-        times.append(time.perf_counter() - begin)
+        times.append(clock() - begin)
     return times

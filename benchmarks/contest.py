@@ -1,4 +1,4 @@
-"""All contenders for a workload: each in a process of its own, their gradients compared, their steps timed in turns."""
+"""All contenders for a row: each in a process of its own, their results compared, their steps timed in turns."""
 
 from __future__ import annotations
 
@@ -19,19 +19,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from contender import THREADS, UnavailableError
 from numpy.typing import NDArray
-from workloads import Workload, draw, leaves
+from rows import Row
 
-LIBRARIES = {
-    "minimeta": "minimeta_steps",
-    "jax": "peers.jax_steps",
-    "torch": "peers.torch_steps",
-    "autograd": "peers.autograd_steps",
-}
 TOLERANCE = 1e-4
 PROBES = 12
 """Of which one must agree (:func:`workloads.probe` says why not all)."""
-PATIENCE = 600
-"""Seconds to wait for a first step."""
 PAUSE = 0.02
 """Between turns, in seconds: threads that have nothing to do wait for a while before they sleep."""
 HOPELESS, TRIAL = 5, 3
@@ -39,7 +31,7 @@ HOPELESS, TRIAL = 5, 3
 
 
 @dataclass
-class Row:
+class Found:
     """What is found of one contender."""
 
     name: str
@@ -95,7 +87,7 @@ class Process:
         self._process.communicate()
 
 
-Running: TypeAlias = list[tuple[Row, Process]]
+Running: TypeAlias = list[tuple[Found, Process]]
 
 
 @contextmanager
@@ -108,67 +100,81 @@ def worker(python: str, *arguments: str, verbose: bool) -> Iterator[Process]:
 
 
 class Contest:
-    """All contenders, and what they are asked."""
+    """All contenders, and what they are asked.
 
-    def __init__(self, peers: str | None, rounds: int, seconds: float, verbose: bool) -> None:
-        self._pythons = {name: sys.executable if name == "minimeta" else peers for name in LIBRARIES}
-        self._rounds, self._seconds = rounds, seconds
+    Parameters
+    ----------
+    pythons
+        The interpreter of each library; ``before`` is an older minimeta.
+    rounds, seconds
+        Turns of each contender, and how long it takes steps in one.
+    patience
+        Seconds to wait for a first step, compilation included.
+    verbose
+        Whether to show what the libraries print.
+    """
+
+    def __init__(self, pythons: dict[str, str], rounds: int, seconds: float, patience: int, verbose: bool) -> None:
+        self._pythons, self._rounds, self._seconds, self._patience = pythons, rounds, seconds, patience
         self._worker = functools.partial(worker, verbose=verbose)
-        self._names = {library: self._contenders(library) for library in LIBRARIES}
+        self._names = {library: self._contenders(library) for library in pythons}
+
+    def _arguments(self, library: str, *served: str) -> tuple[str, ...]:
+        return (self._pythons[library], "minimeta" if library == "before" else library, *served)
 
     def _contenders(self, library: str) -> dict[str, list[str]]:
-        python = self._pythons[library]
-        if python is None:
-            print(f"{library} is skipped: --peers names the interpreter that has it")
-            return {}
-        with self._worker(python, LIBRARIES[library]) as process:
+        with self._worker(*self._arguments(library)) as process:
             try:
                 return process.answer()
             except UnavailableError as error:
-                print(f"{library} is skipped: {error}")
+                print(f"{library} is skipped: {error}", file=sys.stderr)
                 return {}
 
-    def run(self, workload: Workload) -> list[Row]:
+    def run(self, row: Row) -> list[Found]:
+        """Return what is found of those that answered, minimeta first."""
         with ExitStack() as stack:
             running: Running = []
             for library, names in self._names.items():
-                for name in names.get(workload.name, ()):
-                    python = self._pythons[library] or ""
-                    process = stack.enter_context(self._worker(python, LIBRARIES[library], name, workload.name))
-                    entry = (Row(name), process)
+                for name in names.get(row.name, ()):
+                    process = stack.enter_context(self._worker(*self._arguments(library, name, row.name)))
+                    entry = (Found("before" if library == "before" else name), process)
                     running.append(entry)
-                    ask_each(running, [entry], self._begin)
-            compare_gradients(workload, running)
-            self._take_turns(running)
-            return [row for row, _ in running if row.times]
+                    ask_each(running, [entry], self._begin if row.rounds != 0 else self._only_first)
+            if row.rounds != 0:
+                compare_results(running)
+                self._take_turns(running, row.rounds or self._rounds)
+            return [found for found, _ in running if found.times]
 
-    def _begin(self, row: Row, process: Process) -> None:
-        row.first_seconds = process.ask("first", patience=PATIENCE)["seconds"]
-        # Before gradients are compared, which some compute by another program, with memory of its own.
-        row.memory = process.ask("steps", seconds=self._seconds)["memory"]
+    def _only_first(self, found: Found, process: Process) -> None:
+        found.times = [process.ask("first", patience=0)["seconds"]]
 
-    def _take_turns(self, running: Running) -> None:
-        for number in range(self._rounds):
-            best = min((row.median for row, _ in running if row.times), default=0.0)
+    def _begin(self, found: Found, process: Process) -> None:
+        found.first_seconds = process.ask("first", patience=self._patience)["seconds"]
+        # Before results are compared, which some compute by another program, with memory of its own.
+        found.memory = process.ask("steps", seconds=self._seconds)["memory"]
+
+    def _take_turns(self, running: Running, rounds: int) -> None:
+        for number in range(rounds):
+            best = min((found.median for found, _ in running if found.times), default=0.0)
             hopeful = [entry for entry in running if number < TRIAL or entry[0].median <= HOPELESS * best]
-            ask_each(running, hopeful, self._take_turn)
+            ask_each(running, hopeful[:: -1 if number % 2 else 1], self._take_turn)
 
-    def _take_turn(self, row: Row, process: Process) -> None:
+    def _take_turn(self, found: Found, process: Process) -> None:
         time.sleep(PAUSE)
-        row.times += process.ask("steps", seconds=self._seconds)["times"]
+        found.times += process.ask("steps", seconds=self._seconds)["times"]
 
 
-def ask_each(running: Running, asked: Running, question: Callable[[Row, Process], None]) -> None:
+def ask_each(running: Running, asked: Running, question: Callable[[Found, Process], None]) -> None:
     """Who fails is named, and runs no more; the contest goes on."""
-    for row, process in asked:
+    for found, process in asked:
         try:
-            question(row, process)
+            question(found, process)
         except UnavailableError as error:
-            print(f"  {row.name} is skipped: {error}", flush=True)
-            running.remove((row, process))
+            print(f"  {found.name} is skipped: {error}", file=sys.stderr, flush=True)
+            running.remove((found, process))
 
 
-def compare_gradients(workload: Workload, running: Running) -> None:
+def compare_results(running: Running) -> None:
     """The least difference of each contender to the first one, over as many probes as it takes to agree."""
     if not running:
         return
@@ -178,23 +184,21 @@ def compare_gradients(workload: Workload, running: Running) -> None:
         doubtful = [entry for entry in others if not entry[0].agrees and entry in running]
         if not doubtful:
             break
-        expected = meta_gradient(workload, first, number)
+        expected = result(first, number)
 
-        def compare(row: Row, process: Process, number: int = number, expected: Any = expected) -> None:
-            found = difference(meta_gradient(workload, process, number), expected)
-            row.difference = min(found, np.inf if row.difference is None else row.difference)
+        def compare(found: Found, process: Process, number: int = number, expected: Any = expected) -> None:
+            apart = difference(result(process, number), expected)
+            found.difference = min(apart, np.inf if found.difference is None else found.difference)
 
         ask_each(running, doubtful, compare)
 
 
-def meta_gradient(workload: Workload, process: Process, number: int) -> list[NDArray[np.float32]]:
-    flat = np.frombuffer(base64.b64decode(process.ask("gradient", number=number)["leaves"]), np.float32)
-    ends = np.cumsum([leaf.size for leaf in leaves(draw(workload)[0])])
-    return np.split(flat, ends[:-1])
+def result(process: Process, number: int) -> list[NDArray[np.float64]]:
+    return [np.frombuffer(base64.b64decode(leaf)) for leaf in process.ask("result", number=number)["leaves"]]
 
 
-def difference(found: list[NDArray[np.float32]], expected: list[NDArray[np.float32]]) -> float:
+def difference(found: list[NDArray[np.float64]], expected: list[NDArray[np.float64]]) -> float:
     """The norm of the difference over the norm, of the worst leaf; infinite for what is no number."""
     norm = np.linalg.norm
     relative = [norm(one - other) / norm(other) for one, other in zip(found, expected, strict=True)]
-    return float(np.nan_to_num(relative, nan=np.inf).max())
+    return float(np.nan_to_num(relative, nan=np.inf).max(initial=0.0))

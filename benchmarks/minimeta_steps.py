@@ -23,7 +23,7 @@ def contenders(workload: Workload) -> dict[str, Build]:
 
 
 class MinimetaStep:
-    """See :class:`contender.Contender`."""
+    """See :class:`contender.Learning`."""
 
     def __init__(self, workload: Workload, parameters: Any, tasks: Tasks) -> None:
         mm.set_num_threads(THREADS)

@@ -1,7 +1,15 @@
-"""Studies of minimeta's meta-step alone, without its peers."""
+"""Studies of minimeta's meta-step alone, without its peers.
+
+    python benchmarks/studies.py {flat,growth,profile} [WORKLOAD ...]
+
+flat      1,000 steps in tenths: neither their time nor the memory of the process should grow
+growth    how the time of a step grows with tasks, inner steps and width, compared with its arithmetic
+profile   where the time of a step goes, by kind of instruction and by line
+"""
 
 from __future__ import annotations
 
+import argparse
 import resource
 import statistics
 from collections.abc import Callable
@@ -9,13 +17,12 @@ from dataclasses import replace
 
 from contender import step_times
 from minimeta_steps import MinimetaStep
-from workloads import Workload, draw
+from workloads import WORKLOADS, Workload, draw
 
 STEPS = 1000
 
 
 def flat(workload: Workload) -> None:
-    """1,000 steps in tenths: neither their time nor the memory of the process should grow"""
     step = MinimetaStep(workload, *draw(workload))
     print(f"{'steps':>12}{'median ms':>12}{'peak memory MB':>16}")
     for begin in range(0, STEPS, STEPS // 10):
@@ -25,7 +32,6 @@ def flat(workload: Workload) -> None:
 
 
 def growth(workload: Workload) -> None:
-    """how the time of a step grows with tasks, inner steps and width, compared with its arithmetic"""
     print(f"{'':24}{'median ms':>12}{'times':>8}{'GFLOP':>12}{'times':>8}")
     for name, vary in VARIATIONS.items():
         first = None
@@ -40,7 +46,6 @@ def growth(workload: Workload) -> None:
 
 
 def profile(workload: Workload) -> None:
-    """where the time of a step goes, by kind of instruction and by line"""
     print(MinimetaStep(workload, *draw(workload)).profile())
 
 
@@ -51,3 +56,17 @@ VARIATIONS: dict[str, Callable[[Workload, int], Workload]] = {
 }
 
 STUDIES: dict[str, Callable[[Workload], None]] = {"flat": flat, "growth": growth, "profile": profile}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("workloads", nargs="*", default=["W1", "W2"], metavar="WORKLOAD")
+    options = parser.parse_args()
+    for name in options.workloads:
+        print(f"\n{name}: {WORKLOADS[name].title}")
+        STUDIES[options.study](WORKLOADS[name])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,74 +1,83 @@
-"""One contender of ``metastep.py`` in a separate process, so that memory and the first call are measured alone.
+"""One contender of ``table.py`` in a separate process, so that memory and the first call are measured alone.
 
-    python benchmarks/worker.py MODULE                        list a library's contenders by workload
-    python benchmarks/worker.py MODULE CONTENDER WORKLOAD     serve one of them
+    python benchmarks/worker.py LIBRARY                    list a library's contenders by row
+    python benchmarks/worker.py LIBRARY CONTENDER ROW      serve one of them
 
 Requests are lines of JSON on the standard input, ``{"do": "steps", "seconds": 0.1}``, answered by one line each on the
-standard output: an object, with ``error`` in it if the request failed. The libraries print to the
-standard error.
-It needs numpy and the module's library; minimeta is imported where it is the contender, and nowhere else.
+standard output: an object, with ``error`` in it if the request failed. The libraries print to the standard error.
+It needs numpy and the library; minimeta is imported where it is the contender, and nowhere else.
 """
 
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import os
 import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contender import THREADS, Contender, step_times
-from workloads import WORKLOADS, Workload, draw, leaves, probe
+from contender import THREADS, step_times
+from rows import ROWS, Entrant, Row, ways
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it started and waited for."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has had, without what its parent had when it started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Server:
     """Answers requests; each public method is one."""
 
-    def __init__(self, module: str, name: str, workload: Workload) -> None:
-        self._build = importlib.import_module(module).contenders(workload)[name]
-        self._workload = workload
-        self._contender: Contender | None = None
+    def __init__(self, row: Row, enter: Callable[[], Entrant]) -> None:
+        self._enter = enter
+        self._clock = processor_seconds if row.clock == "processor" else time.perf_counter
+        self._entrant: Entrant | None = None
 
     def first(self, patience: int) -> dict[str, Any]:
         """Build the contender and take its first step, compilation included; the process ends if it takes too long."""
-        parameters, tasks = draw(self._workload)
         signal.alarm(patience)
-        begin = time.perf_counter()
-        self._contender = self._build(self._workload, parameters, tasks)
-        self._contender.step()
-        seconds = time.perf_counter() - begin
+        begin = self._clock()
+        self._entrant = self._enter()
+        self._entrant.contender.step()
+        seconds = self._clock() - begin
         signal.alarm(0)
         return {"seconds": seconds}
 
     def steps(self, seconds: float) -> dict[str, Any]:
         """Steps for so long, one at least: their times, and the most memory the process has had so far, in bytes."""
-        assert self._contender
-        times = step_times(self._contender, seconds)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {"times": times, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        assert self._entrant
+        return {"times": step_times(self._entrant.contender, seconds, self._clock), "memory": peak_memory()}
 
-    def gradient(self, number: int) -> dict[str, Any]:
-        """The meta-gradient of a probe: its leaves one after another, float32."""
-        assert self._contender
-        loss, gradient = self._contender.meta_gradient(*probe(self._workload, number))
-        flat = np.concatenate([np.asarray(leaf, np.float32).ravel() for leaf in leaves(gradient)])
-        return {"loss": loss, "leaves": base64.b64encode(flat.tobytes()).decode()}
+    def result(self, number: int) -> dict[str, Any]:
+        """What is computed for a probe: its arrays one after another, in float64, and their sizes."""
+        assert self._entrant
+        found = [np.asarray(leaf, np.float64).ravel() for leaf in self._entrant.result(number)]
+        encoded = [base64.b64encode(leaf.tobytes()).decode() for leaf in found]
+        return {"leaves": encoded}
 
 
-def contenders(module: str) -> dict[str, Any]:
+def listed(library: str) -> dict[str, Any]:
     try:
-        library = importlib.import_module(module)
+        return {name: list(ways(library, row)) for name, row in ROWS.items()}
     except ImportError as error:
         return {"error": str(error)}
-    return {name: list(library.contenders(workload)) for name, workload in WORKLOADS.items()}
 
 
-def main(module: str, *served: str) -> None:
+def main(library: str, *served: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     # Before the library starts its threads, so that it starts no more than it may use.
@@ -79,9 +88,9 @@ def main(module: str, *served: str) -> None:
         print(json.dumps(found), file=answers, flush=True)
 
     if not served:
-        return answer(contenders(module))
-    name, workload = served
-    server = Server(module, name, WORKLOADS[workload])
+        return answer(listed(library))
+    contender, name = served
+    server = Server(ROWS[name], ways(library, ROWS[name])[contender])
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -1,4 +1,4 @@
-"""The workloads of ``metastep.py`` as plain data: what is learned, by which rule, from which numbers.
+"""The steps of learning in ``table.py`` as plain data: what is learned, by which rule, from which numbers.
 
 One *meta-step* takes tasks in memory to updated meta-parameters. Nothing here computes one. numpy is all that is
 imported, so that every library is given the same workload, initial parameters and tasks in an environment of its own.
@@ -18,6 +18,7 @@ and a task with S support examples, Q query examples and k inner steps costs
     MAML, first order     k S (3R + 2F) + Q (3R + 2F)
     Reptile                 S (3R + 2F)                         the support set is cut into one mini-batch a step
     LSTM, first order     k S (3R + 2F) + Q (3R + 2F) + k n (3 (4 + h) 4h - 4 * 4h + 3 * 2 (h + 2))
+    plain training                        Q (3R + 2F)           no inner steps, and one batch in place of tasks
 
 where the LSTM meta-learner of h hidden units runs on n coordinates with 4 inputs each, which need no derivative. That
 is the least work that a library can do; it may compute more.
@@ -29,7 +30,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +136,10 @@ class Workload:
         Tasks of one meta-step.
     inner_steps, inner_learning_rate
         Of the adaptation. (The LSTM meta-learner has gates in place of a rate.)
+    by
+        Whether minimeta's contender is its learner, or written by a user from the paper's equations (:mod:`by_hand`).
+    memory_goal
+        Megabytes of minimeta's process.
     """
 
     name: str
@@ -148,6 +153,15 @@ class Workload:
     meta_batch: int = 1
     inner_steps: int = 1
     inner_learning_rate: float = 0.01
+    by: Literal["learner", "hand"] = "learner"
+    memory_goal: float | None = None
+
+    # What a row of another kind may say otherwise; see :class:`programs.Program`.
+    traffic: ClassVar[float] = 0.0
+    dtype: ClassVar[str] = "float32"
+    clock: ClassVar[str] = "wall"
+    against: ClassVar[str] = "peers"
+    rounds: ClassVar[int | None] = None
 
     @property
     def classifies(self) -> bool:
@@ -179,32 +193,43 @@ _OMNIGLOT_POOLED = Convolutions((28, 28, 1), 5, 64, "max_pool", "mean")
 _MINI_IMAGENET = Convolutions((84, 84, 3), 5, 32, "max_pool", "flatten")
 _FIVE_WAY: dict[str, Any] = {"support": 5, "query": 5, "meta_batch": 32, "inner_learning_rate": 0.4}
 _TWENTY_WAY: dict[str, Any] = {"support": 20, "query": 20, "meta_batch": 16, "inner_learning_rate": 0.1}
+_LSTM: dict[str, Any] = {"learner": "lstm", "order": 1, "inner_steps": 8}
 
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("W1", "sinusoid MAML, 1-40-40-1, one step", _SINUSOID, 1 / 4, meta_batch=25),
-        Workload("W1b", "sinusoid MAML, five steps", _SINUSOID, 1 / 4, meta_batch=25, inner_steps=5),
-        Workload("W1c", "sinusoid first-order MAML", _SINUSOID, 1 / 4, order=1, meta_batch=25),
         Workload(
-            "W1d", "sinusoid Reptile, 1-64-64-1 tanh, 32 steps of 10 points", Perceptron((1, 64, 64, 1), "tanh"), 1 / 2,
+            "mlp", "plain training, 784-256-128-10, 128 examples", Perceptron((784, 256, 128, 10)), 0.6,
+            support=10, query=128, inner_steps=0, by="hand",
+        ),
+        Workload(
+            "conv4", "plain training, conv4 of 64 filters with max-pooling, 64 images", _OMNIGLOT_POOLED, 0.45,
+            support=5, query=64, inner_steps=0, by="hand",
+        ),
+        Workload("W1", "sinusoid MAML, 1-40-40-1, one step", _SINUSOID, 0.25, meta_batch=25),
+        Workload("W1b", "sinusoid MAML, five steps", _SINUSOID, 0.25, meta_batch=25, inner_steps=5),
+        Workload("W1c", "sinusoid first-order MAML", _SINUSOID, 0.25, order=1, meta_batch=25),
+        Workload(
+            "W1d", "sinusoid Reptile, 1-64-64-1 tanh, 32 steps of 10 points", Perceptron((1, 64, 64, 1), "tanh"), 0.4,
             learner="reptile", order=1, support=320, inner_steps=32, inner_learning_rate=0.02,
         ),
-        Workload("W2", "Omniglot MAML, 5-way, strided conv4 of 64 filters", _OMNIGLOT, 1 / 2.5, **_FIVE_WAY),
-        Workload("W2b", "Omniglot MAML, 20-way, five steps", _OMNIGLOT_20, 1 / 2.5, inner_steps=5, **_TWENTY_WAY),
-        Workload("W2c", "Omniglot MAML, 5-way, stride 1 and max-pooling", _OMNIGLOT_POOLED, 1 / 2.5, **_FIVE_WAY),
-        Workload("W2d", "Omniglot first-order MAML, 5-way", _OMNIGLOT, 1 / 2.5, order=1, **_FIVE_WAY),
+        Workload("W2", "Omniglot MAML, 5-way, strided conv4 of 64 filters", _OMNIGLOT, 0.4, **_FIVE_WAY),
+        Workload("W2b", "Omniglot MAML, 20-way, five steps", _OMNIGLOT_20, 0.33, inner_steps=5, **_TWENTY_WAY),
+        Workload("W2c", "Omniglot MAML, 5-way, stride 1 and max-pooling", _OMNIGLOT_POOLED, 0.4, **_FIVE_WAY),
+        Workload("W2d", "Omniglot first-order MAML, 5-way", _OMNIGLOT, 0.4, order=1, **_FIVE_WAY),
         Workload(
-            "W3", "miniImageNet MAML, 5-way, conv4 of 32 filters, five steps", _MINI_IMAGENET, 1 / 3,
-            support=5, query=75, meta_batch=4, inner_steps=5,
+            "W3", "miniImageNet MAML, 5-way, conv4 of 32 filters, five steps", _MINI_IMAGENET, 0.2,
+            support=5, query=75, meta_batch=4, inner_steps=5, memory_goal=400,
         ),
-        Workload(
-            "W4", "sinusoid LSTM meta-learner, 1-40-40-1, eight steps", _SINUSOID, 1 / 3,
-            learner="lstm", order=1, inner_steps=8,
-        ),
+        Workload("W4", "sinusoid LSTM meta-learner, 1-40-40-1, eight steps", _SINUSOID, 1 / 3, **_LSTM),
         Workload(
             "W4b", "Omniglot LSTM meta-learner, 784-64-5, eight steps", Perceptron((784, 64, 5)), 1 / 3,
-            learner="lstm", order=1, support=5, query=75, inner_steps=8,
+            support=5, query=75, **_LSTM,
+        ),
+        Workload("W4-hand", "W4, by hand from the paper's equations", _SINUSOID, 0.35, by="hand", **_LSTM),
+        Workload(
+            "W4b-hand", "W4b, by hand", Perceptron((784, 64, 5)), 0.3,
+            support=5, query=75, by="hand", memory_goal=350, **_LSTM,
         ),
     )
 }  # fmt: skip

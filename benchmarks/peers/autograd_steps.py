@@ -31,7 +31,7 @@ def contenders(workload: Workload) -> dict[str, Build]:
 
 
 class AutogradStep:
-    """Tasks batched by hand; see :class:`contender.Contender`."""
+    """Tasks batched by hand; see :class:`contender.Learning`."""
 
     def __init__(self, workload: Workload, parameters: Any, tasks: Tasks) -> None:
         if not isinstance(workload.model, Perceptron):

@@ -67,12 +67,13 @@ def contenders(workload: Workload) -> dict[str, Build]:
     }
     if not isinstance(workload.model, Perceptron):
         ways["jax map, im2col"] = partial(JaxStep, learner=maml, of_batch=one_by_one, convolve=unfolded)
-        ways["jax shards, im2col"] = partial(JaxStep, learner=maml, of_batch=in_shards, convolve=unfolded)
+        if workload.meta_batch % THREADS == 0:
+            ways["jax shards, im2col"] = partial(JaxStep, learner=maml, of_batch=in_shards, convolve=unfolded)
     return ways
 
 
 class JaxStep:
-    """One way to take a meta-step; see :class:`contender.Contender`."""
+    """One way to take a meta-step; see :class:`contender.Learning`."""
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ def contenders(workload: Workload) -> dict[str, Build]:
 
 
 class EagerStep:
-    """A gradient, then torch's own optimiser; see :class:`contender.Contender`."""
+    """A gradient, then torch's own optimiser; see :class:`contender.Learning`."""
 
     def __init__(
         self, workload: Workload, parameters: Any, tasks: Tasks, learner: Learner, normalise: Normalise | None = None
@@ -90,7 +90,7 @@ class EagerStep:
 
 
 class CompiledStep:
-    """Gradient and Adam as one compiled function; see :class:`contender.Contender`."""
+    """Gradient and Adam as one compiled function; see :class:`contender.Learning`."""
 
     def __init__(self, workload: Workload, parameters: Any, tasks: Tasks, learner: Learner) -> None:
         torch.set_num_threads(THREADS)
