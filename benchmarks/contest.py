@@ -109,12 +109,14 @@ class Contest:
     rounds, seconds
         Turns of each contender, and how long it takes steps in one.
     patience
-        Seconds to wait for a first step, compilation included.
+        Seconds to wait for a first step, compilation included; None for as long as the row says.
     verbose
         Whether to show what the libraries print.
     """
 
-    def __init__(self, pythons: dict[str, str], rounds: int, seconds: float, patience: int, verbose: bool) -> None:
+    def __init__(
+        self, pythons: dict[str, str], rounds: int, seconds: float, patience: int | None, verbose: bool
+    ) -> None:
         self._pythons, self._rounds, self._seconds, self._patience = pythons, rounds, seconds, patience
         self._worker = functools.partial(worker, verbose=verbose)
         self._names = {library: self._contenders(library) for library in pythons}
@@ -139,17 +141,18 @@ class Contest:
                     process = stack.enter_context(self._worker(*self._arguments(library, name, row.name)))
                     entry = (Found("before" if library == "before" else name), process)
                     running.append(entry)
-                    ask_each(running, [entry], self._begin if row.rounds != 0 else self._only_first)
+                    if row.rounds == 0:
+                        ask_each(running, [entry], only_first)
+                    else:
+                        patience = row.patience if self._patience is None else self._patience
+                        ask_each(running, [entry], functools.partial(self._begin, patience))
             if row.rounds != 0:
                 compare_results(running)
                 self._take_turns(running, row.rounds or self._rounds)
             return [found for found, _ in running if found.times]
 
-    def _only_first(self, found: Found, process: Process) -> None:
-        found.times = [process.ask("first", patience=0)["seconds"]]
-
-    def _begin(self, found: Found, process: Process) -> None:
-        found.first_seconds = process.ask("first", patience=self._patience)["seconds"]
+    def _begin(self, patience: int, found: Found, process: Process) -> None:
+        found.first_seconds = process.ask("first", patience=patience)["seconds"]
         # Before results are compared, which some compute by another program, with memory of its own.
         found.memory = process.ask("steps", seconds=self._seconds)["memory"]
 
@@ -162,6 +165,11 @@ class Contest:
     def _take_turn(self, found: Found, process: Process) -> None:
         time.sleep(PAUSE)
         found.times += process.ask("steps", seconds=self._seconds)["times"]
+
+
+def only_first(found: Found, process: Process) -> None:
+    """For a step that starts from nothing each time."""
+    found.times = [process.ask("first", patience=0)["seconds"]]
 
 
 def ask_each(running: Running, asked: Running, question: Callable[[Found, Process], None]) -> None:

@@ -42,6 +42,7 @@ class Program:
     clock: Literal["wall", "processor"] = "wall"
     against: Literal["peers", "before"] = "peers"
     rounds: int | None = None
+    patience: int = 30
     memory_goal: float | None = None
 
     def operations(self) -> float:
@@ -290,7 +291,7 @@ def importing(lib: Library) -> Step:
 # Before the first step
 
 
-@program("trace-steps", 0.3, (), clock="processor")
+@program("trace-steps", 0.3, (), clock="processor", rounds=3)
 def trace_inner_steps(lib: Any) -> Step:
     """Trace, passes and plan of 50 inner steps."""
     parameters, x, y = network(1, 40, 40, 1), draw(4, 10, 1), draw(4, 10, 1, scale=0.5)
@@ -310,7 +311,7 @@ def trace_inner_steps(lib: Any) -> Step:
     return lambda: lib.mm.compile(lib.mm.grad(meta_loss)).lower(parameters, x, y).outputs
 
 
-@program("trace-gru", 2.0, (), clock="processor")
+@program("trace-gru", 2.0, (), clock="processor", rounds=3)
 def trace_gru(lib: Any) -> Step:
     """Trace, passes and plan of a GRU over 800 steps."""
     w, u = ({name: draw(n, 32, scale=n**-0.5) for name in "zrh"} for n in (4, 32))
@@ -328,7 +329,7 @@ def trace_gru(lib: Any) -> Step:
     return lambda: lib.mm.compile(lib.mm.grad(loss)).lower((w, u), x).outputs
 
 
-@program("trace-products", 2.0, (), clock="processor")
+@program("trace-products", 2.0, (), clock="processor", rounds=3)
 def trace_products(lib: Any) -> Step:
     """Trace, passes and plan of 10,000 products in a chain."""
     w = np.eye(4, dtype=np.float32)

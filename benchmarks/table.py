@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=0.2, help="of steps in one turn, of which there is at least one"
     )
-    parser.add_argument("--patience", type=int, default=90, help="seconds to wait for a first step")
+    parser.add_argument("--patience", type=int, help="seconds to wait for a first step; each row has its own")
     parser.add_argument("--list", action="store_true", help="print the names of the rows, and their titles")
     parser.add_argument("--verbose", action="store_true", help="show what the libraries print")
     options = parser.parse_args()

@@ -140,6 +140,8 @@ class Workload:
         Whether minimeta's contender is its learner, or written by a user from the paper's equations (:mod:`by_hand`).
     memory_goal
         Megabytes of minimeta's process.
+    patience
+        Seconds to wait for a first step: what takes longer to compile has never been the best.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Workload:
     inner_learning_rate: float = 0.01
     by: Literal["learner", "hand"] = "learner"
     memory_goal: float | None = None
+    patience: int = 40
 
     # What a row of another kind may say otherwise; see :class:`programs.Program`.
     traffic: ClassVar[float] = 0.0
