@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -67,6 +68,10 @@ class Process:
             # What an earlier run compiled would make the first call of this one look short.
             env=os.environ | threads | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
         )
+
+    def limit_memory(self, size: int) -> None:
+        """Let it fail where it would take more bytes (on Linux)."""
+        resource.prlimit(self._process.pid, resource.RLIMIT_DATA, (size, size))
 
     def answer(self) -> dict[str, Any]:
         assert self._process.stdout

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from contender import THREADS, step_times
 from rows import ROWS, Entrant, Row, ways
+from workloads import named
 
 
 def processor_seconds() -> float:
@@ -58,9 +59,13 @@ class Server:
         return {"seconds": seconds}
 
     def steps(self, seconds: float) -> dict[str, Any]:
-        """Steps for so long, one at least: their times, and the most memory the process has had so far, in bytes."""
+        """Steps for so long, one at least: their times, the processor seconds of all of them together, and the most
+        memory that the process has had so far, in bytes.
+        """
         assert self._entrant
-        return {"times": step_times(self._entrant.contender, seconds, self._clock), "memory": peak_memory()}
+        begin = processor_seconds()
+        times = step_times(self._entrant.contender, seconds, self._clock)
+        return {"times": times, "processor": processor_seconds() - begin, "memory": peak_memory()}
 
     def result(self, number: int) -> dict[str, Any]:
         """What is computed for a probe: its arrays one after another, in float64, and their sizes."""
@@ -90,7 +95,8 @@ def main(library: str, *served: str) -> None:
     if not served:
         return answer(listed(library))
     contender, name = served
-    server = Server(ROWS[name], ways(library, ROWS[name])[contender])
+    row = ROWS[name] if name in ROWS else named(name)
+    server = Server(row, ways(library, row)[contender])
     for line in sys.stdin:
         request = json.loads(line)
         try:

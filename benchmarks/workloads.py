@@ -78,10 +78,6 @@ class Perceptron:
     def layers(self) -> list[Layer]:
         return [Layer(shape, "bias") for shape in itertools.pairwise(self.sizes)]
 
-    def widened(self, factor: int) -> Perceptron:
-        inputs, *hidden, outputs = self.sizes
-        return replace(self, sizes=(inputs, *(factor * width for width in hidden), outputs))
-
 
 @dataclass(frozen=True)
 class Convolutions:
@@ -110,9 +106,6 @@ class Convolutions:
         ]
         features = self.filters * (sides[-1] ** 2 if self.readout == "flatten" else 1)
         return [*blocks, Layer((features, self.outputs), "bias")]
-
-    def widened(self, factor: int) -> Convolutions:
-        return replace(self, filters=factor * self.filters)
 
 
 @dataclass(frozen=True)
@@ -236,6 +229,22 @@ WORKLOADS = {
         ),
     )
 }  # fmt: skip
+
+
+def named(name: str) -> Workload:
+    """A workload, or one that differs in some numbers: ``W2 meta_batch=2 filters=128``; ``side`` is of its images."""
+    base, *changes = name.split()
+    workload = WORKLOADS[base]
+    for key, value in (change.split("=") for change in changes):
+        model: Any = workload.model
+        if key == "side":
+            workload = replace(workload, model=replace(model, input_shape=(int(value),) * 2 + model.input_shape[2:]))
+        elif key == "filters":
+            workload = replace(workload, model=replace(model, filters=int(value)))
+        else:
+            number: dict[str, Any] = {key: int(value)}
+            workload = replace(workload, **number)
+    return workload
 
 
 class Tasks(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from by_hand import ByHand
 from minimeta_steps import MinimetaStep, batch_of, learner_of, model_of
 from numpy.testing import assert_allclose, assert_array_equal
-from workloads import WORKLOADS, Convolutions, Perceptron, Workload, draw, leaves, probe, with_leaves
+from workloads import WORKLOADS, Convolutions, Workload, draw, leaves, named, probe, with_leaves
 
 import minimeta as mm
 from minimeta.autodiff.steps import Step, by_reference
@@ -152,7 +152,9 @@ def test_the_lstm_by_hand_has_the_gradient_of_the_learner() -> None:
         assert np.linalg.norm(found - other) < 1e-4 * np.linalg.norm(other)
 
 
-def test_models_become_wider() -> None:
-    assert Perceptron((1, 40, 40, 1)).widened(2).sizes == (1, 80, 80, 1)
-    model = WORKLOADS["W3"].model.widened(2)
-    assert [layer.weight for layer in model.layers()] == [(3, 3, 3, 64), *[(3, 3, 64, 64)] * 3, (1600, 5)]
+def test_workloads_of_other_sizes() -> None:
+    larger = named("W2 meta_batch=2 filters=128 side=56")
+    assert (larger.meta_batch, larger.query) == (2, WORKLOADS["W2"].query)
+    assert larger.model.input_shape == (56, 56, 1)
+    assert [layer.weight for layer in larger.model.layers()] == [(3, 3, 1, 128), *[(3, 3, 128, 128)] * 3, (128, 5)]
+    assert named("W1 inner_steps=5").operations() == WORKLOADS["W1b"].operations()
