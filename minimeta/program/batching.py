@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minimeta.autodiff.apply import apply
@@ -37,21 +37,8 @@ from minimeta.program.names import alone
 #: Elements of a shared matrix that are worth it: fewer are multiplied in less than a step takes.
 _WORTH = 512
 
-#: What becomes of the parameters of a movement.
-_MOVED: dict[str, Callable[..., dict[str, Any]]] = {
-    "pad": lambda count, shape, starts, steps: {
-        "shape": (count, *shape),
-        "starts": (0, *starts),
-        "steps": (1, *steps),
-    },
-    "reshape": lambda count, shape: {"shape": (count, *shape)},
-    "slice": lambda count, starts, sizes, steps: {
-        "starts": (0, *starts),
-        "sizes": (count, *sizes),
-        "steps": (1, *steps),
-    },
-    "transpose": lambda count, axes: {"axes": (0, *(axis + 1 for axis in axes))},
-}
+#: Movements whose parameters have an entry for each axis.
+_MOVEMENTS = frozenset(("pad", "reshape", "slice"))
 
 #: Conversions, which have a shape only by their operand.
 _ALIKE = frozenset(("alias", "astype", "copy", "stop_gradient"))
@@ -91,6 +78,7 @@ def batched(body: Program, operands: Sequence[Any], tasks: Tasks, vmap: Any) -> 
         The stacked outputs.
     """
     count = tasks.count
+    first = {"shape": count, "sizes": count, "starts": 0, "steps": 1}  # what a movement does with the axis of the tasks
 
     def stacked(step: Step) -> tuple[Form, ...]:
         return tuple([tasks.form(form, False) for form in step.results])
@@ -101,15 +89,17 @@ def batched(body: Program, operands: Sequence[Any], tasks: Tasks, vmap: Any) -> 
         mapped = tuple([is_mapped for _, is_mapped in values])
         if not any(mapped):
             return tuple([(y, False) for y in by_operation(step, *operands)])
-        moved = _MOVED.get(step.primitive.name)
-        if step.primitive.elementwise or step.primitive.name in _ALIKE:
+        name = step.primitive.name
+        if step.primitive.elementwise or name in _ALIKE:
             params = step.params
         elif step.primitive is BROADCAST_TO:
             shape, new = operands[0].shape[1:], step.form.shape
             operands = [_reshaped(operands[0], (count, *[1] * (len(new) - len(shape)), *shape))]
             params = {"shape": (count, *new)}
-        elif moved is not None:
-            params = moved(count, **step.params)
+        elif name in _MOVEMENTS:
+            params = {key: (first[key], *sides) for key, sides in step.params.items()}
+        elif step.primitive is TRANSPOSE:
+            params = {"axes": (0, *(axis + 1 for axis in step.params["axes"]))}
         elif (
             step.primitive is MATMUL
             and len(step.form.shape) == 2

@@ -110,7 +110,7 @@ class _Reader:
                 f"it has version {self._text['version']!r}, and this minimeta reads version {VERSION}; save it again, "
                 "or update minimeta"
             )
-        self._lines = [_typed(line, str) for line in self._text["lines"]]
+        self._lines = _row(self._text["lines"], str)
         self._arrays = {name: _readable(x) for name, x in arrays.items() if name != "program"}
         if [str(i) for i in range(len(self._arrays))] != sorted(self._arrays, key=int):
             raise ValueError("its constants are not numbered")
@@ -125,7 +125,7 @@ class _Reader:
             if tree.count(structure) != len(values):
                 raise ValueError(f"a tree of {tree.count(structure)} leaves is to hold {len(values)} values")
             tree.paths(tree.unflatten(structure, [0.0] * len(values)))
-        names = tuple(_typed(name, str) for name in text["names"])
+        names = _row(text["names"], str)
         if len(names) not in (0, len(program.operands)):
             raise ValueError(f"there are {len(names)} names of {len(program.operands)} operands")
         return Traced.of(program, *structures, _typed(text["name"], str), names)
@@ -135,7 +135,7 @@ class _Reader:
             tuple(map(_form, text["operands"])),
             tuple(self._constant(*entry) for entry in text["constants"]),
             tuple(map(self._step, text["steps"])),
-            tuple(_typed(i, int) for i in text["outputs"]),
+            _row(text["outputs"], int),
         )
 
     def _array(self, number: Any) -> NDArray[Any]:
@@ -165,15 +165,9 @@ class _Reader:
         if primitive is CUSTOM_VJP:
             params["rule"] = beyond if params["rule"] is None else params["rule"]
             self._check_rule(body, **params)
-        return Step(
-            primitive,
-            tuple(_typed(i, int) for i in text["of"]),
-            params,
-            tuple(map(_form, text["gives"])),
-            origin,
-            body,
-            self._tasks(body, *text["tasks"]) if body is not None and "tasks" in text else None,
-        )
+        results = tuple(map(_form, text["gives"]))
+        tasks = self._tasks(body, *text["tasks"]) if body is not None and "tasks" in text else None
+        return Step(primitive, _row(text["of"], int), params, results, origin, body, tasks)
 
     def _primitive(self, name: str) -> tuple[Primitive, set[str] | None]:
         """Return the primitive of a name, and its parameters."""
@@ -193,12 +187,7 @@ class _Reader:
 
     @staticmethod
     def _tasks(body: Program, count: Any, mapped: Any, summed: Any, keep: Any) -> Tasks:
-        tasks = Tasks(
-            _typed(count, int),
-            tuple(_typed(each, bool) for each in mapped),
-            tuple(_typed(each, bool) for each in summed),
-            _typed(keep, bool),
-        )
+        tasks = Tasks(_typed(count, int), _row(mapped, bool), _row(summed, bool), _typed(keep, bool))
         # With `keep` there are more outputs than the user's, all of them stacked.
         if (len(tasks.mapped), len(tasks.summed)) != (len(body.operands), len(body.outputs)) or tasks.count < 0:
             raise ValueError("a vmap's tasks do not fit its body")
@@ -238,7 +227,7 @@ class _Reader:
             case "dtype":
                 return _dtype(np.dtype(_typed(value, str)).name)
             case "rule":
-                return Written(self.program(value), tuple(_typed(i, int) for i in dict(rest)["of"]))
+                return Written(self.program(value), _row(dict(rest)["of"], int))
             case "function":
                 return _function(_typed(value, str))
         raise ValueError(f"a parameter is written as {key!r}, which is unknown")
@@ -267,11 +256,9 @@ class _Reader:
         kind = self._known.get(path.partition(":")[2]) or _of_library(path)
         if kind is None:
             raise ValueError(f"its trees hold a {path}; pass that class: load(path, known=[{path.partition(':')[2]}])")
-        if is_dataclass(kind):
-            of_data = [field.name for field in fields(kind) if not field.metadata.get("static")]
-            fixed = [field.name for field in fields(kind) if field.metadata.get("static")]
-        else:
-            of_data, fixed = list(kind._fields), []
+        declared = fields(kind) if is_dataclass(kind) else ()
+        fixed = [field.name for field in declared if field.metadata.get("static")]
+        of_data = [name for name in getattr(kind, "_fields", [field.name for field in declared]) if name not in fixed]
         children = tuple(map(self.structure, parts))
         values = [(name, self._value(value)) for name, value in static]
         if [*keys] != of_data or len(children) != len(keys) or [name for name, _ in values] != fixed:
@@ -319,6 +306,10 @@ def _typed(x: Any, kind: type[T]) -> T:
     return x
 
 
+def _row(x: Any, kind: type[T]) -> tuple[T, ...]:
+    return tuple([_typed(each, kind) for each in x])
+
+
 def _dtype(name: str) -> np.dtype[Any]:
     dtype = np.dtype(name)
     if dtype not in COMPUTABLE or dtype.name != name:
@@ -334,7 +325,7 @@ def _form(text: Any) -> Form:
 
 
 def _form_of(shape: Any, dtype: str) -> Form:
-    sides = [_typed(side, int) for side in shape]
+    sides = _row(shape, int)
     if len(sides) > _MOST_AXES or any(side < 0 for side in sides):
         raise ValueError(f"there is no shape {tuple(sides)}")
     # An axis of length 0 makes no other one possible.

@@ -25,19 +25,10 @@ _C_TYPES = {
     "bool": "uint8_t",
     **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-_ARRAYS = {
-    "float32": "Float32Array",
-    "float64": "Float64Array",
+# Whole numbers up to 2^53: a BigInt64Array would not add to a number.
+_ARRAYS = {name: f"{name.capitalize()}Array" for name in _C_TYPES} | {
     "bool": "Uint8Array",
-    "int8": "Int8Array",
-    "int16": "Int16Array",
-    "int32": "Int32Array",
-    "uint8": "Uint8Array",
-    "uint16": "Uint16Array",
-    "uint32": "Uint32Array",
-    # Whole numbers up to 2^53: a BigInt64Array would not add to a number.
-    "int64": "Float64Array",
-    "uint64": "Float64Array",
+    **dict.fromkeys(("int64", "uint64"), "Float64Array"),
 }
 _TOKEN = re.compile(r"\$T|\$(\w+)|@(\w+)")
 
