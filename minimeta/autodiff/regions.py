@@ -250,8 +250,7 @@ def rule_written(body: Program, rule: Function | Written, arguments: tree.Struct
     """Return the rule of a ``custom_vjp`` step as a program, which calls none of the user's code."""
     if isinstance(rule, Written):
         return rule
-    forms = body.forms()
-    found = _recorded(rule, [forms[i] for i in body.outputs], body.operands, arguments, output)
+    found = _recorded(rule, steps.result_forms(body, None), body.operands, arguments, output)
     return found.of(found.operands)
 
 

@@ -18,6 +18,7 @@ The same kernels compute the same values, so no bit changes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -47,23 +48,10 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
     assert body is not None and tasks is not None
     inner_constants, steps = named(body)
     outside = {i: vmap.operands[i] for i, is_mapped in enumerate(tasks.mapped) if not is_mapped}
-    shared = {*outside, *inner_constants}
-    forms = body.forms()
-    inner: dict[int, Step] = {}
-    for i, step in steps.items():
-        if shared.issuperset(step.operands) and step.body is None:
-            shared.update(results_of(i, step))
-        elif _turns(step, shared, forms):
-            x, y = step.operands
-            form = Form(forms[y].shape[::-1], forms[y].dtype)
-            inner.setdefault(~y, Step(TRANSPOSE, (y,), {"axes": (1, 0)}, (form,), step.origin))
-            shared.add(~y)
-            step = step._replace(operands=(x, ~y), params={**step.params, "transpose_y": False})  # noqa: PLW2901
-        inner[i] = step
-
+    inner, shared = _apart(steps, {*outside, *inner_constants}, body.forms())
     factors = {step.operands[1] for step in inner.values() if step.primitive is MATMUL}
     costly = {
-        i
+        i: step
         for i, step in inner.items()
         if i in shared and (not step.primitive.view or (step.primitive is TRANSPOSE and i in factors))
     }
@@ -79,23 +67,30 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
             outside.update(zip(results_of(i, step), fresh, strict=False))
             before[outside[i]] = renamed(step, outside)
 
-    entering = {
-        number: form
-        for i in inner
-        if i in costly
-        for number, form in zip(results_of(i, inner[i]), inner[i].results, strict=True)
-    }
-    lighter = program_of(
-        dict(enumerate(body.operands)) | entering,
-        inner_constants,
-        {i: step for i, step in inner.items() if i not in costly},
-        body.outputs,
-    )
+    results = [zip(results_of(i, step), step.results, strict=True) for i, step in costly.items()]
+    entering = dict(itertools.chain(*results))
+    kept = {i: step for i, step in inner.items() if i not in costly}
     return vmap._replace(
         operands=(*vmap.operands, *(outside[i] for i in entering)),
-        body=lighter,
+        body=program_of(dict(enumerate(body.operands)) | entering, inner_constants, kept, body.outputs),
         tasks=dataclasses.replace(tasks, mapped=(*tasks.mapped, *[False] * len(entering))),
     )
+
+
+def _apart(steps: dict[int, Step], shared: set[int], forms: Sequence[Form]) -> tuple[dict[int, Step], set[int]]:
+    """Return the steps of a body, the turning of shared matrices apart from products, and all that is shared."""
+    inner: dict[int, Step] = {}
+    for i, step in steps.items():
+        if shared.issuperset(step.operands) and step.body is None:
+            shared.update(results_of(i, step))
+        elif _turns(step, shared, forms):
+            x, y = step.operands
+            form = Form(forms[y].shape[::-1], forms[y].dtype)
+            inner.setdefault(~y, Step(TRANSPOSE, (y,), {"axes": (1, 0)}, (form,), step.origin))
+            shared.add(~y)
+            step = step._replace(operands=(x, ~y), params={**step.params, "transpose_y": False})  # noqa: PLW2901
+        inner[i] = step
+    return inner, shared
 
 
 def _turns(step: Step, shared: set[int], forms: Sequence[Form]) -> bool:

@@ -33,7 +33,7 @@ from minimeta.autodiff.operations.queries import QUERY, Place
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.autodiff.promotion import COMPUTABLE
 from minimeta.autodiff.regions import CUSTOM_VJP, Written
-from minimeta.autodiff.steps import Program, Step, Tasks
+from minimeta.autodiff.steps import Program, Step, Tasks, result_forms
 from minimeta.autodiff.tree import Structure
 from minimeta.errors import DataError, MissingDataError
 from minimeta.program.checking import check
@@ -202,11 +202,9 @@ class _Reader:
             raise ValueError("the trees of a custom_vjp do not fit its body")
         if isinstance(rule, Written):
             check(rule.program, (QUERY,))
-            forms = body.forms()
-            outputs = [forms[i] for i in body.outputs]
-            given = [forms[i] for i in rule.places]
-            answers = [rule.program.forms()[i] for i in rule.program.outputs]
-            if [*rule.program.operands] != [*outputs, *outputs, *body.operands] or given != answers:
+            outputs, given = result_forms(body, None), tuple(body.forms()[i] for i in rule.places)
+            expected = (*outputs, *outputs, *body.operands)
+            if rule.program.operands != expected or given != result_forms(rule.program, None):
                 raise ValueError("the rule of a custom_vjp does not fit its body")
         elif rule is not beyond:
             raise ValueError("a custom_vjp lacks its rule")

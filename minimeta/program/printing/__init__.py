@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import minimeta
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.steps import result_forms
 from minimeta.errors import ConfigurationError
 from minimeta.program.listing import names_of
 from minimeta.program.printing.languages import C, JavaScript, Language
@@ -103,15 +104,13 @@ def _printed(language: Language, tool: str, name: str, program: Traced) -> tuple
         )
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ConfigurationError(f"{tool}: {name!r} is no name of a function; use letters, digits and underscores")
-    forms = program.forms()
-    operands = _views("x", program.operands)
-    outputs = _views("y", [forms[i] for i in program.outputs])
+    operands, outputs = _views("x", program.operands), _views("y", result_forms(program, None))
     printer = Printer(language, tool)
     printer.whole(program, operands, outputs)
     return printer, operands, outputs
 
 
-def _views(letter: str, forms: list[Form] | tuple[Form, ...]) -> list[View]:
+def _views(letter: str, forms: tuple[Form, ...]) -> list[View]:
     return [View.whole(f"{letter}{i}", form.dtype, form.shape) for i, form in enumerate(forms)]
 
 
