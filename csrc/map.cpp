@@ -33,7 +33,8 @@ template <class T> void add_groups(const char* others, Index groups, Index n, ch
 
 }  // namespace
 
-Map::Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index groups)
+Map::Map(std::shared_ptr<const Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count,
+         Index groups)
     : body_(std::move(body)), mapped_(std::move(mapped)), summed_(std::move(summed)), count_(count), groups_(groups) {
   const std::vector<View>& outputs = body_->outputs();
   require(mapped_.size() == body_->operands().size() && summed_.size() == outputs.size(), "vmap",

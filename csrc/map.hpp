@@ -7,7 +7,7 @@
 // next group of indices when they are free, and meet once, at the end. A sum adds the indices of
 // each group in order, then the groups in order. The groups (of one size, or of two that differ by
 // one) depend on the number of indices alone, so the number of threads changes no bit. Terms are
-// never stacked: a sum keeps one value for each group.
+// never stacked: a sum keeps one value for each group. Maps of one program run it in the same arenas.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,8 @@ namespace minimeta {
 class Map final : public Kernel {
  public:
   // All indices share the operands that are not mapped.
-  Map(std::unique_ptr<Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count, Index groups);
+  Map(std::shared_ptr<const Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count,
+      Index groups);
 
   const Program* body() const override { return body_.get(); }
 
@@ -33,7 +34,7 @@ class Map final : public Kernel {
  private:
   void run_group(Index group, char* const* data, Watch* watch) const;
 
-  std::unique_ptr<Program> body_;
+  std::shared_ptr<const Program> body_;
   std::vector<bool> mapped_, summed_;
   std::vector<Index> steps_;  // bytes from one index to the next, for each operand, then for each output
   Index count_, groups_;

@@ -292,14 +292,18 @@ class PyBuilder {
     return first_of(builder_.add_step(std::move(fused), numbers(operands)), values.size() + sums.size());
   }
 
-  // Takes the steps out of the body.
-  py::tuple add_map(PyBuilder& body, const py::tuple& outputs, const py::tuple& operands, const py::tuple& mapped,
-                    const py::tuple& summed, Index count, Index groups) {
+  // Takes the steps out of the body, and returns the number under which `add_map` knows it.
+  std::size_t add_body(PyBuilder& body, const py::tuple& outputs, const py::tuple& summed) {
     constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
-    const std::vector<bool> sums = truths(summed), maps = truths(mapped);
-    auto program = std::make_unique<Program>(std::exchange(body.builder_, {}), numbers(outputs), sums, options_);
-    auto map = std::make_unique<Map>(std::move(program), maps, sums, count, groups);
-    return first_of(builder_.add_step(std::move(map), numbers(operands)), sums.size());
+    bodies_.push_back(
+        std::make_shared<const Program>(std::exchange(body.builder_, {}), numbers(outputs), truths(summed), options_));
+    return bodies_.size() - 1;
+  }
+
+  py::tuple add_map(std::size_t body, const py::tuple& operands, const py::tuple& mapped, const py::tuple& summed,
+                    Index count, Index groups) {
+    auto map = std::make_unique<Map>(bodies_.at(body), truths(mapped), truths(summed), count, groups);
+    return first_of(builder_.add_step(std::move(map), numbers(operands)), summed.size());
   }
 
   // Takes the steps out of the builder.
@@ -329,6 +333,7 @@ class PyBuilder {
   Options options_;
   Builder builder_;
   std::vector<py::object> constants_;
+  std::vector<std::shared_ptr<const Program>> bodies_;
 };
 
 }  // namespace
@@ -372,8 +377,10 @@ void define_programs(py::module_& m) {
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
            arg("far") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
-      .def("add_map", &PyBuilder::add_map, arg("body"), arg("outputs"), arg("operands"), arg("mapped"), arg("summed"),
-           arg("count"), arg("groups"), "Add a program that runs for every index of the mapped operands.")
+      .def("add_body", &PyBuilder::add_body, arg("body"), arg("outputs"), arg("summed"),
+           "Add a program for maps to run; return its number.")
+      .def("add_map", &PyBuilder::add_map, arg("body"), arg("operands"), arg("mapped"), arg("summed"), arg("count"),
+           arg("groups"), "Add a body, by its number, that runs for every index of the mapped operands.")
       .def("build", &PyBuilder::build, arg("outputs"));
   m.attr("FAR_BYTES") = fusion::kFarBytes;
   m.attr("FUSED_BLOCK") = fusion::kBlockElements;

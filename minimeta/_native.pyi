@@ -107,16 +107,18 @@ class Builder:
     ) -> tuple[int, ...]:
         """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
 
+    def add_body(self, body: Builder, outputs: tuple[int, ...], summed: tuple[bool, ...]) -> int:
+        """A program for maps to run; its number."""
+
     def add_map(
         self,
-        body: Builder,
-        outputs: tuple[int, ...],
+        body: int,
         operands: tuple[int, ...],
         mapped: tuple[bool, ...],
         summed: tuple[bool, ...],
         count: int,
         groups: int,
     ) -> tuple[int, ...]:
-        """A program for every index of the operands that are mapped."""
+        """A body, by its number, for every index of the operands that are mapped."""
 
     def build(self, outputs: tuple[int, ...]) -> Program: ...

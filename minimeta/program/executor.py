@@ -28,7 +28,7 @@ from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.steps import Program, Step, Tasks, by_kernel, group_bounds, run
 from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
-from minimeta.program.names import elements_of
+from minimeta.program.names import elements_of, program_key
 from minimeta.program.place import GROUPS
 from minimeta.program.pool import MAX_CELL_AND_TAKE
 
@@ -209,6 +209,7 @@ class _Writer:
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self._constants: dict[int, int] = {}  # by identity
+        self._bodies: dict[Any, tuple[int, tuple[Instruction, ...]]] = {}  # by what they compute
         self._far: dict[int, tuple[int, ...]] = {}  # by the identity of a group: its results that no cache holds
         self.instructions: list[Instruction] = []
 
@@ -248,18 +249,24 @@ class _Writer:
     def _map(
         self, body: Program, tasks: Tasks, operands: tuple[int, ...]
     ) -> tuple[Sequence[int], tuple[Instruction, ...]]:
-        """Add a body that runs for every task; return its results and its instructions."""
-        writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
-        outputs = writer.whole(body, tasks.count)
+        """Add a body that runs for every task; return its results and its instructions.
+
+        One that was there before is the same program, whose runs take turns in one memory.
+        """
+        key = program_key(body), tasks
+        if key not in self._bodies:
+            writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
+            outputs = writer.whole(body, tasks.count)
+            number = self.builder.add_body(writer.builder, outputs, tasks.summed)
+            self._bodies[key] = number, tuple(writer.instructions)
+        number, instructions = self._bodies[key]
         groups = len(group_bounds(tasks.count)) - 1
         contiguous = self.builder.with_contiguous_parts
         numbers = self._copied(
             operands, lambda values: [contiguous(x, not part) for x, part in zip(values, tasks.mapped, strict=True)]
         )
-        results = self.builder.add_map(
-            writer.builder, outputs, numbers, tasks.mapped, tasks.summed, tasks.count, groups
-        )
-        return results, tuple(writer.instructions)
+        results = self.builder.add_map(number, numbers, tasks.mapped, tasks.summed, tasks.count, groups)
+        return results, instructions
 
     def _copied(self, values: tuple[int, ...], copies: Callable[[tuple[int, ...]], Sequence[int]]) -> tuple[int, ...]:
         """Return the values, or copies of those that do not lie as they must."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.steps import Program, Step
 
@@ -95,6 +96,27 @@ def _numbers(first: Sequence[int], steps: Mapping[int, Step]) -> dict[int, int]:
     """Return the numbers that values of these names get, in order."""
     results = itertools.chain.from_iterable(itertools.starmap(results_of, steps.items()))
     return {name: i for i, name in enumerate((*first, *results))}
+
+
+def constant_key(value: NDArray[Any]) -> Hashable:
+    """Return what equal constants have in common."""
+    elements = elements_of(value)
+    return value.dtype, value.shape, elements.shape, elements.tobytes()
+
+
+def step_key(step: Step) -> tuple[Any, ...]:
+    """Return what equal steps without bodies have in common, the user's line excepted."""
+    values = tuple(step.params.values())
+    return step.primitive, step.operands, *step.params, values, exact_type(values) if values else None
+
+
+def program_key(program: Program) -> Hashable:
+    """Return what programs have in common that are equal and were traced for the same lines."""
+    steps = [
+        (step_key(step), step.results, step.origin, step.tasks, step.body and program_key(step.body))
+        for step in program.steps
+    ]
+    return program.operands, tuple(map(constant_key, program.constants)), tuple(steps), program.outputs
 
 
 def elements_of(constant: NDArray[Any]) -> NDArray[Any]:

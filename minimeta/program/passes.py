@@ -36,7 +36,6 @@ from collections.abc import Callable, Collection, Container, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
 from minimeta.autodiff.calls import CALL
-from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.operations.joining import SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import SLICE
@@ -45,7 +44,7 @@ from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.hoist import hoist
 from minimeta.program.identities import SIMPLE, composed, traded, unchanged
-from minimeta.program.names import elements_of, named, numbered, opened, program_of, renamed
+from minimeta.program.names import constant_key, named, numbered, opened, program_of, renamed, step_key
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 from minimeta.program.strips import fuse_in_strips
@@ -253,7 +252,7 @@ class _Walk:
 
     def _constant(self, name: int, value: Any) -> None:
         """Keep a constant, unless there is one like it."""
-        earlier = self._first.setdefault(_contents(value), name)
+        earlier = self._first.setdefault(constant_key(value), name)
         if earlier != name:
             self._is(name, earlier)
             del self.constants[name]
@@ -284,8 +283,7 @@ class _Walk:
 
     def _merged(self, name: int, step: Step) -> bool:
         """Find a step again, if it is there already; a product that was traded for a slice is not."""
-        values = tuple(step.params.values())
-        key = (step.primitive, step.operands, *step.params, values, exact_type(values) if values else None)
+        key = step_key(step)
         earlier = self._first.setdefault(key, name)
         if earlier == name or self.steps[earlier].primitive is not step.primitive:
             self._first[key] = name
@@ -317,8 +315,3 @@ def _narrowed(step: Step, places: Sequence[int]) -> Step:
         body=body,
         tasks=tasks,
     )
-
-
-def _contents(value: Any) -> tuple[Any, ...]:
-    elements = elements_of(value)
-    return value.dtype, value.shape, elements.shape, elements.tobytes()

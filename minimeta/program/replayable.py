@@ -13,6 +13,7 @@ from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.steps import Program, group_bounds
 from minimeta.program.arithmetic import operations
 from minimeta.program.executor import Call, Executable, Instruction
+from minimeta.program.names import program_key
 from minimeta.program.passes import optimise
 from minimeta.program.program import Traced, attempt
 from minimeta.program.purity import first_difference, impure
@@ -127,10 +128,12 @@ def _count(instructions: Sequence[Instruction]) -> int:
 def _memory(program: Program, executable: Executable) -> int:
     """Return the bytes of a program's intermediate values, and of those inside of its bodies."""
     size = executable.arena_bytes
+    mapped = {}  # Bodies that are equal share their memory.
     for step in program.steps:
         if step.body is not None and step.tasks is not None:
-            at_a_time = min(get_num_threads(), len(group_bounds(step.tasks.count)) - 1)
-            size += at_a_time * _memory(step.body, Executable(step.body))
+            mapped[program_key(step.body), step.tasks] = step.body, step.tasks
         elif step.body is not None:
             size += _memory(step.body, executable) - executable.arena_bytes
+    for body, tasks in mapped.values():
+        size += min(get_num_threads(), len(group_bounds(tasks.count)) - 1) * _memory(body, Executable(body))
     return size

@@ -176,6 +176,31 @@ def test_values_share_memory_once_they_are_dead() -> None:
     assert Executable(program, reuse_memory=False).arena_bytes == 99 * 16 * 8  # the last is the output
 
 
+@compiled
+def test_maps_of_equal_bodies_share_memory() -> None:
+    def repeated(count: int) -> Function:
+        def function(x: Any) -> Any:
+            for _ in range(count):
+                x = x + mm.vmap(lambda row: mm.cumsum(mm.cumsum(mm.tanh(row))))(x)
+            return x
+
+        return function
+
+    x = np.random.default_rng(0).normal(size=(4, 1000))
+    some, more = (mm.compile(repeated(count)).stats(x).arena_bytes for count in (5, 9))
+    assert some == more
+    assert_replays(trace(repeated(3), x), [x])
+
+
+@compiled
+def test_maps_of_bodies_that_only_look_equal_do_not() -> None:
+    def function(x: Any) -> Any:
+        return [mm.vmap(lambda row: mm.cumsum(row) * factor)(x) for factor in (0.0, -0.0)]  # noqa: B023
+
+    zeros = mm.compile(function)(np.ones((2, 3)))
+    assert [bool(np.signbit(y).any()) for y in zeros] == [False, True]
+
+
 def test_a_long_program_shares_memory_as_well() -> None:
     def function(x: Any) -> Any:  # of values of many sizes, which live for up to fifty others
         values, total = [x], mm.sum(x)
