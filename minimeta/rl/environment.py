@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -67,11 +68,18 @@ class Box:
         x
             Shape ``(..., elements)``.
         """
+        low, high, middle, half = self._scale
+        return np.asarray(np.clip(middle + half * x, low, high))
+
+    @cached_property
+    def _scale(self) -> NDArray[np.float64]:
+        """The bounds, and the middle and half of the width, 0 and 1 of an element without finite bounds."""
         low, high = np.array(self.low), np.array(self.high)
         with np.errstate(invalid="ignore"):
             bounded = np.isfinite(low) & np.isfinite(high)
-            middle, half = np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)
-        return np.asarray(np.clip(middle + half * x, low, high))
+            return np.stack(
+                [low, high, np.where(bounded, (low + high) / 2, 0.0), np.where(bounded, (high - low) / 2, 1.0)]
+            )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,8 @@ def sample(
     while not all(each.full for each in rows):
         t = len(steps)
         if t % first.horizon == 0:
-            noise = np.stack([policy.noise(rng, (episodes, first.horizon)) for rng in rngs])
+            drawn = np.stack([policy.noise(rng, (episodes, first.horizon)) for rng in rngs])
+            noise = np.ascontiguousarray(np.moveaxis(drawn, 2, 0))  # what one step needs lies together
         if t == 0:
             state, observation = together.reset(rngs, episodes)
         elif ended.any():
@@ -128,7 +129,7 @@ def sample(
         with np.errstate(over="ignore"):
             seen = observation.astype(np.float32)
         _refuse_non_finite("observation", seen, environments, t)
-        actions, outputs = act(seen, noise[:, :, t % first.horizon])
+        actions, outputs = act(seen, noise[t % first.horizon])
         _refuse_other_actions(actions, first, begun.shape)
         taken = first.action.scaled(actions) if isinstance(first.action, Box) else actions
         state, observation, reward, done = together.step(state, taken, rngs)
@@ -139,7 +140,8 @@ def sample(
         for task, episode in np.argwhere(ended):
             rows[task].add(episode, begun[task, episode], t + 1)
         begun[ended] = t + 1
-    when, which, begin, mask = (np.stack([getattr(each, name) for each in rows]) for name in _Rows.PLACES)
+    when, which, begin = (np.stack([getattr(each, name) for each in rows]) for name in ("when", "which", "begin"))
+    mask = np.arange(first.horizon) < np.stack([each.used for each in rows])[..., None]
     tasks = np.arange(len(environments))[:, None, None]
 
     def laid(*each: Any) -> NDArray[Any]:
@@ -153,34 +155,34 @@ def sample(
 
 @dataclass
 class _Rows:
-    """The rows of one task: for each place, the step and the episode that stand there, and where it begins."""
+    """The rows of one task: for each place, the step and the episode that stand there, and where it begins; and how
+    many places of each row are used.
+    """
 
     when: NDArray[np.int64]
     which: NDArray[np.int64]
     begin: NDArray[np.int64]
-    mask: NDArray[np.bool_]
+    used: NDArray[np.int64]
     full: bool = False
-
-    PLACES: ClassVar = ("when", "which", "begin", "mask")
 
     @classmethod
     def empty(cls, rows: int, horizon: int) -> _Rows:
         """Return rows without an episode."""
         when, which, begin = np.zeros((3, rows, horizon), np.int64)
-        return cls(when, which, begin, np.zeros((rows, horizon), np.bool_))
+        return cls(when, which, begin, np.zeros(rows, np.int64))
 
     def add(self, episode: int, begun: int, ended: int) -> None:
         """Lay the steps from `begun` up to `ended` of an episode into the first row with room for them."""
-        horizon, used = self.mask.shape[1], self.mask.sum(1)
-        fitting = np.flatnonzero(used + (ended - begun) <= horizon)
+        horizon, length = self.when.shape[1], ended - begun
+        fitting = np.flatnonzero(self.used + length <= horizon)
         self.full = self.full or not fitting.size
         if self.full:
             return
-        row, left = fitting[0], used[fitting[0]]
-        place = row, slice(left, left + ended - begun)
-        self.when[place], self.which[place] = np.arange(begun, ended), episode
-        self.begin[place], self.mask[place] = left, True
-        self.full = bool(self.mask.all())
+        row, left = fitting[0], self.used[fitting[0]]
+        place = row, slice(left, left + length)
+        self.when[place], self.which[place], self.begin[place] = np.arange(begun, ended), episode, left
+        self.used[row] += length
+        self.full = bool((self.used == horizon).all())
 
 
 def check(environments: Sequence[Environment], episodes: int) -> None:
