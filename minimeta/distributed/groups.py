@@ -113,23 +113,27 @@ def group_sums(learner: MetaLearner, compiled: bool) -> Callable[[Any, Share], G
             flat = {name: np.reshape(values, -1) for name, values in metrics.items()}
             found.append(GroupSums(np.reshape(losses, -1), flat, gradient))
             start = stop
-        return joined(found)
+        together: GroupSums = joined(found)
+        return together
 
     return of_share
 
 
-def joined(parts: Sequence[GroupSums]) -> GroupSums:
-    """Return the sums of all groups, in the order of the parts."""
+def joined(parts: Sequence[Any]) -> Any:
+    """Return the arrays of all parts, one part after another."""
     return parts[0] if len(parts) == 1 else tree.map(lambda *each: np.concatenate(each), *parts)
 
 
-def added_up(gradient: Any) -> Any:
-    """Return the sum over groups, which are the leading axis of every array, one after another."""
+def added_up(gradients: Sequence[Any]) -> Any:
+    """Return the sum over the groups of all parts, one after another.
 
-    def total(sums: Any) -> Any:
-        result = np.array(sums[0])  # a copy, even of a number
-        for each in sums[1:]:
-            result = np.add(result, each, out=result)
-        return result
+    Parameters
+    ----------
+    gradients
+        Of each part, in order: a tree whose arrays have a leading axis over groups.
+    """
 
-    return tree.map(total, gradient)
+    def total(*sums: Any) -> Any:
+        return functools.reduce(add, itertools.chain.from_iterable(sums))
+
+    return tree.map(total, *gradients)

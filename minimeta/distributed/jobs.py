@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import platform
 import secrets
-import signal
-import threading
+import time
 from collections.abc import Callable
-from multiprocessing import connection, parent_process
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minimeta import __version__, kernels
 from minimeta.errors import ConfigurationError
-from minimeta.threads import set_num_threads
 
 #: The functions of this process by the keys of their jobs: a training has one, and some
 #: evaluations.
@@ -79,10 +77,26 @@ class Identity(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A result, and who computed it."""
+    """A result, who computed it, and how long that took."""
 
     result: Any
     identity: Identity
+    seconds: float
+
+
+class Call(NamedTuple):
+    """Where the time of a call to the workers went.
+
+    Attributes
+    ----------
+    seconds
+        From the call to the last answer.
+    computing
+        What the slowest worker took of that. The rest is sending and waiting: the collective's.
+    """
+
+    seconds: float
+    computing: float
 
 
 @functools.cache
@@ -116,25 +130,26 @@ def require_equal(found: Identity) -> None:
 
 def answer(job: Job, inputs: tuple[Any, ...]) -> Answer:
     """Return the result of a job for some inputs."""
+    began = time.perf_counter()
     # Infinities are reported by the process that trains, by step and task.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return Answer(job.function()(*inputs), identity())
+        result = job.function()(*inputs)
+    return Answer(result, identity(), time.perf_counter() - began)
 
 
-def begin(threads: int) -> None:
-    """Prepare a process of ours: its share of the cores, and an end when its parent ends.
+def require_picklable(job: Job) -> None:
+    """Refuse a job that another process could not read.
 
-    The terminal sends Ctrl-C to all processes; the parent alone decides what becomes of the step.
+    Raises
+    ------
+    ConfigurationError
+        If it does not pickle.
     """
-    for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    set_num_threads(threads)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)  # Nothing is lost: the state of the training was with the parent.
+    try:
+        pickle.dumps(job)
+    except Exception as error:  # whatever a user's class raises
+        raise ConfigurationError(
+            f"workers: {type(job.arguments[0]).__name__} cannot be sent to another process ({error}): write its "
+            "functions at the top of a module and not as lambdas or inside of functions, or take a Dask client, which "
+            "sends both"
+        ) from error

@@ -13,11 +13,12 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from minimeta.distributed.jobs import Job, identity, require_equal
+from minimeta.distributed.jobs import Call, Job, identity, require_equal
 from minimeta.errors import MissingExtraError, WorkerError
 from minimeta.threads import get_num_threads, set_num_threads
 
@@ -38,7 +39,7 @@ class Ranks:
     def __init__(self, communicator: Any) -> None:
         self._communicator = communicator
         self._rank, self.count = communicator.Get_rank(), communicator.Get_size()
-        self.leads = self._rank == 0
+        self.leads, self.last = self._rank == 0, Call(0.0, 0.0)
 
     def __enter__(self) -> Self:
         self._threads = get_num_threads()
@@ -70,16 +71,18 @@ class Ranks:
 
     def compute(self, job: Job, inputs: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return the results of a job on every rank, one for each inputs."""
-        found: list[Any] = []
+        began = time.perf_counter()
         try:
             found = [job.function()(*each) for each in inputs[self._rank :: self.count]]
         except Exception as error:  # The others wait for this rank, so they hear of it.
             self._communicator.allgather(repr(error))
             raise WorkerError(f"rank {self._rank} raised {error!r}") from error
-        gathered = self._communicator.allgather(found)
-        for rank, each in enumerate(gathered):
+        answers = self._communicator.allgather((found, time.perf_counter() - began))
+        for rank, each in enumerate(answers):
             if isinstance(each, str):
                 raise WorkerError(f"rank {rank} raised {each}")
+        gathered, seconds = zip(*answers, strict=True)
+        self.last = Call(time.perf_counter() - began, max(seconds))
         return [gathered[place % self.count][place // self.count] for place in range(len(inputs))]
 
 

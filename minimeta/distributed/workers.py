@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from minimeta.distributed.jobs import Job
+from minimeta.distributed.jobs import Call, Job
 from minimeta.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -24,11 +24,14 @@ class Workers(Protocol):
         Whether this process runs the callbacks, which write files and print.
     shared
         Whether every process runs the same program, and so has to make the same calls.
+    last
+        Where the time of the last call of `compute` went.
     """
 
     count: int
     leads: bool
     shared: bool
+    last: Call
 
     def __enter__(self) -> Self: ...
 
@@ -57,18 +60,20 @@ def workers_for(workers: Any) -> Workers:
     Parameters
     ----------
     workers
-        A number of processes on this machine; a ``concurrent.futures.Executor``; a client of Dask;
-        an MPI communicator of mpi4py; or what this function returned.
+        A number of processes on this machine, of which this is one; a
+        ``concurrent.futures.Executor``; a client of Dask; an MPI communicator of mpi4py; or what
+        this function returned.
 
     Raises
     ------
     ConfigurationError
         If it is none of these.
     """
-    from minimeta.distributed.executors import ExecutorWorkers, Processes  # noqa: PLC0415 (one process needs none)
+    from minimeta.distributed.executors import ExecutorWorkers  # noqa: PLC0415 (one process needs none)
+    from minimeta.distributed.processes import Processes  # noqa: PLC0415
     from minimeta.distributed.ranks import Ranks  # noqa: PLC0415
 
-    if isinstance(workers, ExecutorWorkers | Ranks):
+    if isinstance(workers, ExecutorWorkers | Processes | Ranks):
         return workers
     if isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1:
         return Processes(workers)

@@ -145,8 +145,8 @@ def make_shared_step(learner: MetaLearner, optimiser: Optimiser, workers: Worker
         ``step(meta_parameters, optimiser_state, batch)``, as :func:`make_step` returns.
     """
 
-    def update(gradient: Any, losses: Any, optimiser_state: Any, meta_parameters: Any) -> tuple[Any, Any]:
-        mean = tree.map(lambda g: divide(g, float(losses.shape[0])), gradient)
+    def update(gradients: Any, losses: Any, optimiser_state: Any, meta_parameters: Any) -> tuple[Any, Any]:
+        mean = tree.map(lambda g: divide(g, float(losses.shape[0])), added_up(gradients))
         updated: tuple[Any, Any] = optimiser.update(mean, optimiser_state, meta_parameters)
         return updated
 
@@ -157,8 +157,10 @@ def make_shared_step(learner: MetaLearner, optimiser: Optimiser, workers: Worker
     def step(meta_parameters: Any, optimiser_state: Any, batch: Task) -> tuple[Any, Any, Report]:
         check_batch("make_shared_step", batch)
         inputs = [(meta_parameters, share) for share in shares(batch, workers.count)]
-        losses, metrics, sums = joined(workers.compute(job, inputs))
-        meta_parameters, optimiser_state = compiled_update(added_up(sums), losses, optimiser_state, meta_parameters)
+        sums = workers.compute(job, inputs)
+        losses, metrics = joined([(each.losses, each.metrics) for each in sums])
+        gradients = [each.gradient for each in sums]
+        meta_parameters, optimiser_state = compiled_update(gradients, losses, optimiser_state, meta_parameters)
         return meta_parameters, optimiser_state, Report(losses, metrics)
 
     return step
@@ -222,11 +224,11 @@ def fit(
         numpy, needs False.
     workers
         Who computes the meta-gradients: None for this process alone; a number of processes on this
-        machine; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``; or an MPI
-        communicator of mpi4py, with the same call of `fit` on every rank, `folder` and `callbacks`
-        on rank 0 alone and its `state` on all. The bits are the same
-        (:mod:`minimeta.distributed`). This process draws the tasks, so tasks and callbacks never
-        leave it.
+        machine, of which this is one; a ``concurrent.futures.Executor``; a
+        ``dask.distributed.Client``; or an MPI communicator of mpi4py, with the same call of `fit` on
+        every rank, `folder` and `callbacks` on rank 0 alone and its `state` on all. The bits are the
+        same (:mod:`minimeta.distributed`). This process draws the tasks, so tasks and callbacks
+        never leave it.
 
     Returns
     -------

@@ -48,8 +48,10 @@ def test_any_number_of_shares_gives_the_bits_of_one_step(count: int, workers: in
     # The step of sgd(1.0) is the mean meta-gradient itself.
     batch, of_share = drawn(count), group_sums(LEARNER, True)
     moved, _, report = make_step(LEARNER, sgd(1.0))(START, (), batch)
-    losses, metrics, sums = joined([of_share(START, share) for share in shares(batch, workers)])
-    found = tree.map(lambda p, g: p - g / np.float32(count), START, added_up(sums))
+    sums = [of_share(START, share) for share in shares(batch, workers)]
+    losses, metrics, _ = joined(sums)
+    gradient = added_up([each.gradient for each in sums])
+    found = tree.map(lambda p, g: p - g / np.float32(count), START, gradient)
     assert bits(found) == bits(moved)
     assert bits((losses, metrics)) == bits((report.losses, report.metrics))
 
