@@ -26,7 +26,7 @@ from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
-from minimeta.cli.workers import started
+from minimeta.cli.workers import Collective, started
 from minimeta.distributed import Workers
 from minimeta.errors import (
     CheckpointError,
@@ -155,12 +155,13 @@ def _fit(
     ):
         stopwatch = Stopwatch(folder.sessions.seconds)
         selection = _selection(run, experiment, folder.validations(records), stopwatch, workers)
+        collective = Collective(workers)
 
         def save() -> None:
             nonlocal saved
             state, records = latest
             with stopwatch.paused():
-                folder.sessions.spent(stopwatch.seconds, selection.history if selection else ())
+                folder.sessions.spent(stopwatch.seconds, selection.history if selection else (), collective.record)
                 log.flush()
                 checkpoint.save(folder.checkpoint, state, marks, dataclasses.asdict(records))
                 saved = time.monotonic()
@@ -191,7 +192,7 @@ def _fit(
                 meta_batch=preset.run.meta_batch,
                 seed=preset.run.seed,
                 state=state,
-                callbacks=[log, keep, bar, interruption],
+                callbacks=[collective, log, keep, bar, interruption],
                 workers=workers,
             )
         except NonFiniteError as error:
@@ -200,6 +201,7 @@ def _fit(
             ) from error
         finally:
             save()
+    collective.show()
     return latest[1]
 
 

@@ -1,6 +1,6 @@
 """``--workers``: who computes the tasks of a step.
 
-    4                  processes on this machine
+    4                  this process and three others on this machine
     dask               a local cluster of Dask, one worker for each core
     dask://HOST:PORT   the cluster with that scheduler
     mpi                the ranks that mpiexec started
@@ -19,6 +19,7 @@ from typing import Any
 from minimeta.distributed import Workers, workers_for
 from minimeta.distributed.ranks import communicator
 from minimeta.errors import ConfigurationError, MissingExtraError, WorkerError
+from minimeta.training import Report, TrainingState
 
 
 @contextlib.contextmanager
@@ -71,6 +72,43 @@ def _distributed() -> Any:
         return importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise MissingExtraError("--workers dask needs distributed: pip install 'minimeta[dask]'") from error
+
+
+class Collective:
+    """A callback of training that finds out what part of a step is the collective's: sending and waiting.
+
+    The first step of a session starts the workers and compiles, so it is left out.
+
+    Parameters
+    ----------
+    workers
+        Who computes the steps; None for this process alone, of which there is nothing to say.
+    """
+
+    def __init__(self, workers: Workers | None) -> None:
+        self._workers, self._steps = workers, -1
+        self._seconds = self._computing = 0.0
+
+    def __call__(self, state: TrainingState, report: Report) -> None:
+        """Count a step."""
+        self._steps += 1
+        if self._workers and self._steps:
+            self._seconds += self._workers.last.seconds
+            self._computing += self._workers.last.computing
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The number of workers, the time that a step asks of them, and the collective's share of it."""
+        if self._workers is None or self._steps < 1:
+            return {}
+        milliseconds, share = 1e3 * self._seconds / self._steps, 1 - self._computing / self._seconds
+        return {"workers": self._workers.count, "milliseconds": round(milliseconds, 3), "share": round(share, 4)}
+
+    def show(self) -> None:
+        """Print the record."""
+        if found := self.record:
+            times = f"{found['milliseconds']:.3g} ms a step, of which {found['share']:.0%} is sending and waiting"
+            print(f"workers: {found['workers']}, {times}", file=sys.stderr)
 
 
 def end_all_ranks(code: int) -> None:

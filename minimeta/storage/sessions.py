@@ -10,7 +10,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,16 @@ class Sessions:
         self._begun = [*sessions, session]
         write_atomically(self.path, sealed(self._begun))
 
-    def spent(self, seconds: float, history: Sequence[Validated] = ()) -> None:
-        """Write down in the session begun how long the run has been trained so far, and when it was validated."""
+    def spent(
+        self, seconds: float, history: Sequence[Validated] = (), collective: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write down in the session begun how long the run has been trained so far, when validated, and by whom."""
         *before, last = self._begun
         last["seconds"] = round(seconds - sum(session.get("seconds", 0.0) for session in before), 3)
         if validated := {str(found.step): found.seconds for found in history if found.step > last["step"]}:
             last["validated"] = validated
+        if collective:
+            last["collective"] = dict(collective)
         write_atomically(self.path, sealed(self._begun))
 
 

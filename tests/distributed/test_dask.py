@@ -1,30 +1,21 @@
 """Training on a real cluster of Dask, whose workers are processes, has the bits of training alone."""
 
-import hashlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
+from shared_training import TASKS, sha
 
 from minimeta import nn, optim
-from minimeta.autodiff import tree
 from minimeta.errors import ConfigurationError, WorkerError
 from minimeta.learners import MAML
-from minimeta.tasks import Sinusoid
 from minimeta.training import TrainingState, fit
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 pytestmark = pytest.mark.filterwarnings("default")  # Dask's own, about ports and its event loop
-
-TASKS = Sinusoid(shots=3, queries=3)
-
-
-def sha(state: TrainingState) -> str:
-    leaves = tree.flatten((state.meta_parameters, state.optimiser_state))[0]
-    return hashlib.sha256(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves)).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +31,27 @@ def trained(workers: Any, **settings: Any) -> TrainingState:
     # A lambda goes to the workers, too.
     learner = MAML(nn.mlp((1, 5, 1)), lambda outputs, targets: ((outputs - targets) ** 2).mean(), 0.01, 1)
     return fit(learner, TASKS, optim.adam(), iterations=5, meta_batch=20, seed=3, workers=workers, **settings)
+
+
+def test_workers_that_stop_for_a_while_are_waited_for(client: Any) -> None:
+    """As where their network is lost for some seconds: nothing tells them from others until they answer."""
+    happened: list[str] = []
+
+    def go_on() -> None:
+        happened.append("go on")
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    def stop(state: TrainingState, report: Any) -> None:
+        happened.append(f"step {state.step}")
+        if state.step == 2:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            threading.Timer(2.0, go_on).start()
+
+    pids = client.run(os.getpid).values()
+    assert sha(trained(client, callbacks=[stop])) == sha(trained(None))
+    assert happened == ["step 1", "step 2", "go on", "step 3", "step 4", "step 5"]
 
 
 def test_a_killed_worker_changes_no_bit(client: Any) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs an MPI libra
 SETTINGS = ["--iterations", "20", "--evaluation.tasks", "20", "--meta-batch", "7", "--checkpoint-every", "5"]
 
 PROGRAM = """
+import os, signal, threading
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,23 @@ def error_of(function, *arguments, **settings):
 
 def train(iterations, rate, folder):
     learner = MAML(nn.mlp((1, 4, 1)), nn.mean_squared_error, rate)
-    settings = {"iterations": iterations, "meta_batch": 3, "seed": 0, "folder": folder}
+    settings = {"iterations": iterations, "meta_batch": 3, "seed": 0, "folder": folder, "callbacks": [stop_for_a_while]}
     return fit(learner, Sinusoid(), optim.adam(), **settings, workers=MPI.COMM_WORLD)
 
+
+def stop_for_a_while(state, report):
+    happened.append(f"step {state.step}")
+    if state.step == 1:
+        os.kill(PIDS[1], signal.SIGSTOP)
+        threading.Timer(1.0, go_on).start()
+
+
+def go_on():
+    happened.append("rank 1 goes on")
+    os.kill(PIDS[1], signal.SIGCONT)
+
+
+PIDS, happened = MPI.COMM_WORLD.allgather(os.getpid()), []
 
 called = []
 with workers_for(MPI.COMM_WORLD) as workers:
@@ -69,6 +84,7 @@ with workers_for(MPI.COMM_WORLD) as workers:
     said += [f"called on {called}", error_of(workers.together, stop)]
 train(2, 0.01, HERE / f"folder{RANK}")
 state = train(4, 0.01, HERE / f"folder{RANK}")
+said.append(", ".join(happened))
 said.append(f"{state.step} {state.meta_parameters[0]['bias'].tolist()}")
 said.append(error_of(train, 6, 0.02, HERE / f"folder{RANK}"))
 (HERE / f"said{RANK}").write_text("\\n".join(said))
@@ -121,11 +137,19 @@ def test_ranks_agree_on_results_errors_and_one_folder(tmp_path: Path) -> None:
     first, other = ((tmp_path / f"said{rank}").read_text().splitlines() for rank in range(2))
     ends = "rank 1 raised MemoryError('too large')", "made by 0"
     trained = f"4 {alone.meta_parameters[0]['bias'].tolist()}"
-    assert first[:5] == [f"WorkerError {ends[0]}", ends[1], "called on [0]", "ValueError stopped on 0", trained]
+    happened = "step 1, rank 1 goes on, step 2, step 3, step 4"
+    assert first[:6] == [
+        f"WorkerError {ends[0]}",
+        ends[1],
+        "called on [0]",
+        "ValueError stopped on 0",
+        happened,
+        trained,
+    ]
     stopped = "WorkerError rank 0 ended: ValueError('stopped on 0')"
-    assert other[:5] == [f"WorkerError {ends[0]}", ends[1], "called on []", stopped, trained]
-    assert "inner_learning_rate is 0.01 there and 0.02 here" in "".join(first[5:])
-    assert other[5].startswith("WorkerError rank 0 ended: CheckpointError(")
+    assert other[:6] == [f"WorkerError {ends[0]}", ends[1], "called on []", stopped, "", trained]
+    assert "inner_learning_rate is 0.01 there and 0.02 here" in "".join(first[6:])
+    assert other[6].startswith("WorkerError rank 0 ended: CheckpointError(")
     assert (tmp_path / "folder0" / "checkpoint.npz").exists() and not (tmp_path / "folder1").exists()
 
 
