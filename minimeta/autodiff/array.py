@@ -81,6 +81,16 @@ class Form:
         """Return the form of an array, an Array or another form."""
         return cls(value.shape, value.dtype)
 
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.dtype.itemsize
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Form) and (self.shape, self.dtype) == (other.shape, other.dtype)
 

@@ -17,9 +17,7 @@ number (``Primitive.flops``).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from typing import Any
 
 from minimeta.autodiff.steps import Program
 
@@ -35,11 +33,7 @@ def operations(program: Program) -> Counter[str]:
             for inner, of_one in operations(step.body).items():
                 found[inner] += count * of_one
             sums = [form for form, is_sum in zip(step.results, summed, strict=False) if is_sum]
-            found[name] += max(count - 1, 0) * sum(map(_size, sums))
+            found[name] += max(count - 1, 0) * sum(form.size for form in sums)
         else:
             found[name] += step.primitive.flops(*step.results, *(forms[i] for i in step.operands), **step.params)
     return +found
-
-
-def _size(form: Any) -> int:
-    return math.prod(form.shape)

@@ -23,7 +23,6 @@ else is the same to the bit, and so is everything whether it is compiled or not.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +57,7 @@ def is_batched(body: Program, tasks: Tasks) -> bool:
             x, y = step.operands
             rows, columns = step.form.shape
             shared = y if rows == 1 and y not in mapped else x if columns == 1 and x not in mapped else None
-            found = found or (shared is not None and math.prod(forms[shared].shape) >= _WORTH)
+            found = found or (shared is not None and forms[shared].size >= _WORTH)
     return found
 
 

@@ -12,7 +12,6 @@ calls back into Python.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -302,13 +301,9 @@ def _far(body: Program, tasks: int) -> Iterator[tuple[int, tuple[int, ...]]]:
             long = (
                 i
                 for place, i in enumerate(step.body.outputs)
-                if number + place in outputs and _bytes(step.results[place]) * tasks >= _FAR_BYTES
+                if number + place in outputs and step.results[place].nbytes * tasks >= _FAR_BYTES
             )
             yield id(step), tuple(long)
-
-
-def _bytes(form: Form) -> int:
-    return math.prod(form.shape) * form.dtype.itemsize
 
 
 def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:

@@ -37,7 +37,7 @@ from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.kernels import native
-from minimeta.program.names import program_of, renamed, results_of
+from minimeta.program.names import program_of, readers, renamed, results_of
 
 # The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a
 # block, the outputs of a sum, the values of a group. Without kernels a group runs step by step, and
@@ -105,10 +105,7 @@ class _Grouping:
         self.makers = {i: number for number, step in self.steps.items() for i in results_of(number, step)}
         self.elementwise = {i for i, step in self.steps.items() if step.primitive.elementwise and step.primitive.native}
         self.outputs = set(program.outputs)
-        self.readers: dict[int, list[int]] = {}
-        for number, step in self.steps.items():
-            for i in dict.fromkeys(step.operands):
-                self.readers.setdefault(i, []).append(number)
+        self.readers = readers(self.steps)
         self.sums: set[int] = {number for number, step in self.steps.items() if self._is_sum(step)}
         self.stored = {number for number in self.elementwise if self._is_needed(number)}
         self.sources: dict[int, frozenset[int]] = {}
@@ -250,7 +247,7 @@ class _Grouping:
     def _spare(self, group: _Group) -> None:
         """Compute again the long operands whose sources a group reads anyway."""
         for number in sorted(group.operands, reverse=True):
-            if number not in self.stored or math.prod(self.forms[number].shape) < _FAR:
+            if number not in self.stored or self.forms[number].size < _FAR:
                 continue
             steps, operands = self._needs(number)
             others = group.operands - {number} | operands

@@ -129,6 +129,15 @@ def results_of(name: int, step: Step) -> range:
     return range(name, name + len(step.results))
 
 
+def readers(steps: Mapping[int, Step]) -> dict[int, list[int]]:
+    """Return the names of the steps that read a value, by its name."""
+    found: dict[int, list[int]] = {}
+    for name, step in steps.items():
+        for i in dict.fromkeys(step.operands):
+            found.setdefault(i, []).append(name)
+    return found
+
+
 def renamed(step: Step, names: Mapping[int, int]) -> Step:
     """Return the step with operands of other names; itself if none has one."""
     if names.keys().isdisjoint(step.operands):

@@ -31,7 +31,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Collection, Container, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -262,7 +261,7 @@ class _Walk:
         if step.body is not None or step.primitive is CALL:
             return False
         values = [self.constants[i] for i in step.operands]
-        size = sum(math.prod(form.shape) * form.dtype.itemsize for form in step.results)
+        size = sum(form.nbytes for form in step.results)
         if size > max(_SMALL, sum(value.nbytes for value in values)):
             return False
         for result, value in enumerate(by_kernel(step, *values), name):

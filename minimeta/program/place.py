@@ -70,8 +70,8 @@ def _parts(program: Program, step: Step, forms: Sequence[Form], placed: set[Path
         for i in step.operands:
             path = _owner(program, i)
             parts.append(None if path in placed or path in parts else path)
-    written = sum(math.prod(forms[i].shape) for i, part in zip(step.operands, parts, strict=False) if part)
-    return parts if 0 < math.prod(step.form.shape) <= 2 * written else []
+    written = sum(forms[i].size for i, part in zip(step.operands, parts, strict=False) if part)
+    return parts if 0 < step.form.size <= 2 * written else []
 
 
 def _is_open(step: Step) -> bool:

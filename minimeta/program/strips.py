@@ -29,7 +29,7 @@ from minimeta.autodiff.array import Form, Shape
 from minimeta.autodiff.operations.movement import BROADCAST_TO, RESHAPE
 from minimeta.autodiff.steps import Program, Step, Tasks
 from minimeta.program.fuse import fuse
-from minimeta.program.names import fresh_names, named, numbered, program_of, results_of
+from minimeta.program.names import fresh_names, named, numbered, program_of, readers, results_of
 from minimeta.program.vmap import VMAP
 
 # In bytes of one value.
@@ -203,10 +203,7 @@ class _Strips:
     def _wanted(self, groups: dict[int, _Group]) -> tuple[set[int], set[int]]:
         """Return which values of groups others need as arrays, and which they compute again."""
         inside = {i: group for group in groups.values() for i in group.results}
-        readers: dict[int, list[tuple[int, Step]]] = {}
-        for number, step in self.steps.items():
-            for i in step.operands:
-                readers.setdefault(i, []).append((number, step))
+        reading = readers(self.steps)
         wanted, again = set(self.program.outputs) & inside.keys(), set[int]()
         for group in groups.values():  # whatever a group takes from another is an array
             for step in group.steps.values():
@@ -216,7 +213,8 @@ class _Strips:
             return number in again or number not in inside or i not in inside[number].steps
 
         for i in sorted(inside.keys() - wanted, reverse=True):
-            step, others = self.steps[i], [other for number, other in readers.get(i, ()) if is_outside(number, i)]
+            step = self.steps[i]
+            others = [self.steps[number] for number in reading.get(i, ()) if is_outside(number, i)]
             cheap = _is_elementwise(step) and not step.primitive.costly and self._is_long(step)
             at_once = all(_is_elementwise(other) or _is_leading_sum(other) for other in others)
             if others:
