@@ -24,7 +24,7 @@ from minimeta.autodiff.array import NOWHERE, Form, Origin
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
-from minimeta.autodiff.steps import Program, Step, Tasks, by_kernel, group_bounds, run
+from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, group_bounds, run
 from minimeta.errors import IndexingError
 from minimeta.program.fuse import FUSED
 from minimeta.program.names import elements_of, program_key
@@ -104,13 +104,15 @@ class Executable:
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
 
-    def run(self, leaves: Sequence[NDArray[Any]]) -> Values:
+    def run(self, leaves: Sequence[NDArray[Any]], evaluate: Evaluate = by_kernel) -> Values:
         """Compute the outputs.
 
         Parameters
         ----------
         leaves
             The operands in order: contiguous arrays of the shapes and dtypes that were traced.
+        evaluate
+            Computes a step where that is not native.
 
         Returns
         -------
@@ -126,7 +128,7 @@ class Executable:
             if self._replay:
                 outputs: Values = self._replay.run(list(leaves))
                 return outputs
-            return [np.array(y, order="C") for y in run(self.program, leaves, by_kernel)]
+            return [np.array(y, order="C") for y in run(self.program, leaves, evaluate)]
         except IndexError as error:
             raise IndexingError(str(error)) from None
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import is_float
-from minimeta.autodiff.steps import Program, Step, by_kernel, run
-from minimeta.errors import IndexingError, NonFiniteError
+from minimeta.autodiff.steps import Step, by_kernel, run
+from minimeta.errors import NonFiniteError
 from minimeta.program.executor import Executable, Instruction, Values
 
 
@@ -40,7 +40,7 @@ def run_finite(executable: Executable, leaves: Sequence[NDArray[Any]], function:
             place = tuple(map(int, np.argwhere(~np.isfinite(leaf))[0]))
             raise NonFiniteError(f"{function}: argument {name!r} is {leaf[place]}" + (f" at {place}" if place else ""))
     try:
-        outputs = _watched(executable, leaves) if executable.native else _one_by_one(executable.program, leaves)
+        outputs = _watched(executable, leaves) if executable.native else executable.run(leaves, _looked_at)
     except _Found as found:
         raise NonFiniteError(f"{function}: {found}") from None
     for y in outputs:
@@ -80,14 +80,6 @@ def _watched(executable: Executable, leaves: Sequence[NDArray[Any]]) -> Values:
             instructions = instructions[number].body
         raise _Found(instructions[last], tuple(around[1::2]))
     return outputs
-
-
-def _one_by_one(program: Program, leaves: Sequence[NDArray[Any]]) -> Values:
-    """Compute the same where no native program can be watched: every step by itself."""
-    try:
-        return [np.array(y, order="C") for y in run(program, leaves, _looked_at)]
-    except IndexError as error:
-        raise IndexingError(str(error)) from None
 
 
 def _looked_at(step: Step, *operands: Any) -> tuple[Any, ...]:
