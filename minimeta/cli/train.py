@@ -37,6 +37,7 @@ from minimeta.errors import (
     WorkerError,
 )
 from minimeta.files import write_atomically
+from minimeta.rl.environments import Clock, timed
 from minimeta.storage.records import Records
 from minimeta.storage.sealed import sealed
 from minimeta.storage.states import best_state, tested_state
@@ -55,6 +56,7 @@ from minimeta.training import (
     read_metrics,
     validation_generator,
 )
+from minimeta.training.collection import collects
 from minimeta.training.configuration import nested
 from minimeta.training.metrics import LARGER_IS_BETTER, digest, first_steps, thinned
 from minimeta.training.presets import Experiment
@@ -156,6 +158,10 @@ def _fit(
         stopwatch = Stopwatch(folder.sessions.seconds)
         selection = _selection(run, experiment, folder.validations(records), stopwatch, workers)
         collective = Collective(workers)
+        tasks: Any = experiment.training_tasks
+        clock, began = Clock(), stopwatch.seconds
+        if collects(experiment.learner):
+            tasks = timed(tasks, clock)
 
         def save() -> None:
             nonlocal saved
@@ -186,7 +192,7 @@ def _fit(
         try:
             fit(
                 experiment.learner,
-                experiment.training_tasks,
+                tasks,
                 experiment.optimiser,
                 iterations=preset.run.iterations,
                 meta_batch=preset.run.meta_batch,
@@ -202,6 +208,9 @@ def _fit(
         finally:
             save()
     collective.show()
+    if clock.seconds:
+        share = clock.seconds / (stopwatch.seconds - began)
+        print(f"steps of the environments took {100 * share:.0f} % of the time of training", file=sys.stderr)
     return latest[1]
 
 

@@ -11,10 +11,12 @@ from minimeta.rl.environments.half_cheetah import (
 from minimeta.rl.environments.informed import Informed, informed
 from minimeta.rl.environments.navigation import Navigation, random_goal, released_goals
 from minimeta.rl.environments.tabular import Tabular, corridor, random_corridor, random_tables
+from minimeta.rl.environments.timed import Clock, timed
 
 __all__ = [
     "CheetahDirection",
     "CheetahVelocity",
+    "Clock",
     "Informed",
     "Navigation",
     "Tabular",
@@ -28,4 +30,5 @@ __all__ = [
     "released_directions",
     "released_goals",
     "released_velocities",
+    "timed",
 ]
