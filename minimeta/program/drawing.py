@@ -8,6 +8,7 @@ or second order (:mod:`minimeta.program.explanation`).
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -86,17 +87,16 @@ class _Drawing:
         if not self._folded:
             for name, value in constants:
                 self._node(f"{name}\n{constant_of(value)}", "plaintext", [name])
-        group: list[Row] = []
-        for row in rows:
-            if group and (row.tasks or not self._folded or self._heading(group[-1]) != self._heading(row)):
-                self._steps(group)
-                group = []
-            if row.tasks:
-                yield from self._body(row, depth)
+
+        def group_of(row: Row) -> str:
+            return self._heading(row) if self._folded and not row.tasks else row.number
+
+        for _, group in itertools.groupby(rows, group_of):
+            first, *others = group
+            if first.tasks:
+                yield from self._body(first, depth)
             else:
-                group.append(row)
-        if group:
-            self._steps(group)
+                self._steps([first, *others])
 
     def _body(self, row: Row, depth: int) -> Iterator[str]:
         """Draw a box around the body of a vmap, and name its results."""
