@@ -155,7 +155,7 @@ def rematerialize(function: Function) -> Function:
     def transformed(*arguments: Any) -> Any:
         return _region(REMATERIALIZE, function, arguments)
 
-    made = Transformed(transformed, (rematerialize, function, (), {}))
+    made = Transformed(transformed, functools.partial(rematerialize, function))
     made.__doc__ = function.__doc__
     return made
 

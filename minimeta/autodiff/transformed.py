@@ -41,7 +41,8 @@ def transformation(transform: Transform) -> Transform:
         options, named = tuple(map(_plain, options)), {name: _plain(option) for name, option in named.items()}
         answer = getattr(function, "transformed_by", None)
         if answer is None:
-            return Transformed(transform(function, *options, **named), (asked, function, options, named))
+            again = functools.partial(asked, function, *options, **named)
+            return Transformed(transform(function, *options, **named), again)
         return answer(function, asked, *options, **named)
 
     return cast(Transform, asked)
@@ -53,16 +54,15 @@ def _plain(option: Any) -> Any:
 
 
 class Transformed:
-    """A function that a transformation made; it has the name of the one it was made of."""
+    """A function that a transformation made; it has the name of the one it was made of.
 
-    def __init__(
-        self,
-        call: Callable[..., Any],
-        made_by: tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]],
-    ) -> None:
-        functools.update_wrapper(self, made_by[1], assigned=_NAMES, updated=())
+    It is given the transformation of that function, too, to be made by it again.
+    """
+
+    def __init__(self, call: Callable[..., Any], again: functools.partial[Any]) -> None:
+        functools.update_wrapper(self, again.args[0], assigned=_NAMES, updated=())
         self._call = call
-        self._made_by = made_by
+        self._again = again
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The function's value."""
@@ -72,17 +72,11 @@ class Transformed:
         return self if instance is None else functools.partial(self, instance)
 
     def __repr__(self) -> str:
-        transform, function, *_ = self._made_by
-        return f"<{transform.__name__} of {getattr(function, '__qualname__', repr(function))}>"
+        function = self._again.args[0]
+        return f"<{self._again.func.__name__} of {getattr(function, '__qualname__', repr(function))}>"
 
     def __reduce__(self) -> Any:
-        return self.__qualname__ if namesake(self) is self else (_transformed_again, self._made_by)
-
-
-def _transformed_again(
-    transform: Callable[..., Any], function: Callable[..., Any], options: tuple[Any, ...], named: dict[str, Any]
-) -> Any:
-    return transform(function, *options, **named)
+        return self.__qualname__ if namesake(self) is self else (self._again, ())
 
 
 def namesake(function: Any) -> Any:

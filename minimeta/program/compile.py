@@ -303,7 +303,7 @@ class Compiled:
         is_named = isinstance(found, Compiled) and found._function is function
         if not changes:
             return self.__qualname__ if found is self else (self._like, (function,))
-        return _transformed_again, (found if is_named else self._like(function), changes)
+        return functools.reduce, (Compiled._transformed_by, changes, found if is_named else self._like(function))
 
     def _replayable(self, signature: Signature) -> Replayable | None:
         return self._cache.get(signature, self._make)
@@ -324,11 +324,6 @@ class Compiled:
                 "its own; pass the Array in as an argument"
             )
         return replayable
-
-
-def _transformed_again(compiled: Compiled, changes: Sequence[Transformation]) -> Compiled:
-    """Return what transformations made of a compiled function, in another process."""
-    return functools.reduce(Compiled._transformed_by, changes, compiled)
 
 
 def _eagerly(function: Function, signature: Signature, values: Sequence[NDArray[Any]]) -> Any:
