@@ -3,7 +3,7 @@
 20 tasks, 20 episodes of at most 100 steps, a Gaussian policy of two layers of 100; a step of adaptation by the policy
 gradient, 20 episodes of each adapted policy, and a TRPO step with 10 iterations of conjugate gradients: Finn et al.
 2017, section 5.3. Every contender begins from the same weights and is handed the same noise, so that all compute the
-same numbers, up to rounding.
+same numbers, up to rounding. Goals are farther away than an episode can walk, so that all episodes have 100 steps.
 
 A contender is a function ``build(problem)`` that returns two others: ``iterate()``, one iteration from the initial
 weights, returns mean returns before and after adaptation and the new weights; ``gradient()`` returns the meta-gradient.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 TASKS, EPISODES, HORIZON = 20, 20, 100
 WIDTHS = (2, 100, 100, 2)
+AWAY = 0.15 * HORIZON  # a step is no longer than 0.1 sqrt(2)
 RATE, DISCOUNT = 0.1, 0.99
 BOUND, ITERATIONS, DAMPING, BACKTRACKS, SHRINK = 0.01, 10, 1e-5, 15, 0.8
 SMALLEST = 1e-6
@@ -52,7 +53,8 @@ def problem() -> Problem:
         for phase in (0, 1)
     )
     weights = np.concatenate([layer.ravel() for layer in layers]).astype(np.float32)
-    return Problem(weights, rng.uniform(-0.5, 0.5, (TASKS, 2)), (first, second))
+    angles = rng.uniform(0, 2 * np.pi, TASKS)
+    return Problem(weights, AWAY * np.stack([np.cos(angles), np.sin(angles)], axis=1), (first, second))
 
 
 def split(weights: Any) -> list[Any]:

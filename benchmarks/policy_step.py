@@ -6,7 +6,9 @@ minimeta runs in this interpreter; PYTHON is that of an environment with numpy, 
 says what is computed. Each contender has its own process with two threads, and they take turns. First the
 meta-gradients and the new weights are compared: a contender that differs is named, and not ranked.
 
-The last line is the share of the simulator in minimeta's time; JAX compiles its simulator into the same program.
+`work` is the fastest step's time on all processors together, which other processes on the machine do not lengthen as
+much as they do the others. The last line is the share of the simulator in minimeta's time; JAX compiles its simulator
+into the same program.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import policy_problem
 from contender import THREADS
 from policy_problem import BOUND, DAMPING, EPISODES, HORIZON, ITERATIONS, RATE, SHRINK, WIDTHS, Problem, split
 
-CONTENDERS = ("minimeta", "jax", "torch")
+CONTENDERS = ("minimeta", "jax", "jax shards", "torch")
 NEAR = 1e-3
 """By how much meta-gradients may differ, relative to the longest: samples go through 100 steps in float32."""
 
@@ -89,10 +91,11 @@ def serve(name: str) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     problem = policy_problem.problem()
-    make = build if name == "minimeta" else importlib.import_module(f"peers.{name}_policy").build
-    iterate, gradient = make(problem)
+    library, _, in_shards = name.partition(" ")
+    make: Any = build if name == "minimeta" else importlib.import_module(f"peers.{library}_policy").build
+    iterate, gradient = make(problem, THREADS) if in_shards else make(problem)
     for request in sys.stdin:
-        begin = time.perf_counter()
+        begin, worked = time.perf_counter(), time.process_time()
         if request.strip() == "gradient":
             found: Any = np.asarray(gradient(), np.float64).tolist()
         elif request.strip() == "simulate":
@@ -100,7 +103,8 @@ def serve(name: str) -> None:
         else:
             before, after, reached = iterate()
             found = [before, after, np.asarray(reached, np.float64).tolist()]
-        print(json.dumps([time.perf_counter() - begin, found]), file=answers, flush=True)
+        took = time.perf_counter() - begin, time.process_time() - worked
+        print(json.dumps([took, found]), file=answers, flush=True)
 
 
 class Contender:
@@ -112,15 +116,16 @@ class Contender:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def ask(self, request: str) -> tuple[float, Any]:
+    def ask(self, request: str) -> tuple[tuple[float, float], Any]:
+        """Return the seconds that it took, those of all processors together, and the answer."""
         assert self._process.stdin
         assert self._process.stdout
         print(request, file=self._process.stdin, flush=True)
         if not (answer := self._process.stdout.readline()):
             assert self._process.stderr
             raise SystemExit(self._process.stderr.read())
-        seconds, found = json.loads(answer)
-        return seconds, found
+        took, found = json.loads(answer)
+        return tuple(took), found
 
 
 def main() -> None:
@@ -138,21 +143,25 @@ def main() -> None:
     gradients = {name: np.array(each.ask("gradient")[1]) for name, each in contenders.items()}
     start, ours = policy_problem.problem().weights, gradients["minimeta"]
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    works: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name, each in contenders.items():
-            times[name].append(each.ask("iterate")[0])
-    print(f"{'':10}{'median s':>10}{'fastest s':>10}{'/ minimeta':>12}{'first s':>9}{'before':>9}{'after':>9}", end="")
-    print(f"{'gradient off':>14}{'step off':>10}")
+            seconds, work = each.ask("iterate")[0]
+            times[name].append(seconds)
+            works[name].append(work)
+    print(f"{'':10}" + "".join(f"{name:>11}{'/ minimeta':>11}" for name in ("median s", "fastest s", "work s")), end="")
+    print(f"{'first s':>9}{'before':>10}{'after':>10}{'gradient off':>14}{'step off':>10}")
     moved = {name: np.array(found[2]) - start for name, (_, found) in first.items()}
-    for name, taken in times.items():
-        seconds, (before, after, _) = first[name]
-        ratio = median(taken) / median(times["minimeta"])
+    for name in contenders:
+        (seconds, _), (before, after, _) = first[name]
         off = [
             np.linalg.norm(found[name] - found["minimeta"]) / np.linalg.norm(found["minimeta"])
             for found in (gradients, moved)
         ]
-        print(f"{name:10}{median(taken):10.3f}{min(taken):10.3f}{ratio:12.2f}{seconds:9.1f}", end="")
-        print(f"{before:9.2f}{after:9.2f}{off[0]:14.0e}{off[1]:10.0e}")
+        print(f"{name:10}", end="")
+        for of, found in ((median, times), (min, times), (min, works)):
+            print(f"{of(found[name]):11.3f}{of(found[name]) / of(found['minimeta']):11.2f}", end="")
+        print(f"{seconds:9.1f}{before:10.2f}{after:10.2f}{off[0]:14.0e}{off[1]:10.0e}")
         if off[0] > NEAR:
             print(f"  !! {name} DISAGREES with a meta-gradient of length {np.linalg.norm(ours):.3g}: not ranked")
     share = median(contenders["minimeta"].ask("simulate")[1] for _ in range(3)) / median(times["minimeta"])

@@ -1,6 +1,7 @@
 """One iteration of MAML on navigation in PyTorch, eagerly: tasks are batched by hand, each with its own weights.
 
-The graph of the divergence's gradient is built once, and each Hessian-vector product is one walk through it.
+The Hessian is J^T (Hessian of the divergence in the outputs) J. The graphs of the outputs and of J^T u are built once,
+and each product is one walk through both: J is the derivative of J^T u with respect to u.
 """
 
 from __future__ import annotations
@@ -129,18 +130,24 @@ def meta_gradient(weights: Any, goals: Any, first: Any, second: Any) -> Any:
     with torch.no_grad():
         acted = outputs(then, after[0])
     theta = weights.clone().requires_grad_()
-    loss, apart = judge(outputs(adapted(theta, before, create_graph=True), after[0]), acted, after)
-    (gradient,) = torch.autograd.grad(loss, theta, retain_graph=True)
-    return gradient, (before, after, acted, theta, loss, apart, mean_before, mean_after)
+    new = outputs(adapted(theta, before, create_graph=True), after[0])
+    (gradient,) = torch.autograd.grad(judge(new, acted, after)[0], theta, retain_graph=True)
+    return gradient, (before, after, acted, theta, new, mean_before, mean_after)
 
 
 def iteration(weights: Any, goals: Any, first: Any, second: Any) -> Any:
     found = meta_gradient(weights, goals, first, second)
-    gradient, (before, after, acted, theta, loss, apart, mean_before, mean_after) = found
-    (slope,) = torch.autograd.grad(apart, theta, create_graph=True)
+    gradient, (before, after, acted, theta, new, mean_before, mean_after) = found
+    u = [torch.zeros_like(each).requires_grad_() for each in new]
+    (pulled,) = torch.autograd.grad(new, theta, u, create_graph=True)
+    here = [each.detach().requires_grad_() for each in new]
+    loss, apart = judge(here, acted, after)
+    slope = torch.autograd.grad(apart, here, create_graph=True)
 
     def times(v: Any) -> Any:
-        return torch.autograd.grad(slope, theta, v.float(), retain_graph=True)[0].double()
+        along = torch.autograd.grad(pulled, u, v.float(), retain_graph=True)
+        curved = torch.autograd.grad(slope, here, along, retain_graph=True)
+        return torch.autograd.grad(new, theta, curved, retain_graph=True)[0].double()
 
     residual = gradient.double()
     x, direction, squared = torch.zeros_like(residual), residual, (residual**2).sum()
@@ -150,7 +157,10 @@ def iteration(weights: Any, goals: Any, first: Any, second: Any) -> Any:
         x, residual = x + size * direction, residual - size * image
         now = (residual**2).sum()
         direction, squared = residual + now / squared * direction, now
-    longest = torch.sqrt(2 * BOUND / ((x * times(x)).sum() + 1e-8))
+    curved = (
+        x * (gradient.double() - residual - DAMPING * x)
+    ).sum()  # the products that were computed already, added up
+    longest = torch.sqrt(2 * BOUND / (curved + 1e-8))
     for number in range(BACKTRACKS):
         tried = (weights - SHRINK**number * longest * x).float()
         then = adapted(tried, before, create_graph=False)
