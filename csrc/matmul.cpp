@@ -23,6 +23,7 @@ namespace minimeta {
 namespace {
 
 constexpr Index kColumns = 240, kTerms = 2 * kMatrixChain;
+constexpr Index kManyPieces = 8;  // enough of them to be shared out evenly
 constexpr Index kLarge = 64 * 1024;  // bytes: a larger b does not stay in the first cache
 
 // A matrix with strides in elements.
@@ -81,9 +82,15 @@ template <class T> void product(const Factors<T>& f) {
   multiply(part_of(f, a_rows, c_rows, 0, 0, f.k), f.m, f.n, f.b.column, copy, scratch, kMatrixChain);
 }
 
-// The same product on several threads: the longer side of c is shared out.
+// The same product on several threads: the longer side of c is shared out. Many columns are dealt
+// out in pieces, so that a thread that loses its core to another process takes fewer; each piece
+// copies its part of b alone, where pieces of rows would all copy the whole.
 template <class T> void shared_product(const Factors<T>& f) {
-  constexpr Index panel = 2 * simd::kLanes<T>;
+  constexpr Index panel = 2 * simd::kLanes<T>, piece = 4 * panel;
+  const auto columns = [&](Index first, Index last) {
+    const Index n = std::min(f.n, last) - first;
+    product<T>({f.m, f.k, n, f.a, f.b.at(0, first), f.c.at(0, first)});
+  };
   const Index steps = work({f.m, f.n, f.k}) / kAtOnce;
   if (f.n == 1)
     return parallel_for(f.m, steps, [&](Index first, Index last) {
@@ -94,15 +101,15 @@ template <class T> void shared_product(const Factors<T>& f) {
       multiply(q);
     });
   if (deserved_threads(std::max(f.m, f.n), steps) == 1) return product(f);
-  if (f.m >= f.n)
+  if (f.n >= kManyPieces * piece)
+    for_each_in_parallel((f.n + piece - 1) / piece, steps, [&](Index i) { columns(i * piece, (i + 1) * piece); });
+  else if (f.m >= f.n)
     parallel_for(f.m, steps, [&](Index first, Index last) {
       product<T>({last - first, f.k, f.n, f.a.at(first, 0), f.b, f.c.at(first, 0)});
     });
   else
-    parallel_for((f.n + panel - 1) / panel, steps, [&](Index first, Index last) {
-      const Index j = first * panel;
-      product<T>({f.m, f.k, std::min(f.n, last * panel) - j, f.a, f.b.at(0, j), f.c.at(0, j)});
-    });
+    parallel_for((f.n + panel - 1) / panel, steps,
+                 [&](Index first, Index last) { columns(first * panel, last * panel); });
 }
 
 // A rough cost of each term, in multiply-adds of vectors: those, the copy of b if its columns do
