@@ -183,7 +183,11 @@ template <class T, class Map, class Join> class Panel {
         lanes[v][l] = empty_ ? simd::broadcast<V>(Join::template identity<T>())
                              : simd::load<V>(kept + (v * kLanes + l) * kStep);
     }
+    // The processor does not see where the next rows lie, a few cache lines in each of many pages.
+    const Index ahead = n == kRows ? (rows[1] - rows[0]) * kRows : 0;
     const auto join = [&](int l, const T* row) {
+      MINIMETA_UNROLL
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(row + column + v * kStep + ahead);
       MINIMETA_UNROLL
       for (int v = 0; v < Vectors; ++v)
         lanes[v][l] = Join{}(lanes[v][l], Map{}(simd::load<V>(row + column + v * kStep), parameter[v]));
