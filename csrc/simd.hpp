@@ -24,6 +24,9 @@
 // GCC keeps an array of vectors in registers only if every loop over it is unrolled.
 #define MINIMETA_UNROLL _Pragma("GCC unroll 32")
 
+// For functions of vectors that take hardly longer than a call: a call saves every vector register.
+#define MINIMETA_INLINE __attribute__((always_inline)) inline
+
 namespace minimeta::simd {
 
 #if defined(__AVX512F__)

@@ -119,7 +119,7 @@ template <class E> constexpr E kNear = (kBias<E> - 2) * E(0.693);
 
 template <class F, class V> __attribute__((noinline, cold)) V far(V x) { return F{}.template any<Scale>(x); }
 
-template <class F, class V> __attribute__((always_inline)) inline V near_or_far(V x) {
+template <class F, class V> MINIMETA_INLINE V near_or_far(V x) {
   if constexpr (simd::kScales<V>) {
     return F{}.template any<Scale>(x);
   } else {
@@ -144,13 +144,13 @@ template <template <class> class Scaling, class V> V exp_between(V x) {
 
 struct Exp {
   template <class V> V operator()(V x) const { return near_or_far<Exp>(x); }
-  template <template <class> class Scaling, class V> V any(V x) const {
+  template <template <class> class Scaling, class V> MINIMETA_INLINE V any(V x) const {
     return exp_between<Scaling>(not_too_small(not_too_large(x)));
   }
 };
 
 // e^-|x|, from which several functions continue.
-template <template <class> class Scaling, class V> Extended<V> exp_of_minus(V x) {
+template <template <class> class Scaling, class V> MINIMETA_INLINE Extended<V> exp_of_minus(V x) {
   return with_exp<Scaling>(not_too_small(-absolute(x)), [](Extended<V> e, Scaling<V> scaled) {
     return Extended<V>{scaled(e.high), scaled(e.tail)};
   });
@@ -173,7 +173,7 @@ struct Expm1 {
 };
 
 // log(u 2^offset) + correction, for normal u > 0.
-template <class V> Extended<V> logarithm(V u, V correction, V offset) {
+template <class V> MINIMETA_INLINE Extended<V> logarithm(V u, V correction, V offset) {
   using E = Element<V>;
   using Word = Element<Bits<V>>;
   using C = Coefficients<E>;

@@ -38,9 +38,7 @@ template <class V, class T> V load_rows(const T* from, Index step) {
   }
 }
 
-// Inlined, because a block takes hardly longer than a call.
-template <class V, class T>
-__attribute__((always_inline)) inline void transpose_block(const T* from, Index from_row, T* to, Index to_row) {
+template <class V, class T> MINIMETA_INLINE void transpose_block(const T* from, Index from_row, T* to, Index to_row) {
   constexpr int n = 16 / sizeof(T);
   V x[n], zipped[n];
   MINIMETA_UNROLL
