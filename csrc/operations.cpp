@@ -5,6 +5,7 @@
 
 #include "computation.hpp"
 #include "convolution.hpp"
+#include "fourier.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
 #include "matmul.hpp"
@@ -61,6 +62,26 @@ auto order(Parameters& p) {
   const Index axis = p.index("axis");
   return computation([=](View* x, Index, View& y) { check_order(*x, axis, y); },
                      [=](const View* x, Index, const View& y) { run_order(*x, axis, y); });
+}
+
+// Fourier transforms
+
+auto fourier(Parameters& p) {
+  const Shape axes = p.shape("axes");
+  const bool inverse = p.flag("inverse");
+  return computation([=](View* x, Index, View& y) { check_fourier(*x, axes, y); },
+                     [=](const View* x, Index, const View& y) { run_fourier(*x, axes, inverse, y); });
+}
+
+auto of_real(Parameters&) {
+  return computation([](View* x, Index, View& y) { check_of_real(*x, y); },
+                     [](const View* x, Index, const View& y) { run_of_real(*x, y); });
+}
+
+auto to_real(Parameters& p) {
+  const Index n = p.index("n");
+  return computation([=](View* x, Index, View& y) { check_to_real(*x, n, y); },
+                     [](const View* x, Index, const View& y) { run_to_real(*x, y); });
 }
 
 // Products
@@ -274,6 +295,9 @@ std::vector<Operation> table() {
       row<argmax>("argmax", 1),
       row<cumsum>("cumsum", 1),
       row<order>("order", 1),
+      row<fourier>("fourier", 1),
+      row<of_real>("of_real", 1),
+      row<to_real>("to_real", 1),
       {"matmul", 2, call<matmul>, bind_matmul},
       row<gather>("gather", kAny),
       row<scatter_add>("scatter_add", kAny),

@@ -61,6 +61,23 @@ def _sequences(**arguments: Any) -> Draw:
     return draw
 
 
+def _fourier(form: str) -> Draw:
+    """A call of a Fourier transform, which has no empty sides."""
+
+    def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+        *batch, n = (max(side, 1) for side in (shape or (3,)))
+        axes = tuple(d for d in range(len(batch) + 1) if rng.integers(2))
+        forms: dict[str, tuple[Shape, dict[str, Any]]] = {
+            "fourier": ((*batch, n, 2), {"axes": axes, "inverse": bool(rng.integers(2))}),
+            "of_real": ((*batch, n), {}),
+            "to_real": ((*batch, n // 2 + 1, 2), {"n": n}),
+        }
+        sides, arguments = forms[form]
+        return (_floats(rng, sides, dtype),), arguments
+
+    return draw
+
+
 def _matmul(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
     *batch, m, k = (3, 4, *shape)[-max(len(shape), 2) :]
     x, y = _floats(rng, (*batch, m, k), dtype), _floats(rng, (*batch, k, m + 1), dtype)
@@ -187,6 +204,7 @@ CALLS: dict[str, Draw] = {
     "argmax": _argmax,
     "cumsum": _sequences(reverse=True),
     "order": _sequences(),
+    **{name: _fourier(name) for name in ("fourier", "of_real", "to_real")},
     "matmul": _matmul,
     **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},
     **{name: _pooling(name) for name in ("max_cell", "pool_take", "pool_put", "sum_pool", "sum_pool_input")},

@@ -9,7 +9,8 @@ the frequencies says all, since the others are conjugates; where the sum goes ov
 transpose, those that stand for two count half. So the transforms of one page are each other's derivatives.
 
 ``norm`` says what the sums are multiplied with, as in numpy: ``"backward"`` divides those of the inverse by ``n``,
-``"forward"`` the others, ``"ortho"`` all by ``sqrt(n)``. The kernels are numpy's (pocketfft).
+``"forward"`` the others, ``"ortho"`` all by ``sqrt(n)``. The kernels compute in the dtype of the signal (numpy's, which
+are the references, take float32 for float64 where they scale nothing).
 """
 
 from __future__ import annotations
