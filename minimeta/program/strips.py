@@ -235,10 +235,10 @@ class _Strips:
         def cut(form: Form) -> Form:
             return Form((count, *inside(form).shape), form.dtype)
 
-        own = set(group.steps)
+        own = _needed(dict(sorted(group.steps.items())), results)
         mapped: dict[int, bool] = {}
         constants = {}
-        for step in group.steps.values():
+        for step in own.values():
             for i in step.operands:
                 if i in own:
                     continue
@@ -257,7 +257,7 @@ class _Strips:
         body = program_of(
             {i: inside(self.forms[i]) if is_cut else self.forms[i] for i, is_cut in mapped.items()},
             constants,
-            {i: _inside(step, inside(step.form)) for i, step in sorted(group.steps.items())},
+            {i: _inside(step, inside(step.form)) for i, step in own.items()},
             results,
         )
         tasks = Tasks(count, tuple(mapped.values()), (False,) * len(results))

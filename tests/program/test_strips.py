@@ -141,6 +141,18 @@ def test_a_derivative_sums_over_rows_from_what_it_reads() -> None:
     )
 
 
+def test_a_strip_computes_nothing_that_nobody_reads() -> None:
+    """What is likely of a softmax is asked in the forward strip, and again in the one of the derivative."""
+    x = np.random.default_rng(0).normal(size=(60, 7))
+    program = optimise(trace(mm.grad(lambda x, w: mm.sum((mm.softmax(x) @ w) ** 2)), x, np.ones((7, 3))))
+    bodies = [step.body for step in program.steps if step.primitive.name == "vmap" and step.body]
+    assert len(bodies) == 2
+    for body in bodies:
+        read = {*body.outputs, *(i for step in body.steps for i in step.operands)}
+        results = {number + place for number, step in body.numbered_steps() for place in range(len(step.results))}
+        assert results <= read
+
+
 def test_sides_without_divisors_and_short_rows_stay_whole() -> None:
     assert strips._strip((12, 7), 1, 8) == (2,)
     assert strips._strip((2, 3, 4, 5), 3, 8) == (1, 1, 4)
