@@ -30,7 +30,8 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
+constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights,
+constexpr Index kPart = 4;            // or are this part of weights that have no place there
 constexpr Index kPixels = 168;  // terms of the weights' reduction at a time: their panel of g stays in the first
 
 // Splits the flat indices [first, last) by groups of `size` (the rows of an image, the elements of
@@ -44,9 +45,11 @@ template <class Body> void for_each_group(Index size, Index first, Index last, B
   }
 }
 
-// How many flat rows to take at a time, so that their copy fits its cache.
-Index rows_at_once(Index rows, Index bytes_each) {
-  return std::clamp<Index>(kBytes / std::max<Index>(bytes_each, 1), 1, rows);
+// How many flat rows to take at a time. All weights are read for them: if few rows fit the cache,
+// and the weights do not, reading the weights again and again would be what takes the time.
+template <class T> Index rows_at_once(Index rows, Index each, Index weights) {
+  const Index most = std::max(kBytes / Index{sizeof(T)}, weights / kPart);
+  return std::clamp<Index>(most / std::max<Index>(each, 1), 1, rows);
 }
 
 template <class T> void convolve(const Geometry& f, const View& x, const View& weights, const View& result) {
@@ -56,7 +59,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
   parallel_for(lines, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once(end - begin, f.down.stride * line * Index{sizeof(T)});
+    const Index step = rows_at_once<T>(end - begin, f.down.stride * line, f.down.taps * filter * f.out);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / lines * (last - first));
@@ -108,7 +111,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
   parallel_for(rows, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> a_rows, c_rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once(end - begin, line * Index{sizeof(T)} / f.down.stride);
+    const Index step = rows_at_once<T>(end - begin, line / f.down.stride, f.down.taps * f.right.taps * tap);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / rows * (last - first));

@@ -287,6 +287,20 @@ def test_a_stride_beyond_the_image_leaves_one_position(native: Any) -> None:
         assert_array_equal(images, chain_to_images(y, w, (9, 11), (1, 0, 0, 2), (5, 6)), strict=True)
 
 
+def test_an_image_among_others_has_the_bits_that_it_has_alone(native: Any) -> None:
+    # Weights of 2 MB: for them, more rows are taken at a time than fit the cache.
+    rng = np.random.default_rng(0)
+    x, w, g = (factors(rng, *shape) for shape in ((20, 6, 6, 240), (3, 3, 240, 240), (20, 3, 3, 240)))
+    windows = {"strides": (2, 2), "padding": (0, 1, 0, 1)}
+    results = native.conv2d(x, w, **windows), native.conv2d_input(g, w, **windows, size=(6, 6))
+    for i in (0, 7, 19):
+        alone = native.conv2d(x[i : i + 1], w, **windows), native.conv2d_input(g[i : i + 1], w, **windows, size=(6, 6))
+        for among_others, by_itself in zip(results, alone, strict=True):
+            assert_array_equal(among_others[i : i + 1], by_itself, strict=True)
+    exact = np.einsum("khwi,hwio->ko", x[:, :3, :3].astype("d"), w.astype("d"))
+    assert np.max(abs(results[0][:, 0, 0] - exact)) <= 1e-5 * np.max(abs(exact))
+
+
 @pytest.mark.parametrize("special", [np.nan, np.inf])
 def test_what_is_not_finite_spreads_where_it_is_used(native: Any, special: float) -> None:
     x, w = np.ones((1, 6, 6, 2), np.float32), np.ones((3, 3, 2, 9), np.float32)
