@@ -212,6 +212,7 @@ def result(process: Process, number: int) -> list[NDArray[np.float64]]:
 
 def difference(found: list[NDArray[np.float64]], expected: list[NDArray[np.float64]]) -> float:
     """The norm of the difference over the norm, of the worst leaf; infinite for what is no number."""
-    norm = np.linalg.norm
-    relative = [norm(one - other) / norm(other) for one, other in zip(found, expected, strict=True)]
-    return float(np.nan_to_num(relative, nan=np.inf).max(initial=0.0))
+    norm, pairs = np.linalg.norm, zip(found, expected, strict=True)
+    with np.errstate(divide="ignore"):  # zeros differ from all others
+        relative = [norm(one - other) / norm(other) for one, other in pairs if not np.array_equal(one, other)]
+    return float(np.nan_to_num(relative, nan=np.inf, posinf=np.inf).max(initial=0.0))

@@ -39,8 +39,8 @@ SERIES: dict[str, tuple[int, ...]] = {
 
 TITLES = {"meta_batch": "tasks", "filters": "filters", "inner_steps": "inner steps", "side": "side of the images"}
 
-CONTENDERS = {"minimeta": "minimeta", "jax": "jax shards, im2col", "torch": "torch loop"}
-"""The way of each library that is the fastest on W2 of those that keep one task of a shard in memory at a time."""
+CONTENDERS = {"minimeta": "minimeta", "jax": "jax map, im2col", "torch": "torch loop"}
+"""Of each library the way that takes one task after another. (JAX's shards wait for each other by spinning.)"""
 
 
 @dataclass(frozen=True)

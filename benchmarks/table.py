@@ -19,7 +19,8 @@ time that the row's arithmetic takes at the rate of multiply-adds in registers, 
 large arrays, both measured here on two cores; a convolution that needs fewer operations than its definition may be
 faster. A **memory** is the most that minimeta's process has used up to 2., with numpy and what it computes with.
 
-``--keep FILE`` adds what was found to a file, and prints all that is in it: rows can be measured in parts.
+``--keep FILE`` adds what was found to a file, and prints all that is in it: rows can be measured in parts. ``--page
+docs/performance.md`` puts what is printed between the two comments there.
 """
 
 from __future__ import annotations
@@ -144,6 +145,21 @@ def details(found: list[Found]) -> str:
     )
 
 
+def whole(said: dict[str, Any]) -> str:
+    """The machine, and the table of all rows that were measured."""
+    lines = [line(dict(zip(HEADS, HEADS, strict=True))), f"|{'---|' * len(HEADS)}"]
+    lines += [line(said[name]["cells"]) for name in ROWS if name in said]
+    return "\n".join([said["machine"], "", *lines])
+
+
+def put(text: str, page: Path) -> None:
+    """Replace what is between the page's comments."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition("<!-- benchmarks/table.py -->\n")
+    _, end, after = rest.partition("\n<!-- its end -->")
+    assert end, f"{page} has no place for a table"
+    page.write_text(before + begin + text + end + after, encoding="utf-8")
+
+
 def kept(file: Path | None) -> dict[str, Any]:
     return json.loads(file.read_text()) if file and file.exists() else {}
 
@@ -154,6 +170,7 @@ def main() -> None:
     parser.add_argument("--peers", metavar="PYTHON", help="the interpreter of the peers' environment")
     parser.add_argument("--before", metavar="PYTHON", help="the interpreter of an environment with an older minimeta")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add what is found to this file, and print all of it")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put what is printed into this page")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument(
         "--seconds", type=float, default=0.2, help="of steps in one turn, of which there is at least one"
@@ -176,15 +193,17 @@ def main() -> None:
     contest = Contest(pythons, options.rounds, options.seconds, options.patience, options.verbose)
     said = kept(options.keep)
     for row in rows:
+        if row.traffic:  # on a busy machine, some copies are as fast as all can be
+            machine.bandwidth = max(machine.bandwidth, bandwidth())
         found = contest.run(row)
         print(f"{row.name}: {details(found)}", file=sys.stderr, flush=True)
         said[row.name] = {"cells": cells(row, found, machine), "found": [asdict(each) for each in found]}
+        said["machine"] = str(machine)
         if options.keep:
-            options.keep.write_text(json.dumps({"machine": str(machine), **said}, indent=1))
-    print(f"{machine}\n\n{line(dict(zip(HEADS, HEADS, strict=True)))}\n|{'---|' * len(HEADS)}")
-    for name in ROWS:
-        if name in said:
-            print(line(said[name]["cells"]))
+            options.keep.write_text(json.dumps(said, indent=1))
+    print(whole(said))
+    if options.page:
+        put(whole(said), options.page)
 
 
 if __name__ == "__main__":

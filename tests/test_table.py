@@ -1,5 +1,7 @@
 """What the table of speed says of times that were measured: ratios, ranks and limits."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import table
@@ -46,8 +48,21 @@ def test_a_goal_of_memory_and_one_of_processor_seconds_are_said(machine: table.M
     assert table.cells(ROWS["W3"], [found("jax", 1.0)], machine) == {}
 
 
+def test_a_page_keeps_what_is_around_the_table(machine: table.Machine, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Above.\n<!-- benchmarks/table.py -->\nold\n<!-- its end -->\nBelow.")
+    said = {"machine": "a machine", "sort": {"cells": table.cells(ROWS["sort"], [found("minimeta", 1.5)], machine)}}
+    for _ in range(2):
+        table.put(table.whole(said), page)
+    above, _, machine_said, empty, heads, _, row, _, below = page.read_text().splitlines()
+    assert (above, machine_said, empty, below) == ("Above.", "a machine", "", "Below.")
+    assert heads.count("|") == row.count("|") and "1.5 s" in row
+
+
 def test_results_differ_by_the_worst_array() -> None:
     one, other = np.array([3.0, 4.0]), np.array([3.0, 4.5])
     assert difference([one, other], [one, one]) == pytest.approx(0.1)
     assert difference([np.array([np.nan])], [np.ones(1)]) == np.inf
     assert difference([], []) == 0
+    assert difference([np.zeros(2)], [np.zeros(2)]) == 0
+    assert difference([one], [np.zeros(2)]) == np.inf
