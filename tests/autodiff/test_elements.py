@@ -104,6 +104,7 @@ def test_a_numpy_array_that_cannot_take_an_array_in_says_what_can() -> None:
         ("special.comb", lambda x: (5, x[0]), r"let custom_vjp call scipy\.special\.comb on values"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Calling expm with arguments of dtype=object:DeprecationWarning")  # scipy 1.18's
 def test_functions_of_scipys_that_convert_are_named(name: str, arguments: Any, remedy: str) -> None:
     scipy = pytest.importorskip("scipy")
     package, _, function = name.partition(".")

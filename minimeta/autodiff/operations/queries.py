@@ -229,10 +229,11 @@ def _always(*functions: Any) -> tuple[Function, ...]:
     return tuple([_query_of(function) for function in functions])
 
 
-def _query_of(function: Any) -> Function:
+def _query_of(function: Any, computed: Any = None) -> Function:
+    """Answer for a function of numpy's by a query of this one, or of another that does the same."""
 
     def ask(*arguments: Any, **keywords: Any) -> Value:
-        return query(function, *arguments, **keywords)
+        return query(computed or function, *arguments, **keywords)
 
     ask.__name__ = ask.__qualname__ = function.__name__
     ask.__doc__ = f"See :func:`numpy.{function.__name__}`. The result is a constant to every derivative."
@@ -240,7 +241,8 @@ def _query_of(function: Any) -> Function:
 
 
 # Rounding, which is constant between its steps, and the parts of a floating-point number
-ceil, fix, floor, rint, trunc = _always(np.ceil, np.fix, np.floor, np.rint, np.trunc)
+ceil, floor, rint, trunc = _always(np.ceil, np.floor, np.rint, np.trunc)
+fix = _query_of(np.fix, np.trunc)  # The same, of which numpy does not warn, as from 2.5 on of fix.
 nextafter, signbit, spacing = _always(np.nextafter, np.signbit, np.spacing)
 (round,) = _always(np.round)
 
