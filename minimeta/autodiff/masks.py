@@ -27,6 +27,7 @@ computed when it is first needed.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Container, Iterable
 from typing import Any
@@ -47,20 +48,15 @@ class Mask:
         Where an element may be other than 0; None if everywhere.
     """
 
-    __slots__ = ("_compute", "_condition")
-
     def __init__(self, compute: Callable[[], Any]) -> None:
-        self._compute: Callable[[], Any] | None = compute
+        self._compute = compute
 
-    @property
+    @functools.cached_property
     def condition(self) -> Any:
         """Compute it, once."""
-        if self._compute is not None:
-            self._condition, self._compute = self._compute(), None
-            known = self._condition
-            if type(known) is np.ndarray and known.all():
-                self._condition = None
-        return self._condition
+        known = self._compute()
+        del self._compute  # What it refers to is not needed any more.
+        return None if type(known) is np.ndarray and known.all() else known
 
 
 def _either(x: Mask, y: Mask) -> Mask:
