@@ -32,7 +32,7 @@ class PresetsOptions(DataOption, JsonOption):
     """List the presets and the cells of the papers' tables, or those of some names, with the minutes they take."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Words that all must be in a name, as in: maml omniglot, or omniglot-5w1s. Few enough hits are timed here."""
+    """Names, or words that all are in one, as in: maml omniglot. Few enough hits are timed here."""
 
 
 def presets(options: PresetsOptions) -> int:
@@ -41,12 +41,9 @@ def presets(options: PresetsOptions) -> int:
     Raises
     ------
     ConfigurationError
-        If no preset and no cell has the names.
+        If no preset and no cell has one of the names.
     """
-    every: list[Preset | Cell] = [*PRESETS.values(), *CELLS.values()]
-    found = [each for each in every if _has(each, options.names)]
-    if not found:
-        raise ConfigurationError(f"no preset or cell has the name {' '.join(options.names)}: see minimeta presets")
+    found = _found(options.names)
     timed = bool(options.names) and len(found) <= MEASURED
     rows = [_described(each) for each in found]
     if timed:
@@ -58,10 +55,21 @@ def presets(options: PresetsOptions) -> int:
     return options.answer(report, lambda: _show(report, timed))
 
 
-def _has(each: Preset | Cell, words: tuple[str, ...]) -> bool:
-    """Whether all words begin a part of a name; fomaml is no maml."""
+def _found(words: tuple[str, ...]) -> list[Preset | Cell]:
+    """Return what has all words in its name; of words that are names, or that no name has together, what has any."""
+    every: list[Preset | Cell] = [*PRESETS.values(), *CELLS.values()]
+    hits = [[_has(each, word) for word in words] for each in every]
+    for word, column in zip(words, zip(*hits, strict=True), strict=True):
+        if not any(column):
+            raise ConfigurationError(f"no preset or cell has the name {word}: see minimeta presets")
+    together = CELLS.keys().isdisjoint(words) and any(map(all, hits))
+    return [each for each, row in zip(every, hits, strict=True) if (all if together else any)(row)]
+
+
+def _has(each: Preset | Cell, word: str) -> bool:
+    """Whether a word begins a part of a name; fomaml is no maml."""
     name = each.name if isinstance(each, Cell) else " ".join(each.names)
-    return all(re.search(rf"\b{re.escape(word)}", name) for word in words)
+    return re.search(rf"\b{re.escape(word)}", name) is not None
 
 
 def _described(each: Preset | Cell) -> dict[str, Any]:

@@ -132,8 +132,26 @@ def test_presets_are_found_by_name_and_timed(
     assert "nearest  omniglot  1           ?" in printed and "Omniglot is missing" in printed
     assert main(["presets", "omniglot"]) == 0  # too many
     assert "minutes of those it names" in " ".join(capsys.readouterr().out.split())
-    assert main(["presets", "chess"]) == 2
+    assert main(["presets", "maml", "chess"]) == 2
     assert "no preset or cell has the name chess" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["sinusoid-reptile", "omniglot-5w1s-lstm"], ["sinusoid-reptile", "omniglot-5w1s-lstm"]),
+        (["sinusoid-maml", "sinusoid-maml-steps"], [f"sinusoid-maml{more}" for more in ("", "-steps", "-released")]),
+        (["omniglot-5w1s-nearest", "sinusoid-fomaml"], ["sinusoid-fomaml", "omniglot-5w1s-nearest"]),
+        (["navigation", "sinusoid-fomaml"], ["sinusoid-fomaml", *(name for name in CELLS if "navigation" in name)]),
+    ],
+)
+def test_several_names_find_what_each_finds(
+    names: list[str], found: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("minimeta.cli.presets.seconds_per_step", lambda preset, experiment: 0.006)
+    assert main(["presets", *names, "--json"]) == 0
+    cells = [each["name"] for each in json.loads(capsys.readouterr().out)["cells"]]
+    assert set(found) <= set(cells) and all(any(name in cell for name in names) for cell in cells)
 
 
 def test_runs_are_drawn_together(reproduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
