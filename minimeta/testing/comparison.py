@@ -28,7 +28,8 @@ from minimeta.testing.curvature import Curvature
 from minimeta.testing.differences import Along
 from minimeta.testing.directions import described
 from minimeta.testing.identities import magnitude, product
-from minimeta.testing.rounding import DOUBLE, greatest, least
+from minimeta.testing.replay import steps_of
+from minimeta.testing.rounding import DOUBLE, greatest, least, root_mean_square
 from minimeta.testing.subject import Subject
 
 Floats = NDArray[Any]
@@ -40,6 +41,9 @@ _CLEARLY = 0.5
 
 _UNDECIDED = 0.01
 """A bound that is wider than this part of what is added up decides nothing."""
+
+_REFUTES = 0.125
+"""A bound that is wider than this part of it refutes nothing: errors are small in no sense, and add up to others."""
 
 _NOTHING = 64.0
 """Differences do not see an element that is smaller than this many eps of the largest."""
@@ -147,7 +151,7 @@ class Comparison:
         lost = [row for row in rows if row.undecided]
         if not lost or len(lost) < sum(row.weight > 0 for row in rows):
             return None
-        return self._inconclusive(max(lost, key=lambda row: row.bound))
+        return self.inconclusive(max(lost, key=lambda row: row.bound))
 
     def unconfirmed(self, rows: Sequence[Compared]) -> Inconclusive | None:
         """Return the error that the oracle sees other derivatives, and not one that the library
@@ -173,10 +177,11 @@ class Comparison:
                 hidden = row.reach <= _NOTHING * self.eps * furthest
                 lost = row.undecided or (hidden and row.bound == row.derived and not _decides(row))
             if lost:
-                return self._inconclusive(row)
+                return self.inconclusive(row)
         return None
 
-    def _inconclusive(self, worst: Compared) -> Inconclusive:
+    def inconclusive(self, worst: Compared) -> Inconclusive:
+        """Return the error that nothing was decided along a direction."""
         return Inconclusive(
             f"{self.called}, order {self.order}, along {described(worst.direction, self.subject.names)}: the library "
             f"says {worst.found!r} and the {self.subject.oracle} {worst.expected!r}, but rounding and the oracle's "
@@ -201,9 +206,16 @@ class Comparison:
                 row = second._replace(arbitrated=True)
         if self._leaves_range(row):
             return row._replace(undecided=True)
-        wrong = row.bounds > 1
+        hides = seen.hides or (row.arbitrated and self._is_partial())
+        refutes = row.derived <= max(_REFUTES * row.weight, row.floor) and not hides
+        wrong = row.bounds > 1 and (refutes or not np.isfinite(row.found))
         lost = row.weight > 0 and row.bound == row.derived and not _decides(row)
-        return row._replace(wrong=wrong, undecided=lost and not wrong)
+        return row._replace(wrong=wrong, undecided=(lost or row.bounds > 1) and not wrong)
+
+    def _is_partial(self) -> bool:
+        """Return whether a singular matrix may be nearer than the steps of the second opinion."""
+        program = self.subject.program
+        return program is not None and any(step.primitive.partial for step in steps_of(program))
 
     def _leaves_range(self, row: Compared) -> bool:
         """Return whether the library's number is infinite because the derivative itself is too large for its dtype."""
@@ -240,10 +252,10 @@ class Comparison:
         rounding = self.eps * written if np.isfinite(written) else 0.0
         underflow = least(self.eps) * float(sum(np.sum(np.abs(u)) for u in direction))
         floor = _FACTOR * underflow + least(DOUBLE)
-        own = _FACTOR * (rounding + spread_of(noise, direction))
+        found = product(gradient, direction)
+        own = _FACTOR * (rounding + (spread_of(noise, direction) if np.isfinite(found) else 0.0))
         derived = _FACTOR * (oracle.error + DOUBLE * weight) + own + floor
         bound = max(derived, self.tolerance.absolute + self.tolerance.relative * abs(oracle.value))
-        found = product(gradient, direction)
         return Compared(direction, found, oracle.value, derived, bound, weight, floor, own, oracle.still)
 
 
@@ -278,12 +290,10 @@ def _decides(row: Compared) -> bool:
     return row.bound <= max(_UNDECIDED * row.weight, row.floor)
 
 
-@np.errstate(all="ignore")
 def spread_of(noise: Sequence[Sequence[Floats]], direction: Sequence[Floats]) -> float:
-    """Return the root mean square of what rounding makes of a derivative along a direction."""
-    samples = np.abs([product(sample, direction) for sample in noise])
-    largest = float(np.max(samples, initial=0.0))
-    return largest * float(np.sqrt(np.mean((samples / largest) ** 2))) if largest > 0 else 0.0
+    """Return the root mean square of what rounding makes of a derivative along a direction; 0 if it is not measured."""
+    rows = ([np.where(u == 0, 0.0, x) for x, u in zip(sample, direction, strict=True)] for sample in noise)
+    return float(root_mean_square([product(row, direction) for row in rows])) if noise else 0.0
 
 
 @np.errstate(all="ignore")

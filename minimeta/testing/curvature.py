@@ -86,8 +86,8 @@ def _of_program(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floa
         outputs = replayed(program, moving(moved, w), _Frozen(iter(here.constants)))
         return [np.asarray(product(cotangents, [y.imag for y in outputs]))]
 
-    (value,), (error,), _ = central_difference(path, u, scatter, _ENOUGH)
-    return Curvature(float(value), float(error), abs(slope))
+    (value,), (error,), _, hides = central_difference(path, u, scatter, _ENOUGH)
+    return Curvature(float(value), np.inf if hides else float(error), abs(slope))
 
 
 def _of_values(subject: Subject, cotangents: Sequence[Floats], u: Sequence[Floats], w: Sequence[Floats]) -> Curvature:

@@ -48,11 +48,14 @@ class Along(NamedTuple):
         One array for each output, and bounds of their errors.
     still
         Whether no output was seen to change at all.
+    hides
+        Whether noise may hide a variation on a short scale: this may confirm, then, and refutes nothing.
     """
 
     derivatives: list[Floats]
     errors: list[Floats]
     still: bool = False
+    hides: bool = False
 
 
 HALVINGS = 8
@@ -138,6 +141,7 @@ def central_difference(
     """
     outputs = [_Output(y, np.maximum(size, scatter)) for y, size in zip(path(0.0), noise(path), strict=True)]
     best: Along | None = None
+    known: list[Floats] = []
     for unit, powers in ladders(direction):
         rows: deque[list[Sample]] = deque(maxlen=HALVINGS)
         for left, power in zip(reversed(range(len(powers))), powers, strict=True):
@@ -147,12 +151,14 @@ def central_difference(
             except Exception:  # Functions may end anywhere but at the point itself.
                 if best is None:
                     raise
-                return best
+                return best._replace(hides=any(map(_Output.hides, outputs, known)))
             rows.append([y.sample(step, *side) for y, side in zip(outputs, sides, strict=True)])
             if len(rows) == HALVINGS and left % (HALVINGS - 1) == 0:
-                columns = zip(*reversed(rows), strict=True)
+                found = [extrapolated(column) for column in zip(*reversed(rows), strict=True)]
+                if best is None:
+                    known = [step * error for _, error in found]
                 best = narrowed(best, [y.constant(left == 0) for y in outputs])
-                best = narrowed(best, [extrapolated(column) for column in columns])
+                best = narrowed(best, found)
                 if _is_within(enough, best):
                     break
         if any(y.bends() for y in outputs):
@@ -161,7 +167,7 @@ def central_difference(
             break
     assert best is not None
     errors = [np.where(y.is_unresolved, np.inf, error) for y, error in zip(outputs, best.errors, strict=True)]
-    return Along(best.derivatives, errors, all(y.still for y in outputs))
+    return Along(best.derivatives, errors, all(y.still for y in outputs), any(map(_Output.hides, outputs, known)))
 
 
 def _is_within(part: float, found: Along) -> bool:
@@ -195,16 +201,25 @@ class _Output:
     _RUN = 8
     """How many steps in a row have to show a kink."""
 
+    _FEW = 3
+    """How many of them in a row show a bend; twice as many a peak."""
+
     def __init__(self, value: Any, scatter: Floats) -> None:
         self._eps = float(np.finfo(np.asarray(value).dtype).eps)
         self._value = np.asarray(value, np.float64)
-        self._scatter = scatter
+        self._scatter, self._noise = scatter, scatter
         self._still: Any = np.ones(self._value.shape, bool)  # whether nothing has changed the value yet
         self._reached: Any = np.zeros(self._value.shape)  # the last step that did not
         self._leapt: Any = np.zeros(self._value.shape, bool)  # whether the first change was a leap
         self._first, self._farthest = self._reached, self._reached  # the first change and the largest
         self._step, self._bend = np.inf, self._value  # the last step, and its s, or 0 if it is hidden by noise
         self._run: Any = np.zeros(self._value.shape, int)  # the doublings that looked like a kink; -1 if it is smooth
+        self._last = self._bend
+        self._level, self._grown = (
+            self._run,
+            self._run,
+        )  # the doublings that left s as it is, and that made it 4 times s
+        self._is_lost: Any = np.zeros(self._value.shape, bool)  # whether noise may hide how it varies
 
     def sample(self, step: float, above: Any, below: Any) -> Sample:
         """Return the central difference of one step, and what noise may have made of it."""
@@ -219,8 +234,10 @@ class _Output:
         self._scatter = np.where(first & ~leaps, np.maximum(self._scatter, change), self._scatter)
         self._still &= change == 0
         self._reached = np.where(self._still, step, self._reached)
-        size = self._scatter + self._eps * (abs(y) + abs(z)) / 2
+        rounding = self._eps * (abs(y) + abs(z)) / 2
+        size = self._scatter + rounding
         self._look(step, y + z - 2 * self._value, size + self._eps * abs(self._value))
+        self._look_for_a_peak(y + z - 2 * self._value, self._noise + rounding + self._eps * abs(self._value))
         return (y - z) / (2 * step), np.where(self._still, np.inf, size / step)
 
     def constant(self, at_last: bool) -> Sample:
@@ -244,10 +261,31 @@ class _Output:
         """Whether no step, or none up to a leap, changed any element."""
         return bool((self._still | self._leapt).all())
 
+    def _look_for_a_peak(self, bend: Floats, rounding: Floats) -> None:
+        """Look whether ``s`` stays the same: the value is off at the point alone, where all steps are too long to see.
+
+        Where ``s`` has grown as that of a bend before, they were not.
+        """
+        ratio = np.where(abs(bend) > self._USABLE * rounding, bend / self._last, 0.0)
+        self._level = np.where(abs(ratio - 1) < 0.25, self._level + 1, 0)
+        self._grown = np.where(abs(ratio - 4) < 1, self._grown + 1, np.where(self._grown < self._FEW, 0, self._grown))
+        self._last = bend
+        self._is_lost |= (self._level >= 2 * self._FEW) & (self._grown < self._FEW)
+
+    def hides(self, error: Floats) -> bool:
+        """Return whether noise may hide how a value varies, which the first steps know up to an error.
+
+        A function whose rounding is ``k eps`` of its value may vary on a scale of ``1/k`` of the
+        point, and by as small a part of its value. Beyond ``k = eps**-0.5`` that is lost in noise.
+        """
+        known = np.max(error[np.isfinite(error)], initial=0.0)
+        value = np.max(np.maximum(abs(self._value), self._farthest), initial=0.0)
+        return bool(known > 16 * np.sqrt(self._eps) * value)  # The first steps take 16 times the noise for their error.
+
     @property
     def is_unresolved(self) -> Any:
-        """Whether the shortest step is too long: it changes an element nearly as much as any step does."""
-        return (self._first > 0) & (self._first >= self._farthest / 8)
+        """Whether all steps are too long: the value is off at the point alone, or the shortest step changes it most."""
+        return self._is_lost | ((self._first > 0) & (self._first >= self._farthest / 8))
 
     def bends(self) -> bool:
         """Return whether any element has a kink."""

@@ -135,7 +135,7 @@ def _kind(learner: Any, task: Any, loss: Callable[[Any], Any], meta_parameters: 
     chosen = directions(np.random.default_rng([seed, 3]), subject.values)
 
     def agrees(direction: Sequence[Any], seen: Along) -> bool:
-        (slope,), (error,), _ = seen
+        (slope,), (error,), *_ = seen
         weight = magnitude(gradient, direction) + abs(float(slope))
         bound = 8 * (float(error) + spread_of(noise, direction) + eps * weight)
         return abs(product(gradient, direction) - float(slope)) <= bound

@@ -23,7 +23,7 @@ from minimeta.autodiff.steps import Program
 from minimeta.testing.choices import differ
 from minimeta.testing.differences import HALVINGS, Along, extrapolated, narrowed
 from minimeta.testing.replay import Complex, kink, moving, nondifferentiable, pair, replayed
-from minimeta.testing.rounding import DOUBLE, disturbed
+from minimeta.testing.rounding import DOUBLE, disturbed, root_mean_square
 
 Floats = NDArray[Any]
 
@@ -88,14 +88,8 @@ def along(
     if not measured:
         return Along([y.imag for y in above], [np.zeros(y.shape) for y in above])
     _, noise = disturbed(program, operands, DOUBLE, lambda: Complex(through), _RUNS)
-    return Along([y.imag for y in above], [_root_mean_square(column) for column in zip(*noise, strict=True)])
-
-
-def _root_mean_square(samples: Sequence[Any]) -> Floats:
-    parts = np.abs([np.imag(y) for y in samples])
-    largest = np.max(parts, axis=0)
-    with np.errstate(all="ignore"):
-        return np.asarray(largest * np.sqrt(np.mean((parts / np.where(largest > 0, largest, 1)) ** 2, axis=0)))
+    columns = ([np.imag(y) for y in column] for column in zip(*noise, strict=True))
+    return Along([y.imag for y in above], list(map(root_mean_square, columns)))
 
 
 def _has_sides(
@@ -144,13 +138,13 @@ class _Nearby:
         self, program: Program, point: Sequence[Floats], direction: Sequence[Floats], through: bool, t: float
     ) -> None:
         runs = [
-            disturbed(program, moving(point, direction, way * t), DOUBLE, lambda: Complex(through), 1)
+            disturbed(program, moving(point, direction, way * t), DOUBLE, lambda: Complex(through), _RUNS)
             for way in (1.0, -1.0)
         ]
         self.above, self.below = ([np.asarray(y, np.complex128) for y in outputs] for outputs, _ in runs)
         self.noise = [
             pair(np.max(np.abs(np.real(both)), axis=0), np.max(np.abs(np.imag(both)), axis=0))
-            for both in zip(*(samples[0] for _, samples in runs), strict=True)
+            for both in zip(*(sample for _, samples in runs for sample in samples), strict=True)
         ]
 
     def means(self) -> list[tuple[Floats, Floats]]:

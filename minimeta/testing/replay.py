@@ -181,7 +181,7 @@ class Complex(Replay):
             return [y for y, wanted in zip(moved, is_float, strict=True) if wanted]
 
         try:
-            derivatives, errors, _ = central_difference(path, moves)
+            derivatives, errors, *_ = central_difference(path, moves)
         except Bend:
             derivatives = [np.full(y.shape, np.nan) for y in path(0.0)]
             errors = derivatives

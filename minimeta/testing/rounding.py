@@ -108,6 +108,16 @@ def disturbed(
         return outputs, [[np.asarray(y - z) for y, z in zip(found, outputs, strict=True)] for found in runs]
 
 
+@np.errstate(all="ignore")
+def root_mean_square(samples: Sequence[Any]) -> Floats:
+    """Return that of a few differences; infinite where rounding has moved one out of a function's domain, to NaN."""
+    parts = np.abs(np.asarray(samples, np.float64))
+    parts = np.where(np.isnan(parts), np.inf, parts)
+    largest = np.max(parts, axis=0)
+    usual = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
+    return np.asarray(usual * np.sqrt(np.mean((parts / usual) ** 2, axis=0)))
+
+
 class _Recorded(Replay):
     """Evaluates, and keeps what is no float: choices."""
 

@@ -27,7 +27,7 @@ SMOOTH: list[tuple[Callable[[Any], Any], Callable[[float], float]]] = [
 @given(st.sampled_from(SMOOTH), st.floats(-2, 2), st.integers(-6, 6))
 def test_the_central_difference_is_within_its_bound(functions: Any, x: float, scale: int) -> None:
     function, derivative = functions
-    (found,), (error,), _ = central_difference(lambda t: [np.asarray(function(x + t) * 10.0**scale)])
+    (found,), (error,), *_ = central_difference(lambda t: [np.asarray(function(x + t) * 10.0**scale)])
     exact = derivative(x) * 10.0**scale
     assert abs(found - exact) <= error
     assert error <= 1e-6 * max(abs(exact), 10.0**scale)
@@ -42,7 +42,7 @@ def at(function: Callable[[Any], Any], x: float) -> tuple[Any, list[Any], list[A
 def test_the_limit_of_derivatives_beside_a_point_is_within_its_bound(functions: Any, x: float) -> None:
     function, derivative = functions
     program, point, direction = at(function, x)
-    (found,), (error,), _ = limit(program, point, direction)
+    (found,), (error,), *_ = limit(program, point, direction)
     exact = derivative(x) * direction[0]
     assert abs(found - exact) <= error <= 1e-7 * max(1.0, abs(exact))
 
@@ -59,9 +59,9 @@ CANCELLING: list[tuple[Callable[[Any], Any], float, float]] = [
 @pytest.mark.parametrize(("function", "x", "exact"), CANCELLING)
 def test_a_replay_that_cancels_knows_its_error_and_the_limit_is_better(function: Any, x: float, exact: float) -> None:
     program, point, direction = at(function, x)
-    (found,), (error,), _ = along(program, point, direction)
+    (found,), (error,), *_ = along(program, point, direction)
     assert abs(found / x - exact) <= 8 * error / x + 1e-6 * abs(exact)
-    (other,), (bound,), _ = limit(program, point, direction)
+    (other,), (bound,), *_ = limit(program, point, direction)
     assert abs(other / x - exact) <= bound / x + 1e-6 * abs(exact)
     assert bound < 1e-2 * abs(exact * x)
 
@@ -92,7 +92,7 @@ RANGES: list[tuple[Callable[[Any], Any], float, float]] = [
 @pytest.mark.parametrize(("function", "x", "exact"), RANGES)
 def test_the_complex_step_has_the_range_of_floats(function: Any, x: float, exact: float) -> None:
     program, point, _ = at(function, x)
-    (found,), (error,), _ = along(program, point, [np.array(x)])
+    (found,), (error,), *_ = along(program, point, [np.array(x)])
     assert found == pytest.approx(exact * x, rel=1e-13, abs=0.0) and error <= 1e-12 * abs(found)
 
 
@@ -120,11 +120,11 @@ def test_a_difference_believes_longer_steps_where_they_agree_with_shorter_ones()
     def tiny(t: float) -> list[Any]:  # sin(x)/x at 1e-7: nothing is to be seen of it from nearer than 1e-3
         return [np.sinc(1e-7 + t * 1e-7)]
 
-    (found,), (error,), _ = central_difference(tiny, [np.array(1e-7)])
+    (found,), (error,), *_ = central_difference(tiny, [np.array(1e-7)])
     assert abs(found / 1e-7 - -(math.pi**2) * 1e-7 / 3) <= error / 1e-7 < 1e-9
-    (found,), (error,), _ = central_difference(lambda t: [np.asarray(1 / (1e-90 * (1 + t)))], [np.array(1e-90)])
+    (found,), (error,), *_ = central_difference(lambda t: [np.asarray(1 / (1e-90 * (1 + t)))], [np.array(1e-90)])
     assert found == pytest.approx(-1e90, rel=1e-9) and error < 1e-7 * 1e90  # beyond the pole it is another function
-    (found,), _, _ = central_difference(lambda t: [np.round(0.3217 * (1 + t), 3) ** 2], [np.array(0.3217)])
+    (found,), _, *_ = central_difference(lambda t: [np.round(0.3217 * (1 + t), 3) ** 2], [np.array(0.3217)])
     assert found == 0.0
 
 
@@ -164,7 +164,7 @@ def test_noise_is_measured() -> None:
 
         (found,) = noise(noisy)
         assert 0.3 * size < found[0] < 3 * size and found[1] < 1e-15
-        (value,), (error,), _ = central_difference(noisy)
+        (value,), (error,), *_ = central_difference(noisy)
         assert abs(value[0] - math.cos(0.3)) <= error[0] < 1e3 * size
 
 
@@ -172,7 +172,7 @@ def test_a_function_of_few_digits_is_not_a_constant() -> None:
     def in_float32(t: float) -> list[Any]:
         return [np.float64(np.sin(np.float32(0.3 * (1 + t))))]
 
-    (found,), (error,), _ = central_difference(in_float32, [np.array(0.25)])
+    (found,), (error,), *_ = central_difference(in_float32, [np.array(0.25)])
     assert abs(found - 0.3 * math.cos(0.3)) <= error < 1e-3
 
 
