@@ -178,3 +178,19 @@ def test_an_array_is_not_stored_in_a_numpy_array() -> None:
         inside(store, np.ones(2))
     with pytest.raises(TracingError, match="collect a list"):
         inside(store_element, np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.T.ravel(order="K"),
+        lambda x: np.ravel(x.T, "A"),
+        lambda x: x.T.flatten("K"),
+        lambda x: x.reshape(6, order="A"),
+    ],
+)
+def test_an_order_of_memory_is_refused_where_it_matters(call: Function) -> None:
+    with pytest.raises(ShapeError, match="depends on how the elements lie in memory"):
+        inside(call, np.ones((2, 3)))
+    row = np.arange(3.0).reshape(1, 3, 1)
+    assert np.array_equal(inside(lambda x: x.T.ravel("K"), row), row.ravel())

@@ -37,14 +37,15 @@ def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C") -> Value
     shape
         The sides.
     order
-        ``"C"``: the last index runs fastest, here and there; ``"F"``: the first. ``"A"`` is ``"C"``.
+        ``"C"``: the last index runs fastest, here and there; ``"F"``: the first. ``"A"`` asks numpy
+        how the elements lie in memory, of which Arrays know nothing: it is refused where that matters.
 
     Raises
     ------
     ShapeError
         The number of elements differs, or the order is another.
     """
-    if order != "C" and _runs_backwards("reshape", order, "CFA"):
+    if order != "C" and _runs_backwards("reshape", x, order, "CFA"):
         return transpose(reshape(transpose(x), operands.row_of(shape)[::-1]))
     before = operands.shape_of(x)
     sides = [int(side) for side in operands.row_of(shape)]
@@ -61,15 +62,20 @@ def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C") -> Value
 
 @answers(np.ravel)
 def ravel(x: ArrayLike, order: str = "C") -> Value:
-    """The elements on one axis, the last index running fastest (``"C"``, ``"A"``, ``"K"``) or the first (``"F"``)."""
-    if order != "C" and _runs_backwards("ravel", order, "CFAK"):
+    """The elements on one axis, the last index running fastest (``"C"``) or the first (``"F"``)."""
+    if order != "C" and _runs_backwards("ravel", x, order, "CFAK"):
         x = transpose(x)
     return reshape(x, -1) if 0 not in operands.shape_of(x) else reshape(x, 0)
 
 
-def _runs_backwards(name: str, order: str, known: str) -> bool:
+def _runs_backwards(name: str, x: ArrayLike, order: str, known: str) -> bool:
     if order not in known:
         raise ShapeError(f"{name} with order={order!r}: it is one of {', '.join(map(repr, known))}")
+    if order in "AK" and sum(side != 1 for side in operands.shape_of(x)) > 1:
+        raise ShapeError(
+            f"{name} of shape {operands.shape_of(x)} with order={order!r}: it depends on how the elements lie in "
+            "memory, which is not known of an Array; write order='C' or order='F'"
+        )
     return order == "F"
 
 
