@@ -50,6 +50,8 @@ def test_norm_has_derivative_0_at_0() -> None:
 def test_lengths_and_deviations_have_derivative_0_at_0_and_squares_with_all_theirs() -> None:
     assert mm.grad(mm.hypot, (0, 1))(0.0, 0.0) == (0.0, 0.0)
     assert_allclose(mm.hessian(lambda v: mm.hypot(v[0], v[1]) ** 2)(np.zeros(2)), 2.0 * np.eye(2))
+    twice = mm.grad(lambda x, y: mm.hypot(x, y) * mm.hypot(x, y))
+    assert mm.grad(twice, (0, 1))(0.0, 0.0) == (2.0, 0.0)
     assert_array_equal(mm.grad(mm.std)(np.ones(3)), np.zeros(3))
     assert_allclose(mm.hessian(lambda x: mm.std(x) ** 2)(np.ones(2)), [[0.5, -0.5], [-0.5, 0.5]], atol=1e-15)
 

@@ -32,6 +32,7 @@ which find them.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Container
 from typing import Any
 
@@ -90,7 +91,7 @@ def of_product(cotangent: Any, product: Array, active: Container[int]) -> Handed
 
 def is_square(x: Any, y: Any) -> bool:
     """Whether two Arrays of one first input are one magnitude, so that their product is a square, and smoother."""
-    if x is not y and (x.primitive is not y.primitive or len(x.inputs) > 1):
+    if x is not y and (x.primitive is not y.primitive or any(map(operator.is_not, x.inputs, y.inputs))):
         return False
     return _is_magnitude(x, None, _STEPS) and x.params == y.params
 
