@@ -84,6 +84,9 @@ class Gaussian:
         Elements of an action.
     smallest
         The smallest standard deviation; below it ``l`` has no effect and no gradient.
+    last_layer
+        Factor of the first weights of the network's last layer. The smaller it is, the more the
+        first actions are noise alone, which favours no task.
 
     Raises
     ------
@@ -94,13 +97,15 @@ class Gaussian:
     network: Model
     actions: int
     smallest: float = 1e-6
+    last_layer: float = 1.0
 
     def __post_init__(self) -> None:
         check_counts(self, "actions")
 
     def init(self, rng: np.random.Generator) -> Any:
         """Draw the network's parameters."""
-        mean = self.network.init(rng)
+        *hidden, last = self.network.init(rng)
+        mean = (*hidden, {**last, "weight": last["weight"] * np.asarray(self.last_layer, last["weight"].dtype)})
         return {"mean": mean, "log_deviation": np.zeros(self.actions, mean[-1]["bias"].dtype)}
 
     def apply(self, parameters: Any, observations: Any) -> Any:

@@ -85,3 +85,12 @@ def test_a_network_has_an_output_for_each_action(policy: Gaussian | Categorical,
     parameters = policy.init(np.random.default_rng(0))
     with pytest.raises(ShapeError, match=f"network has {outputs} outputs, and actions={policy.actions}"):
         policy.apply(parameters, np.zeros((1, 3), np.float32))
+
+
+def test_a_small_last_layer_favours_no_action_at_first_and_draws_nothing_else() -> None:
+    network = mlp((3, 4, 2))
+    plain, small = (Gaussian(network, 2, last_layer=factor).init(np.random.default_rng(0)) for factor in (1.0, 0.25))
+    assert np.array_equal(small["mean"][-1]["weight"], plain["mean"][-1]["weight"] / 4)
+    small["mean"][-1]["weight"] = plain["mean"][-1]["weight"]
+    for one, other in zip(mm.tree.flatten(small)[0], mm.tree.flatten(plain)[0], strict=True):
+        assert np.array_equal(one, other) and one.dtype == other.dtype == np.float32

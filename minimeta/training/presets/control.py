@@ -41,6 +41,8 @@ class ControlSettings(BenchmarkSettings):
     """Widths of the policy's hidden layers."""
     activation: Literal["relu", "tanh"] = "relu"
     """The function after each of them."""
+    last_layer: float = 1.0
+    """Factor of the first weights of the last layer: a small one, and the first actions are noise alone."""
     test_tasks: Literal["released", "drawn"] = "released"
     """The forty test tasks of the released code, or ones drawn by the seed of the evaluation."""
     sees_goal: bool = False
@@ -52,6 +54,7 @@ class ControlSettings(BenchmarkSettings):
 
     def __post_init__(self) -> None:
         require(self, names="hidden", at_least=1)
+        require(self, names="last_layer", above=0)
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> Environment:
@@ -65,7 +68,7 @@ class ControlSettings(BenchmarkSettings):
         """Build the policy."""
         seen = self.features + self.goals * self.sees_goal
         network = mlp((seen, *self.hidden, self.actions), activation=self.activation, initialiser="glorot")
-        policy: Any = Gaussian(network, self.actions)
+        policy: Any = Gaussian(network, self.actions, last_layer=self.last_layer)
         return Problem(
             policy,
             last_layer=f"mean/{len(self.hidden)}",
