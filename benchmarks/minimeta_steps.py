@@ -10,11 +10,12 @@ from workloads import BETA1, BETA2, EPSILON, HIDDEN, META_LEARNING_RATE, REPTILE
 
 import minimeta as mm
 from minimeta import nn
+from minimeta.distributed import Workers
 from minimeta.learners import MAML, MetaLearner, MetaLSTM, Reptile
 from minimeta.learners.mini_batches import order
 from minimeta.optim import Optimiser, adam, sgd
 from minimeta.tasks.task import Examples, Task
-from minimeta.training.fit import make_step
+from minimeta.training.fit import make_shared_step, make_step
 
 
 def contenders(workload: Workload) -> dict[str, Build]:
@@ -23,16 +24,16 @@ def contenders(workload: Workload) -> dict[str, Build]:
 
 
 class MinimetaStep:
-    """See :class:`contender.Learning`."""
+    """See :class:`contender.Learning`; workers, if there are any, share the tasks of a step."""
 
-    def __init__(self, workload: Workload, parameters: Any, tasks: Tasks) -> None:
+    def __init__(self, workload: Workload, parameters: Any, tasks: Tasks, workers: Workers | None = None) -> None:
         mm.set_num_threads(THREADS)
         self._workload = workload
         self._batch = batch_of(workload, tasks)
         learner = learner_of(workload)
         adaptive = workload.learner != "reptile"
         optimiser = adam(META_LEARNING_RATE, BETA1, BETA2, EPSILON) if adaptive else sgd(REPTILE_RATE)
-        self._step = make_step(learner, optimiser)
+        self._step = make_shared_step(learner, optimiser, workers) if workers else make_step(learner, optimiser)
         # An optimiser that moves nothing and remembers the gradient.
         self._gradient = make_step(learner, Optimiser(lambda p: p, lambda gradient, _, p: (p, gradient)))
         self.parameters = meta_parameters(workload, parameters)

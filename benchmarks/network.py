@@ -1,21 +1,26 @@
 """The time of a meta-step on several machines, and a model of it: ``T(n) = C / n + a n + (n out + back) / B``.
 
     sudo python benchmarks/network.py [--steps 20] [--rates 1000 100]
+    sudo python benchmarks/network.py --cut 10
 
 The machines are network namespaces of this one, joined by a bridge, and ``tc`` limits the rate of every link. In
 one of them are Dask's scheduler and the process that trains, in the others one worker each, with one thread. (So two
 workers are as many as two cores can serve.)
 
 The model has the terms of docs/scaling.md: ``C`` is a step of one process with one thread, ``a`` what one call of one
-worker costs in Dask, ``out`` the bytes of the parameters and of a worker's tasks, ``back`` those of the sums of all
+worker costs in Dask, ``out`` the bytes of the parameters and of a worker's tasks, ``back`` those of the sums of
 groups, and ``B`` the bytes a second of the caller's link. ``C`` is measured without workers, ``a`` with workers
 that return nothing, and the bytes are counted as they are pickled. What is left is compared: the measured step on
 links of two rates.
+
+With ``--cut`` the links of all workers are down for so many seconds in the middle of a training, whose state at its
+end is compared with that of one process.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -24,7 +29,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -126,7 +131,7 @@ def learning(name: str) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def train(name: str, workers: int, steps: int) -> None:
-    """Print the seconds of each step as JSON, the bytes of parameters and tasks, and what a call costs."""
+    """Print each step, and at the end as JSON its seconds, the bytes that are sent, what a call costs, and a hash."""
     import minimeta as mm  # noqa: PLC0415
     from minimeta import optim  # noqa: PLC0415
     from minimeta.training import fit  # noqa: PLC0415
@@ -149,28 +154,58 @@ def train(name: str, workers: int, steps: int) -> None:
                 client.gather([client.submit(abs, -number - each / 7, pure=False) for each in range(workers)])
                 calls.append((time.perf_counter() - begin) / workers)
             call = statistics.median(calls)
-        fit(
-            learner, tasks, optim.adam(), iterations=steps + 5, seed=0, workers=client,
-            callbacks=[lambda state, report: ends.append(time.perf_counter())], **settings,
-        )  # fmt: skip
+
+        def count(state: Any, report: Any) -> None:
+            ends.append(time.perf_counter())
+            print(state.step, flush=True)
+
+        state = fit(
+            learner, tasks, optim.adam(), iterations=steps + 5, seed=0, workers=client, callbacks=[count], **settings
+        )
     import numpy as np  # noqa: PLC0415
 
     parameters = len(pickle.dumps(learner.init(np.random.default_rng(0)), 5))
     batch = len(pickle.dumps(tasks.sample(np.random.default_rng(0), settings["meta_batch"]), 5))
     seconds = [after - before for before, after in itertools.pairwise(ends[5:])]
-    print(json.dumps({"seconds": seconds, "parameters": parameters, "batch": batch, "call": call}))
+    sha = hashlib.sha256(b"".join(leaf.tobytes() for leaf in mm.tree.flatten(state.meta_parameters)[0])).hexdigest()
+    print(json.dumps({"seconds": seconds, "parameters": parameters, "batch": batch, "call": call, "sha256": sha}))
 
 
-def asked(name: str, workers: int, steps: int, *inside: str) -> dict[str, Any]:
-    """The answer of :func:`train` in a process, on the first machine if it has workers."""
+def asked(
+    name: str, workers: int, steps: int, *inside: str, after: Callable[[int], None] = lambda step: None
+) -> dict[str, Any]:
+    """The answer of :func:`train` in a process, on the first machine if it has workers; `after` hears of each step."""
     command = [*inside, sys.executable, __file__, "--train", name, str(workers), "--steps", str(steps)]
-    found = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    if found.returncode:
-        sys.exit(found.stderr)
-    answer: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        last = ""
+        for last in process.stdout:
+            if last.strip().isdecimal():
+                after(int(last))
+    if process.returncode:
+        sys.exit(process.returncode)
+    answer: dict[str, Any] = json.loads(last)
     return answer
+
+
+def lose(seconds: int, steps: int) -> None:
+    """Cut the links of two workers after ten steps, and say what became of the training."""
+    alone = asked("images", 0, steps)["sha256"]
+
+    def cut(step: int) -> None:
+        if step == 10:
+            for state in "down", "up":
+                for number in (1, 2):
+                    run("ip", "link", "set", f"mm-out{number}", state)
+                time.sleep(seconds if state == "down" else 0)
+
+    with machines(3, None) as names, cluster(names):
+        found = asked("images", 2, steps, "ip", "netns", "exec", names[0], after=cut)
+    print(f"{len(found['seconds'])} steps, of which the longest took {max(found['seconds']):.1f} s")
+    print(f"SHA-256 {found['sha256'][:16]}, that of one process {alone[:16]}")
+    if found["sha256"] != alone:
+        sys.exit("they differ")
 
 
 def main() -> None:
@@ -178,10 +213,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rates", type=int, nargs="+", default=[1000, 100], help="megabits a second")
+    parser.add_argument("--cut", type=int, metavar="SECONDS", help="take the links of all workers down for so long")
     parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.train:
         train(options.train[0], int(options.train[1]), options.steps)
+        return
+    if options.cut:
+        lose(options.cut, options.steps)
         return
     print("| parameters | link, Mbit/s | workers | measured, ms | model, ms | measured / model |")
     print("|---|---|---|---|---|---|")
@@ -193,7 +232,8 @@ def main() -> None:
             for workers in (1, 2):
                 with machines(workers + 1, rate) as names, cluster(names):
                     found = asked(name, workers, options.steps, "ip", "netns", "exec", names[0])
-                sent = workers * found["parameters"] + found["batch"] + groups * found["parameters"]
+                sums = groups - groups // workers + 1  # The first worker adds up its own.
+                sent = workers * found["parameters"] + found["batch"] + sums * found["parameters"]
                 model = computed / workers + workers * found["call"] + (sent * 8 / (rate * 1e6) if rate else 0)
                 measured = statistics.median(found["seconds"])
                 numbers = f"{1e3 * measured:.1f} | {1e3 * model:.1f} | {measured / model:.2f}"

@@ -1,9 +1,10 @@
 """Studies of minimeta's meta-step alone, without its peers.
 
-    python benchmarks/studies.py {flat,profile} [WORKLOAD ...]
+    python benchmarks/studies.py {flat,profile,processes} [WORKLOAD ...]
 
-flat      1,000 steps in tenths: neither their time nor the memory of the process should grow
-profile   where the time of a step goes, by kind of instruction and by line
+flat        1,000 steps in tenths: neither their time nor the memory of the process should grow
+profile     where the time of a step goes, by kind of instruction and by line
+processes   one process with two threads and two with one each, in turns: their times, and the collective's share
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import resource
 import statistics
 from collections.abc import Callable
 
-from contender import step_times
+from contender import THREADS, step_times
 from minimeta_steps import MinimetaStep
 from workloads import WORKLOADS, Workload, draw
+
+from minimeta.distributed import workers_for
 
 STEPS = 1000
 
@@ -33,7 +36,23 @@ def profile(workload: Workload) -> None:
     print(MinimetaStep(workload, *draw(workload)).profile())
 
 
-STUDIES: dict[str, Callable[[Workload], None]] = {"flat": flat, "profile": profile}
+def processes(workload: Workload) -> None:
+    with workers_for(THREADS) as workers:
+        steps = [MinimetaStep(workload, *draw(workload), each) for each in (None, workers)]
+        times: list[list[float]] = [[], []]
+        shares = []
+        for _ in range(3 * STEPS // 10):
+            for step, found in zip(steps, times, strict=True):
+                found.extend(step_times(step, 0.0))
+            shares.append(1 - workers.last.computing / workers.last.seconds)
+    threads, shared = ([statistics.quantiles(found[10:], n=10)[at] * 1e3 for at in (0, 4)] for found in times)
+    for name, of_threads, of_processes in zip(("fastest tenth", "median"), threads, shared, strict=True):
+        ratio = of_processes / of_threads
+        print(f"{name}: {of_threads:.2f} ms by threads, {of_processes:.2f} ms by processes, ratio {ratio:.3f}")
+    print(f"sending and waiting: {statistics.median(shares):.1%} of a step's calls")
+
+
+STUDIES: dict[str, Callable[[Workload], None]] = {"flat": flat, "profile": profile, "processes": processes}
 
 
 def main() -> None:
