@@ -9,7 +9,7 @@ Addition of floats is not associative, so the sum of some groups could not be co
 But every ``s_k`` depends on the tasks of its group alone. So a worker has a *share* of some
 neighbouring groups and returns one sum for each of them, and all sums are added up in order at the
 end: one process, seven, or three machines with two threads each compute the same bits (book,
-chapter 10).
+chapter 10). The first share is how the sum begins, so its worker adds it up and returns one sum.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GroupSums(NamedTuple):
         By name, each of shape ``(tasks,)``.
     gradient
         A tree like the meta-parameters, whose arrays have a leading axis over groups: the sum of
-        the meta-gradients of each group.
+        the meta-gradients of each group, or one of all groups if these are the first.
     """
 
     losses: Any
@@ -60,10 +60,13 @@ class Share(NamedTuple):
         Their tasks, stacked.
     sizes
         The number of tasks of each group.
+    is_first
+        Whether they are the first groups.
     """
 
     batch: Task
     sizes: tuple[int, ...]
+    is_first: bool
 
 
 def shares(batch: Task, count: int) -> list[Share]:
@@ -81,6 +84,7 @@ def shares(batch: Task, count: int) -> list[Share]:
         Share(
             tree.map(lambda x, start=bounds[first], stop=bounds[last]: x[start:stop], batch),
             tuple(stop - start for start, stop in itertools.pairwise(bounds[first : last + 1])),
+            first == 0,
         )
         for first, last in itertools.pairwise(cuts)
         if first < last
@@ -101,6 +105,8 @@ def group_sums(learner: MetaLearner, compiled: bool) -> Callable[[Any, Share], G
     of_group.__qualname__ = f"the meta-gradients of {type(learner).__name__}"
     of_groups = compile(vmap(of_group, (None, 0), enabled=compiled), enabled=compiled, check=True)
 
+    total = compile(added_up, enabled=compiled, check=True)
+
     def of_share(meta_parameters: Any, share: Share) -> GroupSums:
         found, start = [], 0
         for size, alike in itertools.groupby(share.sizes):
@@ -113,8 +119,10 @@ def group_sums(learner: MetaLearner, compiled: bool) -> Callable[[Any, Share], G
             flat = {name: np.reshape(values, -1) for name, values in metrics.items()}
             found.append(GroupSums(np.reshape(losses, -1), flat, gradient))
             start = stop
-        together: GroupSums = joined(found)
-        return together
+        losses, metrics, gradient = joined(found)
+        if share.is_first:
+            gradient = tree.map(lambda each: np.expand_dims(each, 0), total([gradient]))
+        return GroupSums(losses, metrics, gradient)
 
     return of_share
 

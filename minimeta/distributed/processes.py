@@ -83,12 +83,14 @@ class Processes:
         self.last = Call(time.perf_counter() - began, computing)
         return results
 
-    def _answers(self, job: Job, mine: tuple[Any, ...], *theirs: tuple[Any, ...]) -> list[Answer]:
-        """Return one answer of each process."""
+    def _answers(self, job: Job, *inputs: tuple[Any, ...]) -> list[Answer]:
+        """Return one answer of each process; the last is that of this one."""
+        *theirs, mine = inputs
         try:
-            for place, inputs in enumerate(theirs):
-                self._ask(place, job, inputs)
-            return [answer(job, mine), *(self._hear(place, job, inputs) for place, inputs in enumerate(theirs))]
+            for place, each in enumerate(theirs):
+                self._ask(place, job, each)
+            last = answer(job, mine)
+            return [*(self._hear(place, job, each) for place, each in enumerate(theirs)), last]
         except BaseException:  # Whose answer is still to come would give it to the next question.
             self._end(*range(len(self._others)))
             raise
