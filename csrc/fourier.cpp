@@ -28,19 +28,21 @@ template <class T> class Halves {
   // Of h + 1 pairs.
   void run(T* z, bool back) const {
     const T scale = back ? T(1) : T(0.5), sign = back ? T(-1) : T(1);
-    for (Index k = 0; k <= h_ / 2; ++k) {
-      const std::size_t a = static_cast<std::size_t>(k / kFine), b = static_cast<std::size_t>(k % kFine);
-      const T c = coarse_.re[a] * fine_.re[b] - coarse_.im[a] * fine_.im[b];
-      const T s = coarse_.re[a] * fine_.im[b] + coarse_.im[a] * fine_.re[b];
-      T *const x = z + 2 * k, *const y = z + 2 * (h_ - k);
-      const T e_re = x[0] + y[0], e_im = x[1] - y[1], d_re = x[0] - y[0], d_im = x[1] + y[1];
-      const T u_re = s, u_im = -sign * c;  // -i (c + i s)
-      const T p_re = u_re * d_re - u_im * d_im, p_im = u_re * d_im + u_im * d_re;
-      y[0] = scale * (e_re - p_re);
-      y[1] = scale * (p_im - e_im);
-      x[0] = scale * (e_re + p_re);
-      x[1] = scale * (e_im + p_im);
-    }
+    parallel_for(h_ / 2 + 1, work({h_, kCost}), [&](Index first, Index last) {
+      for (Index k = first; k < last; ++k) {
+        const std::size_t a = static_cast<std::size_t>(k / kFine), b = static_cast<std::size_t>(k % kFine);
+        const T c = coarse_.re[a] * fine_.re[b] - coarse_.im[a] * fine_.im[b];
+        const T s = coarse_.re[a] * fine_.im[b] + coarse_.im[a] * fine_.re[b];
+        T *const x = z + 2 * k, *const y = z + 2 * (h_ - k);
+        const T e_re = x[0] + y[0], e_im = x[1] - y[1], d_re = x[0] - y[0], d_im = x[1] + y[1];
+        const T u_re = s, u_im = -sign * c;  // -i (c + i s)
+        const T p_re = u_re * d_re - u_im * d_im, p_im = u_re * d_im + u_im * d_re;
+        y[0] = scale * (e_re - p_re);
+        y[1] = scale * (p_im - e_im);
+        x[0] = scale * (e_re + p_re);
+        x[1] = scale * (e_im + p_im);
+      }
+    });
   }
 
  private:

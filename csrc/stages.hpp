@@ -62,7 +62,8 @@ template <class T> struct Complex {
 };
 
 // b[j] = sum_k a[k] w_r^(j k). An odd r takes a[k] and a[r - k] together.
-template <int r, class T> void butterfly(const Roots<T>& w, Index n, const Complex<T>* a, Complex<T>* b) {
+template <int r, class T>
+MINIMETA_INLINE void butterfly(const Roots<T>& w, Index n, const Complex<T>* a, Complex<T>* b) {
   if constexpr (r == 2) {
     b[0] = a[0] + a[1];
     b[1] = a[0] - a[1];

@@ -43,7 +43,7 @@ def _paired(x: Any) -> Any:
 
 
 def _unpaired(pairs: Any) -> Any:
-    return combined(pairs[..., 0], pairs[..., 1])
+    return combined(*(movement.reshape(part, pairs.shape[:-1]) for part in joining.split(pairs, 2, -1)))
 
 
 def _real_of(name: str, x: Any) -> Any:
