@@ -90,16 +90,15 @@ def _cast(name: str, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:
 
 
 def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False, **rest: Any) -> Value:
+    x = x if dtype is None else x.astype(dtype)
     if ufunc in _REDUCTIONS:
-        if dtype is not None:
-            x = x.astype(dtype)
         return answer(_REDUCTIONS[ufunc], (x,), {"axis": axis, "keepdims": keepdims, **rest})
     x, axis = _along_first(ufunc, x, axis)
     if rest.pop("where", True) is not True:
         raise TracingError(
             f"{full_name(ufunc)}.reduce(..., where=mask) of an Array: only sums, products, extremes have it"
         )
-    parts = [*([rest["initial"]] if "initial" in rest else []), *x]
+    parts = [*([np.full(x.shape[1:], rest["initial"], x.dtype)] if "initial" in rest else []), *x]
     if not parts:
         raise ShapeError(f"{full_name(ufunc)}.reduce of no elements along axis {axis}")
     y = functools.reduce(ufunc, parts)
@@ -107,8 +106,9 @@ def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, *, keepdi
 
 
 def _accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Value:
+    x = x if dtype is None else x.astype(dtype)
     if ufunc in _ACCUMULATIONS:
-        return answer(_ACCUMULATIONS[ufunc], (x if dtype is None else x.astype(dtype),), {"axis": axis})
+        return answer(_ACCUMULATIONS[ufunc], (x,), {"axis": axis})
     rows, axis = _along_first(ufunc, x, axis)
     found: list[Any] = []
     for row in rows:
@@ -117,10 +117,10 @@ def _accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Va
 
 
 def _reduceat(ufunc: np.ufunc, x: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Value:
-    rows, axis = _along_first(ufunc, x, axis)
+    rows, axis = _along_first(ufunc, x if dtype is None else x.astype(dtype), axis)
     starts = [int(i) for i in indices]
     parts = [
-        _reduce(ufunc, rows[start:stop], 0, dtype) if start < stop else rows[start]
+        _reduce(ufunc, rows[start:stop]) if start < stop else rows[start]
         for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)
     ]
     return np.stack(parts, axis)

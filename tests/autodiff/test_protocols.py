@@ -194,3 +194,29 @@ def test_an_order_of_memory_is_refused_where_it_matters(call: Function) -> None:
         inside(call, np.ones((2, 3)))
     row = np.arange(3.0).reshape(1, 3, 1)
     assert np.array_equal(inside(lambda x: x.T.ravel("K"), row), row.ravel())
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std", "nansum", "nanprod", "nancumsum", "nanmean", "nanvar"])
+def test_whole_numbers_are_no_dtype_of_what_is_computed_in_floats(name: str) -> None:
+    with pytest.raises(DtypeError, match=r"dtype=int64: it is computed in floats; convert the result with astype"):
+        inside(lambda x: getattr(np, name)(x, dtype=np.int64), np.ones(3))
+    assert inside(lambda x: getattr(np, name)(x, dtype=np.float32), np.ones(3)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.maximum.accumulate(x, dtype=np.float32),
+        lambda x: np.maximum.accumulate(x, axis=1, dtype=np.int64),
+        lambda x: np.subtract.reduce(x, dtype=np.float32),
+        lambda x: np.subtract.reduce(x, axis=1, initial=2),
+        lambda x: np.subtract.reduce(x[:0], initial=2),
+        lambda x: np.logaddexp.reduceat(x, [0, 1, 0], dtype=np.float32),
+        lambda x: np.bitwise_or.reduce(x > 1.0, initial=0),
+    ],
+)
+def test_methods_of_ufuncs_with_a_dtype_and_a_first_element(call: Function) -> None:
+    x = np.array([[1.5, -2.5], [0.25, 3.5], [2.0, 1.0]])
+    found, expected = mm.compile(call)(x), call(x)
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    assert np.allclose(found, expected, rtol=1e-6)

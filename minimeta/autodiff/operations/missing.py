@@ -34,7 +34,7 @@ def _present(x: Any) -> Any:
 
 
 def _filled(x: Any, value: float, dtype: Any = None) -> Any:
-    x = as_float(x) if dtype is None else conversions.astype(x, dtype)
+    x = as_float(x, dtype)
     return logic.where(_present(x), x, value)
 
 
@@ -63,7 +63,7 @@ def nancumprod(x: Any, axis: int | None = None, dtype: DTypeLike | None = None) 
 
 
 def _masked(x: Any, dtype: Any, where: Any) -> tuple[Any, Any]:
-    x = as_float(x) if dtype is None else conversions.astype(x, dtype)
+    x = as_float(x, dtype)
     mask = _present(x)
     return x, mask if where is None else logic.logical_and(mask, where)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Value
@@ -109,9 +109,19 @@ def differentiable(*functions: Function, results: int = 1, by_first: bool = Fals
     return declare
 
 
-def as_float(x: ArrayLike) -> Any:
-    """Return an Array or a numpy array of floats; of integers and truth values, float64."""
+def as_float(x: ArrayLike, dtype: DTypeLike | None = None) -> Any:
+    """Return an Array or a numpy array of floats, by default float64 of integers and truth values.
+
+    Raises
+    ------
+    DtypeError
+        The dtype that is asked for is none of floats.
+    """
     found = as_array(x)
+    if dtype is not None:
+        if np.dtype(dtype).kind in "biu":
+            raise DtypeError(f"dtype={np.dtype(dtype).name}: it is computed in floats; convert the result with astype")
+        return conversions.astype(found, dtype)
     return found if found.dtype.kind not in "biu" else conversions.astype(found, np.float64)
 
 

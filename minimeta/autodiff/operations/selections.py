@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minimeta.autodiff.array import ArrayLike, Value
-from minimeta.autodiff.operations import conversions, logic, movement, operands
+from minimeta.autodiff.operations import conversions, logic, movement, operands, queries
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
 
@@ -90,7 +90,7 @@ def means(function: Any) -> Callable[[Reduction], Reduction]:
             where: ArrayLike | None = None,
         ) -> Value:
             if dtype is not None:
-                x = conversions.astype(x, dtype)
+                x = queries.as_float(x, dtype)
             if where is None:
                 return core(x, axis, keepdims=keepdims)
             mask, found = movement.broadcast_to(where, operands.shape_of(x)), operands.dtype_of(x)

@@ -47,7 +47,7 @@ def var(
 
     A ``mean`` that is known already, with its axes kept, need not be computed.
     """
-    x = as_float(x) if dtype is None else conversions.astype(x, dtype)
+    x = as_float(x, dtype)
     fewer = ddof if correction is None else correction
     if where is None and mean is None:
         axes = operands.axes_of("var", axis, x.ndim)
@@ -70,7 +70,7 @@ def std(
     correction: float | None = None,
 ) -> Value:
     """The root of :func:`var`. Its derivative where all elements are equal is 0; its square's is right there."""
-    x = as_float(x) if dtype is None else conversions.astype(x, dtype)
+    x = as_float(x, dtype)
     fewer = ddof if correction is None else correction
     if where is None and mean is None:
         axes = operands.axes_of("std", axis, x.ndim)
