@@ -21,6 +21,9 @@ from minimeta.distributed.ranks import communicator
 from minimeta.errors import ConfigurationError, MissingExtraError, WorkerError
 from minimeta.training import Report, TrainingState
 
+SECONDS_TO_ANSWER = 10
+"""After which a scheduler of Dask is not there."""
+
 
 @contextlib.contextmanager
 def started(name: str | None) -> Iterator[Workers | None]:
@@ -59,7 +62,7 @@ def _named(name: str, stack: contextlib.ExitStack) -> Any:
     if name.startswith("dask://"):
         address = f"tcp://{name.removeprefix('dask://')}"
         try:
-            return stack.enter_context(_distributed().Client(address, timeout=10))
+            return stack.enter_context(_distributed().Client(address, timeout=SECONDS_TO_ANSWER))
         except (OSError, ValueError) as error:
             raise WorkerError(f"--workers {name}: no scheduler of Dask answers at {address} ({error})") from error
     raise ConfigurationError(

@@ -67,13 +67,14 @@ def test_a_killed_worker_changes_no_bit(client: Any) -> None:
     assert sha(trained(client.get_executor())) == sha(trained(None))
 
 
-def test_a_scheduler_that_does_not_answer_is_an_error() -> None:
-    from minimeta.cli.workers import started  # noqa: PLC0415 (needs the extra cli)
+def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minimeta.cli import workers  # noqa: PLC0415 (needs the extra cli)
 
+    monkeypatch.setattr(workers, "SECONDS_TO_ANSWER", 0.5)
     with (
         pytest.raises(WorkerError, match=r"no scheduler of Dask answers at tcp://127.0.0.1:1"),
-        started("dask://127.0.0.1:1"),
+        workers.started("dask://127.0.0.1:1"),
     ):
         pass
-    with pytest.raises(ConfigurationError, match="--workers many should be"), started("many"):
+    with pytest.raises(ConfigurationError, match="--workers many should be"), workers.started("many"):
         pass
