@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from mutations import bounded, mutations
 
 import minimeta as mm
 from minimeta import nn, optim
@@ -160,6 +161,23 @@ def test_safetensors_keep_scalars_and_hold_real_numbers_alone(tmp_path: Path) ->
         mm.save(path, ["x"])
     with pytest.raises(ConfigurationError, match=r"leaves/0 is complex, and safetensors are not"):
         mm.save(path, [np.ones(2) * 1j])
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_files_made_by_nobody_are_refused_by_name_or_read(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("safetensors")
+    path, refused = tmp_path / f"model.{ending}", 0
+    mm.save(path, {"weight": np.arange(6.0).reshape(2, 3), "bias": [np.ones(4, np.float32), np.zeros((0, 2))]})
+    mm.load(path)
+    for content in mutations(path.read_bytes(), 200):
+        path.write_bytes(content)
+        with bounded(1 << 20):
+            try:
+                mm.load(path)
+            except DataError as error:
+                assert path.name in str(error)
+                refused += 1
+    assert refused > 150
 
 
 def test_what_does_not_fit_the_model_is_named(tmp_path: Path) -> None:
