@@ -31,16 +31,14 @@ template <class T> class Halves {
     parallel_for(h_ / 2 + 1, work({h_, kCost}), [&](Index first, Index last) {
       for (Index k = first; k < last; ++k) {
         const std::size_t a = static_cast<std::size_t>(k / kFine), b = static_cast<std::size_t>(k % kFine);
-        const T c = coarse_.re[a] * fine_.re[b] - coarse_.im[a] * fine_.im[b];
-        const T s = coarse_.re[a] * fine_.im[b] + coarse_.im[a] * fine_.re[b];
+        const Number<T> w = Number<T>{coarse_.re[a], coarse_.im[a]}.times({fine_.re[b], fine_.im[b]});
         T *const x = z + 2 * k, *const y = z + 2 * (h_ - k);
-        const T e_re = x[0] + y[0], e_im = x[1] - y[1], d_re = x[0] - y[0], d_im = x[1] + y[1];
-        const T u_re = s, u_im = -sign * c;  // -i (c + i s)
-        const T p_re = u_re * d_re - u_im * d_im, p_im = u_re * d_im + u_im * d_re;
-        y[0] = scale * (e_re - p_re);
-        y[1] = scale * (p_im - e_im);
-        x[0] = scale * (e_re + p_re);
-        x[1] = scale * (e_im + p_im);
+        const Number<T> e{x[0] + y[0], x[1] - y[1]}, d{x[0] - y[0], x[1] + y[1]}, u{w.im, -sign * w.re};
+        const Number<T> product = u.times(d);
+        y[0] = scale * (e.re - product.re);
+        y[1] = scale * (product.im - e.im);
+        x[0] = scale * (e.re + product.re);
+        x[1] = scale * (e.im + product.im);
       }
     });
   }

@@ -61,6 +61,13 @@ template <class T> struct Complex {
   Complex times(T c, T s) const { return times(simd::broadcast<V>(c), simd::broadcast<V>(s)); }
 };
 
+// A complex number. Its products say how they round: GCC 12 joins the two sums of plain ones into one
+// instruction of fused multiply-adds, even if it is told to contract nothing.
+template <class T> struct Number {
+  T re, im;
+  Number times(const Number& y) const { return {simd::fma(re, y.re, -(im * y.im)), simd::fma(re, y.im, im * y.re)}; }
+};
+
 // b[j] = sum_k a[k] w_r^(j k). An odd r takes a[k] and a[r - k] together.
 template <int r, class T>
 MINIMETA_INLINE void butterfly(const Roots<T>& w, Index n, const Complex<T>* a, Complex<T>* b) {

@@ -243,9 +243,9 @@ template <class T> class Transform {
       std::vector<T> x(static_cast<std::size_t>(2 * m));
       const auto at = [](char* part, Index i, Index step) -> T& { return *reinterpret_cast<T*>(part + i * step); };
       const auto times = [](T* z, T re, T im) {
-        const T first = z[0];
-        z[0] = first * re - z[1] * im;
-        z[1] = first * im + z[1] * re;
+        const Number<T> product = Number<T>{z[0], z[1]}.times({re, im});
+        z[0] = product.re;
+        z[1] = product.im;
       };
       for (Index j = 0; j < n; ++j) {
         T* const z = &x[static_cast<std::size_t>(2 * j)];
