@@ -18,6 +18,7 @@ import argparse
 import importlib
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.series) - set(SERIES):
         parser.error(f"no series is named {', '.join(sorted(unknown))}; there are {', '.join(SERIES)}")
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # processor seconds of a thread that spins as it waits say nothing
     limits = Limits(options.memory * 1e9, options.first, options.step)
     found: dict[str, Any] = json.loads(options.keep.read_text()) if options.keep and options.keep.exists() else {}
     for series in options.series or SERIES:
