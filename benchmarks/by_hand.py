@@ -14,6 +14,7 @@ where loss and gradient are those of the support set, and constants.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,9 @@ def query_loss_of(workload: Workload) -> Any:
 
 def preprocessed(x: Any) -> tuple[Any, Any]:
     """Two in place of one: the magnitude's logarithm and the sign, or -1 and the number enlarged where it is tiny."""
-    large = np.abs(x) >= np.exp(-PREPROCESSING)
+    large = np.abs(x) >= math.exp(-PREPROCESSING)
     magnitude = np.where(large, np.log(np.abs(x)) / PREPROCESSING, -1.0)
-    return magnitude, np.where(large, np.sign(x), np.exp(PREPROCESSING) * x)
+    return magnitude, np.where(large, np.sign(x), math.exp(PREPROCESSING) * x)
 
 
 def contenders(workload: Workload) -> dict[str, Build]:
