@@ -27,7 +27,6 @@ computed when it is first needed.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Container, Iterable
 from typing import Any
@@ -42,39 +41,47 @@ from minimeta.autodiff.protocols import ANSWERS
 class Mask:
     """A condition on the elements of a cotangent, computed when it is first asked for.
 
-    Attributes
+    Parameters
     ----------
-    condition
-        Where an element may be other than 0; None if everywhere.
+    combine
+        What makes it, from the conditions of the sources.
+    sources
+        The masks that it is made of.
     """
 
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self._compute = compute
+    __slots__ = ("_combine", "_condition", "_sources")
 
-    @functools.cached_property
+    def __init__(self, combine: Callable[..., Any], *sources: Mask) -> None:
+        self._combine: Callable[..., Any] | None = combine
+        self._sources = sources
+        self._condition: Any = None
+
+    @property
     def condition(self) -> Any:
-        """Compute it, once."""
-        known = self._compute()
-        del self._compute  # What it refers to is not needed any more.
-        return None if type(known) is np.ndarray and known.all() else known
+        """Where an element may be other than 0; None if everywhere.
+
+        A stack of our own: a long function has chains of masks that are deeper than Python's.
+        """
+        pending = [self]
+        while pending:
+            mask = pending[-1]
+            if mask._combine is None:
+                pending.pop()
+            elif unknown := [source for source in mask._sources if source._combine is not None]:
+                pending += unknown
+            else:
+                known = mask._combine(*[source._condition for source in mask._sources])
+                mask._condition = None if type(known) is np.ndarray and known.all() else known
+                mask._combine, mask._sources = None, ()  # What they refer to is not needed any more.
+        return self._condition
 
 
 def _either(x: Mask, y: Mask) -> Mask:
-    def compute() -> Any:
-        if x.condition is None or y.condition is None:
-            return None
-        return ANSWERS[np.logical_or](x.condition, y.condition)
-
-    return x if x is y else Mask(compute)
+    return x if x is y else Mask(lambda a, b: None if a is None or b is None else ANSWERS[np.logical_or](a, b), x, y)
 
 
 def _both(x: Mask, y: Mask) -> Mask:
-    def compute() -> Any:
-        if x.condition is None or y.condition is None:
-            return y.condition if x.condition is None else x.condition
-        return ANSWERS[np.logical_and](x.condition, y.condition)
-
-    return Mask(compute)
+    return Mask(lambda a, b: b if a is None else a if b is None else ANSWERS[np.logical_and](a, b), x, y)
 
 
 class Handed(list[tuple[Array, Any]]):
@@ -173,10 +180,10 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
     if move is None and (primitive.signed or not primitive.linear):
         return None
 
-    def compute() -> Any:
-        if mask.condition is None:
+    def compute(condition: Any) -> Any:
+        if condition is None:
             return None
-        taken = ANSWERS[np.astype](mask.condition, y.dtype)
+        taken = ANSWERS[np.astype](condition, y.dtype)
         if move is not None:
             moved = move(taken, y, x, **(y.params or {}))
         else:
@@ -184,4 +191,4 @@ def _carried(mask: Mask | None, cotangent: Any, y: Array, x: Array) -> Mask | No
             moved = sum(shares[1:], start=shares[0]) if shares else None  # An operand may be there twice.
         return None if moved is None else ANSWERS[np.not_equal](moved, 0.0)
 
-    return Mask(compute)
+    return Mask(compute, mask)

@@ -195,3 +195,13 @@ def test_a_square_of_what_is_chosen_is_of_that_alone(function: Function, expecte
     assert_array_equal(mm.compile(mm.grad(function))(-1.0), mm.grad(function)(-1.0))
     assert_allclose(mm.vmap(mm.grad(function))(np.array([-1.0])), expected[:1], rtol=1e-14)
     assert np.isnan(derivatives(lambda x: np.sqrt(x) ** 2, -1.0, 1))
+
+
+def test_a_chain_of_choices_may_be_longer_than_python_can_nest() -> None:
+    def function(x: Any) -> Any:
+        y = np.sqrt(x)
+        for _ in range(2000):
+            y = y + np.where(x > 0.0, y, 0.0) * 1e-3
+        return np.sum(np.where(x > 0.0, y, 0.0))
+
+    assert_allclose(mm.grad(function)(np.array([0.0, 1.0, 4.0])), 1.001**2000 * np.array([0.0, 0.5, 0.25]), rtol=1e-12)
