@@ -146,8 +146,14 @@ _THREE_STEPS = (
     f"the loss is the mean of those after one, two and three steps; {_QUARTER}; {_RATE}",
 )
 
+_SPRINT = (
+    {**_FEW_TASKS, "filters": 32, "iterations": 16_000, "evaluation.validation_tasks": 600},
+    f"half of the filters; {_QUARTER}; {_RATE}",
+)
+
 _VARIATIONS: dict[str, tuple[Settings, str]] = {
     "omniglot-5w1s-maml-fast": _FAST,
+    "omniglot-5w1s-maml-sprint": _SPRINT,
     "omniglot-5w1s-fomaml-fast": _FAST,
     "omniglot-5w1s-maml-dense-fast": _SHORT,
     "omniglot-5w5s-maml-fast": _FAST,
@@ -230,7 +236,7 @@ def _omniglot() -> Iterator[Cell]:
             preset = _omniglot_maml(learner.removesuffix("-dense"), ways, shots).replace(settings)
             published = (_percent(preset.evaluation.steps, table[key]),)
             yield Cell(f"{name}-{learner}", preset, published, source, protocol_only=True)
-            for variation in (f"{name}-{learner}-fast", f"{name}-{learner}-steps"):
+            for variation in (f"{name}-{learner}-{word}" for word in ("fast", "sprint", "steps")):
                 if variation in _VARIATIONS:
                     schedule, note = _VARIATIONS[variation]
                     yield Cell(variation, preset.replace(schedule), published, source, note)
