@@ -43,7 +43,10 @@ _UNDECIDED = 0.01
 """A bound that is wider than this part of what is added up decides nothing."""
 
 _REFUTES = 0.125
-"""A bound that is wider than this part of it refutes nothing: errors are small in no sense, and add up to others."""
+"""A bound that is wider than this part of it refutes nothing near it: errors are not small, and add up to others."""
+
+_BEYOND = 4.0
+"""How many such bounds away is refuted all the same."""
 
 _NOTHING = 64.0
 """Differences do not see an element that is smaller than this many eps of the largest."""
@@ -158,10 +161,10 @@ class Comparison:
         has.
 
         Of a program both errors are measured. A derivative that is itself lost in the library's
-        rounding claims nothing, and the report counts it. Of a black box, a derivative of some eps
-        of the largest one may be rounding in place of 0 along a direction that changes nothing; and
-        a direction along an element that is itself nothing next to others shows nothing, whatever
-        the derivative is.
+        rounding claims nothing, and the report counts it, unless it is farther off than that. Of a
+        black box, a derivative of some eps of the largest one may be rounding in place of 0 along a
+        direction that changes nothing; and a direction along an element that is itself nothing next
+        to others shows nothing, whatever the derivative is.
         """
         if self.undecided(rows):
             return None
@@ -170,7 +173,7 @@ class Comparison:
         for row in rows:
             if self.subject.program is not None:
                 is_claim = np.isfinite(row.found) and row.own <= min(abs(row.found), row.bound) / 2
-                lost = row.undecided and is_claim
+                lost = row.undecided and (is_claim or (np.isfinite(row.found) and row.bounds > 1))
             elif row.still:
                 lost = row.undecided and abs(row.found) > _FACTOR * self.eps * largest * row.reach
             else:
@@ -207,7 +210,8 @@ class Comparison:
         if self._leaves_range(row):
             return row._replace(undecided=True)
         hides = seen.hides or (row.arbitrated and self._is_partial())
-        refutes = row.derived <= max(_REFUTES * row.weight, row.floor) and not hides
+        is_narrow = row.derived <= max(_REFUTES * row.weight, row.floor)
+        refutes = (is_narrow or row.bounds > _BEYOND) and not hides
         wrong = row.bounds > 1 and (refutes or not np.isfinite(row.found))
         lost = row.weight > 0 and row.bound == row.derived and not _decides(row)
         return row._replace(wrong=wrong, undecided=(lost or row.bounds > 1) and not wrong)

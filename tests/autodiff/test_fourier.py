@@ -78,7 +78,9 @@ def test_energy_is_the_same_in_time_and_in_frequency() -> None:
     ("call", "error", "message"),
     [
         (lambda x: mm.fft.fft(x, norm="wide"), ConfigurationError, "norm='wide' is none of backward, ortho, forward"),
-        (lambda x: np.fft.fft(x, 0), ShapeError, r"fft of shape .*: n=0 along axis 2 must be positive"),
+        (lambda x: np.fft.rfft(x, 0), ShapeError, r"rfft of shape .*: n=0 along axis 2 must be positive"),
+        (lambda x: np.fft.fft(x, 0), ShapeError, "fft: n=0 must be positive"),
+        (lambda x: np.fft.ifft(x, -1), ShapeError, "ifft: n=-1 must be positive"),
         (lambda x: np.fft.rfft(x * 1j), DtypeError, "rfft of complex numbers: it transforms a real signal"),
         (lambda x: np.fft.irfft(x, 0), ShapeError, "n=0 must be positive"),
         (lambda x: np.fft.fftn(x, (1, 2), (0,)), ShapeError, "has not one side for each of the axes"),

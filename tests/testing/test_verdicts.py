@@ -369,6 +369,17 @@ def test_a_difference_that_is_lost_near_the_point_is_looked_for_farther_away(fac
         check_vjp(sinc, lambda c, a: rule(c, a) * factor, np.array([1e-7]))
 
 
+@pytest.mark.parametrize("factor", [1.01, 0.99, -1.0, 0.0])
+def test_what_float32_cancels_hides_no_wrong_rule_next_to_an_argument_that_is_right(factor: float) -> None:
+    def function(x: Any, y: Any, factor: float = factor) -> Any:
+        return x * x + (1 - mm.cos(own(lambda v: 1.0 * v, lambda v: factor)(y))) / (y * y)
+
+    point = np.float32(1.3), np.float32(0.05)
+    with pytest.raises((GradientMismatch, Inconclusive)):
+        check_gradients(function, *point, order=1)
+    check_gradients(lambda x, y: function(x, y, 1.0), *point, order=1)
+
+
 def test_a_staircase_has_the_derivative_0() -> None:
     def stairs(a: Any) -> Any:
         return np.round(np.asarray(a, np.float64), 3) ** 2  # values alone, so that it is not traced

@@ -57,12 +57,12 @@ def _real_of(name: str, x: Any) -> Any:
 
 def fft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
     """The transform of complex or real numbers along an axis, which is cut or filled with zeros to ``n`` elements."""
-    return _transformed("fft", a, None if n is None else (n,), (axis,), norm, inverse=False)
+    return _transformed("fft", a, _one_side("fft", n), (axis,), norm, inverse=False)
 
 
 def ifft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
     """The inverse of :func:`fft`."""
-    return _transformed("ifft", a, None if n is None else (n,), (axis,), norm, inverse=True)
+    return _transformed("ifft", a, _one_side("ifft", n), (axis,), norm, inverse=True)
 
 
 def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
@@ -180,6 +180,13 @@ def _places(name: str, x: Any, s: Any, axes: Any) -> tuple[Shape, Shape]:
     return tuple(
         x.shape[axis] if side in (None, -1) else side for side, axis in zip(sides, places, strict=True)
     ), places
+
+
+def _one_side(name: str, n: Any) -> tuple[int] | None:
+    """Return ``n`` as the sides of one axis, of which -1 would mean its own."""
+    if n is not None and operator.index(n) < 1:
+        raise ShapeError(f"{name}: n={n} must be positive")
+    return None if n is None else (n,)
 
 
 def _resized(name: str, x: Any, axis: int, side: Any) -> Any:
