@@ -333,8 +333,9 @@ def _control() -> Iterator[Cell]:
             protocol_only=not was_run,
         )
         yield paper
-        if paper.name == "cheetah-direction-maml":
-            yield replace(paper, name=f"{paper.name}-fast", preset=paper.preset.replace(_CALM), note=_CALM_NOTE)
+        if learner == "maml" and task != "navigation":
+            calm = paper.preset.replace(_CALM)
+            yield replace(paper, name=f"{paper.name}-fast", preset=calm, note=_CALM_NOTE, protocol_only=False)
 
 
 CELLS: dict[str, Cell] = {cell.name: cell for cell in [*_sinusoid(), *_omniglot(), *_mini_imagenet(), *_control()]}
