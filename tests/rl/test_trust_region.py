@@ -159,6 +159,7 @@ def test_a_step_lowers_the_loss_within_the_bound(curvature: Curvature) -> None:
         # Differences may have lost the curvature in rounding, or lead to where nothing is better.
         stays = curvature != "exact" and np.array_equal(flat(found), flat(META))
         assert stays or (after < before and divergence <= 0.01 + 1e-6)
+        assert stays or curvature == "central" or divergence > 0.0005
         assert state == ()
         assert np.allclose(losses, [-mean_return(batch.query.targets[task]) for task in range(3)])
         assert np.array_equal(metrics["return"], -losses)
