@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minimeta.cli.results import number, way_of_predicting
+from minimeta.cli.summary import mean_and_interval
 from minimeta.cli.tables import show_table
 from minimeta.training import Cell, Validated, time_to
 from minimeta.training.cells import Published
@@ -27,18 +28,39 @@ def comparison(cell: Cell, report: Mapping[str, Any]) -> list[list[str]]:
     report
         The ``results.json`` of the run.
     """
-    metric = report["metric"]
-    if not cell.published:
-        last = report["steps"][-1]
-        mean, half = _ours(report, last, report["evaluation"]["transductive"])
-        return [[str(last), "", "none", _with_interval(metric, mean, half), ""]]
+    return [[*row[:4], row[5]] for row in comparison_over_seeds(cell, [report])]
+
+
+def comparison_over_seeds(cell: Cell, reports: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a row for each published number as `comparison` does, and how far the seeds spread before the verdict.
+
+    The interval of several seeds is one over trainings (`minimeta.cli.summary`), that of a single one is over its test
+    tasks.
+
+    Parameters
+    ----------
+    cell
+        What was run.
+    reports
+        The ``results.json`` of runs that differ in their seeds alone, at least one.
+    """
+    report = reports[0]
+    metric, is_short_run = report["metric"], report["iterations"] < cell.preset.run.iterations
     rows = []
-    for theirs in cell.published:
-        mean, half = _ours(report, theirs.steps, theirs.transductive)
-        way = way_of_predicting(theirs.transductive) if report["other"] else ""
-        verdict = _verdict(metric, theirs, mean, half, report["iterations"] < cell.preset.run.iterations)
+    for theirs in cell.published or [None]:
+        steps = theirs.steps if theirs else report["steps"][-1]
+        transductive = theirs.transductive if theirs else report["evaluation"]["transductive"]
+        found = [_ours(each, steps, transductive) for each in reports]
+        mean, half = found[0] if len(found) == 1 else mean_and_interval([mean for mean, _ in found])
+        means = [mean for mean, _ in found if mean is not None]
+        spread = f"{number(metric, min(means))} to {number(metric, max(means))}" if mean is not None else ""
         ours = _with_interval(metric, mean, half)
-        rows.append([str(theirs.steps), way, published(metric, theirs), ours, verdict])
+        if theirs:
+            way = way_of_predicting(transductive) if report["other"] else ""
+            verdict = _verdict(metric, theirs, mean, half, is_short_run)
+            rows.append([str(steps), way, published(metric, theirs), ours, spread, verdict])
+        else:
+            rows.append([str(steps), "", "none", ours, spread, ""])
     return rows
 
 

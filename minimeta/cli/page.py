@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from minimeta.cli.comparison import comparison, times
+from minimeta.cli.comparison import comparison, comparison_over_seeds, times
 from minimeta.cli.results import number
 from minimeta.cli.tables import markdown
 from minimeta.errors import CheckpointError, ConfigurationError
@@ -23,6 +24,15 @@ from minimeta.training import CELLS
 from minimeta.training.metrics import LARGER_IS_BETTER
 
 HEAD = ["run", "iterations, time", "steps", "predicted", "published", "here", "verdict"]
+
+HEAD_OVER_SEEDS = ["cell", "seeds", "steps", "predicted", "published", "mean of the seeds", "spread", "verdict"]
+
+OVER_SEEDS = """## Over seeds
+
+The mean of all runs of a cell that differ in their seeds alone, one row for each published number.
+The interval is one of 95 % over trainings, by Student's distribution: that of three seeds is 2.5 of
+their standard deviations. The spread is the least and the most of the seeds.
+"""
 
 INTRODUCTION = """# Results
 
@@ -81,6 +91,8 @@ def page(folder: Path) -> str:
     if found:
         rows = [row for each in found for row in _rows(each, machines[_machine(each)])]
         parts += [markdown(HEAD, rows), *(f"Machine {letter}: {name}.\n" for name, letter in machines.items())]
+    if rows := _rows_over_seeds(found):
+        parts += [OVER_SEEDS, markdown(HEAD_OVER_SEEDS, rows)]
     if (notes := folder / "notes.md").exists():
         parts.append(notes.read_text("utf-8"))
     parts += [f"**{cell}**: {said}\n" for cell, said in _remarks(found)]
@@ -118,6 +130,20 @@ def _rows(found: Mapping[str, Any], machine: str) -> list[list[str]]:
     command = f"`minimeta reproduce {cell.name}{shortened} --seed {found['seed']}`"
     first = [command, f"{done:,}{of} in {found['seconds']:.0f} s, {machine}"]
     return [(first if number == 0 else ["", ""]) + row for number, row in enumerate(comparison(cell, found))]
+
+
+def _rows_over_seeds(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """One row for each published number of a cell with several seeds; what they share is in the first."""
+    rows = []
+    for (name, iterations), runs in groupby(found, lambda each: (each["cell"], each["iterations"])):
+        reports = list(runs)
+        if len(reports) > 1:
+            cell = CELLS[name]
+            short = f", {iterations:,} iterations" if iterations != cell.preset.run.iterations else ""
+            first = [name + short, ", ".join(str(each["seed"]) for each in reports)]
+            compared = comparison_over_seeds(cell, reports)
+            rows += [(first if number == 0 else ["", ""]) + row for number, row in enumerate(compared)]
+    return rows
 
 
 def _remarks(found: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:

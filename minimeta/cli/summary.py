@@ -49,7 +49,7 @@ def summarised(runs: Iterable[tuple[str, RunFolder]]) -> list[dict[str, Any]]:
 
 def _summary(variant: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     by_step = list(zip(*(each["mean"] for each in results), strict=True))
-    over_seeds = [_mean_and_interval(values) for values in by_step]
+    over_seeds = [mean_and_interval(values) for values in by_step]
     best = max if results[0]["metric"] in LARGER_IS_BETTER else min
     validated = [
         best(validation["mean"] for validation in each["validation"]) for each in results if each["validation"]
@@ -65,11 +65,11 @@ def _summary(variant: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         "least": [None if None in values else min(values) for values in by_step],
         "most": [None if None in values else max(values) for values in by_step],
         "chosen_by": "validation" if by_validation else "test",
-        "judged": _mean_and_interval(validated)[0] if by_validation else over_seeds[-1][0],
+        "judged": mean_and_interval(validated)[0] if by_validation else over_seeds[-1][0],
     }
 
 
-def _mean_and_interval(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+def mean_and_interval(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     """Return mean and half-width of its 95 % interval; None if a value is missing, or there is but one."""
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values) or not numbers:

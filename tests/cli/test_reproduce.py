@@ -192,6 +192,19 @@ def test_results_are_kept_and_the_page_follows_from_them(
         (folder / "sinusoid-maml-3-seed5.json").write_text(json.dumps(kept))
         assert ("**sinusoid-maml, seed 5**: best after 3 steps: 0.5000 ± 0.1000" in page(folder)) == said
 
+    # Three seeds, mean 0.6, standard deviation 0.1; Student's quantile is 4.303 in any printed table.
+    for seed, first in enumerate((0.5, 0.6, 0.7)):
+        kept["mean"] = [9.0, first, *[1.0] * 9]
+        (folder / f"sinusoid-maml-3-seed{seed}.json").write_text(json.dumps({**kept, "seed": seed}))
+    (folder / "sinusoid-maml-3-seed5.json").unlink()
+    over_seeds = page(folder).partition("## Over seeds")[2]
+    row = "| 0, 1, 2 | 1 |  | 0.67 | 0.6000 ± 0.2484 | 0.5000 to 0.7000 | as good or better |"
+    assert f"| sinusoid-maml, 3 iterations {row}" in over_seeds
+    assert "| 1.0000 ± 0.0000 | 1.0000 to 1.0000 | short run: still 0.6200 short |" in over_seeds
+    kept["mean"][1] = None  # one of three diverged
+    (folder / "sinusoid-maml-3-seed0.json").write_text(json.dumps({**kept, "seed": 0}))
+    assert "| 0.67 | not measured |  |  |" in page(folder).partition("## Over seeds")[2]
+
     results = read_sealed(reproduced / "results.json", "")
     (reproduced / "results.json").write_text(sealed({**results, "cell": None}))
     assert main(["report", str(reproduced), "--keep", str(folder)]) == 2
