@@ -32,7 +32,10 @@ def imag(val: Any) -> Any:
 
 
 def _conj(x: Any) -> Any:
-    return combined(real(x), -imag(x)) if is_complex(x) else x
+    if is_complex(x):
+        return combined(real(x), -imag(x))
+    # numpy has no loop for truth values, and takes that for int8.
+    return x.astype(np.int8) if getattr(x, "dtype", None) == np.bool_ else x
 
 
 def _angle(z: Any, deg: bool = False) -> Any:

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.protocols import found, full_name
 from minimeta.autodiff.remedies import REMEDIES
-from minimeta.autodiff.signatures import by_position
+from minimeta.autodiff.signatures import by_position, check_cast, check_layout
 from minimeta.errors import DtypeError, MissingAttributeError, ShapeError, TracingError
 
 #: Functions of numpy's, of complex numbers.
@@ -123,8 +123,10 @@ class ComplexArray:
         """See :func:`numpy.transpose`; the axes may be arguments of their own."""
         return ComplexArray(self.real.transpose(*axes), self.imag.transpose(*axes))
 
-    def astype(self, dtype: DTypeLike) -> ComplexArray:
-        """See :func:`numpy.astype`.
+    def astype(
+        self, dtype: DTypeLike, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> ComplexArray:
+        """See :func:`numpy.astype`; `order` and `casting` are those of numpy's method.
 
         Raises
         ------
@@ -132,6 +134,8 @@ class ComplexArray:
             It is not to complex numbers.
         """
         target = np.dtype(dtype)
+        check_layout("astype", order)
+        check_cast("astype", self.dtype, target, casting)
         if target.kind != "c":
             raise DtypeError(f"astype of complex numbers to {target.name}: write z.real, or np.abs(z)")
         part = np.finfo(target).dtype

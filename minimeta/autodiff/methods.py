@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from minimeta.autodiff.protocols import ANSWERS, answer
 from minimeta.autodiff.remedies import REMEDIES
+from minimeta.autodiff.signatures import check_cast, check_layout
 from minimeta.errors import ConfigurationError, MissingAttributeError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Methods:
     __slots__ = ()
 
     all, any, argmax, argmin, argpartition = map(_method, (np.all, np.any, np.argmax, np.argmin, np.argpartition))
-    argsort, choose, clip, copy, cumprod = map(_method, (np.argsort, np.choose, np.clip, np.copy, np.cumprod))
+    argsort, choose, clip, cumprod = map(_method, (np.argsort, np.choose, np.clip, np.cumprod))
     cumsum, diagonal, dot, max, mean = map(_method, (np.cumsum, np.diagonal, np.dot, np.max, np.mean))
     min, nonzero, prod, ravel, repeat = map(_method, (np.min, np.nonzero, np.prod, np.ravel, np.repeat))
     round, searchsorted, squeeze, std, sum = map(_method, (np.round, np.searchsorted, np.squeeze, np.std, np.sum))
@@ -60,15 +61,24 @@ class Methods:
         """Return a copy of the elements, on one axis."""
         return answer(np.copy, (answer(np.ravel, (self, *arguments), keywords),), {})
 
-    def astype(self: Any, dtype: DTypeLike, *arguments: Any, copy: bool = True) -> Value:
-        """See :func:`numpy.astype`."""
+    def copy(self, order: str = "C") -> Value:
+        """See :func:`numpy.copy`."""
+        check_layout("copy", order)
+        return answer(np.copy, (self,), {})
+
+    def astype(
+        self: Any, dtype: DTypeLike, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Value:
+        """See :func:`numpy.astype`; `order` and `casting` are those of numpy's method."""
+        check_layout("astype", order)
+        check_cast("astype", self.dtype, np.dtype(dtype), casting)
         if not copy and np.dtype(dtype) == self.dtype:
             return self
-        return answer(np.astype, (self, dtype, *arguments), {})
+        return answer(np.astype, (self, dtype), {})
 
-    def compress(self, condition: Any, axis: int | None = None) -> Value:
+    def compress(self, condition: Any, *arguments: Any, **keywords: Any) -> Value:
         """See :func:`numpy.compress`."""
-        return answer(np.compress, (condition, self, axis), {})
+        return answer(np.compress, (condition, self, *arguments), keywords)
 
     @property
     def flat(self) -> Value:

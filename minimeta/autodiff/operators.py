@@ -46,6 +46,14 @@ def _binary(function: Callable[..., Any]) -> Binary:
     return compute
 
 
+_of_powers = _binary(np.power)
+
+
+def _power(x: Any, y: ArrayLike) -> Value:
+    # numpy computes x ** 2 by np.square, which makes int8 of truth values, where np.power makes int64.
+    return ANSWERS[np.square](x) if type(y) is int and y == 2 and x.value.dtype.kind == "b" else _of_powers(x, y)
+
+
 def _reflected(function: Callable[..., Any]) -> Binary:
     """Make ``y + x``, for which Python asks ``x`` where ``y`` is no Array."""
 
@@ -91,7 +99,7 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
     __floordiv__, __rfloordiv__ = _binary(np.floor_divide), _reflected(np.floor_divide)
     __ifloordiv__ = _in_place(operator.floordiv)
     __mod__, __rmod__, __imod__ = _binary(np.remainder), _reflected(np.remainder), _in_place(operator.mod)
-    __pow__, __rpow__, __ipow__ = _binary(np.power), _reflected(np.power), _in_place(operator.pow)
+    __pow__, __rpow__, __ipow__ = _power, _reflected(np.power), _in_place(operator.pow)
     __matmul__, __rmatmul__, __imatmul__ = _binary(np.matmul), _reflected(np.matmul), _in_place(operator.matmul)
     __and__, __rand__, __iand__ = _binary(np.bitwise_and), _reflected(np.bitwise_and), _in_place(operator.and_)
     __or__, __ror__, __ior__ = _binary(np.bitwise_or), _reflected(np.bitwise_or), _in_place(operator.or_)

@@ -11,6 +11,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from minimeta.errors import DtypeError, TracingError
+
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -68,6 +72,18 @@ def by_position(function: Callable[..., Any], arguments: Sequence[Any], keywords
     while len(found) < len(names) and names[len(found)] in left:
         found.append(left.pop(names[len(found)]))
     return found, left
+
+
+def check_layout(name: str, order: Any) -> None:
+    """Refuse an order in memory that no Array has."""
+    if order not in ("K", "C", "A"):
+        raise TracingError(f"{name}(..., order={order!r}) of an Array: its elements lie in order 'C'; drop order=")
+
+
+def check_cast(name: str, own: np.dtype[Any], dtype: np.dtype[Any], casting: Any) -> None:
+    """Refuse a conversion that the rule does not allow."""
+    if not np.can_cast(own, dtype, casting):
+        raise DtypeError(f"{name}(..., dtype={dtype.name}, casting={casting!r}): {own.name} is not cast to it")
 
 
 def _same(value: Any, default: Any) -> bool:

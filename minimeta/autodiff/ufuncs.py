@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minimeta.autodiff.protocols import answer, full_name
+from minimeta.autodiff.signatures import check_cast, check_layout
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[s
         An argument cannot be taken as numpy takes it, or the method changes an array in place.
     """
     if method == "__call__":
-        return answer(ufunc, *_settled(ufunc, inputs, keywords)) if keywords else answer(ufunc, inputs, keywords)
+        return answer(ufunc, *settled(ufunc, inputs, keywords)) if keywords else answer(ufunc, inputs, keywords)
     name = f"{full_name(ufunc)}.{method}"
     if keywords.get("out") is not None:
         raise TracingError(f"{name}(..., out=...): an Array is never written to; drop out=")
@@ -57,11 +58,15 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[s
     return _METHODS[method](ufunc, *inputs, **keywords)
 
 
-def _settled(
-    ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the inputs in the dtype that is asked for, and the keywords that are left."""
-    left, name = dict(keywords), full_name(ufunc)
+def settled(function: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the inputs in the dtype that is asked for, and the keywords that are left.
+
+    Raises
+    ------
+    TracingError, DtypeError
+        A keyword cannot be taken as numpy takes it, or an input is not cast to the dtype.
+    """
+    left, name = dict(keywords), full_name(function)
     where, order, dtype = left.pop("where", True), left.pop("order", "K"), left.pop("dtype", None)
     casting = left.pop("casting", "same_kind")
     left.pop("subok", None)
@@ -71,8 +76,7 @@ def _settled(
             f"{name}(..., where=mask) of an Array: elsewhere the result is whatever was in memory. Write "
             f"np.where(mask, {name}(...), 0.0), with what is to be there"
         )
-    if order not in ("K", "C", "A"):
-        raise TracingError(f"{name}(..., order={order!r}) of an Array: its elements lie in order 'C'; drop order=")
+    check_layout(name, order)
     if dtype is not None:
         dtype = np.dtype(dtype)
         inputs = tuple([_cast(name, x, dtype, casting) for x in inputs])
@@ -83,9 +87,8 @@ def _settled(
 
 def _cast(name: str, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:
     if not hasattr(x, "dtype"):
-        return np.asarray(x).astype(dtype)
-    if not np.can_cast(x.dtype, dtype, casting):
-        raise DtypeError(f"{name}(..., dtype={dtype.name}, casting={casting!r}): {x.dtype.name} is not cast to it")
+        return None if x is None else np.asarray(x).astype(dtype)
+    check_cast(name, x.dtype, dtype, casting)
     return x if x.dtype == dtype else x.astype(dtype)
 
 

@@ -140,6 +140,25 @@ def test_functions_of_two_are_numpys(name: str, dtypes: tuple[str, str], seed: i
     check(BINARY[name], (x, y), name in ROUNDED)
 
 
+def test_ufuncs_of_truth_values_have_numpys_dtypes() -> None:
+    x = np.array([True, False])
+    others = (x, 2, 0, True, 0.5)
+    for ufunc in {each for each in vars(np).values() if isinstance(each, np.ufunc) and each.nin <= 2}:
+        for operands in [(x,)] if ufunc.nin == 1 else [*((x, y) for y in others), *((y, x) for y in others)]:
+            with np.errstate(all="ignore"):
+                try:
+                    expected = ufunc(*operands)
+                except (TypeError, ValueError):  # It is not for truth values.
+                    continue
+                leaves = expected if isinstance(expected, tuple) else (expected,)
+                if any(each.dtype == np.float16 for each in leaves):  # No kernel computes in it.
+                    continue
+                found = mm.compile(lambda a: ufunc(*[a if y is x else y for y in operands]), enabled=False)(x)  # noqa: B023
+            for one, other in zip(found if isinstance(found, tuple) else (found,), leaves, strict=True):
+                assert one.dtype == other.dtype, (ufunc, operands)
+                assert_allclose(one, other, rtol=1e-14)
+
+
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.1, 1e30, 1e-30, np.inf, -np.inf, np.nan])
 
 

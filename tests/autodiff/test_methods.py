@@ -60,6 +60,12 @@ METHODS: list[Function] = [
     lambda x: x.clip(min=0.0),
     lambda x: x.clip(max=np.full(4, 0.5)),
     lambda x: x.copy(),
+    lambda x: x.copy(order="C"),
+    lambda x: x.astype(np.float32, order="K", casting="same_kind", subok=False),
+    lambda x: x.astype(np.float64, "C", "safe", True, False) ** 2,
+    lambda x: x.compress([False, True], axis=1, out=None),
+    lambda x: x.clip(0.0, 1.0, dtype=np.float64, casting="safe", order="K", where=True),
+    lambda x: x.clip(None, 1, dtype=np.float32),
     lambda x: x[0].dot(np.ones((4, 2))),
     lambda x: x.flatten(),
     lambda x: x.ravel(),
@@ -95,10 +101,13 @@ def test_methods_take_what_their_functions_take() -> None:
     assert Array.squeeze.__doc__ == "See :func:`numpy.squeeze`."
     for call, message in [
         (lambda x: x.sum(order="C"), r"np\.sum of an Array.*'order'"),
-        (lambda x: x.copy("F"), r"np\.copy of an Array.*'order'"),
+        (lambda x: x.copy("F"), r"copy\(\.\.\., order='F'\) of an Array: .*drop order="),
         (lambda x: x.flatten(axis=0), r"np\.ravel of an Array.*'axis'"),
         (lambda x: x.reshape(4, 6, copy=None, like=1), r"np\.reshape of an Array.*'like'"),
-        (lambda x: x.astype(np.float32, casting="safe"), "unexpected keyword"),
+        (lambda x: x.astype(np.float32, order="F"), r"astype\(\.\.\., order='F'\) of an Array: .*drop order="),
+        (lambda x: x.astype(np.float32, casting="safe"), r"casting='safe'\): float64 is not cast to it"),
+        (lambda x: (x + 1j).astype(np.complex64, casting="no"), r"casting='no'\): complex128 is not cast to it"),
+        (lambda x: x.compress([True], out=np.ones(1)), r"np\.compress of an Array.*'out'"),
     ]:
         with pytest.raises(TypeError, match=message):
             mm.vjp(call, X)

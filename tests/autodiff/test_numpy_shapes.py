@@ -195,6 +195,10 @@ def test_what_does_not_fit_is_named() -> None:
         (lambda x: np.concatenate([x, x], dtype=np.int64, casting="safe"), DtypeError, "casting='safe'"),
         (lambda x: np.where(x > 0, x), ShapeError, "both x and y"),
         (lambda x: np.block([[x], []]), ShapeError, "nested equally deep"),
+        (lambda x: np.average(x[:0], 1), ShapeError, "there is nothing to average"),
+        (lambda x: np.average(x[:0], 0, x[:0]), ShapeError, "no weights add up to 0"),
+        *[(lambda x: np.matvec(x[0], x[0]), ShapeError, "the first has matrices")] * hasattr(np, "matvec"),
+        *[(lambda x: np.vecmat(x[0], x[0]), ShapeError, "the second has matrices")] * hasattr(np, "vecmat"),
     ]
     for function, kind, message in refused:
         with pytest.raises(kind, match=message):

@@ -68,6 +68,8 @@ def test_the_error_names_the_function_and_a_way_out() -> None:
     ("call", "message"),
     [
         (lambda x: np.exp(x, where=np.array([True, False])), r"np\.exp\(\.\.\., where=mask\).*np\.where\(mask"),
+        (lambda x: np.clip(x, 0, 1, where=np.array([True, False])), r"np\.clip\(\.\.\., where=mask\).*np\.where\(mask"),
+        (lambda x: np.clip(x, 0, 1, signature="ddd->d"), r"np\.clip\(\.\.\., signature=\.\.\.\) of an Array"),
         (lambda x: np.exp(x, order="F"), r"np\.exp\(\.\.\., order='F'\).*drop order="),
         (lambda x: np.nanquantile(x, 0.5, weights=x), r"np\.nanquantile of an Array.*'weights'.*by nanquantile\(x"),
         (lambda x: np.sort(x, 0, None, "name"), r"np\.sort of an Array.*unexpected argument 'order'"),
@@ -88,6 +90,8 @@ def test_values_of_arguments_that_are_not_known_are_named() -> None:
 def test_casts_that_numpy_refuses_are_refused() -> None:
     with pytest.raises(DtypeError, match=r"np\.add.*casting='safe'\): float64 is not cast to it"):
         inside(lambda x: np.add(x, 1, dtype=np.float32, casting="safe"), np.ones(2))
+    with pytest.raises(DtypeError, match=r"np\.clip.*casting='same_kind'\): float64 is not cast to it"):
+        inside(lambda x: np.clip(x, 0, 1, dtype=int), np.ones(2))
     with pytest.raises(DtypeError, match=r"np\.add.*casting='no'\): the operands are of different dtypes"):
         inside(lambda x: np.add(x, np.float32(1.0), casting="no"), np.ones(2))
 

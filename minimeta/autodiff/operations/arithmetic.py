@@ -19,7 +19,8 @@ from minimeta.autodiff.operations.elementwise import TRUTHS_AS_INT8, binary, ele
 from minimeta.autodiff.operations.queries import differentiable
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import ShapeError
+from minimeta.autodiff.ufuncs import settled
+from minimeta.errors import ShapeError, TracingError
 
 
 @binary(lambda g, z, x, y: g, lambda g, z, x, y: g, accepts="biuf", linear=True, answers=np.add)
@@ -115,7 +116,7 @@ def power(x: ArrayLike, y: ArrayLike) -> Value:
         Integers to negative integer powers.
     """
     if type(y) in (int, float):
-        if y == 2 and (type(y) is int or operands.dtype_of(x).kind == "f"):
+        if y == 2 and operands.dtype_of(x).kind in ("iuf" if type(y) is int else "f"):
             return square(x)
     elif isinstance(y, (np.generic, np.ndarray)) and y.ndim == 0 and y.dtype.kind in "iuf" and y == 2:
         return square(_promoted_with(x, y))
@@ -297,9 +298,16 @@ def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = No
 
 
 @answers(np.clip)
-def _numpy_clip(x: ArrayLike, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Value:
-    """:func:`clip` under the four names that numpy has for two bounds."""
-    return clip(x, a_min if min is None else min, a_max if max is None else max)
+def _numpy_clip(
+    x: ArrayLike, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, **keywords: Any
+) -> Value:
+    """:func:`clip` under the four names that numpy has for two bounds, with the keywords of a ufunc."""
+    low, high = a_min if min is None else min, a_max if max is None else max
+    if keywords:
+        (x, low, high), keywords = settled(np.clip, (x, low, high), keywords)
+    if keywords:
+        raise TracingError(f"np.clip(..., {next(iter(keywords))}=...) of an Array is not supported; drop it")
+    return clip(x, low, high)
 
 
 @elementwise(

@@ -289,12 +289,16 @@ def vecdot(x: Any, y: Any, axis: int = -1) -> Value:
 def matvec(x: Any, y: Any) -> Value:
     """The product of matrices with vectors, which broadcast: ``(..., m, n)`` and ``(..., n)``."""
     x, y = as_floats(x, y)
+    if x.ndim < 2:
+        raise ShapeError(f"matvec of shapes {x.shape} and {y.shape}: the first has matrices (..., m, n)")
     return movement.squeeze(linear_algebra.matmul(x, movement.expand_dims(y, -1)), -1)
 
 
 def vecmat(x: Any, y: Any) -> Value:
     """The product of vectors with matrices, which broadcast: ``(..., m)`` and ``(..., m, n)``."""
     x, y = as_floats(x, y)
+    if y.ndim < 2:
+        raise ShapeError(f"vecmat of shapes {x.shape} and {y.shape}: the second has matrices (..., m, n)")
     return movement.squeeze(linear_algebra.matmul(movement.expand_dims(x, -2), y), -2)
 
 

@@ -22,7 +22,6 @@ CONVERTIBLE = (
 )
 
 
-@answers(np.astype)
 def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
     """Convert to another dtype: bool, an integer, float32, float64, complex64 or complex128.
 
@@ -41,6 +40,12 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
     if target.name not in CONVERTIBLE:
         raise DtypeError(f"astype to {target.name}: it converts to bool, integers, floats and complex numbers")
     return _astype(x, dtype=target.name)
+
+
+@answers(np.astype)
+def _numpy_astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Value:
+    """:func:`astype`; whether it copies cannot be told, because Arrays never change."""
+    return astype(x, dtype)
 
 
 def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:

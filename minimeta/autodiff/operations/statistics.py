@@ -99,13 +99,20 @@ def _with_axes(x: Value, axis: Any, keepdims: bool) -> Value:
 def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Value:
     """The mean, or with weights ``sum(w x) / sum(w)``; with ``returned`` also the sum of the weights.
 
-    Weights have the shape of ``x``, or are one row along ``axis``.
+    Weights have the shape of ``x``, or are one row along ``axis``. Where their sum is 0, the mean is infinite or NaN:
+    numpy raises ZeroDivisionError.
+
+    Raises
+    ------
+    ShapeError
+        The weights have another shape; or there is no mean, or no element, as numpy refuses it.
     """
     x = as_float(x)
     if weights is None:
         mean = reductions.mean(x, axis, keepdims=keepdims)
-        count = x.size / max(mean.size, 1)
-        return (mean, mean * 0.0 + count) if returned else mean
+        if not mean.size:
+            raise ShapeError(f"average of shape {x.shape} over axis {axis}: there is nothing to average; mean takes it")
+        return (mean, mean * 0.0 + x.size / mean.size) if returned else mean
     x, weights = as_floats(x, weights)
     if weights.shape != x.shape:
         if axis is None or weights.ndim != len(axes := operands.row_of(axis)):
@@ -118,6 +125,8 @@ def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         weights = movement.reshape(weights, [side if i in places else 1 for i, side in enumerate(x.shape)])
         weights = movement.broadcast_to(weights, x.shape)
     total = reductions.sum(weights, axis, keepdims=keepdims)
+    if not x.size and total.size:
+        raise ShapeError(f"average of shape {x.shape} over axis {axis}: no weights add up to 0")
     mean = reductions.sum(x * weights, axis, keepdims=keepdims) / total
     return (mean, total + mean * 0.0) if returned else mean
 
