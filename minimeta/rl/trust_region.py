@@ -48,7 +48,7 @@ import numpy as np
 from minimeta.autodiff import grad, hvp, tree, vjp
 from minimeta.autodiff.operations import astype, concatenate, logical_and, reshape, sqrt, sum, where
 from minimeta.counts import check_counts
-from minimeta.errors import ConfigurationError
+from minimeta.errors import ConfigurationError, DataError
 from minimeta.program import compile, vmap
 from minimeta.rl.agent import Agent, returns
 from minimeta.tasks import Task
@@ -114,6 +114,8 @@ class TrustRegion:
         ------
         ConfigurationError
             If the learner is no :class:`Agent`.
+        DataError
+            In the step, if a task of the batch has no step.
         """
         if not isinstance(learner, Agent):
             raise ConfigurationError(
@@ -169,6 +171,7 @@ class TrustRegion:
         seek, attempt = (compile(function, enabled=compiled) for function in (seek, attempt))
 
         def step(meta_parameters: Any, state: Any, batch: Task) -> tuple[Any, Any, Any, Any]:
+            _refuse_empty(batch)
             farthest, before, losses, metrics = seek(meta_parameters, batch)
             reached = meta_parameters
             for number in range(self.backtracks):
@@ -249,6 +252,17 @@ def conjugate_gradients(
         before, squared = squared, sum(residual * residual)
         direction = where(goes_on, residual + squared / where(goes_on, before, 1.0) * direction, direction)
     return x, image
+
+
+def _refuse_empty(batch: Any) -> None:
+    """Refuse a task without a single step: its means are 0 / 0, and NaN would be no error, only no step."""
+    for phase, examples in enumerate((*batch.support.sets, batch.query)):
+        taken = np.any(examples.targets.mask, axis=(-2, -1))
+        if not np.all(taken):
+            raise DataError(
+                f"TrustRegion: task {np.argmin(taken)} of {len(taken)} took no step in phase {phase} (its mask is 0 "
+                "everywhere), so it has no loss and no divergence: leave the task out of the batch"
+            )
 
 
 def _count(batch: Task) -> float:

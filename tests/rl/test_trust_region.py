@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from walks import Walk, maml, mean_return
 
 import minimeta as mm
-from minimeta.errors import ConfigurationError
+from minimeta.errors import ConfigurationError, DataError
 from minimeta.learners import MAML
 from minimeta.nn import mean_squared_error, mlp
 from minimeta.optim import sgd_by_step
@@ -177,6 +177,14 @@ def test_a_step_that_finds_nothing_better_stays() -> None:
     batch = type(still)(still.support, type(still.query)(still.query.inputs, nothing))
     found, _, _, _ = TrustRegion(iterations=1).make_step(AGENT, False)(META, (), batch)
     assert np.array_equal(flat(found), flat(META))
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_a_task_without_a_step_is_named(phase: int) -> None:
+    batch: Any = COLLECT(META, WALKS, 1, lambda *key: np.random.default_rng([13, *key]))
+    (batch.support.sets[0], batch.query)[phase].targets.mask[2] = 0.0
+    with pytest.raises(DataError, match=rf"task 2 of 3 took no step in phase {phase} \(its mask is 0"):
+        TrustRegion(iterations=1).make_step(AGENT, False)(META, (), batch)
 
 
 def test_settings_out_of_range_are_refused() -> None:
