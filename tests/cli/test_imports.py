@@ -83,3 +83,13 @@ def test_without_the_plot_extra_a_run_says_which_extra_draws(tmp_path: Path) -> 
     assert "pip install 'minimeta[plot]'" in done.stderr
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert "results.json" in names and not any(name.endswith(".png") for name in names)
+
+
+def test_without_the_rl_extra_a_run_of_the_cheetah_does_not_begin(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = run_without(["gymnasium", "mujoco"], ["train", "maml", "cheetah-direction", "--out", str(folder)])
+
+    assert done.returncode == 1 and done.stdout == "" and not folder.exists()
+    assert done.stderr == (
+        "minimeta: the half-cheetah needs gymnasium, which is not installed: pip install 'minimeta[rl]'\n"
+    )

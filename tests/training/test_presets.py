@@ -349,6 +349,7 @@ def test_baselines_that_act_are_what_they_say() -> None:
 
 
 def test_the_cheetahs_are_finns() -> None:
+    pytest.importorskip("mujoco", reason="the cheetah is MuJoCo's")
     for task, bound, iterations in (("cheetah-direction", 0.02, 100), ("cheetah-velocity", 0.01, 475)):
         preset = PRESETS["maml", task]
         experiment: Any = preset.experiment()

@@ -237,6 +237,17 @@ def _model() -> Any:
         return mujoco.MjSpec.from_file(str(file)).compile()
 
 
+def check_installed() -> None:
+    """Refuse to begin what the simulator is needed for.
+
+    Raises
+    ------
+    MissingExtraError
+        If MuJoCo or gymnasium is not installed.
+    """
+    _model()
+
+
 _idle: list[Any] = []
 """Working memories of the simulator. To make one takes as long as a hundred steps, and no step
 reads what the one before left there."""

@@ -22,6 +22,7 @@ from minimeta.rl.environments import (
     released_goals,
     released_velocities,
 )
+from minimeta.rl.environments.half_cheetah import check_installed
 from minimeta.rl.policy_losses import estimated
 from minimeta.training.configuration import require
 from minimeta.training.presets.parts import BenchmarkSettings, Distributions, EvaluationSettings, Problem
@@ -116,13 +117,23 @@ class NavigationSettings(ControlSettings):
         return tuple(replace(task, horizon=self.horizon) for task in released_goals())
 
 
-class CheetahDirectionSettings(ControlSettings):
-    """A cheetah that runs forwards or backwards."""
+class CheetahSettings(ControlSettings):
+    """A cheetah."""
 
-    name: ClassVar[str] = "cheetah-direction"
     features: ClassVar[int] = 20
     goals: ClassVar[int] = 1
     actions: ClassVar[int] = 6
+
+    def tasks(self, evaluation: EvaluationSettings, data: str | os.PathLike[str] | None) -> Distributions:
+        """Return the environments, if their simulator is installed: a run must not begin without it."""
+        check_installed()
+        return super().tasks(evaluation, data)
+
+
+class CheetahDirectionSettings(CheetahSettings):
+    """A cheetah that runs forwards or backwards."""
+
+    name: ClassVar[str] = "cheetah-direction"
 
     def draw(self, rng: np.random.Generator) -> Environment:
         """Draw a direction."""
@@ -133,13 +144,10 @@ class CheetahDirectionSettings(ControlSettings):
         return released_directions()
 
 
-class CheetahVelocitySettings(ControlSettings):
+class CheetahVelocitySettings(CheetahSettings):
     """A cheetah that runs at a velocity."""
 
     name: ClassVar[str] = "cheetah-velocity"
-    features: ClassVar[int] = 20
-    goals: ClassVar[int] = 1
-    actions: ClassVar[int] = 6
 
     def draw(self, rng: np.random.Generator) -> Environment:
         """Draw a velocity."""
