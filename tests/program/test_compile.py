@@ -262,8 +262,12 @@ def test_no_arguments_and_no_arrays() -> None:
 
 
 def test_what_is_not_an_argument_is_a_constant() -> None:
-    table = np.ones(3)
-    function = mm.compile(lambda x: x * table)
-    assert_array_equal(function(np.ones(3)), [1.0, 1.0, 1.0])
+    table, number = np.ones(3), 2.0
+    function = mm.compile(lambda x: x * table * number)
+    assert_array_equal(function(np.ones(3)), [2.0, 2.0, 2.0])
     table[...] = 5.0
-    assert_array_equal(function(np.ones(3)), [1.0, 1.0, 1.0])
+    assert_array_equal(function(np.ones(3)), [2.0, 2.0, 2.0])
+    table, number = np.zeros(3), 7.0
+    assert_array_equal(function(np.ones(3)), [2.0, 2.0, 2.0])
+    table = np.full(3, 0.5)
+    assert_array_equal(function(np.ones((1, 3))), [[3.5, 3.5, 3.5]])  # This signature is traced now.
