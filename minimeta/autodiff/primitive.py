@@ -294,6 +294,9 @@ def contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Call
             # The order of numpy's sums follows the memory's, and some functions differ where a stride is negative;
             # a single element counts as contiguous with any stride.
             rows = [np.array(x, order="C", copy=np.size(x) < 2 or None) for x in values]
-            return np.array(reference(*rows, **params), order="C")
+            y = reference(*rows, **params)
+        # What nobody else holds and owns its memory is fresh: a copy of it would cost as much as a short computation.
+        fresh = type(y) is np.ndarray and sys.getrefcount(y) <= 2 and y.flags.owndata and y.flags.c_contiguous
+        return y if fresh else np.array(y, order="C")
 
     return kernel

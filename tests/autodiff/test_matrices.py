@@ -254,6 +254,18 @@ def test_a_large_triangle_is_solved_in_blocks() -> None:
     assert_allclose(a.T @ mm.linalg.solve_triangular(garbage.T, b), b, rtol=1e-10, atol=1e-12)
 
 
+def test_a_large_factor_has_the_cotangent_of_its_definition() -> None:
+    """A change H of A changes L by L h(L^-1 H L^-T), with half of the diagonal in h."""
+    root, w, h = RNG.normal(size=(3, 130, 130))
+    a = root @ root.T + 130 * np.eye(130)
+    factor = np.linalg.cholesky(a)
+    half = np.linalg.solve(factor, np.linalg.solve(factor, h + h.T).T)
+    change = factor @ (np.tril(half) - np.diag(np.diagonal(half)) / 2)
+    gradient = mm.grad(lambda a: mm.sum(w * np.linalg.cholesky(a)))(a)
+    assert_allclose(np.sum(gradient * np.tril(h + h.T)), np.sum(w * change), rtol=1e-10)
+    assert not np.triu(gradient, 1).any()
+
+
 # What cannot be computed
 
 

@@ -33,6 +33,7 @@ from minimeta.autodiff.operations.matrices import (
     product,
     sample_symmetric,
     sample_tall,
+    singular,
     transposed,
 )
 from minimeta.autodiff.operations.solving import SOLVE_TRIANGULAR, solve_triangular
@@ -84,13 +85,46 @@ def _not_positive_definite(a: Any) -> str:
     )
 
 
-# With S = L^-T (M + M^T) L^-1, where M is the lower triangle of L^T G with half of its diagonal: dL/dA is the lower
-# triangle of S, with half of its diagonal.
+# With h(X) the lower triangle of X with half of its diagonal, M = h(L^T G) and S = L^-T (M + M^T) L^-1, dL/dA = h(S).
+# That is one operation, which takes blocks of rows from the last to the first, as the blocked decomposition backwards
+# (Murray, section 3.3): a sixth of the arithmetic, because no block sees zeros. Its own derivatives follow from S.
+def _cotangent_rules(h: Array, z: Array, y: Array, g: Array) -> tuple[Value, Value]:
+    y, g, given, s = lower(y), lower(g), lower(h, 0.5), z + transposed(z)
+    half = apply(SOLVE_TRIANGULAR, y, given + transposed(given), lower=True)
+    inner = lower(apply(SOLVE_TRIANGULAR, y, transposed(half), lower=True), 0.5)
+    return lower(product(g, inner, False, True) - product(s, half, False, True)), product(y, inner)
+
+
+def _sample_cotangent(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    factor = np.linalg.cholesky(sample_symmetric(draw))
+    return (factor, np.tril(draw.array(factor.shape))), {}
+
+
+@lapack(
+    singular,
+    _cotangent_rules,
+    lambda y, g: Form(y.shape, y.dtype),
+    sample=_sample_cotangent,
+)
+def _cholesky_cotangent(y: Any, g: Any) -> Any:
+    z, n = np.tril(g).astype(np.result_type(y, g)), y.shape[-1]
+    for begin in reversed(range(0, n, 48)):
+        end = min(begin + 48, n)
+        before, own, after = slice(0, begin), slice(begin, end), slice(end, n)
+        to_left, block, below = y[..., own, before], np.tril(y[..., own, own]), y[..., after, own]
+        inverse = np.linalg.inv(block)
+        z[..., after, own] = z[..., after, own] @ inverse
+        turned = np.swapaxes(z[..., after, own], -1, -2)
+        z[..., after, before] -= z[..., after, own] @ to_left
+        m = lower(np.swapaxes(block, -1, -2) @ (z[..., own, own] - np.tril(turned @ below)), 0.5)
+        s = lower(np.swapaxes(inverse, -1, -2) @ (m + np.swapaxes(m, -1, -2)) @ inverse, 0.5)
+        z[..., own, own] = s
+        z[..., own, before] -= turned @ y[..., after, before] + (s + np.swapaxes(s, -1, -2)) @ to_left
+    return z
+
+
 def _cholesky_rule(g: Array, y: Array, a: Array) -> Value:
-    inner = lower(product(y, g, True), 0.5)
-    turned = transposed(y)
-    half = apply(SOLVE_TRIANGULAR, turned, inner + transposed(inner), lower=False)
-    return lower(apply(SOLVE_TRIANGULAR, turned, transposed(half), lower=False), 0.5)
+    return apply(CHOLESKY_COTANGENT, y, g)
 
 
 def _sample_positive(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
@@ -279,6 +313,7 @@ def _lu(a: Any) -> Any:
 
 
 CHOLESKY: Primitive = _cholesky.primitive
+CHOLESKY_COTANGENT: Primitive = _cholesky_cotangent.primitive
 PIVOTS: Primitive = _pivots.primitive
 LU: Primitive = _lu.primitive
 QR_OF_TALL: Primitive = _qr_of_tall.primitive

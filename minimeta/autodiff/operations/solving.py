@@ -4,7 +4,7 @@ For ``X = A^-1 B`` a change of the operands changes ``A dX + dA X = dB``, so tha
 
     dL/dB = A^-T G        dL/dA = -(A^-T G) X^T        and of the inverse    -X^T G X^T .
 
-A triangular matrix is solved in blocks: the first half of the unknowns, then the others, given these.
+A triangular matrix is solved in blocks of 48 unknowns, each given those before it.
 """
 
 from __future__ import annotations
@@ -150,19 +150,18 @@ def _no_diagonal(a: Any, b: Any, lower: bool) -> str:
     flops=flops_of_system,
 )
 def _solve_triangular(a: Any, b: Any, *, lower: bool) -> Any:
-    if not lower:  # From the last unknown to the first, it is a lower triangle.
-        return _forwards(np.ascontiguousarray(a[..., ::-1, ::-1]), b[..., ::-1, :])[..., ::-1, :]
-    return _forwards(np.ascontiguousarray(a), b)
-
-
-def _forwards(a: Any, b: Any) -> Any:
-    n = a.shape[-1]
-    if n <= 48:
-        return np.linalg.solve(np.tril(a), b)
-    half = n // 2
-    known = _forwards(a[..., :half, :half], b[..., :half, :])
-    others = _forwards(a[..., half:, half:], b[..., half:, :] - a[..., half:, :half] @ known)
-    return np.concatenate([known, others], -2)
+    n, x = a.shape[-1], np.empty(b.shape, np.result_type(a, b))
+    for begin in range(0, n, 48) if lower else reversed(range(0, n, 48)):
+        end = min(begin + 48, n)
+        known = slice(0, begin) if lower else slice(end, n)
+        block, left = a[..., begin:end, begin:end], b[..., begin:end, :] - a[..., begin:end, known] @ x[..., known, :]
+        # From the last unknown to the first, a lower triangle is an upper one, of which LAPACK exchanges no rows.
+        x[..., begin:end, :] = (
+            np.linalg.solve(np.triu(block[..., ::-1, ::-1]), left[..., ::-1, :])[..., ::-1, :]
+            if lower
+            else np.linalg.solve(np.triu(block), left)
+        )
+    return x
 
 
 # Inverses
