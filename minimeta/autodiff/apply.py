@@ -22,7 +22,7 @@ import numpy as np
 
 from minimeta.autodiff.array import Array, ArrayLike, Form, Origin, Trace, Value, moments
 from minimeta.autodiff.primitive import Primitive
-from minimeta.autodiff.promotion import constant, unify
+from minimeta.autodiff.promotion import constants, unify
 from minimeta.errors import DtypeError, IndexingError, LeakedArrayError, user_line
 
 
@@ -134,7 +134,7 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
         if primitive.elementwise:
             arrays = unify(primitive, operands, trace is not None, apply)
         else:
-            arrays = tuple([x if type(x) is Array else constant(x, trace is not None) for x in operands])
+            arrays = constants(operands, trace is not None)
     except DtypeError:
         from minimeta.autodiff.elements import all_joined  # noqa: PLC0415 (few programs have such arrays)
 
@@ -143,8 +143,9 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
         return apply(primitive, *joined, **params)
     values, traced = [], False
     for x in arrays:
-        values.append(x.value)
-        if type(x.value) is Form:
+        value = x.value
+        values.append(value)
+        if type(value) is Form:
             traced = True
     if traced:
         value = primitive.shape(*values, **params)

@@ -167,8 +167,8 @@ def value_and_grad(function: Function, argnums: Place | Sequence[Place] = 0, has
         recording, outputs, output_structure, aux = _run(partial, leaves, structure, has_aux)
         check_scalar(outputs, output_structure, has_aux)
         value = outputs[0]
-        one = np.ones((), value.dtype) if isinstance(value, (Array, np.ndarray)) else 1.0
-        found = backward(recording, outputs, [Array(np.asarray(one))])
+        one = np.array(1, getattr(value, "dtype", np.float64))
+        found = backward(recording, outputs, [Array(one)])
         gradients = tree.unflatten(structure, settle_gradients(recording.aliases, found))
         gradient = gradients[0] if alone else gradients
         return ((settle(value), aux) if has_aux else settle(value)), gradient

@@ -19,7 +19,7 @@ import numpy as np
 from minimeta.autodiff import in_place
 from minimeta.autodiff.orders import check_order
 from minimeta.autodiff.protocols import ANSWERS, answer, full_name, of_complex
-from minimeta.autodiff.ufuncs import call
+from minimeta.autodiff.ufuncs import apply_method, settled
 from minimeta.errors import DtypeError, TracingError
 
 if TYPE_CHECKING:
@@ -122,14 +122,19 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
         return self
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
-        if keywords.get("out") is not None and method == "__call__":
+        if method != "__call__":
+            return apply_method(ufunc, method, inputs, keywords)
+        if not keywords:
+            return answer(ufunc, inputs, keywords)
+        if keywords.get("out") is not None:
             return in_place.assign_to_numpy(getrefcount(keywords["out"][0]), ufunc, inputs, keywords)
-        return call(ufunc, method, inputs, keywords)
+        return answer(ufunc, *settled(ufunc, inputs, keywords))
 
     def __array_function__(
         self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]
     ) -> Value:
-        if keywords.get("out") is not None:
-            raise TracingError(f"{full_name(function)}(..., out=...): an Array is never written to; drop out=")
-        keywords = {name: value for name, value in keywords.items() if name != "out"}
+        if "out" in keywords:
+            keywords = dict(keywords)
+            if keywords.pop("out") is not None:
+                raise TracingError(f"{full_name(function)}(..., out=...): an Array is never written to; drop out=")
         return answer(function, arguments, keywords)

@@ -221,23 +221,24 @@ def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
     """Bring a derivative into one form, whether it is one rule for each input or one for all."""
 
     def one_by_one(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
-        inputs, params = y.inputs, y.params or {}
-        # Inputs beyond the rules, such as indices, have no derivative.
-        return [
-            (x, rule(cotangent, y, *inputs, **params))
-            for x, rule in zip(inputs, rules)  # noqa: B905
-            if rule is not None and x.id in needed
-        ]
+        inputs, params, shares = y.inputs, y.params or {}, []
+        for x, rule in zip(inputs, rules):  # noqa: B905 (inputs beyond the rules, as indices, have no derivative)
+            if rule is not None and x.id in needed:
+                shares.append((x, rule(cotangent, y, *inputs, **params)))
+        return shares
 
     def all_at_once(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
         return zip(y.inputs, rules(cotangent, y, *y.inputs, **(y.params or {})), strict=True)
 
+    by_chain_rule = one_by_one if type(rules) is tuple else all_at_once
+    if through is None:
+        return by_chain_rule
+
     def further(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
-        shares = through(cotangent, y, needed) if through is not None else None
+        shares = through(cotangent, y, needed)
         return by_chain_rule(cotangent, y, needed) if shares is None else shares
 
-    by_chain_rule = one_by_one if type(rules) is tuple else all_at_once
-    return by_chain_rule if through is None else further
+    return further
 
 
 class _Registry(dict[str, Primitive]):

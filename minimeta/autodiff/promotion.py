@@ -49,6 +49,14 @@ def constant(x: Any, private: bool = False) -> Array:
     return Array(fixed(x, private), type(x) in _WEAK)
 
 
+def constants(operands: Sequence[Any], private: bool) -> tuple[Array, ...]:
+    """Return operands, of which those that are no Arrays become constants."""
+    for x in operands:
+        if type(x) is not Array:
+            return tuple([x if type(x) is Array else constant(x, private) for x in operands])
+    return operands  # type: ignore[return-value]  # Nearly always.
+
+
 def array_of(x: Any, dtype: np.dtype[Any] | None = None) -> Array:
     """Return an Array as it is, anything else as a private constant; of this dtype, if given."""
     if type(x) is not Array:
@@ -136,17 +144,23 @@ def unify(
     first = operands[0]
     if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
         shape = first.value.shape
-        for x in operands[1:]:
-            if type(x) is not Array or (y := x.value).shape != shape or y.dtype is not dtype:
+        for x in operands:
+            if type(x) is not Array or (value := x.value).dtype is not dtype or value.shape != shape:
                 break
         else:
             return operands  # type: ignore[return-value]  # Nearly always: all are Arrays and alike.
     if len(operands) == 2 and (found := _with_scalar(primitive, *operands)):
         return found
-    arrays = [x if type(x) is Array or type(x) in _WEAK else constant(x, private) for x in operands]
-    forms = tuple([(x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)] for x in arrays])
-    dtypes, shape = _unified(primitive, forms)
-    return tuple([_fit(x, dtype, shape, apply) for x, dtype in zip(arrays, dtypes, strict=True)])
+    arrays, forms = [], []
+    for operand in operands:
+        x = operand if type(operand) is Array or type(operand) in _WEAK else constant(operand, private)
+        arrays.append(x)
+        forms.append((x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)])
+    dtypes, shape = _unified(primitive, tuple(forms))
+    for i, x in enumerate(arrays):
+        if type(x) is not Array or (value := x.value).dtype is not dtypes[i] or value.shape != shape:
+            arrays[i] = _fit(x, dtypes[i], shape, apply)
+    return tuple(arrays)
 
 
 def _with_scalar(primitive: Primitive, x: Any, y: Any) -> tuple[Array, Array] | None:
@@ -157,14 +171,14 @@ def _with_scalar(primitive: Primitive, x: Any, y: Any) -> tuple[Array, Array] | 
     dtype = array.value.dtype
     if dtype.kind != "f" or "f" not in primitive.accepts:
         return None
-    scalar = Array(_scalar(number, math.copysign(1, number), dtype, array.value.shape), weak=True)
+    scalar = Array(_scalar(number, number == 0 and math.copysign(1, number), dtype, array.value.shape), True)
     return (scalar, array) if number is x else (array, scalar)
 
 
 def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]) -> Array:
     """Bring an operand to the common dtype and shape; a constant needs no instruction."""
     if type(x) is not Array:
-        return Array(_scalar(x, math.copysign(1, x) if type(x) is float else 1, dtype, shape), weak=True)
+        return Array(_scalar(x, x == 0 and math.copysign(1, x), dtype, shape), True)
     value = x.value
     if x.transformation is not None:
         array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)

@@ -61,14 +61,16 @@ def answer(function: Any, arguments: Sequence[Any], keywords: dict[str, Any]) ->
     TracingError
         There is none, or it does not take these arguments.
     """
-    operation = found(function)
-    if operation is None:
+    try:
+        operation = ANSWERS[function]
+    except KeyError:
         name = full_name(function)
         general = (
             "it has no derivative here. Write it with minimeta's operations, or let custom_vjp call "
             f"{name} on values, and give it a rule: custom_vjp(function, rule, on_values=True)"
         )
-        raise TracingError(f"{name} of an Array is not supported: {REMEDIES.get(name.removeprefix('np.'), general)}")
+        remedy = REMEDIES.get(name.removeprefix("np."), general)
+        raise TracingError(f"{name} of an Array is not supported: {remedy}") from None
     try:
         return operation(*arguments, **keywords)
     except TypeError as error:

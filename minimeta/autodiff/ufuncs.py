@@ -38,16 +38,14 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
 _ACCUMULATIONS: dict[np.ufunc, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
-def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
-    """Compute a ufunc, or a method of one, of Arrays.
+def apply_method(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
+    """Compute a method of a ufunc of Arrays.
 
     Raises
     ------
     TracingError
         An argument cannot be taken as numpy takes it, or the method changes an array in place.
     """
-    if method == "__call__":
-        return answer(ufunc, *settled(ufunc, inputs, keywords)) if keywords else answer(ufunc, inputs, keywords)
     name = f"{full_name(ufunc)}.{method}"
     if keywords.get("out") is not None:
         raise TracingError(f"{name}(..., out=...): an Array is never written to; drop out=")

@@ -76,8 +76,8 @@ def of_square(cotangent: Any, y: Array, active: Container[int]) -> Handed | None
 def of_product(cotangent: Any, product: Array, active: Container[int]) -> Handed | None:
     """Do the same for ``x y`` where one is a magnitude and the other a multiple of it: ``k y^2``, `k` needing none."""
     x, y = product.inputs
-    for multiple, alone in ((x, y), (y, x)):
-        if multiple.primitive is not None and multiple.primitive.name in ("multiply", "divide") and alone.inputs:
+    for multiple, alone in ((x, y), (y, x)) if x.inputs and y.inputs else ():
+        if multiple.primitive is not None and multiple.primitive.name in ("multiply", "divide"):
             part, k = multiple.inputs
             if multiple.primitive.name == "multiply" and k.id in active:
                 part, k = k, part

@@ -21,7 +21,7 @@ from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import Declare, operation
 from minimeta.autodiff.operations import operands
-from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample
+from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, registry
 from minimeta.autodiff.protocols import answers
 from minimeta.errors import ShapeError
 
@@ -230,11 +230,11 @@ def _window(starts: Shape, sizes: Shape, steps: Shape) -> tuple[Any, ...]:
 
 def _unbroadcast(g: Array, y: Array, x: Array, shape: Shape) -> Value:
     """The sum over the repeated places of each element."""
-    lead = len(shape) - x.ndim
-    within = tuple([lead + i for i, side in enumerate(x.shape) if side == 1 and shape[lead + i] != 1])
+    lead = len(shape) - len(x.shape)
     if lead:
-        g = g.sum(tuple(range(lead)))
-    return g.sum(tuple([i - lead for i in within]), keepdims=True) if within else g
+        g = apply(registry["sum"], g, axes=tuple(range(lead)), keepdims=False)
+    within = tuple([i for i, side in enumerate(x.shape) if side == 1 and shape[lead + i] != 1])
+    return apply(registry["sum"], g, axes=within, keepdims=True) if within else g
 
 
 _Sampled = tuple[tuple[NDArray[Any], ...], dict[str, Any]]

@@ -18,7 +18,8 @@ from minimeta.errors import AxisError, DtypeError, ShapeError, TracingError
 @answers(np.shape)
 def shape_of(x: ArrayLike) -> Shape:
     """Shape of an operand that may also be a Python scalar or a nested list."""
-    return x.shape if isinstance(x, (Array, np.ndarray)) else constant(x).shape
+    shape: Shape = x.value.shape if type(x) is Array else x.shape if type(x) is np.ndarray else constant(x).shape
+    return shape
 
 
 def row_of(numbers: Any) -> tuple[Any, ...]:
@@ -72,7 +73,7 @@ def along(axis: int, shape: Shape, start: int, size: int, step: int = 1) -> dict
 
 def dtype_of(x: Any) -> np.dtype[Any]:
     """Return the dtype of an operand that may also be a Python scalar or a nested list."""
-    return x.dtype if isinstance(x, (Array, np.ndarray)) else fixed(x, False).dtype
+    return x.value.dtype if type(x) is Array else x.dtype if type(x) is np.ndarray else fixed(x, False).dtype
 
 
 def are_truths(*operands: Any) -> bool:
@@ -82,15 +83,14 @@ def are_truths(*operands: Any) -> bool:
 
 def same_dtype(name: str, x: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     """Both factors in numpy's common dtype."""
-    dtypes = [k.dtype if isinstance(k, (Array, np.ndarray)) else np.asarray(k).dtype for k in (x, y)]
-    if dtypes[0] == dtypes[1] and dtypes[0].kind == "f":
+    first, second = dtype_of(x), dtype_of(y)
+    if first is second and first.kind == "f":
         return x, y
-    common = np.result_type(*dtypes)
+    common = np.result_type(first, second)
     if common.kind != "f":
-        raise DtypeError(
-            f"{name} of {dtypes[0].name} and {dtypes[1].name}: it needs float32 or float64; convert with astype"
-        )
-    return tuple(k if d == common else conversions.astype(k, common) for k, d in zip((x, y), dtypes, strict=True))  # type: ignore[return-value]
+        raise DtypeError(f"{name} of {first.name} and {second.name}: it needs float32 or float64; convert with astype")
+    x = x if first == common else conversions.astype(x, common)
+    return x, y if second == common else conversions.astype(y, common)
 
 
 def known(name: str, x: Any) -> Any:

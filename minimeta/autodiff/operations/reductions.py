@@ -198,7 +198,7 @@ def restored(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
 
 
 def _spread(g: Array, x: Array, axes: Shape, keepdims: bool) -> Value:
-    return movement.broadcast_to(restored(g, x, axes, keepdims), x.shape)
+    return apply(movement.BROADCAST_TO, restored(g, x, axes, keepdims), shape=x.shape)
 
 
 def taken_with(taken: Any, y: Array, x: Array, *, axes: Shape, keepdims: bool, **params: Any) -> Value:
