@@ -33,7 +33,6 @@ from minimeta.autodiff import (
     vjp,
 )
 from minimeta.autodiff.user_primitive import primitive
-from minimeta.program import compile, hessian, jacobian, vmap
 from minimeta.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -62,9 +61,24 @@ __all__ = [
     "vmap",
 ]
 if TYPE_CHECKING:
-    from minimeta import fft, learners, linalg, nn, optim, prediction, rl, special, storage, tasks, testing, training  # noqa: F401
+    from minimeta import (  # noqa: F401
+        fft,
+        learners,
+        linalg,
+        nn,
+        optim,
+        prediction,
+        program,
+        rl,
+        special,
+        storage,
+        tasks,
+        testing,
+        training,
+    )
     from minimeta.autodiff.operations import *  # noqa: F403
     from minimeta.prediction import load
+    from minimeta.program import compile, hessian, jacobian, vmap
     from minimeta.storage import save
 else:
     __all__ += operations.NAMES  # noqa: PLE0605 (type checkers read the imports above)
@@ -76,6 +90,7 @@ else:
         "nn",
         "optim",
         "prediction",
+        "program",
         "rl",
         "special",
         "storage",
@@ -84,11 +99,14 @@ else:
         "training",
     ]
 
+    PACKAGE_OF = {"load": "prediction", "save": "storage"}
+    PACKAGE_OF |= dict.fromkeys(("compile", "hessian", "jacobian", "vmap"), "program")
+
     def __getattr__(name):
         if name in operations.NAMES:
             found = getattr(operations, name)
-        elif name in ("load", "save"):
-            found = getattr(import_module(f"{__name__}.{'prediction' if name == 'load' else 'storage'}"), name)
+        elif name in PACKAGE_OF:
+            found = getattr(import_module(f"{__name__}.{PACKAGE_OF[name]}"), name)
         elif name in PACKAGES:
             found = import_module(f"{__name__}.{name}")
         else:

@@ -32,7 +32,7 @@ def test_importing_loads_numpy_and_the_standard_library_alone() -> None:
 
 
 def test_importing_leaves_what_few_calls_need_for_later() -> None:
-    slow = {"json", "numpy.random", "pathlib", "minimeta.program.drawing", "minimeta.program.source"}
+    slow = {"json", "numpy.random", "pathlib", "minimeta.program"}
     program = "import sys, numpy\nbefore = set(sys.modules)\nimport minimeta\n"
     done = run(f"{program}print((set(sys.modules) - before) & {slow})")
     assert (done.stdout, done.stderr) == ("set()\n", "")
@@ -42,7 +42,7 @@ def test_packages_are_imported_when_they_are_asked_for() -> None:
     program = (
         "import sys\n"
         "import minimeta as mm\n"
-        "names = ['learners', 'nn', 'optim', 'tasks', 'testing', 'training']\n"
+        "names = ['learners', 'nn', 'optim', 'program', 'tasks', 'testing', 'training']\n"
         "print(*(name for name in names if f'minimeta.{name}' in sys.modules))\n"
         "print(*(getattr(mm, name).__name__ for name in names))\n"
         "print('hypothesis' in sys.modules, hasattr(mm, 'nothing'), mm.testing.check_gradients.__name__)\n"
@@ -51,7 +51,8 @@ def test_packages_are_imported_when_they_are_asked_for() -> None:
     assert done.stderr == ""
     loaded, asked, rest = done.stdout.splitlines()
     assert loaded == ""
-    assert asked.split() == [f"minimeta.{name}" for name in ("learners", "nn", "optim", "tasks", "testing", "training")]
+    names = ("learners", "nn", "optim", "program", "tasks", "testing", "training")
+    assert asked.split() == [f"minimeta.{name}" for name in names]
     assert rest == "False False check_gradients"
 
 
