@@ -67,7 +67,8 @@ class Minimeta(Library):
 
         super().__init__(way)
         mm.set_num_threads(THREADS)
-        self.mm, self.np, self.linalg, self.array, self.softmax = mm, np, mm.linalg, np.asarray, mm.softmax
+        self.mm, self.np, self.array, self.softmax = mm, np, np.asarray, mm.softmax
+        self.linalg = getattr(mm, "linalg", None)  # an older build has none
 
     def values(self, function: Any, *arguments: Any) -> Step:
         compiled = self.mm.compile(function)
