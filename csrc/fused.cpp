@@ -70,15 +70,13 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   make_commands(values);
   locate_results(values);
   plan_buffers();
-  if (chunks_ <= 1) {  // The program provides memory for the buffers of the only worker.
-    describe(results.emplace_back(), "fused", Dtype::uint8, 1, &memory_);
-    return false;
-  }
-  for (std::size_t j = 0; j < sums_.size(); ++j) {  // Memory for the chunks' sums.
+  list_bases();
+  for (std::size_t j = 0; j < sums_.size() && chunks_ > 1; ++j) {  // Memory for the chunks' sums.
     const Index shape[] = {chunks_, width};
     const Dtype dtype = results[values_.size() + j].dtype;
     describe(results.emplace_back(), "fused", dtype, 2, shape);
   }
+  if (is_alone()) describe(results.emplace_back(), "fused", Dtype::uint8, 1, &memory_);
   return false;
 }
 
@@ -190,7 +188,7 @@ void Fused::make_commands(const std::vector<View>& values) {
       const auto at = operands[k].erase(operands[k].begin() + static_cast<std::ptrdiff_t>(p));
       operands[k].insert(at, operands[inner].begin(), operands[inner].end());
     }
-    Command command{kernel, static_cast<int>(operands[k].size()), {}, {}, {}, minimeta::count(values[n + k])};
+    Command command{kernel, static_cast<int>(operands[k].size()), {}, {}, {}, minimeta::count(values[n + k]), 0};
     std::copy(operands[k].begin(), operands[k].end(), command.values);
     command.values[command.operands] = static_cast<int>(n + k);
     commands_.push_back(command);
@@ -246,24 +244,37 @@ void Fused::plan_buffers() {
   for (const FusedSum& sum : sums_) location(sum.value).buffer.last = end;
   for (const Far& far : far_) location(far.value).buffer.last = end;
   memory_ = minimeta::plan(buffers, true);
-  for (const Location& each : locations_)
-    bases_.push_back(each.kind == Location::Kind::memory ? Base{each.address, 0} : Base{-1, each.buffer.offset});
 }
+
+void Fused::list_bases() {
+  const auto add = [&](const Location& each) {
+    bases_.push_back(each.kind == Location::Kind::memory ? Address{each.address, 0}
+                                                         : Address{buffers(), each.buffer.offset});
+  };
+  for (const Location& each : locations_) add(each);
+  for (Command& command : commands_) {
+    command.first = static_cast<Index>(bases_.size());
+    for (int i = 0; i <= command.operands; ++i) add(location(command.values[i]));
+  }
+}
+
+// The program knows the buffers of the only worker; each of several has its own.
+std::vector<Kernel::Address> Fused::addresses() const { return is_alone() ? bases_ : std::vector<Address>{}; }
 
 // One thread's part of a run.
 class Fused::Worker {
  public:
   Worker(const Fused& fused, char* const* data) : fused_(fused), data_(data) {
-    char* memory;
-    if (fused.chunks_ > 1) {
+    base_ = data + fused.buffers() + 1;
+    if (!fused.is_alone()) {
       static thread_local Scratch<char> scratch;
-      memory = scratch.take(fused.memory_ + kAlignment);
+      char* memory = scratch.take(fused.memory_ + kAlignment);
       memory += (kAlignment - reinterpret_cast<std::uintptr_t>(memory) % kAlignment) % kAlignment;
-    } else {
-      memory = fused.sums<char>(data, fused.sums_.size());
+      own_.reserve(fused.bases_.size());
+      for (const Address& each : fused.bases_)
+        own_.push_back((each.number == fused.buffers() ? memory : data[each.number]) + each.offset);
+      base_ = own_.data();
     }
-    char** base = base_;
-    for (const Base& each : fused.bases_) *base++ = (each.address < 0 ? memory : data[each.address]) + each.offset;
     for (const int value : fused.tiled_) tile(fused.location(value), data[value], base_[value]);
   }
 
@@ -299,8 +310,12 @@ class Fused::Worker {
   void run_block(Index first, Index size) {
     for (const int value : fused_.copied_) copy_block(fused_.location(value), data_[value], base_[value], first, size);
     for (const Command& command : fused_.commands_) {
-      char* data[4];
-      for (int i = 0; i <= command.operands; ++i) data[i] = base_[command.values[i]] + first * command.advances[i];
+      char* const* data = base_ + command.first;
+      char* later[4];
+      if (first > 0) {
+        for (int i = 0; i <= command.operands; ++i) later[i] = data[i] + first * command.advances[i];
+        data = later;
+      }
       command.kernel(data, command.strides, std::min(size, command.count));
     }
     for (const Far& far : fused_.far_) {
@@ -321,9 +336,10 @@ class Fused::Worker {
   }
 
   const Fused& fused_;
-  Patience* const patience_ = fused_.chunks_ > 1 ? &patience : nullptr;  // Program::replay counts a single chunk
+  Patience* const patience_ = fused_.is_alone() ? nullptr : &patience;  // Program::replay counts a short step
   char* const* const data_;
-  char* base_[fusion::kMostValues];  // where each value's elements begin
+  char* const* base_;  // where each value begins, and those of each command
+  std::vector<char*> own_;  // the same, where several workers have buffers of their own
   std::vector<std::unique_ptr<ChunkSums>> terms_;
 };
 

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "elementwise.hpp"
+#include "parallel.hpp"
 #include "plan.hpp"
 #include "program.hpp"
 
@@ -66,6 +67,7 @@ class Fused final : public Kernel {
   ~Fused() override;
 
   bool check(View* operands, Index n, std::vector<View>& results) override;
+  std::vector<Address> addresses() const override;
   void run(char* const* data, Watch* watch) const override;
 
  private:
@@ -81,17 +83,12 @@ class Fused final : public Kernel {
     Lifetime buffer{};
     std::unique_ptr<Loop<1>> walk{};  // if copied: the walk through the operand
   };
-  // Where a value begins, for a worker: at an offset from an address, or in the worker's own
-  // buffers if that is -1.
-  struct Base {
-    int address;
-    Index offset;
-  };
-  // An operation, or a pair of them, on values given by number; the last one is the result.
+  // An operation, or a pair of them, on values given by number; the last one is the result. They
+  // begin where bases_[first], ... say.
   struct Command {
     RowKernel kernel;
     int operands, values[4];
-    Index strides[3], advances[4], count;
+    Index strides[3], advances[4], count, first;
   };
   // A result that is copied from its buffer to memory, past the caches.
   struct Far {
@@ -106,11 +103,16 @@ class Fused final : public Kernel {
   void make_commands(const std::vector<View>& values);
   void locate_results(const std::vector<View>& values);
   void plan_buffers();
+  void list_bases();
   Location& location(int value) { return locations_[static_cast<std::size_t>(value)]; }
   const Location& location(int value) const { return locations_[static_cast<std::size_t>(value)]; }
   Index width() const { return chunk_ / kSumTerms; }  // outputs of each sum
-  // The addresses of a run: operands, values, sums, and then the chunks' sums if there are several
-  // chunks, or else the buffers of the one worker.
+  // The addresses of a run: operands, values, sums, the chunks' sums if there are several chunks, and
+  // if there is one worker alone, its buffers and the bases.
+  bool is_alone() const { return chunks_ <= 1 || work_ < 2 * kWorthWaking; }
+  Index buffers() const {
+    return operands_ + static_cast<Index>(values_.size() + sums_.size() * (chunks_ > 1 ? 2 : 1));
+  }
   template <class T> T* sums(char* const* data, std::size_t j) const {
     return reinterpret_cast<T*>(data[static_cast<std::size_t>(operands_) + values_.size() + j]);
   }
@@ -124,7 +126,7 @@ class Fused final : public Kernel {
   std::vector<int> parts_;  // of arrays that no cache holds
   Index operands_ = 0;
   std::vector<Location> locations_;  // of each value
-  std::vector<Base> bases_;
+  std::vector<Address> bases_;  // where each value begins, and then those of each command, one after another
   std::vector<int> tiled_, copied_;  // operands
   std::vector<Command> commands_;
   std::vector<Far> far_;

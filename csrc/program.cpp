@@ -97,26 +97,41 @@ Index Builder::add_constant(const View& constant) {
   return add_value(view, add_buffer(Buffer::Kind::constant, view, constant.data), false);
 }
 
-std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands) {
+std::vector<Index> Builder::add_step(const Make& make, const std::vector<Index>& operands, Index kind) {
   const Index n = static_cast<Index>(operands.size()), now = static_cast<Index>(steps_.size());
-  std::vector<View> views, results;
-  for (const Index i : operands) views.push_back(values_.at(i).view);
-  if (kernel->check(views.data(), n, results)) {
-    const Value& x = values_[operands[0]];
-    const bool whole = x.whole && count(results[0]) == count(x.view) && is_contiguous(results[0]);
-    return {add_value(results[0], x.buffer, whole)};
+  std::vector<View> views;
+  std::vector<Index> key{kind};
+  for (const Index i : operands) {
+    const View& x = views.emplace_back(values_.at(i).view);
+    key.insert(key.end(), {static_cast<Index>(x.dtype), x.ndim});
+    key.insert(key.end(), x.shape, x.shape + x.ndim);
+    key.insert(key.end(), x.strides, x.strides + x.ndim);
+  }
+  Made made{};
+  if (const auto found = made_.find(key); found != made_.end()) {
+    made = found->second;
+  } else {
+    std::unique_ptr<Kernel> kernel = make();
+    made.kernel = kernel.get();
+    if (kernel->check(views.data(), n, made.results)) {
+      const Value& x = values_[operands[0]];
+      const View& y = made.results[0];
+      return {add_value(y, x.buffer, x.whole && count(y) == count(x.view) && is_contiguous(y))};
+    }
+    kernels_.push_back(std::move(kernel));
+    if (kind >= 0) made_.emplace(std::move(key), made);
   }
 
   std::vector<Index> values;
-  for (View& result : results) {
+  for (View& result : made.results) {
     result.data = origin;
     values.push_back(add_value(result, add_buffer(Buffer::Kind::temporary, result), true));
   }
   Index work = 0;
   for (const View& x : views) work += count(x);
-  for (const View& x : results) work += count(x);
-  steps_.push_back({kernel.get(), work, n, static_cast<Index>(results.size()), static_cast<Index>(places_.size())});
-  kernels_.push_back(std::move(kernel));
+  for (const View& x : made.results) work += count(x);
+  const Index results = static_cast<Index>(values.size()), first = static_cast<Index>(places_.size());
+  steps_.push_back({made.kernel, work, n, results, first});
   const auto add_place = [&](const Value& value) { places_.push_back({value.buffer, value.view.data - origin}); };
   for (const Index operand : operands) {
     add_place(values_[operand]);
@@ -125,6 +140,10 @@ std::vector<Index> Builder::add_step(std::unique_ptr<Kernel> kernel, const std::
   for (const Index value : values) {
     add_place(values_[value]);
     results_.add(values_[value].view);
+  }
+  for (const Kernel::Address& address : made.kernel->addresses()) {
+    const Place base = places_[first + address.number];
+    places_.push_back({base.buffer, base.offset + address.offset});
   }
   return values;
 }
@@ -151,7 +170,7 @@ Index Builder::concatenate_in_place(const std::vector<Index>& parts, Index axis)
   return add_value(joined, buffer, true);
 }
 
-Index Builder::copy(Index value) { return add_step(std::make_unique<Copy>(), {value})[0]; }
+Index Builder::copy(Index value) { return add_step([] { return std::make_unique<Copy>(); }, {value})[0]; }
 
 bool Builder::is_fresh(Index value) const {
   const Value& x = values_.at(value);
@@ -292,6 +311,7 @@ Program::Run::~Run() {
 }
 
 void Program::Run::set(Index buffer, char* data) const {
+  if (workspace_->buffers[buffer] == data) return;
   workspace_->buffers[buffer] = data;
   for (const Index i : program_.places_of_[buffer]) workspace_->addresses[i] = data + program_.places_[i].offset;
 }

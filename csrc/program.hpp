@@ -13,6 +13,8 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -35,7 +37,12 @@ class Kernel {
   // for addresses. Returns true if the only result is a view of the first operand, whose data then
   // points into it: there is nothing to run.
   virtual bool check(View* operands, Index n, std::vector<View>& results) = 0;
-  // `data` holds the addresses of the operands, then those of the results.
+  // Addresses that a run needs as well: each is so many bytes behind that of an operand or a result.
+  struct Address {
+    Index number, offset;
+  };
+  virtual std::vector<Address> addresses() const { return {}; }
+  // `data` holds the addresses of the operands, those of the results, and the others.
   virtual void run(char* const* data, Watch* watch) const = 0;
 
   // The program that the kernel runs, or null.
@@ -74,7 +81,7 @@ struct Place {
 struct Step {
   const Kernel* kernel;
   Index work;  // elements moved
-  Index operands, results, first;  // places[first], ... are the operands', then the results'
+  Index operands, results, first;  // places[first], ... are the operands', the results', and what else it needs
 };
 
 // What a watched run records: the time of each step, summed over threads, and whether its results
@@ -103,7 +110,10 @@ class Builder {
  public:
   Index add_operand(Dtype dtype, const Shape& shape);
   Index add_constant(const View& constant);  // its memory must outlive the program
-  std::vector<Index> add_step(std::unique_ptr<Kernel> kernel, const std::vector<Index>& operands);
+  // Steps of one kind, unless it is negative, have the same kernel where their operands have equal
+  // forms. So the repeated steps of a loop find their kernels in the first cache.
+  using Make = std::function<std::unique_ptr<Kernel>()>;
+  std::vector<Index> add_step(const Make& make, const std::vector<Index>& operands, Index kind = -1);
   // Concatenates results of steps without a copy: each step writes to its part of the whole. The
   // parts must lie one after another in memory, and a part belongs to one whole only.
   Index concatenate_in_place(const std::vector<Index>& parts, Index axis);
@@ -122,6 +132,10 @@ class Builder {
     Index buffer;
     bool whole;  // it is the result of a step, not a view of one, except with another shape
   };
+  struct Made {
+    const Kernel* kernel;
+    std::vector<View> results;
+  };
 
   Index add_value(const View& view, Index buffer, bool whole);
   Index add_buffer(Buffer::Kind kind, const View& view, char* data = nullptr);
@@ -134,6 +148,7 @@ class Builder {
   std::vector<View> operands_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::map<std::vector<Index>, Made> made_;  // by the kind and the forms of the operands
   std::vector<Step> steps_;
   std::vector<Place> places_;
   Forms results_;  // of the steps

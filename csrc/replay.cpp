@@ -241,12 +241,12 @@ class PyBuilder {
 
   py::tuple add_step(const std::string& name, const py::tuple& operands, const py::dict& parameters) {
     const std::vector<Index> values = numbers(operands);
-    auto kernel = bind_kernel(operation_named(name), static_cast<Index>(values.size()), parameters);
-    return tuple(builder_.add_step(std::move(kernel), values));
+    const auto make = [&] { return bind_kernel(operation_named(name), static_cast<Index>(values.size()), parameters); };
+    return tuple(builder_.add_step(make, values, kind(py::make_tuple(name, py::tuple(parameters.attr("items")())))));
   }
 
   py::tuple add_max_cell_and_take(Index image, const py::dict& parameters) {
-    return tuple(builder_.add_step(bind_max_cell_and_take(parameters), {image}));
+    return tuple(builder_.add_step([&] { return bind_max_cell_and_take(parameters); }, {image}));
   }
 
   Index concatenate_in_place(const py::tuple& parts, Index axis) {
@@ -267,8 +267,8 @@ class PyBuilder {
       describe(results.emplace_back(), "call", dtype_named("call", dtype), shape.ndim, shape.size);
     }
     const std::size_t size = results.size();
-    return first_of(builder_.add_step(std::make_unique<Callback>(function, std::move(results)), numbers(operands)),
-                    size);
+    const auto make = [&] { return std::make_unique<Callback>(function, std::move(results)); };
+    return first_of(builder_.add_step(make, numbers(operands)), size);
   }
 
   // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
@@ -288,8 +288,9 @@ class PyBuilder {
       const auto [value, axes, mean, keepdims] = py::cast<std::tuple<int, int, bool, bool>>(row);
       folds.push_back({value, axes, mean, keepdims});
     }
-    auto fused = std::make_unique<Fused>(std::move(functions), ints(values), std::move(folds), ints(far));
-    return first_of(builder_.add_step(std::move(fused), numbers(operands)), values.size() + sums.size());
+    const auto make = [&] { return std::make_unique<Fused>(functions, ints(values), folds, ints(far)); };
+    const Index same = kind(py::make_tuple(operations, values, sums, far));
+    return first_of(builder_.add_step(make, numbers(operands), same), values.size() + sums.size());
   }
 
   // Takes the steps out of the body, and returns the number under which `add_map` knows it.
@@ -302,8 +303,10 @@ class PyBuilder {
 
   py::tuple add_map(std::size_t body, const py::tuple& operands, const py::tuple& mapped, const py::tuple& summed,
                     Index count, Index groups) {
-    auto map = std::make_unique<Map>(bodies_.at(body), truths(mapped), truths(summed), count, groups);
-    return first_of(builder_.add_step(std::move(map), numbers(operands)), summed.size());
+    const auto make = [&] {
+      return std::make_unique<Map>(bodies_.at(body), truths(mapped), truths(summed), count, groups);
+    };
+    return first_of(builder_.add_step(make, numbers(operands)), summed.size());
   }
 
   // Takes the steps out of the builder.
@@ -313,6 +316,8 @@ class PyBuilder {
   }
 
  private:
+  // The number of a kind of step: of what its kernel is made of, besides the operands.
+  Index kind(const py::tuple& of) { return py::cast<Index>(kinds_.attr("setdefault")(of, kinds_.size())); }
   static std::vector<Index> numbers(const py::tuple& values) {
     std::vector<Index> numbers;
     for (const py::handle value : values) numbers.push_back(py::cast<Index>(value));
@@ -333,6 +338,7 @@ class PyBuilder {
   Options options_;
   Builder builder_;
   std::vector<py::object> constants_;
+  py::dict kinds_;
   std::vector<std::shared_ptr<const Program>> bodies_;
 };
 

@@ -58,3 +58,17 @@ def test_a_result_of_another_shape_is_an_output_without_a_copy() -> None:
     found = builder.build(both).run([x])
     assert [each.shape for each in found] == [(2, 3), (6,)]
     assert_array_equal(found[0].ravel(), found[1])
+
+
+def test_steps_of_one_kind_share_a_kernel_only_where_their_operands_have_one_form() -> None:
+    assert native
+    builder = native.Builder(True, False)
+    x, y = (builder.add_operand(dtype, (2, 3)) for dtype in ("float64", "float32"))
+    (turned,) = builder.add_step("transpose", (x,), {"axes": (1, 0)})
+    sums = [(x, 0, False), (x, 0, False), (x, 1, False), (x, 0, True), (turned, 0, False), (y, 0, False)]
+    results = [builder.add_step("sum", (z,), {"axes": (axis,), "keepdims": kept})[0] for z, axis, kept in sums]
+    numbers = np.arange(6.0).reshape(2, 3)
+    found = builder.build(builder.own(tuple(results))).run([numbers, numbers.astype(np.float32)])
+    values = {x: numbers, turned: numbers.T, y: numbers.astype(np.float32)}
+    for sum_, (z, axis, kept) in zip(found, sums, strict=True):
+        assert_array_equal(sum_, values[z].sum(axis, keepdims=kept), strict=True)
