@@ -3,6 +3,7 @@
     a * 1 = a          -(-a) = a           a value is its copy
     a + (-b) = a - b   a movement of a movement is one movement
     (a b)[rows] = a[rows] b                compute only the rows of a product that are read
+    pad(a) + pad(b) = concatenate(a, b) + 0    if they fill the whole, and do not overlap
 
 They hold for every float, including NaN, infinities and both zeros. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (if ``a`` is NaN), and none changes the order of
@@ -11,6 +12,7 @@ a sum.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
-from minimeta.autodiff.operations.movement import SLICE
+from minimeta.autodiff.operations.movement import PAD, SLICE
 from minimeta.autodiff.steps import Step
 from minimeta.program.names import elements_of
 
@@ -70,6 +72,43 @@ def traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
     params = {"starts": starts, "sizes": sizes, "steps": strides}
     steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, results=(forms[name],))
     return product._replace(operands=(name, y) if rows else (x, name), results=step.results)
+
+
+def filled(
+    step: Step, forms: list[Form], known: Mapping[int, tuple[int, int]], uses: Mapping[int, int]
+) -> tuple[int, int] | None:
+    """Return the axis along which a pad lies, or a sum of pads that nothing else reads, and how many places it fills.
+
+    The gradient of a function that cuts its argument into parts is such a sum.
+    """
+    if step.primitive is PAD:
+        inner, starts, steps = forms[step.operands[0]].shape, step.params["starts"], step.params["steps"]
+        axes = [axis for axis, size in enumerate(step.form.shape) if (starts[axis], inner[axis]) != (0, size)]
+        return (axes[0], inner[axes[0]]) if len(axes) == 1 and steps[axes[0]] == 1 else None
+    if step.primitive.name != "add":
+        return None
+    x, y = (known.get(i) if uses[i] == 1 else None for i in step.operands)
+    return (x[0], x[1] + y[1]) if x and y and x[0] == y[0] else None
+
+
+def patches(step: Step, steps: Mapping[int, Step], forms: list[Form], axis: int) -> list[int]:
+    """Return what the pads of a sum hold, in order along the axis; nothing if it is not whole."""
+    pads, open_ = list[Step](), list(step.operands)
+    while open_:
+        inner = steps.get(open_.pop())
+        if inner is None:
+            return []
+        if inner.primitive is PAD:
+            pads.append(inner)
+        else:
+            open_ += inner.operands
+    end, found = 0, list[int]()
+    for pad in sorted(pads, key=lambda pad: pad.params["starts"][axis]):
+        if pad.params["starts"][axis] != end:
+            return []
+        found += pad.operands
+        end += forms[pad.operands[0]].shape[axis]
+    return found
 
 
 def unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Form]) -> int | None:

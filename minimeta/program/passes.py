@@ -34,16 +34,27 @@ import itertools
 from collections.abc import Callable, Collection, Container, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
+import numpy as np
+
 from minimeta.autodiff.calls import CALL
-from minimeta.autodiff.operations.joining import SPLIT
+from minimeta.autodiff.operations.joining import CONCATENATE, SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import SLICE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.hoist import hoist
-from minimeta.program.identities import SIMPLE, composed, traded, unchanged
-from minimeta.program.names import constant_key, named, numbered, opened, program_of, renamed, step_key
+from minimeta.program.identities import SIMPLE, composed, filled, patches, traded, unchanged
+from minimeta.program.names import (
+    constant_key,
+    fresh_names,
+    named,
+    numbered,
+    opened,
+    program_of,
+    renamed,
+    step_key,
+)
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 from minimeta.program.strips import fuse_in_strips
@@ -108,9 +119,9 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
     -------
     Program
         Of the same operands and outputs, and no more steps that are not views, those inside of
-        regions included. The passes but the last are repeated until none finds anything: each
-        removes values, takes some out of a region, or leaves a chain of movements shorter, so there
-        is an end.
+        regions included (but a slope that leaves a ``vmap`` leaves a product there). The passes but
+        the last are repeated until none finds anything: each removes values, takes some out of a
+        region, or leaves a chain of movements shorter, so there is an end.
 
     Raises
     ------
@@ -224,7 +235,9 @@ class _Walk:
         self.steps: dict[int, Step] = {}
         self.same: dict[int, int] = {}
         self._first: dict[Any, int] = {}  # the names of those that may be found again, by what they are
+        self._filled: dict[int, tuple[int, int]] = {}  # pads and sums of them, as `filled` describes them
         self._forms = program.forms()
+        self._fresh = fresh_names(program)
         self._uses = collections.Counter(itertools.chain(*[step.operands for step in program.steps], program.outputs))
         self._folds, self._merges, self._simplifies = [name in wanted for name in ("fold", "deduplicate", "simplify")]
 
@@ -278,7 +291,21 @@ class _Walk:
         same = unchanged(step, self.steps, self.constants, self._forms)
         if same is not None:
             self._is(name, same)
+        elif extent := filled(step, self._forms, self._filled, self._uses):
+            self._filled[name] = extent
+            if extent[1] == step.form.shape[extent[0]]:
+                return self._assembled(step, extent[0])
         return step
+
+    def _assembled(self, step: Step, axis: int) -> Step:
+        """Concatenate the parts of a sum of pads, and add 0: what is -0 alone is 0 in the sum."""
+        parts = patches(step, self.steps, self._forms, axis)
+        if not parts:
+            return step
+        whole, zero = next(self._fresh), next(self._fresh)
+        self.steps[whole] = Step(CONCATENATE, tuple(parts), {"axis": axis}, step.results, step.origin)
+        self.constants[zero] = np.broadcast_to(np.zeros((), step.form.dtype), step.form.shape)
+        return step._replace(operands=(whole, zero))
 
     def _merged(self, name: int, step: Step) -> bool:
         """Find a step again, if it is there already; a product that was traded for a slice is not."""

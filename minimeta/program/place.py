@@ -20,6 +20,7 @@ from minimeta.autodiff.array import Form
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import COPY, STOP_GRADIENT
 from minimeta.autodiff.operations.joining import CONCATENATE
+from minimeta.autodiff.operations.movement import RESHAPE
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.fuse import FUSED
@@ -86,7 +87,7 @@ def _owner(program: Program, number: int) -> Path | None:
             break
     else:
         return None
-    if step.primitive in (ALIAS, STOP_GRADIENT):
+    if step.primitive in (ALIAS, STOP_GRADIENT, RESHAPE):  # What a kernel wrote lies there in any shape.
         return _owner(program, step.operands[0])
     if step.body is None or not _is_open(step):
         return None if step.primitive.view else (number,)
