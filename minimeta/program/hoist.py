@@ -10,7 +10,8 @@ A view costs nothing and stays, with one exception: the kernel of a product ``x 
 ``w``, so that its columns lie in rows, and would turn a shared ``w`` for every task. So the turning
 moves out too, whether the product transposes ``w`` or a step before it does. A gradient through a
 layer whose weights all tasks share has such products: the first step of MAML, and every step of a
-learned optimiser.
+learned optimiser. And ``y tanh'(x)`` is one step; if all tasks share ``x``, as the walks of a
+Hessian do, ``tanh'(x) = 1 tanh'(x)`` moves out, and ``y`` times it stays.
 
 The same kernels compute the same values, so no bit changes.
 """
@@ -22,9 +23,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.operations.arithmetic import MULTIPLY
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import TRANSPOSE
+from minimeta.autodiff.operations.transcendental import SIGMOID_SLOPE, TANH_SLOPE
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.names import fresh_names, named, numbered, program_of, renamed, results_of
 
@@ -48,7 +53,7 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
     assert body is not None and tasks is not None
     inner_constants, steps = named(body)
     outside = {i: vmap.operands[i] for i, is_mapped in enumerate(tasks.mapped) if not is_mapped}
-    inner, shared = _apart(steps, {*outside, *inner_constants}, body.forms())
+    inner, shared = _apart(steps, inner_constants, set(outside), body)
     factors = {step.operands[1] for step in inner.values() if step.primitive is MATMUL}
     costly = {
         i: step
@@ -77,18 +82,39 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
     )
 
 
-def _apart(steps: dict[int, Step], shared: set[int], forms: Sequence[Form]) -> tuple[dict[int, Step], set[int]]:
-    """Return the steps of a body, the turning of shared matrices apart from products, and all that is shared."""
+def _apart(
+    steps: dict[int, Step], constants: dict[int, Any], shared: set[int], body: Program
+) -> tuple[dict[int, Step], set[int]]:
+    """Return the steps of a body, with those apart that parts of a step need of shared operands alone, and all that
+    is shared; constants are added.
+    """
+    forms, fresh = body.forms(), fresh_names(body)
+    shared.update(constants)
     inner: dict[int, Step] = {}
+    parts: dict[tuple[Any, int], int] = {}  # by primitive and operand
+
+    def part(step: Step) -> int:
+        key = step.primitive, step.operands[0]
+        if key not in parts:
+            parts[key] = next(fresh)
+            inner[parts[key]] = step
+            shared.add(parts[key])
+        return parts[key]
+
     for i, step in steps.items():
         if shared.issuperset(step.operands) and step.body is None:
             shared.update(results_of(i, step))
         elif _turns(step, shared, forms):
             x, y = step.operands
             form = Form(forms[y].shape[::-1], forms[y].dtype)
-            inner.setdefault(~y, Step(TRANSPOSE, (y,), {"axes": (1, 0)}, (form,), step.origin))
-            shared.add(~y)
-            step = step._replace(operands=(x, ~y), params={**step.params, "transpose_y": False})  # noqa: PLW2901
+            turned = part(Step(TRANSPOSE, (y,), {"axes": (1, 0)}, (form,), step.origin))
+            step = step._replace(operands=(x, turned), params={**step.params, "transpose_y": False})  # noqa: PLW2901
+        elif step.primitive in (TANH_SLOPE, SIGMOID_SLOPE) and step.operands[0] in shared:
+            x, y = step.operands
+            one = next(fresh)
+            constants[one] = np.broadcast_to(np.ones((), step.form.dtype), step.form.shape)
+            shared.add(one)
+            step = step._replace(primitive=MULTIPLY, operands=(y, part(step._replace(operands=(x, one)))))  # noqa: PLW2901
         inner[i] = step
     return inner, shared
 

@@ -86,6 +86,25 @@ def test_a_shared_right_factor_is_turned_once(times_turned: Callable[..., Any]) 
     assert not any(step.params.get("transpose_y") for step in body.steps)
 
 
+@pytest.mark.parametrize("activation", [mm.tanh, mm.sigmoid])
+def test_a_shared_slope_is_computed_once(activation: Callable[..., Any]) -> None:
+    slope = f"{activation.__name__}_slope"
+
+    def function(w: Any, g: Any) -> Any:
+        _, pullback = mm.vjp(activation, w)
+        return mm.vmap(lambda g: (pullback(g)[0], pullback(mm.sin(g))[0]))(g)
+
+    w = np.array([-np.inf, -0.5, -0.0, 100.0, np.nan])
+    outside, inside = hoisted(function, w, np.stack([w, w[::-1]]))
+    assert (outside.count(slope), inside.count(slope), inside.count("multiply")) == (1, 0, 2)
+
+    def of_a_task(w: Any, x: Any) -> Any:
+        return mm.vmap(mm.grad(lambda x: mm.sum(activation(x))))(x)
+
+    outside, inside = hoisted(of_a_task, W, X)
+    assert (outside.count(slope), inside.count(slope)) == (0, 1)
+
+
 def test_a_factor_of_a_task_and_one_of_one_row_are_not() -> None:
     def of_a_task(w: Any, g: Any) -> Any:
         return mm.vmap(lambda g: g @ g.T)(g)
