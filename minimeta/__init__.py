@@ -61,21 +61,7 @@ __all__ = [
     "vmap",
 ]
 if TYPE_CHECKING:
-    from minimeta import (  # noqa: F401
-        fft,
-        learners,
-        linalg,
-        nn,
-        optim,
-        prediction,
-        program,
-        rl,
-        special,
-        storage,
-        tasks,
-        testing,
-        training,
-    )
+    from minimeta import fft, learners, linalg, nn, optim, prediction, rl, special, storage, tasks, testing, training  # noqa: F401
     from minimeta.autodiff.operations import *  # noqa: F403
     from minimeta.prediction import load
     from minimeta.program import compile, hessian, jacobian, vmap

@@ -20,26 +20,13 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff.array import ArrayLike, Form, Value
-from minimeta.autodiff.operations import (
-    divide,
-    equal,
-    exp,
-    expm1,
-    log,
-    log1p,
-    log_softmax,
-    logical_and,
-    multiply,
-    negative,
-    sigmoid,
-    sign,
-    softmax,
-    softplus,
-    sum,
-    where,
-)
-from minimeta.autodiff.operations import logsumexp as _logsumexp
-from minimeta.autodiff.operations import max as largest_of
+from minimeta.autodiff.operations.arithmetic import divide, multiply, negative, sign
+from minimeta.autodiff.operations.exponential_sums import log_softmax, softmax
+from minimeta.autodiff.operations.exponential_sums import logsumexp as _logsumexp
+from minimeta.autodiff.operations.logic import equal, logical_and, where
+from minimeta.autodiff.operations.reductions import max as largest_of
+from minimeta.autodiff.operations.reductions import sum
+from minimeta.autodiff.operations.transcendental import exp, expm1, log, log1p, sigmoid, softplus
 from minimeta.autodiff.protocols import answers
 from minimeta.autodiff.user_primitive import primitive
 from minimeta.errors import MissingExtraError

@@ -19,7 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.operations import astype, equal, outer, softmax, sum, transpose
+from minimeta.autodiff.operations.conversions import astype
+from minimeta.autodiff.operations.exponential_sums import softmax
+from minimeta.autodiff.operations.linear_algebra import outer
+from minimeta.autodiff.operations.logic import equal
+from minimeta.autodiff.operations.movement import transpose
+from minimeta.autodiff.operations.reductions import sum
 
 
 @dataclass(frozen=True)
