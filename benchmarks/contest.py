@@ -65,8 +65,9 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=None if verbose else subprocess.DEVNULL,
             text=True,
-            # What an earlier run compiled would make the first call of this one look short.
-            env=os.environ | threads | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            # What an earlier run compiled would make the first call of this one look short. Without files of bytecode
+            # an import would be the time of Python's compiler.
+            env=os.environ | threads | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "PYTHONDONTWRITEBYTECODE": ""},
         )
 
     def limit_memory(self, size: int) -> None:
