@@ -13,7 +13,8 @@ free: a normalised activation is one multiplication away from what was normalise
 is not stored, unless somebody needs it as an array, or it took a function that is worth keeping (an
 exponential, a division). A long one that is needed as an array (an activation that is pooled) is
 still not read by a group that reads its sources anyway: to compute it again costs less than to have
-it from far away, and to keep it until then.
+it from far away, and to keep it until then. That is true of a long exponential, too. And what is left
+with one reader is computed there, and not stored at all.
 
 Stored values, and sums over leading axes of values that are not, are the results of *groups*. A
 result joins an earlier group if they share a source and if all that it needs is there when that
@@ -27,8 +28,10 @@ Elements are computed by the same functions and sums are taken in the same order
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from minimeta.autodiff.array import NOWHERE, Shape, is_float
@@ -80,6 +83,8 @@ class _Group:
         The first result, where the group stands.
     results, steps, operands
         What it gives, computes and reads.
+    again
+        Stored values that it computes for itself.
     shapes, axes
         Of the elements that results are computed from; how many axes its sums take.
     are_short
@@ -90,6 +95,7 @@ class _Group:
     results: dict[int, None] = field(default_factory=dict)
     steps: set[int] = field(default_factory=set)
     operands: set[int] = field(default_factory=set)
+    again: set[int] = field(default_factory=set)
     shapes: set[Shape] = field(default_factory=set)
     axes: set[int] = field(default_factory=set)
     are_short: bool = True
@@ -118,7 +124,8 @@ class _Grouping:
         for number in self.steps:
             if number in self.stored or number in self.sums:
                 self._join(number)
-        for group in self.groups:
+        self.reads = Counter(itertools.chain(*[group.operands for group in self.groups]))
+        for group in reversed(self.groups):  # Its readers have been seen.
             self._spare(group)
 
     # What a value is
@@ -173,7 +180,7 @@ class _Grouping:
 
     # What to run together
 
-    def _needs(self, number: int) -> tuple[set[int], set[int]]:
+    def _needs(self, number: int, again: Container[int] = ()) -> tuple[set[int], set[int]]:
         """Return the steps that compute a result from stored values, and the operands they read."""
         steps, operands, open_ = set[int](), set[int](), [number]
         while open_:
@@ -182,7 +189,7 @@ class _Grouping:
                 continue
             steps.add(step)
             for i in self.steps[step].operands:
-                if i in self.elementwise and i not in self.stored:
+                if i in self.elementwise and (i not in self.stored or i in again):
                     open_.append(i)
                 else:
                     operands.add(i)
@@ -245,26 +252,48 @@ class _Grouping:
         )
 
     def _spare(self, group: _Group) -> None:
-        """Compute again the long operands whose sources a group reads anyway."""
+        """Leave out the results that all readers compute again, and compute long operands again where
+        that is cheaper than to read them.
+        """
+        unread = [i for i in group.results if i in self.stored and not self.reads[i] and not self._is_needed(i)]
+        for number in unread:
+            del group.results[number]
+        if unread:
+            self._compute(group, set(unread))
         for number in sorted(group.operands, reverse=True):
-            if number not in self.stored or self.forms[number].size < _FAR:
-                continue
-            steps, operands = self._needs(number)
-            others = group.operands - {number} | operands
-            if (
-                self._is_needed(number)
-                and self.weight[number] <= _CHEAP
-                and all(i in group.operands or self._is_repeated(i) for i in operands)
-                and len(group.steps | steps) <= _MOST_OPERATIONS
-                and len(others) <= _MOST_OPERANDS
-            ):
-                group.steps |= steps
-                group.operands = others
+            if self._is_spared(number, group):
+                self._compute(group, {number})
+
+    def _is_spared(self, number: int, group: _Group) -> bool:
+        """Return whether a group computes an operand from what it reads anyway, or as its only reader."""
+        if number not in self.stored or self.forms[number].size < _FAR:
+            return False
+        steps, operands = self._needs(number)
+        extra = {i for i in operands - group.operands if not self._is_repeated(i)}
+        if self._is_needed(number):
+            is_worthwhile = self.weight[number] <= _CHEAP and not extra
+        else:
+            is_worthwhile = self.weight[number] <= 2 * _CHEAP and len(extra) <= (self.reads[number] == 1)
+        return (
+            is_worthwhile
+            and len(group.steps | steps) <= _MOST_OPERATIONS
+            and len(group.operands - {number} | operands) <= _MOST_OPERANDS
+        )
+
+    def _compute(self, group: _Group, again: set[int]) -> None:
+        """Let a group compute these values for itself."""
+        group.again |= again
+        self.reads.subtract(group.operands)
+        needs = [self._needs(number, group.again) for number in group.results]
+        group.steps = {i for steps, _ in needs for i in steps}
+        group.operands = {i for _, operands in needs for i in operands}.difference(group.results)
+        self.reads.update(group.operands)
 
     # The program of groups
 
     def fused(self) -> Program:
         """Return the program with one step for each group, after the steps that it needs."""
+        self.groups = [group for group in self.groups if group.results]
         if all(len(group.steps) == 1 for group in self.groups):
             return self.program
         # What a group reads is there by the moment of its anchor, if broadcasts follow their
@@ -287,7 +316,8 @@ class _Grouping:
     def _written(self, group: _Group) -> tuple[Step, Sequence[int]]:
         """Return the step of a group, and its results; a single operation stays what it is."""
         if len(group.steps) == 1:
-            return self.steps[group.anchor], tuple(group.results)
+            (only,) = group.results
+            return self.steps[only], (only,)
         operands = sorted(group.operands)
         # Sums last, as the kernel has them; in the order of the program each step comes after those
         # it needs.

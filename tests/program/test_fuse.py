@@ -178,6 +178,23 @@ def test_what_is_long_is_not_read_where_its_sources_are(images: int) -> None:
     assert run(program, arguments) == run(optimise(traced, UNFUSED), arguments)
 
 
+@pytest.mark.parametrize("rows", [5, 3000])
+def test_a_long_exponential_is_not_kept_for_the_derivative(rows: int) -> None:
+    """The slopes read the gates' operands anyway; the gates, then left with one reader, are computed where it is."""
+    rng = np.random.default_rng(0)
+    gate, cell = (rng.normal(size=(rows, 100)).astype(np.float32) for _ in range(2))
+
+    def function(gate: Any, cell: Any) -> Any:
+        return mm.sum(mm.square(mm.transpose(mm.sigmoid(gate) * mm.tanh(cell))))
+
+    traced = trace(mm.grad(function, argnums=(0, 1)), gate, cell)
+    program = optimise(traced)
+    program.check()
+    stored = [[step.body.steps[i - 2].primitive.name for i in step.body.outputs] for step in fused_steps(program)[:1]]
+    assert stored == [["multiply"] if rows == 3000 else ["sigmoid", "tanh", "multiply"]]
+    assert run(program, [gate, cell]) == run(optimise(traced, UNFUSED), [gate, cell])
+
+
 def test_a_meta_gradient_stores_fewer_long_values() -> None:
     traced = images()
     program = trace(traced.function, *traced.arguments)
