@@ -16,6 +16,7 @@ from minimeta import starting  # noqa: F401 (first of all, for the command)
 
 # isort: split
 from importlib import import_module
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from minimeta import errors
@@ -75,6 +76,7 @@ else:
         "linalg",
         "nn",
         "optim",
+        "optimize",
         "prediction",
         "program",
         "rl",
@@ -88,13 +90,17 @@ else:
     PACKAGE_OF = {"load": "prediction", "save": "storage"}
     PACKAGE_OF |= dict.fromkeys(("compile", "hessian", "jacobian", "vmap"), "program")
 
+    # Where two threads wait for what the other imports, Python hands out modules that are half imported.
+    ONE_AT_A_TIME = RLock()
+
     def __getattr__(name):
         if name in operations.NAMES:
             found = getattr(operations, name)
         elif name in PACKAGE_OF:
-            found = getattr(import_module(f"{__name__}.{PACKAGE_OF[name]}"), name)
+            found = getattr(__getattr__(PACKAGE_OF[name]), name)
         elif name in PACKAGES:
-            found = import_module(f"{__name__}.{name}")
+            with ONE_AT_A_TIME:
+                found = import_module(f"{__name__}.{name}")
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found

@@ -42,7 +42,7 @@ def test_packages_are_imported_when_they_are_asked_for() -> None:
     program = (
         "import sys\n"
         "import minimeta as mm\n"
-        "names = ['learners', 'nn', 'optim', 'program', 'tasks', 'testing', 'training']\n"
+        "names = ['learners', 'nn', 'optim', 'optimize', 'program', 'tasks', 'testing', 'training']\n"
         "print(*(name for name in names if f'minimeta.{name}' in sys.modules))\n"
         "print(*(getattr(mm, name).__name__ for name in names))\n"
         "print('hypothesis' in sys.modules, hasattr(mm, 'nothing'), mm.testing.check_gradients.__name__)\n"
@@ -51,9 +51,28 @@ def test_packages_are_imported_when_they_are_asked_for() -> None:
     assert done.stderr == ""
     loaded, asked, rest = done.stdout.splitlines()
     assert loaded == ""
-    names = ("learners", "nn", "optim", "program", "tasks", "testing", "training")
+    names = ("learners", "nn", "optim", "optimize", "program", "tasks", "testing", "training")
     assert asked.split() == [f"minimeta.{name}" for name in names]
     assert rest == "False False check_gradients"
+
+
+def test_two_threads_may_ask_for_packages_at_once() -> None:
+    program = (
+        "import sys, threading\n"
+        "import minimeta as mm\n"
+        "import minimeta.tasks\n"
+        "other = threading.Thread(target=lambda: print(mm.learners.__name__))\n"
+        "class Finder:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name.startswith('minimeta.nn.') and other.ident is None:\n"
+        "            other.start()\n"
+        "            other.join(0.5)\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        "print(mm.nn.__name__)\n"
+        "other.join()\n"
+    )
+    done = run(program)
+    assert (sorted(done.stdout.split()), done.stderr) == (["minimeta.learners", "minimeta.nn"], "")
 
 
 def test_pages_of_operations_are_imported_when_they_are_asked_for() -> None:
