@@ -21,6 +21,7 @@ from minimeta.autodiff.array import Array
 from minimeta.autodiff.protocols import found, full_name
 from minimeta.autodiff.remedies import REMEDIES
 from minimeta.autodiff.signatures import by_position, check_cast, check_layout
+from minimeta.autodiff.ufuncs import settled
 from minimeta.errors import DtypeError, MissingAttributeError, ShapeError, TracingError
 
 #: Functions of numpy's, of complex numbers.
@@ -186,7 +187,7 @@ class ComplexArray:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         if method != "__call__" or keywords.get("out") is not None:
             raise TracingError(f"{full_name(ufunc)}.{method} of complex numbers is not supported; use sum or take")
-        return compute(ufunc, inputs, keywords)
+        return compute(ufunc, *settled(ufunc, inputs, keywords)) if keywords else compute(ufunc, inputs, keywords)
 
     def __array_function__(self, function: Any, types: object, arguments: Any, keywords: Any) -> Any:
         return compute(function, arguments, keywords)

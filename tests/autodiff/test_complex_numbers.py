@@ -47,6 +47,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "truths": lambda z: (
         z * (z.any() + np.all(z, 1)[:, None] + np.count_nonzero(z) + np.isfinite(z) + np.allclose(z, z))
     ),
+    "keywords": lambda z: (
+        np.add(z, W, casting="safe", order="K") * np.multiply(z, 2.0, dtype=np.complex128, where=True)
+    ),
     "forms": lambda z: z * (z.ndim + z.size + len(z) + np.shape(z)[1]),
 }
 
@@ -107,6 +110,8 @@ def test_derivatives_with_respect_to_complex_numbers_are_those_to_their_parts() 
         (lambda x: (x * 1j).view(), AttributeError, r"shape \(2, 3\) have no attribute 'view': .*no memory"),
         (lambda x: (x * 1j).argmax(), AttributeError, "no attribute 'argmax': take z.real and z.imag"),
         (lambda x: (x * 1j).astype(np.float32), DtypeError, "to float32: write z.real"),
+        (lambda x: np.add(x * 1j, x, order="F"), TracingError, "lie in order 'C'; drop order="),
+        (lambda x: np.exp(x * 1j, dtype=float), DtypeError, "complex128 is not cast to it"),
         (lambda x: np.linalg.norm(x * 1j, "nuc"), TracingError, "needs their singular values"),
         (lambda x: len(x[0, 0] * 1j), ShapeError, "no axis to count"),
         (lambda x: mm.exp(x * 1j), DtypeError, "numpy's functions take them"),
