@@ -36,7 +36,7 @@ Axes = int | Sequence[int] | None
 @answers(np.tile)
 def tile(x: ArrayLike, reps: int | Sequence[int]) -> Value:
     """Repeat the whole array this often along each axis; axes that it lacks are added in front."""
-    times = [int(n) for n in operands.row_of(reps)]
+    times = operands.integers("tile", "reps", reps)
     shape = list(operands.shape_of(x))
     times = [1] * (len(shape) - len(times)) + times
     shape = [1] * (len(times) - len(shape)) + shape
@@ -85,7 +85,7 @@ def roll(x: ArrayLike, shift: Any, axis: Axes = None) -> Value:
     shape = operands.shape_of(x)
     if axis is None:
         return reshape(roll(ravel(x), shift, 0), shape)
-    shifts, axes = operands.row_of(shift), operands.row_of(axis)
+    shifts, axes = operands.row_of(shift), operands.integers("roll", "axis", axis)
     try:
         pairs = np.broadcast(shifts, axes)
     except ValueError:
@@ -229,7 +229,7 @@ def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: 
 @answers(np.resize)
 def resize(x: ArrayLike, new_shape: int | Sequence[int]) -> Value:
     """An array of this shape with the elements in row-major order, repeated as often as it takes."""
-    shape = tuple(int(side) for side in operands.row_of(new_shape))
+    shape = tuple(operands.integers("resize", "new_shape", new_shape))
     if builtins.any(side < 0 for side in shape):
         raise ShapeError(f"resize to {shape}: there are no negative sides")
     flat, size = ravel(x), math.prod(operands.shape_of(x))
@@ -267,7 +267,7 @@ def apply_over_axes(func: Any, a: ArrayLike, axes: Axes) -> Value:
     """Apply a reduction ``func(x, axis)`` over several axes, one after the other, each left at length 1."""
     ndim = len(operands.shape_of(a))
     for axis in operands.row_of(axes):
-        place = operands.axis_of("apply_over_axes", int(axis), ndim)
+        place = operands.axis_of("apply_over_axes", axis, ndim)
         reduced = func(a, place)
         a = reduced if len(operands.shape_of(reduced)) == ndim else expand_dims(reduced, place)
     return a

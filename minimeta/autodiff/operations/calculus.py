@@ -117,9 +117,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Va
         An axis has fewer than ``edge_order + 1`` samples, or there are not as many distances as axes.
     """
     f = as_float(f)
-    axes = (
-        range(f.ndim) if axis is None else [operands.axis_of("gradient", int(i), f.ndim) for i in operands.row_of(axis)]
-    )
+    axes = range(f.ndim) if axis is None else [operands.axis_of("gradient", i, f.ndim) for i in operands.row_of(axis)]
     steps = list(varargs) or [1.0]
     if len(steps) == 1 and not operands.shape_of(steps[0]):
         steps *= len(axes)

@@ -221,7 +221,7 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Value:
     if isinstance(axes, (int, np.integer)):
         of_x, of_y = list(range(x.ndim - int(axes), x.ndim)), list(range(int(axes)))
     else:
-        of_x, of_y = ([int(i) for i in operands.row_of(part)] for part in axes)
+        of_x, of_y = (operands.integers("tensordot", "axes", part) for part in axes)
     of_x = [operands.axis_of("tensordot", i, x.ndim) for i in of_x]
     of_y = [operands.axis_of("tensordot", i, y.ndim) for i in of_y]
     if [x.shape[i] for i in of_x] != [y.shape[i] for i in of_y]:

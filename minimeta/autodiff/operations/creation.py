@@ -54,7 +54,7 @@ def _full(shape: Any, fill_value: ArrayLike, dtype: Any = None, order: str = "C"
 
 
 def _form(a: ArrayLike, dtype: Any, shape: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    sides = operands.shape_of(a) if shape is None else tuple(int(side) for side in operands.row_of(shape))
+    sides = operands.shape_of(a) if shape is None else tuple(operands.integers("full", "shape", shape))
     return sides, operands.dtype_of(a) if dtype is None else np.dtype(dtype)
 
 

@@ -173,7 +173,7 @@ def _places(name: str, x: Any, s: Any, axes: Any) -> tuple[Shape, Shape]:
     """Return the sides and the axes of a transform."""
     if axes is None:
         axes = range(-len(s), 0) if s is not None else range(x.ndim)
-    places = tuple(operands.axis_of(name, operator.index(axis), x.ndim) for axis in axes)
+    places = tuple(operands.axis_of(name, axis, x.ndim) for axis in axes)
     if s is not None and len(s) != len(places):
         raise ShapeError(f"{name} of shape {x.shape}: s={tuple(s)} has not one side for each of the axes {places}")
     sides = tuple(x.shape[axis] for axis in places) if s is None else tuple(s)

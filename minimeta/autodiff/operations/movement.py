@@ -48,7 +48,7 @@ def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C") -> Value
     if order != "C" and _runs_backwards("reshape", x, order, "CFA"):
         return transpose(reshape(transpose(x), operands.row_of(shape)[::-1]))
     before = operands.shape_of(x)
-    sides = [int(side) for side in operands.row_of(shape)]
+    sides = operands.integers("reshape", "shape", shape)
     size = int(np.prod(before, dtype=np.int64))
     if -1 in sides:
         known = int(np.prod([side for side in sides if side != -1], dtype=np.int64))
@@ -89,9 +89,7 @@ def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Value:
         ``axes`` is not a permutation.
     """
     ndim = len(operands.shape_of(x))
-    order = (
-        tuple(range(ndim))[::-1] if axes is None else tuple(operands.axis_of("transpose", int(a), ndim) for a in axes)
-    )
+    order = tuple(range(ndim))[::-1] if axes is None else tuple(operands.axis_of("transpose", a, ndim) for a in axes)
     return apply(TRANSPOSE, x, axes=order)
 
 
@@ -115,9 +113,7 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
         An axis is out of range or there twice, or there are not as many places as axes.
     """
     ndim = len(operands.shape_of(x))
-    pairs = [
-        [operands.axis_of("moveaxis", int(a), ndim) for a in operands.row_of(axes)] for axes in (source, destination)
-    ]
+    pairs = [[operands.axis_of("moveaxis", a, ndim) for a in operands.row_of(axes)] for axes in (source, destination)]
     if len(pairs[0]) != len(pairs[1]) or any(len(set(axes)) != len(axes) for axes in pairs):
         raise ShapeError(f"moveaxis from {source} to {destination}: it needs one place for each of distinct axes")
     order = [axis for axis in range(ndim) if axis not in pairs[0]]
@@ -171,7 +167,7 @@ def broadcast_to(x: ArrayLike, shape: int | Sequence[int]) -> Value:
     ShapeError
         The shape cannot be reached.
     """
-    return apply(BROADCAST_TO, x, shape=tuple(int(side) for side in operands.row_of(shape)))
+    return apply(BROADCAST_TO, x, shape=tuple(operands.integers("broadcast_to", "shape", shape)))
 
 
 @answers(np.flip)

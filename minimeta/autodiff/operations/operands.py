@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,20 +25,47 @@ def shape_of(x: ArrayLike) -> Shape:
 
 def row_of(numbers: Any) -> tuple[Any, ...]:
     """One number or a sequence of them, as a tuple."""
-    return tuple(numbers) if isinstance(numbers, (tuple, list, np.ndarray)) else (numbers,)
+    is_row = isinstance(numbers, (tuple, list)) or (isinstance(numbers, np.ndarray) and numbers.ndim > 0)
+    return tuple(numbers) if is_row else (numbers,)
 
 
-def axis_of(name: str, axis: int, ndim: int) -> int:
+def integer(name: str, argument: str, number: Any) -> int:
+    """An integer of Python's: a side, a count or an axis that a user gave.
+
+    Raises
+    ------
+    DtypeError
+        It is a float, a truth value or a text, of which ``int`` would make a number in silence.
+    """
+    if type(number) is int:
+        return number
+    try:
+        if not isinstance(number, bool):
+            return operator.index(number)
+    except TypeError:
+        pass
+    raise DtypeError(f"{name} with {argument}={number!r}: an integer is needed, not a {type(number).__name__}")
+
+
+def integers(name: str, argument: str, numbers: Any) -> list[int]:
+    """The integers of one number or of a sequence of them."""
+    return [integer(name, argument, number) for number in row_of(numbers)]
+
+
+def axis_of(name: str, axis: Any, ndim: int) -> int:
     """An axis counted from the front.
 
     Raises
     ------
     AxisError
         It is out of range.
+    DtypeError
+        It is no integer.
     """
-    if not -ndim <= axis < ndim:
-        raise AxisError(f"{name}: axis {axis} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
-    return axis % ndim
+    place = integer(name, "axis", axis)
+    if not -ndim <= place < ndim:
+        raise AxisError(f"{name}: axis {place} of an array of {ndim} axes; it must be in [{-ndim}, {ndim})")
+    return place % ndim
 
 
 def axes_of(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
@@ -47,15 +75,17 @@ def axes_of(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int
     ------
     ShapeError
         One is out of range, or there twice.
+    DtypeError
+        One is no integer.
     """
-    return _axes_of(name, tuple(axis) if isinstance(axis, list) else axis, ndim)
+    return _axes_of(name, None if axis is None else tuple(integers(name, "axis", axis)), ndim)
 
 
 @lru_cache(maxsize=1024)
-def _axes_of(name: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+def _axes_of(name: str, axis: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
-    axes = sorted(axis_of(name, int(a), ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = sorted(axis_of(name, a, ndim) for a in axis)
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{name}: axis={axis} names an axis twice")
     return tuple(axes)

@@ -120,7 +120,7 @@ def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
                 f"average of shape {x.shape} with weights of shape {weights.shape}: they have one shape, or axis= "
                 "names the axes that the weights have"
             )
-        places = [operands.axis_of("average", int(i), x.ndim) for i in axes]
+        places = [operands.axis_of("average", i, x.ndim) for i in axes]
         weights = movement.transpose(weights, np.argsort(places).tolist())
         weights = movement.reshape(weights, [side if i in places else 1 for i, side in enumerate(x.shape)])
         weights = movement.broadcast_to(weights, x.shape)
