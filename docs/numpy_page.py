@@ -17,6 +17,7 @@ import numpy as np
 
 import minimeta as mm
 from minimeta.autodiff.array import Array
+from minimeta.autodiff.complex_numbers import ComplexArray
 from minimeta.autodiff.protocols import found
 from minimeta.autodiff.remedies import REMEDIES
 
@@ -62,6 +63,7 @@ OWN_CALLS: dict[str, Callable[[Any], Any]] = {
     "np.full": lambda x: np.full(3, x[0, 0], like=x),
     "np.full_like": lambda x: np.full_like(x, x[0, 0]),
     "np.fft.irfft": lambda x: np.fft.irfft(x[0]),
+    "np.imag": lambda x: np.imag(np.fft.rfft(x)),
     "np.interp": lambda x: np.interp(x[0], [0.0, 1.0, 5.0], x[1]),
     "np.linalg.matrix_power": lambda x: np.linalg.matrix_power(x, 3),
     "np.linalg.multi_dot": lambda x: np.linalg.multi_dot([x, x, x]),
@@ -119,8 +121,9 @@ def _depends(call: Callable[[Any], Any]) -> bool:
     def function(x: Any) -> Any:
         result = call(x)
         parts = result if isinstance(result, (tuple, list)) else [result]
+        parts = [half for y in parts for half in ((y.real, y.imag) if isinstance(y, ComplexArray) else (y,))]
         depends.append(
-            any(isinstance(y, Array) and y.dtype.kind in "fc" and y.transformation is not None for y in parts)
+            any(isinstance(y, Array) and y.dtype.kind == "f" and y.transformation is not None for y in parts)
         )
         return mm.sum(x)
 
@@ -150,14 +153,10 @@ def fate(name: str, function: Any) -> tuple[str, str]:
 
 def _title(answer: Any) -> str:
     module = answer.__module__.removeprefix("minimeta.autodiff.operations.").removeprefix("minimeta.autodiff.")
-    public = getattr(mm, answer.__name__, None) is answer
-    return (
-        f"minimeta.{answer.__name__}"
-        if public
-        else f"{module}.{answer.__name__}"
-        if answer.__name__ != "<lambda>"
-        else module
-    )
+    for public in (mm, mm.linalg, mm.fft):
+        if getattr(public, answer.__name__, None) is answer:
+            return f"{public.__name__}.{answer.__name__}"
+    return f"{module}.{answer.__name__}" if answer.__name__ != "<lambda>" else module
 
 
 def page() -> str:

@@ -8,6 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import minimeta as mm
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -43,3 +45,11 @@ def test_most_of_numpy_is_answered() -> None:
     kinds = list(ROWS.values())
     assert kinds.count("differentiable") >= 240
     assert kinds.count("differentiable") + kinds.count("constant") >= 300
+
+
+def test_a_complex_result_depends_on_what_it_is_made_of() -> None:
+    gradient = mm.grad(lambda x: np.sum(np.abs(np.fft.rfft(x)) ** 2))(np.arange(4.0))
+    assert np.any(gradient != 0)
+    assert {ROWS[f"np.{name}"] for name in ("fft.fft", "fft.rfftn", "fft.ihfft", "imag", "angle", "abs")} == {
+        "differentiable"
+    }
