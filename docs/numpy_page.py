@@ -153,10 +153,11 @@ def fate(name: str, function: Any) -> tuple[str, str]:
 
 def _title(answer: Any) -> str:
     module = answer.__module__.removeprefix("minimeta.autodiff.operations.").removeprefix("minimeta.autodiff.")
-    for public in (mm, mm.linalg, mm.fft):
-        if getattr(public, answer.__name__, None) is answer:
-            return f"{public.__name__}.{answer.__name__}"
-    return f"{module}.{answer.__name__}" if answer.__name__ != "<lambda>" else module
+    name: str = answer.__name__
+    for place, public in (("minimeta", mm), ("minimeta.linalg", mm.linalg), ("minimeta.fft", mm.fft)):
+        if getattr(public, name, None) is answer:
+            return f"{place}.{name}"
+    return f"{module}.{name}" if name != "<lambda>" else module
 
 
 def page() -> str:
