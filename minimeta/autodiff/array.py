@@ -19,6 +19,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -28,6 +29,7 @@ from numpy.typing import DTypeLike, NDArray
 from minimeta.autodiff.methods import Methods
 from minimeta.autodiff.operators import Operators
 from minimeta.autodiff.protocols import ANSWERS
+from minimeta.autodiff.statements import is_assignment_of_element
 from minimeta.errors import ShapeError, TracingError
 
 if TYPE_CHECKING:
@@ -129,6 +131,12 @@ class Origin(NamedTuple):
 
 #: The origin of what no user's line computed.
 NOWHERE = Origin("")
+
+
+_NOT_TAKEN_IN = (
+    "A numpy array cannot take an Array in: collect a list of Arrays and np.stack it, or write x = "
+    "minimeta.at(x)[...].set(v)"
+)
 
 
 class Array(Operators, Methods):
@@ -246,15 +254,14 @@ class Array(Operators, Methods):
             "pass needs the value that was there. Write x = minimeta.at(x)[...].set(v), or .add(v) for x[...] += v"
         )
 
-    def _scalar(self, what: str) -> NDArray[Any]:
-        """Return the one element, if taking it out of the graph loses no derivative."""
+    def _scalar(self, what: str, hint: str = "") -> NDArray[Any]:
+        """Return the one element, if it is known; a hint ends the error otherwise."""
         if self.size != 1:
             raise ShapeError(f"{what} of an Array of shape {self.shape}: it needs exactly one element")
         if type(self.value) is Form:
             raise TracingError(
                 f"{what} of an Array while tracing: its value is not known, only {self.value!r}. Choose element by "
-                "element with where(condition, a, b), or pass what decides as a static Python argument. A numpy array "
-                "cannot take it in: collect a list of Arrays, and np.stack it"
+                f"element with where(condition, a, b), or pass what decides as a static Python argument{hint}"
             )
         value: NDArray[Any] = self.value
         return value
@@ -282,9 +289,8 @@ class Array(Operators, Methods):
     def __float__(self) -> float:
         # numpy asks for a number in y[i] = x, and hides what is said here behind an error of its
         # own.
-        self._scalar("float()")
-        constant = "float(stop_gradient(x)). A numpy array cannot take it in: collect a list of them, and np.stack it"
-        return float(self._constant("float()", constant).item())
+        self._scalar("float()", f". {_NOT_TAKEN_IN}")
+        return float(self._constant("float()", f"float(stop_gradient(x)). {_NOT_TAKEN_IN}").item())
 
     def __int__(self) -> int:
         self._scalar("int()")
@@ -312,6 +318,8 @@ class Array(Operators, Methods):
             from minimeta.autodiff.elements import elements  # noqa: PLC0415 (it stands on Arrays)
 
             return elements(self, own=copy is True)
+        if is_assignment_of_element(sys._getframe(1)):
+            raise TracingError(f"x[...] = v of a numpy array x and an Array v of shape {self.shape}. {_NOT_TAKEN_IN}")
         conversion = (
             f"an Array of shape {self.shape} was about to become a numpy array (np.asarray, out=, or a function that "
             "calls them, as np.mean of np.array([x0, x1]) does: join Arrays with np.stack([x0, x1]) instead)"

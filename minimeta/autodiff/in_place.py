@@ -15,6 +15,7 @@ without axes, and are shared as others are.
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from minimeta.autodiff.protocols import answer, full_name
 from minimeta.autodiff.sharing import is_seen, is_view, names_of, seers
-from minimeta.autodiff.statements import ITEM, Statement, statement_at, stores_where_it_reads
+from minimeta.autodiff.statements import ITEM, Statement, holder_of, statement_at, stores_where_it_reads
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
             f"an in-place operator of an Array of shape {array.shape}, called as a function: an Array is never written "
             "to. Write y = y + v"
         )
+    _check_holder(
+        statement, frame, array, "Arrays cannot be changed in place, because the backward pass needs what was there"
+    )
     if found := seers(references, others, array, operand, frame):
         who = names_of(found, array, frame)
         raise TracingError(_refusal(statement, f"an Array of shape {array.shape}", who))
@@ -89,6 +93,7 @@ def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], k
         raise TracingError(
             f"{statement.target} {statement.symbol} ... on {what}: it is read-only. Write {statement.plain}"
         )
+    _check_holder(statement, frame, target, "a numpy array cannot take an Array in")
     if is_view(target):
         raise TracingError(
             f"{statement.target} {statement.symbol} ... on {what}: it is a view of another array, which cannot take an "
@@ -100,6 +105,16 @@ def assign_to_numpy(references: int, ufunc: np.ufunc, inputs: tuple[Any, ...], k
         raise TracingError(_misplaced(statement, what))
     keywords.pop("axes", None)  # numpy's @= says where the matrices are: in the last two.
     return _in_form_of(target, answer(ufunc, inputs, keywords), statement)
+
+
+def _check_holder(statement: Statement, frame: types.FrameType, part: Any, why: str) -> None:
+    """Refuse ``x[i] += v`` where ``x`` is an array, as what was read of it is."""
+    holder = holder_of(statement, frame)
+    if type(holder) is type(part) and holder.dtype != object:
+        x = statement.named_holder or "x"
+        raise TracingError(
+            f"{x}[...] {statement.symbol} v on an array of shape {holder.shape}: {why}. Write {x} = {_at(statement, x)}"
+        )
 
 
 # What the name is bound to
@@ -146,12 +161,20 @@ def _is_scalar(array: Array) -> bool:
 # What is said
 
 
+def _at(statement: Statement, x: str) -> str:
+    """Return what is written for ``x[...] += v``."""
+    update = {"+=": "add(v)", "-=": "add(-v)", "*=": "multiply(v)"}
+    return f"minimeta.at({x})[...].{update.get(statement.symbol, f'set({x}[...] {statement.symbol[:-1]} v)')}"
+
+
+def _if_array(statement: Statement) -> str:
+    return f" (where x is an array: x = {_at(statement, 'x')})" if statement.target == ITEM else ""
+
+
 def _refusal(statement: Statement, what: str, who: str) -> str:
-    of_array = " (where x is an Array itself: scatter_add(x, indices, v), or where(mask, v, x))"
     return (
         f"{statement.target} {statement.symbol} ... on {what}: {who}, and would change with it in numpy; here nothing "
-        f"is ever written to. Write {statement.plain}, which leaves everything else as it is"
-        f"{of_array if statement.target == ITEM else ''}"
+        f"is ever written to. Write {statement.plain}, which leaves everything else as it is{_if_array(statement)}"
     )
 
 
@@ -160,4 +183,5 @@ def _misplaced(statement: Statement, what: str) -> str:
         f"{statement.target} {statement.symbol} ... on {what}: where it is read from is not surely where the result "
         "is stored, as with attributes of a class, properties and containers other than list and dict, or cannot be "
         f"seen; what is there would change in numpy, and here nothing is ever written to. Write {statement.plain}"
+        f"{_if_array(statement)}"
     )

@@ -63,6 +63,12 @@ class Statement(NamedTuple):
         """The same without the operator."""
         return f"{self.target} = {self.target} {self.symbol[:-1]} ..."
 
+    @property
+    def named_holder(self) -> str:
+        """The variable that holds the object; empty if it is found in another way."""
+        known = self.holder is not None and self.holder.kind in ("VARIABLE", "NAME", "GLOBAL")
+        return str(self.holder.argument) if self.holder is not None and known else ""
+
 
 @functools.lru_cache(maxsize=4096)
 def statement_at(code: types.CodeType, offset: int) -> Statement | None:
@@ -92,7 +98,7 @@ def stores_where_it_reads(statement: Statement, frame: types.FrameType, value: A
     """
     match statement.store:
         case "STORE_ATTR" | "STORE_SUBSCR":
-            holder = _find(statement.holder, frame)
+            holder = holder_of(statement, frame)
             if statement.store == "STORE_ATTR":
                 return _own(holder, statement.name) is value
             return type(holder) in _CONTAINERS and any(part is value for part in _parts(holder))
@@ -102,6 +108,16 @@ def stores_where_it_reads(statement: Statement, frame: types.FrameType, value: A
         case "STORE_GLOBAL":
             return frame.f_globals.get(statement.name) is value
     return statement.store.startswith(("STORE_FAST", "STORE_DEREF"))
+
+
+def holder_of(statement: Statement, frame: types.FrameType) -> Any:
+    """Return the object whose attribute or element the statement changes; None if that is unknown."""
+    return _find(statement.holder, frame)
+
+
+def is_assignment_of_element(frame: types.FrameType) -> bool:
+    """Return whether a frame is just running ``x[...] = v``."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
 
 
 # What the interpreter's code says
@@ -122,7 +138,7 @@ def _holder(instructions: list[dis.Instruction], store: str) -> _Load | None:
             if code[place][0].is_jump_target:
                 return None
             end = place if store == "STORE_ATTR" else _before(code, place)
-            return None if end is None else _load_before(code, end)[0]
+            return None if end is None or code[end][0].is_jump_target else _load_before(code, end)[0]
     return None
 
 

@@ -50,7 +50,7 @@ def apply_method(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords
     if keywords.get("out") is not None:
         raise TracingError(f"{name}(..., out=...): an Array is never written to; drop out=")
     if method == "at":
-        remedy = "x = scatter_add(x, indices, v)" if ufunc is np.add else "x = np.where(mask, v, x)"
+        remedy = "x = minimeta.at(x)[indices].add(v)" if ufunc is np.add else "x = np.where(mask, v, x)"
         raise TracingError(f"{name} changes an array in place, and an Array is never written to. Write {remedy}")
     keywords = {key: value for key, value in keywords.items() if key != "out"}
     return _METHODS[method](ufunc, *inputs, **keywords)

@@ -259,6 +259,13 @@ def row_of_a_total(x: Any) -> Any:
     return np.sum(total)
 
 
+def view_of_a_total(x: Any) -> Any:
+    total = np.zeros((2, 3))
+    part = total[0]
+    part += x
+    return np.sum(total)
+
+
 def called(x: Any) -> Any:
     y = x * 1.0
     operator.imul(y, 2.0)  # type: ignore[no-untyped-call]
@@ -315,11 +322,15 @@ def of_a_custom_rule(x: Any) -> Any:
         (of_a_constant, r"z \*= "),
         (of_a_comparison, "mask &= "),
         (total_under_a_view, r"total \+= ... on a numpy array of shape \(3,\) with an Array: it is held by something"),
-        (row_of_a_total, r"it is a view of another array.*join them with stack"),
+        (
+            row_of_a_total,
+            r"total\[...\] \+= v on an array of shape \(2, 3\).*total = minimeta\.at\(total\)\[...\]\.add\(v\)",
+        ),
+        (view_of_a_total, r"it is a view of another array.*join them with stack"),
         (called, r"an in-place operator of an Array of shape \(3,\), called as a function"),
         (called_by_its_name, r"np\.add\(..., out=...\): an Array is never written to; drop out="),
         (element, "cannot be changed in place"),
-        (row, r"x\[...\] \+= ... on an Array of shape \(3,\): y sees it, too.*scatter_add\(x, indices, v\)"),
+        (row, r"y\[...\] \+= v on an array of shape \(2, 3\).*Write y = minimeta\.at\(y\)\[...\]\.add\(v\)\n"),
         (of_a_custom_rule, r"z \*= "),
     ],
 )

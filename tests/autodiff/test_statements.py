@@ -157,6 +157,30 @@ def test_a_store_where_the_read_was_is_answered(source: str, held: str) -> None:
         assert_allclose(run(PAIR), (4.0 if held == "x * 1.0" else 2.0) * PAIR, rtol=1e-12)
 
 
+ELEMENTS = [
+    (
+        "K = x * np.ones((2, 2))\nK[np.diag_indices(2)] -= x",
+        r"K\[...\] -= v .*Write K = minimeta.at\(K\)\[...\].add\(-v\)",
+    ),
+    ("K = x * 1.0\nK[np.arange(2) > 0] *= 2.0", r"K\[...\] \*= v .*Write K = minimeta.at\(K\)\[...\].multiply\(v\)"),
+    ("d = {'K': x * 1.0}\nd['K'][:1] /= 2.0", r"Write x = minimeta.at\(x\)\[...\].set\(x\[...\] / v\)"),
+    ("K = np.zeros((2, 2))\nK[[True, False]] += x", r"cannot take an Array in. Write K = minimeta.at\(K\)\[...\].add"),
+    ("y = x * 1.0\nl = [y]\nl[0] += x", r"l and y see it, too.* Write x\[...\] = x\[...\] \+ "),
+    ("(x if x is None else x * 1.0)[[0, 1]] += 1.0", r"where x is an array: x = minimeta.at\(x\)\[...\].add\(v\)"),
+]
+
+
+@pytest.mark.parametrize(("source", "message"), ELEMENTS)
+def test_an_element_of_an_array_is_no_target(source: str, message: str) -> None:
+    def function(x: Any) -> Any:
+        exec(source, {"np": np, "x": x})
+        return np.sum(x)
+
+    for run in (mm.grad(function), mm.compile(mm.grad(function))):
+        with pytest.raises(TracingError, match=message):
+            run(PAIR)
+
+
 def test_a_read_only_array_is_no_target() -> None:
     def function(x: Any) -> Any:
         total = np.zeros(2)

@@ -95,7 +95,10 @@ class _Place:
         return logic.where(reshape(found, shape), reshape(taken, shape), self._x)
 
     def add(self, values: ArrayLike) -> Value:
-        """Return the array with values added to these elements; a position that occurs twice gets both."""
+        """Return the array with values added to these elements.
+
+        A position that occurs twice gets both values, as by :meth:`numpy.ufunc.at`; by ``x[i] += v`` it gets one.
+        """
         positions, new, shape = self._positions(values)
         return reshape(indexing.scatter_add(ravel(self._x), positions, new), shape)
 
