@@ -134,7 +134,7 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
         if primitive.elementwise:
             arrays = unify(primitive, operands, trace is not None, apply)
         else:
-            arrays = constants(operands, trace is not None)
+            arrays = constants(operands, trace is not None, primitive.name)
     except DtypeError:
         from minimeta.autodiff.elements import all_joined  # noqa: PLC0415 (few programs have such arrays)
 

@@ -30,7 +30,7 @@ from minimeta.errors import DtypeError, ShapeError
 # Constants
 
 
-def constant(x: Any, private: bool = False) -> Array:
+def constant(x: Any, private: bool = False, name: str = "") -> Array:
     """Make a detached Array of a numpy array, a Python scalar or a nested sequence of scalars.
 
     Parameters
@@ -40,20 +40,22 @@ def constant(x: Any, private: bool = False) -> Array:
     private
         Whether it enters a recording: a numpy array that somebody could still write to is then
         copied, so that refilling a buffer cannot change a gradient.
+    name
+        What operation it is an operand of, for errors.
 
     Raises
     ------
     DtypeError
         Elements that are neither floats of 32 or 64 bits, nor integers, nor bool.
     """
-    return Array(fixed(x, private), type(x) in _WEAK)
+    return Array(fixed(x, private, name), type(x) in _WEAK)
 
 
-def constants(operands: Sequence[Any], private: bool) -> tuple[Array, ...]:
+def constants(operands: Sequence[Any], private: bool, name: str) -> tuple[Array, ...]:
     """Return operands, of which those that are no Arrays become constants."""
     for x in operands:
         if type(x) is not Array:
-            return tuple([x if type(x) is Array else constant(x, private) for x in operands])
+            return tuple([x if type(x) is Array else constant(x, private, name) for x in operands])
     return operands  # type: ignore[return-value]  # Nearly always.
 
 
@@ -64,20 +66,22 @@ def array_of(x: Any, dtype: np.dtype[Any] | None = None) -> Array:
     return x if dtype is None or x.value.dtype == dtype else x.astype(dtype)
 
 
-def fixed(x: Any, private: bool) -> NDArray[Any]:
+def fixed(x: Any, private: bool, name: str = "") -> NDArray[Any]:
     """Return the value of :func:`constant`."""
     if type(x) is not np.ndarray:
         if contains_array(x):
-            raise DtypeError(
-                "a list or tuple of Arrays where one array is expected; join them with stack or concatenate"
+            raise _refused(
+                name, "a list or tuple of Arrays where one array is expected; join them with stack or concatenate"
             )
         if isinstance(x, np.ma.MaskedArray):
-            raise DtypeError("a masked array: the mask would be lost; fill it (x.filled(0.0)) and pass the mask apart")
+            raise _refused(
+                name, "a masked array: the mask would be lost; fill it (x.filled(0.0)) and pass the mask apart"
+            )
         x = np.asarray(x)
     flags = x.flags
     value: NDArray[Any] = x
     if x.dtype not in COMPUTABLE or not flags.aligned:
-        value = np.array(x, dtype=_native(x), order="C")
+        value = np.array(x, dtype=_native(x, name), order="C")
     elif private and (flags.writeable or x.base is not None):
         value = x.copy(order="K")
     return value
@@ -95,23 +99,33 @@ def generators() -> tuple[type, ...]:
     return np.random.Generator, np.random.RandomState, np.random.BitGenerator, Random
 
 
-def _native(x: NDArray[Any]) -> np.dtype[Any]:
+def _native(x: NDArray[Any], name: str) -> np.dtype[Any]:
     """Return the dtype of an array in the machine's byte order."""
     native = x.dtype.newbyteorder("=")
     if native in COMPUTABLE:
         return native
     if x.dtype == object and isinstance(x.flat[0] if x.size else None, generators()):
-        raise DtypeError(
+        raise _refused(
+            name,
             "a random generator where an array is expected. Draw from it, outside of a compiled function, and pass the "
-            "arrays in: what is drawn while tracing is a constant ever after"
+            "arrays in: what is drawn while tracing is a constant ever after",
         )
     if x.dtype == object and any(isinstance(element, Array) for element in x.flat):
-        raise DtypeError(
-            "a numpy array that holds Arrays (dtype object) where one array is expected; join them with stack"
+        raise _refused(
+            name, "a numpy array that holds Arrays (dtype object) where one array is expected; join them with stack"
         )
-    raise DtypeError(
-        f"an array of dtype {native.name}: float32, float64, integers and bool compute. Convert with astype"
-    )
+    compute = "float32, float64, integers and bool compute"
+    if native.kind in "fc":
+        raise _refused(name, f"an array of dtype {native.name}: {compute}. Convert with astype")
+    if x.shape:
+        what = {"U": "an array of strings", "O": "an array of objects"}.get(native.kind, f"an array of {native.name}")
+    else:
+        what = "None" if x.item() is None else f"a {type(x.item()).__name__}"
+    raise _refused(name, f"{what}, where numbers are expected: {compute}")
+
+
+def _refused(name: str, message: str) -> DtypeError:
+    return DtypeError(f"{name} of {message}" if name else message)
 
 
 def contains_array(x: Any) -> bool:
@@ -153,7 +167,7 @@ def unify(
         return found
     arrays, forms = [], []
     for operand in operands:
-        x = operand if type(operand) is Array or type(operand) in _WEAK else constant(operand, private)
+        x = operand if type(operand) is Array or type(operand) in _WEAK else constant(operand, private, primitive.name)
         arrays.append(x)
         forms.append((x.value.dtype, x.value.shape, x.weak) if type(x) is Array else _WEAK[type(x)])
     dtypes, shape = _unified(primitive, tuple(forms))

@@ -168,6 +168,23 @@ def test_what_does_not_compute_is_refused(operand: Any) -> None:
             call()
 
 
+@pytest.mark.parametrize(
+    ("operand", "message"),
+    [
+        ("a", "of a str, where numbers are expected"),
+        (None, "of None, where numbers"),
+        (["a"], "of an array of strings, where"),
+        ([None], "of an array of objects"),
+        (np.float16(1.0), "of an array of dtype float16: .*astype"),
+    ],
+)
+def test_the_refusal_names_the_operation_and_what_it_was_given(operand: Any, message: str) -> None:
+    with pytest.raises(DtypeError, match=f"^add {message}"):
+        mm.vjp(lambda x: x + operand, 1.0)
+    with pytest.raises(DtypeError, match=f"^exp {message}"):
+        mm.exp(operand)
+
+
 def test_a_whole_number_that_does_not_fit_is_refused() -> None:
     with pytest.raises(DtypeError, match="does not fit into int64"):
         mm.less(np.arange(2), 2**70)
