@@ -69,6 +69,11 @@ class ComputationError(MinimetaError):
         line = user_line() if line is None else line
         super().__init__(f"{message}\n  at {line}" if line else message)
 
+    def moved(self, origin: object, prefix: str = "") -> "ComputationError":
+        """Return the same error with another last line, that of the value whose derivative it is about."""
+        message = str(self).rpartition("\n  at ")[0] or str(self)
+        return _restore(type(self), (f"{prefix}{message}\n  {origin}",))
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickled copy already ends with the line.
         return _restore, (type(self), self.args)

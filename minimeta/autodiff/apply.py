@@ -163,7 +163,7 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
     if trace is not None and (traced or primitive.differentiable):  # A trace is a program, of comparisons, too.
         inputs = lasting(arrays) if context.walking else arrays
         array = Array(value, weak, trace, next(moments), primitive, inputs, params)
-        if traced:
+        if traced or primitive.partial:  # A backward pass may refuse what it is given.
             array.origin = context.origin or Origin(user_line(), context.backward)
         return array
     if primitive.view and primitive.differentiable:  # Of a detached Array: sharing.py asks what it is a view of.

@@ -33,6 +33,7 @@ from minimeta.autodiff.elements import call
 from minimeta.autodiff.masks import Handed, Mask, masked
 from minimeta.autodiff.primitive import Shares
 from minimeta.autodiff.promotion import fixed
+from minimeta.errors import LinearAlgebraError
 
 
 # What a transformation differentiates is an alias of its argument: equal, but younger than all that
@@ -104,6 +105,12 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
     try:
         for y in reversed(order):
             hand_on(y, totals, masks, needed)
+    except LinearAlgebraError as error:
+        origin = getattr(y, "origin", NOWHERE)
+        if not y.primitive.partial or not origin.line:
+            raise
+        prefix = f"the derivative of {y.primitive.name} of shape {y.inputs[0].shape}: "
+        raise error.moved(Origin(origin.line, origin.backward + 1), prefix) from None
     finally:
         context.walking, context.origin = before
     return [totals.get(x.id) for x in recording.aliases]

@@ -25,7 +25,7 @@ from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, group_bounds, run
-from minimeta.errors import IndexingError
+from minimeta.errors import ComputationError, IndexingError
 from minimeta.program.fuse import FUSED
 from minimeta.program.names import elements_of, program_key
 from minimeta.program.place import GROUPS
@@ -313,6 +313,8 @@ def _called(step: Step, operands: Sequence[NDArray[Any]]) -> tuple[NDArray[Any],
     try:
         return by_kernel(step, *operands)
     except Exception as error:
+        if step.origin.line and step.primitive.partial and isinstance(error, ComputationError):
+            raise error.moved(step.origin) from None
         if step.origin.line:
             error.add_note(f"  at {step.origin.line}")
         raise

@@ -294,6 +294,19 @@ def test_determinants_of_singular_matrices_have_two_derivatives(rank: int) -> No
     assert_allclose(np.sum(mm.tree.flatten(found)[0][0] * g, (1, 2)), mixed, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("transform", [mm.grad, lambda f: mm.compile(mm.grad(f)), lambda f: mm.grad(mm.compile(f))])
+def test_what_lapack_refuses_backwards_ends_with_the_line_of_the_function(transform: Callable[..., Any]) -> None:
+    def function(a: Any) -> Any:
+        return linalg.slogdet(a)[1]
+
+    with pytest.raises(LinearAlgebraError, match="Singular matrix") as caught:
+        transform(function)(np.ones((2, 2)))
+    line = function.__code__.co_firstlineno + 1
+    assert str(caught.value).endswith(f"\n  in the backward pass of {__file__}:{line}, in function")
+    assert str(caught.value).count("\n") == 1
+    assert transform is not mm.grad or str(caught.value).startswith("the derivative of slogdet of shape (2, 2): ")
+
+
 @pytest.mark.parametrize("transform", [lambda f: f, mm.compile, lambda f: mm.compile(f, enabled=False)])
 def test_what_lapack_refuses(transform: Callable[..., Any]) -> None:
     indefinite = np.stack([np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0])])
@@ -303,6 +316,8 @@ def test_what_lapack_refuses(transform: Callable[..., Any]) -> None:
     for name, function in {"inv": linalg.inv, "solve": lambda a: linalg.solve(a, np.ones(2))}.items():
         with pytest.raises(np.linalg.LinAlgError, match=rf"{name} of shape \(2, 2, 2\): Singular matrix \[1\].*pinv"):
             transform(mm.grad(lambda a, f=function: mm.sum(f(a))))(zero)
+    with pytest.raises(LinearAlgebraError, match=r"its first element is not positive\. Add"):
+        transform(mm.grad(lambda a: mm.sum(linalg.cholesky(a))))(-np.eye(2))
     for function in (second_derivative_of_det, lambda a: linalg.slogdet(a)[1]):
         with pytest.raises(np.linalg.LinAlgError, match=r"inv of shape .*Singular matrix"):
             transform(mm.grad(lambda a, f=function: mm.sum(f(a))))(zero)

@@ -79,9 +79,13 @@ def _not_positive_definite(a: Any) -> str:
             low = middle
         except np.linalg.LinAlgError:
             high = middle
+    if low:
+        why = f"its leading minor of {high} rows and columns is not, though that of {low} is"
+    else:
+        why = "its first element is not positive"
     return (
-        f"{called(place)} is not positive definite: its leading minor of {high} rows and columns is not, though that "
-        f"of {low} is. Add a small multiple of the identity matrix, as in a + 1e-6 * np.eye(n)"
+        f"{called(place)} is not positive definite: {why}. Add a small multiple of the identity matrix, as in "
+        "a + 1e-6 * np.eye(n)"
     )
 
 
