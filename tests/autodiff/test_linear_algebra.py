@@ -73,6 +73,15 @@ def test_products_that_do_not_fit(left: tuple[int, ...], right: tuple[int, ...],
         mm.matmul(np.zeros(left), np.zeros(right))
 
 
+@pytest.mark.parametrize(
+    ("subscripts", "message"),
+    [("ij->ik", "an index 'k' that no operand has"), ("ii->i", "index 'i' has sides 2 and 3")],
+)
+def test_an_index_that_does_not_fit_is_named(subscripts: str, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        mm.vjp(lambda x: np.einsum(subscripts, x), np.zeros((2, 3)))
+
+
 def test_products_of_integers_and_of_mixed_floats() -> None:
     whole = np.arange(4).reshape(2, 2)
     assert_array_equal(mm.matmul(whole, whole), whole @ whole, strict=True)

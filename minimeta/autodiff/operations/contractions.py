@@ -87,7 +87,7 @@ def einsum(
     x, letters = factors[0]
     x, letters = _summed(x, letters, set(output))
     if missing := [letter for letter in output if letter not in letters]:
-        raise ShapeError(f"einsum: the result has an index {missing[0]!r} that no operand has")
+        raise ShapeError(f"einsum: the result has an index {_name(missing[0])!r} that no operand has")
     x = movement.transpose(x, [letters.index(letter) for letter in output]) if letters != output else x
     full = tuple(sides[letter] for letter in output)
     return movement.broadcast_to(x, full) if x.shape != full else x
@@ -139,6 +139,10 @@ def _spelled(letters: _Letters, rest: int) -> _Letters:
     return [name for letter in letters for name in (range(-rest, 0) if letter is Ellipsis else [("index", letter)])]
 
 
+def _name(letter: Any) -> Any:
+    return letter[1] if isinstance(letter, tuple) else "..."
+
+
 def _sides(terms: list[_Letters], arrays: Sequence[Any]) -> dict[Any, int]:
     sides: dict[Any, int] = {}
     for term, x in zip(terms, arrays, strict=True):
@@ -147,8 +151,7 @@ def _sides(terms: list[_Letters], arrays: Sequence[Any]) -> dict[Any, int]:
             if known == 1:
                 sides[letter] = side
             elif side not in (1, known):
-                name = letter[1] if isinstance(letter, tuple) else "..."
-                raise ShapeError(f"einsum: index {name!r} has sides {known} and {side}; they must be equal")
+                raise ShapeError(f"einsum: index {_name(letter)!r} has sides {known} and {side}; they must be equal")
     return sides
 
 
