@@ -12,7 +12,7 @@ from minimeta import cli
 from minimeta.autodiff import operations
 from minimeta.autodiff.primitive import registry
 from minimeta.cli.options import JsonOption
-from minimeta.errors import ConfigurationError, GradientCheckError
+from minimeta.errors import ConfigurationError, GradientCheckError, Inconclusive
 from minimeta.testing import PrimitiveReport, check_primitive
 
 _COLUMNS = "{:16} {:14} {:>9} {:>9} {:>6}"
@@ -36,21 +36,27 @@ def gradcheck(options: GradcheckOptions) -> int:
         raise ConfigurationError(f"--examples must be at least 1, not {options.examples}")
     if not options.json:
         print(_COLUMNS.format("primitive", "oracle", "order 1", "order 2", "ulps"))
-    reports, faults = [], {}
+    reports: list[PrimitiveReport] = []
+    faults: dict[str, str] = {}
+    inconclusive: dict[str, str] = {}
     operations.load_pages()
     for name in options.primitives or registry:
         try:
             reports.append(check_primitive(name, options.examples, options.seed))
             row = _row(reports[-1])
         except GradientCheckError as error:
-            faults[name] = str(error)
+            (inconclusive if isinstance(error, Inconclusive) else faults)[name] = str(error)
             row = f"{name:16} {type(error).__name__}\n{error}"
         if not options.json:
             print(row, flush=True)
-    counted = f"{len(reports)} right, {len(faults)} wrong: the worst relative errors, and ulps from the reference"
-    found = {"primitives": [dataclasses.asdict(report) for report in reports], "faults": faults}
-    done = options.answer(found, lambda: counted)
-    return cli.ERROR if faults else done
+    counted = f"{len(reports)} right, {len(faults)} wrong, {len(inconclusive)} inconclusive"
+    found = {
+        "primitives": [dataclasses.asdict(report) for report in reports],
+        "faults": faults,
+        "inconclusive": inconclusive,
+    }
+    done = options.answer(found, lambda: f"{counted}: the worst relative errors, and ulps from the reference")
+    return cli.ERROR if faults or inconclusive else done
 
 
 def _row(report: PrimitiveReport) -> str:

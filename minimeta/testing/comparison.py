@@ -12,6 +12,9 @@ many. Both are measured where they are needed: numbers that agree to the last pl
 Where the two are beyond the bound by less than ten times, or the bound is too wide to decide, a
 second oracle is asked, the limit of derivatives next to the point (:mod:`minimeta.testing.limits`).
 It counts if its error is smaller and it agrees with the first.
+
+No bound is narrow beside a derivative that is 0. An exact 0 of the library is right if the oracle
+sees every output change by no more than its own rounding, along a direction as long as the point.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ _BEYOND = 4.0
 """How many such bounds away is refuted all the same."""
 
 _NOTHING = 64.0
-"""Differences do not see an element that is smaller than this many eps of the largest."""
+"""So many eps of a number are its rounding: differences do not see an element that is less of the largest."""
 
 _WIDEST = 1000.0
 """The largest power of two that terms add up to, 24 below where they overflow."""
@@ -78,7 +81,8 @@ class Compared(NamedTuple):
     own
         The part of the bound that is due to the library's own rounding.
     still
-        Whether differences saw nothing change along the direction.
+        Whether the oracle saw nothing change along the direction: differences nothing at all, and a
+        replay nothing but rounding.
     wrong
         The verdict.
     arbitrated, undecided
@@ -214,7 +218,24 @@ class Comparison:
         refutes = (is_narrow or row.bounds > _BEYOND) and not hides
         wrong = row.bounds > 1 and (refutes or not np.isfinite(row.found))
         lost = row.weight > 0 and row.bound == row.derived and not _decides(row)
+        if (lost or wrong) and self._is_nothing(row, seen):
+            return row._replace(expected=0.0, weight=0.0, wrong=False, still=True)
         return row._replace(wrong=wrong, undecided=(lost or row.bounds > 1) and not wrong)
+
+    def _is_nothing(self, row: Compared, seen: Along) -> bool:
+        """Return whether the derivative is exactly 0 in the library, and to the oracle the rounding of the outputs.
+
+        What LAPACK rounds inside of one step, noise on its operands may miss.
+        """
+        if self.subject.program is None or row.found != 0 or row.own != 0:
+            return False
+        if row.bounds > 1 and not self._is_partial():
+            return False
+        outputs = self.subject.outputs(0.0, row.direction)
+        return all(
+            bool((abs(x) + _FACTOR * error <= _NOTHING * DOUBLE * abs(np.asarray(y, np.float64))).all())
+            for x, error, y in zip(seen.derivatives, seen.errors, outputs, strict=True)
+        )
 
     def _is_partial(self) -> bool:
         """Return whether a singular matrix may be nearer than the steps of the second opinion."""

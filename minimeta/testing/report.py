@@ -29,7 +29,8 @@ class Order:
     lost
         Along what these are.
     still
-        Along what differences of a black box saw nothing change, and the derivative is taken for 0.
+        Along what the oracle saw nothing change, or nothing but rounding, and the derivative is taken
+        for 0.
     alone
         Whether the function alone confirms a second derivative; None at order 1.
     only_here

@@ -180,6 +180,21 @@ def test_everything_that_is_promised(primitive: Primitive) -> None:
     assert report.oracle == ("complex step" if primitive.differentiable else "none")
 
 
+class _Smallest(Seeded):
+    """Draws sides of 1, and as many axes as are asked for: what is linear in one element, and in more is not."""
+
+    def integer(self, low: int, high: int) -> int:
+        return min(max(1, low), high)
+
+    def shape(self, low: int = 0, high: int = 3) -> tuple[int, ...]:
+        return (1,) * max(1, low)
+
+
+@pytest.mark.parametrize("primitive", [p for p in DIFFERENTIABLE if not p.elementwise], ids=str)
+def test_derivatives_where_all_sides_are_1(primitive: Primitive) -> None:
+    check_derivatives(primitive, *primitive.sample(_Smallest(0)))
+
+
 @every_differentiable
 @share(0.03)
 @given(data=st.data())

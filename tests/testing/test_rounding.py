@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawing import share
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import minimeta as mm
@@ -78,8 +81,58 @@ def test_a_rule_that_nothing_can_judge_is_neither_accused_nor_is_a_wrong_one_pas
 ) -> None:
     with contextlib.suppress(Inconclusive):
         check_gradients(own(function, slope), point, order=order)
+    for factor in (1.3, 0.0):
+        with pytest.raises((GradientMismatch, Inconclusive)):
+            check_gradients(own(function, lambda x, factor=factor: slope(x) * factor), point, order=1)
+
+
+# A second derivative that is 0
+
+
+#: Linear in one element, most of them by way of what is not.
+LINEAR: dict[str, Callable[[Any], Any]] = {
+    "det": lambda x: np.linalg.det(mm.reshape(x, (1, 1))),
+    "det of a transposed matrix": lambda x: np.linalg.det(mm.reshape(3.0 * x, (1, 1)).T),
+    "inverse of an inverse": lambda x: np.linalg.inv(np.linalg.inv(mm.reshape(x, (1, 1)))),
+    "matmul": lambda x: mm.matmul(mm.reshape(x, (1, 1)), np.array([[0.7]])),
+    "trace": lambda x: np.trace(mm.reshape(x, (1, 1))),
+    "norm": mm.norm,
+    "reciprocal of a reciprocal": lambda x: 1 / (1 / x),
+    "product of a quotient": lambda x: x * (x / x),
+    "root of a square": lambda x: mm.sqrt(x * x),
+    "sum of products": lambda x: mm.sum(x * np.array([0.3, 0.9])),
+}
+
+
+@share(0.3)
+@given(st.sampled_from(sorted(LINEAR)), st.floats(0.01, 100.0), st.sampled_from([1.0, -1.0]), st.integers(0, 99))
+def test_a_second_derivative_of_0_is_right(name: str, size: float, sign: float, seed: int) -> None:
+    check_gradients(LINEAR[name], np.array([sign * size]), seed=seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4, 5])
+def test_a_determinant_of_one_element_says_along_what_nothing_changes(seed: int) -> None:
+    order = check_gradients(np.linalg.det, np.array([[1.7]]), seed=seed).orders[1]
+    assert order.undecided == 0 and order.still == ("a[0, 0]",)
+
+
+def test_a_0_that_rounding_hides_has_to_be_right_nearby() -> None:
+    def function(x: Any) -> Any:
+        return 3 * x + (x - 1.9) ** 4 / 4
+
+    def slope(x: Any) -> Any:
+        return 3 / x * x + (x - 1.9) ** 3
+
+    check_gradients(own(function, slope), 1.9)
+    with pytest.raises(GradientMismatch, match=r"of order 2 .* at a point nearby"):
+        check_gradients(own(function, lambda x: mm.stop_gradient(slope(x))), 1.9)
+
+
+@pytest.mark.parametrize("part", [1e-9, 1e-12, 1e-13])
+def test_a_0_in_place_of_a_small_derivative_does_not_pass(part: float) -> None:
+    none = own(lambda x: 3 / x * x + part * x, lambda x: 0.0 * x)
     with pytest.raises((GradientMismatch, Inconclusive)):
-        check_gradients(own(function, lambda x: slope(x) * 1.3), point, order=1)
+        check_gradients(lambda x, y: none(x) + mm.sin(y), 1.9, 0.4, order=1)
 
 
 def exactly(a: Any) -> tuple[NDArray[Any], NDArray[Any]]:
