@@ -268,8 +268,8 @@ class Array(Operators, Methods):
 
     def __bool__(self) -> bool:
         # A branch is piecewise constant: on a known value it is taken like any other, and loses no
-        # derivative.
-        return bool(self._scalar("the truth value"))
+        # derivative. numpy asks, too, where it orders the elements of a list of Arrays.
+        return bool(self._scalar("the truth value", "; if numpy asked, of a list of Arrays, join them with np.stack"))
 
     def _constant(self, what: str, constant: str) -> NDArray[Any]:
         """Return the value, if taking it out of the graph loses no derivative."""
