@@ -170,7 +170,9 @@ Index Builder::concatenate_in_place(const std::vector<Index>& parts, Index axis)
   return add_value(joined, buffer, true);
 }
 
-Index Builder::copy(Index value) { return add_step([] { return std::make_unique<Copy>(); }, {value})[0]; }
+Index Builder::copy(Index value) {
+  return add_step([] { return std::make_unique<Copy>(); }, {value})[0];
+}
 
 bool Builder::is_fresh(Index value) const {
   const Value& x = values_.at(value);
