@@ -13,7 +13,7 @@ Where the two are beyond the bound by less than ten times, or the bound is too w
 second oracle is asked, the limit of derivatives next to the point (:mod:`minimeta.testing.limits`).
 It counts if its error is smaller and it agrees with the first.
 
-No bound is narrow beside a derivative that is 0. An exact 0 of the library is right if the oracle
+No bound is narrow where the derivative is 0. An exact 0 of the library is right if the oracle
 sees every output change by no more than its own rounding, along a direction as long as the point.
 """
 

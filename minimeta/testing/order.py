@@ -10,7 +10,7 @@ function. So the same is done at points nearby, with cotangents of 1 at one of t
 is the derivative of something that is right *around* the point, and as good as one of the function
 itself. "Nearby" is relative to each element, and where elements are tiny or huge a part of 1 as
 well. What is constant, or lost in rounding, at the point and nearby too, has not been tested. A 0
-beside which the oracle sees nothing but rounding has to be right nearby, too, whatever the order.
+where the oracle sees nothing but rounding has to be right nearby, too, whatever the order.
 
 From order 2 on, the derivative is also compared with a second derivative that takes no rule of the
 library (:mod:`minimeta.testing.curvature`); if that sees nothing, the report says so.

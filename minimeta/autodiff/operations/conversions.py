@@ -44,7 +44,7 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
 
 @answers(np.astype)
 def _numpy_astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Value:
-    """:func:`astype`; whether it copies cannot be told, because Arrays never change."""
+    """:func:`astype`; whether it copies makes no difference, because Arrays never change."""
     return astype(x, dtype)
 
 
