@@ -35,6 +35,7 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.logical_and: np.all,
     np.logical_or: np.any,
 }
+_UPDATES: dict[np.ufunc, str] = {np.add: "add", np.multiply: "multiply", np.maximum: "max", np.minimum: "min"}
 _ACCUMULATIONS: dict[np.ufunc, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
@@ -50,7 +51,8 @@ def apply_method(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords
     if keywords.get("out") is not None:
         raise TracingError(f"{name}(..., out=...): an Array is never written to; drop out=")
     if method == "at":
-        remedy = "x = minimeta.at(x)[indices].add(v)" if ufunc is np.add else "x = np.where(mask, v, x)"
+        update = _UPDATES.get(ufunc)
+        remedy = f"x = minimeta.at(x)[indices].{update}(v)" if update else "x = np.where(mask, v, x)"
         raise TracingError(f"{name} changes an array in place, and an Array is never written to. Write {remedy}")
     keywords = {key: value for key, value in keywords.items() if key != "out"}
     return _METHODS[method](ufunc, *inputs, **keywords)

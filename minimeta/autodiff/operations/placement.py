@@ -2,6 +2,7 @@
 
     at(x)[i].set(v)        what x would be after x[i] = v
     at(x)[i].add(v)        after np.add.at(x, i, v)
+    at(x)[i].multiply(v)   after np.multiply.at(x, i, v); max and min likewise
 
 Let `p` be the positions that the index chooses, found by indexing an array of positions. To set them is to take, for
 each element, the old or the new one: one gather from both, end to end. To add is a ``scatter_add``. So every index that
@@ -19,7 +20,7 @@ from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import arithmetic, conversions, indexing, joining, logic, operands
 from minimeta.autodiff.operations.movement import broadcast_to, ravel, reshape
 from minimeta.autodiff.operations.queries import query
-from minimeta.errors import IndexingError, ShapeError
+from minimeta.errors import ShapeError
 
 
 def at(x: ArrayLike) -> _At:
@@ -34,7 +35,8 @@ def at(x: ArrayLike) -> _At:
     -------
     object
         Its items have the methods ``set``, ``add``, ``multiply``, ``max`` and ``min``, which return an array of the
-        shape and dtype of ``x``.
+        shape and dtype of ``x``. A position that occurs twice is set to the last value; the other methods take
+        all values, as :meth:`numpy.ufunc.at` does (by ``x[i] += v`` numpy takes one).
 
     Examples
     --------
@@ -67,7 +69,7 @@ class _Place:
         self._x, self._key = x, key
 
     def set(self, values: ArrayLike) -> Value:
-        """Return the array with these elements replaced; of a position that occurs twice the last value stays.
+        """Return the array with these elements replaced.
 
         Raises
         ------
@@ -82,7 +84,7 @@ class _Place:
         order[positions.ravel()] = size + np.arange(positions.size)
         return reshape(indexing.take(joining.concatenate([ravel(self._x), ravel(new)]), order), shape)
 
-    def _set_at(self, positions: Array, new: Value, shape: tuple[int, ...]) -> Value:
+    def _set_at(self, positions: Any, new: Value, shape: tuple[int, ...]) -> Value:
         """Set elements at positions that are not known: each looks for itself among them, in sorted order."""
         if positions.size == 0:
             return conversions.copy(self._x)
@@ -95,30 +97,35 @@ class _Place:
         return logic.where(reshape(found, shape), reshape(taken, shape), self._x)
 
     def add(self, values: ArrayLike) -> Value:
-        """Return the array with values added to these elements.
-
-        A position that occurs twice gets both values, as by :meth:`numpy.ufunc.at`; by ``x[i] += v`` it gets one.
-        """
+        """Return the array with values added to these elements."""
         positions, new, shape = self._positions(values)
         return reshape(indexing.scatter_add(ravel(self._x), positions, new), shape)
 
     def multiply(self, values: ArrayLike) -> Value:
-        """Return the array with these elements multiplied; no position may occur twice."""
+        """Return the array with these elements multiplied."""
         return self._changed(arithmetic.multiply, values)
 
     def max(self, values: ArrayLike) -> Value:
-        """Return the array with these elements replaced where a value is larger; no position may occur twice."""
+        """Return the array with these elements replaced where a value is larger."""
         return self._changed(arithmetic.maximum, values)
 
     def min(self, values: ArrayLike) -> Value:
-        """Return the array with these elements replaced where a value is smaller; no position may occur twice."""
+        """Return the array with these elements replaced where a value is smaller."""
         return self._changed(arithmetic.minimum, values)
 
     def _changed(self, function: Any, values: ArrayLike) -> Value:
-        positions, _, _ = self._positions(values)
-        if not isinstance(positions, Array) and len(np.unique(positions)) < positions.size:
-            raise IndexingError("at(x)[i]: a position occurs twice in the index; only set and add take that")
-        return self.set(function(indexing.index(self._x, self._key), values))
+        positions, new, shape = self._positions(values)
+        if not isinstance(positions, Array) and len(np.unique(positions)) == positions.size:
+            return self.set(function(indexing.index(self._x, self._key), values))
+        # In sorted order, each value takes in those before it at its position: 1, 2, 4, ... at a time.
+        order = query(np.argsort, ravel(positions), kind="stable")
+        places, new = indexing.take(ravel(positions), order), indexing.take(ravel(new), order)
+        step = 1
+        while step < new.shape[0]:
+            is_same = logic.equal(places[step:], places[:-step])
+            taken_in = logic.where(is_same, function(new[:-step], new[step:]), new[step:])
+            new, step = joining.concatenate([new[:step], taken_in]), 2 * step
+        return self._set_at(places, function(indexing.take(ravel(self._x), places), new), shape)
 
     def _positions(self, values: ArrayLike) -> tuple[Any, Value, tuple[int, ...]]:
         """The positions in row-major order, the new elements, one for each, and the shape of the array."""
