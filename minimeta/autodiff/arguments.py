@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minimeta.autodiff import tree
+from minimeta.autodiff.array import Array
+from minimeta.autodiff.promotion import fixed
 from minimeta.errors import DtypeError, ShapeError
 
 Function: TypeAlias = Callable[..., Any]
@@ -89,7 +91,7 @@ def call_with(
 def check_differentiable(
     leaves: Sequence[Any], arguments: Any, name: str, places: Sequence[Place] | None = None
 ) -> None:
-    """Refuse leaves that are not floats.
+    """Refuse leaves that are not floats, or that cannot be computed with.
 
     Parameters
     ----------
@@ -101,21 +103,24 @@ def check_differentiable(
         Where the arguments stand in the call; in a row from the first on if this is None.
     """
     for i, leaf in enumerate(leaves):
-        dtype = (
-            leaf.dtype if hasattr(leaf, "dtype") else np.dtype(type(leaf)) if isinstance(leaf, (int, float)) else None
-        )
-        if dtype is not None and dtype.kind == "f":
+        value, refusal = leaf, ""
+        if type(leaf) is not Array:
+            try:
+                value = fixed(leaf, False)
+            except DtypeError as error:
+                refusal = str(error).partition("\n")[0]
+        if not refusal and value.dtype.kind == "f":
             continue
         position, _, rest = tree.paths(arguments)[i].partition("/")
         place = f"argument {repr(places[int(position)]) if places else position}" + (f" at {rest!r}" if rest else "")
-        if dtype is not None and dtype.kind == "c":
+        if np.iscomplexobj(leaf):
             raise DtypeError(
-                f"{name} with respect to {place}, of dtype {dtype.name}: pass its parts as two arguments, x and y, and "
+                f"{name} with respect to {place}, of complex numbers: pass their parts as two arguments, x and y, and "
                 "begin with z = x + 1j * y. What is usual as the derivative with respect to z is dx - 1j * dy"
             )
-        if dtype is None:
-            raise DtypeError(f"{name} with respect to {place}: a {type(leaf).__name__} is not an array of floats")
+        if refusal:
+            raise DtypeError(f"{name} with respect to {place}, which is {refusal}")
         raise DtypeError(
-            f"{name} with respect to {place}, of dtype {dtype.name}: derivatives are with respect to floats. Convert "
-            f"it (float(x), x.astype(np.float32)), or leave it out of argnums"
+            f"{name} with respect to {place}, of dtype {value.dtype.name}: derivatives are with respect to floats. "
+            "Convert it (float(x), x.astype(np.float32)), or leave it out of argnums"
         )

@@ -30,7 +30,7 @@ from minimeta.autodiff.arguments import Function, Place, call_with, check_differ
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.graph import Recording, backward, record
 from minimeta.autodiff.results import check_scalar, cotangents_like, settle, settle_gradients
-from minimeta.autodiff.transformed import transformation
+from minimeta.autodiff.transformed import check_function, transformation
 from minimeta.errors import DtypeError, ShapeError
 
 
@@ -62,6 +62,7 @@ def vjp(function: Function, *arguments: Any, has_aux: bool = False) -> tuple[Any
     DtypeError
         A leaf of the arguments is not a float.
     """
+    check_function("vjp", function)
     leaves, structure = tree.flatten(arguments)
     if hasattr(function, "transformed_by") and Array not in map(type, leaves):
         return _vjp_without_recording(function, arguments, has_aux)
@@ -232,6 +233,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 @transformation
 def _jvp(function: Function) -> Function:
     def transformed(*primals: Any, tangents: Any) -> tuple[Any, Any]:
+        check_differentiable(tree.flatten(primals)[0], primals, "jvp")
         output, pullback = vjp(function, *primals)
         for y in tree.flatten(output)[0]:
             if y.dtype.kind != "f":

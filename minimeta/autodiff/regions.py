@@ -35,7 +35,7 @@ from minimeta.autodiff.primitive import Primitive, Rule
 from minimeta.autodiff.promotion import array_of
 from minimeta.autodiff.protocols import has_answer
 from minimeta.autodiff.steps import Evaluate, Program
-from minimeta.autodiff.transformed import Transformed, namesake
+from minimeta.autodiff.transformed import Transformed, check_function, namesake
 from minimeta.errors import ShapeError, TracingError, is_internal
 
 
@@ -106,6 +106,7 @@ class custom_vjp:  # noqa: N801 (used as a decorator)
         on_values: bool | None = None,
         like: Function | None = None,
     ) -> None:
+        check_function("custom_vjp", function)
         is_called = (_is_foreign(function) or like is not None) if on_values is None else on_values
         self._function = called_on_values(function, like) if is_called else function
         self._rule = rule
@@ -151,6 +152,8 @@ def rematerialize(function: Function) -> Function:
         Equal to the function, to every order of derivative; it holds the memory of its arguments
         and results alone.
     """
+
+    check_function("rematerialize", function)
 
     def transformed(*arguments: Any) -> Any:
         return _region(REMATERIALIZE, function, arguments)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from minimeta.errors import DtypeError
+
 Transform = TypeVar("Transform", bound=Callable[..., Any])
 
 _NAMES = ("__module__", "__name__", "__qualname__")  # what a transformed function takes over
@@ -37,7 +39,8 @@ def transformation(transform: Transform) -> Transform:
     """
 
     @functools.wraps(transform)
-    def asked(function: Callable[..., Any], *options: Any, **named: Any) -> Any:
+    def asked(function: Any = None, *options: Any, **named: Any) -> Any:
+        check_function(transform.__name__.lstrip("_"), function)
         options, named = tuple(map(_plain, options)), {name: _plain(option) for name, option in named.items()}
         answer = getattr(function, "transformed_by", None)
         if answer is None:
@@ -46,6 +49,26 @@ def transformation(transform: Transform) -> Transform:
         return answer(function, asked, *options, **named)
 
     return cast(Transform, asked)
+
+
+def check_function(name: str, function: Any) -> None:
+    """Refuse to transform what is no function.
+
+    Parameters
+    ----------
+    name
+        The transformation.
+    function
+        What it was given.
+
+    Raises
+    ------
+    DtypeError
+        It cannot be called.
+    """
+    if not callable(function):
+        given = "nothing" if function is None else f"a value of type {type(function).__name__}"
+        raise DtypeError(f"{name} needs a function, and was given {given}: pass f, and not f(x)")
 
 
 def _plain(option: Any) -> Any:

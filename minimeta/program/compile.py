@@ -34,7 +34,7 @@ from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.results import settle
-from minimeta.autodiff.transformed import namesake
+from minimeta.autodiff.transformed import check_function, namesake
 from minimeta.errors import TracingError
 from minimeta.program.cache import Cache
 from minimeta.program.executor import Call, explained
@@ -142,6 +142,7 @@ class Compiled:
         check_finite: bool = False,
         passes: Collection[str] = PASSES,
     ) -> None:
+        check_function("compile", function)
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._name = str(getattr(function, "__qualname__", repr(function)))

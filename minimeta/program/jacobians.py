@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minimeta.autodiff import tree
-from minimeta.autodiff.arguments import Function, Place, call_with, place_of
+from minimeta.autodiff.arguments import Function, Place, call_with, check_differentiable, place_of
 from minimeta.autodiff.derivatives import grad, vjp
 from minimeta.autodiff.operations import reshape
 from minimeta.autodiff.transformed import transformation
@@ -46,6 +46,7 @@ def jacobian(function: Function, argnum: Place = 0) -> Function:
     def transformed(*arguments: Any, **keywords: Any) -> Any:
         place_of_x = place_of("jacobian", argnum, function, arguments, keywords)
         point = keywords[place_of_x] if isinstance(place_of_x, str) else arguments[place_of_x]
+        check_differentiable(tree.flatten(point)[0], (point,), "jacobian", [place_of_x])
 
         def partial(x: Any) -> Any:
             return call_with(function, arguments, keywords, {place_of_x: x})

@@ -31,6 +31,7 @@ from minimeta.autodiff.graph import free_variables
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.results import settle
 from minimeta.autodiff.steps import Evaluate, Program, by_operation, linearise, run
+from minimeta.autodiff.transformed import check_function
 from minimeta.errors import ShapeError, TracingError
 from minimeta.program.checking import check
 from minimeta.program.listing import listing, names_of, title
@@ -254,6 +255,7 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Traced:
         The function needs a value (a truth value, a float, a numpy array), or takes an Array of an
         outer transformation by closure.
     """
+    check_function("trace", function)
     found = attempt(function, arguments)
     if isinstance(found, Traced):
         return found

@@ -160,7 +160,10 @@ def _axes(in_axes: Any, count: int) -> tuple[Any, ...]:
 
 def _leading(x: Any, axis: Any, name: str) -> Any:
     """Return an operand whose tasks lie along the first axis."""
-    x = array_of(x)
+    try:
+        x = array_of(x)
+    except DtypeError as error:
+        raise DtypeError(f"vmap: argument {name!r} is {str(error).partition(chr(10))[0]}") from None
     if axis is None:
         return x
     if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= operator.index(axis) < x.ndim:

@@ -1,6 +1,7 @@
 """Arguments to differentiate with respect to: by position or by name, and refused where there is no derivative."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -124,10 +125,12 @@ class Layer:
         ((1.0, np.arange(3)), 1, "argument 1, of dtype int64"),
         ((1.0, {"a": [1.0, np.zeros(2, np.uint8)]}), (0, 1), "argument 1 at 'a/1', of dtype uint8"),
         (([Layer(1.0, 2)],), -1, "argument 0 at '0/bias', of dtype int64"),
-        ((1j,), 0, "argument 0: a complex is not"),
-        ((np.zeros(2, complex),), 0, "complex128"),
-        ((np.zeros(2, np.float16),), 0, "float16"),
-        (("text",), 0, "argument 0: a str is not an array of floats"),
+        ((1j,), 0, "argument 0, of complex numbers: pass their parts"),
+        ((np.zeros(2, complex),), 0, "argument 0, of complex numbers: pass their parts"),
+        ((np.zeros(2, np.float16),), 0, "argument 0, which is an array of dtype float16: .*Convert with astype"),
+        (("text",), 0, "argument 0, which is a str, where numbers are expected"),
+        (({"w": np.array(["1"])},), 0, "argument 0 at 'w', which is an array of strings, where numbers"),
+        ((1.0, np.ma.array([1.0])), 1, "argument 1, which is a masked array: the mask would be lost; fill it"),
     ],
     ids=repr,
 )
@@ -136,9 +139,49 @@ def test_arguments_that_are_no_floats_are_named(arguments: Any, argnums: Any, me
         mm.grad(lambda *xs: 1.0, argnums)(*arguments)
 
 
-def test_integers_in_vjp_are_named() -> None:
+def test_integers_are_named_by_every_transformation() -> None:
     with pytest.raises(DtypeError, match="vjp with respect to argument 1 at '0', of dtype int64: derivatives are with"):
         mm.vjp(lambda x, y: x, 1.0, (2,))
+    with pytest.raises(DtypeError, match="jvp with respect to argument 1, of dtype int64"):
+        mm.jvp(lambda x, y: x, (1.0, 2), (1.0, 1.0))
+    with pytest.raises(DtypeError, match="jacobian with respect to argument 'y', of dtype int64"):
+        mm.jacobian(lambda x, y: x, "y")(1.0, y=2)
+    with pytest.raises(DtypeError, match="vmap: argument '1/w' is an array of strings"):
+        mm.vmap(lambda x, y: x)(np.ones(1), {"w": np.array(["a"])})
+
+
+TRANSFORMATIONS: dict[str, Callable[[Any], Any]] = {
+    **{name: getattr(mm, name) for name in ("grad", "value_and_grad", "jacobian", "hessian", "vmap")},
+    **{name: getattr(mm, name) for name in ("compile", "custom_vjp", "rematerialize")},
+    "vjp": lambda f: mm.vjp(f, 1.0),
+    "jvp": lambda f: mm.jvp(f, (1.0,), (1.0,)),
+    "hvp": lambda f: mm.hvp(f, (1.0,), (1.0,)),
+    "trace": lambda f: trace(f, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_what_is_no_function_is_not_transformed(name: str) -> None:
+    for value in (3.0, "f", np.ones(2)):
+        with pytest.raises(DtypeError, match=f"^{name} needs a function, and was given a value of type .*: pass f"):
+            TRANSFORMATIONS[name](value)
+    with pytest.raises(DtypeError, match="grad needs a function, and was given nothing"):
+        mm.grad(argnums=1)  # type: ignore[call-arg]
+
+
+class Square:
+    """A function, and a method, that is no Python function."""
+
+    def __call__(self, x: Any) -> Any:
+        return x * x
+
+    def method(self, x: Any) -> Any:
+        return x * x
+
+
+@pytest.mark.parametrize("function", [Square(), Square().method, functools.partial(pow, exp=2), np.square])
+def test_whatever_can_be_called_is_transformed(function: Function) -> None:
+    assert mm.grad(function)(3.0) == mm.compile(mm.grad(function))(3.0) == 6.0
 
 
 @pytest.mark.parametrize(
