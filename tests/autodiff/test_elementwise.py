@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 import minimeta as mm
-from minimeta.errors import DtypeError
+from minimeta.errors import DtypeError, TracingError
 from minimeta.program import interpret, trace
 
 Floats = NDArray[Any]
@@ -121,6 +121,23 @@ def test_clip(drawing: Drawing) -> None:
         assert_same(lambda x, a=low, b=high: mm.clip(x, a, b), np.clip(x, low, high), x)
         assert_same(lambda x, a=low, b=high: np.clip(x, a, b), np.clip(x, low, high), x)
         assert_same(lambda x, a=low, b=high: np.clip(x, a_min=a, a_max=b), np.clip(x, low, high), x)
+
+
+def test_clip_without_bounds_is_the_array() -> None:
+    x = np.array([1.0, -2.0])
+    for clip in (mm.clip, lambda x: np.clip(x, None, None), lambda x: x.clip()):
+        assert_array_equal(mm.grad(lambda x, f=clip: mm.sum(x * f(x)))(x), 2.0 * x)
+    y = np.arange(3)
+    assert_array_equal(mm.clip(y), y)
+    assert mm.clip(y) is not y
+
+
+@pytest.mark.parametrize("bounds", [{"min": 0.0}, {"max": 2.0}])
+def test_a_bound_of_clip_has_one_name(bounds: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="forbidden"):
+        np.clip(np.ones(2), 0.0, 1.0, **bounds)
+    with pytest.raises(TracingError, match="a_min and a_max are other names of min and max; give each bound once"):
+        mm.grad(lambda x: np.sum(np.clip(x, 0.0, 1.0, **bounds)))(np.ones(2))
 
 
 @share(0.2)

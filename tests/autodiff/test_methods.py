@@ -61,6 +61,7 @@ METHODS: list[Function] = [
     lambda x: x.clip(max=np.full(4, 0.5)),
     lambda x: x.copy(),
     lambda x: x.copy(order="C"),
+    lambda x: np.copy(x, order="K", subok=True),
     lambda x: x.astype(np.float32, order="K", casting="same_kind", subok=False),
     lambda x: x.astype(np.float64, "C", "safe", True, False) ** 2,
     lambda x: x.compress([False, True], axis=1, out=None),
@@ -101,6 +102,7 @@ def test_methods_take_what_their_functions_take() -> None:
     assert Array.squeeze.__doc__ == "See :func:`numpy.squeeze`."
     for call, message in [
         (lambda x: x.sum(order="C"), r"np\.sum of an Array.*'order'"),
+        (lambda x: np.copy(x, order="F"), r"copy\(\.\.\., order='F'\) of an Array: .*drop order="),
         (lambda x: x.copy("F"), r"copy\(\.\.\., order='F'\) of an Array: .*drop order="),
         (lambda x: x.flatten(axis=0), r"np\.ravel of an Array.*'axis'"),
         (lambda x: x.reshape(4, 6, copy=None, like=1), r"np\.reshape of an Array.*'like'"),

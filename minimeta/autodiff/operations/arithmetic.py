@@ -20,7 +20,7 @@ from minimeta.autodiff.operations.queries import differentiable
 from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.protocols import answers
 from minimeta.autodiff.ufuncs import settled
-from minimeta.errors import ShapeError, TracingError
+from minimeta.errors import TracingError
 
 
 @binary(lambda g, z, x, y: g, lambda g, z, x, y: g, accepts="biuf", linear=True, answers=np.add)
@@ -284,14 +284,9 @@ def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = No
 
     The derivative goes to ``x`` where ``low <= x <= high`` (the bounds included), otherwise to the
     bound that holds; to the upper one if it is not above the lower.
-
-    Raises
-    ------
-    ShapeError
-        Both bounds are None.
     """
     if low is None and high is None:
-        raise ShapeError("clip without bounds: give low, high or both")
+        return conversions.copy(x)
     if operands.dtype_of(x).kind != "f":  # There are no infinite bounds.
         return minimum(x if low is None else maximum(x, low), high) if high is not None else maximum(x, low)  # type: ignore[arg-type]
     return _clip(x, -np.inf if low is None else low, np.inf if high is None else high)
@@ -302,6 +297,8 @@ def _numpy_clip(
     x: ArrayLike, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, **keywords: Any
 ) -> Value:
     """:func:`clip` under the four names that numpy has for two bounds, with the keywords of a ufunc."""
+    if (a_min is not None or a_max is not None) and (min is not None or max is not None):
+        raise TracingError("np.clip of an Array: a_min and a_max are other names of min and max; give each bound once")
     low, high = a_min if min is None else min, a_max if max is None else max
     if keywords:
         (x, low, high), keywords = settled(np.clip, (x, low, high), keywords)

@@ -14,6 +14,7 @@ from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations.elementwise import draw, same_form
 from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.protocols import answers
+from minimeta.autodiff.signatures import check_layout
 from minimeta.errors import DtypeError
 
 CONVERTIBLE = (
@@ -65,10 +66,17 @@ def _astype(x: Any, *, dtype: str) -> Any:
     return x.astype(np.result_type(dtype, x.dtype)) if np.dtype(dtype).kind == "f" else np.real(x).astype(dtype)
 
 
-@operation(rules=(lambda g, y, x: g,), shape=same_form, sample=draw("real"), linear=True, exact=True, answers=np.copy)
+@operation(rules=(lambda g, y, x: g,), shape=same_form, sample=draw("real"), linear=True, exact=True)
 def copy(x: Any) -> Any:
     """The same value in memory of its own."""
     return x.copy()
+
+
+@answers(np.copy)
+def _numpy_copy(x: ArrayLike, order: Any = "K", subok: bool = False) -> Value:
+    """:func:`copy`; the elements of every Array lie in one order."""
+    check_layout("copy", order)
+    return copy(x)
 
 
 def stop_gradient(x: Any) -> Any:
