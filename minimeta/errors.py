@@ -69,9 +69,10 @@ class ComputationError(MinimetaError):
         line = user_line() if line is None else line
         super().__init__(f"{message}\n  at {line}" if line else message)
 
-    def moved(self, origin: object, prefix: str = "") -> "ComputationError":
-        """Return the same error with another last line, that of the value whose derivative it is about."""
+    def moved(self, origin: Any) -> "ComputationError":
+        """Return the same error with another last line, that of the value it is about, or whose derivative."""
         message = str(self).rpartition("\n  at ")[0] or str(self)
+        prefix = f"the derivative of {origin.derived}: " if origin.derived else ""
         return _restore(type(self), (f"{prefix}{message}\n  {origin}",))
 
     def __reduce__(self) -> tuple[Any, ...]:

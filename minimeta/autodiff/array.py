@@ -120,10 +120,13 @@ class Origin(NamedTuple):
     backward
         In how many backward passes it was computed: 0 forward, 1 in that of the line, 2 in the
         backward pass of that one.
+    derived
+        In a backward pass, the operation whose derivative it belongs to.
     """
 
     line: str
     backward: int = 0
+    derived: str = ""
 
     def __str__(self) -> str:
         return f"{'in the backward pass of' if self.backward else 'at'} {self.line}" if self.line else ""

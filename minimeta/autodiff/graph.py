@@ -109,8 +109,7 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
         origin = getattr(y, "origin", NOWHERE)
         if not y.primitive.partial or not origin.line:
             raise
-        prefix = f"the derivative of {y.primitive.name} of shape {y.inputs[0].shape}: "
-        raise error.moved(Origin(origin.line, origin.backward + 1), prefix) from None
+        raise error.moved(_origin_of_derivative(y, origin)) from None
     finally:
         context.walking, context.origin = before
     return [totals.get(x.id) for x in recording.aliases]
@@ -161,7 +160,11 @@ def _reachable(outputs: Iterable[Any], since: float) -> dict[int, Array]:
 def trace_for_derivative_of(y: Array) -> None:
     """Let the rules of ``y`` be traced for the line that computed it, as far as that is known."""
     if (origin := getattr(y, "origin", NOWHERE)).line:  # A region, of several values, follows its projections.
-        context.origin = Origin(origin.line, origin.backward + 1)
+        context.origin = _origin_of_derivative(y, origin)
+
+
+def _origin_of_derivative(y: Any, origin: Origin) -> Origin:
+    return Origin(origin.line, origin.backward + 1, y.primitive.name)
 
 
 def accumulate(totals: dict[int, Any], needed: Container[int], shares: Shares) -> None:

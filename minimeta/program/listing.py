@@ -220,7 +220,7 @@ def _first(row: Row) -> Step:
 
 def heading_of(step: Step) -> str:
     """Return the pass and the user's line of a step, or the empty string if it has no line."""
-    line, backward = step.origin
+    line, backward, _ = step.origin
     return f"{'backward of' if backward else 'forward at'} {line}" if line else ""
 
 
