@@ -125,19 +125,21 @@ def is_assignment_of_element(frame: types.FrameType) -> bool:
 
 def _holder(instructions: list[dis.Instruction], store: str) -> _Load | None:
     """Return how the object was loaded whose attribute or element is changed."""
-    copies = {"STORE_ATTR": [1], "STORE_SUBSCR": [2, 2]}.get(store)
+    copies = {"STORE_ATTR": [1], "STORE_SUBSCR": [2, 2], "STORE_SLICE": [3, 3, 3]}.get(store)
     if copies is None:
         return None
     code = [(instruction, kind, argument) for instruction in instructions for kind, argument in _loads_of(instruction)]
-    read = ("ATTR",) if store == "STORE_ATTR" else ("SUBSCR",)
+    read = {"STORE_ATTR": "ATTR", "STORE_SUBSCR": "SUBSCR", "STORE_SLICE": "BINARY_SLICE"}[store]
     width = len(copies)
     for place in range(len(code) - width - 1, -1, -1):  # Nothing else copies what it reads of at once.
         if [(kind, argument) for _, kind, argument in code[place : place + width]] == [
             ("COPY", copy) for copy in copies
-        ] and code[place + width][1] in read:
-            if code[place][0].is_jump_target:
-                return None
-            end = place if store == "STORE_ATTR" else _before(code, place)
+        ] and code[place + width][1] == read:
+            end: int | None = place
+            for _ in copies[1:]:  # What is between the object and its copy: a key, or both ends of a slice.
+                if end is None or code[end][0].is_jump_target:
+                    return None
+                end = _before(code, end)
             return None if end is None or code[end][0].is_jump_target else _load_before(code, end)[0]
     return None
 

@@ -163,6 +163,7 @@ ELEMENTS = [
         r"K\[...\] -= v .*Write K = minimeta.at\(K\)\[...\].add\(-v\)",
     ),
     ("K = x * 1.0\nK[np.arange(2) > 0] *= 2.0", r"K\[...\] \*= v .*Write K = minimeta.at\(K\)\[...\].multiply\(v\)"),
+    ("K = x * 1.0\nK[0:1] += 2.0", r"K\[...\] \+= v .*Write K = minimeta.at\(K\)\[...\].add\(v\)"),
     ("d = {'K': x * 1.0}\nd['K'][:1] /= 2.0", r"Write x = minimeta.at\(x\)\[...\].set\(x\[...\] / v\)"),
     ("K = np.zeros((2, 2))\nK[[True, False]] += x", r"cannot take an Array in. Write K = minimeta.at\(K\)\[...\].add"),
     ("y = x * 1.0\nl = [y]\nl[0] += x", r"l and y see it, too.* Write x\[...\] = x\[...\] \+ "),
