@@ -75,7 +75,8 @@ def _choose() -> tuple[ModuleType | None, str]:
             return native, level
 
     problem = (
-        f"minimeta's C++ kernels are not built: there is no _native_{able()[-1]} next to {__file__}. {HOW_TO_BUILD}"
+        f"minimeta's C++ kernels are not built: there is no {' or '.join(f'_native_{each}' for each in able())} "
+        f"next to {__file__}. {HOW_TO_BUILD}"
         if able()
         else "minimeta has no C++ kernels for this processor: they need AVX2 and FMA, or arm64"
     )

@@ -106,6 +106,8 @@ def test_a_source_tree_without_its_extension_computes_in_numpy_and_says_so_once(
     assert done.returncode == 0
     assert done.stdout.startswith("reference True ") and "0x1." in done.stdout
     assert done.stderr.count("RuntimeWarning: minimeta's C++ kernels are not built") == 1
+    levels = " or ".join(f"_native_{level}" for level in kernels.able())
+    assert f"there is no {levels} next to" in done.stderr
     assert done.stderr.count("Warning") == 1
     assert "pip install -e ." in done.stderr and "MINIMETA_ISA=reference" in done.stderr
 
