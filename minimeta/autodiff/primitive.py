@@ -297,7 +297,16 @@ def contiguous(reference: Callable[..., Any], shape: Callable[..., Any]) -> Call
             rows = [np.array(x, order="C", copy=np.size(x) < 2 or None) for x in values]
             y = reference(*rows, **params)
         # What nobody else holds and owns its memory is fresh: a copy of it would cost as much as a short computation.
-        fresh = type(y) is np.ndarray and sys.getrefcount(y) <= 2 and y.flags.owndata and y.flags.c_contiguous
+        fresh = type(y) is np.ndarray and sys.getrefcount(y) <= _ALONE and y.flags.owndata and y.flags.c_contiguous
         return y if fresh else np.array(y, order="C")
 
     return kernel
+
+
+def _count_alone() -> int:
+    y = np.empty(0)
+    return sys.getrefcount(y)
+
+
+#: How many references Python counts to what one variable alone holds: 2 or, from 3.14 on, 1.
+_ALONE = _count_alone()
