@@ -52,6 +52,8 @@ class ReproduceOptions(DataOption, JsonOption, SweepOption):
     """Decides initialisation and training tasks."""
     out: Path | None = None
     """Run folder (default: runs/CELL-seedSEED). If it holds this run already, the run goes on."""
+    resume: Switch = False
+    """Refuse to begin: there must be a run in that folder, which goes on."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ def parse_reproduction(cell: Cell, flags: list[str]) -> Training:
     given = {name: getattr(options, name) for name in ("iterations", "seed") if getattr(options, name) is not None}
     preset = cell.preset.replace(given)
     folder = RunFolder(options.out or Path("runs") / f"{cell.name}-seed{preset.run.seed}")
+    if options.resume:
+        folder.require_run()
     begun = folder.exists
     if begun:
         found = folder.preset()

@@ -42,6 +42,27 @@ def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tm
         assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
 
 
+def test_a_reproduction_goes_on_by_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ["reproduce", "sinusoid-maml", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main([*words, "--resume"]) == 2
+    assert "there is no run in" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    with start([*MINIMETA, *words]) as process:
+        wait_for_steps(tmp_path / "run", process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130 and "--resume" in errors
+    done = checkpoint.read_header(tmp_path / "run" / "checkpoint.npz").step
+    monkeypatch.setattr("minimeta.cli.train.measure", interrupted)  # It would take longer than the steps.
+    assert main([*words, "--resume", "--iterations", str(done + 1)]) == 130
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == done + 1
+
+
 def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     # One step of so many tasks takes minutes.
