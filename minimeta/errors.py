@@ -146,6 +146,10 @@ class ConfigurationError(MinimetaError, ValueError):
     """A setting that is unknown or out of range."""
 
 
+class OptionError(ComputationError, ConfigurationError):
+    """An option of an operation that is none of those there are."""
+
+
 class MissingExtraError(MinimetaError, ImportError):
     """An optional dependency is absent; the message names the extra to install."""
 

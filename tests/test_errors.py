@@ -23,6 +23,7 @@ BUILTIN: dict[str, type[Exception]] = {
     "MissingDataError": FileNotFoundError,
     "CheckpointError": ValueError,
     "ConfigurationError": ValueError,
+    "OptionError": ValueError,
     "MissingExtraError": ImportError,
 }
 

@@ -101,7 +101,8 @@ def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, *, keepdi
         raise TracingError(
             f"{full_name(ufunc)}.reduce(..., where=mask) of an Array: only sums, products, extremes have it"
         )
-    parts = [*([np.full(x.shape[1:], rest["initial"], x.dtype)] if "initial" in rest else []), *x]
+    initial = rest.get("initial", None if len(x) else ufunc.identity)
+    parts = [*([] if initial is None else [np.full(x.shape[1:], initial, x.dtype)]), *x]
     if not parts:
         raise ShapeError(f"{full_name(ufunc)}.reduce of no elements along axis {axis}")
     y = functools.reduce(ufunc, parts)

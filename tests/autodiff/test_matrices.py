@@ -359,8 +359,16 @@ def test_shapes_that_do_not_fit(function: Callable[..., Any], shapes: Any, messa
     ],
 )
 def test_what_has_no_derivative_is_refused(function: Callable[..., Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=rf"(?s){message}.*\n  at {__file__}:"):
         mm.vjp(function, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("ord", [1, 2, np.inf])
+def test_the_norm_of_no_elements_is_0(ord: float) -> None:
+    for shape, axis in (((0,), None), ((0, 0), None), ((2, 0), 1), ((2, 0, 3), (1, 2))):
+        found, pullback = mm.vjp(lambda x, axis=axis: linalg.norm(x, ord, axis), np.ones(shape))
+        assert_array_equal(found, np.zeros(shape[:1] if axis else ()))
+        assert pullback(np.ones(found.shape))[0].shape == shape
 
 
 def test_the_rank_is_a_constant() -> None:

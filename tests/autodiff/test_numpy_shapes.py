@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minimeta as mm
-from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError, TracingError
+from minimeta.errors import DtypeError, IndexingError, OptionError, ShapeError, TracingError
 
 Function = Callable[..., Any]
 
@@ -185,8 +185,11 @@ def test_questions_about_forms_are_answered_as_by_numpy() -> None:
 
 
 def test_what_does_not_fit_is_named() -> None:
+    wide: Any = "wide"
     refused: list[tuple[Function, type[Exception], str]] = [
-        (lambda x: np.pad(x, 1, "median"), ConfigurationError, "mode='median'"),
+        (lambda x: np.pad(x, 1, "median"), OptionError, "mode='median'"),
+        (lambda x: np.sort(x, kind=wide), OptionError, "sort with kind='wide': it is none of None, 'quicksort'"),
+        (lambda x: np.partition(x, 1, kind=wide), OptionError, "none of 'introselect'"),
         (lambda x: np.pad(x, -1), ShapeError, "negative"),
         (lambda x: np.pad(x[:0], 1, "edge"), ShapeError, "axis 0 has no elements"),
         (lambda x: np.pad(x.astype(np.int64), 1, "mean"), DtypeError, "numpy rounds it"),

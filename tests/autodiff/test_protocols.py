@@ -219,6 +219,7 @@ def test_whole_numbers_are_no_dtype_of_what_is_computed_in_floats(name: str) -> 
         lambda x: np.subtract.reduce(x, dtype=np.float32),
         lambda x: np.subtract.reduce(x, axis=1, initial=2),
         lambda x: np.subtract.reduce(x[:0], initial=2),
+        lambda x: np.logaddexp.reduce(x[:0], axis=0),
         lambda x: np.logaddexp.reduceat(x, [0, 1, 0], dtype=np.float32),
         lambda x: np.bitwise_or.reduce(x > 1.0, initial=0),
     ],

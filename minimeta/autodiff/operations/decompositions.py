@@ -39,7 +39,7 @@ from minimeta.autodiff.operations.matrices import (
 from minimeta.autodiff.operations.solving import SOLVE_TRIANGULAR, solve_triangular
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import ConfigurationError
+from minimeta.errors import OptionError
 
 # Cholesky: A = L L^T
 
@@ -189,7 +189,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 
     Raises
     ------
-    ConfigurationError
+    OptionError
         Another mode: the columns that ``"complete"`` adds can be any, and have no derivative.
     LinearAlgebraError
         (In the derivative.) The first ``k`` columns are linearly dependent.
@@ -201,7 +201,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     x = matrices("qr", a)
     m, n = x.shape[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and m <= n):
-        raise ConfigurationError(
+        raise OptionError(
             f"qr with mode={mode!r}: only 'reduced' and 'r' have a derivative; the columns that 'complete' adds can be "
             "any that are orthogonal"
         )

@@ -31,7 +31,7 @@ from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations import joining, movement, operands, padding
 from minimeta.autodiff.operations.matrices import floats
 from minimeta.autodiff.primitive import Draw, Primitive
-from minimeta.errors import ConfigurationError, DtypeError, ShapeError
+from minimeta.errors import DtypeError, OptionError, ShapeError
 
 # Pairs
 
@@ -219,7 +219,7 @@ def _scaled(x: Any, norm: str | None, n: int, *, inverse: bool) -> Any:
 
 def _checked(norm: str | None) -> str:
     if norm is not None and norm not in _FACTORS:
-        raise ConfigurationError(f"fft: norm={norm!r} is none of {', '.join(_FACTORS)}")
+        raise OptionError(f"fft: norm={norm!r} is none of {', '.join(_FACTORS)}")
     return norm or "backward"
 
 

@@ -22,7 +22,7 @@ from minimeta.autodiff.operations.matrices import floats, matrices
 from minimeta.autodiff.operations.reductions import Axis
 from minimeta.autodiff.operations.spectra import svdvals
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import ConfigurationError, ShapeError
+from minimeta.errors import OptionError, ShapeError
 
 _OF_MATRICES = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
@@ -47,7 +47,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     ------
     ShapeError
         There are more axes than two.
-    ConfigurationError
+    OptionError
         There is no such norm.
     """
     x = floats(x)
@@ -69,19 +69,19 @@ def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: An
 
     Raises
     ------
-    ConfigurationError
+    OptionError
         ``ord`` is not a number.
     """
     x = floats(x)
     if isinstance(ord, str) or ord is None:
-        raise ConfigurationError(f"norm of vectors with ord={ord!r}: it must be a number, as 1, 2 or np.inf")
+        raise OptionError(f"norm of vectors with ord={ord!r}: it must be a number, as 1, 2 or np.inf")
     if ord == 2:
         return reductions.norm(x, axis, keepdims=keepdims)
     if ord == 0:
         return reductions.sum(conversions.astype(logic.not_equal(x, 0.0), x.dtype), axis, keepdims=keepdims)
     size = arithmetic.absolute(x)
     if ord in (math.inf, -math.inf):
-        return (reductions.max if ord > 0 else reductions.min)(size, axis, keepdims=keepdims)
+        return (_largest if ord > 0 else reductions.min)(size, axis, keepdims=keepdims)
     if ord == 1:
         return reductions.sum(size, axis, keepdims=keepdims)
     total = reductions.sum(arithmetic.power(size, float(ord)), axis, keepdims=keepdims)
@@ -95,7 +95,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") ->
 
     Raises
     ------
-    ConfigurationError
+    OptionError
         There is no such norm.
     """
     return _of_matrices(matrices("matrix_norm", x), ord, -2, -1, keepdims)
@@ -103,9 +103,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") ->
 
 def _of_matrices(x: Any, ord: Any, rows: int, columns: int, keepdims: bool) -> Value:
     if ord not in _OF_MATRICES:
-        raise ConfigurationError(
-            f"norm of matrices with ord={ord!r}: it is none of {', '.join(map(str, _OF_MATRICES))}"
-        )
+        raise OptionError(f"norm of matrices with ord={ord!r}: it is none of {', '.join(map(str, _OF_MATRICES))}")
     rows, columns = (operands.axis_of("norm", axis, x.ndim) for axis in (rows, columns))
     if rows == columns:
         raise ShapeError(f"norm of shape {x.shape}: the axes ({rows}, {columns}) of a matrix are two")
@@ -114,11 +112,16 @@ def _of_matrices(x: Any, ord: Any, rows: int, columns: int, keepdims: bool) -> V
     x = movement.moveaxis(x, (rows, columns), (-2, -1))
     if ord in ("nuc", 2, -2):
         values = svdvals(x)
-        total = {"nuc": reductions.sum, 2: reductions.max, -2: reductions.min}[ord](values, -1)
+        total = {"nuc": reductions.sum, 2: _largest, -2: reductions.min}[ord](values, -1)
     else:
         sums = reductions.sum(arithmetic.absolute(x), -2 if ord in (1, -1) else -1)
-        total = (reductions.max if ord > 0 else reductions.min)(sums, -1)
+        total = (_largest if ord > 0 else reductions.min)(sums, -1)
     return movement.expand_dims(total, tuple(sorted((rows, columns)))) if keepdims else total
+
+
+def _largest(sizes: Any, axis: Axis, *, keepdims: bool = False) -> Value:
+    """The largest of numbers that are not negative; 0 of none."""
+    return (reductions.max if sizes.size else reductions.sum)(sizes, axis, keepdims=keepdims)
 
 
 @answers(np.linalg.cond)

@@ -12,6 +12,7 @@ thirteen methods differ in; it is the same quantile of the ranks themselves, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from minimeta.autodiff.operations import (
 )
 from minimeta.autodiff.operations.queries import as_array, as_float, differentiable, query
 from minimeta.autodiff.primitive import Draw, Primitive
-from minimeta.errors import ShapeError, TracingError
+from minimeta.errors import OptionError, ShapeError, TracingError
 
 Axis = Any
 
@@ -42,8 +43,19 @@ def sort(x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool
     """The elements along an axis in increasing order, NaN last; of the flattened array where ``axis`` is None.
 
     Equal elements keep their order, and so do their derivatives, whatever ``kind`` of sort numpy would use.
+
+    Raises
+    ------
+    OptionError
+        There is no such kind.
     """
+    _check_kind("sort", kind, (None, "quicksort", "heapsort", "mergesort", "stable"))
     return _ordered("sort", as_float(x), axis)
+
+
+def _check_kind(name: str, kind: Any, kinds: Sequence[str | None]) -> None:
+    if kind not in kinds:
+        raise OptionError(f"{name} with kind={kind!r}: it is none of {', '.join(map(repr, kinds))}")
 
 
 def _ordered(name: str, x: Any, axis: int | None) -> Value:
@@ -69,7 +81,14 @@ def taken(x: Any, order: Any, axis: int) -> Value:
 
 @differentiable(np.partition)
 def partition(x: Any, kth: Any, axis: int | None = -1, kind: str = "introselect") -> Value:
-    """The elements along an axis: the ``kth`` at its sorted place, smaller ones before it, larger ones behind."""
+    """The elements along an axis: the ``kth`` at its sorted place, smaller ones before it, larger ones behind.
+
+    Raises
+    ------
+    OptionError
+        There is no such kind.
+    """
+    _check_kind("partition", kind, ("introselect",))
     x = as_float(x)
     if axis is None:
         x, axis = movement.ravel(x), 0

@@ -19,7 +19,7 @@ from minimeta.autodiff.array import ArrayLike, Value
 from minimeta.autodiff.operations import arithmetic, conversions, indexing, joining, logic, operands, reductions
 from minimeta.autodiff.operations.movement import PAD, SLICE, broadcast_to
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import ConfigurationError, DtypeError, ShapeError
+from minimeta.errors import DtypeError, OptionError, ShapeError
 
 Pairs = list[list[Any]]
 
@@ -65,7 +65,7 @@ def pad(
     ------
     ShapeError
         A negative width, another number of pairs than axes, or no elements to make a border of.
-    ConfigurationError
+    OptionError
         Another mode.
     DtypeError
         A mean or a ramp of integers.
@@ -75,7 +75,7 @@ def pad(
     if any(n < 0 for pair in widths for n in pair):
         raise ShapeError(f"pad of shape {before}: pad_width={pad_width} is negative; cut with a slice instead")
     if callable(mode) or mode not in ("constant", "empty", "linear_ramp", *_INDEXED, *_STATISTICS):
-        raise ConfigurationError(
+        raise OptionError(
             f"pad with mode={mode!r}: use constant, edge, reflect, symmetric, wrap, linear_ramp, maximum, mean, "
             "minimum or empty; any other border is joined on with concatenate"
         )

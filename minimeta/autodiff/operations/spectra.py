@@ -38,7 +38,7 @@ from minimeta.autodiff.operations.matrices import (
 )
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import ConfigurationError
+from minimeta.errors import OptionError
 
 # Gaps: y[i, j] = M[i, j] / (w[j] - v[i])
 
@@ -116,7 +116,7 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Eigh:  # noqa: N803 (numpy's)
     ------
     ShapeError
         They are not square.
-    ConfigurationError
+    OptionError
         ``UPLO`` is neither.
     LinearAlgebraError
         (In the derivative.) An eigenvalue is repeated, to rounding, and the result depends on its eigenvectors.
@@ -128,7 +128,7 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Eigh:  # noqa: N803 (numpy's)
     x = matrices("eigh", a, square=True)
     triangle = str(UPLO).upper()
     if triangle not in ("L", "U"):
-        raise ConfigurationError(f"eigh with UPLO={UPLO!r}: it must be 'L' or 'U'")
+        raise OptionError(f"eigh with UPLO={UPLO!r}: it must be 'L' or 'U'")
     packed = apply(EIGH, x, upper=triangle == "U")
     return Eigh(packed[..., 0, :], packed[..., 1:, :])
 
@@ -222,7 +222,7 @@ def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermi
 
     Raises
     ------
-    ConfigurationError
+    OptionError
         ``full_matrices`` of matrices that are not square.
     LinearAlgebraError
         (In the derivative.) A singular value is repeated, or 0 in a matrix that is not square, to rounding, and the
@@ -237,7 +237,7 @@ def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermi
         return _of_symmetric(x, compute_uv)
     m, n = x.shape[-2:]
     if compute_uv and full_matrices and m != n:
-        raise ConfigurationError(
+        raise OptionError(
             f"svd of shape {x.shape} with full_matrices=True, numpy's default: the further columns can be any that are "
             "orthogonal, and have no derivative. Write svd(x, full_matrices=False)"
         )
