@@ -20,7 +20,14 @@ X = np.linspace(-1.5, 2.0, 24).reshape(2, 3, 4)
 M = X[0]
 V = X[0, 0]
 
+windows = np.lib.stride_tricks.sliding_window_view
+
 LINEAR: list[tuple[Function, Any]] = [
+    (lambda x: windows(x, 3), V),
+    (lambda x: windows(x, (1, 2), axis=(2, 0)), X),
+    (lambda x: windows(x, window_shape=(2, 3)), M),
+    (lambda x: windows(x, (2, 2), axis=(1, -1)), M),
+    (lambda x: windows(x, 0, axis=0), M),
     (np.diagonal, X),
     (lambda x: np.diagonal(x, 1, 2, 0), X),
     (lambda x: np.diagonal(x, -5), M),
@@ -194,6 +201,8 @@ def test_what_does_not_fit_is_named() -> None:
         (lambda x: np.pad(x[:0], 1, "edge"), ShapeError, "axis 0 has no elements"),
         (lambda x: np.pad(x.astype(np.int64), 1, "mean"), DtypeError, "numpy rounds it"),
         (lambda x: x[np.array([True, False])], IndexingError, r"a mask of shape \(2,\) on axes of shape \(3,\)"),
+        (lambda x: windows(x, 3), ShapeError, "window_shape=3 needs a side for each of 2 axes"),
+        (lambda x: windows(x, (4, 1)), ShapeError, r"of shape \(3, 4\): a window of 4 on axis 0 does not fit"),
         (lambda x: np.delete(x, 9, 0), IndexingError, "delete along an axis of 3 elements"),
         (lambda x: np.concatenate([x, x], dtype=np.int64, casting="safe"), DtypeError, "casting='safe'"),
         (lambda x: np.where(x > 0, x), ShapeError, "both x and y"),

@@ -75,7 +75,7 @@ PUBLIC: dict[str, str] = {
 #: The names of the other numpy functions that a page answers for.
 FURTHER: dict[str, str] = {
     ".complex_functions": "angle conjugate imag iscomplexobj isrealobj real",
-    "arrangement": "apply_along_axis apply_over_axes rollaxis",
+    "arrangement": "apply_along_axis apply_over_axes rollaxis sliding_window_view",
     "creation": (
         "arange array2string array_equiv array_repr array_str can_cast common_type empty "
         "empty_like eye full identity may_share_memory min_scalar_type ndim ones "

@@ -47,6 +47,34 @@ def tile(x: ArrayLike, reps: int | Sequence[int]) -> Value:
     return reshape(broadcast_to(apart, pairs), [n * side for n, side in zip(times, shape, strict=True)])
 
 
+@answers(np.lib.stride_tricks.sliding_window_view)
+def _sliding_window_view(
+    x: ArrayLike, window_shape: Any, axis: Axes = None, *, subok: bool = False, writeable: bool = False
+) -> Value:
+    """All windows of these sides, ``y[i, ..., j] = x[i + j, ...]``; the axes of the windows are the last ones.
+
+    Raises
+    ------
+    ShapeError
+        There are not as many sides as axes, or a side is negative or longer than its axis.
+    """
+    ndim = len(operands.shape_of(x))
+    sides = operands.integers("sliding_window_view", "window_shape", window_shape)
+    axes = range(ndim) if axis is None else operands.integers("sliding_window_view", "axis", axis)
+    if len(sides) != len(axes):
+        raise ShapeError(
+            f"sliding_window_view: window_shape={window_shape!r} needs a side for each of {len(axes)} axes"
+        )
+    places = [operands.axis_of("sliding_window_view", place, ndim) for place in axes]
+    for place, side in zip(places, sides, strict=True):
+        shape = operands.shape_of(x)
+        if not 0 <= side <= shape[place]:
+            raise ShapeError(f"sliding_window_view of shape {shape}: a window of {side} on axis {place} does not fit")
+        starts = np.arange(shape[place] - side + 1)[:, None]
+        x = moveaxis(indexing.take(x, starts + np.arange(side), place), place + 1, -1)
+    return x
+
+
 @answers(np.repeat)
 def repeat(x: ArrayLike, repeats: Any, axis: int | None = None) -> Value:
     """Repeat each element, or each slice along an axis, so many times; a number for all, or one for each.
