@@ -65,7 +65,8 @@ def _functions(name: str, program: Program, definitions: Definitions) -> Iterato
             expression = definitions.call(primitive.name, primitive.reference, operands, step.params)
         is_row = step.body is not None or len(targets) > 1
         target = ", ".join(targets) + "," * (is_row and len(targets) == 1)
-        rows.append(f"    {target} = {expression}" + (f"  # {step.origin.line}" if step.origin.line else ""))
+        line = step.origin.line if step.body is None or step.tasks else ""  # A region's steps have lines of their own.
+        rows.append(f"    {target} = {expression}" + (f"  # {line}" if line else ""))
         names += targets
     rows.append(f"    return [{', '.join(names[i] for i in program.outputs)}]\n")
     yield "\n".join(rows)

@@ -19,7 +19,7 @@ from minimeta.autodiff.array import Form
 from minimeta.autodiff.primitive import Primitive, registry
 from minimeta.autodiff.steps import Program, Step
 from minimeta.errors import ShapeError, TracingError
-from minimeta.program import Traced, interpret, trace
+from minimeta.program import Traced, interpret, optimise, trace
 
 Function = Callable[..., Any]
 
@@ -108,8 +108,11 @@ def test_lines_name_where_they_come_from() -> None:
     def function(x: Any) -> Any:
         return mm.sum(mm.sin(x))
 
-    text = trace(function, np.ones(3)).to_python()
-    assert f"v1 = np.sin(x0)  # {__file__}:{function.__code__.co_firstlineno + 1}, in function\n" in text
+    line = f"  # {__file__}:{function.__code__.co_firstlineno + 1}, in function\n"
+    assert f"v1 = np.sin(x0){line}" in trace(function, np.ones(3)).to_python()
+    fused = optimise(trace(lambda x: mm.exp(mm.sin(x)), np.ones(3))).to_python()
+    assert "v1 = np.sin(x0)  # " in fused
+    assert ", = program_fused_1(x0)\n" in fused  # Its instructions say which lines they are of.
 
 
 def test_constants_are_read_back_to_the_bit() -> None:
