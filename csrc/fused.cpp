@@ -181,7 +181,9 @@ void Fused::make_commands(const std::vector<View>& values) {
     for (std::size_t p = 0; p < operation.operands.size() && !is_pair[k]; ++p) {
       const std::size_t i = static_cast<std::size_t>(operation.operands[p]), inner = i - n;
       if (i < n || readers[i] > 1 || is_pair[inner]) continue;
-      const RowKernel both = row_of_pair(*operation.function, *operations_[inner].function, static_cast<int>(p), dtype);
+      const FusedOperation& feeding = operations_[inner];
+      if (values[static_cast<std::size_t>(feeding.operands[0])].dtype != dtype) continue;  // what is compared
+      const RowKernel both = row_of_pair(*operation.function, *feeding.function, static_cast<int>(p), dtype);
       if (!both) continue;
       kernel = both;
       is_pair[k] = taken[inner] = true;
@@ -311,7 +313,7 @@ class Fused::Worker {
     for (const int value : fused_.copied_) copy_block(fused_.location(value), data_[value], base_[value], first, size);
     for (const Command& command : fused_.commands_) {
       char* const* data = base_ + command.first;
-      char* later[4];
+      char* later[5];
       if (first > 0) {
         for (int i = 0; i <= command.operands; ++i) later[i] = data[i] + first * command.advances[i];
         data = later;

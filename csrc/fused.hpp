@@ -87,8 +87,8 @@ class Fused final : public Kernel {
   // begin where bases_[first], ... say.
   struct Command {
     RowKernel kernel;
-    int operands, values[4];
-    Index strides[3], advances[4], count, first;
+    int operands, values[5];
+    Index strides[4], advances[5], count, first;
   };
   // A result that is copied from its buffer to memory, past the caches.
   struct Far {

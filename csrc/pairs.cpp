@@ -27,6 +27,10 @@ template <class Outer, class Inner> struct OfRight {
   template <class T, class... Y> T operator()(T x, Y... y) const { return Outer{}(x, Inner{}(y...)); }
 };
 
+template <class Inner> struct WhereOf {  // Its condition is no float.
+  template <class T> T operator()(T x, T y, T then, T otherwise) const { return Inner{}(x, y) ? then : otherwise; }
+};
+
 template <class F, class... T> void row(char* const* data, const Index* strides, Index size) {
   float* __restrict result = reinterpret_cast<float*>(data[sizeof...(T)]);
   read_row<T...>(data, strides, [=](auto... operand) {
@@ -70,6 +74,7 @@ const std::vector<Pair>& all_pairs() {
       pair<Subtract, Multiply>("subtract", "multiply"),
       pair<Multiply, Negative>("multiply", "negative"),
       pair<Add, Multiply, 1>("add", "multiply"),
+      {"where", "greater", 0, row<WhereOf<Greater>, float, float, float, float>},  // of softmax's derivative
   };
   return pairs;
 }

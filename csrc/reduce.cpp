@@ -24,6 +24,11 @@ namespace {
 struct Largest : functions::Maximum {
   template <class T> static T identity() { return -std::numeric_limits<T>::infinity(); }
 };
+// Leaves out NaN, so that it is one instruction: for sequences whose sum is NaN then anyway.
+struct LargestNumber {
+  template <class V> V operator()(V x, V y) const { return y > x ? y : x; }
+  template <class T> static T identity() { return -std::numeric_limits<T>::infinity(); }
+};
 struct Smallest : functions::Minimum {
   template <class T> static T identity() { return std::numeric_limits<T>::infinity(); }
 };
@@ -159,7 +164,7 @@ template <class T> void softmax_in_passes(bool logarithm, const View& x, const S
   if (r.outputs == 0 || r.length == 0) return;
   const std::unique_ptr<T[]> values(new T[r.outputs]);
   const View value = spread(x, axes, values.get());
-  fold<T, Itself, Largest>(r, nullptr, T(0), values.get());
+  fold<T, Itself, LargestNumber>(r, nullptr, T(0), values.get());
   for_each_row_in_parallel<3>({&x, &value, &result}, [=](char* const* data, const Index* strides, Index size) {
     T* __restrict y = reinterpret_cast<T*>(data[2]);
     read_row<T, T>(data, strides, [=](auto x, auto largest) {

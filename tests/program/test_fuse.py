@@ -147,6 +147,28 @@ def test_two_operations_at_once_have_the_bits_of_one_after_the_other(outer: str,
             assert results[0].tobytes() == results[1].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_a_choice_has_the_bits_of_the_comparison_before_it(dtype: str) -> None:
+    """What is compared has a dtype of its own, and any operand may be one number or the statistic of a row."""
+    special = np.array([0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 1e-41, 3e38, 0.6], np.float32)
+    x, y = (np.tile(each.ravel(), 30)[:2570] for each in np.meshgrid(special, special))
+    with np.errstate(invalid="ignore"):
+        compared = x.astype(dtype).reshape(257, 10)
+
+    def function(compared: Any, y: Any) -> Any:
+        rows = np.max(y, 1, keepdims=True)
+        choices = ((1, y, np.float32(0)), (compared[:1], np.float32(0.5), y), (0, rows, y))
+        return [-np.where(compared > limit, one, other) for limit, one, other in choices]
+
+    arrays = [compared, np.ascontiguousarray(y.reshape(257, 10))]
+    traced = trace(function, *arrays)
+    assert fused_steps(optimise(traced))
+    found = run(optimise(traced), arrays)
+    assert found == run(optimise(traced, UNFUSED), arrays)
+    for bits, wanted in zip(found, function(*arrays), strict=True):
+        assert_array_equal(np.frombuffer(bits, np.float32).reshape(wanted.shape), wanted)
+
+
 def normalised(x: Any, offset: Any) -> Any:
     deviation = x - mm.mean(x, (0, 1, 2), keepdims=True)
     return mm.relu(deviation / mm.sqrt(mm.mean(mm.square(deviation), (0, 1, 2), keepdims=True) + 1e-3) + offset)
