@@ -375,3 +375,26 @@ def test_a_primitive_without_a_kernel_is_a_call_of_python_in_the_program() -> No
     found = executable.run([x])
     assert bits(found) == one_by_one(program, [x])
     assert not np.shares_memory(found[1], x)
+
+
+@pytest.mark.skipif(native is None, reason="Python runs the steps")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_call_has_the_memory_of_the_one_before_it_if_nothing_of_that_was_kept(keeps: bool) -> None:
+    kept: list[Any] = []
+    places: list[int] = []
+
+    def sine(x: Any) -> Any:
+        places.append(x.ctypes.data)
+        if keeps:
+            kept.append(x[1:])
+        x.shape = (1, *x.shape)  # of its own array
+        return np.sin(x[0])
+
+    of = registry["sin"]
+    own = Primitive("own_sine", of.shape, sine, of.rules, of.sample, sine, elementwise=True)
+    executable = Executable(trace(lambda x: apply(own, mm.exp(x)), np.zeros(3)))
+    for x in (np.arange(3.0), np.ones(3), np.zeros(3)):
+        assert_array_equal(executable.run([x])[0], np.sin(np.exp(x)))
+    assert len(set(places)) == (3 if keeps else 1)
+    if keeps:
+        assert_array_equal(kept, np.exp([[1.0, 2.0], [1.0, 1.0], [0.0, 0.0]]))

@@ -111,7 +111,8 @@ def _sample_cotangent(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, A
     sample=_sample_cotangent,
 )
 def _cholesky_cotangent(y: Any, g: Any) -> Any:
-    z, n = np.tril(g).astype(np.result_type(y, g)), y.shape[-1]
+    z, n = np.tril(g).astype(np.result_type(y, g), copy=False), y.shape[-1]
+    halved = lower(np.ones((48, 48), z.dtype), 0.5)
     for begin in reversed(range(0, n, 48)):
         end = min(begin + 48, n)
         before, own, after = slice(0, begin), slice(begin, end), slice(end, n)
@@ -120,8 +121,9 @@ def _cholesky_cotangent(y: Any, g: Any) -> Any:
         z[..., after, own] = z[..., after, own] @ inverse
         turned = np.swapaxes(z[..., after, own], -1, -2)
         z[..., after, before] -= z[..., after, own] @ to_left
-        m = lower(np.swapaxes(block, -1, -2) @ (z[..., own, own] - np.tril(turned @ below)), 0.5)
-        s = lower(np.swapaxes(inverse, -1, -2) @ (m + np.swapaxes(m, -1, -2)) @ inverse, 0.5)
+        half = halved[: end - begin, : end - begin]
+        m = half * (np.swapaxes(block, -1, -2) @ (z[..., own, own] - np.tril(turned @ below)))
+        s = half * (np.swapaxes(inverse, -1, -2) @ (m + np.swapaxes(m, -1, -2)) @ inverse)
         z[..., own, own] = s
         z[..., own, before] -= turned @ y[..., after, before] + (s + np.swapaxes(s, -1, -2)) @ to_left
     return z
