@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.complex_numbers import FUNCTIONS, combined, is_complex
+from minimeta.autodiff.complex_numbers import FUNCTIONS, any_complex, combined, is_complex
 from minimeta.autodiff.operations import norm
-from minimeta.autodiff.protocols import answers
+from minimeta.autodiff.protocols import answers, full_name
+from minimeta.autodiff.signatures import names_of
 from minimeta.errors import TracingError
 
 
@@ -207,11 +208,23 @@ def _part_by_part(function: Any) -> Callable[..., Any]:
     """Make a function that moves or adds elements one of complex numbers."""
 
     def parts(x: Any, part: Callable[[Any], Any]) -> Any:
+        if x is None:
+            return x
         return [parts(each, part) for each in x] if isinstance(x, (tuple, list)) else part(x)
 
     def moved(x: Any, *arguments: Any, **keywords: Any) -> Any:
-        re, im = (function(parts(x, part), *arguments, **keywords) for part in (real, imag))
-        return [combined(*pair) for pair in zip(re, im, strict=True)] if isinstance(re, list) else combined(re, im)
+        names = [*names_of(function)[1:], *[""] * len(arguments)]
+        given = [*zip(names, arguments, strict=False), *keywords.items()]
+        if any(any_complex((value,)) for name, value in given if name not in _ELEMENTS):
+            raise TracingError(f"{full_name(function)} of complex numbers takes them as elements alone")
+        count = len(arguments)
+
+        def of(part: Callable[[Any], Any]) -> Any:
+            values = [parts(value, part) if name in _ELEMENTS else value for name, value in given]
+            return function(parts(x, part), *values[:count], **dict(zip(keywords, values[count:], strict=True)))
+
+        re, im = of(real), of(imag)
+        return [combined(*pair) for pair in zip(re, im, strict=True)] if type(re) in (list, tuple) else combined(re, im)
 
     return moved
 
@@ -224,11 +237,15 @@ _TRUTHS: tuple[Any, ...] = (np.all, np.any, np.count_nonzero, np.logical_not)
 
 _PRODUCTS = "matmul dot outer inner tensordot kron einsum convolve cross"
 
+#: The arguments that are elements, too, of what moves or adds them.
+_ELEMENTS = ("append", "constant_values", "end_values", "initial", "prepend", "to_begin", "to_end", "values")
+
 #: What moves or adds elements.
 _MOVES = (
     "sum mean cumsum diff trace diagonal diag tril triu copy reshape ravel transpose swapaxes moveaxis squeeze "
     "expand_dims broadcast_to matrix_transpose atleast_1d atleast_2d concatenate stack hstack vstack dstack block "
-    "column_stack append split array_split flip fliplr flipud rot90 roll tile repeat pad take take_along_axis delete"
+    "column_stack append insert ediff1d gradient trapezoid split array_split flip fliplr flipud rot90 roll tile "
+    "repeat pad take take_along_axis delete"
 )
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {

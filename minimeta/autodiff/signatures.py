@@ -64,14 +64,18 @@ def call_for(
 
 def by_position(function: Callable[..., Any], arguments: Sequence[Any], keywords: dict[str, Any]) -> Call:
     """Return the arguments of a call of a numpy function, the leading ones by position."""
-    found, left = list(arguments), dict(keywords)
-    try:
-        names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return found, left
+    found, left, names = list(arguments), dict(keywords), names_of(function)
     while len(found) < len(names) and names[len(found)] in left:
         found.append(left.pop(names[len(found)]))
     return found, left
+
+
+def names_of(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments, as far as they are known."""
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # It has no signature.
+        return []
 
 
 def check_layout(name: str, order: Any) -> None:
