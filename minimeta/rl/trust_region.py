@@ -24,7 +24,8 @@ gone. With ``theta_i(theta)`` the parameters that adapted to task i, this is
 
 and ``F_i`` the Fisher matrix of the adapted policy in its own states. So ``H v`` is a derivative
 along v, a product with the small Hessian of d, and a derivative backwards. They share what does not
-depend on v, the steps of adaptation and the values of all layers, which is computed once.
+depend on v, the steps of adaptation and the values of all layers, which is computed once. So does g,
+the same derivative backwards of the loss in y, where the learner's meta-gradient is that of L.
 
     exact       H v = J^T (Hessian of d) J v
     central     H v ~ [grad D(theta + h v) - grad D(theta - h v)] / (2 h),    h = 1e-8 / |theta|
@@ -49,6 +50,7 @@ from minimeta.autodiff import grad, hvp, tree, vjp
 from minimeta.autodiff.operations import astype, concatenate, logical_and, reshape, sqrt, sum, where
 from minimeta.counts import check_counts
 from minimeta.errors import ConfigurationError, DataError
+from minimeta.learners import MAML
 from minimeta.program import compile, vmap
 from minimeta.rl.agent import Agent, returns
 from minimeta.tasks import Task
@@ -122,6 +124,9 @@ class TrustRegion:
                 f"TrustRegion: {type(learner).__name__} has no policy, whose changes bound the step: it needs an Agent"
             )
 
+        # Then the meta-gradient is that of L.
+        is_derivative = isinstance(learner.learner, MAML) and learner.learner.step_weights is None
+
         # Eagerly, too: the walk back through a vmap adds up tasks in an order of its own.
         outputs = vmap(learner.outputs, (None, 0), keep=True)
         judgements = vmap(lambda found, task: learner.judge(found, task.query.targets), 0, "sum", enabled=compiled)
@@ -138,7 +143,7 @@ class TrustRegion:
         def seek(meta_parameters: Any, batch: Task) -> tuple[Any, Any, Any, Any]:
             """Return ``s x``, L, and what a step reports."""
             theta, back = _flattened(meta_parameters)
-            acted, along_and_back = products_at_minimum(
+            acted, pull, along_and_back = products_at_minimum(
                 lambda at: outputs(at, batch), lambda found: judge(found, batch)[1], meta_parameters
             )
             slope = grad(lambda at: judge(outputs(at, batch), batch)[1])
@@ -152,7 +157,11 @@ class TrustRegion:
                 return (ahead - behind) / (2.0 * h)
 
             times = exact if self.curvature == "exact" else differences
-            downhill = _flattened(gradients(meta_parameters, batch))[0] / _count(batch)
+            if is_derivative:  # What it needs has been computed.
+                total = pull(grad(lambda found: judgements(found, batch)[0])(acted))[0]
+            else:
+                total = gradients(meta_parameters, batch)
+            downhill = _flattened(total)[0] / _count(batch)
             x, image = conjugate_gradients(lambda v: times(v) + self.damping * v, downhill, self.iterations)
             # Differences are not linear in v: what was summed up along the way is not their product with x.
             curved = sum(x * (image - self.damping * x if times is exact else times(x)))
@@ -186,9 +195,9 @@ class TrustRegion:
 
 def products_at_minimum(
     outputs: Callable[[Any], Any], distance: Callable[[Any], Any], parameters: Any
-) -> tuple[Any, Callable[[Any], Any]]:
-    """Return ``y = outputs(parameters)`` and products with the Hessian of ``distance(outputs(.))``, where y is the
-    minimum of the distance.
+) -> tuple[Any, Callable[[Any], tuple[Any]], Callable[[Any], Any]]:
+    """Return ``y = outputs(parameters)``, products with its Jacobian J, and products with the Hessian of
+    ``distance(outputs(.))``, where y is the minimum of the distance.
 
     Parameters
     ----------
@@ -203,6 +212,8 @@ def products_at_minimum(
     -------
     y
         The outputs.
+    pull
+        ``g -> (J^T g,)`` for a tree g like y.
     times
         ``v -> J^T (Hessian of distance at y) J v`` for a tree v like the parameters. Nothing that
         does not depend on v is computed again.
@@ -215,7 +226,7 @@ def products_at_minimum(
         (weighted,) = hvp(distance, (y,), (along,))
         return pull(weighted)[0]
 
-    return y, times
+    return y, pull, times
 
 
 def conjugate_gradients(

@@ -87,6 +87,7 @@ AGENTS = {
     "dice": agent(GAUSSIAN, dice),
     "lvc": agent(CATEGORICAL, lvc),
     "first order": agent(CATEGORICAL, surrogate, order=1),
+    "weighted steps": agent(GAUSSIAN, surrogate, inner_steps=2, step_weights=(0.6, 0.4)),
 }
 
 
@@ -119,7 +120,7 @@ def test_products_are_those_of_the_hessian(name: str) -> None:
     theta = flat(case.parameters)
     u, v = rng.normal(size=(2, *theta.shape))
     along = like(case.parameters, v)
-    found = flat(products_at_minimum(case.outputs, case.distance, case.parameters)[1](along))
+    found = flat(products_at_minimum(case.outputs, case.distance, case.parameters)[2](along))
     assert np.allclose(found, flat(mm.hvp(case.divergence, (case.parameters,), (along,))[0]), rtol=1e-10, atol=1e-12)
     if name in ("gaussian", "categorical", "two steps"):
         h, signs = 1e-3, (1, -1)
@@ -127,10 +128,12 @@ def test_products_are_those_of_the_hessian(name: str) -> None:
         assert np.isclose(u @ found, np.array(signs) @ np.array(values) @ signs / (4 * h * h), rtol=1e-4)
 
 
-@pytest.mark.parametrize("curvature", get_args(Curvature))
-def test_one_iteration_steps_along_the_gradient(curvature: Curvature) -> None:
+@pytest.mark.parametrize(
+    ("name", "curvature"), [*(("gaussian", each) for each in get_args(Curvature)), ("weighted steps", "exact")]
+)
+def test_one_iteration_steps_along_the_gradient(name: str, curvature: Curvature) -> None:
     """With one iteration, x is g (g . g) / (g . H g), and s follows from x . H x."""
-    case = Case(AGENTS["gaussian"])
+    case = Case(AGENTS[name])
     theta = flat(case.parameters)
     slope = mm.compile(mm.grad(case.divergence))
     h = (1.0 if curvature == "released" else 1e-8) / np.linalg.norm(theta)
