@@ -24,6 +24,7 @@ namespace {
 
 constexpr Index kColumns = 240, kTerms = 2 * kMatrixChain;
 constexpr Index kManyPieces = 8;  // enough of them to be shared out evenly
+constexpr Index kFar = 256 * 1024;   // bytes: a larger factor is fetched ahead
 constexpr Index kLarge = 64 * 1024;  // bytes: a larger b does not stay in the first cache
 
 // A matrix with strides in elements.
@@ -49,9 +50,26 @@ Product<T> part_of(const Factors<T>& f, const Index* a_rows, const Index* c_rows
           {0, 0, f.b.row}, f.c.at(0, j).data, c_rows, f.c.column,         false};
 }
 
+// Where a product of no more than one block of columns goes on after its first block, in a and in b,
+// so that they are fetched ahead of the tiles; only in one piece of memory. The blocks of a are rows,
+// or terms, if those lie a row apart.
+template <class T> bool reads_ahead(const Factors<T>& f, Ahead (&ahead)[2]) {
+  constexpr Index panel = 3 * simd::kLanes<T>;
+  const Index tiles = (f.m + 7) / 8 * ((f.n + panel - 1) / panel) * ((f.k + kMatrixChain - 1) / kMatrixChain);
+  const auto after = [&](const T* x, Index block, Index size) {
+    const char* const end = reinterpret_cast<const char*>(x + size);
+    if (block >= size || size * Index{sizeof(T)} < kFar) return Ahead{end, end, 0};
+    return Ahead{reinterpret_cast<const char*>(x + block), end, size * Index{sizeof(T)} / tiles + 64};
+  };
+  const bool rows = f.a.column == 1 && f.a.row == f.k && f.k <= kTerms, terms = f.a.row == 1 && f.a.column == f.m;
+  ahead[0] = after(f.a.data, rows ? kBlockRows * f.k : kTerms * f.m, rows || terms ? f.m * f.k : 0);
+  ahead[1] = after(f.b.data, kTerms * f.n, f.b.column == 1 && f.b.row == f.n ? f.k * f.n : 0);
+  return f.n <= kColumns && ahead[0].step + ahead[1].step > 0;
+}
+
 // Apart from what small products run, whose time is the code around the tile.
 template <class T> __attribute__((noinline)) void product_in_blocks(const Factors<T>& f, const Index* a_rows,
-                                                                    const Index* c_rows, bool copy) {
+                                                                    const Index* c_rows, bool copy, Ahead* ahead) {
   Scratch<T> scratch;
   for (Index j = 0; j < f.n; j += kColumns) {
     const Index n = std::min(kColumns, f.n - j);
@@ -60,6 +78,7 @@ template <class T> __attribute__((noinline)) void product_in_blocks(const Factor
       const Index now = std::min(kTerms, f.k - p);
       spend(work({f.m, n, now}) / kAtOnce);
       Product<T> part = part_of(f, a_rows, c_rows, j, p, now);
+      part.ahead = ahead;
       part.accumulate = groups.next((now + kMatrixChain - 1) / kMatrixChain);
       multiply(part, f.m, n, f.b.column, copy, scratch, kMatrixChain);
     }
@@ -77,9 +96,13 @@ template <class T> void product(const Factors<T>& f) {
     a_rows[i] = a;
     c_rows[i] = c;
   }
-  if (large) return product_in_blocks(f, a_rows, c_rows, copy);
+  Ahead factors[2];
+  Ahead* const ahead = reads_ahead(f, factors) ? factors : nullptr;
+  if (large) return product_in_blocks(f, a_rows, c_rows, copy, ahead);
   Scratch<T> scratch;
-  multiply(part_of(f, a_rows, c_rows, 0, 0, f.k), f.m, f.n, f.b.column, copy, scratch, kMatrixChain);
+  Product<T> whole = part_of(f, a_rows, c_rows, 0, 0, f.k);
+  whole.ahead = ahead;
+  multiply(whole, f.m, f.n, f.b.column, copy, scratch, kMatrixChain);
 }
 
 // The same product on several threads: the longer side of c is shared out. Many columns are dealt

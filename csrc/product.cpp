@@ -45,18 +45,18 @@ template <class T> void pack(const Product<T>& q, Index b_column, Index columns,
 // pay for chains.
 template <class T, bool OneChain>
 void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain) {
-  constexpr Index lanes = simd::kLanes<T>, rows = 96;  // so many rows of a stay in the second cache
+  constexpr Index lanes = simd::kLanes<T>;
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
   const bool padded = n < lanes && std::min(m, terms) >= kOften;
   copy = copy || padded;
   // If several blocks of rows read the panels, keep all of them.
-  T* const packed = copy ? scratch.take(std::max(lanes, m > rows ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
+  T* const packed = copy ? scratch.take(std::max(lanes, m > kBlockRows ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
   // Change one q for every panel: a copy of it would wait for the stores that just wrote it.
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
   [[maybe_unused]] const bool begun = q.accumulate;
-  for (Index i = 0; i < m; i += rows)
+  for (Index i = 0; i < m; i += kBlockRows)
     for (Index j = 0, columns; j < n; j += columns) {
       columns = panel_columns<T>(n - j);
       q.b = b + j * b_column;
@@ -64,7 +64,7 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
       for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
       if (copy) {
         const Index width = padded ? lanes : columns;
-        T* const target = packed + (m > rows ? j * terms : 0);
+        T* const target = packed + (m > kBlockRows ? j * terms : 0);
         if (i == 0) pack(q, b_column, columns, width, target);
         q.b = target;
         q.b_steps[2] = width;
@@ -73,9 +73,9 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
       }
       with_tiles<T>(columns, padded, [&](auto row) {
         if constexpr (OneChain)
-          panel<T, decltype(row)>(q, i, std::min(m, i + rows), columns);
+          panel<T, decltype(row)>(q, i, std::min(m, i + kBlockRows), columns);
         else
-          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + rows), columns, begun, chain);
+          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + kBlockRows), columns, begun, chain);
       });
     }
 }

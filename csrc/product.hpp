@@ -104,6 +104,7 @@ template <class T> class Groups {
   std::vector<std::unique_ptr<T[]>> levels_;
 };
 
+constexpr Index kBlockRows = 96;   // so many rows of a stay in the second cache
 constexpr Index kOften = 48;  // from so many rows on, a copy of the panel that all of them read pays
 
 namespace detail {
