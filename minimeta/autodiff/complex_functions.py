@@ -19,7 +19,7 @@ from minimeta.autodiff.complex_numbers import FUNCTIONS, any_complex, combined, 
 from minimeta.autodiff.operations import norm
 from minimeta.autodiff.protocols import answers, full_name
 from minimeta.autodiff.signatures import names_of
-from minimeta.errors import TracingError
+from minimeta.errors import DtypeError, TracingError
 
 
 def real(val: Any) -> Any:
@@ -116,8 +116,7 @@ def _power(z: Any, w: Any) -> Any:
             square = _multiply(square, square) if count else square
         result = combined(np.ones_like(real(z)), np.zeros_like(real(z))) if result is None else result
         return _reciprocal(result) if int(w) < 0 else result
-    logarithm = _log(z) if is_complex(z) else np.log(z)
-    return _exp(_multiply(w, logarithm))
+    return _exp(_multiply(w, _log(z)))
 
 
 def _sine(z: Any) -> Any:
@@ -152,6 +151,7 @@ def _equal(z: Any, w: Any) -> Any:
 
 
 def _where(condition: Any, z: Any, w: Any) -> Any:
+    condition = _nonzero(condition) if is_complex(condition) else condition
     return combined(np.where(condition, real(z), real(w)), np.where(condition, imag(z), imag(w)))
 
 
@@ -229,6 +229,12 @@ def _part_by_part(function: Any) -> Callable[..., Any]:
     return moved
 
 
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **keywords: Any) -> Any:
+    if mode in ("maximum", "minimum"):
+        raise DtypeError(f"np.pad(..., mode={mode!r}) of complex numbers: they have no order; pad z.real and z.imag")
+    return _part_by_part(np.pad)(array, pad_width, mode, **keywords)
+
+
 def _of_numpys(name: str) -> Any:
     return getattr(np, name)
 
@@ -245,7 +251,7 @@ _MOVES = (
     "sum mean cumsum diff trace diagonal diag tril triu copy reshape ravel transpose swapaxes moveaxis squeeze "
     "expand_dims broadcast_to matrix_transpose atleast_1d atleast_2d concatenate stack hstack vstack dstack block "
     "column_stack append insert ediff1d gradient trapezoid split array_split flip fliplr flipud rot90 roll tile "
-    "repeat pad take take_along_axis delete"
+    "repeat take take_along_axis delete"
 )
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -301,6 +307,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.linalg.norm: _norm,
     np.vdot: _vdot,
     **{product: _multilinear(product) for product in map(_of_numpys, _PRODUCTS.split())},
+    np.pad: _pad,
     # what moves or adds elements
     **{function: _part_by_part(function) for function in map(_of_numpys, _MOVES.split())},
 }

@@ -10,13 +10,16 @@ complex constants. What of numpy's is not there is refused by name; ``z.real`` a
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from sys import getrefcount
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minimeta.autodiff import sharing
 from minimeta.autodiff.array import Array
 from minimeta.autodiff.protocols import found, full_name
 from minimeta.autodiff.remedies import REMEDIES
@@ -54,6 +57,23 @@ def _ordered(symbol: str) -> Callable[[Any, Any], NoReturn]:
     return compare
 
 
+def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Make ``z += w``: the name ``z`` gets the result, unless somebody else holds the old value (sharing.py)."""
+
+    def changed(z: Any, w: Any) -> Any:
+        if z.shape and getrefcount(z) > (sharing.OWN_TWICE if w is z else sharing.OWN):
+            raise TracingError(
+                f"z {symbol}= ... of complex numbers of shape {z.shape}: they are held by something else, too, and "
+                f"would change with it in numpy; here nothing is ever written to. Write z = z {symbol} ..."
+            )
+        result = operation(z, w)
+        if result.shape != z.shape:
+            raise ShapeError(f"z {symbol}= ... of shape {z.shape}: the result, of shape {result.shape}, does not fit")
+        return result.astype(z.dtype)
+
+    return changed
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class ComplexArray:
     """Complex numbers inside a transformation.
@@ -77,6 +97,9 @@ class ComplexArray:
     __pow__, __rpow__ = _operator(np.power), _reflected(np.power)
     __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
     __lt__, __le__, __gt__, __ge__ = _ordered("<"), _ordered("<="), _ordered(">"), _ordered(">=")
+    __iadd__, __isub__ = _in_place("+", operator.add), _in_place("-", operator.sub)
+    __imul__, __itruediv__ = _in_place("*", operator.mul), _in_place("/", operator.truediv)
+    __imatmul__, __ipow__ = _in_place("@", operator.matmul), _in_place("**", operator.pow)
     __neg__, __pos__, __abs__ = _method(np.negative), _method(np.positive), _method(np.absolute)
 
     all, any = _method(np.all), _method(np.any)
@@ -185,7 +208,12 @@ class ComplexArray:
         return np.asarray(self.real + 1j * self.imag, dtype or self.dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        if method != "__call__" or keywords.get("out") is not None:
+        if method == "__call__" and keywords.get("out") is not None:
+            raise TracingError(
+                f"{full_name(ufunc)}(..., out=...) of complex numbers, as in t += z: a numpy array cannot take them "
+                "in. Drop out=, or write t = t + z"
+            )
+        if method != "__call__":
             raise TracingError(f"{full_name(ufunc)}.{method} of complex numbers is not supported; use sum or take")
         return compute(ufunc, *settled(ufunc, inputs, keywords)) if keywords else compute(ufunc, inputs, keywords)
 

@@ -40,7 +40,7 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
     array, operand, frame
         What the operator was called with, and where.
     """
-    extra = references - (_OWN_TWICE if operand is array else _OWN)
+    extra = references - (OWN_TWICE if operand is array else OWN)
     primitive = array.primitive
     if extra <= 0 and (primitive is None or not (primitive.view or primitive.name in ("project", "gather"))):
         return []
@@ -253,5 +253,5 @@ def _count_alone() -> int:
 # Where not all references are counted (without the interpreter's lock, in code compiled while it
 # runs), a statement is given none: it is refused, and not believed.
 _counts = "t" not in getattr(sys, "abiflags", "") and not (hasattr(sys, "_jit") and sys._jit.is_enabled())
-_OWN, _OPERAND, _OWN_TWICE, _OWN_NUMPY, _OWN_PRODUCT = map(min, _count(), _count()) if _counts else (0,) * 5
+OWN, _OPERAND, OWN_TWICE, _OWN_NUMPY, _OWN_PRODUCT = map(min, _count(), _count()) if _counts else (0,) * 5
 _HELD, _ALONE = _held({0: object()}, 0), _count_alone()

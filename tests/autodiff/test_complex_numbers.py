@@ -43,6 +43,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "differences": lambda z: np.diff(z, 1, 1, prepend=1.0) + np.diff(z, prepend=1j) + np.gradient(z)[0],
     "sum from a number": lambda z: np.sum(z, 1, initial=1.0) * np.sum(z, initial=2j) + np.trapezoid(z, [0.0, 1.0, 3.0]),
     "insert": lambda z: np.insert(z, [1], np.array([[5.0], [2j]]), axis=1) + np.ediff1d(z, 1.0, 1j)[:4],
+    "truth": lambda z: np.where(z * (X > 0), z, 2.0),
+    "powers of a number": lambda z: (-2.0) ** z + 0.5**z + z.real**z,
     "hyperbolic": lambda z: np.sinh(z) + np.cosh(z) * np.tanh(z) + np.tan(z) + np.log2(z) * np.log10(z),
     "einsum": lambda z: np.einsum("ij,kj,k->i", z, W * z, z[:, 0]) + np.einsum("ij->i", 1j * z.real),
     "norms": lambda z: np.array([2j]) * np.linalg.norm(z) + np.linalg.norm(z, 1, axis=1) + np.linalg.norm(z, np.inf),
@@ -104,6 +106,37 @@ def test_derivatives_with_respect_to_complex_numbers_are_those_to_their_parts() 
     assert_allclose(dx - 1j * dy, 2 * np.conj(X + 1j * Y))
 
 
+def test_an_in_place_operator_is_numpys_or_refused() -> None:
+    def alone(z: Any) -> Any:
+        z = z * 1.0
+        z += 1j
+        z *= z
+        rows = [z / W, z]
+        rows[0] -= 2.0
+        return rows[0] + rows[1]
+
+    assert_allclose(mm.vjp(through(alone), X, Y)[0], through(alone)(X, Y), rtol=1e-13)
+
+    def seen(z: Any) -> Any:
+        y = z
+        y *= 2.0
+        return z
+
+    def of_the_caller(z: Any) -> Any:
+        return seen(z) + z
+
+    def grown(z: Any) -> Any:
+        z = z * 1.0
+        z += np.ones((2, 1, 1))
+        return z
+
+    for function in (seen, of_the_caller):
+        with pytest.raises(TracingError, match=r"z \*= ... of complex numbers of shape \(2, 3\): they are held by"):
+            mm.vjp(through(function), X, Y)
+    with pytest.raises(ShapeError, match=r"z \+= ... of shape \(2, 3\): the result, of shape \(2, 2, 3\)"):
+        mm.vjp(through(grown), X, Y)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -113,6 +146,8 @@ def test_derivatives_with_respect_to_complex_numbers_are_those_to_their_parts() 
             TracingError,
             "np.trapezoid of complex numbers takes them as elements alone",
         ),
+        (lambda x: np.pad(x * 1j, 1, "maximum"), DtypeError, "mode='maximum'.*no order"),
+        (lambda x: np.add(x * 1j, x, out=np.zeros(3, complex)), TracingError, "write t = t . z"),
         (lambda x: np.sort(x * 1j), DtypeError, r"np.sort of complex numbers: .*no order; compare z.real"),
         (lambda x: x < x * 1j, DtypeError, "np.less of complex numbers: .*no order"),
         (lambda x: x * 1j < 2.0, DtypeError, "z < w: complex numbers have no order"),

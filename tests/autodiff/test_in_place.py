@@ -378,7 +378,7 @@ def test_shape_and_dtype_are_the_targets_as_in_numpy() -> None:
 
 
 def test_where_references_are_not_counted_everything_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for own in ("_OWN", "_OPERAND", "_OWN_TWICE", "_OWN_NUMPY"):
+    for own in ("OWN", "_OPERAND", "OWN_TWICE", "_OWN_NUMPY"):
         monkeypatch.setattr(sharing, own, 0)
     for function in (bias, total_of_zeros_plus_array, itself):
         with pytest.raises(TracingError, match="held by something else"):
