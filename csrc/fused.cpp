@@ -9,7 +9,6 @@
 
 #include "fused_sums.hpp"
 #include "loop.hpp"
-#include "pairs.hpp"
 #include "parallel.hpp"
 #include "product.hpp"
 
@@ -162,42 +161,16 @@ void Fused::locate_operand(const View& x) {
   locations_.push_back(std::move(location));
 }
 
-// Makes one command for each operation, or for a pair of which the first only feeds the second.
 void Fused::make_commands(const std::vector<View>& values) {
-  std::vector<int> readers(values.size(), 0);
-  for (const FusedOperation& operation : operations_)
-    for (const int i : operation.operands) ++readers[static_cast<std::size_t>(i)];
-  for (const int value : values_) ++readers[static_cast<std::size_t>(value)];
-  for (const FusedSum& sum : sums_) ++readers[static_cast<std::size_t>(sum.value)];
-
-  const std::size_t n = static_cast<std::size_t>(operands_);
-  std::vector<std::vector<int>> operands;
-  std::vector<bool> taken(operations_.size(), false), is_pair = taken;
-  for (std::size_t k = 0; k < operations_.size(); ++k) {
-    const FusedOperation& operation = operations_[k];
-    const Dtype dtype = values[static_cast<std::size_t>(operation.operands.back())].dtype;
-    RowKernel kernel = operation.function->row[static_cast<int>(dtype)];
-    operands.push_back(operation.operands);
-    for (std::size_t p = 0; p < operation.operands.size() && !is_pair[k]; ++p) {
-      const std::size_t i = static_cast<std::size_t>(operation.operands[p]), inner = i - n;
-      if (i < n || readers[i] > 1 || is_pair[inner]) continue;
-      const FusedOperation& feeding = operations_[inner];
-      if (values[static_cast<std::size_t>(feeding.operands[0])].dtype != dtype) continue;  // what is compared
-      const RowKernel both = row_of_pair(*operation.function, *feeding.function, static_cast<int>(p), dtype);
-      if (!both) continue;
-      kernel = both;
-      is_pair[k] = taken[inner] = true;
-      const auto at = operands[k].erase(operands[k].begin() + static_cast<std::ptrdiff_t>(p));
-      operands[k].insert(at, operands[inner].begin(), operands[inner].end());
-    }
-    Command command{kernel, static_cast<int>(operands[k].size()), {}, {}, {}, minimeta::count(values[n + k]), 0};
-    std::copy(operands[k].begin(), operands[k].end(), command.values);
-    command.values[command.operands] = static_cast<int>(n + k);
+  std::vector<int> needed = values_;
+  for (const FusedSum& sum : sums_) needed.push_back(sum.value);
+  for (const RowCommand& each : commands_of(operations_, values, operands_, needed)) {
+    const Index count = minimeta::count(values[static_cast<std::size_t>(each.result)]);
+    Command command{each.kernel, each.count, {}, {}, {}, count, 0};
+    std::copy_n(each.operands, each.count, command.values);
+    command.values[each.count] = each.result;
     commands_.push_back(command);
   }
-  std::size_t k = 0;
-  const auto is_taken = [&](const Command&) { return taken[k++]; };
-  commands_.erase(std::remove_if(commands_.begin(), commands_.end(), is_taken), commands_.end());
 }
 
 void Fused::locate_results(const std::vector<View>& values) {

@@ -27,7 +27,7 @@
 #include <memory>
 #include <vector>
 
-#include "elementwise.hpp"
+#include "pairs.hpp"
 #include "parallel.hpp"
 #include "plan.hpp"
 #include "program.hpp"
@@ -48,11 +48,6 @@ constexpr Index kFarBytes = Index{16} << 20;  // results from this size on have 
 }  // namespace fusion
 
 // Values are numbered: the operands, then the result of each operation.
-struct FusedOperation {
-  const Function* function;
-  std::vector<int> operands;
-};
-
 struct FusedSum {
   int value, axes;  // how many leading axes are summed
   bool mean, keepdims;

@@ -1,6 +1,7 @@
 // The table of pairs: see pairs.hpp.
 #include "pairs.hpp"
 
+#include <algorithm>
 #include <string>
 #include <type_traits>
 
@@ -86,6 +87,43 @@ RowKernel row_of_pair(const Function& outer, const Function& inner, int position
   for (const Pair& pair : all_pairs())
     if (pair.outer == outer.name && pair.inner == inner.name && pair.position == position) return pair.row;
   return nullptr;
+}
+
+std::vector<RowCommand> commands_of(const std::vector<FusedOperation>& operations, const std::vector<View>& values,
+                                    Index first, const std::vector<int>& needed) {
+  std::vector<int> readers(values.size(), 0);
+  for (const FusedOperation& operation : operations)
+    for (const int i : operation.operands) ++readers[static_cast<std::size_t>(i)];
+  for (const int value : needed) ++readers[static_cast<std::size_t>(value)];
+
+  const std::size_t n = static_cast<std::size_t>(first);
+  std::vector<std::vector<int>> operands;
+  std::vector<RowCommand> commands;
+  std::vector<bool> taken(operations.size(), false), is_pair = taken;
+  for (std::size_t k = 0; k < operations.size(); ++k) {
+    const FusedOperation& operation = operations[k];
+    const Dtype dtype = values[static_cast<std::size_t>(operation.operands.back())].dtype;
+    RowKernel kernel = operation.function->row[static_cast<int>(dtype)];
+    operands.push_back(operation.operands);
+    for (std::size_t p = 0; p < operation.operands.size() && !is_pair[k]; ++p) {
+      const std::size_t i = static_cast<std::size_t>(operation.operands[p]), inner = i - n;
+      if (i < n || readers[i] > 1 || is_pair[inner]) continue;
+      const FusedOperation& feeding = operations[inner];
+      if (values[static_cast<std::size_t>(feeding.operands[0])].dtype != dtype) continue;  // what is compared
+      const RowKernel both = row_of_pair(*operation.function, *feeding.function, static_cast<int>(p), dtype);
+      if (!both) continue;
+      kernel = both;
+      is_pair[k] = taken[inner] = true;
+      const auto at = operands[k].erase(operands[k].begin() + static_cast<std::ptrdiff_t>(p));
+      operands[k].insert(at, operands[inner].begin(), operands[inner].end());
+    }
+    commands.push_back({kernel, static_cast<int>(operands[k].size()), {}, static_cast<int>(n + k)});
+    std::copy(operands[k].begin(), operands[k].end(), commands.back().operands);
+  }
+  std::size_t k = 0;
+  const auto is_taken = [&](const RowCommand&) { return taken[k++]; };
+  commands.erase(std::remove_if(commands.begin(), commands.end(), is_taken), commands.end());
+  return commands;
 }
 
 }  // namespace minimeta

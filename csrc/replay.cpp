@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "fused.hpp"
+#include "fused_products.hpp"
 #include "layout.hpp"
 #include "map.hpp"
 #include "operations.hpp"
@@ -286,9 +287,10 @@ class PyBuilder {
   }
 
   // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
-  // keepdims); far are the results that become parts of arrays that no cache holds.
+  // keepdims); far are the results that become parts of arrays that no cache holds; products are
+  // (value x, value y, is x transposed, is y).
   py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
-                      const py::tuple& sums, const py::tuple& far) {
+                      const py::tuple& sums, const py::tuple& far, const py::tuple& products) {
     const auto ints = [](const py::handle numbers) { return py::cast<std::vector<int>>(numbers); };
     std::vector<FusedOperation> functions;
     for (const py::handle row : operations) {
@@ -297,13 +299,14 @@ class PyBuilder {
       if (!function) throw std::invalid_argument("fused: " + name + " is not elementwise");
       functions.push_back({function, inputs});
     }
-    std::vector<FusedSum> folds;
-    for (const py::handle row : sums) {
-      const auto [value, axes, mean, keepdims] = py::cast<std::tuple<int, int, bool, bool>>(row);
-      folds.push_back({value, axes, mean, keepdims});
-    }
-    const auto make = [&] { return std::make_unique<Fused>(functions, ints(values), folds, ints(far)); };
-    const Index same = kind(py::make_tuple(operations, values, sums, far));
+    const auto folds = rows<FusedSum, int, int, bool, bool>(sums);
+    const auto factors = rows<FusedProduct, int, int, bool, bool>(products);
+    if (!factors.empty() && !folds.empty()) throw std::invalid_argument("fused: products come without sums");
+    const auto make = [&]() -> std::unique_ptr<Kernel> {
+      if (factors.empty()) return std::make_unique<Fused>(functions, ints(values), folds, ints(far));
+      return std::make_unique<FusedProducts>(factors, functions, ints(values));
+    };
+    const Index same = kind(py::make_tuple(operations, values, sums, far, products));
     return first_of(builder_.add_step(make, numbers(operands), same), values.size() + sums.size());
   }
 
@@ -332,22 +335,20 @@ class PyBuilder {
  private:
   // The number of a kind of step: of what its kernel is made of, besides the operands.
   Index kind(const py::tuple& of) { return py::cast<Index>(kinds_.attr("setdefault")(of, kinds_.size())); }
-  static std::vector<Index> numbers(const py::tuple& values) {
-    std::vector<Index> numbers;
-    for (const py::handle value : values) numbers.push_back(py::cast<Index>(value));
-    return numbers;
+  template <class Row, class... Parts> static std::vector<Row> rows(const py::tuple& table) {
+    std::vector<Row> rows;
+    for (const py::handle row : table)
+      rows.push_back(std::apply([](auto... part) { return Row{part...}; }, py::cast<std::tuple<Parts...>>(row)));
+    return rows;
   }
+  static std::vector<Index> numbers(const py::tuple& values) { return py::cast<std::vector<Index>>(values); }
   static py::tuple tuple(const std::vector<Index>& values) { return first_of(values, values.size()); }
   static py::tuple first_of(const std::vector<Index>& values, std::size_t size) {
     py::tuple first(size);
     for (std::size_t i = 0; i < size; ++i) first[i] = values[i];
     return first;
   }
-  static std::vector<bool> truths(const py::tuple& values) {
-    std::vector<bool> truths;
-    for (const py::handle value : values) truths.push_back(py::cast<bool>(value));
-    return truths;
-  }
+  static std::vector<bool> truths(const py::tuple& values) { return py::cast<std::vector<bool>>(values); }
 
   Options options_;
   Builder builder_;
@@ -395,7 +396,7 @@ void define_programs(py::module_& m) {
       .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
            "Add a function of a list of arrays that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
-           arg("far") = py::tuple(),
+           arg("far") = py::tuple(), arg("products") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
       .def("add_body", &PyBuilder::add_body, arg("body"), arg("outputs"), arg("summed"),
            "Add a program for maps to run; return its number.")

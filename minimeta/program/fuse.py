@@ -41,6 +41,7 @@ from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.kernels import native
 from minimeta.program.names import program_of, readers, renamed, results_of
+from minimeta.program.split import is_wide
 
 # The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a
 # block, the outputs of a sum, the values of a group. Without kernels a group runs step by step, and
@@ -114,6 +115,7 @@ class _Grouping:
         self.readers = readers(self.steps)
         self.sums: set[int] = {number for number, step in self.steps.items() if self._is_sum(step)}
         self.stored = {number for number in self.elementwise if self._is_needed(number)}
+        self.wide = {number for number, step in self.steps.items() if is_wide(step, self.forms)}
         self.sources: dict[int, frozenset[int]] = {}
         self.weight: dict[int, int] = {}
         for number in self.steps:
@@ -242,7 +244,7 @@ class _Grouping:
         """Return whether a group may compute these steps, too."""
         if any(i in self.sums and i in group.results for i in operands):  # A sum is there when the group has run.
             return False
-        shared = operands & (group.operands | group.results.keys())
+        shared = self._read(operands) & (self._read(group.operands) | group.results.keys())
         if not are_short and all(i not in group.results and self._is_repeated(i) for i in shared):
             return False
         return (
@@ -250,6 +252,10 @@ class _Grouping:
             and len(group.operands | operands) <= _MOST_OPERANDS
             and len(group.results) < _MOST_RESULTS
         )
+
+    def _read(self, operands: set[int]) -> set[int]:
+        """Return what is read for operands, if wide products are computed where they are read."""
+        return operands | {factor for i in operands & self.wide for factor in self.steps[i].operands}
 
     def _spare(self, group: _Group) -> None:
         """Leave out the results that all readers compute again, and compute long operands again where

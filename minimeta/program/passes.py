@@ -12,7 +12,8 @@ number:
 Two more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
 (:mod:`minimeta.program.hoist`), and ``fuse`` makes one step of several elementwise ones
 (:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
-(:mod:`minimeta.program.strips`).
+(:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
+reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`).
 
 The last three go through the program together, each definition after those that it reads, which
 have been shortened already. So one walk finds nearly everything, and the time that it takes grows
@@ -43,6 +44,7 @@ from minimeta.autodiff.operations.movement import SLICE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
+from minimeta.program.fused_products import products
 from minimeta.program.hoist import hoist
 from minimeta.program.identities import SIMPLE, composed, filled, patches, traded, unchanged
 from minimeta.program.names import (
@@ -57,6 +59,7 @@ from minimeta.program.names import (
 )
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
+from minimeta.program.split import split
 from minimeta.program.strips import fuse_in_strips
 
 Pass: TypeAlias = Callable[[Program], Program]
@@ -96,7 +99,13 @@ _REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist")
 
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
-_LAST: dict[str, Pass] = {"pool": pool, "fuse": fuse_in_strips, "place": place}
+_LAST: dict[str, Pass] = {
+    "pool": pool,
+    "split": split,
+    "fuse": fuse_in_strips,
+    "products": products,
+    "place": place,
+}
 
 #: The names of all passes.
 PASSES = (*_REPEATED, *_LAST)
@@ -119,9 +128,10 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
     -------
     Program
         Of the same operands and outputs, and no more steps that are not views, those inside of
-        regions included (but a slope that leaves a ``vmap`` leaves a product there). The passes but
-        the last are repeated until none finds anything: each removes values, takes some out of a
-        region, or leaves a chain of movements shorter, so there is an end.
+        regions included (but a slope that leaves a ``vmap`` leaves a product there, and ``split``
+        makes several steps of one). The passes but the last are repeated until none finds anything:
+        each removes values, takes some out of a region, or leaves a chain of movements shorter, so
+        there is an end.
 
     Raises
     ------
