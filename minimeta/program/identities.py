@@ -4,6 +4,7 @@
     a + (-b) = a - b   a movement of a movement is one movement
     (a b)[rows] = a[rows] b                compute only the rows of a product that are read
     pad(a) + pad(b) = concatenate(a, b) + 0    if they fill the whole, and do not overlap
+    mask(x) put(g) = put(mask(take(x)) g)  mask the cotangent of a pooling before it is put into images
 
 They hold for every float, including NaN, infinities and both zeros. ``a + 0`` is not ``a``
 (``-0 + 0 = 0``), ``a * 0`` and ``a - a`` are not 0 (if ``a`` is NaN), and none changes the order of
@@ -21,6 +22,7 @@ from minimeta.autodiff.array import Form
 from minimeta.autodiff.operations.arithmetic import NEGATIVE, SUBTRACT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import PAD, SLICE
+from minimeta.autodiff.operations.pooling import POOL_PUT
 from minimeta.autodiff.steps import Step
 from minimeta.program.names import elements_of
 
@@ -28,7 +30,7 @@ from minimeta.program.names import elements_of
 SIMPLE = frozenset(
     [
         *("add", "alias", "astype", "broadcast_to", "copy", "divide", "multiply", "negative", "pad", "power"),
-        *("reshape", "slice", "stop_gradient", "transpose", "where"),
+        *("pool_take", "relu_slope", "reshape", "slice", "stop_gradient", "transpose", "where"),
     ]
 )
 
@@ -109,6 +111,36 @@ def patches(step: Step, steps: Mapping[int, Step], forms: list[Form], axis: int)
         found += pad.operands
         end += forms[pad.operands[0]].shape[axis]
     return found
+
+
+def windows(step: Step) -> tuple[Any, ...]:
+    """Return which cells a pooling takes, or puts: their array, and the windows."""
+    return (step.operands[1], *(step.params[key] for key in ("window", "strides", "padding")))
+
+
+def are_apart(step: Step) -> bool:
+    """Return whether each pixel lies under one window of a pooling at most."""
+    window, strides = step.params["window"], step.params["strides"]
+    return bool(window[0] <= strides[0] and window[1] <= strides[1])
+
+
+def masked(step: Step, steps: dict[int, Step], takes: dict[tuple[Any, ...], int], forms: list[Form]) -> Step:
+    """Exchange the mask of what is put into images for a mask of what was taken from them, if there
+    it is, and if nothing else reads the images.
+
+    A pixel that no window chose is 0 either way.
+    """
+    x, name = step.operands
+    put = steps.get(name)
+    if put is None or put.primitive is not POOL_PUT or not are_apart(put) or put.form != step.form:
+        return step
+    taken = takes.get((x, *windows(put)), name)
+    if taken >= name:
+        return step
+    g, cell = put.operands
+    forms[name] = forms[g]
+    steps[name] = step._replace(operands=(taken, g), results=(forms[g],))
+    return put._replace(operands=(name, cell))
 
 
 def unchanged(step: Step, steps: dict[int, Step], constants: dict[int, Any], forms: list[Form]) -> int | None:

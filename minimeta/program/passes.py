@@ -38,15 +38,17 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 
 from minimeta.autodiff.calls import CALL
+from minimeta.autodiff.operations.arithmetic import RELU_SLOPE
 from minimeta.autodiff.operations.joining import CONCATENATE, SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import SLICE
+from minimeta.autodiff.operations.pooling import POOL_TAKE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program.fused_products import products
 from minimeta.program.hoist import hoist
-from minimeta.program.identities import SIMPLE, composed, filled, patches, traded, unchanged
+from minimeta.program.identities import SIMPLE, composed, filled, masked, patches, traded, unchanged, windows
 from minimeta.program.names import (
     constant_key,
     fresh_names,
@@ -100,10 +102,10 @@ _REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist")
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
 _LAST: dict[str, Pass] = {
-    "pool": pool,
     "split": split,
     "fuse": fuse_in_strips,
     "products": products,
+    "pool": pool,
     "place": place,
 }
 
@@ -246,6 +248,7 @@ class _Walk:
         self.same: dict[int, int] = {}
         self._first: dict[Any, int] = {}  # the names of those that may be found again, by what they are
         self._filled: dict[int, tuple[int, int]] = {}  # pads and sums of them, as `filled` describes them
+        self._takes: dict[tuple[Any, ...], int] = {}  # the names of pool_takes, by what they take
         self._forms = program.forms()
         self._fresh = fresh_names(program)
         self._uses = collections.Counter(itertools.chain(*[step.operands for step in program.steps], program.outputs))
@@ -298,6 +301,10 @@ class _Walk:
         step = composed(step, self.steps)
         if step.primitive is SLICE and self._uses[step.operands[0]] == 1:
             step = traded(step, self.steps, self._forms)
+        if step.primitive is POOL_TAKE:
+            self._takes[step.operands[0], *windows(step)] = name
+        if step.primitive is RELU_SLOPE and self._uses[step.operands[1]] == 1:
+            step = masked(step, self.steps, self._takes, self._forms)
         same = unchanged(step, self.steps, self.constants, self._forms)
         if same is not None:
             self._is(name, same)

@@ -9,11 +9,12 @@ next: a ``vmap`` over strips (:mod:`minimeta.program.vmap`), which threads share
     for each strip s:   y[s] = (x[s] - mean(x[s])) / spread(x[s])
 
 A step treats rows by themselves along the leading axes that its operands and its result have in
-common, if it is elementwise, or reduces axes behind those. A smaller operand that is broadcast along
-them is the same for all strips. Groups are found as in :mod:`minimeta.program.fuse`, which then runs
-inside of them: a step joins a group if it reads a value of it and all else that it needs is there
-when the group runs. A cheap long value that steps outside need, too, and that they compute as they
-read it, is computed again there.
+common, if it is elementwise, or reduces axes behind those. A maximum over windows treats images by
+themselves, so what it looks at, a normalised activation, need never be there for all images. A
+smaller operand that is broadcast along them is the same for all strips. Groups are found as in
+:mod:`minimeta.program.fuse`, which then runs inside of them: a step joins a group if it reads a
+value of it and all else that it needs is there when the group runs. A cheap long value that steps
+outside need, too, and that they compute as they read it, is computed again there.
 
 Every element is computed by the same kernels in the same order, so no bit changes.
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from minimeta.autodiff.array import Form, Shape
@@ -39,8 +40,9 @@ _LEAST = 2**12  #: the steps of a smaller strip take longer than its elements
 
 _MOST_STEPS = 48
 
-#: The operations that reduce or normalise along their ``axes``.
-_ALONG = {"sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax"}
+#: The operations that reduce or normalise along their ``axes``, and those that look at windows of images.
+_REDUCING = {"sum", "mean", "max", "min", "variance", "norm", "logsumexp", "softmax", "log_softmax"}
+_ALONG = _REDUCING | {"max_cell", "pool_take"}
 
 
 def fuse_in_strips(program: Program) -> Program:
@@ -82,7 +84,7 @@ class _Strips:
     # What runs together
 
     def _goes_along(self, step: Step) -> bool:
-        return step.primitive.name in _ALONG and bool(step.params["axes"])
+        return step.primitive.name in _ALONG and bool(_axes(step))
 
     def _shape(self, step: Step) -> Shape:
         """Return the shape of what a step reduces, or computes."""
@@ -106,7 +108,7 @@ class _Strips:
         group.steps[number] = step
         group.results.append(number)
         if self._goes_along(step):
-            group.kept = group.kept or step.params["axes"][0]
+            group.kept = group.kept or _axes(step)[0]
         self.group[number] = group
 
     def _fits(self, step: Step, group: _Group) -> bool:
@@ -117,7 +119,7 @@ class _Strips:
         if group.steps and not shares and not any(self.group.get(i) is group for i in step.operands):
             return False
         if self._goes_along(step):
-            axes = step.params["axes"]
+            axes = _axes(step)
             kept = kept or axes[0]
             if shape != group.shape or axes[0] < kept or kept == 0:
                 return False
@@ -267,6 +269,12 @@ class _Strips:
         for i, name in zip(results, taken, strict=True):
             steps[i] = Step(RESHAPE, (name,), {"shape": self.forms[i].shape}, (self.forms[i],), self.steps[i].origin)
         return steps
+
+
+def _axes(step: Step) -> Sequence[int]:
+    """Return along which axes a step reduces or normalises; those of windows are an image's."""
+    axes: Sequence[int] = step.params.get("axes", (1, 2))
+    return axes
 
 
 def _is_elementwise(step: Step) -> bool:

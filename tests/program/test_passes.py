@@ -19,6 +19,7 @@ from minimeta.autodiff.primitive import registry
 from minimeta.autodiff.steps import Program, by_kernel
 from minimeta.errors import ConfigurationError
 from minimeta.program import Traced, trace
+from minimeta.program.executor import Executable
 from minimeta.program.passes import GROUPING, PASSES, deduplicate, eliminate, fold, optimise, simplify
 from minimeta.program.place import GROUPS
 
@@ -364,3 +365,15 @@ def test_a_custom_derivative_is_what_it_computes() -> None:
         program.check()
         assert_same_bits(program.run(by_kernel, x), traced(x))
         assert_same_bits(mm.compile(traced)(x), traced(x))
+
+
+@pytest.mark.parametrize("strides", [2, 1])
+def test_a_cotangent_is_masked_before_a_pooling_puts_it_into_images(strides: int) -> None:
+    """Where windows overlap, what is put is a sum, which may be 0 with another sign."""
+    x = np.random.default_rng(0).normal(size=(2, 6, 7, 3))
+    traced = trace(mm.grad(lambda x: mm.sum(mm.square(mm.max_pool(mm.relu(x), 2, strides)))), x)
+    program = optimise(traced, EXACT)
+    program.check()
+    (mask,) = (step for step in program.steps if step.primitive.name == "relu_slope")
+    assert mask.form.shape == ((2, 3, 3, 3) if strides == 2 else x.shape)
+    assert Executable(program).run([x])[0].tobytes() == Executable(traced).run([x])[0].tobytes()

@@ -125,6 +125,24 @@ def test_one_step_reads_a_long_array_and_writes_the_result(function: Function) -
     assert run(program, [x]) == run(optimise(trace(lambda x: function(x * 2.0), x), UNFUSED), [x])
 
 
+def test_a_pooled_activation_is_never_whole() -> None:
+    """Each image is activated and pooled before the next one; the derivative computes the activation again."""
+    rng = np.random.default_rng(0)
+    x, offset = rng.normal(size=(5, 7, 6, 3)), rng.normal(size=3)
+
+    def activated(x: Any, offset: Any) -> Any:
+        return mm.max_pool(mm.relu(x + offset), 2)
+
+    computing = [step for step in optimise(trace(activated, x, offset)).steps if not step.primitive.view]
+    assert [step.primitive.name for step in computing] == ["vmap"]
+    traced = trace(mm.grad(lambda x, offset: mm.sum(mm.square(activated(x, offset))), (0, 1)), x, offset)
+    program = optimise(traced)
+    program.check()
+    stored = [form.size for step in program.steps if not step.primitive.view for form in step.results]
+    assert sum(size >= x.size for size in stored) == 1
+    assert run(program, [x, offset]) == run(optimise(traced, UNFUSED), [x, offset])
+
+
 def test_a_derivative_sums_over_rows_from_what_it_reads() -> None:
     """The cotangents of scale and offset are sums over rows, whose terms are computed again and not stored."""
     rng = np.random.default_rng(0)
