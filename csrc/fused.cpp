@@ -7,50 +7,15 @@
 #include <numeric>
 #include <utility>
 
+#include "fused_rows.hpp"
 #include "fused_sums.hpp"
 #include "loop.hpp"
 #include "parallel.hpp"
 #include "product.hpp"
 
 namespace minimeta {
-namespace {
 
 static_assert(fusion::kMostSums == kPanel);
-
-// The length of the contiguous part of x that repeats along leading axes; 0 for any other layout.
-Index period(const View& x) {
-  Index size = 1;
-  int d = x.ndim - 1;
-  for (; d >= 0 && (x.shape[d] == 1 || x.strides[d] == size * itemsize(x.dtype)); --d) size *= x.shape[d];
-  for (; d >= 0; --d)
-    if (x.shape[d] != 1 && x.strides[d] != 0) return 0;
-  return size;
-}
-
-// Fills y, of n elements, with copies of x, of `period` elements; n is a multiple of the period.
-template <class T> void repeat(const T* x, Index period, T* y, Index n) {
-  using V = simd::Vec<T>;
-  constexpr Index lanes = simd::kLanes<T>;
-  for (T* const end = y + n; y != end; y += period) {
-    if (period < lanes) {
-      for (Index i = 0; i < period; ++i) y[i] = x[i];
-      continue;
-    }
-    for (Index i = 0; i + lanes <= period; i += lanes) simd::store(y + i, simd::load<V>(x + i));
-    simd::store(y + period - lanes, simd::load<V>(x + period - lanes));
-  }
-}
-
-// Copies past the caches, if the memory is aligned.
-void stream(const char* from, char* to, Index bytes) {
-  using V = simd::Vec<std::uint64_t>;
-  Index i = 0;
-  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(V) == 0)
-    for (; i + Index{sizeof(V)} <= bytes; i += sizeof(V)) simd::stream(to + i, simd::load<V>(from + i));
-  std::memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
-}
-
-}  // namespace
 
 Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums,
              std::vector<int> far)
@@ -251,6 +216,10 @@ class Fused::Worker {
       base_ = own_.data();
     }
     for (const int value : fused.tiled_) tile(fused.location(value), data[value], base_[value]);
+    for (const int value : fused.copied_)
+      copiers_.emplace_back(*fused.location(value).walk, data[value], fused.location(value).stride);
+    // What lies where an operand does is in the cache, which has just read it.
+    for (const Far& far : fused.far_) is_near_.push_back(std::count(data, data + fused.operands_, data[far.address]));
   }
 
   void run(Index chunk) {
@@ -278,12 +247,14 @@ class Fused::Worker {
 
  private:
   void tile(const Location& each, const char* from, char* to) const;
-  static void copy_block(const Location& each, char* from, char* to, Index first, Index size);
 
   char* at(int value, Index first) const { return base_[value] + first * fused_.location(value).advance; }
 
   void run_block(Index first, Index size) {
-    for (const int value : fused_.copied_) copy_block(fused_.location(value), data_[value], base_[value], first, size);
+    for (std::size_t i = 0; i < copiers_.size(); ++i) {
+      const int value = fused_.copied_[i];
+      copiers_[i].copy(first, std::min(size, fused_.location(value).count), base_[value]);
+    }
     for (const Command& command : fused_.commands_) {
       char* const* data = base_ + command.first;
       char* later[5];
@@ -293,9 +264,14 @@ class Fused::Worker {
       }
       command.kernel(data, command.strides, std::min(size, command.count));
     }
-    for (const Far& far : fused_.far_) {
+    for (std::size_t i = 0; i < is_near_.size(); ++i) {
+      const Far& far = fused_.far_[i];
       const Index element = fused_.location(far.value).stride;
-      stream(base_[far.value], data_[far.address] + first * element, size * element);
+      char* const to = data_[far.address] + first * element;
+      if (is_near_[i])
+        std::memcpy(to, base_[far.value], static_cast<std::size_t>(size * element));
+      else
+        stream(base_[far.value], to, size * element);
     }
   }
 
@@ -315,6 +291,8 @@ class Fused::Worker {
   char* const* const data_;
   char* const* base_;  // where each value begins, and those of each command
   std::vector<char*> own_;  // the same, where several workers have buffers of their own
+  std::vector<Copier> copiers_;
+  std::vector<bool> is_near_;  // of the far results
   std::vector<std::unique_ptr<ChunkSums>> terms_;
 };
 
@@ -326,21 +304,15 @@ void Fused::Worker::tile(const Location& each, const char* from, char* to) const
   });
 }
 
-void Fused::Worker::copy_block(const Location& each, char* from, char* to, Index first, Index size) {
-  char* const data[1] = {from};
-  const Index last = first + std::min(size, each.count);
-  for_each_row<1>(*each.walk, data, first, last, [&](char* const* row, const Index* strides, Index n) {
-    char* const pair[2] = {row[0], to};
-    const Index steps[2] = {strides[0], each.stride};
-    with_size(each.stride, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      if (strides[0] == 0)  // the statistic of a row
-        std::fill_n(reinterpret_cast<T*>(to), n, *reinterpret_cast<const T*>(row[0]));
-      else
-        copy_row<T>(pair, steps, n);
-    });
-    to += n * each.stride;
-  });
+// Only a result that is copied from its buffer is written after all reads of its block; an operand
+// that is summed is read later.
+bool Fused::may_overwrite(Index operand, Index result) const {
+  if (result >= static_cast<Index>(values_.size())) return false;
+  const int value = values_[static_cast<std::size_t>(result)];
+  const Location &from = location(static_cast<int>(operand)), &to = location(value);
+  return std::any_of(far_.begin(), far_.end(), [&](const Far& far) { return far.value == value; }) &&
+         std::none_of(sums_.begin(), sums_.end(), [&](const FusedSum& sum) { return sum.value == operand; }) &&
+         from.kind == Location::Kind::memory && from.advance == to.stride && from.count == to.count;
 }
 
 void Fused::run(char* const* data, Watch*) const {

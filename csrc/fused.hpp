@@ -16,7 +16,7 @@
 //
 // Results. A result is computed in a buffer, or where it lies in memory. A result too long for
 // every cache is copied from its buffer past the caches, which saves reading the memory that it
-// overwrites.
+// overwrites. It may lie where an operand does, whose block has been read by then.
 //
 // Sums over leading axes may end a group and take their terms from the blocks (fused_sums.hpp).
 // Threads share them in chunks of 1024 terms; without a sum a chunk is one block. If everything
@@ -64,6 +64,7 @@ class Fused final : public Kernel {
   bool check(View* operands, Index n, std::vector<View>& results) override;
   std::vector<Address> addresses() const override;
   void run(char* const* data, Watch* watch) const override;
+  bool may_overwrite(Index operand, Index result) const override;
 
  private:
   // Where the elements of a value lie while a block is computed: in an operand or a result,

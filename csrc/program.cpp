@@ -253,11 +253,16 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
     whole.first = std::min(whole.first, part.first);
     whole.last = std::max(whole.last, part.last);
   }
-  for (Place& place : places_)
-    while (buffers_[place.buffer].kind == Buffer::Kind::part) {
+  const auto find = [&](Place& place) {
+    for (; buffers_[place.buffer].kind == Buffer::Kind::part; place.buffer = buffers_[place.buffer].whole)
       place.offset += buffers_[place.buffer].offset;
-      place.buffer = buffers_[place.buffer].whole;
-    }
+  };
+  for (Index now = 0; now < static_cast<Index>(steps_.size()) && options.reuse_memory; ++now) {
+    const Step& step = steps_[static_cast<std::size_t>(now)];
+    for (Index i = 0; i < step.operands + step.results; ++i) find(places_[static_cast<std::size_t>(step.first + i)]);
+    overwrite_operands(step, now);
+  }
+  for (Place& place : places_) find(place);
   results_ = std::move(builder.results_);
   std::vector<Lifetime*> temporaries;
   for (Buffer& buffer : buffers_)
@@ -274,6 +279,30 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
     if (buffers_[i].kind == Buffer::Kind::temporary && poison_) dying_.push_back(i);
   }
   std::stable_sort(dying_.begin(), dying_.end(), [&](Index a, Index b) { return buffers_[a].last < buffers_[b].last; });
+}
+
+// Lets results lie where operands of their size do, whose last use is this step.
+void Program::overwrite_operands(const Step& step, Index now) {
+  Place* const operands = &places_[static_cast<std::size_t>(step.first)];
+  Place* const results = operands + step.operands;
+  for (Index j = 0; j < step.results; ++j) {
+    Buffer& result = buffers_[results[j].buffer];
+    if (result.kind != Buffer::Kind::temporary || result.first != now || result.last == PTRDIFF_MAX) continue;
+    for (Index i = 0; i < step.operands; ++i) {
+      const Index whole = operands[i].buffer;
+      Buffer& operand = buffers_[whole];
+      const auto shares = [&](const Place& place) { return place.buffer == whole; };
+      if (operand.kind == Buffer::Kind::temporary && operand.last == now && operand.bytes == result.bytes &&
+          operands[i].offset == 0 && std::count_if(operands, results + step.results, shares) == 1 &&
+          step.kernel->may_overwrite(i, j)) {
+        operand.last = result.last;
+        result.kind = Buffer::Kind::part;
+        result.whole = whole;
+        results[j].buffer = whole;
+        break;
+      }
+    }
+  }
 }
 
 Watch::Watch(const Program& program, bool check)

@@ -45,6 +45,12 @@ class Kernel {
   // `data` holds the addresses of the operands, those of the results, and the others.
   virtual void run(char* const* data, Watch* watch) const = 0;
 
+  // Whether a result may lie in the memory of an operand that nobody reads later.
+  virtual bool may_overwrite(Index operand, Index result) const {
+    (void)operand, (void)result;
+    return false;
+  }
+
   // The program that the kernel runs, or null.
   virtual const Program* body() const { return nullptr; }
 };
@@ -201,6 +207,7 @@ class Program {
   bool poison_;
   std::vector<Index> dying_;  // with poison: temporaries in the order of their last use
 
+  void overwrite_operands(const Step& step, Index now);
   std::unique_lock<std::mutex> lock_idle() const;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;

@@ -23,11 +23,10 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import NOWHERE, Form, Origin
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
-from minimeta.autodiff.operations.linear_algebra import MATMUL
-from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, group_bounds, run
 from minimeta.errors import ComputationError, IndexingError
 from minimeta.program.fuse import FUSED
+from minimeta.program.fused import add_group
 from minimeta.program.fused_products import FUSED_PRODUCTS
 from minimeta.program.names import elements_of, program_key
 from minimeta.program.place import GROUPS
@@ -239,13 +238,15 @@ class _Writer:
         elif step.tasks is not None:
             results, inside = self._map(body, step.tasks, numbers)
         elif primitive in (FUSED, FUSED_PRODUCTS):
-            results = builder.add_fused(numbers, *_rows(body), self._far.get(id(step), ()), _products(body))
+            results = add_group(builder, body, numbers, self._far.get(id(step), ()))
         elif primitive is MAX_CELL_AND_TAKE:
             values = (*numbers, *builder.add_max_cell_and_take(*numbers, body.steps[0].params))
             results = [values[i] for i in body.outputs]
         else:
             results = [builder.concatenate_in_place(numbers, body.steps[0].params["axis"])]
-        if builder.steps > len(self.instructions):  # A view is no step.
+        # A view is no step, and before a group there may be copies of what it reads.
+        self.instructions += [Instruction("copy")] * (builder.steps - 1 - len(self.instructions))
+        if builder.steps > len(self.instructions):
             self.instructions.append(Instruction(primitive.name, step.origin, step.results, inside))
         return tuple(results)
 
@@ -284,24 +285,6 @@ class _Writer:
                     np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)
                 )
         return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
-
-
-def _rows(group: Program) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[Any, ...]]:
-    """Return the elementwise operations of a group, which of them are results, and the sums."""
-    steps = [step for step in group.steps if step.primitive.elementwise]
-    operations = tuple((step.primitive.name, step.operands) for step in steps)
-    sums = {i: step for i, step in group.numbered_steps() if step.primitive in (SUM, MEAN)}
-    folds = tuple(
-        (step.operands[0], len(step.params["axes"]), step.primitive is MEAN, step.params["keepdims"])
-        for step in sums.values()
-    )
-    return operations, tuple(i for i in group.outputs if i not in sums), folds
-
-
-def _products(group: Program) -> tuple[tuple[Any, ...], ...]:
-    """Return the factors of the products of a group, and whether each is transposed."""
-    products = (step for step in group.steps if step.primitive is MATMUL)
-    return tuple((*step.operands, step.params["transpose_x"], step.params["transpose_y"]) for step in products)
 
 
 def _far(body: Program, tasks: int) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -22,6 +22,10 @@ group runs; it is then read once for both. Where all are so short that each is o
 not share anything, nor be of one shape: an instruction takes longer than their elements do, and one
 that updates six small arrays is done sooner than six.
 
+What a pooling puts into images that no cache holds counts as elementwise, too, where
+:mod:`minimeta.program.fused` makes it so: each element is found from two arrays a quarter as long
+or less, which count as none. It is the longest value of a backward pass, and lies in no memory.
+
 Elements are computed by the same functions and sums are taken in the same order, so no bit changes.
 """
 
@@ -31,8 +35,9 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from minimeta.autodiff.array import NOWHERE, Shape, is_float
 from minimeta.autodiff.operations.movement import BROADCAST_TO
@@ -40,6 +45,7 @@ from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.kernels import native
+from minimeta.program.fused import fills
 from minimeta.program.names import program_of, readers, renamed, results_of
 from minimeta.program.split import is_wide
 
@@ -60,6 +66,10 @@ _MOST_OPERANDS = min(24, _MOST_VALUES - _MOST_OPERATIONS)
 _CHEAP = 12  #: operations, each about as long as moving an element within the first-level cache
 _MOST_SOURCES = 4  #: long arrays that one group reads for a value
 _FAR = 2**18  #: elements: 1 MiB of float32, which has left the second-level cache when it is read again
+
+# To find what is put into images again takes longer than to read it from a cache, and not as long as
+# to write it to memory: from 16 MiB on, where no cache holds them.
+_LONG_IMAGES = 2**24
 
 # A sum of more than a block is worth sharing in chunks of 1024 terms only from so many elements on.
 _LONG_SUM = 4096
@@ -111,6 +121,8 @@ class _Grouping:
         self.forms = program.forms()
         self.makers = {i: number for number, step in self.steps.items() for i in results_of(number, step)}
         self.elementwise = {i for i, step in self.steps.items() if step.primitive.elementwise and step.primitive.native}
+        self.puts = set(self._puts())
+        self.elementwise |= self.puts
         self.outputs = set(program.outputs)
         self.readers = readers(self.steps)
         self.sums: set[int] = {number for number, step in self.steps.items() if self._is_sum(step)}
@@ -143,10 +155,20 @@ class _Grouping:
         size = math.prod(shape)
         return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG_SUM) and 0 < left <= _WIDEST)
 
+    def _puts(self) -> Iterator[int]:
+        """Yield each step that puts into images too long for every cache, of one kind for images of one shape."""
+        kinds: dict[Shape, tuple[Any, ...]] = {}
+        for i, step in self.steps.items():
+            if fills(step) and step.form.nbytes >= _LONG_IMAGES:
+                kind = step.form.dtype, step.params["window"]
+                if kinds.setdefault(step.form.shape, kind) == kind:
+                    yield i
+
     def _is_needed(self, number: int) -> bool:
         """Return whether a value is needed as an array."""
         return number in self.outputs or any(
-            reader not in self.elementwise and reader not in self.sums for reader in self.readers.get(number, ())
+            reader in self.puts or not (reader in self.elementwise or reader in self.sums)
+            for reader in self.readers.get(number, ())
         )
 
     def _is_repeated(self, number: int) -> bool:
@@ -160,7 +182,8 @@ class _Grouping:
 
     def _decide(self, number: int) -> None:
         """Decide which operands of a value are read, and which are computed again."""
-        operands = [i for i in dict.fromkeys(self.steps[number].operands) if not self._is_repeated(i)]
+        read = () if number in self.puts else self.steps[number].operands
+        operands = [i for i in dict.fromkeys(read) if not self._is_repeated(i)]
         shared = [i for i in operands if i in self.elementwise and len(self.readers[i]) > 1]
         sources = {i for i in operands if i not in self.elementwise}
         for i in operands:
@@ -271,15 +294,20 @@ class _Grouping:
                 self._compute(group, {number})
 
     def _is_spared(self, number: int, group: _Group) -> bool:
-        """Return whether a group computes an operand from what it reads anyway, or as its only reader."""
+        """Return whether a group computes an operand from what it reads anyway, or as its only reader
+        from no more.
+        """
         if number not in self.stored or self.forms[number].size < _FAR:
             return False
+        if any(number in self.steps[i].operands for i in group.steps & self.puts):
+            return False  # It is of another shape.
         steps, operands = self._needs(number)
-        extra = {i for i in operands - group.operands if not self._is_repeated(i)}
+        extra = sum(self.forms[i].size for i in operands - group.operands if not self._is_repeated(i))
         if self._is_needed(number):
             is_worthwhile = self.weight[number] <= _CHEAP and not extra
         else:
-            is_worthwhile = self.weight[number] <= 2 * _CHEAP and len(extra) <= (self.reads[number] == 1)
+            room = self.forms[number].size if self.reads[number] == 1 else 0
+            is_worthwhile = self.weight[number] <= 2 * _CHEAP and extra <= room
         return (
             is_worthwhile
             and len(group.steps | steps) <= _MOST_OPERATIONS

@@ -72,3 +72,16 @@ def test_steps_of_one_kind_share_a_kernel_only_where_their_operands_have_one_for
     values = {x: numbers, turned: numbers.T, y: numbers.astype(np.float32)}
     for sum_, (z, axis, kept) in zip(found, sums, strict=True):
         assert_array_equal(sum_, values[z].sum(axis, keepdims=kept), strict=True)
+
+
+def test_no_result_lies_where_an_operand_is_that_a_group_sums() -> None:
+    """The terms of a block are added after its results are written."""
+    assert native
+    x = np.ones((2**14, 256), np.float32)  # 16 MiB: no cache holds it
+    builder = native.Builder(True, False)
+    (opposite,) = builder.add_step("negative", (builder.add_operand("float32", x.shape),), {})
+    square, total = builder.add_fused((opposite,), (("square", (0,)),), (1,), ((0, 1, False, False),))
+    (largest,) = builder.add_step("max", (square,), {"axes": (0, 1), "keepdims": False})
+    found = builder.build((largest, total)).run([x])
+    assert found[0] == 1.0
+    assert_array_equal(found[1], np.full(256, -(2.0**14)))

@@ -235,6 +235,17 @@ def test_whole_programs_run_in_c(tmp_path: Path) -> None:
             assert_close(name, call(getattr(library, name), program, operands), program, operands)
 
 
+@needs_gcc
+def test_a_group_puts_into_images_in_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minimeta.program.fuse._LONG_IMAGES", 1)
+    x, scale = np.random.default_rng(0).normal(size=(5, 8, 8, 3)), np.float64(2)
+    gradient = mm.grad(lambda x, s: mm.sum(mm.square(mm.max_pool(mm.sin(x) * s, 2))), (0, 1))
+    program = trace(gradient, x, scale)
+    library = build(c_source({"gradient": program}), tmp_path, "-O0")
+    operands = [x, np.asarray(scale)]
+    assert_close("gradient", call(library.gradient, program, operands), program, operands)
+
+
 @needs_node
 def test_whole_programs_run_in_javascript(tmp_path: Path) -> None:
     source = javascript_source({name: program for name, program, _ in examples()})

@@ -216,8 +216,10 @@ class Printer:
             inside = {number for number, _ in run}
             if not run[0][1].primitive.elementwise:
                 for number, step in run:
-                    views[number] = targeted[number]
-                    LOOPS[step.primitive.name](self, step, views[number], views[step.operands[0]], **step.params)
+                    form = step.form
+                    views[number] = targeted[number] if number in targeted else self.scratch(form.dtype, form.shape)
+                    inputs = [views[i] for i in step.operands]
+                    LOOPS[step.primitive.name](self, step, views[number], *inputs, **step.params)
                 continue
             for number in inside:
                 if number in targeted:

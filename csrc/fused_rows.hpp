@@ -1,0 +1,132 @@
+// Elements on their way to the buffers of a group (fused.hpp), and past the caches from them.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "array.hpp"
+#include "loop.hpp"
+#include "simd.hpp"
+
+namespace minimeta {
+
+// The length of the contiguous part of x that repeats along leading axes; 0 for any other layout.
+inline Index period(const View& x) {
+  Index size = 1;
+  int d = x.ndim - 1;
+  for (; d >= 0 && (x.shape[d] == 1 || x.strides[d] == size * itemsize(x.dtype)); --d) size *= x.shape[d];
+  for (; d >= 0; --d)
+    if (x.shape[d] != 1 && x.strides[d] != 0) return 0;
+  return size;
+}
+
+// Fills y, of n elements, with copies of x, of `period` elements; n is a multiple of the period.
+template <class T> void repeat(const T* x, Index period, T* y, Index n) {
+  using V = simd::Vec<T>;
+  constexpr Index lanes = simd::kLanes<T>;
+  for (T* const end = y + n; y != end; y += period) {
+    if (period < lanes) {
+      for (Index i = 0; i < period; ++i) y[i] = x[i];
+      continue;
+    }
+    for (Index i = 0; i + lanes <= period; i += lanes) simd::store(y + i, simd::load<V>(x + i));
+    simd::store(y + period - lanes, simd::load<V>(x + period - lanes));
+  }
+}
+
+// Copies a short row: a call of memcpy takes as long as the copy.
+inline void copy_bytes(const char* from, char* to, Index bytes) {
+  using V = simd::Vec<std::uint64_t, 4>;
+  constexpr Index size = sizeof(V);
+  if (bytes < size) {
+    std::memcpy(to, from, static_cast<std::size_t>(bytes));
+    return;
+  }
+  for (Index i = 0; i + size <= bytes; i += size) simd::store(to + i, simd::load<V>(from + i));
+  simd::store(to + bytes - size, simd::load<V>(from + bytes - size));
+}
+
+// Copies an array of any layout, block after block: a walk through its rows that goes on where it ended, so that it
+// need not find out by divisions in which row it is. Rows may repeat, if they do not move along the axis before.
+class Copier {
+ public:
+  Copier(const Loop<1>& loop, char* from, Index element)
+      : loop_(&loop),
+        from_(from),
+        row_(from),
+        element_(element),
+        outer_(loop.ndim > 1 && loop.strides[1][0] == 0 ? 2 : 1) {
+    times_ = outer_ == 2 ? loop.shape[1] : 1;
+  }
+
+  void copy(Index first, Index size, char* to) {
+    if (first != next_) seek(first);
+    next_ = first + size;
+    with_size(element_, [&](auto tag) { copy_rows(reinterpret_cast<typename decltype(tag)::type*>(to), size); });
+  }
+
+ private:
+  template <class T> void copy_rows(T* to, Index size) {
+    const Index side = loop_->shape[0], stride = loop_->strides[0][0];
+    Index done = done_, time = time_;
+    for (T* const end = to + size; to != end;) {
+      const Index n = std::min<Index>(end - to, side - done);
+      const char* const from = row_ + done * stride;
+      if (stride == Index{sizeof(T)})
+        copy_bytes(from, reinterpret_cast<char*>(to), n * stride);
+      else if (stride == 0)  // the statistic of a row
+        std::fill_n(to, n, *reinterpret_cast<const T*>(from));
+      else
+        for (Index i = 0; i < n; ++i) to[i] = *reinterpret_cast<const T*>(from + i * stride);
+      to += n;
+      done += n;
+      if (done < side) break;
+      done = 0;
+      if (++time < times_) continue;
+      time = 0;
+      next_row();
+    }
+    done_ = done;
+    time_ = time;
+  }
+
+  void next_row() {
+    for (int d = outer_; d < loop_->ndim; ++d) {
+      row_ += loop_->strides[d][0];
+      if (++index_[d] < loop_->shape[d]) return;
+      row_ -= loop_->strides[d][0] * loop_->shape[d];
+      index_[d] = 0;
+    }
+  }
+
+  void seek(Index first) {
+    Index rest = first / loop_->shape[0];
+    done_ = first % loop_->shape[0];
+    time_ = rest % times_;
+    rest /= times_;
+    row_ = from_;
+    for (int d = outer_; d < loop_->ndim; rest /= loop_->shape[d++]) {
+      index_[d] = rest % loop_->shape[d];
+      row_ += index_[d] * loop_->strides[d][0];
+    }
+  }
+
+  const Loop<1>* loop_;
+  char *from_, *row_;
+  Index element_;  // bytes
+  int outer_;      // the first axis that moves from row to row
+  Index times_;    // that a row repeats
+  // The element to go on from, how much of its row is before it, how often its row was there; and where the row is.
+  Index next_ = 0, done_ = 0, time_ = 0, index_[kMaxDims] = {};
+};
+
+// Copies past the caches, if the memory is aligned.
+inline void stream(const char* from, char* to, Index bytes) {
+  using V = simd::Vec<std::uint64_t>;
+  Index i = 0;
+  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(V) == 0)
+    for (; i + Index{sizeof(V)} <= bytes; i += sizeof(V)) simd::stream(to + i, simd::load<V>(from + i));
+  std::memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
+}
+
+}  // namespace minimeta
