@@ -281,13 +281,15 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   std::stable_sort(dying_.begin(), dying_.end(), [&](Index a, Index b) { return buffers_[a].last < buffers_[b].last; });
 }
 
-// Lets results lie where operands of their size do, whose last use is this step.
+// Lets results lie where operands of their size do, whose last use is this step. Both may be parts: then they
+// have to begin at one place, as an element is written after it, and no other, was read.
 void Program::overwrite_operands(const Step& step, Index now) {
   Place* const operands = &places_[static_cast<std::size_t>(step.first)];
   Place* const results = operands + step.operands;
   for (Index j = 0; j < step.results; ++j) {
     Buffer& result = buffers_[results[j].buffer];
     if (result.kind != Buffer::Kind::temporary || result.first != now || result.last == PTRDIFF_MAX) continue;
+    if (results[j].offset != 0) continue;
     for (Index i = 0; i < step.operands; ++i) {
       const Index whole = operands[i].buffer;
       Buffer& operand = buffers_[whole];

@@ -117,3 +117,18 @@ def test_a_long_result_lies_where_an_operand_was(again: bool) -> None:
     executable = Executable(optimise(trace(function, x)), poison=True)
     assert executable.run([x])[0] == function(x)
     assert executable.arena_bytes // x.nbytes == 1 + again
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels")
+def test_a_long_result_is_not_written_over_elements_that_are_read_later() -> None:
+    """Operand and result are parts of arrays of one size, and do not begin at one place there."""
+    count, more = 2**22, 2**12  # 16 MiB: no cache holds it
+    x = (np.arange(count + more) % 5 - 2).astype(np.float32)
+
+    def function(x: Any) -> Any:
+        total = np.cumsum(x)[:count]
+        found = np.square(total) - total
+        return np.cumsum(np.concatenate([np.tanh(found[:more]), found]))
+
+    traced = trace(function, x)
+    assert run(optimise(traced), [x]) == run(traced, [x])
