@@ -289,6 +289,24 @@ def test_a_position_that_occurs_often_takes_all_values_as_in_numpy(name: str, co
     assert_allclose(2.0 * sum(np.sum(g * u) for g, u in zip(slopes, step, strict=True)), change, rtol=1e-6, atol=1e-13)
 
 
+@pytest.mark.parametrize("positions", [[1, 0], [1, 1]])
+def test_values_of_another_dtype_are_converted_after_an_update_as_in_numpy(positions: list[int]) -> None:
+    """2 times 1.5 is 3, whether the positions are known or not, and whether one occurs twice."""
+    for x, values in (
+        (np.array([5, 2, 7]), np.array([1.5, 3.0])),
+        (np.array([0.1, 3, 0], np.float32), np.array([1 / 3, 3.0])),
+    ):
+        expected = np.array(x)
+        np.multiply.at(expected, positions, values)
+        for known in (True, False):
+            found = mm.compile(lambda x, i, v, k=known: mm.at(x)[positions if k else i].multiply(v))(
+                x, np.array(positions), values
+            )
+            assert found.dtype == x.dtype
+            assert_array_equal(found, expected)
+        assert_array_equal(mm.at(x)[positions].multiply(values), expected)
+
+
 def test_an_update_broadcasts_keeps_the_dtype_and_leaves_its_operand() -> None:
     x = np.zeros((2, 3), np.float32)
     found = mm.at(x)[:, 1:].set(np.float64(2.5))

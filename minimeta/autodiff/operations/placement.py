@@ -114,9 +114,11 @@ class _Place:
         return self._changed(arithmetic.minimum, values)
 
     def _changed(self, function: Any, values: ArrayLike) -> Value:
-        positions, new, shape = self._positions(values)
+        positions, _, shape = self._positions(values)
+        changed = function(indexing.index(self._x, self._key), values)
         if not isinstance(positions, Array) and len(np.unique(positions)) == positions.size:
-            return self.set(function(indexing.index(self._x, self._key), values))
+            return self.set(changed)
+        _, new, _ = self._positions(values, operands.dtype_of(changed))  # 2 times 1.5 is 3, of integers, too.
         # In sorted order, each value takes in those before it at its position: 1, 2, 4, ... at a time.
         order = query(np.argsort, ravel(positions), kind="stable")
         places, new = indexing.take(ravel(positions), order), indexing.take(ravel(new), order)
@@ -125,14 +127,16 @@ class _Place:
             is_same = logic.equal(places[step:], places[:-step])
             taken_in = logic.where(is_same, function(new[:-step], new[step:]), new[step:])
             new, step = joining.concatenate([new[:step], taken_in]), 2 * step
-        return self._set_at(places, function(indexing.take(ravel(self._x), places), new), shape)
+        found = function(indexing.take(ravel(self._x), places), new)
+        return self._set_at(places, conversions.astype(found, operands.dtype_of(self._x)), shape)
 
-    def _positions(self, values: ArrayLike) -> tuple[Any, Value, tuple[int, ...]]:
-        """The positions in row-major order, the new elements, one for each, and the shape of the array."""
+    def _positions(self, values: ArrayLike, dtype: np.dtype[Any] | None = None) -> tuple[Any, Value, tuple[int, ...]]:
+        """The positions in row-major order, the new elements, one for each and as the array's or of this dtype, and
+        the shape of the array."""
         shape = operands.shape_of(self._x)
         everywhere = np.arange(math.prod(shape)).reshape(shape)
         positions = indexing.index(everywhere, self._key)
-        new = conversions.astype(values, operands.dtype_of(self._x))
+        new = conversions.astype(values, dtype or operands.dtype_of(self._x))
         wanted, given = operands.shape_of(positions), operands.shape_of(new)
         # numpy lets leading axes of length 1 go.
         while len(given) > len(wanted) and given[0] == 1:
