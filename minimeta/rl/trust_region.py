@@ -125,7 +125,11 @@ class TrustRegion:
             )
 
         # Then the meta-gradient is that of L.
-        is_derivative = isinstance(learner.learner, MAML) and learner.learner.step_weights is None
+        is_derivative = (
+            isinstance(learner.learner, MAML)
+            and type(learner.learner).meta_gradient is MAML.meta_gradient
+            and learner.learner.step_weights is None
+        )
 
         # Eagerly, too: the walk back through a vmap adds up tasks in an order of its own.
         outputs = vmap(learner.outputs, (None, 0), keep=True)

@@ -9,7 +9,7 @@ from walks import Walk, maml, mean_return
 
 import minimeta as mm
 from minimeta.errors import ConfigurationError, DataError
-from minimeta.learners import MAML
+from minimeta.learners import MAML, MetaGradient
 from minimeta.nn import mean_squared_error, mlp
 from minimeta.optim import sgd_by_step
 from minimeta.rl import Agent, Categorical, Gaussian, TrustRegion
@@ -180,6 +180,17 @@ def test_a_step_that_finds_nothing_better_stays() -> None:
     batch = type(still)(still.support, type(still.query)(still.query.inputs, nothing))
     found, _, _, _ = TrustRegion(iterations=1).make_step(AGENT, False)(META, (), batch)
     assert np.array_equal(flat(found), flat(META))
+
+
+def test_a_learner_that_answers_for_its_meta_gradient_itself_is_asked() -> None:
+    class Still(MAML):
+        def meta_gradient(self, meta_parameters: Any, task: Any) -> MetaGradient:
+            found = super().meta_gradient(meta_parameters, task)
+            return found._replace(gradient=mm.tree.map(lambda x: 0.0 * x, found.gradient))
+
+    case = Case(Agent(Still(GAUSSIAN, AGENTS["gaussian"].learner.loss, 0.1), episodes=5))
+    found, _, _, _ = TrustRegion(iterations=1).make_step(case.agent, False)(case.parameters, (), case.batch)
+    assert np.array_equal(flat(found), flat(case.parameters))
 
 
 @pytest.mark.parametrize("phase", [0, 1])
