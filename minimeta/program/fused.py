@@ -48,8 +48,8 @@ def add_group(builder: Any, group: Program, operands: Sequence[int], far: Sequen
     builder
         Of ``csrc/program.hpp``.
     group
-        Products, elementwise steps, those of ``pool_put`` that :func:`fills` all of the same windows,
-        then sums.
+        Products, elementwise steps, what poolings put into images that :func:`fills` all of the same
+        windows, then sums.
     operands
         The builder's numbers of what it reads.
     far
