@@ -245,7 +245,7 @@ class _Strips:
                 if i in own:
                     continue
                 is_cut = bool(self._is_cut(i, step, rows))
-                if i in self.constants and is_cut and not self._is_contiguous(i):
+                if i in self.constants and is_cut and not any(self.constants[i].strides[: len(rows)]):
                     constants[i] = self.constants[i][tuple(slice(side) for side in strip)]
                 else:
                     mapped[i] = is_cut

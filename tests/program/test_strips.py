@@ -176,3 +176,12 @@ def test_sides_without_divisors_and_short_rows_stay_whole() -> None:
     assert strips._strip((2, 3, 4, 5), 3, 8) == (1, 1, 4)
     assert strips._strip((5, 2, 2, 5), 3, 8) == (1, 2, 2)
     assert strips._strip((9973, 4), 1, 1) is None
+
+
+def test_a_constant_of_one_number_for_each_row_is_cut_into_strips() -> None:
+    """Its strips differ, though none of it is written out."""
+    x = np.random.default_rng(0).normal(size=(8, 130, 130))
+    weights = np.arange(1.0, 9.0)[:, None, None] * np.ones_like(x)
+    gradient = mm.compile(mm.grad(lambda x: mm.sum(mm.log_softmax(x, (1, 2)) * weights)))
+    likely = np.exp(x) / np.sum(np.exp(x), (1, 2), keepdims=True)
+    assert np.allclose(gradient(x), weights - likely * np.sum(weights, (1, 2), keepdims=True), rtol=1e-9, atol=1e-9)
