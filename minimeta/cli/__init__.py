@@ -11,6 +11,8 @@ usage: minimeta train LEARNER TASK [flags]   meta-train, evaluate and draw
                                              and predict others
        minimeta report RUN... [flags]        print runs in one table; draw them
                                              (--figure), keep results (--keep)
+       minimeta compare RUN... [flags]       print the mean over seeds, with the
+                                             settings in which they differ
        minimeta verify RUN... [flags]        train again, and compare bits
 
        minimeta data omniglot [flags]        get a data set

@@ -10,6 +10,7 @@ from typing import Any
 
 from minimeta import cli
 from minimeta.cli.arguments import Training, parse_evaluation, parse_reproduction, parse_training
+from minimeta.cli.compare import CompareOptions, compare
 from minimeta.cli.data import DataOptions, SplitOptions, data_omniglot, data_split
 from minimeta.cli.evaluate import evaluate
 from minimeta.cli.explain import ExplainOptions, explain
@@ -31,6 +32,7 @@ _PLAIN: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
     "predict": (PredictOptions, predict),
     "presets": (PresetsOptions, presets),
     "report": (ReportOptions, report),
+    "compare": (CompareOptions, compare),
     "verify": (VerifyOptions, verify),
     "explain": (ExplainOptions, explain),
     "info": (InfoOptions, info),

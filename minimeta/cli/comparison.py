@@ -8,7 +8,7 @@ from typing import Any
 from minimeta.cli.results import number, way_of_predicting
 from minimeta.cli.summary import mean_and_interval
 from minimeta.cli.tables import show_table
-from minimeta.training import Cell, Validated, time_to
+from minimeta.training import CELLS, Cell, Validated, time_to
 from minimeta.training.cells import Published
 from minimeta.training.metrics import LARGER_IS_BETTER
 
@@ -89,6 +89,20 @@ def show_comparison(cell: Cell, report: Mapping[str, Any]) -> None:
     """Print our numbers next to the published ones."""
     protocol = f"{cell.name}: seed {report['seed']}, {report['iterations']} iterations in {report['seconds']:.0f} s"
     show_table(protocol, HEAD, comparison(cell, report), [cell.source, cell.note, times(report)])
+
+
+def show_over_seeds(reports: Sequence[Mapping[str, Any]]) -> None:
+    """Print the mean of a cell's seeds next to the published numbers, and when each seed reached some accuracies.
+
+    Runs whose settings are no longer those of a cell print nothing.
+    """
+    if not reports or not reports[0]["cell"]:
+        return
+    cell = CELLS[reports[0]["cell"]]
+    head = ["after steps", "predicted", "published", "mean of the seeds", "spread", "verdict"]
+    reached = [f"seed {each['seed']}: {times(each)}" for each in reports if times(each)]
+    title = f"{cell.name}: {len(reports)} seeds, {reports[0]['iterations']} iterations"
+    show_table(title, head, comparison_over_seeds(cell, reports), [cell.source, cell.note, *reached])
 
 
 def _ours(report: Mapping[str, Any], steps: int, transductive: bool) -> tuple[float | None, float | None]:

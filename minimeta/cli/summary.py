@@ -33,21 +33,30 @@ def quantile(freedom: int) -> float:
 
 
 def summarised(runs: Iterable[tuple[str, RunFolder]]) -> list[dict[str, Any]]:
+    """Return the results of each variant over its seeds, as :func:`best_first` does; unfinished runs are left out."""
+    return best_first((variant, folder.read_results()) for variant, folder in runs if folder.results.is_file())
+
+
+def best_first(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Return the results of each variant over its seeds, the best variant first.
 
     The best is judged on validation tasks, by the best validation of each run, or, if the runs have
     none, by the test tasks after the last step; ``chosen_by`` says which.
+
+    Parameters
+    ----------
+    runs
+        The variant of each and its ``results.json``.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for variant, folder in runs:
-        if folder.results.is_file():
-            found.setdefault(variant, []).append(folder.read_results())
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for variant, results in runs:
+        found.setdefault(variant, []).append(results)
     summaries = [_summary(variant, results) for variant, results in found.items()]
     sign = -1 if summaries and summaries[0]["metric"] in LARGER_IS_BETTER else 1
     return sorted(summaries, key=lambda each: (each["judged"] is None, sign * (each["judged"] or 0.0)))
 
 
-def _summary(variant: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(variant: str, results: list[Mapping[str, Any]]) -> dict[str, Any]:
     by_step = list(zip(*(each["mean"] for each in results), strict=True))
     over_seeds = [mean_and_interval(values) for values in by_step]
     best = max if results[0]["metric"] in LARGER_IS_BETTER else min
@@ -85,8 +94,8 @@ def summary_table(summary: Sequence[Mapping[str, Any]]) -> tuple[list[str], list
     """Return head and rows: a row for each variant, a column for some numbers of steps."""
     if not summary:
         return ["settings", "seeds"], []
-    steps = summary[0]["steps"]
-    shown = [step for step in steps if step in (*STEPS, steps[-1])]
+    last = {each["steps"][-1] for each in summary}
+    shown = sorted({step for each in summary for step in each["steps"] if step in {*STEPS, *last}})
     head = ["settings", "seeds", *(f"after {step}" for step in shown), "spread", f"by {summary[0]['chosen_by']}"]
     rows = []
     for each in summary:
@@ -95,8 +104,20 @@ def summary_table(summary: Sequence[Mapping[str, Any]]) -> tuple[list[str], list
             value = each[values][each["steps"].index(step)]
             return "" if value is None else number(each["metric"], value)
 
-        cells = [f"{said('mean', step) or 'not finite'} ± {said('interval', step) or '?'}" for step in shown]
-        spread = f"{said('least', shown[-1])} to {said('most', shown[-1])}"
+        cells = [
+            f"{said('mean', step) or 'not finite'} ± {said('interval', step) or '?'}" if step in each["steps"] else ""
+            for step in shown
+        ]
+        spread = f"{said('least', each['steps'][-1])} to {said('most', each['steps'][-1])}"
         judged = "" if each["judged"] is None else number(each["metric"], each["judged"])
         rows.append([each["variant"] or "as given", str(len(each["seeds"])), *cells, spread, judged])
     return head, rows
+
+
+def explained(summary: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the numbers of a summary's table are, a line each."""
+    by = {
+        "validation": "by validation: the mean of each run's best validation; the best row comes first",
+        "test": "by test: the mean over test tasks after the last step of adaptation; the best row comes first",
+    }
+    return ["mean over seeds ± 95 % interval of that mean", *(by[each["chosen_by"]] for each in summary[:1])]

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minimeta import cli
+from minimeta.cli.comparison import show_over_seeds
 from minimeta.cli.interruption import Interrupted, Interruption
-from minimeta.cli.summary import summarised, summary_table
+from minimeta.cli.summary import explained, summarised, summary_table
 from minimeta.cli.tables import markdown, show_table
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
@@ -184,7 +185,8 @@ def _divided(flags: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
 def sweep(wanted: Sweep) -> int:
     """Run what has not run yet, write and print the summary, and return the exit code.
 
-    A run that fails is reported and left out of the summary; the others go on.
+    A run that fails or is killed is reported and left out of the summary; the others go on. The exit code is
+    then that of the failure, and it is said what goes on.
     """
     waiting = [run for run in wanted.runs if not run.folder.results.is_file()]
     done, codes = len(wanted.runs) - len(waiting), [cli.DONE]
@@ -193,7 +195,7 @@ def sweep(wanted: Sweep) -> int:
         try:
             for run, code in _ended(wanted, waiting, interruption):
                 done += 1
-                codes.append(code)
+                codes.append(code if code >= 0 else cli.ERROR)  # ended by a signal
                 where = f"; see {_log(run)}" if code else ""
                 said = "done" if code == cli.DONE else f"failed with exit code {code}{where}"
                 print(f"{done}/{len(wanted.runs)}  {run.folder.path}: {said}", file=sys.stderr, flush=True)
@@ -203,11 +205,23 @@ def sweep(wanted: Sweep) -> int:
     write_atomically(wanted.path / "summary.json", json.dumps(summary, indent=1) + "\n")
     head, rows = summary_table(summary)
     write_atomically(wanted.path / "summary.md", markdown(head, rows))
+    missing = [str(run.folder.path) for run in wanted.runs if not run.folder.results.is_file()]
     if wanted.json:
-        print(json.dumps({"status": "complete", "runs": str(wanted.path), "variants": summary}))
+        left = {"missing": missing, "resume": _resuming(wanted)} if missing else {}
+        status = "incomplete" if missing else "complete"
+        print(json.dumps({"status": status, "runs": str(wanted.path), "variants": summary, **left}))
     else:
-        show_table(" ".join(wanted.command), head, rows, ["mean over seeds ± 95 % interval of that mean"])
+        show_table(" ".join(wanted.command), head, rows, explained(summary))
+        if wanted.command[0] == "reproduce":
+            for each in summary:
+                show_over_seeds([run.folder.read_results() for run in wanted.runs if _is_in(run, each["variant"])])
+    if missing:
+        print(f"not in the summary: {', '.join(missing)}; this goes on:\n  {_resuming(wanted)}", file=sys.stderr)
     return max(codes)
+
+
+def _is_in(run: Run, variant: str) -> bool:
+    return run.variant == variant and run.folder.results.is_file()
 
 
 def _ended(wanted: Sweep, waiting: list[Run], interruption: Interruption) -> Iterator[tuple[Run, int]]:
@@ -256,10 +270,15 @@ def _log(run: Run) -> Path:
     return run.folder.path.with_suffix(".log")
 
 
-def _stopped(wanted: Sweep) -> int:
+def _resuming(wanted: Sweep) -> str:
+    """Return the command that goes on."""
     words = ["minimeta", *wanted.command, *wanted.flags, "--out", str(wanted.path)]
     asked = [word for word in sys.argv[1:] if word != "--resume"] if sys.argv[1:2] == [wanted.command[0]] else words[1:]
-    command = shlex.join(["minimeta", *asked, "--resume"])
+    return shlex.join(["minimeta", *asked, "--resume"])
+
+
+def _stopped(wanted: Sweep) -> int:
+    command = _resuming(wanted)
     print(f"interrupted and saved; this goes on:\n  {command}", file=sys.stderr)
     if wanted.json:
         print(json.dumps({"status": "interrupted", "runs": str(wanted.path), "resume": command}))

@@ -1,6 +1,7 @@
 """Several runs by one command: their seeds and settings, their summary, and an interruption of all."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -160,3 +161,22 @@ def test_a_sweep_is_interrupted_and_goes_on_as_one(tmp_path: Path) -> None:
     (summary,) = json.loads((folder / "summary.json").read_text())
     assert summary["seeds"] == [3, 4] and len(summary["mean"]) == 2
     assert re.search(r"\| as given \| 2 \|", (folder / "summary.md").read_text())
+
+
+def test_a_sweep_that_loses_a_run_says_so_and_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    words = [*TRAIN, "--out", str(folder), *SMALL, "--iterations", "100", "--seeds", "0-1"]
+    with start([*MINIMETA, *words, "--json"]) as process:
+        wait_for((folder / "seed0" / "checkpoint.npz").exists, process)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    report = json.loads(printed)
+    assert (report["status"], report["missing"]) == ("incomplete", [str(folder / "seed0")])
+    assert [each["seeds"] for each in report["variants"]] == [[1]]
+    assert "failed with exit code -9" in errors and report["resume"] in errors
+
+    assert main(shlex.split(report["resume"])[1:]) == 0
+    (summary,) = json.loads((folder / "summary.json").read_text())
+    assert summary["seeds"] == [0, 1]
