@@ -3,13 +3,15 @@
 In each step every worker gets the meta-parameters and its share of the tasks, and returns one sum
 for each of its groups (:mod:`minimeta.distributed.groups`). The executor decides where a share
 runs, and Dask runs it again elsewhere when its worker dies: a job is a pure function, so that
-changes no bit. A pool of processes cannot, and is broken when one of them is killed.
+changes no bit, and a warning names the worker. A pool of processes cannot, and is broken when one of
+them is killed.
 """
 
 from __future__ import annotations
 
 import pickle
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,12 +33,15 @@ class ExecutorWorkers:
         Runs the jobs.
     count
         How many it runs at once.
+    client
+        That of Dask, which knows which workers there are; None for another executor.
     """
 
     leads, shared = True, False
 
-    def __init__(self, executor: Executor, count: int) -> None:
+    def __init__(self, executor: Executor, count: int, client: Any = None) -> None:
         self._executor, self.count, self.last = executor, count, Call(0.0, 0.0)
+        self._client, self._there = client, self._addresses(client)
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +62,24 @@ class ExecutorWorkers:
         self.last = Call(time.perf_counter() - began, max(each.seconds for each in answers))
         for each in answers:
             require_equal(each.identity)
+        self._say_who_ended()
         return [each.result for each in answers]
+
+    @staticmethod
+    def _addresses(client: Any) -> set[str]:
+        return set() if client is None else set(client.nthreads())
+
+    def _say_who_ended(self) -> None:
+        """Warn of workers of Dask that have ended since the last call."""
+        there = self._addresses(self._client)
+        if ended := self._there - there:
+            warnings.warn(
+                f"a worker of Dask ended ({', '.join(sorted(ended))}): what it had begun was done again by another. "
+                f"There are {len(there)} now",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        self._there = there
 
     def _answers(self, job: Job, inputs: Sequence[tuple[Any, ...]]) -> list[Answer]:
         try:

@@ -80,9 +80,9 @@ def workers_for(workers: Any) -> Workers:
     if hasattr(workers, "Get_rank") and hasattr(workers, "allgather"):
         return Ranks(workers)
     if hasattr(workers, "get_executor") and hasattr(workers, "nthreads"):
-        return ExecutorWorkers(workers.get_executor(), sum(workers.nthreads().values()))
+        return ExecutorWorkers(workers.get_executor(), sum(workers.nthreads().values()), workers)
     if isinstance(workers, Executor):
-        return ExecutorWorkers(workers, _at_once(workers))
+        return ExecutorWorkers(workers, _at_once(workers), getattr(workers, "_client", None))  # Dask's executor
     raise ConfigurationError(
         f"workers={workers!r} should be a number of processes, at least 1, a concurrent.futures.Executor, a "
         "dask.distributed.Client or an MPI communicator of mpi4py"
@@ -91,7 +91,7 @@ def workers_for(workers: Any) -> Workers:
 
 def _at_once(executor: Any) -> int:
     """Return how many calls an executor runs at once."""
-    client = getattr(executor, "_client", None)  # Dask's executor
+    client = getattr(executor, "_client", None)
     if client is not None:
         return sum(client.nthreads().values())
     count = getattr(executor, "num_workers", None) or getattr(executor, "_max_workers", None)
