@@ -210,7 +210,7 @@ def sweep(wanted: Sweep) -> int:
         left = {"missing": missing, "resume": _resuming(wanted)} if missing else {}
         status = "incomplete" if missing else "complete"
         print(json.dumps({"status": status, "runs": str(wanted.path), "variants": summary, **left}))
-    else:
+    elif summary:
         show_table(" ".join(wanted.command), head, rows, explained(summary))
         if wanted.command[0] == "reproduce":
             for each in summary:

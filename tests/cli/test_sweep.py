@@ -180,3 +180,12 @@ def test_a_sweep_that_loses_a_run_says_so_and_goes_on(tmp_path: Path) -> None:
     assert main(shlex.split(report["resume"])[1:]) == 0
     (summary,) = json.loads((folder / "summary.json").read_text())
     assert summary["seeds"] == [0, 1]
+
+
+def test_a_sweep_whose_runs_all_fail_has_no_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder, words = tmp_path / "sweep", ["train", "maml", "omniglot", "--data", str(tmp_path / "none")]
+    assert main([*words, "--seeds", "0-1", "--out", str(folder)]) == 1
+    printed, errors = capfd.readouterr()
+    assert not printed
+    assert errors.count("failed with exit code 1") == 2
+    assert f"not in the summary: {folder / 'seed0'}, {folder / 'seed1'}; this goes on:" in errors
