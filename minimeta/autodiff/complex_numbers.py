@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from sys import getrefcount
@@ -61,7 +62,8 @@ def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[An
     """Make ``z += w``: the name ``z`` gets the result, unless somebody else holds the old value (sharing.py)."""
 
     def changed(z: Any, w: Any) -> Any:
-        if z.shape and getrefcount(z) > (sharing.OWN_TWICE if w is z else sharing.OWN):
+        is_seen = z.shape and getrefcount(z) > (sharing.OWN_TWICE if w is z else sharing.OWN)
+        if is_seen or (z.shape and _is_seen_in_parts(z, w)):
             raise TracingError(
                 f"z {symbol}= ... of complex numbers of shape {z.shape}: they are held by something else, too, and "
                 f"would change with it in numpy; here nothing is ever written to. Write z = z {symbol} ..."
@@ -74,7 +76,15 @@ def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[An
     return changed
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+def _is_seen_in_parts(z: Any, w: Any) -> bool:
+    """Return whether somebody else holds a part, a view of it, or what it is a view of, as of z[0] and z.real."""
+    references = [getrefcount(z.real), getrefcount(z.imag)]
+    if type(w) is ComplexArray and (w.real is z.real) != (w.imag is z.imag):  # The conjugate has one of them, copied.
+        references[int(w.imag is z.imag)] -= 1
+    return sharing.is_seen_in_parts((z.real, z.imag), references, w, sys._getframe(2))
+
+
+@dataclass(frozen=True, eq=False)
 class ComplexArray:
     """Complex numbers inside a transformation.
 

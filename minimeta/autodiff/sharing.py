@@ -44,28 +44,54 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
     primitive = array.primitive
     if extra <= 0 and (primitive is None or not (primitive.view or primitive.name in ("project", "gather"))):
         return []
-    since, kind = _since(array), type(array)
-    if since is None:
-        return [array]
-    known = {id(operand): others - _OPERAND, id(array): extra}
+    return _others([(array, extra)], operand, others, frame, sys._getframe(1))
+
+
+def is_seen_in_parts(parts: tuple[Any, Any], references: list[int], operand: Any, frame: types.FrameType) -> bool:
+    """Return whether somebody else sees one of the two Arrays of a pair, a view of it, or what it is a view of.
+
+    Parameters
+    ----------
+    parts, references
+        The Arrays, or numpy arrays, and how many references there are to each, counted in the pair.
+    operand, frame
+        As of :func:`seers`.
+    """
+    traced = [(part, count - _HELD) for part, count in zip(parts, references, strict=True) if hasattr(part, "inputs")]
+    return bool(traced) and bool(_others(traced, operand, _OPERAND, frame, sys._getframe(2)))
+
+
+def _others(
+    targets: list[tuple[Array, int]], operand: Any, others: int, frame: types.FrameType, operator: types.FrameType
+) -> list[Array]:
+    """Return who else sees some Arrays that change, each with the number of references that are not its own.
+
+    `operator` is the frame of the operator's method.
+    """
+    arrays, kind = [array for array, _ in targets], type(targets[0][0])
+    since = [each for each in map(_since, arrays) if each is not None]
+    if len(since) < len(arrays):
+        return arrays
+    known = {id(operand): others - _OPERAND, **{id(array): extra for array, extra in targets}}
     graph: dict[int, Array] = {}
-    _reach(graph, [array, operand], since, kind)
-    found = _seen(graph, known, array)
+    _reach(graph, [*arrays, *_arrays_in(operand, kind)], min(since), kind)
+    found = _seen(graph, known, arrays)
     if found:
         # A debugger has the frames keep copies of their variables, which are no one's and go away
         # here.
-        copies = getrefcount(array), getrefcount(operand)
-        _variables(sys._getframe(2), kind)
-        _reach(graph, [variable for _, variable in _variables(frame, kind)], since, kind)
-        known[id(operand)] -= copies[1] - getrefcount(operand)
-        known[id(array)] = extra - (copies[0] - getrefcount(array))
-        found = _seen(graph, known, array)
+        held = [operand, *arrays]
+        before = _counts_of(held)
+        _variables(operator, kind)
+        _reach(graph, [variable for _, variable in _variables(frame, kind)], min(since), kind)
+        for each, copies in zip(held, np.subtract(before, _counts_of(held)), strict=True):
+            known[id(each)] -= copies
+        found = _seen(graph, known, arrays)
     return [graph[key] for key in found]
 
 
-def _seen(graph: dict[int, Array], known: dict[int, int], array: Array) -> list[int]:
+def _seen(graph: dict[int, Array], known: dict[int, int], arrays: list[Array]) -> list[int]:
     """Return the identities of a family's members with more references than the graph's."""
-    family = {id(member) for member in _ancestors(array)}
+    family = {id(member) for array in arrays for member in _ancestors(array)}
     size = 0
     while len(family) > size:
         size = len(family)
@@ -242,6 +268,10 @@ def _count() -> tuple[int, int, int, int, int]:
 
 def _held(graph: dict[int, Any], key: int) -> int:
     return getrefcount(graph[key])
+
+
+def _counts_of(objects: list[Any]) -> list[int]:
+    return [getrefcount(each) for each in objects]
 
 
 def _count_alone() -> int:
