@@ -120,6 +120,8 @@ def parse_sweep(command: Sequence[str], flags: Sequence[str], parse: Callable[[l
         raise ConfigurationError(f"{path} is a file, not a folder; choose another with --out")
     if path.is_dir() and any(path.iterdir()) and "resume" not in own:
         raise ConfigurationError(f"{path} is not empty: go on by --resume, or choose another folder with --out")
+    if "resume" in own and not path.is_dir():
+        raise ConfigurationError(f"there are no runs in {path}; leave out --resume to begin them")
     runs = []
     for settings in itertools.product(*map(_parse_axis, own.get("grid", []))):
         variant = ",".join(f"{name}={value}" for name, value in settings)

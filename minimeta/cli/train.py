@@ -292,9 +292,13 @@ def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
         print(error, file=sys.stderr)
 
 
+def _command_that_goes_on(run: Training) -> str:
+    return run.folder.resume_command(run.preset, run.options.data, run.options.workers)
+
+
 def _unwritten(run: Training, error: OSError) -> StorageError:
     """Return an error that says what is left of the run, and how to go on."""
-    folder, command = run.folder, run.folder.resume_command(run.preset, run.options.data)
+    folder, command = run.folder, _command_that_goes_on(run)
     if not folder.path.is_dir():
         return StorageError(f"{folder.path} has vanished, and with it the run, which can only start again ({error})")
     try:
@@ -309,7 +313,7 @@ def _unwritten(run: Training, error: OSError) -> StorageError:
 
 def _stopped(run: Training) -> int:
     """Print the command that goes on, and return the exit code."""
-    command = run.folder.resume_command(run.preset, run.options.data)
+    command = _command_that_goes_on(run)
     print(f"interrupted and saved; this goes on:\n  {command}", file=sys.stderr)
     if run.options.json:
         report = {"status": "interrupted", "run": str(run.folder.path), "resume": command}

@@ -218,7 +218,8 @@ class RunFolder:
         if history or self.validation.exists():
             write_atomically(self.validation, "".join(json.dumps(found._asdict()) + "\n" for found in history))
 
-    def resume_command(self, preset: Preset, data: Path | None) -> str:
+    def resume_command(self, preset: Preset, data: Path | None, workers: str | None = None) -> str:
         """Return the command that goes on with the run."""
         words = ["minimeta", "train", *preset.names, "--out", str(self.path), "--resume"]
-        return shlex.join([*words, "--data", str(data)] if data else words)
+        words += ["--data", str(data)] if data else []
+        return shlex.join([*words, "--workers", workers] if workers else words)

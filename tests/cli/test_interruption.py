@@ -16,10 +16,14 @@ from minimeta.cli import main
 from minimeta.training import checkpoint
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGINT, []), (signal.SIGTERM, ["--workers", "2"])], ids=["SIGINT", "SIGTERM"]
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    number: signal.Signals, workers: list[str], tmp_path: Path
+) -> None:
     folder, whole = tmp_path / "a folder", tmp_path / "whole"
-    with start_training(folder, "--iterations", "1000000", "--checkpoint-every", "5", "--json") as process:
+    with start_training(folder, "--iterations", "1000000", "--checkpoint-every", "5", "--json", *workers) as process:
         # The checkpoint of step 0 is written at once; a later one shows that steps are being taken.
         wait_for_steps(folder, process)
         process.send_signal(number)
@@ -30,7 +34,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(number: signal.Signals, tm
     report = json.loads(printed)
     assert report["status"] == "interrupted" and report["resume"] in errors
     words = shlex.split(report["resume"])
-    assert words == ["minimeta", "train", "maml", "sinusoid", "--out", str(folder), "--resume"]
+    assert words == ["minimeta", "train", "maml", "sinusoid", "--out", str(folder), "--resume", *workers]
     # A checkpoint of the very last step: the record goes exactly as far.
     done = len((folder / "metrics.jsonl").read_text().splitlines())
 

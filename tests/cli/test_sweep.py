@@ -71,6 +71,7 @@ def test_a_grid_of_points_is_no_sweep() -> None:
         (["--grid", "a=1,"], "--grid a=1, should be"),
         (["--seeds", "0", "--workers", "0"], "--workers should be at least 1"),
         (["--seeds"], "--seeds needs a value"),
+        (["--seeds", "0-1", "--resume", "--out", "nowhere"], "there are no runs in nowhere; leave out --resume"),
     ],
 )
 def test_wrong_flags_are_refused(flags: list[str], message: str, tmp_path: Path) -> None:
