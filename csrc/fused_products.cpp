@@ -12,7 +12,10 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kColumns = 480;  // of a block: whole panels of vectors of every width
+// Of a block: whole panels of vectors of every width, and whole chains. The rows of a buffer do not
+// begin at one offset of a page, so that they are not in each other's way in the first-level cache.
+constexpr Index kColumns = 512, kRow = kColumns + 16;
+static_assert(ColumnSums::kPiece % kColumns == 0 && kColumns % kMatrixChain == 0);
 
 Index inner(const View& x) { return x.shape[1]; }
 
@@ -23,87 +26,143 @@ template <class T> Index step(const View& v, int axis) {
 
 }  // namespace
 
-FusedProducts::FusedProducts(std::vector<FusedProduct> products, std::vector<FusedOperation> operations,
-                             std::vector<int> results)
-    : products_(std::move(products)), operations_(std::move(operations)), results_(std::move(results)) {}
+FusedProducts::FusedProducts(FusedColumns columns) : of_(std::move(columns)) {}
 
 bool FusedProducts::check(View* operands, Index n, std::vector<View>& results) {
+  operands_ = n;
   std::vector<View> values(operands, operands + n);
   add_products(values);
   add_operations(values);
-  for (const int value : results_) results.push_back(values.at(static_cast<std::size_t>(value)));
-  locate(values, n);
-  make_commands(values, n + static_cast<Index>(products_.size()));
-  plan_buffers(n);
+  add_joined(values);
+  for (const FusedProduct& product : of_.later) {
+    require(is_operand(product.x) && !is_operand(product.y) && !product.transpose_y, "fused_products",
+            "a product of what is computed has an operand on its left");
+    parts_.push_back(part(product, values));
+  }
+  for (const int value : of_.results) results.push_back(values.at(static_cast<std::size_t>(value)));
+  locate(values);
+  make_commands(values);
+  make_sums(values, results);
+  plan_buffers();
   return false;
 }
 
+// Describes a product, and adds it to the values.
+FusedProducts::Part FusedProducts::part(FusedProduct product, std::vector<View>& values) const {
+  Part part{values.at(static_cast<std::size_t>(product.x)),
+            values.at(static_cast<std::size_t>(product.y)),
+            {product.x, product.y, static_cast<int>(values.size())},
+            {}};
+  if (product.transpose_x) swap_last_axes(part.x);
+  if (product.transpose_y) swap_last_axes(part.y);
+  View c;
+  check_matmul(part.x, part.y, c);
+  require(c.ndim == 2 && c.shape[0] > 1 && c.shape[1] > 1, "fused_products", "a product has two long axes");
+  values.push_back(c);
+  return part;
+}
+
 void FusedProducts::add_products(std::vector<View>& values) {
-  const std::size_t n = values.size();
-  require(!products_.empty(), "fused_products", "at least one product is needed");
-  for (const FusedProduct& product : products_) {
-    require(std::max(product.x, product.y) < static_cast<int>(n) && std::min(product.x, product.y) >= 0,
-            "fused_products", "a factor is no operand");
-    Part part{values[static_cast<std::size_t>(product.x)],
-              values[static_cast<std::size_t>(product.y)],
-              {product.x, product.y},
-              {}};
-    if (product.transpose_x) swap_last_axes(part.x);
-    if (product.transpose_y) swap_last_axes(part.y);
-    View c;
-    check_matmul(part.x, part.y, c);
-    require(c.ndim == 2 && c.shape[0] > 1 && c.shape[1] > 1, "fused_products", "a product has two long axes");
-    values.push_back(c);
-    require_same_shape("fused_products", c, values[n]);
-    const Index element = itemsize(c.dtype);
-    for (Index i = 0; i < c.shape[0]; ++i) part.rows.push_back(i * part.x.strides[0] / element);
-    for (Index i = 0; i < c.shape[0]; ++i) part.rows.push_back(i * kColumns);
-    cost_ += c.shape[0] * inner(part.x) / kAtOnce;
-    parts_.push_back(std::move(part));
+  for (const FusedProduct& product : of_.products) {
+    require(is_operand(product.x) && is_operand(product.y), "fused_products", "a factor is no operand");
+    parts_.push_back(part(product, values));
+    require_same_shape("fused_products", values.back(), values[static_cast<std::size_t>(operands_)]);
   }
-  rows_ = values[n].shape[0];
-  columns_ = values[n].shape[1];
 }
 
 void FusedProducts::add_operations(std::vector<View>& values) {
-  const View product = values.back();
-  for (const FusedOperation& operation : operations_) {
+  require(!of_.operations.empty(), "fused_products", "at least one operation is needed");
+  for (const FusedOperation& operation : of_.operations) {
     View x[3], y;
     require(operation.operands.size() == static_cast<std::size_t>(operation.function->operands), "fused_products",
             "an operation takes another number of operands");
     for (std::size_t i = 0; i < operation.operands.size(); ++i) {
       x[i] = values.at(static_cast<std::size_t>(operation.operands[i]));
-      require_same_shape("fused_products", x[i], product);
+      if (!of_.products.empty())
+        require_same_shape("fused_products", x[i], values[static_cast<std::size_t>(operands_)]);
     }
     check_elementwise(*operation.function, x, y);
     values.push_back(y);
-    cost_ += rows_ * operation.function->cost;
+  }
+  const View& first = values[static_cast<std::size_t>(operands_) + of_.products.size()];
+  require(first.ndim == 2, "fused_products", "operations are on matrices");
+  rows_ = first.shape[0];
+  columns_ = first.shape[1];
+  for (std::size_t i = static_cast<std::size_t>(operands_); i < values.size(); ++i)
+    require_same_shape("fused_products", values[i], first);
+  for (const FusedOperation& operation : of_.operations) cost_ += rows_ * operation.function->cost;
+}
+
+void FusedProducts::add_joined(std::vector<View>& values) {
+  const int end = static_cast<int>(values.size());
+  for (const std::vector<int>& parts : of_.joined) {
+    const View first = values.at(static_cast<std::size_t>(parts.at(0)));
+    for (const int part : parts) {
+      require(operands_ <= part && part < end, "fused_products", "a part is no result of an operation");
+      require_same_dtype("fused_products", values[static_cast<std::size_t>(part)], first);
+    }
+    const Index shape[] = {static_cast<Index>(parts.size()) * rows_, columns_};
+    describe(values.emplace_back(), "fused_products", first.dtype, 2, shape);
   }
 }
 
-void FusedProducts::locate(const std::vector<View>& values, Index n) {
+// What is read as a matrix lies in its place with all its rows; of others a buffer holds one row.
+void FusedProducts::locate(const std::vector<View>& values) {
   for (std::size_t value = 0; value < values.size(); ++value) {
     const View& v = values[value];
     const Index element = itemsize(v.dtype);
-    const auto result = std::find(results_.begin(), results_.end(), static_cast<int>(value));
-    if (static_cast<Index>(value) < n)
-      locations_.push_back({static_cast<int>(value), v.strides[0], v.strides[1], v.strides[1], {}});
-    else if (result != results_.end())
-      locations_.push_back(
-          {static_cast<int>(n + (result - results_.begin())), columns_ * element, element, element, {}});
+    const auto result = std::find(of_.results.begin(), of_.results.end(), static_cast<int>(value));
+    if (static_cast<Index>(value) < operands_)
+      locations_.push_back({static_cast<int>(value), v.strides[0], v.strides[1], v.strides[1], {}, -1, 0});
+    else if (result != of_.results.end())
+      locations_.push_back({static_cast<int>(operands_ + (result - of_.results.begin())),
+                            columns_ * element,
+                            element,
+                            element,
+                            {},
+                            -1,
+                            0});
     else
-      locations_.push_back({-1, 0, 0, element, {kColumns * element, 0, 0, 0}});
+      locations_.push_back({-1, 0, 0, element, {kColumns * element, 0, 0, 0}, -1, 0});
   }
-  for (std::size_t p = 0; p < products_.size(); ++p) {
-    Location& product = locations_[static_cast<std::size_t>(n) + p];
-    require(product.address < 0, "fused_products", "a product is no result");
-    product.row = kColumns * product.stride;
-    product.buffer.bytes = aligned(rows_ * product.row);
+  const auto keep = [&](int value) {
+    Location& each = location(value);
+    if (each.address >= 0) return;
+    each.row = kRow * each.stride;
+    each.buffer.bytes = aligned(values[static_cast<std::size_t>(value)].shape[0] * each.row);
+  };
+  for (const Part& part : parts_) keep(part.values[1]), keep(part.values[2]);
+  for (const FusedProduct& product : of_.contractions) keep(product.x);
+  for (const FusedColumnSum& sum : of_.sums) keep(sum.value);
+  int whole = static_cast<int>(values.size() - of_.later.size() - of_.joined.size());
+  for (const std::vector<int>& parts : of_.joined) {
+    keep(whole);
+    Index place = 0;
+    for (const int part : parts) {
+      Location& each = location(part);
+      require(each.address < 0 && each.whole < 0, "fused_products", "a joined value has parts that are no results");
+      each.row = kRow * each.stride;
+      each.whole = whole;
+      each.place = std::exchange(place, place + rows_);
+    }
+    ++whole;
+  }
+  for (Part& part : parts_) {
+    const View& x = part.x;
+    const Location &y = location(part.values[1]), &c = location(part.values[2]);
+    if (!is_operand(part.values[1])) part.y.strides[0] = y.row;
+    for (Index i = 0; i < x.shape[0]; ++i) part.rows.push_back(i * x.strides[0] / itemsize(x.dtype));
+    for (Index i = 0; i < x.shape[0]; ++i) part.rows.push_back(i * c.row / c.stride);
+    cost_ += x.shape[0] * inner(x) / kAtOnce;
   }
 }
 
-void FusedProducts::make_commands(const std::vector<View>& values, Index first) {
-  for (const RowCommand& each : commands_of(operations_, values, first, results_)) {
+void FusedProducts::make_commands(const std::vector<View>& values) {
+  const std::size_t first = static_cast<std::size_t>(operands_) + of_.products.size();
+  std::vector<int> needed = of_.results;
+  for (std::size_t value = first; value < first + of_.operations.size(); ++value)
+    if (locations_[value].row > 0) needed.push_back(static_cast<int>(value));
+  for (const RowCommand& each : commands_of(of_.operations, values, static_cast<Index>(first), needed)) {
     Command command{each.kernel, each.count, {}, {}, {}};
     std::copy_n(each.operands, each.count, command.values);
     command.values[each.count] = each.result;
@@ -116,15 +175,51 @@ void FusedProducts::make_commands(const std::vector<View>& values, Index first) 
   }
 }
 
-// The products are there for all rows; the buffer of a row is free after the last command that reads
-// it.
-void FusedProducts::plan_buffers(Index n) {
+void FusedProducts::make_sums(const std::vector<View>& values, std::vector<View>& results) {
+  const auto address = [&] { return static_cast<int>(operands_ + static_cast<Index>(results.size())); };
+  for (const FusedProduct& product : of_.contractions) {
+    require(!is_operand(product.x) && !product.transpose_x && is_operand(product.y), "fused_products",
+            "a contraction has what is computed on its left, and an operand on its right");
+    const View& x = values.at(static_cast<std::size_t>(product.x));
+    View y = values[static_cast<std::size_t>(product.y)], c;
+    if (product.transpose_y) swap_last_axes(y);
+    check_matmul(x, y, c);
+    require(c.shape[0] > 1 && c.shape[1] > 1, "fused_products", "a product has two long axes");
+    swap_last_axes(y);
+    sums_of(product.x, values).add_product(y, product.y, address());
+    results.push_back(c);
+  }
+  for (const FusedColumnSum& sum : of_.sums) {
+    const View& x = values.at(static_cast<std::size_t>(sum.value));
+    require(!is_operand(sum.value), "fused_products", "a sum is of what is computed");
+    require_float("fused_products", x);
+    sums_of(sum.value, values).add_sum(address());
+    const Index shape[] = {x.shape[0], 1};
+    describe(results.emplace_back(), "fused_products", x.dtype, sum.keepdims ? 2 : 1, shape);
+  }
+  for (ColumnSums& sums : sums_) {
+    sums.set_row(location(sums.value()).row);
+    cost_ += sums.cost() / kAtOnce;
+    sums.describe_pieces(results.emplace_back());
+  }
+}
+
+// Those of one value are computed together.
+ColumnSums& FusedProducts::sums_of(int value, const std::vector<View>& values) {
+  for (ColumnSums& sums : sums_)
+    if (sums.value() == value) return sums;
+  return sums_.emplace_back(value, values[static_cast<std::size_t>(value)]);
+}
+
+// What has all its rows in a buffer is there for the whole block; the buffer of a row is free after
+// the last command that reads it.
+void FusedProducts::plan_buffers() {
   std::vector<Lifetime*> buffers;
   const Index end = static_cast<Index>(commands_.size());
-  for (std::size_t p = 0; p < products_.size(); ++p) {
-    Lifetime& product = locations_[static_cast<std::size_t>(n) + p].buffer;
-    product.last = end;
-    buffers.push_back(&product);
+  for (Location& each : locations_) {
+    if (each.address >= 0 || each.row == 0 || each.whole >= 0) continue;
+    each.buffer.last = end;
+    buffers.push_back(&each.buffer);
   }
   for (Index now = 0; now < end; ++now) {
     const Command& command = commands_[static_cast<std::size_t>(now)];
@@ -133,12 +228,14 @@ void FusedProducts::plan_buffers(Index n) {
       last = std::max(last, now);
     }
     Location& result = location(command.values[command.operands]);
-    if (result.address >= 0) continue;
+    if (result.address >= 0 || result.row > 0) continue;
     result.buffer.bytes = aligned(result.buffer.bytes) + 4 * kAlignment;  // not all at one offset of a page
     result.buffer.first = result.buffer.last = now;
     buffers.push_back(&result.buffer);
   }
   memory_ = minimeta::plan(buffers, true);
+  for (Location& each : locations_)
+    if (each.whole >= 0) each.buffer.offset = location(each.whole).buffer.offset + each.place * each.row;
 }
 
 // One thread's part of a run.
@@ -151,12 +248,8 @@ class FusedProducts::Worker {
 
   void run(Index first) {
     const Index size = std::min(kColumns, fused_.columns_ - first);
-    const std::size_t factors = fused_.locations_.size() - fused_.operations_.size() - fused_.parts_.size();
-    for (std::size_t p = 0; p < fused_.parts_.size(); ++p)
-      with_float(fused_.parts_[p].x.dtype, [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        multiply<T>(fused_.parts_[p], fused_.locations_[factors + p], first, size);
-      });
+    const std::size_t before = fused_.of_.products.size();
+    for (std::size_t p = 0; p < before; ++p) multiply(fused_.parts_[p], first, size);
     begins_.clear();
     for (const Command& command : fused_.commands_)
       for (const int value : command.values) begins_.push_back(at(value, first));
@@ -167,30 +260,39 @@ class FusedProducts::Worker {
         for (const Index row : command.rows) *begins++ += row;
       }
     }
+    for (std::size_t p = before; p < fused_.parts_.size(); ++p) multiply(fused_.parts_[p], first, size);
+    for (std::size_t i = 0; i < fused_.sums_.size(); ++i) {
+      const ColumnSums& sums = fused_.sums_[i];
+      sums.add(data_, at(sums.value(), first), first, size, fused_.pieces(data_, i));
+    }
   }
 
  private:
-  template <class T> void multiply(const Part& part, const Location& product, Index first, Index size) {
+  void multiply(const Part& part, Index first, Index size) {
+    with_float(part.x.dtype, [&](auto tag) { multiply<typename decltype(tag)::type>(part, first, size); });
+  }
+
+  template <class T> void multiply(const Part& part, Index first, Index size) {
     static thread_local Scratch<T> scratch;
-    const Index terms = inner(part.x), row = step<T>(part.y, 0), column = step<T>(part.y, 1);
-    const T* const x = reinterpret_cast<const T*>(data_[part.operands[0]]);
-    const T* const y = reinterpret_cast<const T*>(data_[part.operands[1]]) + first * column;
-    T* const c = reinterpret_cast<T*>(memory_ + product.buffer.offset);
-    const Product<T> q{{1, 1, terms},
-                       x,
+    const Index row = step<T>(part.y, 0), column = step<T>(part.y, 1);
+    const auto [left, right, product] = part.values;
+    const T* const y = fused_.is_operand(right) ? reinterpret_cast<const T*>(data_[right]) + first * column
+                                                : reinterpret_cast<const T*>(at(right, first));
+    const Product<T> q{{1, 1, inner(part.x)},
+                       reinterpret_cast<const T*>(data_[left]),
                        part.rows.data(),
                        {0, 0, step<T>(part.x, 1)},
                        y,
                        {0, 0, row},
-                       c,
-                       part.rows.data() + fused_.rows_,
+                       reinterpret_cast<T*>(at(product, first)),
+                       part.rows.data() + part.x.shape[0],
                        1,
                        false};
-    minimeta::multiply(q, fused_.rows_, size, column, column != 1, scratch, kMatrixChain);
+    minimeta::multiply(q, part.x.shape[0], size, column, column != 1, scratch, kMatrixChain);
   }
 
   char* at(int value, Index column) const {
-    const Location& each = fused_.locations_[static_cast<std::size_t>(value)];
+    const Location& each = fused_.location(value);
     return each.address < 0 ? memory_ + each.buffer.offset : data_[each.address] + column * each.column;
   }
 
@@ -201,14 +303,15 @@ class FusedProducts::Worker {
 };
 
 void FusedProducts::run(char* const* data, Watch*) const {
-  const Index blocks = (columns_ + kColumns - 1) / kColumns;
-  parallel_for(blocks, work({columns_, cost_}), [&](Index first, Index last) {
+  const Index piece = sums_.empty() ? kColumns : ColumnSums::kPiece, pieces = (columns_ + piece - 1) / piece;
+  parallel_for(pieces, work({columns_, cost_}), [&](Index first, Index last) {
     Worker worker(*this, data);
-    for (Index block = first; block < last; ++block) {
+    for (Index column = first * piece; column < std::min(columns_, last * piece); column += kColumns) {
       spend(kColumns * cost_);
-      worker.run(block * kColumns);
+      worker.run(column);
     }
   });
+  for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i].join(data, this->pieces(data, i));
 }
 
 }  // namespace minimeta

@@ -287,27 +287,30 @@ class PyBuilder {
   }
 
   // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
-  // keepdims); far are the results that become parts of arrays that no cache holds; products are
-  // (value x, value y, is x transposed, is y).
+  // keepdims); far are the results that become parts of arrays that no cache holds.
   py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
-                      const py::tuple& sums, const py::tuple& far, const py::tuple& products) {
-    const auto ints = [](const py::handle numbers) { return py::cast<std::vector<int>>(numbers); };
-    std::vector<FusedOperation> functions;
-    for (const py::handle row : operations) {
-      const auto [name, inputs] = py::cast<std::pair<std::string, std::vector<int>>>(row);
-      const Function* const function = operation_named(name).function;
-      if (!function) throw std::invalid_argument("fused: " + name + " is not elementwise");
-      functions.push_back({function, inputs});
-    }
+                      const py::tuple& sums, const py::tuple& far) {
+    const auto functions = functions_of(operations);
     const auto folds = rows<FusedSum, int, int, bool, bool>(sums);
-    const auto factors = rows<FusedProduct, int, int, bool, bool>(products);
-    if (!factors.empty() && !folds.empty()) throw std::invalid_argument("fused: products come without sums");
-    const auto make = [&]() -> std::unique_ptr<Kernel> {
-      if (factors.empty()) return std::make_unique<Fused>(functions, ints(values), folds, ints(far));
-      return std::make_unique<FusedProducts>(factors, functions, ints(values));
-    };
-    const Index same = kind(py::make_tuple(operations, values, sums, far, products));
+    const auto make = [&] { return std::make_unique<Fused>(functions, ints(values), folds, ints(far)); };
+    const Index same = kind(py::make_tuple(operations, values, sums, far));
     return first_of(builder_.add_step(make, numbers(operands), same), values.size() + sums.size());
+  }
+
+  // Products, later ones and contractions are (value x, value y, is x transposed, is y); joined are
+  // values; sums are (value, keepdims).
+  py::tuple add_fused_products(const py::tuple& operands, const py::tuple& products, const py::tuple& operations,
+                               const py::tuple& joined, const py::tuple& later, const py::tuple& contractions,
+                               const py::tuple& sums, const py::tuple& values) {
+    const auto factors = [](const py::tuple& table) { return rows<FusedProduct, int, int, bool, bool>(table); };
+    FusedColumns columns{factors(products), functions_of(operations), {},
+                         factors(later),    factors(contractions),    rows<FusedColumnSum, int, bool>(sums),
+                         ints(values)};
+    for (const py::handle parts : joined) columns.joined.push_back(ints(parts));
+    const auto make = [&] { return std::make_unique<FusedProducts>(std::move(columns)); };
+    const Index same = kind(py::make_tuple(products, operations, joined, later, contractions, sums, values));
+    return first_of(builder_.add_step(make, numbers(operands), same),
+                    values.size() + contractions.size() + sums.size());
   }
 
   // Takes the steps out of the body, and returns the number under which `add_map` knows it.
@@ -335,6 +338,17 @@ class PyBuilder {
  private:
   // The number of a kind of step: of what its kernel is made of, besides the operands.
   Index kind(const py::tuple& of) { return py::cast<Index>(kinds_.attr("setdefault")(of, kinds_.size())); }
+  static std::vector<int> ints(const py::handle values) { return py::cast<std::vector<int>>(values); }
+  static std::vector<FusedOperation> functions_of(const py::tuple& operations) {
+    std::vector<FusedOperation> functions;
+    for (const py::handle row : operations) {
+      const auto [name, inputs] = py::cast<std::pair<std::string, std::vector<int>>>(row);
+      const Function* const function = operation_named(name).function;
+      if (!function) throw std::invalid_argument("fused: " + name + " is not elementwise");
+      functions.push_back({function, inputs});
+    }
+    return functions;
+  }
   template <class Row, class... Parts> static std::vector<Row> rows(const py::tuple& table) {
     std::vector<Row> rows;
     for (const py::handle row : table)
@@ -396,8 +410,11 @@ void define_programs(py::module_& m) {
       .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
            "Add a function of a list of arrays that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
-           arg("far") = py::tuple(), arg("products") = py::tuple(),
+           arg("far") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
+      .def("add_fused_products", &PyBuilder::add_fused_products, arg("operands"), arg("products"), arg("operations"),
+           arg("joined"), arg("later"), arg("contractions"), arg("sums"), arg("values"),
+           "Add products, operations on them, and products and sums over columns of what those compute.")
       .def("add_body", &PyBuilder::add_body, arg("body"), arg("outputs"), arg("summed"),
            "Add a program for maps to run; return its number.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("operands"), arg("mapped"), arg("summed"), arg("count"),

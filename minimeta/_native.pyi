@@ -107,6 +107,19 @@ class Builder:
     ) -> tuple[int, ...]:
         """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
 
+    def add_fused_products(
+        self,
+        operands: tuple[int, ...],
+        products: tuple[tuple[int, int, bool, bool], ...],
+        operations: tuple[tuple[str, tuple[int, ...]], ...],
+        joined: tuple[tuple[int, ...], ...],
+        later: tuple[tuple[int, int, bool, bool], ...],
+        contractions: tuple[tuple[int, int, bool, bool], ...],
+        sums: tuple[tuple[int, bool], ...],
+        values: tuple[int, ...],
+    ) -> tuple[int, ...]:
+        """Products, operations on them, and products and sums over columns of what those compute."""
+
     def add_body(self, body: Builder, outputs: tuple[int, ...], summed: tuple[bool, ...]) -> int:
         """A program for maps to run; its number."""
 

@@ -27,7 +27,7 @@ from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, g
 from minimeta.errors import ComputationError, IndexingError
 from minimeta.program.fuse import FUSED
 from minimeta.program.fused import add_group
-from minimeta.program.fused_products import FUSED_PRODUCTS
+from minimeta.program.fused_products import FUSED_PRODUCTS, add_columns
 from minimeta.program.names import elements_of, program_key
 from minimeta.program.place import GROUPS
 from minimeta.program.pool import MAX_CELL_AND_TAKE
@@ -237,7 +237,9 @@ class _Writer:
             results = builder.add_call(functools.partial(_called, step), numbers, forms)
         elif step.tasks is not None:
             results, inside = self._map(body, step.tasks, numbers)
-        elif primitive in (FUSED, FUSED_PRODUCTS):
+        elif primitive is FUSED_PRODUCTS:
+            results = add_columns(builder, body, numbers)
+        elif primitive is FUSED:
             results = add_group(builder, body, numbers, self._far.get(id(step), ()))
         elif primitive is MAX_CELL_AND_TAKE:
             values = (*numbers, *builder.add_max_cell_and_take(*numbers, body.steps[0].params))

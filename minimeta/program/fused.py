@@ -17,7 +17,6 @@ it, and lies in no memory.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Shape
-from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.pooling import POOL_PUT
 from minimeta.autodiff.operations.reductions import MEAN
 from minimeta.autodiff.steps import Program, Step
@@ -48,8 +46,8 @@ def add_group(builder: Any, group: Program, operands: Sequence[int], far: Sequen
     builder
         Of ``csrc/program.hpp``.
     group
-        Products, elementwise steps, what poolings put into images that :func:`fills` all of the same
-        windows, then sums.
+        Elementwise steps, what poolings put into images that :func:`fills` all of the same windows,
+        then sums.
     operands
         The builder's numbers of what it reads.
     far
@@ -58,16 +56,14 @@ def add_group(builder: Any, group: Program, operands: Sequence[int], far: Sequen
     puts = [step for step in group.steps if step.primitive is POOL_PUT]
     given = list(_on_windows(builder, group, puts, operands)) if puts else list(operands)
     number = {i: i for i in range(group.first)}
-    products = [step for step in group.steps if step.primitive is MATMUL]  # the first steps, where there are any
-    number |= {group.first + i: len(given) + i for i in range(len(products))}
     operations: list[tuple[str, tuple[int, ...]]] = []
     sums: list[tuple[int, int, bool, bool]] = []
 
     def add(name: str, *values: int) -> int:
         operations.append((name, values))
-        return len(given) + len(products) + len(operations) - 1
+        return len(given) + len(operations) - 1
 
-    for i, step in itertools.islice(group.numbered_steps(), len(products), None):
+    for i, step in group.numbered_steps():
         values = [number[operand] for operand in step.operands]
         if step.primitive is POOL_PUT:
             (g, cell), (cells, zero) = values, range(group.first, len(given))
@@ -79,8 +75,7 @@ def add_group(builder: Any, group: Program, operands: Sequence[int], far: Sequen
             axes = (0, 1, 3, 5, 6)[axes] if puts else axes
             sums.append((values[0], axes, step.primitive is MEAN, step.params["keepdims"]))
     wanted, distant = (tuple(number[i] for i in each if i in number) for each in (group.outputs, far))
-    factors = tuple((*step.operands, step.params["transpose_x"], step.params["transpose_y"]) for step in products)
-    results: Sequence[int] = builder.add_fused(tuple(given), tuple(operations), wanted, tuple(sums), distant, factors)
+    results: Sequence[int] = builder.add_fused(tuple(given), tuple(operations), wanted, tuple(sums), distant)
     if not puts:
         return results
     forms = group.forms()

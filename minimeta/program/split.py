@@ -20,7 +20,7 @@ from minimeta.autodiff.steps import Program, Step
 from minimeta.program.names import fresh_names, named, numbered, readers
 
 _LONG = 2**20  #: bytes: a shorter product stays in the second-level cache until it is read
-_MOST = 128  #: rows, whose block stays in the second-level cache, and terms: more take longer than the memory
+MOST = 128  #: rows, whose block stays in the second-level cache, and terms: more take longer than the memory
 
 
 def split(program: Program) -> Program:
@@ -140,4 +140,4 @@ def is_wide(step: Step, forms: Sequence[Form]) -> bool:
         return False
     rows, columns = step.form.shape
     terms = forms[step.operands[0]].shape[0 if step.params["transpose_x"] else 1]
-    return step.form.nbytes >= _LONG and 2 <= rows <= _MOST and 1 <= terms <= _MOST and rows <= columns
+    return step.form.nbytes >= _LONG and 2 <= rows <= MOST and 1 <= terms <= MOST and rows <= columns

@@ -1,4 +1,4 @@
-"""fused_products: the bits of instructions one by one, whatever factors lie like, and one array in place of three."""
+"""fused_products: the bits of instructions one by one, whatever factors lie like, and arrays that are not written."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 import minimeta as mm
-from minimeta.kernels import native
-from minimeta.program import PASSES, Traced, optimise, split, trace
+from minimeta.kernels import built, native
+from minimeta.program import PASSES, Traced, fused_products, optimise, split, trace
 from minimeta.program.executor import Executable
 
 ONE_BY_ONE = tuple(name for name in PASSES if name not in ("split", "fuse", "products"))
@@ -23,6 +23,7 @@ ONE_BY_ONE = tuple(name for name in PASSES if name not in ("split", "fuse", "pro
 def _short_products_count_as_long() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(split, "_LONG", 2**12)
+        patch.setattr(fused_products, "_MANY", 2**9)
         yield
 
 
@@ -37,6 +38,10 @@ def run(program: Traced, arrays: list[NDArray[Any]], threads: int = 1) -> list[b
 
 def names(program: Traced) -> list[str]:
     return [step.primitive.name for step in program.steps if not step.primitive.view]
+
+
+def whole(rows: int, columns: int, dtype: str = "float32", seed: int = 0) -> NDArray[Any]:
+    return np.random.default_rng(seed).normal(size=(rows, columns)).astype(dtype)
 
 
 def gate(w: Any, x: Any, v: Any, h: Any, b: Any) -> Any:
@@ -122,21 +127,122 @@ def test_tasks_of_a_vmap_and_gradients_have_the_bits_too() -> None:
     assert run(optimise(traced), stacked, threads=2) == run(optimise(traced, ONE_BY_ONE), stacked)
 
 
-@pytest.mark.skipif(native is None, reason="there are no kernels")
+@st.composite
+def sums_over_columns(draw: st.DrawFn) -> tuple[Callable[..., Any], list[NDArray[Any]]]:
+    """What reads the results of elementwise functions: products, contractions and sums, of one or of several joined."""
+    rows = draw(st.integers(2, 9))
+    columns = draw(st.sampled_from([512, 1025, 2048, 2049, 4100, 7 * 2048 + 1537]))  # one piece, several, with a rest
+    parts, sides = draw(st.integers(1, 3)), [draw(st.integers(2, 24)) for _ in range(3)]
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    is_product, is_turned, keepdims, is_kept = (draw(st.booleans()) for _ in range(4))
+    wanted = draw(st.lists(st.sampled_from(["later", "one", "two", "sum"]), min_size=1, unique=True))
+    shapes = [(rows, 3), (3, columns), (rows, columns), (sides[0], parts * rows), *((n, columns) for n in sides[1:])]
+    arrays = [whole(*shape, dtype, seed) for seed, shape in enumerate(shapes)]
+    if is_turned:
+        arrays[4] = np.ascontiguousarray(arrays[4].T)
+
+    def function(w: Any, x: Any, v: Any, m: Any, y: Any, z: Any) -> Any:
+        u = mm.tanh(w @ x + v if is_product else v * 2.0)
+        found = [u * (k + 1.0) for k in range(parts)]
+        all_ = np.concatenate(found)
+        results = {
+            "later": lambda: m @ all_,
+            "one": lambda: all_ @ (y if is_turned else y.T),
+            "two": lambda: all_ @ z.T,
+            "sum": lambda: mm.sum(all_, 1, keepdims=keepdims),
+        }
+        return [results[name]() for name in wanted] + [found[0] - 1.0] * is_kept
+
+    return function, arrays
+
+
+@given(sums_over_columns())
+@share(0.4)
+def test_what_reads_the_results_has_the_bits_too(drawn: tuple[Callable[..., Any], list[NDArray[Any]]]) -> None:
+    function, arrays = drawn
+    traced = trace(function, *arrays)
+    program = optimise(traced)
+    program.check()
+    expected = run(optimise(traced, ONE_BY_ONE), arrays)
+    assert run(program, arrays) == expected
+    assert run(program, arrays, threads=3) == expected
+    for level in built():
+        assert [y.tobytes() for y in Executable(program, level=level).run(arrays)] == expected
+
+
+def joined_gradients(w: Any, x: Any, m: Any, y: Any) -> Any:
+    """As in the backward pass of a cell: what only one matrix holds, and what is computed with it."""
+    u = w @ x
+    both = np.concatenate([mm.tanh(u), mm.exp(u)])
+    return m @ both, both @ y.T, both @ x.T, mm.sum(both, 1)
+
+
+def joined_arrays(columns: int = 600) -> list[NDArray[Any]]:
+    return [whole(8, 4), whole(4, columns, seed=1), whole(5, 16, seed=2), whole(6, columns, seed=3)]
+
+
+def test_a_matrix_that_only_products_and_sums_read_is_not_written() -> None:
+    arrays = joined_arrays()
+    program = optimise(trace(joined_gradients, *arrays))
+    assert names(program) == ["fused_products"]
+    (step,) = (step for step in program.steps if step.primitive.name == "fused_products")
+    assert [form.shape for form in step.results] == [(5, 600), (16, 6), (16, 4), (16,)]
+    w, x, m, y = (a.astype(np.float64) for a in arrays)
+    both = np.concatenate([np.tanh(w @ x), np.exp(w @ x)])
+    expected = m @ both, both @ y.T, both @ x.T, both.sum(1)
+    for found, wanted in zip(Executable(program).run(arrays), expected, strict=True):
+        assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
-    ("product", "operation", "sums", "problem"),
+    ("function", "inside", "because"),
     [
-        ((0, 3, False, False), ("exp", (3,)), (), "a factor is no operand"),
-        ((0, 0, False, False), ("exp", (3,)), (), "shapes must be"),
-        ((1, 0, False, False), ("exp", (3,)), (), "a product has two long axes"),
-        ((0, 0, False, True), ("add", (3, 2)), (), "equal shapes"),
-        ((0, 0, False, True), ("add", (3,)), (), "another number of operands"),
-        ((0, 0, False, True), ("exp", (3,)), ((3, 1, False, False),), "products come without sums"),
+        (lambda u, m, y: (u, u @ y.T), ["matmul", "exp", "matmul"], "a result is read as well"),
+        (lambda u, m, y: u @ mm.square(y * mm.sum(u)).T, None, "its other factor is computed later"),
+        (lambda u, m, y: np.concatenate([u, y]) @ y.T, None, "a part is none of its results"),
+        (lambda u, m, y: [(both := np.concatenate([u, u + 1.0])), both @ y.T], None, "what is joined is a result"),
+        (lambda u, m, y: y @ u.T, None, "it is the right factor"),
+        (lambda u, m, y: u @ y[:1].T, None, "it is a product by a vector"),
+        (lambda u, m, y: mm.sum(u, 0), None, "the sum is over rows"),
     ],
 )
-def test_the_kernel_refuses_what_does_not_fit(product: Any, operation: Any, sums: Any, problem: str) -> None:
+def test_only_what_can_be_computed_block_by_block_is(function: Any, inside: Any, because: str) -> None:
+    arrays = joined_arrays()
+    traced = trace(lambda w, x, m, y: function(mm.exp(w @ x), m, y), *arrays)
+    program = optimise(traced)
+    bodies = [step.body for step in program.steps if step.primitive.name == "fused_products" and step.body]
+    found = [step.primitive.name for body in bodies for step in body.steps]
+    assert (found == inside) if inside else (found.count("matmul") <= 1 and "sum" not in found), because
+    assert run(program, arrays) == run(optimise(traced, ONE_BY_ONE), arrays)
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels")
+@pytest.mark.parametrize(
+    ("kinds", "problem"),
+    [
+        ({"products": ((0, 4, False, False),)}, "a factor is no operand"),
+        ({"products": ((0, 0, False, False),)}, "shapes must be"),
+        ({"products": ((1, 0, False, False),)}, "a product has two long axes"),
+        ({"products": ((0, 0, False, True),), "operations": (("add", (4, 2)),)}, "equal shapes"),
+        ({"operations": (("add", (3,)),)}, "another number of operands"),
+        ({"operations": (("sum", (3,)),)}, "sum is not elementwise"),
+        ({"operations": ()}, "at least one operation"),
+        ({"joined": ((0, 4),)}, "a part is no result of an operation"),
+        ({"joined": ((4, 4),), "values": ()}, "a joined value has parts that are no results"),
+        ({"joined": ((4,),), "values": (4,)}, "a joined value has parts that are no results"),
+        ({"later": ((3, 0, False, False),)}, "has an operand on its left"),
+        ({"later": ((0, 4, False, True),)}, "has an operand on its left"),
+        ({"contractions": ((0, 3, False, True),)}, "a contraction has what is computed on its left"),
+        ({"contractions": ((4, 3, True, False),)}, "a contraction has what is computed on its left"),
+        ({"contractions": ((4, 2, False, False),)}, "shapes must be"),
+        ({"sums": ((0, False),)}, "a sum is of what is computed"),
+    ],
+)
+def test_the_kernel_refuses_what_does_not_fit(kinds: dict[str, Any], problem: str) -> None:
     assert native
     builder = native.Builder(True, False)
-    operands = tuple(builder.add_operand("float32", shape) for shape in [(2, 3), (1, 2), (3, 2)])
+    operands = tuple(builder.add_operand("float32", shape) for shape in [(2, 3), (1, 2), (3, 2), (2, 2)])
+    empty = dict.fromkeys(("products", "joined", "later", "contractions", "sums"), ())
+    given = {**empty, "operations": (("exp", (3,)),), "values": (), **kinds}
     with pytest.raises(ValueError, match=problem):
-        builder.add_fused(operands, (operation,), (4,), sums, (), (product,))
+        builder.add_fused_products(operands, **given)
