@@ -14,6 +14,7 @@ Two more move work: ``hoist`` takes out of a ``vmap`` what is the same for all t
 (:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
 (:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
 reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`).
+``recompute`` computes long values twice that would be kept for long (:mod:`minimeta.program.recompute`).
 
 The last three go through the program together, each definition after those that it reads, which
 have been shortened already. So one walk finds nearly everything, and the time that it takes grows
@@ -61,6 +62,7 @@ from minimeta.program.names import (
 )
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
+from minimeta.program.recompute import recompute
 from minimeta.program.split import split
 from minimeta.program.strips import fuse_in_strips
 
@@ -106,6 +108,7 @@ _LAST: dict[str, Pass] = {
     "fuse": fuse_in_strips,
     "products": products,
     "pool": pool,
+    "recompute": recompute,
     "place": place,
 }
 
@@ -130,8 +133,8 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
     -------
     Program
         Of the same operands and outputs, and no more steps that are not views, those inside of
-        regions included (but a slope that leaves a ``vmap`` leaves a product there, and ``split``
-        makes several steps of one). The passes but the last are repeated until none finds anything:
+        regions included (but a slope that leaves a ``vmap`` leaves a product there, ``split`` makes
+        several steps of one, and ``recompute`` two). The passes but the last are repeated until none finds anything:
         each removes values, takes some out of a region, or leaves a chain of movements shorter, so
         there is an end.
 
