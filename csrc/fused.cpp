@@ -91,18 +91,22 @@ Index Fused::describe_results(const std::vector<View>& values, std::vector<View>
   return width;
 }
 
-// A block holds whole rows of a sum, and whole repetitions of as many operands as possible.
+// A block holds whole rows of a sum, and whole repetitions of as many operands as possible. All fits
+// in one block where values have several shapes.
 void Fused::choose_block(const View* operands, Index width) {
-  Index unit = std::max<Index>(width, 1);
+  Index unit = std::max<Index>(width, 1), most = fusion::kBlockElements;
   const bool are_alike =
       std::all_of(operands, operands + operands_, [&](const View& x) { return same_shape(x, operands[0]); });
+  const Index values = operands_ + static_cast<Index>(operations_.size());
+  while (count_ > fusion::kBlockElements && most > fusion::kLeastElements && most * values > fusion::kCachedElements)
+    most /= 2;
   for (Index i = 0; i < operands_ && are_alike; ++i) {
     const Index repeats = period(operands[i]);
-    if (repeats < 1 || repeats > fusion::kBlockElements) continue;
+    if (repeats < 1 || repeats > most) continue;
     const Index both = std::lcm(unit, repeats);
-    if (both <= fusion::kBlockElements && (width == 0 || kSumTerms * width % both == 0)) unit = both;
+    if (both <= most && (width == 0 || kSumTerms * width % both == 0)) unit = both;
   }
-  block_ = fusion::kBlockElements / unit * unit;
+  block_ = most / unit * unit;
   chunk_ = width > 0 ? kSumTerms * width : block_;
   chunks_ = (count_ + chunk_ - 1) / chunk_;
 }

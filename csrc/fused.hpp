@@ -3,7 +3,7 @@
 //   for each block:  v_k = f_k(operands, v_1 ... v_{k-1})  for each operation k
 //
 // Run one after another, operations read and write whole arrays, and long arrays come from memory
-// every time. Here a block of at most 512 elements goes through all operations while it is in the
+// every time. Here a block of at most 2048 elements goes through all operations while it is in the
 // first-level cache, and only results that are needed outside are written to memory. The operations
 // are rows of the table in elementwise.hpp, so nothing is compiled at run time. An element's result
 // does not depend on its position, so no bit changes.
@@ -41,7 +41,8 @@ template <int N> struct Loop;  // loop.hpp
 // and W4 each of them changed a step by no more than two runs with equal limits differ, 4 to 8 %.
 // They stand on a plateau.
 namespace fusion {
-constexpr Index kBlockElements = 512;  // 2 KiB of float32: 16 values fit a first-level cache of 32 KiB
+constexpr Index kBlockElements = 2048;  // at most; to begin a command takes as long as some 200 additions
+constexpr Index kLeastElements = 512, kCachedElements = 16384;  // of all values of a block, most of which are past
 constexpr Index kMostSums = 256;       // outputs of a sum: the width of a panel in fold.hpp
 constexpr int kMostValues = 128;  // operands and results of operations: the addresses that a worker has room for
 constexpr Index kFarBytes = Index{16} << 20;  // results from this size on have left the caches before they are read

@@ -53,11 +53,11 @@ from minimeta.program.split import is_wide
 # block, the outputs of a sum, the values of a group. Without kernels a group runs step by step, and
 # any limits will do.
 _BLOCK, _WIDEST, _MOST_VALUES = (
-    (native.FUSED_BLOCK, native.FUSED_WIDTH, native.FUSED_VALUES) if native else (512, 256, 128)
+    (native.FUSED_BLOCK, native.FUSED_WIDTH, native.FUSED_VALUES) if native else (2048, 256, 128)
 )
 
-# The limits of a group. They keep its buffers (2 KiB for a block of float32) in a first-level cache
-# of 32 KiB: of 32 values seldom more than 12 are alive at a time.
+# The limits of a group. They keep its buffers (2 KiB for a block of so many float32 values) in a
+# first-level cache of 32 KiB: of 32 values seldom more than 12 are alive at a time.
 _MOST_OPERATIONS, _MOST_RESULTS = 32, 12
 _MOST_OPERANDS = min(24, _MOST_VALUES - _MOST_OPERATIONS)
 
