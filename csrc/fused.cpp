@@ -233,7 +233,7 @@ class Fused::Worker {
     for (Index first = begin; first < end; first += fused_.block_) {
       const Index size = std::min(fused_.block_, end - first);
       run_block(first, size);
-      if (!is_block) add_terms(first, size);
+      if (!is_block) add_terms(begin, first, first + size, end);
     }
     for (std::size_t j = 0; j < fused_.sums_.size(); ++j) {
       const int value = fused_.sums_[j].value;
@@ -279,14 +279,21 @@ class Fused::Worker {
     }
   }
 
-  void add_terms(Index first, Index size) {
+  // Adds the terms of a block, [first, last), to the sums of a chunk, [begin, end). Terms that lie in
+  // memory wait until there are as many rows as a sum reads at once.
+  void add_terms(Index begin, Index first, Index last, Index end) {
+    const Index rows = kRows * fused_.width();
+    const auto whole = [=](Index i) { return i == end ? end : i - (i - begin) % rows; };
     for (std::size_t j = 0; j < fused_.sums_.size(); ++j) {
       const int value = fused_.sums_[j].value;
+      const Location& from = fused_.location(value);
       if (terms_.size() == j)
-        with_float(fused_.location(value).dtype, [&](auto tag) {
+        with_float(from.dtype, [&](auto tag) {
           terms_.push_back(minimeta::chunk_sums<typename decltype(tag)::type>(fused_.width()));
         });
-      terms_[j]->add(at(value, first), size);
+      const bool waits = from.kind == Location::Kind::memory;
+      const Index added = waits ? whole(first) : first, next = waits ? whole(last) : last;
+      if (added < next) terms_[j]->add(at(value, added), next - added);
     }
   }
 

@@ -261,6 +261,20 @@ def test_results_that_no_cache_holds_have_the_same_bits(width: int) -> None:
     assert run(program, [x]) == run(program, [x], threads=7) == expected
 
 
+@pytest.mark.parametrize("shape", [(1030, 100), (20, 54, 100), (2500, 3), (700, 256)])
+def test_a_result_may_be_summed_too(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+    def function(x: Any) -> Any:
+        y = mm.relu(x) * 1.5
+        return y, mm.sum(y, tuple(range(len(shape) - 1))), mm.sum(y * x, tuple(range(len(shape) - 1)))
+
+    traced = trace(function, x)
+    (group,) = optimise(traced).steps
+    assert len(group.results) == 3
+    assert run(optimise(traced), [x]) == run(optimise(traced), [x], threads=7) == run(optimise(traced, UNFUSED), [x])
+
+
 def test_what_reads_a_sum_runs_after_it() -> None:
     def function(x: Any) -> Any:
         y = mm.exp(x)
