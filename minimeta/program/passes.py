@@ -9,8 +9,9 @@ number:
     simplify      write one definition for two, or none:  a * 1  is  a,  a + (-b)  is  a - b
                   (:mod:`minimeta.program.identities`)
 
-Two more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
-(:mod:`minimeta.program.hoist`), and ``fuse`` makes one step of several elementwise ones
+Three more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
+(:mod:`minimeta.program.hoist`), ``unite`` lets a task go on where the next ``vmap`` reads what it
+made (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of several elementwise ones
 (:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
 (:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
 reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`).
@@ -65,6 +66,7 @@ from minimeta.program.pool import pool
 from minimeta.program.recompute import recompute
 from minimeta.program.split import split
 from minimeta.program.strips import fuse_in_strips
+from minimeta.program.unite import unite
 
 Pass: TypeAlias = Callable[[Program], Program]
 P = TypeVar("P", bound=Program)
@@ -99,7 +101,7 @@ def simplify(program: Program) -> Program:
 
 
 #: The passes that are repeated until none of them finds anything.
-_REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist")
+_REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist", "unite")
 
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
@@ -158,6 +160,8 @@ def _repeated(program: Program, wanted: Collection[str], finished: dict[int, Pro
         program = _shorter(_with_bodies(program, lambda body: _repeated(body, wanted, finished)), wanted)
         if "hoist" in wanted:
             program = hoist(program)
+        if "unite" in wanted:
+            program = unite(program)
         if program is before or _is_finished(program, finished):
             finished[id(program)] = program
     return program
