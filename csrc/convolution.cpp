@@ -261,11 +261,13 @@ void check_conv2d_input(const View& g, const View& w, const Windows& windows, co
 void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result) {
   if (count(result) == 0) return;
   const Geometry f = geometry("conv2d_input", result.shape, w.shape, windows);
+  const Contiguous4 once(turned(w));  // and not again for each image
+  const View weights = turned(once.view);
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (!winograd::fits(f)) return convolve_input<T>(f, g, w, result);
-    for (const Index i : winograd::conv2d_input(f, g, w, result))
-      convolve_input<T>(f.of_one_image(), image_of(g, i), w, image_of(result, i));
+    if (!winograd::fits(f)) return convolve_input<T>(f, g, weights, result);
+    for (const Index i : winograd::conv2d_input(f, g, weights, result))
+      convolve_input<T>(f.of_one_image(), image_of(g, i), weights, image_of(result, i));
   });
 }
 

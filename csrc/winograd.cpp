@@ -127,19 +127,6 @@ template <class T> bool mixes(const View& x, Index image, const Tiling& down, co
   return false;
 }
 
-// The images whose results lost too many digits, or are not finite.
-template <class T> std::vector<Index> lost(const View& x, const Tiling& down, const Tiling& right, const View& result) {
-  std::vector<char> flags(static_cast<std::size_t>(x.shape[0]));
-  parallel_for(x.shape[0], count(x) + count(result), [&](Index first, Index last) {
-    for (Index i = first; i < last; ++i)
-      flags[static_cast<std::size_t>(i)] = mixes<T>(x, i, down, right, kRank) || !all_finite(image_of(result, i));
-  });
-  std::vector<Index> images;
-  for (Index i = 0; i < x.shape[0]; ++i)
-    if (flags[static_cast<std::size_t>(i)]) images.push_back(i);
-  return images;
-}
-
 // m x m' for a row of tiles of an image, whose upper pixels are row `top`: n channels, beginning
 // with channel `first` of x.
 template <const auto& matrix, class T> void read_tiles(const View& x, Index image, Index top, const Tiling& right,
@@ -179,17 +166,20 @@ template <class T> void write_tiles(Square<const T> from, Index image, Index t, 
   }
 }
 
-// Outputs (images, H, W, out) from x (images, ., ., in) and w (3, 3, in, out), whose last tap comes
-// first if `reversed`.
-template <class T> void filter(const View& x, const T* w, bool reversed, const Tiling& down, const Tiling& right,
-                               Index steps, const View& result) {
+// Outputs (images, H, W, out) of some images of x (images, ., ., in) and w (3, 3, in, out), whose last
+// tap comes first if `reversed`. Each row of tiles takes so many steps.
+template <class T> void filter(const View& x, const std::vector<Index>& images, const T* w, bool reversed,
+                               const Tiling& down, const Tiling& right, Index steps, const View& result) {
+  if (images.empty()) return;
   static thread_local Scratch<T> taps_memory;
   const Index in = x.shape[3], out = result.shape[3], tap = reversed ? -in * out : in * out;
   const Square<const T> given{reversed ? w - 8 * tap : w, 3 * tap, tap};
   const Square<T> taps = planes(in * out, taps_memory);
   parallel_for(in * out, 4 * in * out,
                [&](Index begin, Index end) { transform<kC>(given.from(begin), taps.from(begin), end - begin); });
-  parallel_for(x.shape[0] * down.tiles, steps, [&](Index begin, Index end) {
+  const Index lines = static_cast<Index>(images.size()) * down.tiles;
+  const auto image = [&](Index line) { return images[static_cast<std::size_t>(line / down.tiles)]; };
+  parallel_for(lines, steps * lines, [&](Index begin, Index end) {
     static thread_local Scratch<T> read_memory, product_memory;
     Scratch<T> window, packed;
     const Index tile_bytes = kRank * kRank * (in + out) * Index{sizeof(T)};
@@ -201,9 +191,9 @@ template <class T> void filter(const View& x, const T* w, bool reversed, const T
       for (Index i = 0; i < tiles; ++i) every.push_back(i * width);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
-      spend(steps / (x.shape[0] * down.tiles) * (last - first));
+      spend(steps * (last - first));
       for (Index line = first; line < last; ++line)
-        read_tiles<kB, T>(x, line / down.tiles, down.pixel(line % down.tiles), right, 0, in, window,
+        read_tiles<kB, T>(x, image(line), down.pixel(line % down.tiles), right, 0, in, window,
                           read.from((line - first) * right.tiles * in));
       for (Index r = 0; r < kRank; ++r)
         for (Index q = 0; q < kRank; ++q) {
@@ -226,11 +216,33 @@ template <class T> void filter(const View& x, const T* w, bool reversed, const T
         }
       for (Index line = first; line < last; ++line)
         write_tiles<T>({products.first + (line - first) * right.tiles * out, products.down, products.right},
-                       line / down.tiles, line % down.tiles, down, right, window, result);
+                       image(line), line % down.tiles, down, right, window, result);
     }
     for (Scratch<T>* memory : {&read_memory, &product_memory}) memory->keep(kKept);
   });
   taps_memory.keep(kKept);
+}
+
+// The same for all images but those whose results would lose too many digits, or are not finite:
+// returns these.
+template <class T> std::vector<Index> filter_all(const View& x, const T* w, bool reversed, const Tiling& down,
+                                                 const Tiling& right, Index steps, const View& result) {
+  const Index n = x.shape[0];
+  std::vector<Index> alike, direct;
+  std::vector<char> flags(static_cast<std::size_t>(n));
+  parallel_for(n, count(x), [&](Index first, Index last) {
+    for (Index i = first; i < last; ++i) flags[static_cast<std::size_t>(i)] = mixes<T>(x, i, down, right, kRank);
+  });
+  for (Index i = 0; i < n; ++i) (flags[static_cast<std::size_t>(i)] ? direct : alike).push_back(i);
+  filter(x, alike, w, reversed, down, right, steps / (n * down.tiles), result);
+  const Index m = static_cast<Index>(alike.size());
+  parallel_for(m, count(result) / n * m, [&](Index first, Index last) {
+    for (Index j = first; j < last; ++j)
+      flags[static_cast<std::size_t>(j)] = !all_finite(image_of(result, alike[static_cast<std::size_t>(j)]));
+  });
+  for (std::size_t j = 0; j < alike.size(); ++j)
+    if (flags[j]) direct.push_back(alike[j]);
+  return direct;
 }
 
 // The cotangent of w (3, 3, in, out): sums over all tiles of x and of g.
@@ -305,25 +317,23 @@ bool fits(const Geometry& f) {
 std::vector<Index> conv2d(const Geometry& f, const View& x, const View& weights, const View& result) {
   const Contiguous4 w(weights);
   const Tiling down = tiling(f.down.positions, -f.down.before), right = tiling(f.right.positions, -f.right.before);
-  std::vector<Index> images;
+  std::vector<Index> direct;
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    filter(x, w.data<T>(), false, down, right, f.steps(), result);
-    images = lost<T>(x, down, right, result);
+    direct = filter_all(x, w.data<T>(), false, down, right, f.steps(), result);
   });
-  return images;
+  return direct;
 }
 
 std::vector<Index> conv2d_input(const Geometry& f, const View& g, const View& weights, const View& result) {
   const Contiguous4 w(turned(weights));
   const Tiling down = tiling(f.down.pixels, f.down.before - 2), right = tiling(f.right.pixels, f.right.before - 2);
-  std::vector<Index> images;
+  std::vector<Index> direct;
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    filter(g, w.data<T>(), true, down, right, f.steps(), result);
-    images = lost<T>(g, down, right, result);
+    direct = filter_all(g, w.data<T>(), true, down, right, f.steps(), result);
   });
-  return images;
+  return direct;
 }
 
 bool conv2d_weight(const Geometry& f, const View& x, const View& g, const View& result) {

@@ -148,15 +148,16 @@ def test_large_ones(native: Any, images: tuple[int, int, int, int], filters: int
     check(native, np.random.default_rng(0), images, filters, padding)
 
 
-@given(seed=seeds, n=st.integers(2, 4))
-def test_an_image_has_the_same_bits_in_any_company(native: Any, seed: int, n: int) -> None:
+@given(seed=seeds, n=st.integers(2, 4), direct=st.sets(st.integers(0, 3)))
+def test_an_image_has_the_same_bits_in_any_company(native: Any, seed: int, n: int, direct: set[int]) -> None:
+    """Whether it goes this way or, for a pixel that is far larger than its neighbours, the direct way."""
     rng = np.random.default_rng(seed)
-    x, w = rng.normal(size=(n, 7, 6, 32)).astype("f4"), rng.normal(size=(3, 3, 32, 24)).astype("f4")
-    together = native.conv2d(x, w, strides=(1, 1), padding=(1, 1, 1, 1))
-    for i in range(n):
-        assert_array_equal(
-            together[i : i + 1], native.conv2d(x[i : i + 1], w, strides=(1, 1), padding=(1, 1, 1, 1)), strict=True
-        )
+    x, w = rng.normal(size=(n, 7, 6, 32)).astype("f4"), rng.normal(size=(3, 3, 32, 32)).astype("f4")
+    x[[i for i in direct if i < n], 3, 3] *= 1e4
+    for convolution in (native.conv2d, functools.partial(native.conv2d_input, size=(7, 6))):
+        together = convolution(x, w, strides=once, padding=around)
+        for i in range(n):
+            assert_array_equal(together[i : i + 1], convolution(x[i : i + 1], w, strides=once, padding=around))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
