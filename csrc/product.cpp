@@ -111,16 +111,19 @@ TiledProduct<T>::TiledProduct(Index m, Index k, Index n, const Index (&a)[2], co
   }
 }
 
-template <class T> void TiledProduct<T>::run(const T* a, const T* b, T* c) const {
+template <class T> void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* finishing) const {
   const Index terms = product_.counts[2];
   Product<T> q = product_;
   q.a_rows = rows_.data();
   q.c_rows = q.a_rows + rows_.size() / 2;
   const T* panel_b = nullptr;
   Index panel = -1;
+  Finishing<T> of_panel{};
+  if (finishing) of_panel = *finishing;
   for (const Part& part : parts_) {
     if (part.column != panel) {
       panel = part.column;
+      if (finishing) of_panel.z = finishing->z + panel;
       panel_b = q.b = b + panel * b_column_;
       q.c = c + panel;
       if (b_column_ != 1) {
@@ -138,6 +141,7 @@ template <class T> void TiledProduct<T>::run(const T* a, const T* b, T* c) const
       q.a = a + p * q.a_steps[2];
       q.b = panel_b + p * q.b_steps[2];
       q.accumulate = p > 0;
+      q.finishing = finishing && p + kMatrixChain >= terms ? &of_panel : nullptr;
       part.tile(q, part.row, part.columns);
     }
   }

@@ -169,7 +169,7 @@ template <class T> class TiledProduct {
   }
 
   TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row);
-  void run(const T* a, const T* b, T* c) const;
+  void run(const T* a, const T* b, T* c, const Finishing<T>* finishing = nullptr) const;
 
  private:
   struct Part {

@@ -13,6 +13,8 @@
 #include <tuple>
 #include <utility>
 
+#include "callback.hpp"
+#include "finished_product.hpp"
 #include "fused.hpp"
 #include "fused_products.hpp"
 #include "layout.hpp"
@@ -24,63 +26,6 @@
 
 namespace minimeta {
 namespace {
-
-// A step that Python computes: a function of a list of arrays, which returns arrays of the described
-// forms. The list's arrays are its own. Memory of which it keeps none is filled again in the next run,
-// as new memory costs more than what is copied to it.
-class Callback final : public Kernel {
- public:
-  Callback(py::object function, std::vector<View> results)
-      : function_(std::move(function)), results_(std::move(results)) {}
-
-  bool check(View* operands, Index n, std::vector<View>& results) override {
-    operands_.assign(operands, operands + n);
-    for (View& x : operands_) {
-      forms_.add(x);
-      describe(x, "call", x.dtype, x);
-    }
-    results.insert(results.end(), results_.begin(), results_.end());
-    return false;
-  }
-
-  void run(char* const* data, Watch*) const override {
-    const py::gil_scoped_acquire acquire;
-    std::vector<py::object> memory = std::exchange(idle_, {});  // Another run at the same time has its own.
-    memory.resize(operands_.size());
-    {
-      py::list arguments;
-      for (std::size_t i = 0; i < operands_.size(); ++i) {
-        View from, to = operands_[i];
-        if (!memory[i]) memory[i] = allocate(to);
-        to.data = static_cast<char*>(py::detail::array_proxy(memory[i].ptr())->data);
-        forms_.fill(from, i, data[i]);
-        copy(from, to);
-        arguments.append(memory[i].attr("view")());
-      }
-      store(function_(arguments), data + operands_.size());
-    }
-    for (py::object& array : memory)
-      if (array.ref_count() > 1) array = {};
-    idle_ = std::move(memory);
-  }
-
- private:
-  void store(const py::tuple& answer, char* const* data) const {
-    for (std::size_t j = 0; j < results_.size(); ++j) {
-      View from, to = results_[j];
-      read(from, "call", "a result", answer[j]);
-      require_same_dtype("call", from, to);
-      require_same_shape("call", from, to);
-      to.data = data[j];
-      copy(from, to);
-    }
-  }
-
-  py::object function_;
-  std::vector<View> operands_, results_;
-  Forms forms_;
-  mutable std::vector<py::object> idle_;  // memory for the operands
-};
 
 // A program, and the arrays that own the memory of its constants.
 class PyProgram {
@@ -297,6 +242,18 @@ class PyBuilder {
     return first_of(builder_.add_step(make, numbers(operands), same), values.size() + sums.size());
   }
 
+  // `z` and what follows need contiguous rows.
+  py::tuple add_finished_product(const py::tuple& factors, bool transpose_x, bool transpose_y, const py::tuple& others,
+                                 const std::string& finish) {
+    std::vector<Index> operands = numbers(factors), rest = numbers(others);
+    operands.push_back(builder_.with_contiguous_parts(rest.at(0), false));
+    operands.insert(operands.end(), rest.begin() + 1, rest.end());
+    const Finish how = finish == "add" ? Finish::add : finish == "relu" ? Finish::add_relu : Finish::step;
+    const auto make = [&] { return std::make_unique<FinishedProduct>(transpose_x, transpose_y, how); };
+    const Index same = kind(py::make_tuple("finished_product", transpose_x, transpose_y, finish));
+    return tuple(builder_.add_step(make, operands, same));
+  }
+
   // Products, later ones and contractions are (value x, value y, is x transposed, is y); joined are
   // values; sums are (value, keepdims).
   py::tuple add_fused_products(const py::tuple& operands, const py::tuple& products, const py::tuple& operations,
@@ -412,6 +369,9 @@ void define_programs(py::module_& m) {
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
            arg("far") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
+      .def("add_finished_product", &PyBuilder::add_finished_product, arg("factors"), arg("transpose_x"),
+           arg("transpose_y"), arg("others"), arg("finish"),
+           "Add a small product x y and what follows it: x y + z, relu(x y + z), or z - r x y.")
       .def("add_fused_products", &PyBuilder::add_fused_products, arg("operands"), arg("products"), arg("operations"),
            arg("joined"), arg("later"), arg("contractions"), arg("sums"), arg("values"),
            "Add products, operations on them, and products and sums over columns of what those compute.")

@@ -38,6 +38,30 @@ struct Ahead {
   }
 };
 
+// What is computed of a sum and of another array before it is stored.
+enum class Finish { add, add_relu, step };
+
+template <class T> struct Finishing {
+  Finish finish;
+  const T* z;
+  Index row;  // elements from one row of z to the next; 0 if it repeats
+  T rate;
+
+  // Calls go(f), which rounds as the elementwise operations do.
+  template <class Go> MINIMETA_INLINE void with(Go go) const {
+    switch (finish) {
+      case Finish::add: return go([](auto sum, auto z) { return sum + z; });
+      case Finish::add_relu:
+        return go([](auto sum, auto z) {
+          const auto y = sum + z;
+          return y <= 0 ? decltype(sum){} : y;
+        });
+      case Finish::step:
+        return go([r = rate](auto sum, auto z) { return z - simd::broadcast<decltype(sum)>(r) * sum; });
+    }
+  }
+};
+
 template <class T> struct Product {
   Index counts[3];  // of the three loops
   const T* a;
@@ -50,6 +74,7 @@ template <class T> struct Product {
   Index c_column;  // how far two columns of c lie apart
   bool accumulate;    // false: overwrite c
   Ahead* ahead = nullptr;  // of a and of b, or nothing
+  const Finishing<T>* finishing = nullptr;
 };
 
 namespace detail {
@@ -129,6 +154,16 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
       if constexpr (half) half_sum[i] = simd::load<Half>(c + rest) + half_sum[i];
     }
   }
+  if (q.finishing)
+    q.finishing->with([&](auto f) {
+      const T* z = q.finishing->z + row * q.finishing->row;
+      MINIMETA_UNROLL
+      for (int i = 0; i < Rows; ++i, z += q.finishing->row) {
+        MINIMETA_UNROLL
+        for (int j = 0; j < Vectors; ++j) sum[i][j] = f(sum[i][j], simd::load<Vec>(z + at(j)));
+        if constexpr (half) half_sum[i] = f(half_sum[i], simd::load<Half>(z + rest));
+      }
+    });
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     T* const c = q.c + c_rows[i];

@@ -107,6 +107,11 @@ class Builder:
     ) -> tuple[int, ...]:
         """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
 
+    def add_finished_product(
+        self, factors: tuple[int, int], transpose_x: bool, transpose_y: bool, others: tuple[int, ...], finish: str
+    ) -> tuple[int, ...]:
+        """A small product and what follows it, ``x y + z``, ``relu(x y + z)`` or ``z - r x y``: its result."""
+
     def add_fused_products(
         self,
         operands: tuple[int, ...],

@@ -25,6 +25,7 @@ from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
 from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, group_bounds, run
 from minimeta.errors import ComputationError, IndexingError
+from minimeta.program.finish import FINISHED_PRODUCT, add_finished
 from minimeta.program.fuse import FUSED
 from minimeta.program.fused import add_group
 from minimeta.program.fused_products import FUSED_PRODUCTS, add_columns
@@ -239,6 +240,8 @@ class _Writer:
             results, inside = self._map(body, step.tasks, numbers)
         elif primitive is FUSED_PRODUCTS:
             results = add_columns(builder, body, numbers)
+        elif primitive is FINISHED_PRODUCT:
+            results = add_finished(builder, body, numbers)
         elif primitive is FUSED:
             results = add_group(builder, body, numbers, self._far.get(id(step), ()))
         elif primitive is MAX_CELL_AND_TAKE:

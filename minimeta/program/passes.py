@@ -14,7 +14,8 @@ Three more move work: ``hoist`` takes out of a ``vmap`` what is the same for all
 made (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of several elementwise ones
 (:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
 (:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
-reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`).
+reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`),
+and ``finish`` lets a small product add a bias before it is stored (:mod:`minimeta.program.finish`).
 ``recompute`` computes long values twice that would be kept for long (:mod:`minimeta.program.recompute`).
 
 The last three go through the program together, each definition after those that it reads, which
@@ -49,6 +50,7 @@ from minimeta.autodiff.operations.pooling import POOL_TAKE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
 from minimeta.errors import ConfigurationError
+from minimeta.program.finish import finish
 from minimeta.program.fused_products import products
 from minimeta.program.hoist import hoist
 from minimeta.program.identities import (
@@ -118,6 +120,7 @@ _REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist", "unite")
 #: what they make.
 _LAST: dict[str, Pass] = {
     "split": split,
+    "finish": finish,
     "fuse": fuse_in_strips,
     "products": products,
     "pool": pool,

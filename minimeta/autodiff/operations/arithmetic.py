@@ -327,7 +327,9 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
     return np.where((np.real(larger) <= np.real(high)) | np.isnan(larger), larger, high)
 
 
+ADD: Primitive = add.primitive
 MULTIPLY: Primitive = _multiply.primitive
 NEGATIVE: Primitive = negative.primitive
 SUBTRACT: Primitive = subtract.primitive
+RELU: Primitive = relu.primitive
 RELU_SLOPE: Primitive = _relu_slope.primitive

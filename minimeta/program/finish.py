@@ -1,0 +1,139 @@
+"""finish: a small product, finished in registers by what alone reads it.
+
+    c = x @ y;  d = c + z                finished_product:  d = x @ y + z
+    c = x @ y;  d = relu(c + z)                             d = relu(x @ y + z)
+    c = x @ y;  d = z - r * c                               d = z - r * (x @ y)
+
+The first two are a layer of a small network, and the third moves its weights along a gradient, by a
+rate that is one number. Products of ten examples by layers of 64 numbers take some hundred
+nanoseconds, and an addition in a kernel of its own a fifth of that. So the kernel of the product
+(``csrc/finished_product.hpp``) computes what follows before it stores anything. Every element is
+computed by the same operations in the same order, so no bit changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minimeta.autodiff.array import is_float
+from minimeta.autodiff.operations.arithmetic import ADD, MULTIPLY, RELU, SUBTRACT
+from minimeta.autodiff.operations.linear_algebra import MATMUL
+from minimeta.autodiff.operations.movement import BROADCAST_TO
+from minimeta.autodiff.regions import region, rematerialize_rule
+from minimeta.autodiff.steps import Program, Step
+from minimeta.program.names import elements_of, named, numbered, program_of, readers
+
+# What csrc/product.hpp decides the tiles of in advance, in one chain for each element: a product on
+# one thread, whose second factor stays in a first-level cache.
+_MOST_ROWS, _MOST_TERMS, _LEAST_COLUMNS, _MOST_BYTES, _MOST_WORK = 96, 128, 16, 2**15, 2**19
+
+#: A product, then what is computed of it and of its other operands.
+FINISHED_PRODUCT = region("finished_product", rematerialize_rule)
+
+
+def finish(program: Program) -> Program:
+    """Let small products compute the sum, the layer or the step that alone reads them."""
+    found = _Products(program)
+    if not found.following:
+        return program
+    inside = {name for names in found.following.values() for name in names}
+    kept: dict[int, Step] = {}
+    for name, step in found.steps.items():
+        if name in found.following:
+            kept[name] = found.written(name)
+        elif name not in inside:
+            kept[name] = step
+    return numbered(program, found.constants, kept)
+
+
+class _Products:
+    """The decisions for a program: values have its numbers.
+
+    Attributes
+    ----------
+    following
+        By the name of the last step, those that come before it in its kernel: a product first.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.constants, self.steps = named(program)
+        self.forms, self.outputs = program.forms(), set(program.outputs)
+        self.reading = readers(self.steps)
+        self.following: dict[int, list[int]] = {}
+        for name, step in self.steps.items():
+            if self._is_small(step):
+                *before, last = self._chain(name)
+                if before and last not in self.following:
+                    self.following[last] = before
+
+    def _is_small(self, step: Step) -> bool:
+        if step.primitive is not MATMUL or len(step.form.shape) != 2 or not is_float(step.form):
+            return False
+        rows, columns = step.form.shape
+        terms = self.forms[step.operands[0]].shape[0 if step.params["transpose_x"] else 1]
+        return (
+            1 < rows <= _MOST_ROWS
+            and 1 <= terms <= _MOST_TERMS
+            and columns >= _LEAST_COLUMNS
+            and terms * columns * step.form.dtype.itemsize <= _MOST_BYTES
+            and rows * terms * columns <= _MOST_WORK
+        )
+
+    def _chain(self, name: int) -> list[int]:
+        """Return a product and the steps that its kernel can go on with, each the only reader of the one before."""
+        sum_ = self._reader(name, ADD)
+        if sum_ is not None and all(self._has_rows(i) for i in self.steps[sum_].operands if i != name):
+            layer = self._reader(sum_, RELU)
+            if layer is not None:
+                return [name, sum_, layer]
+            return [name, sum_] if len(self.reading.get(sum_, ())) > 1 else [name]
+        scaled = self._reader(name, MULTIPLY)
+        if scaled is not None and any(self._is_number(i) for i in self.steps[scaled].operands if i != name):
+            moved = self._reader(scaled, SUBTRACT)
+            if moved is not None:
+                z, other = self.steps[moved].operands
+                return [name, scaled, moved] if other == scaled and self._has_rows(z) else [name]
+        return [name]
+
+    def _reader(self, name: int, primitive: Any) -> int | None:
+        """Return the only reader of a value, if it is of this primitive and reads the value once."""
+        reader, *others = self.reading.get(name, [name])
+        step = self.steps[reader]
+        is_alone = not others and name not in self.outputs and step.operands.count(name) == 1
+        return reader if is_alone and step.primitive is primitive else None
+
+    def _has_rows(self, name: int) -> bool:
+        """Return whether a value has rows in memory, or is one that is repeated."""
+        step = self.steps.get(name)
+        if step is None or step.primitive is not BROADCAST_TO:
+            return name not in self.constants or self.constants[name].strides[-1] != 0
+        return self.forms[step.operands[0]].shape[-1:] == step.form.shape[-1:]
+
+    def _is_number(self, name: int) -> bool:
+        """Return whether one number is repeated everywhere."""
+        if name in self.constants:
+            return bool(elements_of(self.constants[name]).size == 1)
+        step = self.steps.get(name)
+        return step is not None and step.primitive is BROADCAST_TO and self.forms[step.operands[0]].size == 1
+
+    def written(self, last: int) -> Step:
+        """Return the step of a product and what follows it: of the factors, then z, then the rate."""
+        names = [*self.following[last], last]
+        inside = {name: self.steps[name] for name in names}
+        others = [i for step in reversed(inside.values()) if step.primitive is not MATMUL for i in step.operands]
+        operands = dict.fromkeys([*inside[names[0]].operands, *(i for i in others if i not in inside)])
+        body = program_of({i: self.forms[i] for i in operands}, {}, inside, [last])
+        step = self.steps[last]
+        return Step(FINISHED_PRODUCT, tuple(operands), {}, step.results, step.origin, body)
+
+
+def add_finished(builder: Any, body: Program, operands: Sequence[int]) -> Sequence[int]:
+    """Add a finished product to a program in C++, and return the number of its result."""
+    product, *_, last = body.steps
+    others = [i for step in reversed(body.steps[1:]) for i in step.operands if i < body.first]
+    kind = {ADD: "add", RELU: "relu", SUBTRACT: "step"}[last.primitive]
+    x, y = (operands[i] for i in product.operands)
+    turned = product.params["transpose_x"], product.params["transpose_y"]
+    results: Sequence[int] = builder.add_finished_product((x, y), *turned, tuple(operands[i] for i in others), kind)
+    return results

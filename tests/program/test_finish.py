@@ -1,0 +1,137 @@
+"""finish: the bits of instructions one by one, for layers and steps of any small shape, and where they do not go on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import share
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import minimeta as mm
+from minimeta.kernels import built, level, native
+from minimeta.program import PASSES, Traced, optimise, trace
+from minimeta.program.executor import Executable
+
+ONE_BY_ONE = tuple(name for name in PASSES if name not in ("finish", "fuse"))
+
+
+def run(program: Traced, arrays: list[NDArray[Any]], level: str = level) -> list[bytes]:
+    return [y.tobytes() for y in Executable(program, poison=True, level=level).run(arrays)]
+
+
+def names(function: Callable[..., Any], *arguments: Any) -> list[str]:
+    program = optimise(trace(function, *arguments))
+    return [step.primitive.name for step in program.steps if not step.primitive.view]
+
+
+def whole(*shape: int) -> NDArray[Any]:
+    return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
+
+
+@st.composite
+def layers_and_steps(draw: st.DrawFn) -> tuple[Callable[..., Any], list[NDArray[Any]]]:
+    """A layer read once or twice, or a step in place or not, of factors that lie in any way; with NaN and -0 there."""
+    rows, columns, terms = (draw(st.sampled_from(sides)) for sides in ((2, 5, 10, 96), (16, 17, 40, 67), (1, 7, 128)))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    turned = draw(st.tuples(st.booleans(), st.booleans()))
+    shapes = [(rows, terms), (terms, columns), draw(st.sampled_from([(rows, columns), (columns,), (rows, 1), ()]))]
+    x, y, z = (rng.normal(size=shape).astype(dtype) for shape in shapes)
+    special = draw(st.sampled_from([0.0, -0.0, np.nan, np.inf]))
+    x.flat[draw(st.integers(0, x.size - 1))] = special
+    y.flat[draw(st.integers(0, y.size - 1))] = special
+    rate = np.asarray(draw(st.sampled_from([0.01, -3.0, 0.0])), dtype)
+    kind = draw(st.integers(0, 5))
+
+    def function(x: Any, y: Any, z: Any, rate: Any) -> Any:
+        c = (x.T if turned[0] else x) @ (y.T if turned[1] else y)
+        if kind == 0:
+            return mm.relu(z + c)
+        if kind == 1:
+            layer = c + z
+            return mm.tanh(layer), mm.square(layer)
+        if kind == 2:
+            return z - rate * c
+        if kind == 3:
+            return mm.exp(z) - c * 0.02  # in place of the exponential
+        return mm.relu(c + c) if kind == 4 else (c, c + z)
+
+    return function, [x.T if turned[0] else x, y.T if turned[1] else y, z, rate]
+
+
+@given(layers_and_steps())
+@share(0.5)
+def test_the_bits_are_those_of_single_instructions(drawn: tuple[Callable[..., Any], list[NDArray[Any]]]) -> None:
+    function, arrays = drawn
+    arrays = [np.ascontiguousarray(x) if x.ndim else x for x in arrays]
+    traced = trace(function, *arrays)
+    program = optimise(traced)
+    program.check()
+    expected = run(optimise(traced, ONE_BY_ONE), arrays)
+    assert all(run(program, arrays, each) == expected for each in built() or [level])
+
+
+X, Y, B, Z = whole(10, 64), whole(64, 40), whole(40), whole(10, 40)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x, y, b, z: mm.relu(b + x @ y), ["finished_product"]),
+        (lambda x, y, b, z: z - 0.1 * (x @ y), ["finished_product"]),
+        (lambda x, y, b, z: z - (x @ y) * mm.sum(b), ["sum", "finished_product"]),
+        (lambda x, y, b, z: mm.tanh(x @ y + b), ["matmul", "fused"]),  # a group that runs anyway
+        (lambda x, y, b, z: z - mm.square(z) * (x @ y), ["matmul", "fused"]),  # a rate for each element
+        (lambda x, y, b, z: 0.1 * (x @ y) - z, ["matmul", "fused"]),
+        (lambda x, y, b, z: (x @ y + z[:, :1]) + mm.relu(x @ y + z[:, :1]), ["matmul", "fused"]),
+        (lambda x, y, b, z: mm.relu(x @ y[:, :15] + b[:15]), ["matmul", "fused"]),  # the vectors are not full
+        (lambda x, y, b, z: mm.relu(x @ y[:, :1] + b[:1]), ["matmul", "fused"]),
+        (lambda x, y, b, z: mm.relu(mm.stack([x] * 2) @ mm.stack([y] * 2) + b), None),
+    ],
+)
+def test_a_product_goes_on_where_that_saves_an_instruction(function: Callable[..., Any], expected: Any) -> None:
+    found = names(function, X, Y, B, Z)
+    assert found == expected if expected else "finished_product" not in found
+
+
+def test_a_step_is_taken_in_place() -> None:
+    def descend(w: Any, x: Any) -> Any:
+        for _ in range(4):
+            w = w - 0.1 * (x.T @ mm.tanh(x @ w))
+        return w
+
+    traced = trace(descend, Y, X)
+    program = optimise(traced)
+    if native:
+        assert Executable(program).arena_bytes <= Y.nbytes + 2 * Z.nbytes  # weights, and a layer before and after tanh
+    assert run(program, [Y, X]) == run(optimise(traced, ONE_BY_ONE), [Y, X])
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels")
+@pytest.mark.parametrize(
+    ("factors", "others", "finish", "problem"),
+    [
+        (("x", "y"), ("z", "r"), "add", "another number"),
+        (("x", "y"), ("z",), "step", "another number"),
+        (("y", "x"), ("z",), "add", "shapes must be"),
+        (("x", "y"), ("x",), "relu", "equal shapes"),
+        (("x", "y"), ("z", "z"), "step", "one number"),
+        (("x", "column"), ("thin",), "add", "contiguous rows"),
+        (("long", "y"), ("large",), "add", "not small"),
+        (("batch", "batch"), ("batch",), "add", "contiguous rows"),
+    ],
+)
+def test_the_kernel_refuses_what_the_pass_never_asks_for(
+    factors: tuple[str, str], others: tuple[str, ...], finish: str, problem: str
+) -> None:
+    assert native
+    builder = native.Builder(True, False)
+    shapes = {"x": (10, 64), "y": (64, 40), "z": (10, 40), "r": (), "column": (64, 1), "thin": (10, 1)}
+    shapes |= {"long": (97, 64), "large": (97, 40), "batch": (2, 3, 3)}
+    value = {name: builder.add_operand("float32", shape) for name, shape in shapes.items()}
+    numbers = tuple(value[name] for name in others)
+    with pytest.raises((ValueError, TypeError), match=problem):
+        builder.add_finished_product((value[factors[0]], value[factors[1]]), False, False, numbers, finish)
