@@ -135,11 +135,11 @@ template <class T> void shared_product(const Factors<T>& f) {
                  [&](Index first, Index last) { columns(first * panel, last * panel); });
 }
 
-// A rough cost of each term, in multiply-adds of vectors: those, the copy of b if its columns do
-// not lie side by side, and the single elements of c if its own columns do not.
+// A rough cost of each term, in multiply-adds of quarters of vectors: those, the copy of b if its
+// columns do not lie side by side, and the single elements of c if its own columns do not.
 template <class T> Index cost(const Factors<T>& f) {
-  const Index vectors = (f.n + simd::kLanes<T> - 1) / simd::kLanes<T>;
-  return (f.m + (f.b.column != 1 ? 5 : 0)) * vectors + (f.c.column != 1 ? 2 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
+  const Index quarters = f.n / simd::kLanes<T> * 4 + detail::quarters_of_rest<T>(f.n);
+  return (f.m + (f.b.column != 1 ? 5 : 0)) * quarters + (f.c.column != 1 ? 8 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
 }
 
 // The last two axes.

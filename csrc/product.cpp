@@ -20,10 +20,14 @@ template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Pro
 }
 
 // How many of the columns left to take next. Vectors go in pairs, and in a trio if their number is
-// odd: a single vector has too few sums to keep the multipliers busy.
+// odd: a single vector has too few sums to keep the multipliers busy. A part that rows share goes
+// with the last one or two.
 template <class T> Index panel_columns(Index left) {
   constexpr Index lanes = simd::kLanes<T>;
-  return std::min(left, (left + lanes - 1) / lanes % 2 ? 3 * lanes : 2 * lanes);
+  const Index quarters = quarters_of_rest<T>(left), vectors = left / lanes + quarters / 4;
+  const bool shared = quarters % 4 != 0;
+  if (shared && vectors < 3) return left;
+  return std::min(left, vectors % 2 && !(shared && vectors == 3) ? 3 * lanes : 2 * lanes);
 }
 
 // Copies the panel's rows of b one after another, padded with zeros.

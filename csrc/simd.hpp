@@ -149,6 +149,29 @@ template <class V> inline V fma(V a, V b, V c) {
   }
 }
 
+// A part of a vector, repeated. (GCC warns about its own header if no lane is masked.)
+template <class V, class Part> inline V repeat(Part x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(Part) == 16)
+    return bits<V>(_mm512_maskz_broadcast_f32x4(-1, bits<__m128>(x)));
+  if constexpr (sizeof(V) == 64 && sizeof(Part) == 32)
+    return bits<V>(_mm512_maskz_broadcast_f64x4(-1, bits<__m256d>(x)));
+#endif
+  V y;
+  for (int i = 0; i < kLanesOf<V>; ++i) y[i] = x[i % kLanesOf<Part>];
+  return y;
+}
+
+// The lanes of x before the n-th, then those of y.
+template <class V> inline V blend(V x, V y, int n) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<V, Vec<float, 16>>) return _mm512_mask_mov_ps(x, static_cast<__mmask16>(0xffff << n), y);
+  if constexpr (std::is_same_v<V, Vec<double, 8>>) return _mm512_mask_mov_pd(x, static_cast<__mmask8>(0xff << n), y);
+#endif
+  for (int i = n; i < kLanesOf<V>; ++i) x[i] = y[i];
+  return x;
+}
+
 // x 2^n with one rounding, for an integer n stored as a floating-point number. Only levels with an
 // instruction for it have it. (GCC warns about its own header if no lane is masked.)
 #if defined(__AVX512F__) && defined(__AVX512VL__)
@@ -209,6 +232,17 @@ template <class V, int... I> auto halves(V x, std::integer_sequence<int, I...>) 
   return Halves<std::decay_t<decltype(low)>>{low, __builtin_shufflevector(x, x, (int{sizeof...(I)} + I)...)};
 }
 template <class V> auto halves(V x) { return halves(x, std::make_integer_sequence<int, kLanesOf<V> / 2>{}); }
+
+// The n-th part of a vector.
+template <class Part, class V> Part part(V x, int n) {
+  if constexpr (sizeof(Part) == sizeof(V)) {
+    return x;
+  } else {
+    constexpr int half = sizeof(V) / sizeof(Part) / 2;
+    const auto [low, high] = halves(x);
+    return n < half ? part<Part>(low, n) : part<Part>(high, n - half);
+  }
+}
 
 template <class V, int... I> auto joined(V low, V high, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(low, high, I...);

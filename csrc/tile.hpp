@@ -10,8 +10,12 @@
 //
 // The last vector of a panel ends with its last column. It may overlap the vector before it, and
 // then some columns are computed twice. Fewer columns than a vector holds take the same tile with
-// narrower vectors. Up to half a vector more takes a tile whose last vector is a half: CPUs that
-// execute 512-bit multiply-adds as two halves finish sooner, and others see no difference.
+// narrower vectors. With AVX-512 two rows share a vector for half a vector of further columns, and
+// four rows for a quarter. There, b's columns are repeated, and the lanes of each row have its own
+// element of a:
+//
+//   b:  b0 b1 b2 b3   b0 b1 b2 b3   b0 b1 b2 b3   b0 b1 b2 b3
+//   a:  a0 a0 a0 a0   a1 a1 a1 a1   a2 a2 a2 a2   a3 a3 a3 a3
 //
 // Long sums are cut into several runs of a tile (product.hpp).
 #pragma once
@@ -79,10 +83,11 @@ template <class T> struct Product {
 
 namespace detail {
 
-// A row of a tile: so many vectors of so many lanes, and perhaps half of another.
-template <int Vectors, int Lanes, bool Half = false> struct TileRow {
-  static constexpr int vectors = Vectors, lanes = Lanes, half = Half ? Lanes / 2 : 0;
-  static constexpr int width = Vectors * Lanes + half, registers = Vectors + Half;
+// A row of a tile: so many vectors of so many lanes, and perhaps a part of one that so many rows
+// share.
+template <int Vectors, int Lanes, int Sharing = 0> struct TileRow {
+  static constexpr int vectors = Vectors, lanes = Lanes, sharing = Sharing, part = Sharing > 0 ? Lanes / Sharing : 0;
+  static constexpr int width = Vectors * Lanes + part, registers = Vectors + (Sharing > 0);
 };
 
 // How many rows a tile has. Its sums, a row of b and one element of a share the vector registers.
@@ -98,23 +103,25 @@ template <int Rows, class X> using Kept = std::conditional_t<(Rows > 6), volatil
 // would copy the sums.
 template <class T, int Rows, class Row> void tile(const Product<T>& product, Index first, Index columns) {
   constexpr int Vectors = Row::vectors, Lanes = Row::lanes;
-  constexpr bool half = Row::half > 0;
+  constexpr int sharing = Row::sharing, parts = sharing > 0 ? (Rows + sharing - 1) / sharing : 1;
   using Vec = simd::Vec<T, Lanes>;
-  using Half = simd::Vec<T, std::max(1, Row::half)>;
+  using Part = simd::Vec<T, std::max(1, Row::part)>;
   Kept<Rows, const Product<T>*> kept = &product;
   Kept<Rows, Index> row = first, s = 0, t = 0;
-  const auto at = [=](int j) { return half || j + 1 < Vectors || Vectors == 1 ? Index{j} * Lanes : columns - Lanes; };
-  [[maybe_unused]] const Index rest = columns - Row::half;  // where the half begins
+  const auto at = [=](int j) {
+    return sharing > 0 || j + 1 < Vectors || Vectors == 1 ? Index{j} * Lanes : columns - Lanes;
+  };
+  [[maybe_unused]] const Index rest = columns - Row::part;  // where the part begins
   Index below[Rows];  // the first row of a
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) below[i] = product.a_rows[first + i] - product.a_rows[first];
   Vec sum[Rows][Vectors];
-  [[maybe_unused]] Half half_sum[Rows];
+  [[maybe_unused]] Vec shared[parts];
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     MINIMETA_UNROLL
     for (int j = 0; j < Vectors; ++j) sum[i][j] = Vec{};
-    if constexpr (half) half_sum[i] = Half{};
+    if constexpr (sharing > 0) shared[i / sharing] = Vec{};
   }
   do {
     t = 0;
@@ -127,14 +134,18 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
         Vec b_row[Vectors];
         MINIMETA_UNROLL
         for (int j = 0; j < Vectors; ++j) b_row[j] = simd::load<Vec>(b + at(j));
-        [[maybe_unused]] Half half_row;
-        if constexpr (half) half_row = simd::load<Half>(b + rest);
+        [[maybe_unused]] Vec repeated, scales;
+        if constexpr (sharing > 0) repeated = simd::repeat<Vec>(simd::load<Part>(b + rest));
         MINIMETA_UNROLL
         for (int i = 0; i < Rows; ++i) {
           const Vec scale = simd::broadcast<Vec>(a[i == 0 ? 0 : below[i]]);
           MINIMETA_UNROLL
           for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::fma(scale, b_row[j], sum[i][j]);
-          if constexpr (half) half_sum[i] = simd::fma(simd::halves(scale).low, half_row, half_sum[i]);
+          if constexpr (sharing > 0) {
+            scales = i % sharing == 0 ? scale : simd::blend(scales, scale, i % sharing * Row::part);
+            if (i % sharing == sharing - 1 || i == Rows - 1)
+              shared[i / sharing] = simd::fma(scales, repeated, shared[i / sharing]);
+          }
         }
         a += q.a_steps[2];
         b += q.b_steps[2];
@@ -145,13 +156,18 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
   } while (s < kept->counts[0]);
   const Product<T>& q = *kept;
   const Index* const c_rows = q.c_rows + row;
+  [[maybe_unused]] Part last[Rows];
+  if constexpr (sharing > 0) {
+    MINIMETA_UNROLL
+    for (int i = 0; i < Rows; ++i) last[i] = simd::part<Part>(shared[i / sharing], i % sharing);
+  }
   if (q.accumulate) {  // read everything before writing, because vectors may overlap
     MINIMETA_UNROLL
     for (int i = 0; i < Rows; ++i) {
       const T* const c = q.c + c_rows[i];
       MINIMETA_UNROLL
       for (int j = 0; j < Vectors; ++j) sum[i][j] = simd::load<Vec>(c + at(j)) + sum[i][j];
-      if constexpr (half) half_sum[i] = simd::load<Half>(c + rest) + half_sum[i];
+      if constexpr (sharing > 0) last[i] = simd::load<Part>(c + rest) + last[i];
     }
   }
   if (q.finishing)
@@ -169,7 +185,7 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
     T* const c = q.c + c_rows[i];
     MINIMETA_UNROLL
     for (int j = 0; j < Vectors; ++j) simd::store(c + at(j), sum[i][j]);
-    if constexpr (half) simd::store(c + rest, half_sum[i]);
+    if constexpr (sharing > 0) simd::store(c + rest, last[i]);
   }
 }
 
@@ -227,6 +243,18 @@ template <class T, class Row> void panel(const Product<T>& q, Index first, Index
 // The lanes of the next narrower vector: half as many, down to the smallest register, then one.
 template <class T> constexpr int narrower(int lanes) { return lanes * int{sizeof(T)} > 16 ? lanes / 2 : 1; }
 
+// Whether rows share vectors: only AVX-512 has lanes and registers enough.
+template <class T, int Lanes = simd::kLanes<T>> constexpr bool kShares = Lanes * sizeof(T) == 64;
+
+// How many quarters of a vector the columns that do not fill one take.
+template <class T> Index quarters_of_rest(Index columns) {
+  constexpr Index lanes = simd::kLanes<T>;
+  const Index rest = columns % lanes;
+  if (rest == 0) return 0;
+  if (!kShares<T> || rest > lanes / 2) return 4;
+  return rest > lanes / 4 ? 2 : 1;
+}
+
 // Calls go(row) with the row for at most three vectors of columns. It has narrower vectors if the
 // columns do not fill one and are not padded. `Most` columns are all that there can be, so that no
 // tile is compiled for more.
@@ -235,10 +263,10 @@ void with_tiles(Index columns, bool padded, Go go) {
   if constexpr (Lanes > 1)
     if (columns < Lanes && !padded) return with_tiles<T, narrower<T>(Lanes), Lanes - 1>(columns, padded, go);
   if (Most <= Lanes || columns <= Lanes) return go(TileRow<1, Lanes>{});
-  constexpr bool halves = Lanes * sizeof(T) == 64;  // no multiplier is narrower than half of that
-  if constexpr (halves) {
-    if (columns <= Lanes + Lanes / 2) return go(TileRow<1, Lanes, true>{});
-    if (columns > 2 * Lanes && columns <= 2 * Lanes + Lanes / 2) return go(TileRow<2, Lanes, true>{});
+  if constexpr (kShares<T, Lanes>) {
+    const Index quarters = columns > Lanes ? quarters_of_rest<T>(columns) : 0;
+    if (quarters == 1) return columns < 2 * Lanes ? go(TileRow<1, Lanes, 4>{}) : go(TileRow<2, Lanes, 4>{});
+    if (quarters == 2) return columns < 2 * Lanes ? go(TileRow<1, Lanes, 2>{}) : go(TileRow<2, Lanes, 2>{});
   }
   if constexpr (Most > Lanes) {
     if (Most <= 2 * Lanes || columns <= 2 * Lanes) return go(TileRow<2, Lanes>{});

@@ -67,7 +67,10 @@ def poolings(draw: st.DrawFn) -> tuple[tuple[int, int], dict[str, tuple[int, ...
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(2, 3, 4), (6, 5, 17), (2, 9, 2), (3, 30, 9), (7, 11, 33)])
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 3, 4), (6, 5, 17), (2, 9, 2), (3, 30, 9), (7, 11, 33), (9, 2, 24), (10, 2, 12), (3, 2, 40), (6, 2, 20)],
+)
 def test_an_element_of_a_product_of_matrices_is_one_chain(dtype: str, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(1)
     m, k, n = shape
