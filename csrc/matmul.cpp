@@ -4,10 +4,10 @@
 //     for a block of rows (a's block: there, too), for a panel of b (the first cache), for a few rows: the tile
 //
 // A small product is a single block, and b is read where it lies. A large b that many rows read is
-// copied, so that its panels are contiguous. The factors change places, c^T = b^T a^T, if that
-// copies less. None of this shows in a result: each element is summed in increasing order of the
-// inner index, in the chains and groups of product.hpp. A product by a vector has another order
-// (vector_product.hpp).
+// copied, so that its panels are contiguous; if its own rows lie far apart, fewer rows pay for that.
+// The factors change places, c^T = b^T a^T, if that copies less. None of this shows in a result:
+// each element is summed in increasing order of the inner index, in the chains and groups of
+// product.hpp. A product by a vector has another order (vector_product.hpp).
 #include "matmul.hpp"
 
 #include <algorithm>
@@ -24,8 +24,9 @@ namespace {
 
 constexpr Index kColumns = 240, kTerms = 2 * kMatrixChain;
 constexpr Index kManyPieces = 8;  // enough of them to be shared out evenly
-constexpr Index kFar = 256 * 1024;   // bytes: a larger factor is fetched ahead
+constexpr Index kFar = 256 * 1024;  // bytes: a larger factor is fetched ahead
 constexpr Index kLarge = 64 * 1024;  // bytes: a larger b does not stay in the first cache
+constexpr Index kApart = 4096;  // bytes: rows so far apart lie in pages of their own
 
 // A matrix with strides in elements.
 template <class T> struct Matrix {
@@ -87,7 +88,8 @@ template <class T> __attribute__((noinline)) void product_in_blocks(const Factor
 }
 
 template <class T> void product(const Factors<T>& f) {
-  const bool large = f.k * f.n * Index{sizeof(T)} > kLarge, copy = f.b.column != 1 || (large && f.m >= kOften);
+  const bool large = f.k * f.n * Index{sizeof(T)} > kLarge, apart = f.b.row * Index{sizeof(T)} >= kApart;
+  const bool copy = f.b.column != 1 || (large && f.m >= (apart ? kOften : 2 * kBlockRows));
 
   Index few[256];  // a small product takes less time than an allocation
   std::unique_ptr<Index[]> many(f.m > 128 ? new Index[static_cast<std::size_t>(2 * f.m)] : nullptr);

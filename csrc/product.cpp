@@ -32,12 +32,21 @@ template <class T> Index panel_columns(Index left) {
 
 // Copies the panel's rows of b one after another, padded with zeros.
 template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, T* panel) {
+  constexpr Index lanes = simd::kLanes<T>;
   if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
   for (Index s = 0; s < q.counts[0]; ++s)
     for (Index t = 0; t < q.counts[1]; ++t, panel += q.counts[2] * width) {
       const T* const b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
       if (q.b_steps[2] == 1 && b_column != 1) {
         transpose(b, b_column, columns, q.counts[2], panel, width);
+      } else if (b_column == 1 && columns >= lanes) {  // whole vectors, the last of which may overlap
+        for (Index p = 0; p < q.counts[2]; ++p) {
+          const auto copy = [&, from = b + p * q.b_steps[2], to = panel + p * width](Index j) {
+            simd::store(to + j, simd::load<simd::Vec<T>>(from + j));
+          };
+          for (Index j = 0; j + lanes < columns; j += lanes) copy(j);
+          copy(columns - lanes);
+        }
       } else {
         for (Index p = 0; p < q.counts[2]; ++p)
           for (Index j = 0; j < columns; ++j) panel[p * width + j] = b[p * q.b_steps[2] + j * b_column];
