@@ -177,7 +177,7 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
       for (int i = 0; i < Rows; ++i, z += q.finishing->row) {
         MINIMETA_UNROLL
         for (int j = 0; j < Vectors; ++j) sum[i][j] = f(sum[i][j], simd::load<Vec>(z + at(j)));
-        if constexpr (half) half_sum[i] = f(half_sum[i], simd::load<Half>(z + rest));
+        if constexpr (sharing > 0) last[i] = f(last[i], simd::load<Part>(z + rest));
       }
     });
   MINIMETA_UNROLL
