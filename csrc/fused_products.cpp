@@ -42,6 +42,7 @@ bool FusedProducts::check(View* operands, Index n, std::vector<View>& results) {
   for (const int value : of_.results) results.push_back(values.at(static_cast<std::size_t>(value)));
   locate(values);
   make_commands(values);
+  list_fetched(values);
   make_sums(values, results);
   plan_buffers();
   return false;
@@ -175,6 +176,27 @@ void FusedProducts::make_commands(const std::vector<View>& values) {
   }
 }
 
+// What lies in memory, but for what repeats.
+void FusedProducts::list_fetched(const std::vector<View>& values) {
+  const auto add = [&](Fetched each, Index element) {
+    const auto is_same = [&](const Fetched& other) { return other.address == each.address; };
+    const bool is_new = std::none_of(fetched_.begin(), fetched_.end(), is_same);
+    if (is_new && each.row != 0 && each.column == element) fetched_.push_back(each);
+  };
+  const auto add_matrix = [&](int operand, bool turned, Index blocks) {
+    View y = values[static_cast<std::size_t>(operand)];
+    if (turned) swap_last_axes(y);
+    add({operand, y.shape[0], y.strides[0], y.strides[1], blocks}, itemsize(y.dtype));
+  };
+  for (const Command& command : commands_)
+    for (int i = 0; i <= command.operands; ++i) {
+      const Location& each = location(command.values[i]);
+      if (each.address >= 0) add({each.address, rows_, each.row, each.column, -1}, each.stride);
+    }
+  for (const FusedProduct& product : of_.products) add_matrix(product.y, product.transpose_y, 1);
+  for (const FusedProduct& product : of_.contractions) add_matrix(product.y, !product.transpose_y, 0);
+}
+
 void FusedProducts::make_sums(const std::vector<View>& values, std::vector<View>& results) {
   const auto address = [&] { return static_cast<int>(operands_ + static_cast<Index>(results.size())); };
   for (const FusedProduct& product : of_.contractions) {
@@ -254,8 +276,10 @@ class FusedProducts::Worker {
     for (const Command& command : fused_.commands_)
       for (const int value : command.values) begins_.push_back(at(value, first));
     for (Index i = 0; i < fused_.rows_; ++i) {
+      aim(first, i);
       char** begins = begins_.data();
       for (const Command& command : fused_.commands_) {
+        fetch();
         command.kernel(begins, command.strides, size);
         for (const Index row : command.rows) *begins++ += row;
       }
@@ -268,6 +292,37 @@ class FusedProducts::Worker {
   }
 
  private:
+  // Looks for what to fetch while row i is computed: the next row of what operations read and write,
+  // and a share of the rows that a product of the next block, or a contraction of this one, reads.
+  void aim(Index first, Index i) {
+    ahead_.clear();
+    Index lines = 0;
+    for (const Fetched& each : fused_.fetched_) {
+      const Index from = each.blocks < 0 ? i + 1 : i * each.rows / fused_.rows_;
+      const Index to = each.blocks < 0 ? i + 2 : (i + 1) * each.rows / fused_.rows_;
+      for (Index row = from; row < to; ++row) {
+        const bool is_over = row == each.rows;
+        const Index column = first + (is_over ? 1 : std::max<Index>(each.blocks, 0)) * kColumns;
+        const Index bytes = std::min(kColumns, fused_.columns_ - column) * each.column;
+        const char* const begin = data_[each.address] + column * each.column + (is_over ? 0 : row) * each.row;
+        if (bytes <= 0) continue;
+        ahead_.push_back({begin, begin + bytes, 0});
+        lines += (bytes + kAlignment - 1) / kAlignment;
+      }
+    }
+    next_ = ahead_.begin();
+    at_once_ = lines / static_cast<Index>(fused_.commands_.size()) + 1;
+  }
+
+  // Fetches a few lines, so that none waits for those before it.
+  void fetch() {
+    for (Index lines = at_once_; lines > 0 && next_ != ahead_.end(); --lines) {
+      __builtin_prefetch(next_->at);
+      next_->at += kAlignment;
+      if (next_->at >= next_->end) ++next_;
+    }
+  }
+
   void multiply(const Part& part, Index first, Index size) {
     with_float(part.x.dtype, [&](auto tag) { multiply<typename decltype(tag)::type>(part, first, size); });
   }
@@ -300,6 +355,9 @@ class FusedProducts::Worker {
   char* const* const data_;
   char* memory_;
   std::vector<char*> begins_;  // of the row that is computed, of each command's values
+  std::vector<Ahead> ahead_;  // what to fetch while it is computed
+  std::vector<Ahead>::iterator next_;
+  Index at_once_ = 0;  // lines
 };
 
 void FusedProducts::run(char* const* data, Watch*) const {

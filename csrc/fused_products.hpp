@@ -82,6 +82,13 @@ class FusedProducts final : public Kernel {
     int operands, values[5];
     Index strides[5], rows[5];
   };
+  // Rows in memory, which are fetched before a block reads or writes them: a block's part of a row is
+  // too short, and the next row too far away, for the processor to see where it goes on.
+  struct Fetched {
+    int address;
+    Index rows, row, column;  // bytes from one row, and from one column, to the next
+    Index blocks;  // how many ahead a matrix is read; negative: row by row
+  };
   class Worker;
 
   Part part(FusedProduct product, std::vector<View>& values) const;
@@ -92,6 +99,7 @@ class FusedProducts final : public Kernel {
   void make_commands(const std::vector<View>& values);
   void make_sums(const std::vector<View>& values, std::vector<View>& results);
   ColumnSums& sums_of(int value, const std::vector<View>& values);
+  void list_fetched(const std::vector<View>& values);
   void plan_buffers();
   // What the pieces of a sum leave, behind the results.
   char* pieces(char* const* data, std::size_t i) const {
@@ -105,6 +113,7 @@ class FusedProducts final : public Kernel {
   std::vector<Part> parts_;  // the products, then those of what is computed
   std::vector<Location> locations_;  // of each value
   std::vector<Command> commands_;
+  std::vector<Fetched> fetched_;
   std::vector<ColumnSums> sums_;
   Index operands_ = 0, rows_ = 0, columns_ = 0, cost_ = 0;  // cost: of a column, in elements moved
   Index memory_ = 0;  // bytes of a worker's buffers

@@ -77,12 +77,10 @@ class _Columns:
             if self._is_elementwise(step) and (after := self._after(name)):
                 self.after[name] = after
                 self.inside.update(after)
-        for name, step in self.steps.items():
-            if is_wide(step, self.forms) and name not in self.outputs and name not in self.inside:
-                reader, *others = self.reading[name]
-                if not others and self._is_elementwise(self.steps[reader]):
-                    self.before.setdefault(reader, []).append(name)
-                    self.inside.add(name)
+        for name in self.steps:
+            if name not in self.inside and self._is_before(name):
+                self.before.setdefault(self.reading[name][0], []).append(name)
+                self.inside.add(name)
 
     def _is_elementwise(self, step: Step) -> bool:
         """Return whether a step is an elementwise one, or a group of them, of one shape and without sums."""
@@ -96,14 +94,13 @@ class _Columns:
         if len(shape) != 2 or not 2 <= shape[0] <= MOST or shape[1] < _MANY:
             return []
         results = set(results_of(name, self.steps[name]))
-        reading = {reader for i in results for reader in self.reading.get(i, ())}
-        joined = [i for i in sorted(reading) if self._is_joined(i, results)]
-        found = {reader for i in results for reader in self.reading.get(i, ()) if self._follows(reader, i, name)}
-        for i in list(joined):
-            if all(self._follows(reader, i, name) for reader in self.reading[i]):
-                found.update(self.reading[i])
-            else:
-                joined.remove(i)
+        found = {reader for i in results for reader in self._taken(i, name)}
+        joined = []
+        for whole in sorted({reader for i in results for reader in self.reading.get(i, ())}):
+            taken = self._taken(whole, name) if self._is_joined(whole, results) else []
+            if taken and taken == self.reading[whole]:
+                joined.append(whole)
+                found.update(taken)
         sums = {i for i in found if self.steps[i].primitive is SUM}
         contractions = {i for i in found - sums if self.steps[i].operands[0] in (*results, *joined)}
         return [i for kind in (joined, found - sums - contractions, contractions, sums) for i in sorted(kind)]
@@ -119,8 +116,26 @@ class _Columns:
             and step.form.shape[0] <= MOST
             and all(self.reading[i] == [name] and i not in self.outputs for i in step.operands)
             and name not in self.outputs
-            and name in self.reading
         )
+
+    def _taken(self, i: int, host: int) -> list[int]:
+        """Return which readers of a value are computed with it.
+
+        A product that its own reader can compute is better there, and not written, unless the value
+        is not written in its place, which is no shorter.
+        """
+        taken = [reader for reader in self.reading.get(i, ()) if self._follows(reader, i, host)]
+        elsewhere = [name for name in taken if self._is_before(name)]
+        is_written = i in self.outputs or len(taken) < len(self.reading.get(i, ()))
+        if is_written or sum(self.forms[name].shape[0] for name in elsewhere) > self.forms[i].shape[0]:
+            return [name for name in taken if name not in elsewhere]
+        return taken
+
+    def _is_before(self, name: int) -> bool:
+        """Return whether one elementwise step, or group, alone reads a wide product."""
+        reading = self.reading.get(name, ())
+        is_single = len(reading) == 1 and name not in self.outputs
+        return is_single and is_wide(self.steps[name], self.forms) and self._is_elementwise(self.steps[reading[0]])
 
     def _follows(self, name: int, i: int, host: int) -> bool:
         """Return whether a step can be computed with a value of a host, as its other operand is there."""

@@ -198,6 +198,16 @@ def test_a_matrix_that_only_products_and_sums_read_is_not_written() -> None:
     ("function", "inside", "because"),
     [
         (lambda u, m, y: (u, u @ y.T), ["matmul", "exp", "matmul"], "a result is read as well"),
+        (
+            lambda u, m, y: (u, mm.exp(m[:, 8:] @ u)),
+            ["matmul", "exp", "matmul", "exp"],
+            "its reader computes a product",
+        ),
+        (
+            lambda u, m, y: mm.exp(m @ np.concatenate([u, u + 1.0])),
+            ["matmul", "exp", "add", "concatenate", "matmul"],
+            "a product is shorter than what is not written for it",
+        ),
         (lambda u, m, y: u @ mm.square(y * mm.sum(u)).T, None, "its other factor is computed later"),
         (lambda u, m, y: np.concatenate([u, y]) @ y.T, None, "a part is none of its results"),
         (lambda u, m, y: [(both := np.concatenate([u, u + 1.0])), both @ y.T], None, "what is joined is a result"),
