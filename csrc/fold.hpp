@@ -11,7 +11,8 @@
 // tree the rounding error grows with log K. Three paths give these bits:
 //
 //   along     reading along the sequences of one output, or a few; vector lanes are the eight lanes
-//   across    a panel of neighbouring outputs; vector lanes are outputs, and the eight lanes are eight vectors
+//   across    a panel of neighbouring outputs; vector lanes are outputs, and the eight lanes are eight vectors;
+//             if the outputs do not fill one, narrow.hpp
 //   gathered  short sequences of any layout: a panel of them is copied to where `across` can read it
 //
 // A fold is made of a Map, applied to each element together with a parameter of its output, and of
@@ -23,6 +24,7 @@
 #include "functions.hpp"
 #include "lanes.hpp"
 #include "loop.hpp"
+#include "narrow.hpp"
 #include "transpose.hpp"
 
 namespace minimeta {
@@ -216,31 +218,39 @@ template <class T, class Map, class Join> class Panel {
   T parameter_[kStep], kept_[kLanes * kPanel];
 };
 
-// Rows shorter than a vector, copied into padded ones.
-template <class T> class Widened {
-  static constexpr int kStep = simd::kLanes<T>;
-
- public:
-  void copy(const T** rows, int n, int width) {
-    if (width >= kStep) return;
-    for (int k = 0; k < n; ++k) {
-      std::fill_n(copies_[k], kStep, T(0));
-      std::copy_n(rows[k], width, copies_[k]);
-      rows[k] = copies_[k];
-    }
+// Joins blocks of `width` outputs; fold_block(size, folded) folds the next `size` elements of each.
+template <class T, class Join, class FoldBlock>
+void join_blocks(Index length, int width, FoldBlock fold_block, T* result) {
+  using Blocks = Tree<T, Join>;
+  if (length <= kBlock) return fold_block(length, result);
+  T folded[kPanel];
+  const std::unique_ptr<T[]> levels(new T[Blocks::levels(length / kBlock + 1) * width]);
+  Blocks tree(width, levels.get());
+  for (Index done = 0; done < length; done += kBlock) {
+    spend(kBlock * width);
+    fold_block(std::min(kBlock, length - done), folded);
+    tree.push(folded);
   }
-
- private:
-  T copies_[kRows][kStep];
-};
+  std::copy_n(tree.finish(), width, result);
+}
 
 // `width` neighbouring outputs, contiguous in x.
 template <class T, class Map, class Join>
 void fold_across(const Reduction& r, const char* data, int width, const T* parameters, T* result) {
-  using Blocks = Tree<T, Join>;
-  Panel<T, Map, Join> panel(width, parameters);
-  Widened<T> widened;
   Cursor cursor(r.reduced, data);
+  if (width < simd::kLanes<T>) {
+    Narrow<T, Map, Join> narrow(width, parameters);
+    const auto fold_block = [&](Index size, T* folded) {
+      cursor.next(size, [&](const char* piece, Index stride, Index length) {
+        const bool adjacent = stride == width * Index{sizeof(T)};
+        for (Index i = 0, n = adjacent ? length : 1; i < length; i += n)
+          narrow.add(reinterpret_cast<const T*>(piece + i * stride), n);
+      });
+      narrow.fold(folded);
+    };
+    return join_blocks<T, Join>(r.length, width, fold_block, result);
+  }
+  Panel<T, Map, Join> panel(width, parameters);
   const auto fold_block = [&](Index size, T* folded) {
     for (Index left = size; left > 0; left -= kRows) {
       const T* rows[kRows];
@@ -248,20 +258,10 @@ void fold_across(const Reduction& r, const char* data, int width, const T* param
       cursor.next(std::min<Index>(kRows, left), [&](const char* piece, Index stride, Index length) {
         for (Index i = 0; i < length; ++i) rows[n++] = reinterpret_cast<const T*>(piece + i * stride);
       });
-      widened.copy(rows, n, width);
       panel.add(rows, n, left <= kRows ? folded : nullptr);
     }
   };
-  if (r.length <= kBlock) return fold_block(r.length, result);
-  T folded[kPanel];
-  const std::unique_ptr<T[]> levels(new T[Blocks::levels(r.length / kBlock + 1) * width]);
-  Blocks tree(width, levels.get());
-  for (Index done = 0; done < r.length; done += kBlock) {
-    spend(kBlock * width);
-    fold_block(std::min(kBlock, r.length - done), folded);
-    tree.push(folded);
-  }
-  std::copy_n(tree.finish(), width, result);
+  join_blocks<T, Join>(r.length, width, fold_block, result);
 }
 
 // Outputs of any layout, of short sequences at the same offsets from each.

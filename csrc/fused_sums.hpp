@@ -36,7 +36,6 @@ template <class T> class PanelSums final : public ChunkSums {
       const T* rows[kRows];
       int n = 0;
       for (; n < kRows && x != end; x += width_) rows[n++] = x;
-      widened_.copy(rows, n, static_cast<int>(width_));
       panel_.add(rows, n, x == end ? sums : nullptr);
     } while (x != end);
   }
@@ -45,7 +44,6 @@ template <class T> class PanelSums final : public ChunkSums {
   static constexpr T kZeros[kPanel] = {};
   const Index width_;
   Panel<T, Itself, Sum> panel_;
-  Widened<T> widened_;
 };
 
 // The sum of at most 1024 contiguous terms.
@@ -53,6 +51,21 @@ template <class T> void sum_along(const T* x, Index terms, T* sum) {
   const T parameter = 0;
   fold_blocks<1, T, Itself, Sum>(reinterpret_cast<const char*>(x), 0, terms, &parameter, sum);
 }
+
+// Fewer outputs than a vector has lanes.
+template <class T> class NarrowSums final : public ChunkSums {
+ public:
+  explicit NarrowSums(Index width) : width_(width), narrow_(static_cast<int>(width), kZeros) {}
+  void add(const char* block, Index elements) override {
+    narrow_.add(reinterpret_cast<const T*>(block), elements / width_);
+  }
+  void finish(char* sums) override { narrow_.fold(reinterpret_cast<T*>(sums)); }
+
+ private:
+  static constexpr T kZeros[simd::kLanes<T>] = {};
+  const Index width_;
+  Narrow<T, Itself, Sum> narrow_;
+};
 
 // One output: its terms are contiguous, and are collected until they are a chunk.
 template <class T> class CollectedSum final : public ChunkSums {
@@ -70,15 +83,17 @@ template <class T> class CollectedSum final : public ChunkSums {
 
 template <class T> std::unique_ptr<ChunkSums> chunk_sums(Index width) {
   if (width == 1) return std::make_unique<CollectedSum<T>>();
+  if (width < simd::kLanes<T>) return std::make_unique<NarrowSums<T>>(width);
   return std::make_unique<PanelSums<T>>(width);
 }
 
 // The sums of a chunk that is one block.
 template <class T> void sum_block(const T* x, Index elements, Index width, T* sums) {
-  if (width == 1)
-    sum_along(x, elements, sums);
-  else
-    PanelSums<T>(width).add(x, elements, sums);
+  if (width == 1) return sum_along(x, elements, sums);
+  if (width >= simd::kLanes<T>) return PanelSums<T>(width).add(x, elements, sums);
+  NarrowSums<T> narrow(width);
+  narrow.add(reinterpret_cast<const char*>(x), elements);
+  narrow.finish(reinterpret_cast<char*>(sums));
 }
 
 // The sums of n chunks, joined in pairs, as the subtrees that they are.

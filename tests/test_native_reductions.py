@@ -153,7 +153,7 @@ def test_the_order_of_a_sum_depends_on_the_sequence_alone(pair: tuple[Array, tup
 
 # A few sequences and many, which fill vectors of outputs or not; short ones, and several blocks.
 @pytest.mark.parametrize("length", [7, 8, 33, 1024, 1025, 5 * 1024 + 3])
-@pytest.mark.parametrize("width", [1, 4, 17, 40, 300])
+@pytest.mark.parametrize("width", [1, 2, 4, 15, 17, 40, 300])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_order_of_a_sum_is_the_stated_one(length: int, width: int, dtype: str) -> None:
     def tree(values: list[Array]) -> Array:

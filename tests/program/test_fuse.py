@@ -261,7 +261,7 @@ def test_results_that_no_cache_holds_have_the_same_bits(width: int) -> None:
     assert run(program, [x]) == run(program, [x], threads=7) == expected
 
 
-@pytest.mark.parametrize("shape", [(1030, 100), (20, 54, 100), (2500, 3), (700, 256)])
+@pytest.mark.parametrize("shape", [(1030, 100), (20, 54, 100), (2500, 3), (1100, 7), (700, 256)])
 def test_a_result_may_be_summed_too(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
