@@ -138,9 +138,11 @@ template <class T> void shared_product(const Factors<T>& f) {
 }
 
 // A rough cost of each term, in multiply-adds of quarters of vectors: those, the copy of b if its
-// columns do not lie side by side, and the single elements of c if its own columns do not.
+// columns do not lie side by side, and the single elements of c if its own columns do not. Columns
+// that fill no vector take one by themselves.
 template <class T> Index cost(const Factors<T>& f) {
-  const Index quarters = f.n / simd::kLanes<T> * 4 + detail::quarters_of_rest<T>(f.n);
+  constexpr Index lanes = simd::kLanes<T>;
+  const Index quarters = f.n < lanes ? 4 : f.n / lanes * 4 + detail::quarters_of_rest<T>(f.n);
   return (f.m + (f.b.column != 1 ? 5 : 0)) * quarters + (f.c.column != 1 ? 8 * f.m * f.n / std::max<Index>(f.k, 1) : 0);
 }
 
