@@ -75,6 +75,8 @@ const std::vector<Pair>& all_pairs() {
       pair<Subtract, Multiply>("subtract", "multiply"),
       pair<Multiply, Negative>("multiply", "negative"),
       pair<Add, Multiply, 1>("add", "multiply"),
+      pair<Divide, Multiply>("divide", "multiply"),  // of Adam's step, as the next
+      pair<Sqrt, Maximum>("sqrt", "maximum"),
       {"where", "greater", 0, row<WhereOf<Greater>, float, float, float, float>},  // of softmax's derivative
   };
   return pairs;
