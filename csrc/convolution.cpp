@@ -15,6 +15,10 @@
 //
 // Threads share the rows of c, so each element is summed in the order above, in the chains and
 // groups of product.hpp. The weights take a few whole images at a time, or a few rows of one.
+//
+// Weights that fit no second cache are read where they lie, once for all rows that are copied: some
+// columns of one chain after another, in panels that are turned on the way.
+//
 // Images with many channels and 3 x 3 taps take half of the multiplications by another way
 // (winograd.cpp).
 #include "convolution.hpp"
@@ -30,8 +34,9 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights,
-constexpr Index kPart = 4;            // or are this part of weights that have no place there
+constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
+constexpr Index kLarge = 2 * 1024 * 1024;     // bytes of weights that have no place there; then so many
+constexpr Index kRows = 384, kColumns = 480;  // rows and columns of c share it, with the terms of one chain
 constexpr Index kPixels = 168;  // terms of the weights' reduction at a time: their panel of g stays in the first
 
 // Splits the flat indices [first, last) by groups of `size` (the rows of an image, the elements of
@@ -45,11 +50,31 @@ template <class Body> void for_each_group(Index size, Index first, Index last, B
   }
 }
 
-// How many flat rows to take at a time. All weights are read for them: if few rows fit the cache,
-// and the weights do not, reading the weights again and again would be what takes the time.
-template <class T> Index rows_at_once(Index rows, Index each, Index weights) {
-  const Index most = std::max(kBytes / Index{sizeof(T)}, weights / kPart);
-  return std::clamp<Index>(most / std::max<Index>(each, 1), 1, rows);
+// How many flat rows to take at a time, each of so many elements and so many rows of c.
+template <class T> Index rows_at_once(Index rows, Index elements, Index c_rows, bool large) {
+  const Index most = large ? kRows / std::max<Index>(c_rows, 1) : kBytes / sizeof(T) / std::max<Index>(elements, 1);
+  return std::clamp<Index>(most, 1, rows);
+}
+
+template <class T> bool large(const Geometry& f) {
+  return f.down.taps * f.right.taps * f.in * f.out * Index{sizeof(T)} > kLarge;
+}
+
+// c = a b for m rows and n columns, where b are weights.
+template <class T>
+void multiply_by_weights(bool large, Product<T> q, Index m, Index n, Index b_column, Scratch<T>& scratch) {
+  if (!large || work({q.counts[0], q.counts[1], q.counts[2]}) == 0) return multiply(q, m, n, b_column, false, scratch);
+  Groups<T> groups(q.c, q.c_rows, 1, m, n, false);
+  detail::ChainSteps(q.counts, kChain).for_each(q, [&] {
+    Product<T> part = q;
+    part.accumulate = groups.next(1);
+    for (Index j = 0; j < n; j += kColumns) {
+      part.b = q.b + j * b_column;
+      part.c = q.c + j;
+      multiply(part, m, std::min(kColumns, n - j), b_column, true, scratch);
+    }
+  });
+  groups.finish();
 }
 
 template <class T> void convolve(const Geometry& f, const View& x, const View& weights, const View& result) {
@@ -59,7 +84,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
   parallel_for(lines, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once<T>(end - begin, f.down.stride * line, f.down.taps * filter * f.out);
+    const Index step = rows_at_once<T>(end - begin, f.down.stride * line, f.right.positions, large<T>(f));
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / lines * (last - first));
@@ -91,13 +116,14 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
                          c_rows,
                          1,
                          false};
-      multiply(q, pixels, f.out, 1, false, scratch);
+      multiply_by_weights(large<T>(f), q, pixels, f.out, 1, scratch);
     }
   });
 }
 
+// The weights are contiguous, or turned(weights) are.
 template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
-  const Contiguous4 w(turned(weights));
+  const Index b_column = weights.strides[2] / Index{sizeof(T)}, b_term = weights.strides[3] / Index{sizeof(T)};
   // A pixel y of residue r = y + before (mod s) meets tap r + s t at (y + before - r) / s - t.
   const auto meets = [](const Axis& a, Index residue) {
     return residue < a.taps ? (a.taps - residue - 1) / a.stride + 1 : 0;
@@ -111,7 +137,8 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
   parallel_for(rows, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> a_rows, c_rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once<T>(end - begin, line / f.down.stride, f.down.taps * f.right.taps * tap);
+    const Index step = rows_at_once<T>(end - begin, line / f.down.stride,
+                                       f.right.pixels / (f.down.stride * f.right.stride), large<T>(f));
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / rows * (last - first));
@@ -146,7 +173,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
             }
             size += span(top, bottom) * line;
           });
-          const T* b = w.data<T>();
+          const T* b = reinterpret_cast<const T*>(weights.data);
           if (taps_down > 0 && taps_right > 0)  // otherwise the pixels meet no tap, and are zero
             b += ((residue_down + (taps_down - 1) * f.down.stride) * f.right.taps + residue_right +
                   (taps_right - 1) * f.right.stride) *
@@ -156,12 +183,12 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
                              a_rows.data(),
                              {line, f.out, 1},
                              b,
-                             {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, f.in},
+                             {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, b_term},
                              reinterpret_cast<T*>(result.data),
                              c_rows.data(),
                              1,
                              false};
-          multiply(q, static_cast<Index>(a_rows.size()), f.in, 1, false, scratch);
+          multiply_by_weights(large<T>(f), q, static_cast<Index>(a_rows.size()), f.in, b_column, scratch);
         }
     }
   });
@@ -261,10 +288,11 @@ void check_conv2d_input(const View& g, const View& w, const Windows& windows, co
 void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result) {
   if (count(result) == 0) return;
   const Geometry f = geometry("conv2d_input", result.shape, w.shape, windows);
-  const Contiguous4 once(turned(w));  // and not again for each image
-  const View weights = turned(once.view);
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    if (large<T>(f) && !winograd::fits(f)) return convolve_input<T>(f, g, Contiguous4(w).view, result);
+    const Contiguous4 once(turned(w));  // and not again for each image
+    const View weights = turned(once.view);
     if (!winograd::fits(f)) return convolve_input<T>(f, g, weights, result);
     for (const Index i : winograd::conv2d_input(f, g, weights, result))
       convolve_input<T>(f.of_one_image(), image_of(g, i), weights, image_of(result, i));

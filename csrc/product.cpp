@@ -19,6 +19,8 @@ template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Pro
   groups.finish();
 }
 
+constexpr Index kTurned = 32;  // terms that are transposed at a time
+
 // How many of the columns left to take next. Vectors go in pairs, and in a trio if their number is
 // odd: a single vector has too few sums to keep the multipliers busy. A part that rows share goes
 // with the last one or two.
@@ -30,20 +32,30 @@ template <class T> Index panel_columns(Index left) {
   return std::min(left, vectors % 2 && !(shared && vectors == 3) ? 3 * lanes : 2 * lanes);
 }
 
-// Copies the panel's rows of b one after another, padded with zeros.
-template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, T* panel) {
+template <class T> void fetch(const T* x, Index n) {
+  for (Index i = 0; i < n; i += 64 / Index{sizeof(T)}) __builtin_prefetch(x + i, 0, 2);
+}
+
+// Copies the panel's rows of b one after another, padded with zeros. Meanwhile it fetches the `next`
+// columns, which the processor does not foresee: a step down a column of a large b is a page.
+template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, Index next, T* panel) {
   constexpr Index lanes = simd::kLanes<T>;
   if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
   for (Index s = 0; s < q.counts[0]; ++s)
     for (Index t = 0; t < q.counts[1]; ++t, panel += q.counts[2] * width) {
       const T* const b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
       if (q.b_steps[2] == 1 && b_column != 1) {
-        transpose(b, b_column, columns, q.counts[2], panel, width);
+        for (Index p = 0; p < q.counts[2]; p += kTurned) {
+          const Index n = std::min(kTurned, q.counts[2] - p);
+          for (Index j = 0; j < next; ++j) fetch(b + (columns + j) * b_column + p, n);
+          transpose(b + p, b_column, columns, n, panel + p * width, width);
+        }
       } else if (b_column == 1 && columns >= lanes) {  // whole vectors, the last of which may overlap
         for (Index p = 0; p < q.counts[2]; ++p) {
           const auto copy = [&, from = b + p * q.b_steps[2], to = panel + p * width](Index j) {
             simd::store(to + j, simd::load<simd::Vec<T>>(from + j));
           };
+          fetch(b + p * q.b_steps[2] + columns, next);
           for (Index j = 0; j + lanes < columns; j += lanes) copy(j);
           copy(columns - lanes);
         }
@@ -78,7 +90,7 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
       if (copy) {
         const Index width = padded ? lanes : columns;
         T* const target = packed + (m > kBlockRows ? j * terms : 0);
-        if (i == 0) pack(q, b_column, columns, width, target);
+        if (i == 0) pack(q, b_column, columns, width, panel_columns<T>(n - j - columns), target);
         q.b = target;
         q.b_steps[2] = width;
         q.b_steps[1] = width * q.counts[2];
@@ -144,7 +156,7 @@ template <class T> void TiledProduct<T>::run(const T* a, const T* b, T* c, const
         T* const transposed = scratch.take(part.columns * terms);
         q.counts[2] = terms;
         q.b_steps[2] = product_.b_steps[2];
-        detail::pack(q, b_column_, part.columns, part.columns, transposed);
+        detail::pack(q, b_column_, part.columns, part.columns, Index{0}, transposed);
         panel_b = transposed;
         q.b_steps[2] = part.columns;
       }

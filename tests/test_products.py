@@ -251,7 +251,8 @@ def test_convolutions(native: Any, data: st.DataObject, seed: int) -> None:
     check_convolutions(native, rng, (images, height, width, channels), (kh, kw, filters), strides, padding)
 
 
-# Several pieces of an image, and several images a piece; strides, sides that are left over, first layers.
+# Several pieces of an image, and several images a piece; strides, sides that are left over, first layers; weights of
+# 2 MB, which are read where they lie.
 @pytest.mark.parametrize(
     ("images", "kernel", "strides", "padding"),
     [
@@ -265,6 +266,7 @@ def test_convolutions(native: Any, data: st.DataObject, seed: int) -> None:
         ((70, 20, 20, 2), (2, 2, 3), (1, 1), (0, 1, 0, 1)),
         ((1, 7, 7, 300), (3, 2, 5), (1, 1), (0, 0, 0, 0)),
         ((1, 6, 6, 5), (3, 3, 600), (2, 1), (1, 1, 1, 1)),
+        ((2, 3, 3, 270), (2, 2, 500), (2, 1), (1, 0, 0, 0)),
     ],
 )
 def test_large_convolutions(
@@ -288,12 +290,12 @@ def test_a_stride_beyond_the_image_leaves_one_position(native: Any) -> None:
 
 
 def test_an_image_among_others_has_the_bits_that_it_has_alone(native: Any) -> None:
-    # Weights of 2 MB: for them, more rows are taken at a time than fit the cache.
+    # More rows than weights of 2 MB meet at a time.
     rng = np.random.default_rng(0)
-    x, w, g = (factors(rng, *shape) for shape in ((20, 6, 6, 240), (3, 3, 240, 240), (20, 3, 3, 240)))
+    x, w, g = (factors(rng, *shape) for shape in ((50, 6, 6, 250), (3, 3, 250, 250), (50, 3, 3, 250)))
     windows = {"strides": (2, 2), "padding": (0, 1, 0, 1)}
     results = native.conv2d(x, w, **windows), native.conv2d_input(g, w, **windows, size=(6, 6))
-    for i in (0, 7, 19):
+    for i in (0, 42, 49):
         alone = native.conv2d(x[i : i + 1], w, **windows), native.conv2d_input(g[i : i + 1], w, **windows, size=(6, 6))
         for among_others, by_itself in zip(results, alone, strict=True):
             assert_array_equal(among_others[i : i + 1], by_itself, strict=True)
