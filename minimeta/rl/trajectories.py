@@ -141,11 +141,11 @@ def sample(
             rows[task].add(episode, begun[task, episode], t + 1)
         begun[ended] = t + 1
     when, which, begin = (np.stack([getattr(each, name) for each in rows]) for name in ("when", "which", "begin"))
-    mask = np.arange(first.horizon) < np.stack([each.used for each in rows])[..., None]
-    tasks = np.arange(len(environments))[:, None, None]
+    mask = np.arange(first.horizon) < np.array([each.used for each in rows])[..., None]
+    places = (when * len(environments) + np.arange(len(environments))[:, None, None]) * episodes + which
 
     def laid(*each: Any) -> NDArray[Any]:
-        found: NDArray[Any] = np.stack(each)[when, tasks, which]
+        found: NDArray[Any] = np.concatenate(each).reshape(-1, *each[0].shape[2:]).take(places, 0)
         found[~mask] = 0
         return found
 
@@ -162,27 +162,27 @@ class _Rows:
     when: NDArray[np.int64]
     which: NDArray[np.int64]
     begin: NDArray[np.int64]
-    used: NDArray[np.int64]
+    used: list[int]
     full: bool = False
 
     @classmethod
     def empty(cls, rows: int, horizon: int) -> _Rows:
         """Return rows without an episode."""
         when, which, begin = np.zeros((3, rows, horizon), np.int64)
-        return cls(when, which, begin, np.zeros(rows, np.int64))
+        return cls(when, which, begin, [0] * rows)
 
     def add(self, episode: int, begun: int, ended: int) -> None:
         """Lay the steps from `begun` up to `ended` of an episode into the first row with room for them."""
-        horizon, length = self.when.shape[1], ended - begun
-        fitting = np.flatnonzero(self.used + length <= horizon)
-        self.full = self.full or not fitting.size
-        if self.full:
+        horizon, length = self.when.shape[1], int(ended - begun)
+        row = next((row for row, used in enumerate(self.used) if used + length <= horizon), None)
+        self.full = self.full or row is None
+        if self.full or row is None:
             return
-        row, left = fitting[0], self.used[fitting[0]]
+        left = self.used[row]
         place = row, slice(left, left + length)
         self.when[place], self.which[place], self.begin[place] = np.arange(begun, ended), episode, left
         self.used[row] += length
-        self.full = bool((self.used == horizon).all())
+        self.full = min(self.used) == horizon
 
 
 def check(environments: Sequence[Environment], episodes: int) -> None:
