@@ -53,8 +53,8 @@ void ColumnSums::set_row(Index row) {
   for (Index i = 0; i < rows(); ++i) x_rows_.push_back(i * row / itemsize(x_.dtype));
 }
 
-Index ColumnSums::lanes_at() const { return blocks_at() + (sum_ < 0 ? 0 : kBlocks * rows()); }
-Index ColumnSums::size() const { return lanes_at() + (sum_ < 0 ? 0 : kLanes * rows()); }
+Index ColumnSums::lanes_at() const { return blocks_at() + (sums_.empty() ? 0 : kBlocks * rows()); }
+Index ColumnSums::size() const { return lanes_at() + (sums_.empty() ? 0 : kLanes * rows()); }
 
 void ColumnSums::describe_pieces(View& pieces) const {
   const Index shape[] = {(columns() + kPiece - 1) / kPiece, size()};
@@ -82,7 +82,7 @@ template <class T> void ColumnSums::add(char* const* data, const T* x, Index fir
                        {0, 0, width_}, piece, c_rows_.data(), 1,         begin > 0};
     multiply(q, rows(), width_, 1, false, scratch, kMatrixChain);
   }
-  if (sum_ < 0) return;
+  if (sums_.empty()) return;
   T* const blocks = piece + blocks_at() + begin / kBlock * rows();
   const bool ends = in_block + size == kBlock || first + size == columns();
   for (Index i = 0; i < rows(); ++i)
@@ -109,12 +109,14 @@ template <class T> void ColumnSums::join(char* const* data, T* pieces) const {
         std::copy_n(c.get() + i * width_ + each.place, each.y.shape[0],
                     reinterpret_cast<T*>(data[each.result]) + i * each.y.shape[0]);
   }
-  if (sum_ < 0) return;
+  if (sums_.empty()) return;
   const Index blocks = (columns() + kBlock - 1) / kBlock;
   const std::unique_ptr<T[]> all(new T[static_cast<std::size_t>(blocks * rows())]);
   for (Index i = 0; i < blocks; ++i)
     std::copy_n(pieces + i / kBlocks * size() + blocks_at() + i % kBlocks * rows(), rows(), all.get() + i * rows());
-  join_chunks(all.get(), blocks, rows(), reinterpret_cast<T*>(data[sum_]));
+  const std::unique_ptr<T[]> sums(new T[static_cast<std::size_t>(rows())]);
+  join_chunks(all.get(), blocks, rows(), sums.get());
+  for (const int result : sums_) std::copy_n(sums.get(), rows(), reinterpret_cast<T*>(data[result]));
 }
 
 }  // namespace minimeta

@@ -25,7 +25,7 @@ class ColumnSums {
   ColumnSums(int value, const View& x) : value_(value), x_(x) {}
   // y has a row for each column of c; both lie at addresses of the run.
   void add_product(const View& y, int operand, int result);
-  void add_sum(int result) { sum_ = result; }
+  void add_sum(int result) { sums_.push_back(result); }
   // How many bytes two rows of x lie apart in a block.
   void set_row(Index row);
 
@@ -54,10 +54,11 @@ class ColumnSums {
   template <class T> void add(char* const* data, const T* x, Index first, Index size, T* piece) const;
   template <class T> void join(char* const* data, T* pieces) const;
 
-  int value_, sum_ = -1;
+  int value_;
   View x_;
   Index width_ = 0;  // columns of c
   std::vector<Factor> factors_;
+  std::vector<int> sums_;  // results: the sum once for each
   std::vector<Index> x_rows_, c_rows_;  // where they begin
 };
 
