@@ -316,10 +316,13 @@ class FusedProducts::Worker {
 
   // Fetches a few lines, so that none waits for those before it.
   void fetch() {
-    for (Index lines = at_once_; lines > 0 && next_ != ahead_.end(); --lines) {
-      __builtin_prefetch(next_->at);
-      next_->at += kAlignment;
-      if (next_->at >= next_->end) ++next_;
+    for (Index left = at_once_; left > 0 && next_ != ahead_.end();) {
+      const char* const at = next_->at;
+      const Index bytes = std::min(left * kAlignment, next_->end - at);
+      for (Index byte = 0; byte < bytes; byte += kAlignment) __builtin_prefetch(at + byte);
+      left -= (bytes + kAlignment - 1) / kAlignment;
+      next_->at = at + bytes;
+      if (next_->at == next_->end) ++next_;
     }
   }
 
