@@ -28,9 +28,31 @@ template <class F, class Result, class... T> void short_row(char* const* data, c
   });
 }
 
+// Whether F is computed in two parts (transcendental.hpp).
+template <class F, class V, class = void> constexpr bool has_parts = false;
+template <class F, class V> constexpr bool has_parts<F, V, std::void_t<decltype(F::first(V{}))>> = true;
+
+// Computes a few vectors at a time, and returns how many elements those are.
+template <class F, class T> Index map_parts(const T* x, T* y, Index size) {
+  using V = simd::Vec<T>;
+  constexpr Index lanes = simd::kLanes<T>, few = 8 * lanes;
+  Index done = 0;
+  for (; done + few <= size; done += few) {
+    decltype(F::first(V{})) between[few / lanes];
+    for (Index i = 0; i < few; i += lanes) between[i / lanes] = F::first(simd::load<V>(x + done + i));
+    for (Index i = 0; i < few; i += lanes)
+      simd::store(y + done + i, F::second(simd::load<V>(x + done + i), between[i / lanes]));
+  }
+  return done;
+}
+
 // The same for an F that computes in vectors.
 template <class F, class T> void vector_row(char* const* data, const Index* strides, Index size) {
-  map_row(data[0], strides[0], reinterpret_cast<T*>(data[1]), size, F{});
+  T* const y = reinterpret_cast<T*>(data[1]);
+  Index done = 0;
+  if constexpr (has_parts<F, simd::Vec<T>>)
+    if (strides[0] == Index{sizeof(T)}) done = map_parts<F>(reinterpret_cast<const T*>(data[0]), y, size);
+  map_row(data[0] + done * strides[0], strides[0], y + done, size - done, F{});
 }
 
 // F(x) y for an F that computes in vectors.

@@ -6,6 +6,10 @@
 // Rounding errors that the next step would magnify are carried along. So a result is within 1.2
 // units in the last place in both types, for subnormal numbers, too.
 //
+// A long chain of operations may be two, `first` and `second`, each of which runs for a few vectors
+// before the other. The processor looks some 200 operations ahead: of short chains it sees more, and
+// does more of them at the same time.
+//
 //   exp       x = n log 2 + r, n an integer, |r| <= log(2) / 2:   e^x = 2^n (1 + r + r^2 P(r))
 //   expm1     2^n (1 + r + r^2 P(r)) - 1, where 2^n - 1 + 2^n r is summed without error
 //   log       x = 2^n (1 + f), 1 + f between sqrt(1/2) and sqrt(2), s = f / (2 + f):
@@ -155,6 +159,19 @@ template <template <class> class Scaling, class V> MINIMETA_INLINE Extended<V> e
     return Extended<V>{scaled(e.high), scaled(e.tail)};
   });
 }
+template <class V> __attribute__((noinline, cold)) Extended<V> far_exp_of_minus(V x) { return exp_of_minus<Scale>(x); }
+
+template <class V> MINIMETA_INLINE Extended<V> exp_of_minus(V x) {
+  if constexpr (simd::kScales<V>) {
+    return exp_of_minus<Scale>(x);
+  } else {
+    const Extended<V> near = exp_of_minus<NormalScale>(x);
+    const auto is_near = absolute(x) <= kNear<Element<V>>;
+    if (!__builtin_expect(simd::any(!is_near), 0)) return near;
+    const Extended<V> far = far_exp_of_minus(x);
+    return {is_near ? near.high : far.high, is_near ? near.tail : far.tail};
+  }
+}
 
 struct Expm1 {
   template <class V> V operator()(V x) const {
@@ -230,9 +247,9 @@ template <class V> V quotient(Extended<V> numerator, Extended<V> divisor) {
 }
 
 struct Sigmoid {
-  template <class V> V operator()(V x) const { return near_or_far<Sigmoid>(x); }
-  template <template <class> class Scaling, class V> V any(V x) const {
-    const Extended<V> e = exp_of_minus<Scaling>(x);
+  template <class V> V operator()(V x) const { return second(x, first(x)); }
+  template <class V> MINIMETA_INLINE static Extended<V> first(V x) { return exp_of_minus(x); }
+  template <class V> MINIMETA_INLINE static V second(V x, Extended<V> e) {
     const Extended<V> numerator = {x < 0 ? e.high : all<V>(1), x < 0 ? e.tail : all<V>(0)};
     const V sum = 1 + e.high, lost = (e.high - (sum - 1)) + e.tail;
     return quotient(numerator, {sum, lost});
@@ -260,10 +277,9 @@ struct TanhSlope {
 };
 
 struct Softplus {
-  template <class V> V operator()(V x) const { return near_or_far<Softplus>(x); }
-  template <template <class> class Scaling, class V> V any(V x) const {
+  template <class V> V operator()(V x) const {
     using E = Element<V>;
-    const Extended<V> e = exp_of_minus<Scaling>(x);
+    const Extended<V> e = exp_of_minus(x);
     const V u = 1 + e.high, lost = (e.high - (u - 1)) + e.tail;
     const Extended<V> log = logarithm(u, lost / u, all<V>(0));
     const V positive = x > 0 ? x : all<V>(0);
