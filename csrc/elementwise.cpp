@@ -274,6 +274,15 @@ void run_elementwise(const Function& f, const View* x, const View& result) {
     for_each_row_in_parallel<4>({&x[0], &x[1], &x[2], &result}, row, f.cost);
 }
 
+Index period(const View& x) {
+  Index size = 1;
+  int d = x.ndim - 1;
+  for (; d >= 0 && (x.shape[d] == 1 || x.strides[d] == size * itemsize(x.dtype)); --d) size *= x.shape[d];
+  for (; d >= 0; --d)
+    if (x.shape[d] != 1 && x.strides[d] != 0) return 0;
+  return size;
+}
+
 bool all_finite(const View& x) {
   require_float("all_finite", x);
   bool finite = true;

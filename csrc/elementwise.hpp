@@ -29,6 +29,9 @@ const std::vector<Function>& elementwise_functions();
 void check_elementwise(const Function& function, const View* operands, View& result);
 void run_elementwise(const Function& function, const View* operands, const View& result);
 
+// The length of the contiguous part of x that repeats along leading axes; 0 for any other layout.
+Index period(const View& x);
+
 bool all_finite(const View& x);
 
 }  // namespace minimeta

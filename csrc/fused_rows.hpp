@@ -10,16 +10,6 @@
 
 namespace minimeta {
 
-// The length of the contiguous part of x that repeats along leading axes; 0 for any other layout.
-inline Index period(const View& x) {
-  Index size = 1;
-  int d = x.ndim - 1;
-  for (; d >= 0 && (x.shape[d] == 1 || x.strides[d] == size * itemsize(x.dtype)); --d) size *= x.shape[d];
-  for (; d >= 0; --d)
-    if (x.shape[d] != 1 && x.strides[d] != 0) return 0;
-  return size;
-}
-
 // Fills y, of n elements, with copies of x, of `period` elements; n is a multiple of the period.
 template <class T> void repeat(const T* x, Index period, T* y, Index n) {
   using V = simd::Vec<T>;

@@ -8,7 +8,7 @@
 #include "fourier.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
-#include "matmul.hpp"
+#include "planned.hpp"
 #include "pooling.hpp"
 #include "reduce.hpp"
 #include "sequences.hpp"
@@ -22,6 +22,10 @@ auto elementwise(Parameters& p) {
   const Function* const f = p.operation().function;
   return computation([f](View* x, Index, View& y) { check_elementwise(*f, x, y); },
                      [f](const View* x, Index, const View& y) { run_elementwise(*f, x, y); });
+}
+
+std::unique_ptr<Kernel> bind_elementwise(Parameters& p) {
+  return std::make_unique<PlannedElementwise<decltype(elementwise(p))>>(elementwise(p), *p.operation().function);
 }
 
 // Reductions
@@ -97,25 +101,6 @@ auto matmul(Parameters& p) {
       [](const View* x, Index, const View& y) { run_matmul(x[0], x[1], y); },
       [](const View* x, const View& y) { return work({count(y), x[0].shape[x[0].ndim - 1]}); });
 }
-
-// A program knows the shapes and strides of a small product in advance, and prepares it.
-template <class F> class PlannedMatmul final : public Kernel {
- public:
-  explicit PlannedMatmul(F f) : planned_(std::move(f)) {}
-  bool check(View* x, Index n, std::vector<View>& results) override {
-    planned_.check(x, n, results);
-    prepared_ = prepare_matmul(x[0], x[1], results[0]);
-    return false;
-  }
-  void run(char* const* data, Watch* watch) const override {
-    if (prepared_) return prepared_->run(data[0], data[1], data[2]);
-    planned_.run(data, watch);
-  }
-
- private:
-  Planned<F> planned_;
-  std::unique_ptr<PreparedMatmul> prepared_;
-};
 
 std::unique_ptr<Kernel> bind_matmul(Parameters& p) {
   return std::make_unique<PlannedMatmul<decltype(matmul(p))>>(matmul(p));
@@ -319,7 +304,7 @@ std::vector<Operation> table() {
       row<reshape>("reshape", 1),
   };
   for (const Function& f : elementwise_functions())
-    rows.push_back({f.name, f.operands, call<elementwise>, bind<elementwise>, &f});
+    rows.push_back({f.name, f.operands, call<elementwise>, bind_elementwise, &f});
   return rows;
 }
 
