@@ -35,6 +35,7 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   locate_results(values);
   plan_buffers();
   list_bases();
+  is_block_alone_ = is_alone() && chunks_ == 1 && count_ <= block_ && copied_.empty() && far_.empty();
   for (std::size_t j = 0; j < sums_.size() && chunks_ > 1; ++j) {  // Memory for the chunks' sums.
     const Index shape[] = {chunks_, width};
     const Dtype dtype = results[values_.size() + j].dtype;
@@ -219,7 +220,7 @@ class Fused::Worker {
         own_.push_back((each.number == fused.buffers() ? memory : data[each.number]) + each.offset);
       base_ = own_.data();
     }
-    for (const int value : fused.tiled_) tile(fused.location(value), data[value], base_[value]);
+    fused.fill_tiled(data, base_);
     for (const int value : fused.copied_)
       copiers_.emplace_back(*fused.location(value).walk, data[value], fused.location(value).stride);
     // What lies where an operand does is in the cache, which has just read it.
@@ -250,8 +251,6 @@ class Fused::Worker {
   }
 
  private:
-  void tile(const Location& each, const char* from, char* to) const;
-
   char* at(int value, Index first) const { return base_[value] + first * fused_.location(value).advance; }
 
   void run_block(Index first, Index size) {
@@ -307,12 +306,27 @@ class Fused::Worker {
   std::vector<std::unique_ptr<ChunkSums>> terms_;
 };
 
-void Fused::Worker::tile(const Location& each, const char* from, char* to) const {
-  const Index size = std::min(fused_.block_, each.count);
-  with_size(each.stride, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    repeat(reinterpret_cast<const T*>(from), each.period, reinterpret_cast<T*>(to), size);
-  });
+void Fused::fill_tiled(char* const* data, char* const* base) const {
+  for (const int value : tiled_) {
+    const Location& each = location(value);
+    with_size(each.stride, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      repeat(reinterpret_cast<const T*>(data[value]), each.period, reinterpret_cast<T*>(base[value]),
+             std::min(block_, each.count));
+    });
+  }
+}
+
+// One block, one worker, and nothing to copy: what most groups of small arrays are.
+void Fused::run_block_alone(char* const* data) const {
+  char* const* const base = data + buffers() + 1;
+  fill_tiled(data, base);
+  for (const Command& command : commands_) command.kernel(base + command.first, command.strides, command.count);
+  for (std::size_t j = 0; j < sums_.size(); ++j)
+    with_float(location(sums_[j].value).dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      sum_block(reinterpret_cast<const T*>(base[sums_[j].value]), count_, width(), sums<T>(data, j));
+    });
 }
 
 // Only a result that is copied from its buffer is written after all reads of its block; an operand
@@ -327,19 +341,23 @@ bool Fused::may_overwrite(Index operand, Index result) const {
 }
 
 void Fused::run(char* const* data, Watch*) const {
-  parallel_for(chunks_, work_, [&](Index first, Index last) {
-    Worker worker(*this, data);
-    for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
-    if (!far_.empty()) simd::streamed();
-  });
+  if (is_block_alone_)
+    run_block_alone(data);
+  else
+    parallel_for(chunks_, work_, [&](Index first, Index last) {
+      Worker worker(*this, data);
+      for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
+      if (!far_.empty()) simd::streamed();
+    });
   for (std::size_t j = 0; j < sums_.size(); ++j)
     with_float(location(sums_[j].value).dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       T* const result = sums<T>(data, j);
       if (chunks_ == 0) std::fill_n(result, width(), T(0));
       if (chunks_ > 1) join_chunks(chunk_sums<T>(data, j), chunks_, width(), result);
+      if (!sums_[j].mean || chunks_ == 0) return;
       const T terms = static_cast<T>(count_ / width());
-      for (Index i = 0; sums_[j].mean && chunks_ > 0 && i < width(); ++i) result[i] /= terms;
+      for (Index i = 0; i < width(); ++i) result[i] /= terms;
     });
 }
 

@@ -101,6 +101,8 @@ class Fused final : public Kernel {
   void locate_results(const std::vector<View>& values);
   void plan_buffers();
   void list_bases();
+  void fill_tiled(char* const* data, char* const* base) const;
+  void run_block_alone(char* const* data) const;
   Location& location(int value) { return locations_[static_cast<std::size_t>(value)]; }
   const Location& location(int value) const { return locations_[static_cast<std::size_t>(value)]; }
   Index width() const { return chunk_ / kSumTerms; }  // outputs of each sum
@@ -130,6 +132,7 @@ class Fused final : public Kernel {
   Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;  // elements in all, in a block, in a chunk; chunks
   Index cost_ = 0, work_ = 0;  // of an element and of all, in elements moved
   Index memory_ = 0;  // bytes of a worker's buffers
+  bool is_block_alone_ = false;
 };
 
 }  // namespace minimeta

@@ -84,18 +84,19 @@ void run_gather(const View& x, const View* indices, Index k, const View& result)
   if (size == 0) return;
   Loop<2> loop;  // over one item, planned once
   plan<2>(loop, {&item, &target}, 0, item.ndim);
+  const Index* const offset_of = offset.data();
   parallel_for(n, n * size, [&](Index first, Index last) {
     Patience& p = patience;
     with_size(itemsize(x.dtype), [&](auto tag) {
       using T = typename decltype(tag)::type;
-      T* to = reinterpret_cast<T*>(result.data) + first * size;
-      for (Index b = first; b < last; ++b, to += size) {
-        char* const from = x.data + offset[static_cast<std::size_t>(b)];
+      T* const to = reinterpret_cast<T*>(result.data);
+      if (size == 1)
+        return in_pieces(first, last, 1, [&](Index begin, Index end) {
+          for (Index b = begin; b < end; ++b) to[b] = *reinterpret_cast<const T*>(x.data + offset_of[b]);
+        });
+      for (Index b = first; b < last; ++b) {
         spend(p, size);
-        if (size == 1)
-          *to = *reinterpret_cast<const T*>(from);
-        else
-          for_each_row<2>(loop, {from, reinterpret_cast<char*>(to)}, copy_row<T>);
+        for_each_row<2>(loop, {x.data + offset_of[b], reinterpret_cast<char*>(to + b * size)}, copy_row<T>);
       }
     });
   });
