@@ -35,8 +35,7 @@ namespace minimeta {
 namespace {
 
 constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
-constexpr Index kLarge = 2 * 1024 * 1024;     // bytes of weights that have no place there; then so many
-constexpr Index kRows = 384, kColumns = 480;  // rows and columns of c share it, with the terms of one chain
+constexpr Index kRows = 384, kColumns = 480;  // of c: they do with the terms of one chain, if the weights are large
 constexpr Index kPixels = 168;  // terms of the weights' reduction at a time: their panel of g stays in the first
 
 // Splits the flat indices [first, last) by groups of `size` (the rows of an image, the elements of
@@ -54,10 +53,6 @@ template <class Body> void for_each_group(Index size, Index first, Index last, B
 template <class T> Index rows_at_once(Index rows, Index elements, Index c_rows, bool large) {
   const Index most = large ? kRows / std::max<Index>(c_rows, 1) : kBytes / sizeof(T) / std::max<Index>(elements, 1);
   return std::clamp<Index>(most, 1, rows);
-}
-
-template <class T> bool large(const Geometry& f) {
-  return f.down.taps * f.right.taps * f.in * f.out * Index{sizeof(T)} > kLarge;
 }
 
 // c = a b for m rows and n columns, where b are weights.
@@ -84,7 +79,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
   parallel_for(lines, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once<T>(end - begin, f.down.stride * line, f.right.positions, large<T>(f));
+    const Index step = rows_at_once<T>(end - begin, f.down.stride * line, f.right.positions, large(weights));
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / lines * (last - first));
@@ -116,7 +111,7 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
                          c_rows,
                          1,
                          false};
-      multiply_by_weights(large<T>(f), q, pixels, f.out, 1, scratch);
+      multiply_by_weights(large(weights), q, pixels, f.out, 1, scratch);
     }
   });
 }
@@ -138,7 +133,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
     std::vector<Index> a_rows, c_rows;
     Scratch<T> window, scratch;
     const Index step = rows_at_once<T>(end - begin, line / f.down.stride,
-                                       f.right.pixels / (f.down.stride * f.right.stride), large<T>(f));
+                                       f.right.pixels / (f.down.stride * f.right.stride), large(weights));
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / rows * (last - first));
@@ -188,7 +183,7 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
                              c_rows.data(),
                              1,
                              false};
-          multiply_by_weights(large<T>(f), q, static_cast<Index>(a_rows.size()), f.in, b_column, scratch);
+          multiply_by_weights(large(weights), q, static_cast<Index>(a_rows.size()), f.in, b_column, scratch);
         }
     }
   });
@@ -290,9 +285,8 @@ void run_conv2d_input(const View& g, const View& w, const Windows& windows, cons
   const Geometry f = geometry("conv2d_input", result.shape, w.shape, windows);
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (large<T>(f) && !winograd::fits(f)) return convolve_input<T>(f, g, Contiguous4(w).view, result);
-    const Contiguous4 once(turned(w));  // and not again for each image
-    const View weights = turned(once.view);
+    const Contiguous4 once(large(w) ? w : turned(w));  // and not again for each image
+    const View weights = large(w) ? once.view : turned(once.view);
     if (!winograd::fits(f)) return convolve_input<T>(f, g, weights, result);
     for (const Index i : winograd::conv2d_input(f, g, weights, result))
       convolve_input<T>(f.of_one_image(), image_of(g, i), weights, image_of(result, i));

@@ -99,6 +99,9 @@ inline View turned(View w) {
   return w;
 }
 
+// Whether weights have no place in a second cache.
+inline bool large(const View& w) { return count(w) * itemsize(w.dtype) > 2 * 1024 * 1024; }
+
 // A rectangle of one image, zero where there is no image.
 template <class T> void cut(const View& x, Index image, Index top, Index rows, Index left, Index columns, T* to) {
   const Index channels = x.shape[3], element = sizeof(T);

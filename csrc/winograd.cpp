@@ -62,6 +62,8 @@ namespace minimeta::winograd {
 namespace {
 
 constexpr Index kBytes = 640 * 1024;  // of transformed tiles: they share the second cache with the transformed taps
+constexpr Index kTiles = 120;         // that meet a part of large taps
+constexpr Index kSums = 2 * 1024 * 1024;  // bytes of sums for a part of large taps' cotangent: they meet all tiles
 constexpr Index kKept = 2 * 1024 * 1024;  // elements of memory that a thread keeps, for taps and for tiles each
 
 // The tiles along an axis: how many there are, the first pixel under them, and how many outputs
@@ -167,53 +169,74 @@ template <class T> void write_tiles(Square<const T> from, Index image, Index t, 
 }
 
 // Outputs (images, H, W, out) of some images of x (images, ., ., in) and w (3, 3, in, out), whose last
-// tap comes first if `reversed`. Each row of tiles takes so many steps.
-template <class T> void filter(const View& x, const std::vector<Index>& images, const T* w, bool reversed,
+// tap comes first if `reversed`. Each row of tiles takes so many steps. Of large taps one part after
+// another, a panel of one chain, is transformed where it is needed.
+template <class T> void filter(const View& x, const std::vector<Index>& images, const View& w, bool reversed,
                                const Tiling& down, const Tiling& right, Index steps, const View& result) {
   if (images.empty()) return;
   static thread_local Scratch<T> taps_memory;
-  const Index in = x.shape[3], out = result.shape[3], tap = reversed ? -in * out : in * out;
-  const Square<const T> given{reversed ? w - 8 * tap : w, 3 * tap, tap};
-  const Square<T> taps = planes(in * out, taps_memory);
-  parallel_for(in * out, 4 * in * out,
-               [&](Index begin, Index end) { transform<kC>(given.from(begin), taps.from(begin), end - begin); });
+  const Index in = x.shape[3], out = result.shape[3];
+  const bool parts = large(w);
+  const Index terms = parts ? kChain : in, columns = parts ? 2 * simd::kLanes<T> : out;
+  const Square<T> all = planes(parts ? 0 : in * out, taps_memory);
+  if (!parts)
+    parallel_for(in, 4 * in * out, [&](Index begin, Index end) {
+      Scratch<T> copied;
+      transform_taps(w, reversed, begin, end - begin, 0, out, copied, all.from(begin * out));
+    });
   const Index lines = static_cast<Index>(images.size()) * down.tiles;
   const auto image = [&](Index line) { return images[static_cast<std::size_t>(line / down.tiles)]; };
   parallel_for(lines, steps * lines, [&](Index begin, Index end) {
-    static thread_local Scratch<T> read_memory, product_memory;
+    static thread_local Scratch<T> read_memory, product_memory, part_memory;
     Scratch<T> window, packed;
     const Index tile_bytes = kRank * kRank * (in + out) * Index{sizeof(T)};
-    const Index step = evenly(end - begin, kBytes / (right.tiles * tile_bytes));
+    const Index step = evenly(end - begin, (parts ? kTiles : kBytes / tile_bytes) / right.tiles);
     const Index tiles = step * right.tiles;
     const Square<T> read = planes(tiles * in, read_memory), products = planes(tiles * out, product_memory);
+    const Square<T> part = parts ? planes(terms * columns, part_memory) : all;
     std::vector<Index> every, some;  // rows of a product: of its left factor, and its own
     for (const Index width : {in, out})
       for (Index i = 0; i < tiles; ++i) every.push_back(i * width);
+    std::vector<Index> planes_of_products;
+    for (Index r = 0; r < kRank * kRank; ++r) planes_of_products.push_back(r * products.right);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(steps * (last - first));
       for (Index line = first; line < last; ++line)
         read_tiles<kB, T>(x, image(line), down.pixel(line % down.tiles), right, 0, in, window,
                           read.from((line - first) * right.tiles * in));
-      for (Index r = 0; r < kRank; ++r)
-        for (Index q = 0; q < kRank; ++q) {
-          const Index *a_rows = every.data(), *c_rows = a_rows + tiles;
-          Index n = (last - first) * right.tiles;
-          if ((r == kSecond && !down.even()) || (q == kSecond && !right.even())) {
-            some.clear();
-            for (const Index width : {in, out})
-              for (Index line = first; line < last; ++line)
-                if (r != kSecond || down.outputs_of(line % down.tiles) == kOutputs)
-                  for (Index t = 0; t < right.tiles - (q == kSecond && !right.even()); ++t)
-                    some.push_back(((line - first) * right.tiles + t) * width);
-            n = static_cast<Index>(some.size()) / 2;
-            a_rows = some.data();
-            c_rows = a_rows + n;
+      const auto multiply_by = [&](Square<T> taps, Index p, Index now, Index j, Index n, bool accumulate) {
+        for (Index r = 0; r < kRank; ++r)
+          for (Index q = 0; q < kRank; ++q) {
+            const Index *a_rows = every.data(), *c_rows = a_rows + tiles;
+            Index m = (last - first) * right.tiles;
+            if ((r == kSecond && !down.even()) || (q == kSecond && !right.even())) {
+              some.clear();
+              for (const Index width : {in, out})
+                for (Index line = first; line < last; ++line)
+                  if (r != kSecond || down.outputs_of(line % down.tiles) == kOutputs)
+                    for (Index t = 0; t < right.tiles - (q == kSecond && !right.even()); ++t)
+                      some.push_back(((line - first) * right.tiles + t) * width);
+              m = static_cast<Index>(some.size()) / 2;
+              a_rows = some.data();
+              c_rows = a_rows + m;
+            }
+            const Product<T> product{{1, 1, now}, read.at(r, q) + p,     a_rows, {0, 0, 1}, taps.at(r, q),
+                                     {0, 0, n},   products.at(r, q) + j, c_rows, 1,         accumulate};
+            multiply(product, m, n, 1, false, packed);
           }
-          const Product<T> product{{1, 1, in},  read.at(r, q),     a_rows, {0, 0, 1}, taps.at(r, q),
-                                   {0, 0, out}, products.at(r, q), c_rows, 1,         false};
-          multiply(product, n, out, 1, false, packed);
+      };
+      Groups<T> groups(products.first, planes_of_products.data(), 1, kRank * kRank, tiles * out, false);
+      for (Index p = 0; p < in; p += terms) {
+        const Index now = std::min(terms, in - p);
+        const bool accumulate = parts && groups.next(1);
+        for (Index j = 0; j < out; j += columns) {
+          const Index n = std::min(columns, out - j);
+          if (parts) transform_taps(w, reversed, p, now, j, n, packed, part);
+          multiply_by(part, p, now, j, n, accumulate);
         }
+      }
+      groups.finish();
       for (Index line = first; line < last; ++line)
         write_tiles<T>({products.first + (line - first) * right.tiles * out, products.down, products.right},
                        image(line), line % down.tiles, down, right, window, result);
@@ -225,7 +248,7 @@ template <class T> void filter(const View& x, const std::vector<Index>& images, 
 
 // The same for all images but those whose results would lose too many digits, or are not finite:
 // returns these.
-template <class T> std::vector<Index> filter_all(const View& x, const T* w, bool reversed, const Tiling& down,
+template <class T> std::vector<Index> filter_all(const View& x, const View& w, bool reversed, const Tiling& down,
                                                  const Tiling& right, Index steps, const View& result) {
   const Index n = x.shape[0];
   std::vector<Index> alike, direct;
@@ -234,7 +257,7 @@ template <class T> std::vector<Index> filter_all(const View& x, const T* w, bool
     for (Index i = first; i < last; ++i) flags[static_cast<std::size_t>(i)] = mixes<T>(x, i, down, right, kRank);
   });
   for (Index i = 0; i < n; ++i) (flags[static_cast<std::size_t>(i)] ? direct : alike).push_back(i);
-  filter(x, alike, w, reversed, down, right, steps / (n * down.tiles), result);
+  filter<T>(x, alike, w, reversed, down, right, steps / (n * down.tiles), result);
   const Index m = static_cast<Index>(alike.size());
   parallel_for(m, count(result) / n * m, [&](Index first, Index last) {
     for (Index j = first; j < last; ++j)
@@ -245,64 +268,71 @@ template <class T> std::vector<Index> filter_all(const View& x, const T* w, bool
   return direct;
 }
 
-// The cotangent of w (3, 3, in, out): sums over all tiles of x and of g.
-template <class T> void correlate(const Geometry& f, const View& x, const View& g, const View& result) {
+// The cotangent of w (3, 3, in, out) for channels [begin, end) of x: sums over all tiles of x and of g.
+template <class T>
+void correlate(const Geometry& f, const View& x, const View& g, Index begin, Index end, const View& result) {
   const Tiling down = tiling(f.down.positions, -f.down.before), right = tiling(f.right.positions, -f.right.before);
   const Tiling right_of_g = tiling(f.right.positions, 0);
+  static thread_local Scratch<T> x_memory, g_memory, sum_memory;
+  Scratch<T> window, packed;
+  const Index in = end - begin, out = f.out;
+  // Several whole images at a time where they are small, otherwise a few rows of one: a chain of
+  // each sum.
+  const Index most = std::min(kMatrixChain, kBytes / (kRank * kRank * (f.in + out) * Index{sizeof(T)}));
+  const Index group = evenly(f.images, most / (down.tiles * right.tiles));
+  const Index step = group > 1 ? down.tiles : evenly(down.tiles, most / right.tiles);
+  const Index tiles = group * step * right.tiles;
+  const Square<T> of_x = planes(tiles * in, x_memory), of_g = planes(tiles * out, g_memory);
+  const Square<T> sums = planes(in * out, sum_memory);
+  std::vector<Index> rows;  // of a product: of its left factor, and its own
+  for (const Index width : {Index{1}, out})
+    for (Index i = 0; i < in; ++i) rows.push_back(i * width);
+  std::vector<Index> planes_of_sums;
+  for (Index r = 0; r < kRank * kRank; ++r) planes_of_sums.push_back(r * sums.right);
+  Groups<T> groups(sums.first, planes_of_sums.data(), 1, kRank * kRank, in * out, false);
+  for (Index image = 0; image < f.images; image += group)
+    for (Index t = 0; t < down.tiles; t += step) {
+      const Index images = std::min(group, f.images - image), lines = std::min(step, down.tiles - t);
+      const Index counts[3] = {images, lines, right.tiles};
+      const bool accumulate = groups.next(chains(counts));
+      spend(work({images, lines, right.tiles, in, out}));
+      for (Index n = 0; n < images; ++n)
+        for (Index i = 0; i < lines; ++i) {
+          const Index row = (n * lines + i) * right.tiles;
+          read_tiles<kB>(x, image + n, down.pixel(t + i), right, begin, in, window, of_x.from(row * in));
+          read_tiles<kToA>(g, image + n, kOutputs * (t + i), right_of_g, 0, out, window, of_g.from(row * out));
+        }
+      for (Index r = 0; r < kRank; ++r)
+        for (Index q = 0; q < kRank; ++q) {
+          // An output that does not exist would add zero.
+          const Index tall = lines - (r == kSecond && !down.even() && t + lines == down.tiles);
+          const Index wide = right.tiles - (q == kSecond && !right.even());
+          const Index line = right.tiles, area = lines * line;
+          const Product<T> product{{images, tall, wide},
+                                   of_x.at(r, q),
+                                   rows.data(),
+                                   {area * in, line * in, in},
+                                   of_g.at(r, q),
+                                   {area * out, line * out, out},
+                                   sums.at(r, q),
+                                   rows.data() + in,
+                                   1,
+                                   accumulate};
+          multiply(product, in, out, 1, false, packed);
+        }
+    }
+  groups.finish();
+  const Index tap = f.in * out;
+  const Square<T> to{reinterpret_cast<T*>(result.data) + begin * out, 3 * tap, tap};
+  transform<kToC, T>({sums.first, sums.down, sums.right}, to, in * out);
+  for (Scratch<T>* memory : {&x_memory, &g_memory, &sum_memory}) memory->keep(kKept);
+}
+
+template <class T> void correlate(const Geometry& f, const View& x, const View& g, const View& result) {
   parallel_for(f.in, f.steps(), [&](Index begin, Index end) {
-    static thread_local Scratch<T> x_memory, g_memory, sum_memory;
-    Scratch<T> window, packed;
-    const Index in = end - begin, out = f.out;
-    // Several whole images at a time where they are small, otherwise a few rows of one: a chain of
-    // each sum.
-    const Index most = std::min(kMatrixChain, kBytes / (kRank * kRank * (f.in + out) * Index{sizeof(T)}));
-    const Index group = evenly(f.images, most / (down.tiles * right.tiles));
-    const Index step = group > 1 ? down.tiles : evenly(down.tiles, most / right.tiles);
-    const Index tiles = group * step * right.tiles;
-    const Square<T> of_x = planes(tiles * in, x_memory), of_g = planes(tiles * out, g_memory);
-    const Square<T> sums = planes(in * out, sum_memory);
-    std::vector<Index> rows;  // of a product: of its left factor, and its own
-    for (const Index width : {Index{1}, out})
-      for (Index i = 0; i < in; ++i) rows.push_back(i * width);
-    std::vector<Index> planes_of_sums;
-    for (Index r = 0; r < kRank * kRank; ++r) planes_of_sums.push_back(r * sums.right);
-    Groups<T> groups(sums.first, planes_of_sums.data(), 1, kRank * kRank, in * out, false);
-    for (Index image = 0; image < f.images; image += group)
-      for (Index t = 0; t < down.tiles; t += step) {
-        const Index images = std::min(group, f.images - image), lines = std::min(step, down.tiles - t);
-        const Index counts[3] = {images, lines, right.tiles};
-        const bool accumulate = groups.next(chains(counts));
-        spend(work({images, lines, right.tiles, in, out}));
-        for (Index n = 0; n < images; ++n)
-          for (Index i = 0; i < lines; ++i) {
-            const Index row = (n * lines + i) * right.tiles;
-            read_tiles<kB>(x, image + n, down.pixel(t + i), right, begin, in, window, of_x.from(row * in));
-            read_tiles<kToA>(g, image + n, kOutputs * (t + i), right_of_g, 0, out, window, of_g.from(row * out));
-          }
-        for (Index r = 0; r < kRank; ++r)
-          for (Index q = 0; q < kRank; ++q) {
-            // An output that does not exist would add zero.
-            const Index tall = lines - (r == kSecond && !down.even() && t + lines == down.tiles);
-            const Index wide = right.tiles - (q == kSecond && !right.even());
-            const Index line = right.tiles, area = lines * line;
-            const Product<T> product{{images, tall, wide},
-                                     of_x.at(r, q),
-                                     rows.data(),
-                                     {area * in, line * in, in},
-                                     of_g.at(r, q),
-                                     {area * out, line * out, out},
-                                     sums.at(r, q),
-                                     rows.data() + in,
-                                     1,
-                                     accumulate};
-            multiply(product, in, out, 1, false, packed);
-          }
-      }
-    groups.finish();
-    const Index tap = f.in * out;
-    const Square<T> to{reinterpret_cast<T*>(result.data) + begin * out, 3 * tap, tap};
-    transform<kToC, T>({sums.first, sums.down, sums.right}, to, in * out);
-    for (Scratch<T>* memory : {&x_memory, &g_memory, &sum_memory}) memory->keep(kKept);
+    const Index most = large(result) ? kSums / (kRank * kRank * f.out * Index{sizeof(T)}) : f.in;
+    for (Index step = evenly(end - begin, most); begin < end; begin += step)
+      correlate<T>(f, x, g, begin, std::min(end, begin + step), result);
   });
 }
 
@@ -320,18 +350,17 @@ std::vector<Index> conv2d(const Geometry& f, const View& x, const View& weights,
   std::vector<Index> direct;
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    direct = filter_all(x, w.data<T>(), false, down, right, f.steps(), result);
+    direct = filter_all<T>(x, w.view, false, down, right, f.steps(), result);
   });
   return direct;
 }
 
 std::vector<Index> conv2d_input(const Geometry& f, const View& g, const View& weights, const View& result) {
-  const Contiguous4 w(turned(weights));
   const Tiling down = tiling(f.down.pixels, f.down.before - 2), right = tiling(f.right.pixels, f.right.before - 2);
   std::vector<Index> direct;
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    direct = filter_all(g, w.data<T>(), true, down, right, f.steps(), result);
+    direct = filter_all<T>(g, turned(weights), true, down, right, f.steps(), result);
   });
   return direct;
 }

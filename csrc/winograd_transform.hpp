@@ -12,6 +12,7 @@
 #include "array.hpp"
 #include "product.hpp"
 #include "simd.hpp"
+#include "transpose.hpp"
 
 namespace minimeta::winograd {
 
@@ -108,6 +109,26 @@ template <const auto& matrix, class T> void transform(Square<const T> x, Square<
   for (; c + lanes <= n; c += lanes)
     transform_vector<matrix, simd::Vec<T>>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
   for (; c < n; ++c) transform_vector<matrix, T>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
+}
+
+// C w C' for terms [p, p + terms) and columns [j, j + columns) of taps w, which may lie turned; the
+// last of them comes first if `reversed`.
+template <class T> void transform_taps(const View& w, bool reversed, Index p, Index terms, Index j, Index columns,
+                                       Scratch<T>& scratch, Square<T> to) {
+  constexpr Index element = sizeof(T);
+  const Index tap = (reversed ? -1 : 1) * w.strides[1] / element;
+  const Index down = w.strides[2] / element, across = w.strides[3] / element;
+  const T* const first = reinterpret_cast<const T*>(w.data) + (reversed ? -8 * tap : 0) + p * down + j * across;
+  const Square<const T> from{first, 3 * tap, tap};
+  if (across == 1 && down == columns) return transform<kC>(from, to, terms * columns);
+  if (across == 1) {
+    for (Index i = 0; i < terms; ++i) transform<kC>(from.from(i * down), to.from(i * columns), columns);
+    return;
+  }
+  const Index size = terms * columns;
+  T* const copied = scratch.take(9 * size);
+  for (Index k = 0; k < 9; ++k) transpose(first + k * tap, across, columns, terms, copied + k * size, columns);
+  transform<kC>(Square<const T>{copied, 3 * size, size}, to, size);
 }
 
 }  // namespace minimeta::winograd

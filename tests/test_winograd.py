@@ -133,10 +133,11 @@ def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
     check(native, np.random.default_rng(seed), images, filters, padding)
 
 
-# Several pieces of an image, and several images a piece; on so many threads that they are shared.
+# Taps of 2 MB; several pieces of an image, and several images a piece; on so many threads that they are shared.
 @pytest.mark.parametrize(
     ("images", "filters", "padding"),
     [
+        ((1, 5, 6, 270), 220, (1, 1, 1, 1)),
         ((2, 61, 42, 32), 33, (1, 1, 1, 1)),
         ((30, 7, 7, 64), 40, (1, 1, 1, 1)),
         ((3, 14, 15, 65), 64, (0, 2, 1, 0)),
