@@ -1,14 +1,20 @@
-"""finish: a small product, finished in registers by what alone reads it.
+"""finish: a product, finished in registers by what alone reads it.
 
     c = x @ y;  d = c + z                finished_product:  d = x @ y + z
     c = x @ y;  d = relu(c + z)                             d = relu(x @ y + z)
     c = x @ y;  d = z - r * c                               d = z - r * (x @ y)
+    c = x @ y;  d = c + u @ v                               d = x @ y + (u @ v), in its place
 
 The first two are a layer of a small network, and the third moves its weights along a gradient, by a
 rate that is one number. Products of ten examples by layers of 64 numbers take some hundred
 nanoseconds, and an addition in a kernel of its own a fifth of that. So the kernel of the product
-(``csrc/finished_product.hpp``) computes what follows before it stores anything. Every element is
-computed by the same operations in the same order, so no bit changes.
+(``csrc/finished_product.hpp``) computes what follows before it stores anything.
+
+The last is a derivative of a layer, along a direction of its input and of its weights or backwards
+again. Of many rows, the second product would go to memory and come back. Only such a sum is worth it
+there: other elementwise steps go on in groups of their own.
+
+Every element is computed by the same operations in the same order, so no bit changes.
 """
 
 from __future__ import annotations
@@ -19,14 +25,18 @@ from typing import Any
 from minimeta.autodiff.array import is_float
 from minimeta.autodiff.operations.arithmetic import ADD, MULTIPLY, RELU, SUBTRACT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
-from minimeta.autodiff.operations.movement import BROADCAST_TO
+from minimeta.autodiff.operations.movement import BROADCAST_TO, TRANSPOSE
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.names import elements_of, named, numbered, program_of, readers
+from minimeta.program.split import is_wide
 
 # What csrc/product.hpp decides the tiles of in advance, in one chain for each element: a product on
 # one thread, whose second factor stays in a first-level cache.
 _MOST_ROWS, _MOST_TERMS, _LEAST_COLUMNS, _MOST_BYTES, _MOST_WORK = 96, 128, 16, 2**15, 2**19
+
+# More rows go through in blocks, which the second factor outlives in a cache.
+_MOST_BYTES_OF_BLOCKS = 2**16
 
 #: A product, then what is computed of it and of its other operands.
 FINISHED_PRODUCT = region("finished_product", rematerialize_rule)
@@ -62,16 +72,18 @@ class _Products:
         self.reading = readers(self.steps)
         self.following: dict[int, list[int]] = {}
         for name, step in self.steps.items():
-            if self._is_small(step):
-                *before, last = self._chain(name)
+            if step.primitive is MATMUL and len(step.form.shape) == 2 and is_float(step.form):
+                *before, last = self._chain(name) if self._is_small(step) else self._sum(name)
                 if before and last not in self.following:
                     self.following[last] = before
 
-    def _is_small(self, step: Step) -> bool:
-        if step.primitive is not MATMUL or len(step.form.shape) != 2 or not is_float(step.form):
-            return False
+    def _sides(self, step: Step) -> tuple[int, int, int]:
+        """Return the rows, terms and columns of a product."""
         rows, columns = step.form.shape
-        terms = self.forms[step.operands[0]].shape[0 if step.params["transpose_x"] else 1]
+        return rows, self.forms[step.operands[0]].shape[0 if step.params["transpose_x"] else 1], columns
+
+    def _is_small(self, step: Step) -> bool:
+        rows, terms, columns = self._sides(step)
         return (
             1 < rows <= _MOST_ROWS
             and 1 <= terms <= _MOST_TERMS
@@ -79,6 +91,32 @@ class _Products:
             and terms * columns * step.form.dtype.itemsize <= _MOST_BYTES
             and rows * terms * columns <= _MOST_WORK
         )
+
+    def _is_long(self, step: Step) -> bool:
+        rows, terms, columns = self._sides(step)
+        return (
+            rows > _MOST_ROWS
+            and 1 <= terms <= _MOST_TERMS
+            and columns >= _LEAST_COLUMNS
+            and terms * columns * step.form.dtype.itemsize <= _MOST_BYTES_OF_BLOCKS
+            and not self._is_turned(step)
+            and not is_wide(step, self.forms)
+        )
+
+    def _is_turned(self, step: Step) -> bool:
+        """Return whether a product copies its second factor, whose columns do not lie side by side."""
+        maker = self.steps.get(step.operands[1])
+        return bool(step.params["transpose_y"]) or (maker is not None and maker.primitive is TRANSPOSE)
+
+    def _sum(self, name: int) -> list[int]:
+        """Return a long product and its sum with an earlier one that nothing else reads, in whose place it is."""
+        sum_ = self._reader(name, ADD)
+        if sum_ is None or not self._is_long(self.steps[name]):
+            return [name]
+        (other,) = (i for i in self.steps[sum_].operands if i != name)
+        maker = self.steps.get(other)
+        is_product = maker is not None and maker.primitive is MATMUL
+        return [name, sum_] if is_product and other < name and self._reader(other, ADD) == sum_ else [name]
 
     def _chain(self, name: int) -> list[int]:
         """Return a product and the steps that its kernel can go on with, each the only reader of the one before."""

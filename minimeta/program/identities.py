@@ -3,7 +3,6 @@
     a * 1 = a          -(-a) = a           a value is its copy
     a + (-b) = a - b   a movement of a movement is one movement
     (a b)[rows] = a[rows] b                compute only the rows of a product that are read
-    reshape(x y + u v) = reshape(x y) + reshape(u v)    one group with what reads it
     pad(a) + pad(b) = concatenate(a, b) + 0    if they fill the whole, and do not overlap
     mask(x) put(g) = put(mask(take(x)) g)  mask the cotangent of a pooling before it is put into images
 
@@ -75,18 +74,6 @@ def traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
     params = {"starts": starts, "sizes": sizes, "steps": strides}
     steps[name] = product._replace(primitive=SLICE, operands=(factor,), params=params, results=(forms[name],))
     return product._replace(operands=(name, y) if rows else (x, name), results=step.results)
-
-
-def of_products(step: Step, steps: Mapping[int, Step], uses: Mapping[int, int]) -> Step | None:
-    """Return the elementwise step whose result is reshaped, if all that it reads are products, and nothing else
-    reads those or it.
-    """
-    inner = steps.get(step.operands[0])
-    if inner is None or not inner.primitive.elementwise:
-        return None
-    makers = [steps.get(i) for i in inner.operands]
-    is_alone = all(uses[i] == 1 for i in (*step.operands, *inner.operands))
-    return inner if is_alone and all(maker and maker.primitive is MATMUL for maker in makers) else None
 
 
 def filled(

@@ -40,12 +40,11 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from minimeta.autodiff.array import Form
 from minimeta.autodiff.calls import CALL
 from minimeta.autodiff.operations.arithmetic import RELU_SLOPE
 from minimeta.autodiff.operations.joining import CONCATENATE, SPLIT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
-from minimeta.autodiff.operations.movement import RESHAPE, SLICE
+from minimeta.autodiff.operations.movement import SLICE
 from minimeta.autodiff.operations.pooling import POOL_TAKE
 from minimeta.autodiff.regions import CUSTOM_VJP
 from minimeta.autodiff.steps import Program, Step, by_kernel
@@ -53,17 +52,7 @@ from minimeta.errors import ConfigurationError
 from minimeta.program.finish import finish
 from minimeta.program.fused_products import products
 from minimeta.program.hoist import hoist
-from minimeta.program.identities import (
-    SIMPLE,
-    composed,
-    filled,
-    masked,
-    of_products,
-    patches,
-    traded,
-    unchanged,
-    windows,
-)
+from minimeta.program.identities import SIMPLE, composed, filled, masked, patches, traded, unchanged, windows
 from minimeta.program.names import (
     constant_key,
     fresh_names,
@@ -322,8 +311,6 @@ class _Walk:
         step = composed(step, self.steps)
         if step.primitive is SLICE and self._uses[step.operands[0]] == 1:
             step = traded(step, self.steps, self._forms)
-        if step.primitive is RESHAPE and (inner := of_products(step, self.steps, self._uses)):
-            return self._of_reshaped(step, inner)
         if step.primitive is POOL_TAKE:
             self._takes[step.operands[0], *windows(step)] = name
         if step.primitive is RELU_SLOPE and self._uses[step.operands[1]] == 1:
@@ -336,15 +323,6 @@ class _Walk:
             if extent[1] == step.form.shape[extent[0]]:
                 return self._assembled(step, extent[0])
         return step
-
-    def _of_reshaped(self, step: Step, inner: Step) -> Step:
-        """Reshape the operands of an elementwise step in place of its result; the first takes its name."""
-        names = [*step.operands, *itertools.islice(self._fresh, len(inner.operands) - 1)]
-        for name, i in zip(names, inner.operands, strict=True):
-            form = Form(step.form.shape, self._forms[i].dtype)
-            self.steps[name] = Step(RESHAPE, (i,), step.params, (form,), inner.origin)
-        self._forms[names[0]] = self.steps[names[0]].form
-        return inner._replace(operands=tuple(names), results=step.results)
 
     def _assembled(self, step: Step, axis: int) -> Step:
         """Concatenate the parts of a sum of pads, and add 0: what is -0 alone is 0 in the sum."""

@@ -97,6 +97,33 @@ def test_a_product_goes_on_where_that_saves_an_instruction(function: Callable[..
     assert found == expected if expected else "finished_product" not in found
 
 
+@pytest.mark.parametrize("rows", [97, 192, 401])
+def test_a_sum_of_long_products_is_made_in_place(rows: int) -> None:
+    def function(x: Any, u: Any, y: Any, v: Any) -> Any:
+        return mm.tanh(x @ y + u @ v)
+
+    arrays = [whole(rows, 100), whole(3, rows, 7)[1], whole(100, 100), whole(7, 100)]
+    program = optimise(traced := trace(function, *arrays))
+    assert names(function, *arrays) == ["matmul", "finished_product", "tanh"]
+    if native:
+        assert Executable(program).arena_bytes < 2 * rows * 100 * 4  # one array, to whole cache lines
+    assert run(program, arrays) == run(optimise(traced, ONE_BY_ONE), arrays)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: (p + x @ y, p) if (p := mm.sin(x) @ y) is not None else None,  # it is read elsewhere
+        lambda x, y: mm.exp(x @ y) + mm.sin(x) @ y,  # which is a group
+        lambda x, y: x @ y + np.ones((200, 64), np.float32),
+        lambda x, y: mm.sum(mm.sin(x) @ y.T + x @ y.T),  # a factor that each block would turn
+        lambda x, y: x[:, :15] @ y[:15, :15] + mm.sin(x)[:, :15] @ y[:15, :15],
+    ],
+)
+def test_long_products_go_on_with_nothing_else(function: Callable[..., Any]) -> None:
+    assert "finished_product" not in names(function, whole(200, 64), whole(64, 64))
+
+
 def test_a_step_is_taken_in_place() -> None:
     def descend(w: Any, x: Any) -> Any:
         for _ in range(4):
@@ -120,7 +147,7 @@ def test_a_step_is_taken_in_place() -> None:
         (("x", "y"), ("x",), "relu", "equal shapes"),
         (("x", "y"), ("z", "z"), "step", "one number"),
         (("x", "column"), ("thin",), "add", "contiguous rows"),
-        (("long", "y"), ("large",), "add", "not small"),
+        (("long", "tall"), ("z",), "add", "not small"),
         (("batch", "batch"), ("batch",), "add", "contiguous rows"),
     ],
 )
@@ -130,7 +157,7 @@ def test_the_kernel_refuses_what_the_pass_never_asks_for(
     assert native
     builder = native.Builder(True, False)
     shapes = {"x": (10, 64), "y": (64, 40), "z": (10, 40), "r": (), "column": (64, 1), "thin": (10, 1)}
-    shapes |= {"long": (97, 64), "large": (97, 40), "batch": (2, 3, 3)}
+    shapes |= {"long": (10, 2049), "tall": (2049, 40), "batch": (2, 3, 3)}
     value = {name: builder.add_operand("float32", shape) for name, shape in shapes.items()}
     numbers = tuple(value[name] for name in others)
     with pytest.raises((ValueError, TypeError), match=problem):

@@ -76,38 +76,3 @@ def test_the_gradient_of_a_function_of_parts_is_written_in_place() -> None:
     program = optimise(trace(gradient, flat))
     assert "concatenate_in_place" in names(program) and "pad" not in names(program)
     assert_array_equal(mm.compile(gradient)(flat), gradient(flat))
-
-
-X, Y = (np.random.default_rng(seed).normal(size=(2, 3, 4)) for seed in range(2))
-W = np.random.default_rng(2).normal(size=(4, 5))
-
-
-def rows(x: Any) -> Any:
-    return mm.reshape(x, (6, -1))
-
-
-def test_a_sum_of_products_of_rows_is_one_group_with_what_reads_it() -> None:
-    def function(x: Any, y: Any, b: Any) -> Any:
-        return mm.relu(mm.reshape(rows(x) @ W + rows(y) @ W, (2, 3, 5)) + b)
-
-    traced = trace(function, X, Y, np.ones(5))
-    adds = [step for step in optimise(traced, ("simplify",)).steps if step.primitive.name == "add"]
-    assert [step.form.shape for step in adds] == [(2, 3, 5), (2, 3, 5)]
-    program = optimise(traced)
-    assert [name for name in names(program) if name not in ("reshape", "broadcast_to")] == ["matmul", "matmul", "fused"]
-    for one in (traced, program):
-        assert_array_equal(one.run(by_kernel, X, Y, np.ones(5)), function(X, Y, np.ones(5)))
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x, y: [(z, mm.reshape(z, (2, 3, 5))) for z in [rows(x) @ W + rows(y) @ W]],  # the sum is read, too
-        lambda x, y: [(p, mm.reshape(p + rows(y) @ W, (2, 3, 5))) for p in [rows(x) @ W]],
-        lambda x, y: mm.reshape(rows(x) @ W + mm.tanh(rows(y) @ W), (2, 3, 5)),  # which is one group already
-    ],
-)
-def test_other_sums_are_reshaped_as_they_are(function: Any) -> None:
-    program = optimise(trace(function, X, Y), ("simplify", "eliminate"))
-    (shape,) = [step.form.shape for step in program.steps if step.primitive.name == "add"]
-    assert shape == (6, 5)
