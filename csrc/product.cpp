@@ -21,15 +21,15 @@ template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Pro
 
 constexpr Index kTurned = 32;  // terms that are transposed at a time
 
-// How many of the columns left to take next. Vectors go in pairs, and in a trio if their number is
-// odd: a single vector has too few sums to keep the multipliers busy. A part that rows share goes
+// How many of the columns left to take next. Vectors go in trios, and in pairs before a single one
+// would be left, which has too few sums to keep the multipliers busy. A part that rows share goes
 // with the last one or two.
 template <class T> Index panel_columns(Index left) {
   constexpr Index lanes = simd::kLanes<T>;
   const Index quarters = quarters_of_rest<T>(left), vectors = left / lanes + quarters / 4;
   const bool shared = quarters % 4 != 0;
   if (shared && vectors < 3) return left;
-  return std::min(left, vectors % 2 && !(shared && vectors == 3) ? 3 * lanes : 2 * lanes);
+  return std::min(left, vectors % 3 == (shared ? 2 : 0) ? 3 * lanes : 2 * lanes);
 }
 
 template <class T> void fetch(const T* x, Index n) {
