@@ -17,6 +17,16 @@ namespace minimeta {
 
 static_assert(fusion::kMostSums == kPanel);
 
+namespace {
+
+// Asks for memory that the next block reads. Where memory is read steadily, the processor does so by
+// itself; a block of many operations takes longer than it looks ahead.
+void ask_for(const char* from, Index bytes) {
+  for (Index i = 0; i < bytes; i += kAlignment) __builtin_prefetch(from + i, 0, 2);
+}
+
+}  // namespace
+
 Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums,
              std::vector<int> far)
     : operations_(std::move(operations)), values_(std::move(values)), sums_(std::move(sums)), parts_(std::move(far)) {}
@@ -118,7 +128,10 @@ void Fused::locate_operand(const View& x) {
   Location location{Location::Kind::memory, element, element, repeats, count, value, x.dtype};
   if (repeats == 1) {
     location.advance = location.stride = 0;
-  } else if (repeats != count) {
+  } else if (repeats == count) {
+    const bool takes_long = block_ <= fusion::kLeastElements;  // because there are many values
+    if (takes_long && count * element >= fusion::kFarBytes) far_operands_.push_back(value);
+  } else {
     location.advance = 0;
     const bool fits = repeats > 0 && block_ % repeats == 0 && chunk_ % repeats == 0;
     location.kind = fits ? Location::Kind::tiled : Location::Kind::copied;
@@ -254,6 +267,8 @@ class Fused::Worker {
   char* at(int value, Index first) const { return base_[value] + first * fused_.location(value).advance; }
 
   void run_block(Index first, Index size) {
+    for (const int value : fused_.far_operands_)
+      ask_for(at(value, first + size), size * fused_.location(value).advance);
     for (std::size_t i = 0; i < copiers_.size(); ++i) {
       const int value = fused_.copied_[i];
       copiers_[i].copy(first, std::min(size, fused_.location(value).count), base_[value]);

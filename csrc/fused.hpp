@@ -126,7 +126,7 @@ class Fused final : public Kernel {
   Index operands_ = 0;
   std::vector<Location> locations_;  // of each value
   std::vector<Address> bases_;  // where each value begins, and then those of each command, one after another
-  std::vector<int> tiled_, copied_;  // operands
+  std::vector<int> tiled_, copied_, far_operands_;  // operands; the last come from memory
   std::vector<Command> commands_;
   std::vector<Far> far_;
   Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;  // elements in all, in a block, in a chunk; chunks
