@@ -193,9 +193,12 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
   const Contiguous4 g(cotangent);
   const Index columns = f.right.span(f.right.positions), line = columns * f.in, filter = f.right.taps * f.in;
   const Index area = f.down.positions * f.right.positions, image_size = f.down.span(f.down.positions) * line;
-  // Take several whole images at a time if they are small, otherwise a few rows of one.
+  // A chain takes several whole images if they are small, otherwise a few rows of one. Two chains of
+  // whole images at a time read and write the cotangent of large weights once.
   const Index group = evenly(f.images, kPixels / area);
   const Index step = group > 1 ? f.down.positions : evenly(f.down.positions, kPixels / f.right.positions);
+  const Index chain = std::min(group * step * f.right.positions, kChain);
+  const Index at_once = large(result) && group * area == chain ? 2 * group : group;
   parallel_for(f.down.taps * filter, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> a_rows, c_rows;
     for_each_group(filter, begin, end, [&](Index k, Index first, Index last) {
@@ -207,9 +210,9 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
     Scratch<T> window, scratch;
     T* const c = reinterpret_cast<T*>(result.data);
     Groups<T> groups(c, c_rows.data(), 1, end - begin, f.out, false);
-    for (Index image = 0; image < f.images; image += group)
+    for (Index image = 0; image < f.images; image += at_once)
       for (Index y = 0; y < f.down.positions; y += step) {
-        const Index images = std::min(group, f.images - image), positions = std::min(step, f.down.positions - y);
+        const Index images = std::min(at_once, f.images - image), positions = std::min(step, f.down.positions - y);
         const Index span = f.down.span(positions);
         T* const copied = window.take(images * span * line);
         for (Index n = 0; n < images; ++n)
@@ -226,8 +229,8 @@ template <class T> void convolve_weight(const Geometry& f, const View& x, const 
                            c,
                            c_rows.data(),
                            1,
-                           groups.next(chains(counts))};
-        multiply(q, end - begin, f.out, 1, end - begin >= kOften, scratch);
+                           groups.next(chains(counts, chain))};
+        multiply(q, end - begin, f.out, 1, end - begin >= kOften, scratch, chain);
       }
     groups.finish();
   });

@@ -149,8 +149,10 @@ struct ChainSteps {
 
 }  // namespace detail
 
-// How many chains of at most kChain terms a product has.
-inline Index chains(const Index (&counts)[3]) { return detail::ChainSteps(counts, kChain).chains(); }
+// How many chains of so many terms at most a product has.
+inline Index chains(const Index (&counts)[3], Index chain = kChain) {
+  return detail::ChainSteps(counts, chain).chains();
+}
 
 // c = a b, or c += a b, for m rows and n columns. `copy` copies b panel by panel, which is needed
 // if its columns do not lie side by side. A few columns of many rows are always copied, padded to a

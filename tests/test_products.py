@@ -279,6 +279,16 @@ def test_large_convolutions(
     check_convolutions(native, np.random.default_rng(0), images, kernel, strides, padding)
 
 
+def test_large_weights_have_the_cotangent_that_their_parts_have_alone(native: Any) -> None:
+    rng = np.random.default_rng(0)
+    for images in (5, 70):  # some chains, and several groups of chains
+        x, g = factors(rng, images, 12, 12, 250), factors(rng, images, 6, 6, 250)
+        settings: dict[str, Any] = {"strides": (2, 2), "padding": (0, 1, 0, 1), "size": (3, 3)}
+        whole = native.conv2d_weight(x, g, **settings)
+        for part in (slice(0, 20), slice(230, 250)):
+            assert_array_equal(whole[..., part], native.conv2d_weight(x, g[..., part], **settings), strict=True)
+
+
 def test_a_stride_beyond_the_image_leaves_one_position(native: Any) -> None:
     rng = np.random.default_rng(0)
     x, w = factors(rng, 2, 5, 6, 3), factors(rng, 2, 3, 3, 4)
