@@ -46,7 +46,7 @@ from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.kernels import native
 from minimeta.program.fused import fills
-from minimeta.program.names import program_of, readers, renamed, results_of
+from minimeta.program.names import named, numbered, program_of, readers, renamed, results_of
 from minimeta.program.split import is_wide
 
 # The limits of the kernel, from csrc/fused.hpp, which says where they come from: the elements of a
@@ -81,7 +81,24 @@ FUSED = region("fused", rematerialize_rule)
 
 def fuse(program: Program) -> Program:
     """Run elementwise steps of one shape, or all short, with sums over their leading axes."""
-    return _Grouping(program).fused()
+    return _Grouping(_numbers_first(program)).fused()
+
+
+def _numbers_first(program: Program) -> Program:
+    """Compute numbers that need no array before all else, so that any group can read them.
+
+    The step sizes of an optimiser are then there before the moments that they scale, and one group
+    takes both in one passage.
+    """
+    constants, steps = named(program)
+    numbers = {i for i, form in enumerate(program.forms()[: program.first]) if form.size == 1}
+    first: dict[int, Step] = {}
+    for name, step in steps.items():
+        is_one = step.body is None and step.primitive.native and [form.size for form in step.results] == [1]
+        if is_one and numbers.issuperset(step.operands):
+            first[name] = step
+            numbers.add(name)
+    return numbered(program, constants, {**first, **steps})
 
 
 @dataclass

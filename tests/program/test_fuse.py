@@ -311,6 +311,19 @@ def test_what_updates_small_arrays_is_one_step() -> None:
     assert run(program, arrays) == run(optimise(trace(function, *arrays), UNFUSED), arrays)
 
 
+def test_a_step_size_is_there_before_the_moments_that_it_scales() -> None:
+    p, g, m = np.random.default_rng(0).normal(size=(3, 50, 60))
+
+    def function(p: Any, g: Any, m: Any, t: Any) -> tuple[Any, Any, Any]:
+        t, m = t + 1.0, 0.9 * m + 0.1 * g
+        return p - m * (0.01 / (1.0 - 0.9**t)), m, t  # written after the moment
+
+    arguments = [p, g, m, np.asarray(3.0)]
+    program = optimise(trace(function, *arguments))
+    assert [[y.shape for y in step.results] for step in fused_steps(program)] == [[(), ()], [p.shape, p.shape]]
+    assert run(program, arguments) == run(optimise(trace(function, *arguments), UNFUSED), arguments)
+
+
 @st.composite
 def short(draw: st.DrawFn) -> tuple[Function, list[NDArray[Any]]]:
     """Random operations on arrays of several shapes, most of them one block at most."""
