@@ -63,7 +63,7 @@ def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[An
 
     def changed(z: Any, w: Any) -> Any:
         is_seen = z.shape and getrefcount(z) > (sharing.OWN_TWICE if w is z else sharing.OWN)
-        if is_seen or (z.shape and _is_seen_in_parts(z, w)):
+        if is_seen or (z.shape and _is_seen_in_parts(z, getrefcount(w), w)):
             raise TracingError(
                 f"z {symbol}= ... of complex numbers of shape {z.shape}: they are held by something else, too, and "
                 f"would change with it in numpy; here nothing is ever written to. Write z = z {symbol} ..."
@@ -76,12 +76,12 @@ def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[An
     return changed
 
 
-def _is_seen_in_parts(z: Any, w: Any) -> bool:
+def _is_seen_in_parts(z: Any, others: int, w: Any) -> bool:
     """Return whether somebody else holds a part, a view of it, or what it is a view of, as of z[0] and z.real."""
     references = [getrefcount(z.real), getrefcount(z.imag)]
     if type(w) is ComplexArray and (w.real is z.real) != (w.imag is z.imag):  # The conjugate has one of them, copied.
         references[int(w.imag is z.imag)] -= 1
-    return sharing.is_seen_in_parts((z.real, z.imag), references, w, sys._getframe(2))
+    return sharing.is_seen_in_parts((z.real, z.imag), references, others, w, sys._getframe(2))
 
 
 @dataclass(frozen=True, eq=False)

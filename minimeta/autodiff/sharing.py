@@ -47,18 +47,20 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
     return _others([(array, extra)], operand, others, frame, sys._getframe(1))
 
 
-def is_seen_in_parts(parts: tuple[Any, Any], references: list[int], operand: Any, frame: types.FrameType) -> bool:
+def is_seen_in_parts(
+    parts: tuple[Any, Any], references: list[int], others: int, operand: Any, frame: types.FrameType
+) -> bool:
     """Return whether somebody else sees one of the two Arrays of a pair, a view of it, or what it is a view of.
 
     Parameters
     ----------
     parts, references
         The Arrays, or numpy arrays, and how many references there are to each, counted in the pair.
-    operand, frame
+    others, operand, frame
         As of :func:`seers`.
     """
     traced = [(part, count - _HELD) for part, count in zip(parts, references, strict=True) if hasattr(part, "inputs")]
-    return bool(traced) and bool(_others(traced, operand, _OPERAND, frame, sys._getframe(2)))
+    return bool(traced) and bool(_others(traced, operand, others, frame, sys._getframe(2)))
 
 
 def _others(

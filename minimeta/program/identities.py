@@ -134,10 +134,10 @@ def masked(step: Step, steps: dict[int, Step], takes: dict[tuple[Any, ...], int]
     put = steps.get(name)
     if put is None or put.primitive is not POOL_PUT or not are_apart(put) or put.form != step.form:
         return step
-    taken = takes.get((x, *windows(put)), name)
+    g, cell = put.operands
+    taken = takes.get((x, cell, *windows(put)), name)
     if taken >= name:
         return step
-    g, cell = put.operands
     forms[name] = forms[g]
     steps[name] = step._replace(operands=(taken, g), results=(forms[g],))
     return put._replace(operands=(name, cell))

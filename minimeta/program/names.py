@@ -48,7 +48,7 @@ def numbered(
     return dataclasses.replace(
         program,
         constants=tuple(constants.values()),
-        steps=tuple(renamed(step, number) for step in steps.values()),
+        steps=tuple(_renumbered(step, number) for step in steps.values()),
         outputs=tuple(number[name] for name in program.outputs),
     )
 
@@ -79,7 +79,7 @@ def program_of(
 ) -> Program:
     """Return a program of its own, of operands, constants, steps and outputs by name."""
     number = _numbers((*operands, *constants), steps)
-    renumbered = tuple(renamed(step, number) for step in steps.values())
+    renumbered = tuple(_renumbered(step, number) for step in steps.values())
     return Program(
         tuple(operands.values()), tuple(constants.values()), renumbered, tuple(number[name] for name in outputs)
     )
@@ -96,6 +96,12 @@ def _numbers(first: Sequence[int], steps: Mapping[int, Step]) -> dict[int, int]:
     """Return the numbers that values of these names get, in order."""
     results = itertools.chain.from_iterable(itertools.starmap(results_of, steps.items()))
     return {name: i for i, name in enumerate((*first, *results))}
+
+
+def _renumbered(step: Step, number: Mapping[int, int]) -> Step:
+    """Return the step with the numbers of its operands; a name that no value has is a KeyError, never another value."""
+    operands = tuple([number[i] for i in step.operands])
+    return step if operands == step.operands else Step(step[0], operands, *step[2:])
 
 
 def constant_key(value: NDArray[Any]) -> Hashable:

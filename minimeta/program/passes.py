@@ -312,7 +312,7 @@ class _Walk:
         if step.primitive is SLICE and self._uses[step.operands[0]] == 1:
             step = traded(step, self.steps, self._forms)
         if step.primitive is POOL_TAKE:
-            self._takes[step.operands[0], *windows(step)] = name
+            self._takes.setdefault((*step.operands, *windows(step)), name)
         if step.primitive is RELU_SLOPE and self._uses[step.operands[1]] == 1:
             step = masked(step, self.steps, self._takes, self._forms)
         same = unchanged(step, self.steps, self.constants, self._forms)

@@ -149,6 +149,12 @@ def test_an_in_place_operator_is_numpys_or_refused() -> None:
         z *= 2.0
         return z + x
 
+    def by_its_own_part(z: Any) -> Any:
+        z = z * 1.0
+        x = z.real[::-1]
+        z *= x
+        return z + x
+
     def listed(z: Any) -> Any:
         z = z * 1.0
         flat = [z.T, z.reshape(-1)]
@@ -160,7 +166,7 @@ def test_an_in_place_operator_is_numpys_or_refused() -> None:
         z += np.ones((2, 1, 1))
         return z
 
-    for function in (seen, of_the_caller, row, row_of_changed, real_part, listed):
+    for function in (seen, of_the_caller, row, row_of_changed, real_part, by_its_own_part, listed):
         with pytest.raises(TracingError, match=r"z \*= ... of complex numbers of shape \(.*\): they are held by"):
             mm.vjp(through(function), X, Y)
     with pytest.raises(ShapeError, match=r"z \+= ... of shape \(2, 3\): the result, of shape \(2, 2, 3\)"):

@@ -10,6 +10,7 @@ import pytest
 from drawing import share, spread
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from random_programs import programs
 from traced_functions import TRACED, Example, sinusoid
 
@@ -377,3 +378,17 @@ def test_a_cotangent_is_masked_before_a_pooling_puts_it_into_images(strides: int
     (mask,) = (step for step in program.steps if step.primitive.name == "relu_slope")
     assert mask.form.shape == ((2, 3, 3, 3) if strides == 2 else x.shape)
     assert Executable(program).run([x])[0].tobytes() == Executable(traced).run([x])[0].tobytes()
+
+
+def test_a_cotangent_is_masked_where_a_pooling_is_written_twice() -> None:
+    def loss(x: Any, w: Any) -> Any:
+        return mm.sum(mm.sin(mm.max_pool(mm.relu(x), 2)) * w) + mm.sum(mm.sin(mm.max_pool(mm.relu(x), 2)))
+
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(1, 4, 4, 2)), rng.normal(size=(1, 2, 2, 2))
+    program = optimise(trace(mm.grad(loss), x, w))
+    program.check()
+    y = np.maximum(x, 0).reshape(1, 2, 2, 2, 2, 2).max((2, 4))
+    expected = np.repeat(np.repeat(np.cos(y) * (w + 1), 2, 1), 2, 2)
+    expected *= (x == np.repeat(np.repeat(y, 2, 1), 2, 2)) & (x > 0)
+    assert_allclose(Executable(program).run([x, w])[0], expected, rtol=1e-13)
