@@ -133,7 +133,7 @@ class _Columns:
 
     def _is_before(self, name: int) -> bool:
         """Return whether one elementwise step, or group, alone reads a wide product."""
-        reading = self.reading.get(name, ())
+        reading: Sequence[int] = self.reading.get(name, ())
         is_single = len(reading) == 1 and name not in self.outputs
         return is_single and is_wide(self.steps[name], self.forms) and self._is_elementwise(self.steps[reading[0]])
 

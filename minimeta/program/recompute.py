@@ -45,11 +45,18 @@ def recompute(program: Program) -> Program:
 
     def after_peak(i: int) -> int:
         """Return the name of a value, computed again if it was chosen, or shows one that was."""
-        if i not in again and lives.whole.get(i, i) in chosen:
-            step = renamed(lives.steps[i], {j: after_peak(j) for j in lives.steps[i].operands})
-            again[i] = next(fresh)
-            steps[again[i]] = step
-        return again.setdefault(i, i)
+        open_ = [i]
+        while open_:
+            j = open_[-1]
+            is_chosen = lives.whole.get(j, j) in chosen
+            if is_chosen and (missing := [k for k in lives.steps[j].operands if k not in again]):
+                open_ += missing
+                continue
+            if is_chosen and j not in again:
+                again[j] = next(fresh)
+                steps[again[j]] = renamed(lives.steps[j], again)
+            again.setdefault(open_.pop(), j)
+        return again[i]
 
     for name, step in lives.steps.items():
         steps[name] = renamed(step, {i: after_peak(i) for i in step.operands}) if name > lives.peak else step

@@ -135,3 +135,17 @@ def test_what_is_read_while_much_is_in_use_is_kept() -> None:
 
     traced = trace(function, np.random.default_rng(0).normal(size=(16, 16)))
     assert len(optimise(traced).steps) == len(optimise(traced, KEPT).steps)
+
+
+def test_a_long_chain_of_values_is_computed_again() -> None:
+    def loss(w: Any, x: Any) -> Any:
+        for _ in range(1_000):
+            x = mm.conv2d(x, w)
+        return mm.sum(x * x)
+
+    x, w = np.random.default_rng(0).normal(size=(1, 6, 6, 1)), np.full((1, 1, 1, 1), 1.001)
+    traced = trace(mm.grad(loss), w, x)
+    program = optimise(traced)
+    assert names(program)["conv2d"] > 1_400
+    power = 2 * 1_000 * 1.001**1_999 * np.sum(x * x)
+    np.testing.assert_allclose(Executable(program, poison=True).run([w, x])[0].item(), power, rtol=1e-10)
