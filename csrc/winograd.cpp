@@ -91,40 +91,35 @@ template <class T> Size<T> size_of(const char* pixel, Index channels, Index stri
 }
 
 // Whether under some tile of an image, `side` pixels wide, one pixel is far larger than another
-// that is not zero.
+// that is not zero. Most images have no such pixels at all.
 template <class T> bool mixes(const View& x, Index image, const Tiling& down, const Tiling& right, Index side) {
   constexpr Size<T> far = Size<T>(8) << (std::numeric_limits<T>::digits - 1);  // 2^8, on top of an exponent
+  struct Extremes {
+    Size<T> largest = 0, least = static_cast<Size<T>>(~Size<T>(0));  // least less 1: 0 is large
+    void add(Size<T> size) {
+      largest = std::max(largest, size);
+      least = std::min(least, static_cast<Size<T>>(size - 1));
+    }
+    bool are_far() const { return largest > 0 && largest - least - 1 > far; }
+  } all;
   const Index rows = kOutputs * (down.tiles - 1) + side, columns = kOutputs * (right.tiles - 1) + side;
+  const Index top = std::max<Index>(-down.first, 0), bottom = std::min(rows, x.shape[1] - down.first);
   const Index first = std::max<Index>(-right.first, 0), last = std::min(columns, x.shape[2] - right.first);
-  std::vector<Size<T>> pixels(columns), most(rows * right.tiles),
-      least(rows * right.tiles);  // least less 1: 0 is large
-  for (Index i = 0; i < rows; ++i) {
-    const Index y = down.first + i;
-    const bool inside = y >= 0 && y < x.shape[1];
-    if (!inside) std::fill(pixels.begin(), pixels.end(), Size<T>(0));
-    for (Index j = first; j < last && inside; ++j) {
-      const char* const pixel = x.data + image * x.strides[0] + y * x.strides[1] + (right.first + j) * x.strides[2];
-      pixels[j] = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
-                                                   : size_of<T>(pixel, x.shape[3], x.strides[3]);
+  std::vector<Size<T>> pixels(rows * columns);  // 0 where there is no image
+  for (Index i = top; i < bottom; ++i)
+    for (Index j = first; j < last; ++j) {
+      const char* const pixel =
+          x.data + image * x.strides[0] + (down.first + i) * x.strides[1] + (right.first + j) * x.strides[2];
+      pixels[i * columns + j] = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
+                                                                 : size_of<T>(pixel, x.shape[3], x.strides[3]);
+      all.add(pixels[i * columns + j]);
     }
+  for (Index s = 0; s < down.tiles && all.are_far(); ++s)
     for (Index t = 0; t < right.tiles; ++t) {
-      Size<T> largest = 0, smallest = static_cast<Size<T>>(~Size<T>(0));
-      for (Index j = kOutputs * t; j < kOutputs * t + side; ++j) {
-        largest = std::max(largest, pixels[j]);
-        smallest = std::min(smallest, static_cast<Size<T>>(pixels[j] - 1));
-      }
-      most[i * right.tiles + t] = largest;
-      least[i * right.tiles + t] = smallest;
-    }
-  }
-  for (Index s = 0; s < down.tiles; ++s)
-    for (Index t = 0; t < right.tiles; ++t) {
-      Size<T> largest = 0, smallest = static_cast<Size<T>>(~Size<T>(0));
-      for (Index i = kOutputs * s; i < kOutputs * s + side; ++i) {
-        largest = std::max(largest, most[i * right.tiles + t]);
-        smallest = std::min(smallest, least[i * right.tiles + t]);
-      }
-      if (largest > 0 && largest - smallest - 1 > far) return true;
+      Extremes tile;
+      for (Index i = 0; i < side; ++i)
+        for (Index j = 0; j < side; ++j) tile.add(pixels[(kOutputs * s + i) * columns + kOutputs * t + j]);
+      if (tile.are_far()) return true;
     }
   return false;
 }
