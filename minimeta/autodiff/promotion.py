@@ -157,6 +157,8 @@ def unify(
     """
     first = operands[0]
     if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
+        if len(operands) == 1:
+            return operands  # type: ignore[return-value]
         shape = first.value.shape
         for x in operands:
             if type(x) is not Array or (value := x.value).dtype is not dtype or value.shape != shape:
