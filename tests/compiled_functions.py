@@ -4,7 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import minimeta as mm
+from minimeta.autodiff.steps import Program
+from minimeta.kernels import level
+from minimeta.program.executor import Executable
 
 Function = Callable[..., Any]
 
@@ -14,6 +19,17 @@ def assert_same_bits(one: Any, other: Any) -> None:
     assert form == other_form
     for a, b in zip(ones, others, strict=True):
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+def bits_of(program: Program, operands: Any, threads: int = 1, level: str = level) -> list[bytes]:
+    """Return what a compiled program computes, in memory that it had to fill; NaN is one number."""
+    before = mm.get_num_threads()
+    try:
+        mm.set_num_threads(threads)
+        found = Executable(program, poison=True, level=level).run(operands)
+        return [np.where(np.isnan(y), np.nan, y).astype(y.dtype).tobytes() for y in found]
+    finally:
+        mm.set_num_threads(before)
 
 
 class Counted:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,14 +13,10 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.kernels import built, level, native
-from minimeta.program import PASSES, Traced, optimise, trace
+from minimeta.program import PASSES, optimise, trace
 from minimeta.program.executor import Executable
 
 ONE_BY_ONE = tuple(name for name in PASSES if name not in ("finish", "fuse"))
-
-
-def run(program: Traced, arrays: list[NDArray[Any]], level: str = level) -> list[bytes]:
-    return [y.tobytes() for y in Executable(program, poison=True, level=level).run(arrays)]
 
 
 def names(function: Callable[..., Any], *arguments: Any) -> list[str]:
@@ -70,8 +67,8 @@ def test_the_bits_are_those_of_single_instructions(drawn: tuple[Callable[..., An
     traced = trace(function, *arrays)
     program = optimise(traced)
     program.check()
-    expected = run(optimise(traced, ONE_BY_ONE), arrays)
-    assert all(run(program, arrays, each) == expected for each in built() or [level])
+    expected = bits_of(optimise(traced, ONE_BY_ONE), arrays)
+    assert all(bits_of(program, arrays, level=each) == expected for each in built() or [level])
 
 
 X, Y, B, Z = whole(10, 64), whole(64, 40), whole(40), whole(10, 40)
@@ -107,7 +104,7 @@ def test_a_sum_of_long_products_is_made_in_place(rows: int) -> None:
     assert names(function, *arrays) == ["matmul", "finished_product", "tanh"]
     if native:
         assert Executable(program).arena_bytes < 2 * rows * 100 * 4  # one array, to whole cache lines
-    assert run(program, arrays) == run(optimise(traced, ONE_BY_ONE), arrays)
+    assert bits_of(program, arrays) == bits_of(optimise(traced, ONE_BY_ONE), arrays)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +131,7 @@ def test_a_step_is_taken_in_place() -> None:
     program = optimise(traced)
     if native:
         assert Executable(program).arena_bytes <= Y.nbytes + 2 * Z.nbytes  # weights, and a layer before and after tanh
-    assert run(program, [Y, X]) == run(optimise(traced, ONE_BY_ONE), [Y, X])
+    assert bits_of(program, [Y, X]) == bits_of(optimise(traced, ONE_BY_ONE), [Y, X])
 
 
 @pytest.mark.skipif(native is None, reason="there are no kernels")

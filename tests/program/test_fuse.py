@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,6 @@ from traced_functions import images
 import minimeta as mm
 from minimeta.kernels import native
 from minimeta.program import PASSES, Traced, interpret, optimise, trace
-from minimeta.program.executor import Executable
 from minimeta.program.fuse import fuse
 
 Function = Callable[..., Any]
@@ -37,15 +37,6 @@ TWO: list[Function] = [
 
 def fused_steps(program: Traced) -> list[Any]:
     return [step for step in program.steps if step.primitive.name == "fused"]
-
-
-def run(program: Traced, leaves: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
-    before = mm.get_num_threads()
-    try:
-        mm.set_num_threads(threads)
-        return [y.tobytes() for y in Executable(program, poison=True).run(leaves)]
-    finally:
-        mm.set_num_threads(before)
 
 
 @st.composite
@@ -92,9 +83,9 @@ def test_the_bits_are_those_of_single_instructions(drawn: tuple[Function, list[N
     traced = trace(function, *arrays)
     program = optimise(traced)
     program.check()
-    expected = run(optimise(traced, UNFUSED), arrays)
-    assert run(program, arrays) == expected
-    assert run(program, arrays, threads=7) == expected
+    expected = bits_of(optimise(traced, UNFUSED), arrays)
+    assert bits_of(program, arrays) == expected
+    assert bits_of(program, arrays, threads=7) == expected
 
 
 @given(elementwise())
@@ -163,8 +154,8 @@ def test_a_choice_has_the_bits_of_the_comparison_before_it(dtype: str) -> None:
     arrays = [compared, np.ascontiguousarray(y.reshape(257, 10))]
     traced = trace(function, *arrays)
     assert fused_steps(optimise(traced))
-    found = run(optimise(traced), arrays)
-    assert found == run(optimise(traced, UNFUSED), arrays)
+    found = bits_of(optimise(traced), arrays)
+    assert found == bits_of(optimise(traced, UNFUSED), arrays)
     for bits, wanted in zip(found, function(*arrays), strict=True):
         assert_array_equal(np.frombuffer(bits, np.float32).reshape(wanted.shape), wanted)
 
@@ -197,7 +188,7 @@ def test_what_is_long_is_not_read_where_its_sources_are(images: int) -> None:
     program.check()
     backward = [step.primitive.name for step in fused_steps(program)[-1].body.steps]
     assert "relu_slope" in backward and ("relu" in backward) == (images == 600)
-    assert run(program, arguments) == run(optimise(traced, UNFUSED), arguments)
+    assert bits_of(program, arguments) == bits_of(optimise(traced, UNFUSED), arguments)
 
 
 @pytest.mark.parametrize("rows", [5, 3000])
@@ -214,7 +205,7 @@ def test_a_long_exponential_is_not_kept_for_the_derivative(rows: int) -> None:
     program.check()
     stored = [[step.body.steps[i - 2].primitive.name for i in step.body.outputs] for step in fused_steps(program)[:1]]
     assert stored == [["multiply"] if rows == 3000 else ["sigmoid", "tanh", "multiply"]]
-    assert run(program, [gate, cell]) == run(optimise(traced, UNFUSED), [gate, cell])
+    assert bits_of(program, [gate, cell]) == bits_of(optimise(traced, UNFUSED), [gate, cell])
 
 
 def test_a_meta_gradient_stores_fewer_long_values() -> None:
@@ -242,7 +233,7 @@ def test_a_short_sum_joins_what_it_adds_up() -> None:
 
     program = optimise(trace(function, x))
     assert [len(step.body.steps) for step in fused_steps(program)] == [2]  # exp, and the mean
-    assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
+    assert bits_of(program, [x]) == bits_of(optimise(trace(function, x), UNFUSED), [x])
 
 
 @pytest.mark.parametrize("width", [17, 64])
@@ -257,8 +248,8 @@ def test_results_that_no_cache_holds_have_the_same_bits(width: int) -> None:
     traced = trace(function, x)
     program = optimise(traced)
     assert max(len(step.results) for step in fused_steps(program)) >= 3
-    expected = run(optimise(traced, UNFUSED), [x])
-    assert run(program, [x]) == run(program, [x], threads=7) == expected
+    expected = bits_of(optimise(traced, UNFUSED), [x])
+    assert bits_of(program, [x]) == bits_of(program, [x], threads=7) == expected
 
 
 @pytest.mark.parametrize("shape", [(1030, 100), (20, 54, 100), (2500, 3), (1100, 7), (700, 256)])
@@ -272,7 +263,8 @@ def test_a_result_may_be_summed_too(shape: tuple[int, ...]) -> None:
     traced = trace(function, x)
     (group,) = optimise(traced).steps
     assert len(group.results) == 3
-    assert run(optimise(traced), [x]) == run(optimise(traced), [x], threads=7) == run(optimise(traced, UNFUSED), [x])
+    fused = optimise(traced)
+    assert bits_of(fused, [x]) == bits_of(fused, [x], threads=7) == bits_of(optimise(traced, UNFUSED), [x])
 
 
 def test_what_reads_a_sum_runs_after_it() -> None:
@@ -283,7 +275,7 @@ def test_what_reads_a_sum_runs_after_it() -> None:
     x = np.linspace(-1, 1, 3).reshape(1, 3)
     program = optimise(trace(function, x))
     program.check()
-    assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
+    assert bits_of(program, [x]) == bits_of(optimise(trace(function, x), UNFUSED), [x])
 
 
 def test_a_result_may_be_an_operand_of_its_group() -> None:
@@ -295,7 +287,7 @@ def test_a_result_may_be_an_operand_of_its_group() -> None:
 
     program = optimise(trace(function, x))
     assert len(fused_steps(program)) == 1
-    assert run(program, [x]) == run(optimise(trace(function, x), UNFUSED), [x])
+    assert bits_of(program, [x]) == bits_of(optimise(trace(function, x), UNFUSED), [x])
 
 
 def test_what_updates_small_arrays_is_one_step() -> None:
@@ -308,7 +300,7 @@ def test_what_updates_small_arrays_is_one_step() -> None:
     program = optimise(trace(function, *arrays))
     together = [{y.shape for y in step.results} for step in fused_steps(program)]
     assert {len(shapes) for shapes in together} == {1, 6}  # those of one block at most, but not of none
-    assert run(program, arrays) == run(optimise(trace(function, *arrays), UNFUSED), arrays)
+    assert bits_of(program, arrays) == bits_of(optimise(trace(function, *arrays), UNFUSED), arrays)
 
 
 def test_a_step_size_is_there_before_the_moments_that_it_scales() -> None:
@@ -321,7 +313,7 @@ def test_a_step_size_is_there_before_the_moments_that_it_scales() -> None:
     arguments = [p, g, m, np.asarray(3.0)]
     program = optimise(trace(function, *arguments))
     assert [[y.shape for y in step.results] for step in fused_steps(program)] == [[(), ()], [p.shape, p.shape]]
-    assert run(program, arguments) == run(optimise(trace(function, *arguments), UNFUSED), arguments)
+    assert bits_of(program, arguments) == bits_of(optimise(trace(function, *arguments), UNFUSED), arguments)
 
 
 @st.composite
@@ -356,7 +348,7 @@ def test_short_arrays_of_any_shapes_have_the_bits_of_single_instructions(
     traced = trace(function, *arrays)
     program = optimise(traced)
     program.check()
-    assert run(program, arrays) == run(optimise(traced, UNFUSED), arrays)
+    assert bits_of(program, arrays) == bits_of(optimise(traced, UNFUSED), arrays)
 
 
 @pytest.mark.skipif(native is None, reason="there are no kernels")

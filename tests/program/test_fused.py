@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.kernels import native
-from minimeta.program import Traced, optimise, trace
+from minimeta.program import optimise, trace
 from minimeta.program.executor import Executable
 
 Function = Callable[..., Any]
@@ -23,15 +24,6 @@ ACTIVATIONS: list[Function] = [mm.relu, mm.square, lambda x: x]
 @pytest.fixture
 def all_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minimeta.program.fuse._LONG_IMAGES", 1)
-
-
-def run(program: Traced, leaves: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
-    before = mm.get_num_threads()
-    try:
-        mm.set_num_threads(threads)
-        return [y.tobytes() for y in Executable(program, poison=True).run(leaves)]
-    finally:
-        mm.set_num_threads(before)
 
 
 @st.composite
@@ -68,7 +60,7 @@ def test_what_a_pooling_puts_into_images_is_found_block_by_block(drawn: tuple[Fu
         patch.setattr("minimeta.program.fuse._LONG_IMAGES", 1)
         program = optimise(traced)
     program.check()
-    assert run(program, arrays) == run(program, arrays, threads=3) == run(traced, arrays)
+    assert bits_of(program, arrays) == bits_of(program, arrays, threads=3) == bits_of(traced, arrays)
 
 
 @pytest.mark.usefixtures("all_are_long")
@@ -84,7 +76,7 @@ def test_what_is_put_into_images_may_be_a_result() -> None:
     a, b, c = np.random.default_rng(0).normal(size=(3, 7, 8, 8, 5))
     traced = trace(mm.grad(lambda a, b, c: mm.sum(mm.square(mm.max_pool(a + b * c, 2))), (0, 1, 2)), a, b, c)
     program = optimise(traced)
-    assert run(program, [a, b, c]) == run(traced, [a, b, c])
+    assert bits_of(program, [a, b, c]) == bits_of(traced, [a, b, c])
 
 
 @pytest.mark.skipif(native is None, reason="there are no kernels")
@@ -99,7 +91,7 @@ def test_images_that_do_not_lie_as_they_are_written_are_copied() -> None:
     traced = trace(mm.grad(loss), x)
     program = optimise(traced)
     executable = Executable(program)
-    assert run(program, [x]) == run(traced, [x])
+    assert bits_of(program, [x]) == bits_of(traced, [x])
     assert len(executable.watch([x], check_finite=False)[1]) == len(executable.instructions)
     assert "copy" in [instruction.name for instruction in executable.instructions]
 
@@ -131,4 +123,4 @@ def test_a_long_result_is_not_written_over_elements_that_are_read_later() -> Non
         return np.cumsum(np.concatenate([np.tanh(found[:more]), found]))
 
     traced = trace(function, x)
-    assert run(optimise(traced), [x]) == run(traced, [x])
+    assert bits_of(optimise(traced), [x]) == bits_of(traced, [x])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,15 +26,6 @@ def _short_products_count_as_long() -> Iterator[None]:
         patch.setattr(split, "_LONG", 2**12)
         patch.setattr(fused_products, "_MANY", 2**9)
         yield
-
-
-def run(program: Traced, arrays: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
-    before = mm.get_num_threads()
-    try:
-        mm.set_num_threads(threads)
-        return [y.tobytes() for y in Executable(program, poison=True).run(arrays)]
-    finally:
-        mm.set_num_threads(before)
 
 
 def names(program: Traced) -> list[str]:
@@ -86,9 +78,9 @@ def test_the_bits_are_those_of_single_instructions(drawn: tuple[Callable[..., An
     program = optimise(traced)
     program.check()
     assert "fused_products" in names(program)
-    expected = run(optimise(traced, ONE_BY_ONE), arrays)
-    assert run(program, arrays) == expected
-    assert run(program, arrays, threads=7) == expected
+    expected = bits_of(optimise(traced, ONE_BY_ONE), arrays)
+    assert bits_of(program, arrays) == expected
+    assert bits_of(program, arrays, threads=7) == expected
 
 
 def test_a_sum_of_products_with_a_bias_and_a_function_is_one_step() -> None:
@@ -124,7 +116,7 @@ def test_tasks_of_a_vmap_and_gradients_have_the_bits_too() -> None:
     stacked = [np.stack([a, a[::-1]]) for a in arrays]
     function = mm.vmap(mm.grad(lambda *a: mm.sum(gate(*a)), argnums=(0, 1, 2, 3, 4)))
     traced = trace(function, *stacked)
-    assert run(optimise(traced), stacked, threads=2) == run(optimise(traced, ONE_BY_ONE), stacked)
+    assert bits_of(optimise(traced), stacked, threads=2) == bits_of(optimise(traced, ONE_BY_ONE), stacked)
 
 
 @st.composite
@@ -164,9 +156,9 @@ def test_what_reads_the_results_has_the_bits_too(drawn: tuple[Callable[..., Any]
     traced = trace(function, *arrays)
     program = optimise(traced)
     program.check()
-    expected = run(optimise(traced, ONE_BY_ONE), arrays)
-    assert run(program, arrays) == expected
-    assert run(program, arrays, threads=3) == expected
+    expected = bits_of(optimise(traced, ONE_BY_ONE), arrays)
+    assert bits_of(program, arrays) == expected
+    assert bits_of(program, arrays, threads=3) == expected
     for level in built():
         assert [y.tobytes() for y in Executable(program, level=level).run(arrays)] == expected
 
@@ -237,7 +229,7 @@ def test_only_what_can_be_computed_block_by_block_is(function: Any, inside: Any,
     bodies = [step.body for step in program.steps if step.primitive.name == "fused_products" and step.body]
     found = [step.primitive.name for body in bodies for step in body.steps]
     assert (found == inside) if inside else (found.count("matmul") <= 1 and "sum" not in found), because
-    assert run(program, arrays) == run(optimise(traced, ONE_BY_ONE), arrays)
+    assert bits_of(program, arrays) == bits_of(optimise(traced, ONE_BY_ONE), arrays)
 
 
 @pytest.mark.skipif(native is None, reason="there are no kernels")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,10 +29,6 @@ def _short_values() -> Iterator[None]:
 
 def names(program: Program) -> Counter[str]:
     return Counter(step.primitive.name for step in program.steps)
-
-
-def run(program: Program, operands: Any) -> list[bytes]:
-    return [y.tobytes() for y in Executable(program, poison=True).run(operands)]
 
 
 def second_order(activation: Any) -> Any:
@@ -62,7 +59,7 @@ def test_no_inner_step_keeps_its_first_layer(activation: Any, computed: dict[str
     assert names(again) - names(kept) == Counter(computed)
     layer = 2 * 8 * 8 * 4 * 8
     assert Executable(kept).arena_bytes - Executable(again).arena_bytes > 1.9 * layer
-    assert run(again, operands) == run(kept, operands)
+    assert bits_of(again, operands) == bits_of(kept, operands)
 
 
 OPERATIONS: list[Any] = [
@@ -96,7 +93,7 @@ def test_random_programs_keep_their_bits(before: list[Any], after: list[Any]) ->
     traced = trace(function, x)
     again = optimise(traced, ("recompute",))
     again.check()
-    assert run(again, [x]) == run(traced, [x])
+    assert bits_of(again, [x]) == bits_of(traced, [x])
 
 
 def kept_over_much(function: Any) -> Any:
@@ -124,7 +121,7 @@ def test_only_what_is_cheap_and_of_little_is_computed_again(function: Any, is_ch
     traced = trace(kept_over_much(function), x, w)
     kept, again = optimise(traced, KEPT), optimise(traced)
     assert len(again.steps) - len(kept.steps) == is_cheap
-    assert run(again, [x, w]) == run(kept, [x, w])
+    assert bits_of(again, [x, w]) == bits_of(kept, [x, w])
 
 
 def test_what_is_read_while_much_is_in_use_is_kept() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.program import PASSES, Traced, optimise, split, trace
-from minimeta.program.executor import Executable
 
 ONE_BY_ONE = tuple(name for name in PASSES if name not in ("split", "fuse", "products"))
 ROWS, COLUMNS = 12, 500
@@ -35,10 +35,6 @@ def cell_arrays() -> list[NDArray[Any]]:
     return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
-def run(program: Traced, arrays: list[NDArray[Any]]) -> list[bytes]:
-    return [y.tobytes() for y in Executable(program, poison=True).run(arrays)]
-
-
 def names(program: Traced) -> list[str]:
     return [step.primitive.name for step in program.steps if not step.primitive.view]
 
@@ -46,13 +42,13 @@ def names(program: Traced) -> list[str]:
 def test_a_step_of_a_cell_is_one_step() -> None:
     traced = trace(cell, *cell_arrays())
     assert names(optimise(traced)) == ["fused_products"]
-    assert run(optimise(traced), cell_arrays()) == run(optimise(traced, ONE_BY_ONE), cell_arrays())
+    assert bits_of(optimise(traced), cell_arrays()) == bits_of(optimise(traced, ONE_BY_ONE), cell_arrays())
 
 
 def test_its_gradient_has_the_bits_too() -> None:
     traced = trace(mm.grad(lambda *a: mm.sum(cell(*a)[0]), argnums=(0, 1, 2, 3, 4, 5)), *cell_arrays())
     assert names(optimise(traced)).count("matmul") < names(traced).count("matmul")
-    assert run(optimise(traced), cell_arrays()) == run(optimise(traced, ONE_BY_ONE), cell_arrays())
+    assert bits_of(optimise(traced), cell_arrays()) == bits_of(optimise(traced, ONE_BY_ONE), cell_arrays())
 
 
 @pytest.mark.parametrize(
@@ -76,4 +72,4 @@ def test_a_sum_of_products_stays_whole_if(function: Any, because: str) -> None:
     assert "slice" in [step.primitive.name for step in optimise(traced).steps]
     products = [step for step in optimise(traced, ("split",)).steps if step.primitive.name == "matmul"]
     assert [step.form.shape for step in products] == [(4 * ROWS, COLUMNS)] * 2, because
-    assert run(optimise(traced), cell_arrays()) == run(optimise(traced, ONE_BY_ONE), cell_arrays())
+    assert bits_of(optimise(traced), cell_arrays()) == bits_of(optimise(traced, ONE_BY_ONE), cell_arrays())

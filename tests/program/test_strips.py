@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,7 @@ from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta import nn
-from minimeta.program import PASSES, Traced, interpret, optimise, strips, trace
-from minimeta.program.executor import Executable
+from minimeta.program import PASSES, interpret, optimise, strips, trace
 
 Function = Callable[..., Any]
 
@@ -29,15 +29,6 @@ def _short_strips() -> Iterator[None]:
         patch.setattr(strips, "_STRIP", 160)
         patch.setattr(strips, "_LEAST", 8)
         yield
-
-
-def run(program: Traced, leaves: list[NDArray[Any]], threads: int = 1) -> list[bytes]:
-    before = mm.get_num_threads()
-    try:
-        mm.set_num_threads(threads)
-        return [y.tobytes() for y in Executable(program, poison=True).run(leaves)]
-    finally:
-        mm.set_num_threads(before)
 
 
 @st.composite
@@ -90,9 +81,9 @@ def test_the_bits_are_those_of_whole_arrays(drawn: tuple[Function, list[NDArray[
     traced = trace(function, *arrays)
     program = optimise(traced)
     program.check()
-    expected = run(optimise(traced, UNFUSED), arrays)
-    assert run(program, arrays) == expected
-    assert run(program, arrays, threads=7) == expected
+    expected = bits_of(optimise(traced, UNFUSED), arrays)
+    assert bits_of(program, arrays) == expected
+    assert bits_of(program, arrays, threads=7) == expected
 
 
 @given(by_rows())
@@ -122,7 +113,7 @@ def test_one_step_reads_a_long_array_and_writes_the_result(function: Function) -
     program = optimise(trace(lambda x: function(x * 2.0), x))
     computing = [step for step in program.steps if not step.primitive.view]
     assert [step.primitive.name for step in computing] == ["vmap"]
-    assert run(program, [x]) == run(optimise(trace(lambda x: function(x * 2.0), x), UNFUSED), [x])
+    assert bits_of(program, [x]) == bits_of(optimise(trace(lambda x: function(x * 2.0), x), UNFUSED), [x])
 
 
 def test_a_pooled_activation_is_never_whole() -> None:
@@ -140,7 +131,7 @@ def test_a_pooled_activation_is_never_whole() -> None:
     program.check()
     stored = [form.size for step in program.steps if not step.primitive.view for form in step.results]
     assert sum(size >= x.size for size in stored) == 1
-    assert run(program, [x, offset]) == run(optimise(traced, UNFUSED), [x, offset])
+    assert bits_of(program, [x, offset]) == bits_of(optimise(traced, UNFUSED), [x, offset])
 
 
 def test_a_derivative_sums_over_rows_from_what_it_reads() -> None:
@@ -154,7 +145,7 @@ def test_a_derivative_sums_over_rows_from_what_it_reads() -> None:
     program = optimise(trace(mm.grad(loss, (0, 1, 2)), x, scale, offset, g))
     stored = [form.shape for step in program.steps if not step.primitive.view for form in step.results]
     assert sum(np.prod(shape) == x.size for shape in stored) == 1
-    assert run(program, [x, scale, offset, g]) == run(
+    assert bits_of(program, [x, scale, offset, g]) == bits_of(
         optimise(trace(mm.grad(loss, (0, 1, 2)), x, scale, offset, g), UNFUSED), [x, scale, offset, g]
     )
 
