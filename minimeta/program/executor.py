@@ -260,9 +260,10 @@ class _Writer:
     ) -> tuple[Sequence[int], tuple[Instruction, ...]]:
         """Add a body that runs for every task; return its results and its instructions.
 
-        One that was there before is the same program, whose runs take turns in one memory.
+        One that was there before, for as many tasks or others, is the same program, whose runs take
+        turns in one memory.
         """
-        key = program_key(body), tasks
+        key = program_key(body), tasks.summed, tuple(far for _, far in _far(body, tasks.count))
         if key not in self._bodies:
             writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
             outputs = writer.whole(body, tasks.count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -128,12 +128,14 @@ def _count(instructions: Sequence[Instruction]) -> int:
 def _memory(program: Program, executable: Executable) -> int:
     """Return the bytes of a program's intermediate values, and of those inside of its bodies."""
     size = executable.arena_bytes
-    mapped = {}  # Bodies that are equal share their memory.
+    mapped: dict[Hashable, tuple[Program, int]] = {}  # Bodies that are equal share their memory.
     for step in program.steps:
         if step.body is not None and step.tasks is not None:
-            mapped[program_key(step.body), step.tasks] = step.body, step.tasks
+            key = program_key(step.body), step.tasks.summed
+            body, count = mapped.get(key, (step.body, 0))
+            mapped[key] = body, max(count, step.tasks.count)
         elif step.body is not None:
             size += _memory(step.body, executable) - executable.arena_bytes
-    for body, tasks in mapped.values():
-        size += min(get_num_threads(), len(group_bounds(tasks.count)) - 1) * _memory(body, Executable(body))
+    for body, count in mapped.values():
+        size += min(get_num_threads(), len(group_bounds(count)) - 1) * _memory(body, Executable(body))
     return size

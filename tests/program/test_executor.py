@@ -193,6 +193,15 @@ def test_maps_of_equal_bodies_share_memory() -> None:
 
 
 @compiled
+def test_maps_for_more_and_for_fewer_tasks_share_memory() -> None:
+    each = mm.vmap(lambda row: mm.cumsum(mm.cumsum(mm.tanh(row))))
+    x = np.random.default_rng(0).normal(size=(7, 1000))
+    one, both = mm.compile(each), mm.compile(lambda x: [each(x[:3]), each(x[3:])])
+    assert both.stats(x).arena_bytes == one.stats(x).arena_bytes > 0
+    assert_replays(trace(lambda x: [each(x[:3]), each(x[3:])], x), [x])
+
+
+@compiled
 def test_maps_of_bodies_that_only_look_equal_do_not() -> None:
     def function(x: Any) -> Any:
         return [mm.vmap(lambda row: mm.cumsum(row) * factor)(x) for factor in (0.0, -0.0)]  # noqa: B023
