@@ -19,7 +19,8 @@ template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Pro
   groups.finish();
 }
 
-constexpr Index kTurned = 32;  // terms that are transposed at a time
+constexpr Index kTurned = 32;      // terms that are transposed at a time
+constexpr Index kFew = 64 * 1024;  // elements of b that stay in the second cache
 
 // How many of the columns left to take next. Vectors go in trios, and in pairs before a single one
 // would be left, which has too few sums to keep the multipliers busy. A part that rows share goes
@@ -37,7 +38,8 @@ template <class T> void fetch(const T* x, Index n) {
 }
 
 // Copies the panel's rows of b one after another, padded with zeros. Meanwhile it fetches the `next`
-// columns, which the processor does not foresee: a step down a column of a large b is a page.
+// columns, which the processor does not foresee: a step down a column of a large b is a page. (A
+// small one has none of them fetched, because it stays in a cache.)
 template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, Index next, T* panel) {
   constexpr Index lanes = simd::kLanes<T>;
   if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
@@ -90,7 +92,8 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
       if (copy) {
         const Index width = padded ? lanes : columns;
         T* const target = packed + (m > kBlockRows ? j * terms : 0);
-        if (i == 0) pack(q, b_column, columns, width, panel_columns<T>(n - j - columns), target);
+        const Index next = n * terms < kFew ? 0 : panel_columns<T>(n - j - columns);
+        if (i == 0) pack(q, b_column, columns, width, next, target);
         q.b = target;
         q.b_steps[2] = width;
         q.b_steps[1] = width * q.counts[2];

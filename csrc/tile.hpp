@@ -94,10 +94,10 @@ template <int Vectors, int Lanes, int Sharing = 0> struct TileRow {
 // More than eight rows would leave no general register for the beginning of each.
 template <class Row> constexpr int kTileRows = std::min(8, (simd::kRegisters - Row::registers - 1) / Row::registers);
 
-// Loop state that the innermost loop does not touch. With more than six rows no general register is
+// Loop state that the innermost loop does not touch. With more than four rows no general register is
 // left for it, and GCC spills it into vector or mask registers; reading it back then stalls behind
 // every queued multiply-add. `volatile` keeps it in memory instead.
-template <int Rows, class X> using Kept = std::conditional_t<(Rows > 6), volatile X, X>;
+template <int Rows, class X> using Kept = std::conditional_t<(Rows > 4), volatile X, X>;
 
 // The loops are do-while loops, because every count is at least 1: for a way around a loop, GCC
 // would copy the sums.
@@ -211,8 +211,8 @@ template <class T, class Row, class Go> void deal_rows(Index first, Index last, 
 }
 
 // Computes in a buffer first if a tile does not fit c: some of its columns do not exist, or they
-// lie apart.
-template <class T, class Row> void panel(const Product<T>& q, Index first, Index last, Index columns) {
+// lie apart. For that it changes q and restores it.
+template <class T, class Row> void panel(Product<T>& q, Index first, Index last, Index columns) {
   if (columns >= Row::lanes && q.c_column == 1)
     return deal_rows<T, Row>(first, last, [&](Tile<T> tile, Index i, Index) {
       if (q.ahead) q.ahead[0].fetch(), q.ahead[1].fetch();
@@ -222,22 +222,28 @@ template <class T, class Row> void panel(const Product<T>& q, Index first, Index
   alignas(64) T buffer[most * width];
   Index buffer_rows[most];
   for (Index i = 0; i < most; ++i) buffer_rows[i] = i * width;
-  Product<T> r = q;
-  r.c = buffer;
-  r.c_rows = buffer_rows;
-  r.accumulate = false;
+  const Index *const a_rows = q.a_rows, *const c_rows = q.c_rows;
+  T* const c = q.c;
+  const bool accumulate = q.accumulate;
+  q.c = buffer;
+  q.c_rows = buffer_rows;
+  q.accumulate = false;
   deal_rows<T, Row>(first, last, [&](Tile<T> tile, Index i, Index n) {
-    r.a_rows = q.a_rows + i;
-    tile(r, 0, std::max<Index>(columns, Row::lanes));
+    q.a_rows = a_rows + i;
+    tile(q, 0, std::max<Index>(columns, Row::lanes));
     for (Index k = 0; k < n; ++k) {
-      T* const c = q.c + q.c_rows[i + k];
+      T* const to = c + c_rows[i + k];
       const T* const sums = buffer + k * width;
-      if (q.accumulate)
-        for (Index j = 0; j < columns; ++j) c[j * q.c_column] += sums[j];
+      if (accumulate)
+        for (Index j = 0; j < columns; ++j) to[j * q.c_column] += sums[j];
       else
-        for (Index j = 0; j < columns; ++j) c[j * q.c_column] = sums[j];
+        for (Index j = 0; j < columns; ++j) to[j * q.c_column] = sums[j];
     }
   });
+  q.a_rows = a_rows;
+  q.c = c;
+  q.c_rows = c_rows;
+  q.accumulate = accumulate;
 }
 
 // The lanes of the next narrower vector: half as many, down to the smallest register, then one.
