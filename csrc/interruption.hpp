@@ -37,6 +37,9 @@ class Interruption {
     return stop_;
   }
 
+  // Whether it was, though perhaps only when no thread had anything left to look up from.
+  bool was_asked() const { return stop_; }
+
  private:
   const Ask ask_;
   const std::thread::id caller_ = std::this_thread::get_id();

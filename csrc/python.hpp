@@ -118,6 +118,7 @@ template <class Run> void without_lock(Run run) {
     });
     const Listening listening(&interruption);
     run();
+    if (interruption.was_asked()) throw Interrupted();
   } catch (const Interrupted&) {
     throw py::error_already_set();
   }
