@@ -165,11 +165,18 @@ class Array(Operators, Methods):
     origin : Origin
         Where it was computed. Only Arrays that were traced have this attribute: an eager operation
         does not look.
+    shown : bool
+        Present where numpy shows these elements in the memory that they were gathered from, as a
+        window that slides.
     """
 
-    __slots__ = ("__weakref__", "id", "inputs", "origin", "params", "primitive", "transformation", "value", "weak")
+    __slots__ = (
+        *("__weakref__", "id", "inputs", "origin", "params", "primitive", "shown", "transformation"),
+        *("value", "weak"),
+    )
 
     origin: Origin
+    shown: bool
 
     # The comparison operators work element by element, so an Array cannot be a dictionary's key.
     __hash__ = None  # type: ignore[assignment]

@@ -5,7 +5,8 @@
 
 What moves or adds elements does so with each part. A product is linear in each factor, so it is that of the parts of
 one factor after the other. Powers are products where the exponent is a small whole number, and ``exp(w log z)``
-otherwise.
+otherwise. A result has no part of an operand where numpy's is an array of its own: what changes in place asks who holds
+a part (in_place.py).
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def imag(val: Any) -> Any:
 
 def _conj(x: Any) -> Any:
     if is_complex(x):
-        return combined(real(x), -imag(x))
+        return combined(np.copy(real(x)), -imag(x))
     # numpy has no loop for truth values, and takes that for int8.
-    return x.astype(np.int8) if getattr(x, "dtype", None) == np.bool_ else x
+    return x.astype(np.int8) if getattr(x, "dtype", None) == np.bool_ else np.copy(x)
 
 
 def _angle(z: Any, deg: bool = False) -> Any:
@@ -52,9 +53,10 @@ def _absolute(z: Any) -> Any:
 
 
 def _add(z: Any, w: Any) -> Any:
-    if not is_complex(w):
-        return combined(real(z) + w, imag(z))
-    return combined(real(w) + z, imag(w)) if not is_complex(z) else combined(real(z) + real(w), imag(z) + imag(w))
+    if is_complex(z) and is_complex(w):
+        return combined(real(z) + real(w), imag(z) + imag(w))
+    z, w = (z, w) if is_complex(z) else (w, z)
+    return combined(real(z) + w, np.copy(imag(z)))
 
 
 def _subtract(z: Any, w: Any) -> Any:
@@ -115,7 +117,7 @@ def _power(z: Any, w: Any) -> Any:
             count >>= 1
             square = _multiply(square, square) if count else square
         result = combined(np.ones_like(real(z)), np.zeros_like(real(z))) if result is None else result
-        return _reciprocal(result) if int(w) < 0 else result
+        return _reciprocal(result) if int(w) < 0 else np.copy(result) if result is z else result
     return _exp(_multiply(w, _log(z)))
 
 
@@ -166,7 +168,7 @@ def _is_close(z: Any, w: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: b
 
 
 def _astype(z: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    return z.astype(dtype)
+    return z.astype(dtype, copy=copy)
 
 
 def _std(z: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -276,7 +278,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.divide: _divide,
     np.reciprocal: _reciprocal,
     np.negative: lambda z: combined(-real(z), -imag(z)),
-    np.positive: lambda z: z,
+    np.positive: np.copy,
     np.square: lambda z: _multiply(z, z),
     np.power: _power,
     # functions

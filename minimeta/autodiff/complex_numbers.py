@@ -22,9 +22,11 @@ from numpy.typing import DTypeLike
 
 from minimeta.autodiff import sharing
 from minimeta.autodiff.array import Array
+from minimeta.autodiff.in_place import is_scalar
 from minimeta.autodiff.protocols import found, full_name
 from minimeta.autodiff.remedies import REMEDIES
 from minimeta.autodiff.signatures import by_position, check_cast, check_layout
+from minimeta.autodiff.statements import is_stored_where_it_was
 from minimeta.autodiff.ufuncs import settled
 from minimeta.errors import DtypeError, MissingAttributeError, ShapeError, TracingError
 
@@ -62,8 +64,11 @@ def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[An
     """Make ``z += w``: the name ``z`` gets the result, unless somebody else holds the old value (sharing.py)."""
 
     def changed(z: Any, w: Any) -> Any:
-        is_seen = z.shape and getrefcount(z) > (sharing.OWN_TWICE if w is z else sharing.OWN)
-        if is_seen or (z.shape and _is_seen_in_parts(z, getrefcount(w), w)):
+        frame = sys._getframe(1)
+        if not z.shape and any(isinstance(part, Array) and is_scalar(part) for part in (z.real, z.imag)):
+            return operation(z, w)
+        is_seen = getrefcount(z) > (sharing.OWN_TWICE if w is z else sharing.OWN)
+        if is_seen or sharing.is_seen_in_parts(z, getrefcount(w), w, frame) or not is_stored_where_it_was(z, frame):
             raise TracingError(
                 f"z {symbol}= ... of complex numbers of shape {z.shape}: they are held by something else, too, and "
                 f"would change with it in numpy; here nothing is ever written to. Write z = z {symbol} ..."
@@ -74,14 +79,6 @@ def _in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[An
         return result.astype(z.dtype)
 
     return changed
-
-
-def _is_seen_in_parts(z: Any, others: int, w: Any) -> bool:
-    """Return whether somebody else holds a part, a view of it, or what it is a view of, as of z[0] and z.real."""
-    references = [getrefcount(z.real), getrefcount(z.imag)]
-    if type(w) is ComplexArray and (w.real is z.real) != (w.imag is z.imag):  # The conjugate has one of them, copied.
-        references[int(w.imag is z.imag)] -= 1
-    return sharing.is_seen_in_parts((z.real, z.imag), references, others, w, sys._getframe(2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,6 @@ class ComplexArray:
     cumsum, mean, std, sum, trace, var = map(_method, (np.cumsum, np.mean, np.std, np.sum, np.trace, np.var))
     copy, diagonal, dot, repeat = map(_method, (np.copy, np.diagonal, np.dot, np.repeat))
     ravel, squeeze, swapaxes, take = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.take))
-    flatten = ravel
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -153,6 +149,10 @@ class ComplexArray:
         """See :func:`numpy.reshape`; the sides may be arguments of their own."""
         return ComplexArray(self.real.reshape(*shape, **keywords), self.imag.reshape(*shape, **keywords))
 
+    def flatten(self, *arguments: Any, **keywords: Any) -> Any:
+        """Return a copy of the elements, on one axis."""
+        return compute(np.copy, (compute(np.ravel, (self, *arguments), keywords),))
+
     def transpose(self, *axes: Any) -> Any:
         """See :func:`numpy.transpose`; the axes may be arguments of their own."""
         return ComplexArray(self.real.transpose(*axes), self.imag.transpose(*axes))
@@ -172,6 +172,8 @@ class ComplexArray:
         check_cast("astype", self.dtype, target, casting)
         if target.kind != "c":
             raise DtypeError(f"astype of complex numbers to {target.name}: write z.real, or np.abs(z)")
+        if not copy and target == self.dtype:
+            return self
         part = np.finfo(target).dtype
         return ComplexArray(self.real.astype(part), self.imag.astype(part))
 
@@ -268,7 +270,9 @@ def _is_weak(part: Any) -> bool:
 
 def _in_form(part: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     part = part if part.dtype == dtype else part.astype(dtype)
-    return part if part.shape == shape else np.broadcast_to(part, shape)
+    if part.shape == shape:
+        return part
+    return np.broadcast_to(part, shape) if isinstance(part, Array) else np.array(np.broadcast_to(part, shape))
 
 
 def compute(function: Any, operands: Sequence[Any], keywords: dict[str, Any] | None = None) -> Any:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minimeta.autodiff.protocols import answer, full_name
-from minimeta.autodiff.sharing import is_seen, is_view, names_of, seers
+from minimeta.autodiff.sharing import is_element, is_seen, is_view, names_of, seers
 from minimeta.autodiff.statements import ITEM, Statement, holder_of, statement_at, stores_where_it_reads
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
@@ -50,7 +50,7 @@ def assign(references: int, others: int, operation: Callable[..., Value], array:
     ShapeError, DtypeError
         The result has a shape or a kind of dtype that does not fit into the Array, as in numpy.
     """
-    if array.value.shape == () and _is_scalar(array):
+    if array.value.shape == () and is_scalar(array):
         return operation(array, operand)
     frame = sys._getframe(2)
     statement = statement_at(frame.f_code, frame.f_lasti)
@@ -139,16 +139,15 @@ def _in_form_of(target: Any, result: Value, statement: Statement) -> Value:
     return result.astype(target.dtype)
 
 
-def _is_scalar(array: Array) -> bool:
+def is_scalar(array: Array) -> bool:
     """Return whether an Array of shape () is surely a scalar in numpy, which never changes."""
     primitive = array.primitive
     if primitive is None or not array.inputs:  # A Python number that was passed in.
         return array.weak and array.transformation is not None
     if primitive.name in ("astype", "alias", "stop_gradient"):
-        return _is_scalar(array.inputs[0])
-    if primitive.name == "reshape":  # An element is cut out and nothing more (indexing.py).
-        origin = array.inputs[0].primitive
-        return origin is not None and origin.name in ("slice", "matmul")
+        return is_scalar(array.inputs[0])
+    if primitive.name == "reshape":
+        return is_element(array)
     if primitive.name == "project":
         (region,) = array.inputs
         assert region.params is not None and array.params is not None

@@ -71,9 +71,7 @@ class Methods:
         """See :func:`numpy.astype`; `order` and `casting` are those of numpy's method."""
         check_layout("astype", order)
         check_cast("astype", self.dtype, np.dtype(dtype), casting)
-        if not copy and np.dtype(dtype) == self.dtype:
-            return self
-        return answer(np.astype, (self, dtype), {})
+        return answer(np.astype, (self, dtype), {"copy": copy})
 
     def compress(self, condition: Any, *arguments: Any, **keywords: Any) -> Value:
         """See :func:`numpy.compress`."""

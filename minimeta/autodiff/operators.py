@@ -108,7 +108,8 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
     __rshift__, __rrshift__ = _binary(np.right_shift), _reflected(np.right_shift)
     __divmod__, __rdivmod__ = _binary(np.divmod), _reflected(np.divmod)
 
-    __neg__, __abs__, __invert__ = _unary(np.negative), _unary(np.absolute), _unary(np.invert)
+    __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
+    __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
     __lt__, __le__ = _ordered(np.less), _ordered(np.less_equal)
     __gt__, __ge__ = _ordered(np.greater), _ordered(np.greater_equal)
 
@@ -117,9 +118,6 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
 
     def __ne__(self, other: Any) -> Value:
         return ANSWERS[np.not_equal](self, other)
-
-    def __pos__(self) -> Value:
-        return self
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Value:
         if method != "__call__":

@@ -44,37 +44,45 @@ def seers(references: int, others: int, array: Array, operand: Any, frame: types
     primitive = array.primitive
     if extra <= 0 and (primitive is None or not (primitive.view or primitive.name in ("project", "gather"))):
         return []
-    return _others([(array, extra)], operand, others, frame, sys._getframe(1))
+    known = {id(operand): others - _OPERAND, id(array): extra}
+    return _others([array], known, operand, frame, sys._getframe(1))
 
 
-def is_seen_in_parts(
-    parts: tuple[Any, Any], references: list[int], others: int, operand: Any, frame: types.FrameType
-) -> bool:
-    """Return whether somebody else sees one of the two Arrays of a pair, a view of it, or what it is a view of.
+def is_seen_in_parts(pair: Any, others: int, operand: Any, frame: types.FrameType) -> bool:
+    """Return whether somebody else sees one of the two arrays of a pair, a view of it, or what it is a view of.
 
     Parameters
     ----------
-    parts, references
-        The Arrays, or numpy arrays, and how many references there are to each, counted in the pair.
+    pair
+        What has the parts ``real`` and ``imag``: Arrays, or numpy arrays.
     others, operand, frame
         As of :func:`seers`.
     """
-    traced = [(part, count - _HELD) for part, count in zip(parts, references, strict=True) if hasattr(part, "inputs")]
-    return bool(traced) and bool(_others(traced, operand, others, frame, sys._getframe(2)))
+    # The statement's pairs hold their parts. An operand that a variable holds, too, is somebody else's.
+    pairs = [pair, operand] if type(operand) is type(pair) and operand is not pair and others <= _OPERAND else [pair]
+    own = Counter(id(part) for each in pairs for part in (each.real, each.imag))
+    parts = {id(part): part for each in pairs for part in (each.real, each.imag)}
+    known = {key: _held(parts, key) - _HELD - own[key] for key in parts}
+    known[id(operand)] = others - _OPERAND - own[id(operand)]
+    changed = {id(part): part for part in (pair.real, pair.imag)}
+    if any(isinstance(part, np.ndarray) and (known[key] > 0 or is_view(part)) for key, part in changed.items()):
+        return True
+    arrays = [part for part in changed.values() if hasattr(part, "inputs")]
+    return bool(arrays) and bool(_others(arrays, known, operand, frame, sys._getframe(1)))
 
 
 def _others(
-    targets: list[tuple[Array, int]], operand: Any, others: int, frame: types.FrameType, operator: types.FrameType
+    arrays: list[Array], known: dict[int, int], operand: Any, frame: types.FrameType, operator: types.FrameType
 ) -> list[Array]:
-    """Return who else sees some Arrays that change, each with the number of references that are not its own.
+    """Return who else sees some Arrays that change.
 
-    `operator` is the frame of the operator's method.
+    `known` has the number of references to them and to operands that are not the statement's own,
+    by identity; `operator` is the frame of the operator's method.
     """
-    arrays, kind = [array for array, _ in targets], type(targets[0][0])
+    kind = type(arrays[0])
     since = [each for each in map(_since, arrays) if each is not None]
     if len(since) < len(arrays):
         return arrays
-    known = {id(operand): others - _OPERAND, **{id(array): extra for array, extra in targets}}
     graph: dict[int, Array] = {}
     _reach(graph, [*arrays, *_arrays_in(operand, kind)], min(since), kind)
     found = _seen(graph, known, arrays)
@@ -135,9 +143,10 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
     if primitive is None:
         return ()
     if primitive.view and primitive.differentiable:  # A constant, of stop_gradient, counts as a copy.
-        return node.inputs
-    if primitive.name == "gather" and not node.inputs[1].shape:  # x[i], of one whole number that is not known yet
-        return node.inputs[:1]
+        return () if is_element(node) else node.inputs
+    if primitive.name == "gather":  # A row, x[i], at a place that is not known yet, or windows.
+        row = node.shape and not node.inputs[1].shape
+        return node.inputs[:1] if row or getattr(node, "shown", False) else ()
     if primitive.name != "project":
         return ()
     # One result of a region: an argument, perhaps, or a view of one.
@@ -152,6 +161,13 @@ def _shares_memory_with(node: Array) -> tuple[Array, ...]:
     if value < len(region.inputs):
         return (region, region.inputs[value])
     return (region, *region.inputs) if step is None or step.body is not None else ()
+
+
+def is_element(node: Array) -> bool:
+    """Return whether a view is surely a scalar in numpy, which is a copy: cut out and nothing more (indexing.py)."""
+    origin = node.inputs[0].primitive if node.inputs and not node.shape else None
+    name = node.primitive.name if node.primitive is not None else ""
+    return name == "reshape" and origin is not None and origin.name in ("slice", "matmul")
 
 
 def _is_alone(array: Array, family: list[Array]) -> bool:
@@ -231,6 +247,8 @@ def _parts(thing: Any) -> Iterable[Any]:
         return thing
     if isinstance(thing, dict):
         return iter(thing.values())
+    if type(thing) is np.ndarray:  # np.array(x) makes one of the elements of an Array (elements.py).
+        return thing.flat if thing.dtype == object else ()
     code = isinstance(thing, (type, types.ModuleType, types.FunctionType))
     return () if code or not type(thing).__dictoffset__ else iter(vars(thing).values())
 

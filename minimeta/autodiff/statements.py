@@ -110,6 +110,12 @@ def stores_where_it_reads(statement: Statement, frame: types.FrameType, value: A
     return statement.store.startswith(("STORE_FAST", "STORE_DEREF"))
 
 
+def is_stored_where_it_was(value: Any, frame: types.FrameType) -> bool:
+    """Return whether a frame is just running an in-place operator whose result takes the place of what it read."""
+    statement = statement_at(frame.f_code, frame.f_lasti)
+    return statement is not None and stores_where_it_reads(statement, frame, value)
+
+
 def holder_of(statement: Statement, frame: types.FrameType) -> Any:
     """Return the object whose attribute or element the statement changes; None if that is unknown."""
     return _find(statement.holder, frame)

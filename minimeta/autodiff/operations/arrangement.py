@@ -16,6 +16,7 @@ import numpy as np
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import indexing, joining, operands
+from minimeta.autodiff.operations.conversions import copy
 from minimeta.autodiff.operations.movement import (
     SLICE,
     broadcast_to,
@@ -44,7 +45,7 @@ def tile(x: ArrayLike, reps: int | Sequence[int]) -> Value:
         raise ShapeError(f"tile of shape {tuple(shape)} by {tuple(times)}: there are no negative numbers of copies")
     pairs = [side for pair in zip(times, shape, strict=True) for side in pair]
     apart = reshape(x, [k for side in shape for k in (1, side)])
-    return reshape(broadcast_to(apart, pairs), [n * side for n, side in zip(times, shape, strict=True)])
+    return copy(reshape(broadcast_to(apart, pairs), [n * side for n, side in zip(times, shape, strict=True)]))
 
 
 @answers(np.lib.stride_tricks.sliding_window_view)
@@ -71,7 +72,10 @@ def _sliding_window_view(
         if not 0 <= side <= shape[place]:
             raise ShapeError(f"sliding_window_view of shape {shape}: a window of {side} on axis {place} does not fit")
         starts = np.arange(shape[place] - side + 1)[:, None]
-        x = moveaxis(indexing.take(x, starts + np.arange(side), place), place + 1, -1)
+        windows = indexing.take(moveaxis(x, place, 0), starts + np.arange(side), 0)
+        if isinstance(windows, Array):
+            windows.shown = True  # In numpy they have the memory of x (sharing.py).
+        x = moveaxis(moveaxis(windows, 1, -1), 0, place)
     return x
 
 
@@ -92,7 +96,7 @@ def repeat(x: ArrayLike, repeats: Any, axis: int | None = None) -> Value:
     if counts.size == 1 and (n := int(counts.reshape(()))) >= 0:
         apart = expand_dims(x, axis + 1)
         copies = broadcast_to(apart, (*shape[: axis + 1], n, *shape[axis + 1 :]))
-        return reshape(copies, (*shape[:axis], n * shape[axis], *shape[axis + 1 :]))
+        return copy(reshape(copies, (*shape[:axis], n * shape[axis], *shape[axis + 1 :])))
     if counts.shape != (shape[axis],) or (counts < 0).any():
         raise ShapeError(
             f"repeat of shape {shape} along axis {axis}: repeats of shape {counts.shape} are not one number, not "
@@ -110,7 +114,7 @@ def roll(x: ArrayLike, shift: Any, axis: Axes = None) -> Value:
     ShapeError
         The numbers of shifts and of axes do not broadcast.
     """
-    shape = operands.shape_of(x)
+    given, shape = x, operands.shape_of(x)
     if axis is None:
         return reshape(roll(ravel(x), shift, 0), shape)
     shifts, axes = operands.row_of(shift), operands.integers("roll", "axis", axis)
@@ -125,7 +129,7 @@ def roll(x: ArrayLike, shift: Any, axis: Axes = None) -> Value:
                 operands.along(place, shape, *part) for part in ((shape[place] - by, by), (0, shape[place] - by))
             )
             x = joining.concatenate([apply(SLICE, x, **part) for part in (last, first)], place)
-    return _fresh(x)
+    return copy(x) if x is given else x
 
 
 def _fresh(x: Any) -> Value:

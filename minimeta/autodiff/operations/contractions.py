@@ -26,11 +26,11 @@ from minimeta.autodiff.operations import (
     arithmetic,
     conversions,
     convolution,
-    indexing,
     linear_algebra,
     movement,
     operands,
     reductions,
+    triangles,
 )
 from minimeta.autodiff.operations.queries import as_floats, differentiable
 from minimeta.errors import DtypeError, ShapeError
@@ -159,13 +159,11 @@ def _without_repeats(x: Any, letters: _Letters, sides: dict[Any, int]) -> tuple[
     """An operand with each index once: where one occurs twice, its diagonal. Sides of 1 that broadcast go last."""
     while len(set(letters)) < len(letters):
         letter = next(name for name in letters if letters.count(name) > 1)
-        places = [i for i, name in enumerate(letters) if name == letter]
-        rest = [i for i in range(x.ndim) if i not in places]
-        x = movement.transpose(x, (*places, *rest))
-        size = max(x.shape[: len(places)])
-        positions = tuple([np.arange(size) % side for side in x.shape[: len(places)]])
-        x = indexing.index(x, positions)
-        letters = [letter, *[letters[i] for i in rest]]
+        first, second, *_ = [i for i, name in enumerate(letters) if name == letter]
+        size = x.shape[second] if x.shape[first] == 1 else x.shape[first]
+        square = [size if i in (first, second) else side for i, side in enumerate(x.shape)]
+        x = triangles.diagonal(movement.broadcast_to(x, square), 0, first, second)
+        letters = [*[name for i, name in enumerate(letters) if i not in (first, second)], letter]
     narrow = [i for i, letter in enumerate(letters) if x.shape[i] == 1 and sides[letter] != 1]
     if narrow:
         x = movement.broadcast_to(x, [sides[letter] for letter in letters])

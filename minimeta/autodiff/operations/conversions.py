@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.apply import apply
-from minimeta.autodiff.array import ArrayLike, Form, Value
+from minimeta.autodiff.array import Array, ArrayLike, Form, Value
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations.elementwise import draw, same_form
 from minimeta.autodiff.primitive import Draw
@@ -45,8 +45,8 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
 
 @answers(np.astype)
 def _numpy_astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Value:
-    """:func:`astype`; whether it copies makes no difference, because Arrays never change."""
-    return astype(x, dtype)
+    """:func:`astype`; without a copy the array itself, if it has the dtype."""
+    return x if not copy and type(x) is Array and x.dtype == np.dtype(dtype) else astype(x, dtype)
 
 
 def _sample_conversion(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:

@@ -83,16 +83,17 @@ def index(x: ArrayLike, key: Any) -> Value:
         sizes.append(size)
         steps.append(step)
         axis += 1
-    # A scalar is always cut out, though it be all there is: x[0] is no view of x, and x.squeeze() is (in_place.py).
-    # With '...' numpy returns an array of no axes, a view.
-    boxed = not result and any(k is Ellipsis for k in (key if isinstance(key, tuple) else (key,)))
+    # A scalar is always cut out, though it be all there is: x[0] is no view of x; x.squeeze() and x[0, ...] are.
+    boxed = any(k is Ellipsis for k in (key if isinstance(key, tuple) else (key,)))
     if tuple(sizes) != shape or any(step != 1 for step in steps) or (sizes and not result):
         x = apply(movement.SLICE, x, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps))
-    if boxed:
+    if boxed and not result:
         x = movement.reshape(x, ())
     elif tuple(result) != tuple(sizes):
         x = apply(movement.RESHAPE, x, shape=tuple(result))
     if chosen:
+        if boxed and len(chosen) == len(result) and not any(operands.shape_of(k) for _, k in chosen):
+            return movement.reshape(_choose(movement.expand_dims(x, -1), chosen), ())
         return _choose(x, chosen, apart=isinstance(key, tuple) and _are_apart(key))
     # x[:] of a numpy array is still an array of its own.
     return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else conversions.copy(x)
@@ -125,7 +126,8 @@ def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None, *, mode: str
     axis = operands.axis_of("take", axis, len(shape))
     if mode != "raise":
         indices = within(mode, indices, shape[axis])
-    return _choose(x, [(axis, indices)])
+    taken = _choose(x, [(axis, indices)])
+    return taken if operands.shape_of(indices) or len(shape) == 1 else conversions.copy(taken)  # x[i] is a view.
 
 
 def within(mode: str, positions: ArrayLike, size: int) -> Value:

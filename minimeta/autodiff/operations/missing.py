@@ -24,7 +24,7 @@ from minimeta.autodiff.operations import (
     statistics,
 )
 from minimeta.autodiff.operations.queries import as_float, differentiable
-from minimeta.errors import ShapeError
+from minimeta.errors import ShapeError, TracingError
 
 Axis = Any
 
@@ -172,7 +172,15 @@ def nanpercentile(x: Any, q: Any, axis: Axis = None, **keywords: Any) -> Value:
 
 @differentiable(np.nan_to_num, by_first=True)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Value:
-    """The elements that are finite, and numbers in the places of NaN and of the infinities (the largest, if None)."""
+    """The elements that are finite, and numbers in the places of NaN and of the infinities (the largest, if None).
+
+    Raises
+    ------
+    TracingError
+        ``copy=False``: they would be changed in place.
+    """
+    if not copy:
+        raise TracingError("np.nan_to_num(x, copy=False): an Array is never written to. Write x = np.nan_to_num(x)")
     x = as_float(x)
     largest = float(np.finfo(x.dtype).max)
     nan, posinf, neginf = (

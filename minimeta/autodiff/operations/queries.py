@@ -61,21 +61,23 @@ def query(function: Function, *arguments: Any, result: int | None = None, **keyw
         The function does not take such arguments, or its result has a dtype that nothing computes in.
     """
     operands: list[Any] = []
-
-    def place(x: Any) -> Any:
-        if type(x) is Array or isinstance(x, (np.ndarray, np.generic)):
-            operands.append(x)
-            return Place(type(x) is Array and x.weak and x.shape == ())
-        if type(x) is list or (type(x) is tuple and any(hasattr(part, "dtype") for part in x)):
-            if any(type(part) is Array for part in x):
-                return tuple([place(part) for part in x])
-            operands.append(np.asarray(x))
-            return Place(False)
-        return x
-
-    placed = tuple([place(x) for x in arguments])
-    named = tuple([(name, place(x)) for name, x in keywords.items()])
+    placed = tuple([_placed(x, operands) for x in arguments])
+    named = tuple([(name, _placed(x, operands)) for name, x in keywords.items()])
     return apply(QUERY, *operands, function=function, arguments=placed, keywords=named, result=result)
+
+
+# No function inside of the other, which would hold itself and the operands: in_place.py counts who holds them.
+def _placed(x: Any, operands: list[Any]) -> Any:
+    """Return an argument with places for its arrays, which become operands."""
+    if type(x) is Array or isinstance(x, (np.ndarray, np.generic)):
+        operands.append(x)
+        return Place(type(x) is Array and x.weak and x.shape == ())
+    if type(x) is list or (type(x) is tuple and any(hasattr(part, "dtype") for part in x)):
+        if any(type(part) is Array for part in x):
+            return tuple([_placed(part, operands) for part in x])
+        operands.append(np.asarray(x))
+        return Place(False)
+    return x
 
 
 def differentiable(*functions: Function, results: int = 1, by_first: bool = False) -> Callable[[Operation], Operation]:
