@@ -147,7 +147,10 @@ void Fused::locate_operand(const View& x) {
 void Fused::make_commands(const std::vector<View>& values) {
   std::vector<int> needed = values_;
   for (const FusedSum& sum : sums_) needed.push_back(sum.value);
-  for (const RowCommand& each : commands_of(operations_, values, operands_, needed)) {
+  std::vector<Layout> layouts;
+  for (Index i = 0; i < operands_; ++i)
+    layouts.push_back(locations_[static_cast<std::size_t>(i)].stride == 0 ? Layout::repeated : Layout::dense);
+  for (const RowCommand& each : commands_of(operations_, values, layouts, needed)) {
     const Index count = minimeta::count(values[static_cast<std::size_t>(each.result)]);
     Command command{each.kernel, each.count, {}, {}, {}, count, 0};
     std::copy_n(each.operands, each.count, command.values);
@@ -275,7 +278,7 @@ class Fused::Worker {
     }
     for (const Command& command : fused_.commands_) {
       char* const* data = base_ + command.first;
-      char* later[5];
+      char* later[kMostOperands + 1];
       if (first > 0) {
         for (int i = 0; i <= command.operands; ++i) later[i] = data[i] + first * command.advances[i];
         data = later;

@@ -8,7 +8,7 @@
 // are rows of the table in elementwise.hpp, so nothing is compiled at run time. An element's result
 // does not depend on its position, so no bit changes.
 //
-// If a simple operation only feeds another one, a row of pairs.hpp computes both.
+// If simple operations only feed another one, a row of compound.hpp computes all of them.
 //
 // Operands. A contiguous operand is read where it lies. An operand that repeats along leading axes
 // (a bias, the statistics of a batch) is repeated in a buffer as often as it fits a block. Any
@@ -27,7 +27,7 @@
 #include <memory>
 #include <vector>
 
-#include "pairs.hpp"
+#include "compound.hpp"
 #include "parallel.hpp"
 #include "plan.hpp"
 #include "program.hpp"
@@ -80,12 +80,12 @@ class Fused final : public Kernel {
     Lifetime buffer{};
     std::unique_ptr<Loop<1>> walk{};  // if copied: the walk through the operand
   };
-  // An operation, or a pair of them, on values given by number; the last one is the result. They
+  // An operation, or several, on values given by number; the last one is the result. They
   // begin where bases_[first], ... say.
   struct Command {
     RowKernel kernel;
-    int operands, values[5];
-    Index strides[4], advances[5], count, first;
+    int operands, values[kMostOperands + 1];
+    Index strides[kMostOperands], advances[kMostOperands + 1], count, first;
   };
   // A result that is copied from its buffer to memory, past the caches.
   struct Far {

@@ -163,7 +163,14 @@ void FusedProducts::make_commands(const std::vector<View>& values) {
   std::vector<int> needed = of_.results;
   for (std::size_t value = first; value < first + of_.operations.size(); ++value)
     if (locations_[value].row > 0) needed.push_back(static_cast<int>(value));
-  for (const RowCommand& each : commands_of(of_.operations, values, static_cast<Index>(first), needed)) {
+  std::vector<Layout> layouts;
+  for (std::size_t value = 0; value < first; ++value) {
+    const Index stride = locations_[value].stride;
+    layouts.push_back(stride == 0                               ? Layout::repeated
+                      : stride == itemsize(values[value].dtype) ? Layout::dense
+                                                                : Layout::strided);
+  }
+  for (const RowCommand& each : commands_of(of_.operations, values, layouts, needed)) {
     Command command{each.kernel, each.count, {}, {}, {}};
     std::copy_n(each.operands, each.count, command.values);
     command.values[each.count] = each.result;

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "column_sums.hpp"
-#include "pairs.hpp"
+#include "compound.hpp"
 #include "plan.hpp"
 #include "program.hpp"
 
@@ -75,12 +75,12 @@ class FusedProducts final : public Kernel {
     int whole;  // the joined value that it is a part of, or negative
     Index place;  // the rows before it there
   };
-  // An operation, or a pair of them, on values by number; the last one is the result. A row of each
+  // An operation, or several, on values by number; the last one is the result. A row of each
   // begins so many bytes behind the one before.
   struct Command {
     RowKernel kernel;
-    int operands, values[5];
-    Index strides[5], rows[5];
+    int operands, values[kMostOperands + 1];
+    Index strides[kMostOperands + 1], rows[kMostOperands + 1];
   };
   // Rows in memory, which are fetched before a block reads or writes them: a block's part of a row is
   // too short, and the next row too far away, for the processor to see where it goes on.
