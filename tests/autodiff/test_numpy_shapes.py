@@ -291,9 +291,9 @@ def test_a_position_that_occurs_often_takes_all_values_as_in_numpy(name: str, co
 
 @pytest.mark.parametrize("positions", [[1, 0], [1, 1]])
 def test_values_of_another_dtype_are_converted_after_an_update_as_in_numpy(positions: list[int]) -> None:
-    """2 times 1.5 is 3, whether the positions are known or not, and whether one occurs twice."""
+    """3 times 1/3 is 1, whether the positions are known or not, and whether one occurs twice."""
     for x, values in (
-        (np.array([5, 2, 7]), np.array([1.5, 3.0])),
+        (np.array([5, 2, 7], np.int8), np.array([200, 3])),
         (np.array([0.1, 3, 0], np.float32), np.array([1 / 3, 3.0])),
     ):
         expected = np.array(x)
@@ -319,6 +319,31 @@ def test_an_update_broadcasts_keeps_the_dtype_and_leaves_its_operand() -> None:
     assert_array_equal(mm.at(M)[:, 1].min(0.0), written(M, (slice(None), 1), np.minimum(M[:, 1], 0.0)))
     with pytest.raises(ShapeError, match=r"do not broadcast to the elements, of shape \(4,\)"):
         mm.at(M)[0].set(np.zeros(3))
+
+
+@pytest.mark.parametrize("update", ["add", "multiply", "max", "min"])
+@pytest.mark.parametrize("key", [1, slice(1, 3), [0, 0], [True, False, True]])
+def test_an_update_that_does_not_fit_is_refused_as_numpys_statement_is(update: str, key: Any) -> None:
+    for x, values in (
+        (np.arange(3), 1.5),
+        (np.arange(3), np.full(1, 0.5, np.float32)),
+        (np.array([True, False, True]), 2),
+        (np.arange(3, dtype=np.uint8), np.array([2])),
+    ):
+        part = np.atleast_1d(x[key])
+        with pytest.raises(TypeError):
+            UPDATES[update](part, values, out=part)
+        ways: list[Any] = [lambda f: f, mm.compile]
+        for way in ways:
+            with pytest.raises(
+                DtypeError, match=rf"at\(x\)\[i\]\.{update}\(v\) on dtype {x.dtype.name}: .*does not fit"
+            ):
+                way(lambda x, v: getattr(mm.at(x)[key], update)(v))(x, values)
+    with pytest.raises(DtypeError, match=r"scatter_add on dtype int64: the result, of dtype float64, does not fit"):
+        mm.scatter_add(np.arange(3), np.array([0, 0]), np.array([1.5, 1.0]))
+    # An assignment cuts, as numpy's does; a Python number adapts.
+    assert_array_equal(mm.at(np.arange(3))[1].set(1.5), [0, 1, 2])
+    assert_array_equal(mm.at(np.arange(3, dtype=np.uint8))[1].add(2), [0, 3, 2])
 
 
 @given(array_shapes(min_dims=1, max_dims=3, max_side=4), st.data())

@@ -39,7 +39,7 @@ PUBLIC: dict[str, str] = {
     "exponential_sums": "log_softmax logsumexp softmax",
     "floats": "copysign degrees fabs float_power fmax fmin fmod frexp heaviside ldexp modf positive radians",
     "grids": "bincount histogram poly sinc vander",
-    "indexing": "scatter_add take take_along_axis",
+    "indexing": "take take_along_axis",
     "inverses": "arccos arccosh arcsin arcsinh arctan arctan2 arctanh hypot",
     "joining": "concatenate split stack",
     "joints": ("append array_split block column_stack delete dsplit dstack hsplit hstack insert unstack vsplit vstack"),
@@ -55,7 +55,7 @@ PUBLIC: dict[str, str] = {
     "movement": "broadcast_to expand_dims flip moveaxis ravel reshape squeeze swapaxes transpose",
     "ordering": "median partition percentile quantile sort",
     "padding": "pad",
-    "placement": "at",
+    "placement": "at scatter_add",
     "pooling": "average_pool max_pool",
     "queries": (
         "all any argmin argpartition argsort argwhere bitwise_count ceil count_nonzero digitize fix flatnonzero "

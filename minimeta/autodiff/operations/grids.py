@@ -20,6 +20,7 @@ from minimeta.autodiff.operations import (
     logic,
     movement,
     operands,
+    placement,
     reductions,
 )
 from minimeta.autodiff.operations import transcendental as functions
@@ -170,7 +171,7 @@ def bincount(x: Any, /, weights: ArrayLike | None = None, minlength: int = 0) ->
         return _constant(np.bincount(known, None, minlength), x)
     length = len(np.bincount(known, None, minlength))
     weights = conversions.astype(weights, np.float64)
-    return indexing.scatter_add(np.zeros(length), np.asarray(known, np.int64), weights)
+    return placement.scatter_add(np.zeros(length), np.asarray(known, np.int64), weights)
 
 
 @answers(np.histogram)
@@ -186,7 +187,7 @@ def histogram(
         place = np.where(x == edges[-1], len(edges) - 2, np.searchsorted(edges, x, "right") - 1)
         within = np.flatnonzero((place >= 0) & (place < len(edges) - 1))
         chosen = indexing.take(movement.ravel(weights), within)
-        counts = indexing.scatter_add(np.zeros(len(edges) - 1, operands.dtype_of(chosen)), place[within], chosen)
+        counts = placement.scatter_add(np.zeros(len(edges) - 1, operands.dtype_of(chosen)), place[within], chosen)
     if density:
         counts = arithmetic.divide(counts, arithmetic.multiply(reductions.sum(counts), np.diff(edges)))
     return counts, _constant(edges, a)

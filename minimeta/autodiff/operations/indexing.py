@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import operation
-from minimeta.autodiff.operations import conversions, logic, movement, operands
+from minimeta.autodiff.operations import conversions, movement, operands
 from minimeta.autodiff.operations.queries import query
 from minimeta.autodiff.primitive import Draw, Primitive
 from minimeta.autodiff.protocols import answers
@@ -181,46 +181,6 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> 
     return _choose(x, [(i, indices if i == axis else mesh[i]) for i in range(len(shape))])
 
 
-def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
-    """``x`` with updates added at positions; a position that occurs twice gets both.
-
-    Parameters
-    ----------
-    x
-        The array, of shape ``(n1, ..., nk, *rest)``.
-    indices
-        An array of integers for the first axis, or a tuple of k arrays of one shape for the first k.
-    updates
-        Of shape ``(*shape of the indices, *rest)``.
-
-    Raises
-    ------
-    ShapeError, IndexingError
-        The shapes do not fit, or a position is out of bounds.
-    """
-    positions = _same_shape(list(indices) if isinstance(indices, tuple) else [indices])
-    if operands.dtype_of(x).kind != "f":
-        return _with_whole_sums(x, positions, updates)
-    return x + apply(SCATTER_ADD, updates, *positions, shape=operands.shape_of(x))
-
-
-def _with_whole_sums(x: ArrayLike, positions: list[Any], updates: ArrayLike) -> Value:
-    """Add integers or truth values at positions: in the order of the positions, each sum is a difference of two."""
-    shape, dtype = operands.shape_of(x), operands.dtype_of(x)
-    sides, rest = shape[: len(positions)], shape[len(positions) :]
-    flat: Any = np.zeros((), np.int64)
-    for position, side in zip(positions, sides, strict=True):
-        flat = flat * side + position % side
-    count = math.prod(operands.shape_of(flat))
-    order = query(np.argsort, movement.ravel(flat), kind="stable")
-    places, every = take(movement.ravel(flat), order), np.arange(math.prod(sides))
-    rows = take(movement.reshape(conversions.astype(updates, np.int64), (count, *rest)), order, 0)
-    sums = query(np.cumsum, query(np.pad, rows, ((1, 0), *((0, 0) for _ in rest))), axis=0)
-    begin, end = (query(np.searchsorted, places, every, side=side) for side in ("left", "right"))
-    total = movement.reshape(take(sums, end, 0) - take(sums, begin, 0), shape)
-    return logic.logical_or(x, total > 0) if dtype.kind == "b" else x + conversions.astype(total, dtype)
-
-
 # Keys
 
 
@@ -299,7 +259,7 @@ def _entry(key: Any) -> Any:
 def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]], apart: bool = False) -> Value:
     """Elements at index arrays on some axes, placed as numpy does: where the axes were, in front if they were apart."""
     axes = [axis for axis, _ in chosen]
-    positions = _same_shape([k for _, k in chosen])
+    positions = same_shape([k for _, k in chosen])
     ndim = len(operands.shape_of(x))
     if axes != list(range(len(axes))):
         x = movement.transpose(x, (*axes, *(i for i in range(ndim) if i not in axes)))
@@ -311,7 +271,7 @@ def _choose(x: ArrayLike, chosen: Sequence[tuple[int, Any]], apart: bool = False
     return movement.transpose(y, (*rest[:first], *range(new), *rest[first:]))
 
 
-def _same_shape(positions: list[Any]) -> list[Any]:
+def same_shape(positions: list[Any]) -> list[Any]:
     """Index arrays as int64 arrays of one shape."""
     try:
         shape = np.broadcast_shapes(*(operands.shape_of(k) for k in positions))

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import arithmetic, conversions, indexing, joining, logic, operands
 from minimeta.autodiff.operations.movement import broadcast_to, ravel, reshape
 from minimeta.autodiff.operations.queries import query
-from minimeta.errors import ShapeError
+from minimeta.errors import DtypeError, ShapeError
 
 
 def at(x: ArrayLike) -> _At:
@@ -46,6 +47,51 @@ def at(x: ArrayLike) -> _At:
     array([2., 0., 0.])
     """
     return _At(x)
+
+
+def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
+    """``x`` with updates added at positions; a position that occurs twice gets both.
+
+    Parameters
+    ----------
+    x
+        The array, of shape ``(n1, ..., nk, *rest)``.
+    indices
+        An array of integers for the first axis, or a tuple of k arrays of one shape for the first k.
+    updates
+        Of shape ``(*shape of the indices, *rest)``.
+
+    Raises
+    ------
+    ShapeError, IndexingError
+        The shapes do not fit, or a position is out of bounds.
+    DtypeError
+        Floats are added to integers, or numbers to truth values.
+    """
+    positions = indexing.same_shape(list(indices) if isinstance(indices, tuple) else [indices])
+    dtype, given = operands.dtype_of(x), operands.dtype_of(updates)
+    if dtype.kind != "f":
+        if given.kind == "f" or (dtype.kind == "b" and given.kind != "b"):
+            raise _misfit("scatter_add", dtype, np.result_type(dtype, given))
+        return _with_whole_sums(x, positions, updates)
+    return x + apply(indexing.SCATTER_ADD, updates, *positions, shape=operands.shape_of(x))
+
+
+def _with_whole_sums(x: ArrayLike, positions: list[Any], updates: ArrayLike) -> Value:
+    """Add integers or truth values at positions: in the order of the positions, each sum is a difference of two."""
+    shape, dtype = operands.shape_of(x), operands.dtype_of(x)
+    sides, rest = shape[: len(positions)], shape[len(positions) :]
+    flat: Any = np.zeros((), np.int64)
+    for position, side in zip(positions, sides, strict=True):
+        flat = flat * side + position % side
+    count = math.prod(operands.shape_of(flat))
+    order = query(np.argsort, ravel(flat), kind="stable")
+    places, every = indexing.take(ravel(flat), order), np.arange(math.prod(sides))
+    rows = indexing.take(reshape(conversions.astype(updates, np.int64), (count, *rest)), order, 0)
+    sums = query(np.cumsum, query(np.pad, rows, ((1, 0), *((0, 0) for _ in rest))), axis=0)
+    begin, end = (query(np.searchsorted, places, every, side=side) for side in ("left", "right"))
+    total = reshape(indexing.take(sums, end, 0) - indexing.take(sums, begin, 0), shape)
+    return logic.logical_or(x, total > 0) if dtype.kind == "b" else x + conversions.astype(total, dtype)
 
 
 class _At:
@@ -97,28 +143,44 @@ class _Place:
         return logic.where(reshape(found, shape), reshape(taken, shape), self._x)
 
     def add(self, values: ArrayLike) -> Value:
-        """Return the array with values added to these elements."""
+        """Return the array with values added to these elements.
+
+        Raises
+        ------
+        DtypeError
+            The sums do not fit into the array, as those of floats into integers; so for the methods below.
+        """
         positions, new, shape = self._positions(values)
-        return reshape(indexing.scatter_add(ravel(self._x), positions, new), shape)
+        if operands.dtype_of(self._x).kind != "f":
+            self._result("add", arithmetic.add, values)
+        return reshape(scatter_add(ravel(self._x), positions, new), shape)
 
     def multiply(self, values: ArrayLike) -> Value:
         """Return the array with these elements multiplied."""
-        return self._changed(arithmetic.multiply, values)
+        return self._changed("multiply", arithmetic.multiply, values)
 
     def max(self, values: ArrayLike) -> Value:
         """Return the array with these elements replaced where a value is larger."""
-        return self._changed(arithmetic.maximum, values)
+        return self._changed("max", arithmetic.maximum, values)
 
     def min(self, values: ArrayLike) -> Value:
         """Return the array with these elements replaced where a value is smaller."""
-        return self._changed(arithmetic.minimum, values)
+        return self._changed("min", arithmetic.minimum, values)
 
-    def _changed(self, function: Any, values: ArrayLike) -> Value:
-        positions, _, shape = self._positions(values)
+    def _result(self, name: str, function: Any, values: ArrayLike) -> Value:
+        """Return a function of the elements and the values, which must fit into the array, as in ``x[i] += v``."""
         changed = function(indexing.index(self._x, self._key), values)
+        own, found = operands.dtype_of(self._x), operands.dtype_of(changed)
+        if not np.can_cast(found, own, "same_kind"):
+            raise _misfit(f"at(x)[i].{name}(v)", own, found)
+        return changed
+
+    def _changed(self, name: str, function: Any, values: ArrayLike) -> Value:
+        positions, _, shape = self._positions(values)
+        changed = self._result(name, function, values)
         if not isinstance(positions, Array) and len(np.unique(positions)) == positions.size:
             return self.set(changed)
-        _, new, _ = self._positions(values, operands.dtype_of(changed))  # 2 times 1.5 is 3, of integers, too.
+        _, new, _ = self._positions(values, operands.dtype_of(changed))  # As wide as the results.
         # In sorted order, each value takes in those before it at its position: 1, 2, 4, ... at a time.
         order = query(np.argsort, ravel(positions), kind="stable")
         places, new = indexing.take(ravel(positions), order), indexing.take(ravel(new), order)
@@ -148,3 +210,10 @@ class _Place:
                 f"at(x)[i] of shape {shape}: values of shape {operands.shape_of(new)} do not broadcast to "
                 f"the elements, of shape {wanted}"
             ) from None
+
+
+def _misfit(what: str, own: np.dtype[Any], found: np.dtype[Any]) -> DtypeError:
+    return DtypeError(
+        f"{what} on dtype {own.name}: the result, of dtype {found.name}, does not fit, as in x[i] += v. Convert x, to "
+        f"x.astype({found.name!r}), or the values"
+    )
