@@ -101,6 +101,7 @@ void define_machine(py::module_& m) {
   watch_for_forks();
   m.def("set_num_threads", set_max_threads, py::arg("n"), "Use at most n threads for one large operation.");
   m.def("get_num_threads", max_threads, "Return how many threads a large operation may use now.");
+  m.def("kept_bytes", [] { return kept_blocks().kept(); }, "Return how much memory of former results is kept.");
   m.def(
       "multiply_adds",
       [](const std::string& dtype, Index rounds) {

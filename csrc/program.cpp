@@ -1,15 +1,11 @@
 // Building, planning and replaying programs: see program.hpp.
 #include "program.hpp"
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <new>
 
+#include "blocks.hpp"
 #include "elementwise.hpp"
 #include "interruption.hpp"
 #include "layout.hpp"
@@ -17,7 +13,6 @@
 namespace minimeta {
 namespace {
 
-constexpr Index kLargePage = Index{1} << 21;
 constexpr int kPoison = 0xff;     // these bytes are NaN in both float dtypes
 constexpr Index kMostBytes = Index{1} << 46;  // more than any machine has; sums of such sizes fit an Index
 
@@ -197,30 +192,9 @@ Index Builder::with_contiguous_parts(Index value, bool whole) {
   return count(x) == 0 || is_contiguous(x, whole ? 0 : std::min(x.ndim, 1)) ? value : copy(value);
 }
 
-namespace {
-
-struct Free {
-  std::align_val_t alignment;
-  void operator()(char* memory) const { ::operator delete(memory, alignment); }
-};
-
-// Large arenas use large pages: with small ones, the processor spends longer on looking up pages
-// than on reading them.
-std::unique_ptr<char, Free> allocate_arena(Index bytes) {
-  const bool large = bytes >= 2 * kLargePage;
-  const std::align_val_t alignment{static_cast<std::size_t>(large ? kLargePage : kAlignment)};
-  char* const memory = static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), alignment));
-#ifdef __linux__
-  if (large) madvise(memory, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // the kernel may refuse
-#endif
-  return {memory, Free{alignment}};
-}
-
-}  // namespace
-
 // The memory of one run.
 struct Program::Workspace {
-  std::unique_ptr<char, Free> arena{nullptr, Free{}};
+  Block arena;
   std::vector<char*> buffers;
   std::vector<char*> addresses;  // of each place
 };
@@ -331,7 +305,7 @@ Program::Run::Run(const Program& program) : program_(program) {
     return;
   }
   workspace_ = std::make_unique<Workspace>();
-  workspace_->arena = allocate_arena(program.arena_bytes_);
+  workspace_->arena = new_block(program.arena_bytes_);
   for (const Buffer& buffer : program.buffers_)
     workspace_->buffers.push_back(buffer.kind == Buffer::Kind::temporary ? workspace_->arena.get() + buffer.offset
                                                                          : buffer.data);

@@ -2,7 +2,7 @@
 // numpy arrays.
 //
 // This code is most of the cost of an eager operation on a few numbers, so it reads the fields of
-// arrays in place, and takes results straight from numpy's allocator.
+// arrays in place, and takes small results straight from numpy's allocator.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -12,6 +12,7 @@
 
 #include "array.hpp"
 #include "interruption.hpp"
+#include "numpy_memory.hpp"
 
 namespace minimeta {
 
@@ -101,8 +102,20 @@ inline py::object new_array(const View& view, const Py_intptr_t* strides, char* 
   return py::reinterpret_steal<py::object>(array);
 }
 
+// Small results, which are asked most often, are told by their number of elements.
+inline bool is_worth_a_handler(const View& x) {
+  Index elements = 1;
+  for (int d = 0; d < x.ndim; ++d) elements *= x.shape[d];
+  return elements >= kWorthAHandler / 8 && elements * itemsize(x.dtype) >= kWorthAHandler;
+}
+
+inline __attribute__((noinline)) py::object new_array_in_block(const View& view) {
+  const InBlocks in_blocks;
+  return new_array(view, nullptr, nullptr);
+}
+
 inline py::object allocate(View& result) {
-  py::object array = new_array(result, nullptr, nullptr);
+  py::object array = is_worth_a_handler(result) ? new_array_in_block(result) : new_array(result, nullptr, nullptr);
   result.data = py::detail::array_proxy(array.ptr())->data;
   return array;
 }

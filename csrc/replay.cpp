@@ -33,7 +33,9 @@ class PyProgram {
   PyProgram(Builder builder, std::vector<py::object> constants, const std::vector<Index>& outputs,
             const Options& options)
       : constants_(std::move(constants)),
-        program_(std::move(builder), outputs, std::vector<bool>(outputs.size()), options) {}
+        program_(std::move(builder), outputs, std::vector<bool>(outputs.size()), options) {
+    for (const View& y : program_.outputs()) output_bytes_ += count(y) * itemsize(y.dtype);
+  }
 
   Index instructions() const { return program_.instructions(); }
   Index arena_bytes() const { return program_.arena_bytes(); }
@@ -43,12 +45,7 @@ class PyProgram {
   std::vector<py::object> run(const std::vector<char*>& data, Watch* watch = nullptr) const {
     const Program::Run run(program_);
     for (std::size_t i = 0; i < data.size(); ++i) run.set_operand(i, data[i]);
-    std::vector<py::object> results;
-    for (std::size_t j = 0; j < program_.outputs().size(); ++j) {
-      View result = program_.outputs()[j];
-      results.push_back(allocate(result));
-      run.set_output(j, result.data);
-    }
+    std::vector<py::object> results = allocated(run);
     without_lock([&] { run.replay(watch); });
     return results;
   }
@@ -70,6 +67,17 @@ class PyProgram {
   }
 
  private:
+  std::vector<py::object> allocated(const Program::Run& run) const {
+    const InBlocks in_blocks(output_bytes_ >= kWorthAHandler);
+    std::vector<py::object> results;
+    for (std::size_t j = 0; j < program_.outputs().size(); ++j) {
+      View result = program_.outputs()[j];
+      results.push_back(allocate(result));
+      run.set_output(j, result.data);
+    }
+    return results;
+  }
+
   static py::list times(const Watch& watch) {
     py::list rows;
     for (std::size_t i = 0; i < watch.bodies.size(); ++i)
@@ -100,6 +108,7 @@ class PyProgram {
 
   std::vector<py::object> constants_;
   Program program_;
+  Index output_bytes_ = 0;
 };
 
 // A whole compiled call: takes the arguments apart, runs the program, and puts its outputs

@@ -31,6 +31,9 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads a large operation may use now."""
 
+def kept_bytes() -> int:
+    """How much memory of former results is kept, to be used again."""
+
 def multiply_adds(dtype: str, rounds: int) -> int:
     """Rounds of multiply-adds in registers alone, for benchmarks to time; how many there were."""
 
