@@ -28,6 +28,7 @@ from minimeta.cli.comparison import show_over_seeds
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.summary import explained, summarised, summary_table
 from minimeta.cli.tables import markdown, show_table
+from minimeta.cli.workers import require_one_rank
 from minimeta.errors import ConfigurationError
 from minimeta.files import write_atomically
 from minimeta.storage.run_folder import RunFolder
@@ -189,7 +190,13 @@ def sweep(wanted: Sweep) -> int:
 
     A run that fails or is killed is reported and left out of the summary; the others go on. The exit code is
     then that of the failure, and it is said what goes on.
+
+    Raises
+    ------
+    ConfigurationError
+        mpiexec started several of them.
     """
+    require_one_rank()
     waiting = [run for run in wanted.runs if not run.folder.results.is_file()]
     done, codes = len(wanted.runs) - len(waiting), [cli.DONE]
     wanted.path.mkdir(parents=True, exist_ok=True)

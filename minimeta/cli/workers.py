@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +25,9 @@ from minimeta.training import Report, TrainingState
 
 SECONDS_TO_ANSWER = 10
 """After which a scheduler of Dask is not there."""
+
+#: How many ranks there are, in the environment of each: by Open MPI; by MPICH, Intel MPI and others; by MVAPICH.
+_NUMBER_OF_RANKS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 @contextlib.contextmanager
@@ -37,17 +42,44 @@ def started(name: str | None) -> Iterator[Workers | None]:
     Raises
     ------
     ConfigurationError
-        If there are no such workers.
+        If there are no such workers, or mpiexec started this process, and others for the same.
     MissingExtraError
         If they need a package that is not installed.
     WorkerError
         If no scheduler answers at the address.
     """
+    if name != "mpi":
+        require_one_rank()
     if name is None:
         yield None
         return
     with contextlib.ExitStack() as stack:
         yield stack.enter_context(workers_for(_named(name, stack)))
+
+
+def require_one_rank() -> None:
+    """Refuse to be one of several ranks of MPI, which would all compute the same, and write to one place.
+
+    Raises
+    ------
+    ConfigurationError
+        mpiexec started several.
+    """
+    given = {name: os.environ.get(name, "") for name in _NUMBER_OF_RANKS}
+    for name, count in given.items():
+        if count.isdecimal() and int(count) > 1:
+            words = [*sys.argv[1:], "--workers", "mpi"]
+            raise ConfigurationError(
+                f"mpiexec started {count} of these commands ({name}={count}), which do not know of each other: each "
+                f"would compute all, and write to the same place. To share one, its tasks are computed by ranks of MPI: "
+                f"mpiexec -n {count} minimeta {shlex.join(words)}. For one process, or a sweep, leave out mpiexec; for "
+                f"commands that are meant to be apart, unset {name}"
+            )
+
+
+def mpiexec(name: str | None) -> str:
+    """Return what stands before a command whose workers are the ranks of MPI, as many as there are now."""
+    return f"mpiexec -n {communicator().Get_size()} " if name == "mpi" else ""
 
 
 def _named(name: str, stack: contextlib.ExitStack) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from runs import SINUSOID
 
 from minimeta.cli import main
-from minimeta.cli.workers import Collective
+from minimeta.cli.workers import Collective, started
 from minimeta.distributed.jobs import Call
 
 pytest_plugins = ["undrawn"]
@@ -41,3 +41,19 @@ def test_a_run_by_two_processes_is_that_of_one(
     assert main(["train", "maml", "sinusoid", "--out", str(alone), *SINUSOID]) == 0
     for name in ("metrics.jsonl", "results.md"):
         assert (shared / name).read_bytes() == (alone / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"])
+def test_one_of_several_ranks_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "maml", "sinusoid", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["minimeta", *words])
+    monkeypatch.setenv(name, "4")
+    for flags in [], ["--workers", "2"], ["--seeds", "0-1"]:
+        assert main([*words, *flags]) == 2
+        assert f"mpiexec -n 4 minimeta {' '.join(words)} --workers mpi" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv(name, "1")
+    with started(None) as workers:
+        assert workers is None

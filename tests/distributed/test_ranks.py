@@ -117,6 +117,40 @@ def contents(folder: Path) -> list[bytes]:
     return [*arrays, (folder / "results.md").read_bytes(), (folder / "metrics.jsonl").read_bytes()]
 
 
+INTERRUPTED = """
+import os, signal, sys
+
+from minimeta.cli import main, progress
+
+count = progress.TrainingBar.__call__
+
+
+def interrupt(bar, state, report):
+    count(bar, state, report)
+    if state.step == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+progress.TrainingBar.__call__ = interrupt
+words = ["train", "maml", "sinusoid", "--meta-batch", "2", "--out", sys.argv[1]]
+for apart in words, [*words, "--seeds", "0-1"]:
+    assert main(apart) == 2
+sys.exit(main([*words, "--workers", "mpi"]))
+"""
+
+
+def test_ranks_that_know_of_each_other_say_how_to_go_on_and_others_are_refused(tmp_path: Path) -> None:
+    folder, program = tmp_path / "run", tmp_path / "program.py"
+    program.write_text(INTERRUPTED)
+    done = started(2, str(program), str(folder))
+    assert done.stderr.count("mpiexec started 2 of these commands (PMI_SIZE=2)") == 4, done.stderr
+    assert (
+        f"To share one, its tasks are computed by ranks of MPI: mpiexec -n 2 minimeta {folder} --workers mpi"
+        in done.stderr
+    )
+    assert f"  mpiexec -n 2 minimeta train maml sinusoid --out {folder} --resume --workers mpi" in done.stderr
+
+
 def test_ranks_train_go_on_and_evaluate_as_one_process(tmp_path: Path, undrawn: None) -> None:
     for ranks, flags in (3, ["--iterations", "10"]), (2, ["--iterations", "20", "--resume"]):
         done = train(ranks, tmp_path / "run", *flags)
