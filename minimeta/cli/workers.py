@@ -71,7 +71,7 @@ def require_one_rank() -> None:
             words = [*sys.argv[1:], "--workers", "mpi"]
             raise ConfigurationError(
                 f"mpiexec started {count} of these commands ({name}={count}), which do not know of each other: each "
-                f"would compute all, and write to the same place. To share one, its tasks are computed by ranks of MPI: "
+                "would compute all, and write to the same place. To share one, its tasks are computed by ranks of MPI: "
                 f"mpiexec -n {count} minimeta {shlex.join(words)}. For one process, or a sweep, leave out mpiexec; for "
                 f"commands that are meant to be apart, unset {name}"
             )
