@@ -51,134 +51,44 @@
 #include "winograd.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "elementwise.hpp"
 #include "product.hpp"
-#include "winograd_transform.hpp"
+#include "winograd_tiles.hpp"
 
 namespace minimeta::winograd {
 namespace {
 
 constexpr Index kBytes = 640 * 1024;  // of transformed tiles: they share the second cache with the transformed taps
+constexpr Index kNear = 512 * 1024;   // of images and their results, while they are judged and computed
+constexpr Index kImages = 16;         // from so many for each thread on, threads share images
 constexpr Index kTiles = 120;         // that meet a part of large taps
 constexpr Index kSums = 2 * 1024 * 1024;  // bytes of sums for a part of large taps' cotangent: they meet all tiles
 constexpr Index kKept = 2 * 1024 * 1024;  // elements of memory that a thread keeps, for taps and for tiles each
 
-// The tiles along an axis: how many there are, the first pixel under them, and how many outputs
-// there are.
-struct Tiling {
-  Index tiles, first, outputs;
-
-  Index pixel(Index t) const { return first + kOutputs * t; }
-  Index outputs_of(Index t) const { return std::min(kOutputs, outputs - kOutputs * t); }
-  bool even() const { return outputs % kOutputs == 0; }
-};
-
-Tiling tiling(Index outputs, Index first) { return {(outputs + kOutputs - 1) / kOutputs, first, outputs}; }
-
-// The largest magnitude among the channels of a pixel, as its bits: they are in the order of the
-// magnitudes, and an infinity and a NaN come last.
-template <class T> using Size = simd::Unsigned<sizeof(T)>;
-
-template <class T> Size<T> size_of(const char* pixel, Index channels, Index stride) {
-  constexpr Size<T> magnitude = static_cast<Size<T>>(~Size<T>(0)) >> 1;
-  Size<T> size = 0;
-  for (Index c = 0; c < channels; ++c)
-    size = std::max(size, simd::bits<Size<T>>(*reinterpret_cast<const T*>(pixel + c * stride)) & magnitude);
-  return size;
-}
-
-// Whether under some tile of an image, `side` pixels wide, one pixel is far larger than another
-// that is not zero. Most images have no such pixels at all.
-template <class T> bool mixes(const View& x, Index image, const Tiling& down, const Tiling& right, Index side) {
-  constexpr Size<T> far = Size<T>(8) << (std::numeric_limits<T>::digits - 1);  // 2^8, on top of an exponent
-  struct Extremes {
-    Size<T> largest = 0, least = static_cast<Size<T>>(~Size<T>(0));  // least less 1: 0 is large
-    void add(Size<T> size) {
-      largest = std::max(largest, size);
-      least = std::min(least, static_cast<Size<T>>(size - 1));
-    }
-    bool are_far() const { return largest > 0 && largest - least - 1 > far; }
-  } all;
-  const Index rows = kOutputs * (down.tiles - 1) + side, columns = kOutputs * (right.tiles - 1) + side;
-  const Index top = std::max<Index>(-down.first, 0), bottom = std::min(rows, x.shape[1] - down.first);
-  const Index first = std::max<Index>(-right.first, 0), last = std::min(columns, x.shape[2] - right.first);
-  std::vector<Size<T>> pixels(rows * columns);  // 0 where there is no image
-  for (Index i = top; i < bottom; ++i)
-    for (Index j = first; j < last; ++j) {
-      const char* const pixel =
-          x.data + image * x.strides[0] + (down.first + i) * x.strides[1] + (right.first + j) * x.strides[2];
-      pixels[i * columns + j] = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
-                                                                 : size_of<T>(pixel, x.shape[3], x.strides[3]);
-      all.add(pixels[i * columns + j]);
-    }
-  for (Index s = 0; s < down.tiles && all.are_far(); ++s)
-    for (Index t = 0; t < right.tiles; ++t) {
-      Extremes tile;
-      for (Index i = 0; i < side; ++i)
-        for (Index j = 0; j < side; ++j) tile.add(pixels[(kOutputs * s + i) * columns + kOutputs * t + j]);
-      if (tile.are_far()) return true;
-    }
-  return false;
-}
-
-// m x m' for a row of tiles of an image, whose upper pixels are row `top`: n channels, beginning
-// with channel `first` of x.
-template <const auto& matrix, class T> void read_tiles(const View& x, Index image, Index top, const Tiling& right,
-                                                       Index first, Index n, Scratch<T>& window, Square<T> to) {
-  constexpr Index size = matrix[0].size(), element = sizeof(T);
-  const Index channels = x.shape[3];
-  const Square<T> padded{window.take(size * size * channels), size * channels, channels};
-  const bool inside = x.strides[3] == element && top >= 0 && top + size <= x.shape[1];
-  for (Index t = 0; t < right.tiles; ++t, to.first += n) {
-    const Index left = right.pixel(t);
-    if (inside && left >= 0 && left + size <= x.shape[2]) {
-      const char* const corner = x.data + image * x.strides[0] + top * x.strides[1] + left * x.strides[2];
-      const Square<const T> from{reinterpret_cast<const T*>(corner), x.strides[1] / element, x.strides[2] / element};
-      transform<matrix>(from.from(first), to, n);
-    } else {
-      cut(x, image, top, size, left, size, padded.first);
-      transform<matrix>(Square<const T>{padded.first + first, padded.down, padded.right}, to, n);
-    }
-  }
-}
-
-// A m A' for a row of tiles, written to row t of the outputs of an image. A tile at the edge is
-// written as far as it exists.
-template <class T> void write_tiles(Square<const T> from, Index image, Index t, const Tiling& down, const Tiling& right,
-                                    Scratch<T>& window, const View& result) {
-  const Index channels = result.shape[3], line = result.shape[2] * channels, rows = down.outputs_of(t);
-  const Square<T> whole{window.take(kOutputs * kOutputs * channels), kOutputs * channels, channels};
-  T* to = reinterpret_cast<T*>(result.data) + (image * result.shape[1] + kOutputs * t) * line;
-  for (Index u = 0; u < right.tiles; ++u, from.first += channels, to += kOutputs * channels) {
-    const Index columns = right.outputs_of(u);
-    if (rows * columns == kOutputs * kOutputs) {
-      transform<kA>(from, Square<T>{to, line, channels}, channels);
-    } else {
-      transform<kA>(from, whole, channels);
-      for (Index i = 0; i < rows; ++i) std::copy_n(whole.at(i, 0), columns * channels, to + i * line);
-    }
-  }
-}
-
-// Outputs (images, H, W, out) of some images of x (images, ., ., in) and w (3, 3, in, out), whose last
-// tap comes first if `reversed`. Each row of tiles takes so many steps. Of large taps one part after
-// another, a panel of one chain, is transformed where it is needed.
-template <class T> void filter(const View& x, const std::vector<Index>& images, const View& w, bool reversed,
-                               const Tiling& down, const Tiling& right, Index steps, const View& result) {
-  if (images.empty()) return;
-  static thread_local Scratch<T> taps_memory;
-  const Index in = x.shape[3], out = result.shape[3];
-  const bool parts = large(w);
-  const Index terms = parts ? kChain : in, columns = parts ? 2 * simd::kLanes<T> : out;
-  const Square<T> all = planes(parts ? 0 : in * out, taps_memory);
-  if (!parts)
+// The taps of filters, all of them or, if they are large, room for a part: a panel of one chain.
+template <class T> struct Taps {
+  Taps(const View& w, bool reversed, Index in, Index out, Scratch<T>& memory)
+      : w(w), reversed(reversed), parts(large(w)), all(planes(parts ? 0 : in * out, memory)) {
+    if (parts) return;
     parallel_for(in, 4 * in * out, [&](Index begin, Index end) {
       Scratch<T> copied;
       transform_taps(w, reversed, begin, end - begin, 0, out, copied, all.from(begin * out));
     });
+  }
+  const View& w;
+  const bool reversed, parts;
+  const Square<T> all;
+};
+
+// Outputs (images, H, W, out) of some images of x (images, ., ., in). Each row of tiles takes so many
+// steps. Of large taps one part after another is transformed where it is needed.
+template <class T> void filter(const View& x, const std::vector<Index>& images, const Taps<T>& w, const Tiling& down,
+                               const Tiling& right, Index steps, const View& result) {
+  const Index in = x.shape[3], out = result.shape[3];
+  const bool parts = w.parts;
+  const Index terms = parts ? kChain : in, columns = parts ? 2 * simd::kLanes<T> : out;
   const Index lines = static_cast<Index>(images.size()) * down.tiles;
   const auto image = [&](Index line) { return images[static_cast<std::size_t>(line / down.tiles)]; };
   parallel_for(lines, steps * lines, [&](Index begin, Index end) {
@@ -188,7 +98,7 @@ template <class T> void filter(const View& x, const std::vector<Index>& images, 
     const Index step = evenly(end - begin, (parts ? kTiles : kBytes / tile_bytes) / right.tiles);
     const Index tiles = step * right.tiles;
     const Square<T> read = planes(tiles * in, read_memory), products = planes(tiles * out, product_memory);
-    const Square<T> part = parts ? planes(terms * columns, part_memory) : all;
+    const Square<T> part = parts ? planes(terms * columns, part_memory) : w.all;
     std::vector<Index> every, some;  // rows of a product: of its left factor, and its own
     for (const Index width : {in, out})
       for (Index i = 0; i < tiles; ++i) every.push_back(i * width);
@@ -227,7 +137,7 @@ template <class T> void filter(const View& x, const std::vector<Index>& images, 
         const bool accumulate = parts && groups.next(1);
         for (Index j = 0; j < out; j += columns) {
           const Index n = std::min(columns, out - j);
-          if (parts) transform_taps(w, reversed, p, now, j, n, packed, part);
+          if (parts) transform_taps(w.w, w.reversed, p, now, j, n, packed, part);
           multiply_by(part, p, now, j, n, accumulate);
         }
       }
@@ -238,28 +148,48 @@ template <class T> void filter(const View& x, const std::vector<Index>& images, 
     }
     for (Scratch<T>* memory : {&read_memory, &product_memory}) memory->keep(kKept);
   });
-  taps_memory.keep(kKept);
 }
 
 // The same for all images but those whose results would lose too many digits, or are not finite:
-// returns these.
+// returns these. A few images at a time are judged, computed and judged again, while they are in the
+// second cache.
 template <class T> std::vector<Index> filter_all(const View& x, const View& w, bool reversed, const Tiling& down,
                                                  const Tiling& right, Index steps, const View& result) {
-  const Index n = x.shape[0];
-  std::vector<Index> alike, direct;
-  std::vector<char> flags(static_cast<std::size_t>(n));
-  parallel_for(n, count(x), [&](Index first, Index last) {
-    for (Index i = first; i < last; ++i) flags[static_cast<std::size_t>(i)] = mixes<T>(x, i, down, right, kRank);
-  });
-  for (Index i = 0; i < n; ++i) (flags[static_cast<std::size_t>(i)] ? direct : alike).push_back(i);
-  filter<T>(x, alike, w, reversed, down, right, steps / (n * down.tiles), result);
-  const Index m = static_cast<Index>(alike.size());
-  parallel_for(m, count(result) / n * m, [&](Index first, Index last) {
-    for (Index j = first; j < last; ++j)
-      flags[static_cast<std::size_t>(j)] = !all_finite(image_of(result, alike[static_cast<std::size_t>(j)]));
-  });
-  for (std::size_t j = 0; j < alike.size(); ++j)
-    if (flags[j]) direct.push_back(alike[j]);
+  static thread_local Scratch<T> memory;
+  const Index n = x.shape[0], work = steps + count(x) + count(result);
+  const Taps<T> taps(w, reversed, x.shape[3], result.shape[3], memory);
+  std::vector<char> directly(static_cast<std::size_t>(n));
+  const auto flag = [&](Index i) -> char& { return directly[static_cast<std::size_t>(i)]; };
+  const auto some = [&](Index first, Index last) {
+    std::vector<Index> images;
+    parallel_for(last - first, count(x) / n * (last - first), [&](Index begin, Index end) {
+      for (Index i = first + begin; i < first + end; ++i) flag(i) = mixes<T>(x, i, down, right, kRank);
+    });
+    for (Index i = first; i < last; ++i)
+      if (!flag(i)) images.push_back(i);
+    filter<T>(x, images, taps, down, right, steps / (n * down.tiles), result);
+    const Index m = static_cast<Index>(images.size());
+    parallel_for(m, count(result) / n * m, [&](Index begin, Index end) {
+      for (Index j = begin; j < end; ++j) {
+        const Index i = images[static_cast<std::size_t>(j)];
+        flag(i) = !all_finite(image_of(result, i));
+      }
+    });
+  };
+  const int threads = deserved_threads(n, work);
+  if (taps.parts || (threads > 1 && n < kImages * threads)) {
+    some(0, n);  // all at once meet large taps, and threads share the rows of few images
+  } else {
+    const Index bytes = (count(x) + count(result)) / n * Index{sizeof(T)};
+    parallel_for(n, work, [&](Index begin, Index end) {
+      const Index step = evenly(end - begin, kNear / bytes);
+      for (Index first = begin; first < end; first += step) some(first, std::min(end, first + step));
+    });
+  }
+  memory.keep(kKept);
+  std::vector<Index> direct;
+  for (Index i = 0; i < n; ++i)
+    if (flag(i)) direct.push_back(i);
   return direct;
 }
 

@@ -75,16 +75,16 @@ inline auto combinations(const std::array<V, Columns>& x, std::index_sequence<r.
   return std::array<V, sizeof...(r)>{combination<matrix, r, T>(x)...};
 }
 
-// y = m x m' for one vector of channels. Not inlined, because GCC would keep all addresses in the
-// caller, which has no registers for them.
-template <const auto& matrix, class V, class T>
-__attribute__((noinline)) void transform_vector(const T* x, Index x_down, Index x_right,  //
-                                                T* y, Index y_down, Index y_right) {
-  constexpr std::size_t rows = matrix.size(), columns = matrix[0].size();
+// y = m x m' for one vector of channels, of so many squares, each some steps after the one before it.
+// Neighbours may share columns, whose sums are then computed once. Not inlined, because GCC would keep
+// all addresses in the caller, which has no registers for them.
+template <const auto& matrix, std::size_t shared, class V, class T>
+__attribute__((noinline)) void transform_vector(const T* x, Index x_down, Index x_right, Index x_step,  //
+                                                T* y, Index y_down, Index y_right, Index y_step, Index squares) {
+  constexpr std::size_t rows = matrix.size(), columns = matrix[0].size(), next = columns - shared;
   constexpr auto all = std::make_index_sequence<rows>{};
   std::array<std::array<V, columns>, rows> half;
-  MINIMETA_UNROLL
-  for (std::size_t j = 0; j < columns; ++j) {
+  const auto add = [&](std::size_t j) {
     std::array<V, columns> column;
     MINIMETA_UNROLL
     for (std::size_t i = 0; i < columns; ++i)
@@ -92,23 +92,42 @@ __attribute__((noinline)) void transform_vector(const T* x, Index x_down, Index 
     const auto sums = combinations<matrix, T>(column, all);
     MINIMETA_UNROLL
     for (std::size_t r = 0; r < rows; ++r) half[r][j] = sums[r];
-  }
+  };
   MINIMETA_UNROLL
-  for (std::size_t r = 0; r < rows; ++r) {
-    const auto sums = combinations<matrix, T>(half[r], all);
+  for (std::size_t j = 0; j < shared; ++j) add(j);
+  for (; squares > 0; --squares, x += x_step, y += y_step) {
     MINIMETA_UNROLL
-    for (std::size_t q = 0; q < rows; ++q)
-      simd::store(y + static_cast<Index>(r) * y_down + static_cast<Index>(q) * y_right, sums[q]);
+    for (std::size_t j = shared; j < columns; ++j) add(j);
+    MINIMETA_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) {
+      const auto sums = combinations<matrix, T>(half[r], all);
+      MINIMETA_UNROLL
+      for (std::size_t q = 0; q < rows; ++q)
+        simd::store(y + static_cast<Index>(r) * y_down + static_cast<Index>(q) * y_right, sums[q]);
+      MINIMETA_UNROLL
+      for (std::size_t j = 0; j < shared; ++j) half[r][j] = half[r][j + next];
+    }
   }
 }
 
 // The same for n channels.
+template <const auto& matrix, std::size_t shared = 0, class T>
+void transform(Square<const T> x, Index x_step, Square<T> y, Index y_step, Index squares, Index n) {
+  constexpr Index lanes = simd::kLanes<T>;
+  const auto go = [&](auto vector, Index c) {
+    transform_vector<matrix, shared, decltype(vector)>(x.first + c, x.down, x.right, x_step, y.first + c, y.down,
+                                                       y.right, y_step, squares);
+  };
+  Index c = 0;
+  for (; c + lanes <= n; c += lanes) go(simd::Vec<T>{}, c);
+  for (; c < n; ++c) go(T{}, c);
+}
+
+// The same for a square of n elements in each entry, whose vectors are squares by themselves.
 template <const auto& matrix, class T> void transform(Square<const T> x, Square<T> y, Index n) {
   constexpr Index lanes = simd::kLanes<T>;
-  Index c = 0;
-  for (; c + lanes <= n; c += lanes)
-    transform_vector<matrix, simd::Vec<T>>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
-  for (; c < n; ++c) transform_vector<matrix, T>(x.first + c, x.down, x.right, y.first + c, y.down, y.right);
+  transform<matrix>(x, lanes, y, lanes, n / lanes, lanes);
+  transform<matrix>(x.from(n / lanes * lanes), 0, y.from(n / lanes * lanes), 0, 1, n % lanes);
 }
 
 // C w C' for terms [p, p + terms) and columns [j, j + columns) of taps w, which may lie turned; the
