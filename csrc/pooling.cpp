@@ -25,9 +25,14 @@ struct Cells {
   Index rows, columns;  // how many
   Index next_row, next_column, window;  // to the next pixel in elements, to the next row in numbers
 
-  template <class Visit> void for_each(const Visit& visit) const {
+  template <class Visit> MINIMETA_INLINE void for_each(const Visit& visit) const {
+    const auto cell = [&](Index i, Index j) { visit(pixel + i * next_row + j * next_column, number + i * window + j); };
+    if (rows == 2 && columns == 2) {  // as most are
+      for (const Index i : {0, 1}) cell(i, 0), cell(i, 1);
+      return;
+    }
     for (Index i = 0; i < rows; ++i)
-      for (Index j = 0; j < columns; ++j) visit(pixel + i * next_row + j * next_column, number + i * window + j);
+      for (Index j = 0; j < columns; ++j) cell(i, j);
   }
 };
 
@@ -70,6 +75,14 @@ struct Grid : Geometry {
             right.taps};
   }
 
+  // Calls go(v, cells) for the windows of a row of positions: all of one size, if none is padded.
+  template <class Go> void for_each_cells(Index image, Index u, Range rows, const Go& go) const {
+    const bool alike = right.before == 0 && right.span(right.positions) <= right.pixels;
+    Cells next = cells(image, u, 0, rows);
+    for (Index v = 0; v < right.positions; ++v, next.pixel += right.stride * channels())
+      go(v, alike ? next : cells(image, u, v, rows));
+  }
+
   // Whether each pixel is under exactly one window.
   bool tiled() const {
     const auto is_tiled = [](const Axis& axis) {
@@ -106,8 +119,9 @@ template <class T, class Body> void for_each_window(const Grid& all, const Body&
       spend(cost);
       const Index image = row / grid.down.positions, u = row % grid.down.positions;
       const Range under = Grid::under(grid.down, u);
-      for (Index v = 0; v < grid.right.positions; ++v)
-        for_each_vector<T>(grid.channels(), grid.position(image, u, v), grid.cells(image, u, v, under), body);
+      grid.for_each_cells(image, u, under, [&](Index v, const Cells& cells) {
+        for_each_vector<T>(grid.channels(), grid.position(image, u, v), cells, body);
+      });
     }
   });
 }
@@ -125,9 +139,9 @@ template <class T, class Body> void for_each_row_and_window(const Grid& all, T* 
       const Range over = Grid::over(grid.down, row);
       if (!grid.tiled()) std::fill_n(pixels + each * row_size, row_size, T(0));
       for (Index u = over.first; u < over.last; ++u)
-        for (Index v = 0; v < grid.right.positions; ++v)
-          for_each_vector<T>(grid.channels(), grid.position(image, u, v), grid.cells(image, u, v, {row, row + 1}),
-                             body);
+        grid.for_each_cells(image, u, {row, row + 1}, [&](Index v, const Cells& cells) {
+          for_each_vector<T>(grid.channels(), grid.position(image, u, v), cells, body);
+        });
     }
   });
 }
@@ -210,7 +224,7 @@ template <bool take> void find_largest(const View& x, const Pooling& pooling, co
       auto cell = simd::Vec<Number<T>, lanes>{} + Number<T>(cells.number);
       cells.for_each([&](Index pixel, Index number) {
         const V value = simd::load<V>(pixels + pixel);
-        const auto wins = (value > largest) | ((value != value) & (largest == largest));  // NaN wins, the first of them
+        const auto wins = (largest == largest) & !(value <= largest);  // NaN wins, the first of them
         largest = wins ? value : largest;
         cell = wins ? Number<T>(number) : cell;
       });
