@@ -109,8 +109,9 @@ void Fused::choose_block(const View* operands, Index width) {
   const bool are_alike =
       std::all_of(operands, operands + operands_, [&](const View& x) { return same_shape(x, operands[0]); });
   const Index values = operands_ + static_cast<Index>(operations_.size());
-  while (count_ > fusion::kBlockElements && most > fusion::kLeastElements && most * values > fusion::kCachedElements)
-    most /= 2;
+  Index cached = fusion::kCachedElements;
+  if (count_ >= fusion::kLongElements) most /= 2, cached /= 2;
+  while (count_ > fusion::kBlockElements && most > fusion::kLeastElements && most * values > cached) most /= 2;
   for (Index i = 0; i < operands_ && are_alike; ++i) {
     const Index repeats = period(operands[i]);
     if (repeats < 1 || repeats > most) continue;
