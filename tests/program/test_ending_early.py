@@ -5,6 +5,8 @@ import sys
 import pytest
 from fresh_python import run
 
+from minimeta.kernels import native
+
 # What is interrupted: a function without arguments that takes some seconds, and is the same program every time.
 LONG = {
     "steps": """
@@ -164,3 +166,54 @@ def test_a_handler_that_raises_nothing_changes_nothing_and_may_compute_itself() 
     found = run(HANDLED)
     assert found.returncode == 0, found.stderr
     assert found.stdout == "True [True]\n"
+
+
+LAST_LOOK = """
+import signal, sys, threading, time
+import numpy as np
+import minimeta as mm
+
+main = threading.main_thread().ident
+armed, here, there, handled = [threading.Event() for _ in range(4)]
+def handle(*_):
+    handled.set()
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, handle)
+
+def stack(frame):
+    return {frame.f_code, *stack(frame.f_back)} if frame else set()
+
+def same(x):
+    if armed.is_set() and threading.get_ident() == main:
+        here.set()
+        there.wait(60)  # Another thread has the other task.
+    elif armed.is_set():
+        there.set()
+        here.wait(60)
+        while stack(sys._getframe()) & stack(sys._current_frames()[main]):
+            time.sleep(0.001)  # The main thread still is in its own call.
+        signal.pthread_kill(main, signal.SIGALRM)
+        handled.wait(60)  # The main thread waits for this task, and asks Python.
+    return x
+
+w = np.random.default_rng(0).normal(size=(2, 400, 400)).astype("f4") / 14
+called = mm.custom_vjp(same, lambda g, y, x: (g,), on_values=True)
+step = mm.compile(mm.vmap(lambda x: called(x @ x)))
+mm.set_num_threads(2)
+expected = step(w)
+armed.set()
+try:
+    step(w)
+except BaseException as error:
+    armed.clear()
+    print(there.is_set(), handled.is_set(), repr(error), np.array_equal(step(w), expected))
+"""
+
+
+@pytest.mark.skipif(native is None, reason="there are no kernels, and one thread")
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way")
+def test_an_interruption_while_the_last_task_ends_is_raised() -> None:
+    """The thread that waits hears of it, and no other one looks up any more."""
+    found = run(LAST_LOOK)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "True True KeyboardInterrupt() True\n"
