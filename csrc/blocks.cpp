@@ -23,7 +23,7 @@ namespace minimeta {
 namespace {
 
 constexpr Index kLargePage = Index{1} << 21;
-constexpr Index kWorthKeeping = Index{1} << 20;   // of less, malloc clears few pages
+constexpr Index kWorthKeeping = Index{1} << 16;   // of less, malloc gives few pages back
 constexpr Index kAlwaysKept = Index{1} << 26;
 constexpr std::size_t kMostKept = 1024;  // so many are looked through in less time than a page is cleared
 

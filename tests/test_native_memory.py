@@ -100,6 +100,15 @@ def test_an_array_may_be_resized(size: int) -> None:
     assert not x[common:].any()  # numpy fills the rest with zeros
 
 
+def test_several_results_are_kept_that_are_large_together() -> None:
+    step = mm.compile(lambda x: [x + i for i in range(3)])
+    x = np.zeros(100_000, np.float32)
+    keep_nothing()
+    first = [address(y) for y in step(x)]
+    assert native.kept_bytes() == 3 * x.nbytes
+    assert sorted(address(y) for y in step(x)) == sorted(first)
+
+
 def test_no_more_is_kept_than_is_in_use_except_for_a_little() -> None:
     keep_nothing()
     arrays = [full(i, MEGABYTE + 4 * i) for i in range(160)]
