@@ -13,8 +13,8 @@
 // each pair of residues, the pixels are a convolution of g with stride 1 by some of the taps, last
 // one first, and nothing is computed for the zeros in between.
 //
-// Threads share the rows of c, so each element is summed in the order above, in the chains and
-// groups of product.hpp. The weights take a few whole images at a time, or a few rows of one.
+// Threads share the rows of c, or its columns, so each element is summed in the order above, in the
+// chains and groups of product.hpp. The weights take a few whole images at a time, or a few rows of one.
 //
 // Weights that fit no second cache are read where they lie, once for all rows that are copied: some
 // columns of one chain after another, in panels that are turned on the way.
@@ -55,6 +55,15 @@ template <class T> Index rows_at_once(Index rows, Index elements, Index c_rows, 
   return std::clamp<Index>(most, 1, rows);
 }
 
+// Calls body(first row, last row, first column, last column) on threads, which share the rows of c; or
+// its columns, so that each weight is read by one thread.
+template <class Body> void share(bool by_columns, Index rows, Index columns, Index work, Body body) {
+  constexpr Index panel = 32;
+  if (!by_columns) return parallel_for(rows, work, [&](Index begin, Index end) { body(begin, end, 0, columns); });
+  parallel_for((columns + panel - 1) / panel, work,
+               [&](Index begin, Index end) { body(0, rows, begin * panel, std::min(columns, end * panel)); });
+}
+
 // c = a b for m rows and n columns, where b are weights.
 template <class T>
 void multiply_by_weights(bool large, Product<T> q, Index m, Index n, Index b_column, Scratch<T>& scratch) {
@@ -76,10 +85,14 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
   const Contiguous4 w(weights);
   const Index lines = f.images * f.down.positions, columns = f.right.span(f.right.positions), line = columns * f.in;
   const Index filter = f.right.taps * f.in;
-  parallel_for(lines, f.steps(), [&](Index begin, Index end) {
+  const auto at_once = [&](Index n) {
+    return rows_at_once<T>(n, f.down.stride * line, f.right.positions, large(weights));
+  };
+  const bool by_columns = large(weights) && at_once(lines) == lines;
+  share(by_columns, lines, f.out, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
     std::vector<Index> rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once<T>(end - begin, f.down.stride * line, f.right.positions, large(weights));
+    const Index step = at_once(end - begin);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / lines * (last - first));
@@ -105,13 +118,13 @@ template <class T> void convolve(const Geometry& f, const View& x, const View& w
                          copied,
                          a_rows,
                          {0, line, 1},
-                         w.data<T>(),
+                         w.data<T>() + begin_column,
                          {0, filter * f.out, f.out},
-                         reinterpret_cast<T*>(result.data) + first * f.right.positions * f.out,
+                         reinterpret_cast<T*>(result.data) + first * f.right.positions * f.out + begin_column,
                          c_rows,
                          1,
                          false};
-      multiply_by_weights(large(weights), q, pixels, f.out, 1, scratch);
+      multiply_by_weights(large(weights), q, pixels, end_column - begin_column, 1, scratch);
     }
   });
 }
@@ -129,11 +142,14 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
   const Index reach_down = meets(f.down, 0) - 1, reach_right = meets(f.right, 0) - 1;
   const Index columns = (f.right.pixels - 1 + f.right.before) / f.right.stride + 1 + reach_right;
   const Index line = columns * f.out, tap = f.in * f.out, rows = f.images * f.down.pixels;
-  parallel_for(rows, f.steps(), [&](Index begin, Index end) {
+  const auto at_once = [&](Index n) {
+    return rows_at_once<T>(n, line / f.down.stride, f.right.pixels / (f.down.stride * f.right.stride), large(weights));
+  };
+  const bool by_columns = large(weights) && at_once(rows) == rows;
+  share(by_columns, rows, f.in, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
     std::vector<Index> a_rows, c_rows;
     Scratch<T> window, scratch;
-    const Index step = rows_at_once<T>(end - begin, line / f.down.stride,
-                                       f.right.pixels / (f.down.stride * f.right.stride), large(weights));
+    const Index step = at_once(end - begin);
     for (Index first = begin; first < end; first += step) {
       const Index last = std::min(end, first + step);
       spend(f.steps() / rows * (last - first));
@@ -177,13 +193,14 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
                              copied,
                              a_rows.data(),
                              {line, f.out, 1},
-                             b,
+                             b + begin_column * b_column,
                              {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, b_term},
-                             reinterpret_cast<T*>(result.data),
+                             reinterpret_cast<T*>(result.data) + begin_column,
                              c_rows.data(),
                              1,
                              false};
-          multiply_by_weights(large(weights), q, static_cast<Index>(a_rows.size()), f.in, b_column, scratch);
+          multiply_by_weights(large(weights), q, static_cast<Index>(a_rows.size()), end_column - begin_column, b_column,
+                              scratch);
         }
     }
   });

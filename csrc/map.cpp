@@ -14,28 +14,45 @@ constexpr Index kInstruction = 512;  // an instruction costs about as much as mo
 
 Index bytes(const View& x) { return count(x) * itemsize(x.dtype); }
 
-template <class T> void add(const char* from, char* to, Index n) {
-  const T* x = reinterpret_cast<const T*>(from);
-  T* __restrict sum = reinterpret_cast<T*>(to);
-  for (Index i = 0; i < n; ++i) sum[i] += x[i];
+void copy(Index bytes, const char* from, char* to) {
+  parallel_for(bytes, bytes / 8, [&](Index first, Index last) {
+    std::memcpy(to + first, from + first, static_cast<std::size_t>(last - first));
+  });
+}
+
+// Adds n elements of `from` to those of `to`.
+void add(Dtype dtype, Index n, const char* from, char* to) {
+  with_float(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for(n, n, [&](Index first, Index last) {
+      const T* x = reinterpret_cast<const T*>(from);
+      T* __restrict sum = reinterpret_cast<T*>(to);
+      for (Index i = first; i < last; ++i) sum[i] += x[i];
+    });
+  });
 }
 
 // Adds the other groups' sums to that of the first group, which is in `result`.
-template <class T> void add_groups(const char* others, Index groups, Index n, char* result) {
+void add_groups(Dtype dtype, const char* others, Index groups, Index n, char* result) {
   constexpr Index block = 2048;  // elements: the block stays in the first cache while all groups are added
+  const Index size = itemsize(dtype);
   parallel_for((n + block - 1) / block, n * groups, [&](Index first, Index last) {
     for (Index b = first; b < last; ++b)
       for (Index g = 0; g < groups; ++g)
-        add<T>(others + (g * n + b * block) * Index{sizeof(T)}, result + b * block * Index{sizeof(T)},
-               std::min(block, n - b * block));
+        add(dtype, std::min(block, n - b * block), others + (g * n + b * block) * size, result + b * block * size);
   });
 }
 
 }  // namespace
 
 Map::Map(std::shared_ptr<const Program> body, std::vector<bool> mapped, std::vector<bool> summed, Index count,
-         Index groups)
-    : body_(std::move(body)), mapped_(std::move(mapped)), summed_(std::move(summed)), count_(count), groups_(groups) {
+         Index groups, bool in_turns)
+    : body_(std::move(body)),
+      mapped_(std::move(mapped)),
+      summed_(std::move(summed)),
+      count_(count),
+      groups_(groups),
+      in_turns_(in_turns) {
   const std::vector<View>& outputs = body_->outputs();
   require(mapped_.size() == body_->operands().size() && summed_.size() == outputs.size(), "vmap",
           "the body has other operands or outputs");
@@ -72,14 +89,20 @@ bool Map::check(View* operands, Index n, std::vector<View>& results) {
   for (std::size_t j = 0; j < outputs.size(); ++j)
     results.push_back(summed_[j] ? outputs[j] : with_leading(outputs[j], count_));
   for (std::size_t j = 0; j < outputs.size(); ++j)
-    if (summed_[j]) results.push_back(with_leading(outputs[j], std::max<Index>(groups_ - 1, 0)));
+    if (summed_[j]) results.push_back(with_leading(outputs[j], scratch_values()));
   return false;
+}
+
+Index Map::scratch_values() const {
+  if (in_turns_) return groups_ > 1 && count_ > groups_ ? 1 : 0;
+  return std::max<Index>(groups_ - 1, 0);
 }
 
 void Map::run_group(Index group, char* const* data, Watch* watch) const {
   const Program::Run run(*body_);
   const Index size = count_ / groups_, larger = count_ % groups_;  // the first `larger` groups have one index more
   const Index first = group * size + std::min(group, larger), last = first + size + (group < larger);
+  const bool of_one = in_turns_ && group > 0 && last - first == 1;  // its term is added to the first group's sum
   const Index* const output_bytes = steps_.data() + mapped_.size();
   char* const* const results = data + mapped_.size();
   for (Index task = first; task < last; ++task) {
@@ -96,15 +119,14 @@ void Map::run_group(Index group, char* const* data, Watch* watch) const {
     std::size_t others = summed_.size();
     for (std::size_t j = 0; j < summed_.size(); ++j) {
       if (!summed_[j]) continue;
-      const Dtype dtype = body_->outputs()[j].dtype;
-      const Index bytes = output_bytes[j];
+      const View& y = body_->outputs()[j];
       char* const rest = results[others++];
-      char* const sum = group == 0 ? results[j] : rest + (group - 1) * bytes;
-      if (task == first)
-        std::memcpy(sum, run.output(j), static_cast<std::size_t>(bytes));
+      char* const sum = group == 0 || of_one ? results[j] : rest + (in_turns_ ? 0 : group - 1) * bytes(y);
+      if (task > first || of_one)
+        add(y.dtype, minimeta::count(y), run.output(j), sum);
       else
-        with_float(dtype,
-                   [&](auto tag) { add<typename decltype(tag)::type>(run.output(j), sum, bytes / itemsize(dtype)); });
+        copy(bytes(y), run.output(j), sum);
+      if (in_turns_ && group > 0 && !of_one && task == last - 1) add(y.dtype, minimeta::count(y), sum, results[j]);
     }
   }
 }
@@ -112,7 +134,8 @@ void Map::run_group(Index group, char* const* data, Watch* watch) const {
 void Map::run(char* const* data, Watch* watch) const {
   Index work = body_->instructions() * kInstruction + body_->arena_bytes() / 4;
   work = work > PTRDIFF_MAX / std::max<Index>(count_, 1) ? PTRDIFF_MAX : work * count_;
-  for_each_in_parallel(groups_, work, [&](Index group) { run_group(group, data, watch); });
+  for_each_on(in_turns_ ? 1 : deserved_threads(groups_, work), groups_,
+              [&](Index group) { run_group(group, data, watch); });
   char* const* const results = data + mapped_.size();
   std::size_t others = summed_.size();
   for (std::size_t j = 0; j < summed_.size(); ++j) {
@@ -120,10 +143,7 @@ void Map::run(char* const* data, Watch* watch) const {
     const View& y = body_->outputs()[j];
     const char* const rest = results[others++];
     if (count_ == 0) std::memset(results[j], 0, static_cast<std::size_t>(bytes(y)));
-    if (groups_ > 1)
-      with_float(y.dtype, [&](auto tag) {
-        add_groups<typename decltype(tag)::type>(rest, groups_ - 1, minimeta::count(y), results[j]);
-      });
+    if (groups_ > 1 && !in_turns_) add_groups(y.dtype, rest, groups_ - 1, minimeta::count(y), results[j]);
   }
 }
 

@@ -279,18 +279,18 @@ class PyBuilder {
                     values.size() + contractions.size() + sums.size());
   }
 
-  // Takes the steps out of the body, and returns the number under which `add_map` knows it.
-  std::size_t add_body(PyBuilder& body, const py::tuple& outputs, const py::tuple& summed) {
+  // Takes the steps out of the body, and returns the number under which `add_map` knows it, and its memory.
+  std::pair<std::size_t, Index> add_body(PyBuilder& body, const py::tuple& outputs, const py::tuple& summed) {
     constants_.insert(constants_.end(), body.constants_.begin(), body.constants_.end());
     bodies_.push_back(
         std::make_shared<const Program>(std::exchange(body.builder_, {}), numbers(outputs), truths(summed), options_));
-    return bodies_.size() - 1;
+    return {bodies_.size() - 1, bodies_.back()->arena_bytes()};
   }
 
   py::tuple add_map(std::size_t body, const py::tuple& operands, const py::tuple& mapped, const py::tuple& summed,
-                    Index count, Index groups) {
+                    Index count, Index groups, bool in_turns) {
     const auto make = [&] {
-      return std::make_unique<Map>(bodies_.at(body), truths(mapped), truths(summed), count, groups);
+      return std::make_unique<Map>(bodies_.at(body), truths(mapped), truths(summed), count, groups, in_turns);
     };
     return first_of(builder_.add_step(make, numbers(operands)), summed.size());
   }
@@ -385,9 +385,10 @@ void define_programs(py::module_& m) {
            arg("joined"), arg("later"), arg("contractions"), arg("sums"), arg("values"),
            "Add products, operations on them, and products and sums over columns of what those compute.")
       .def("add_body", &PyBuilder::add_body, arg("body"), arg("outputs"), arg("summed"),
-           "Add a program for maps to run; return its number.")
+           "Add a program for maps to run; return its number, and the bytes of its arena.")
       .def("add_map", &PyBuilder::add_map, arg("body"), arg("operands"), arg("mapped"), arg("summed"), arg("count"),
-           arg("groups"), "Add a body, by its number, that runs for every index of the mapped operands.")
+           arg("groups"), arg("in_turns"),
+           "Add a body, by its number, that runs for every index of the mapped operands.")
       .def("build", &PyBuilder::build, arg("outputs"));
   m.attr("FAR_BYTES") = fusion::kFarBytes;
   m.attr("FUSED_BLOCK") = fusion::kBlockElements;

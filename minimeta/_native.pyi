@@ -128,8 +128,8 @@ class Builder:
     ) -> tuple[int, ...]:
         """Products, operations on them, and products and sums over columns of what those compute."""
 
-    def add_body(self, body: Builder, outputs: tuple[int, ...], summed: tuple[bool, ...]) -> int:
-        """A program for maps to run; its number."""
+    def add_body(self, body: Builder, outputs: tuple[int, ...], summed: tuple[bool, ...]) -> tuple[int, int]:
+        """A program for maps to run; its number, and the bytes of its arena."""
 
     def add_map(
         self,
@@ -139,7 +139,8 @@ class Builder:
         summed: tuple[bool, ...],
         count: int,
         groups: int,
+        in_turns: bool,
     ) -> tuple[int, ...]:
-        """A body, by its number, for every index of the operands that are mapped."""
+        """A body, by its number, for every index of the operands that are mapped; at once, or in turns."""
 
     def build(self, outputs: tuple[int, ...]) -> Program: ...

@@ -39,6 +39,10 @@ Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 # From csrc/fused.hpp: no cache holds so much until it is read.
 _FAR_BYTES: int = getattr(kernels.native, "FAR_BYTES", 0)
 
+# Tasks of so much memory, also for each instruction on average, take turns: threads share the instructions then, which
+# take so long that to wait for each other 5 % longer is worth half of the memory.
+_TURNS_BYTES, _TURNS_INSTRUCTION_BYTES = 1 << 28, 1 << 20
+
 
 class Instruction(NamedTuple):
     """What a native step is.
@@ -212,7 +216,7 @@ class _Writer:
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self._constants: dict[int, int] = {}  # by identity
-        self._bodies: dict[Any, tuple[int, tuple[Instruction, ...]]] = {}  # by what they compute
+        self._bodies: dict[Any, tuple[int, bool, tuple[Instruction, ...]]] = {}  # by what they compute
         self._far: dict[int, tuple[int, ...]] = {}  # by the identity of a group: its results that no cache holds
         self.instructions: list[Instruction] = []
 
@@ -267,15 +271,16 @@ class _Writer:
         if key not in self._bodies:
             writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
             outputs = writer.whole(body, tasks.count)
-            number = self.builder.add_body(writer.builder, outputs, tasks.summed)
-            self._bodies[key] = number, tuple(writer.instructions)
-        number, instructions = self._bodies[key]
+            number, arena_bytes = self.builder.add_body(writer.builder, outputs, tasks.summed)
+            instructions = tuple(writer.instructions)
+            self._bodies[key] = number, take_turns(arena_bytes, len(instructions)), instructions
+        number, in_turns, instructions = self._bodies[key]
         groups = len(group_bounds(tasks.count)) - 1
         contiguous = self.builder.with_contiguous_parts
         numbers = self._copied(
             operands, lambda values: [contiguous(x, not part) for x, part in zip(values, tasks.mapped, strict=True)]
         )
-        results = self.builder.add_map(number, numbers, tasks.mapped, tasks.summed, tasks.count, groups)
+        results = self.builder.add_map(number, numbers, tasks.mapped, tasks.summed, tasks.count, groups, in_turns)
         return results, instructions
 
     def _copied(self, values: tuple[int, ...], copies: Callable[[tuple[int, ...]], Sequence[int]]) -> tuple[int, ...]:
@@ -291,6 +296,11 @@ class _Writer:
                     np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)
                 )
         return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
+
+
+def take_turns(arena_bytes: int, instructions: int) -> bool:
+    """Return whether the tasks of a body take turns, one at a time on all threads."""
+    return arena_bytes >= max(_TURNS_BYTES, instructions * _TURNS_INSTRUCTION_BYTES)
 
 
 def _far(body: Program, tasks: int) -> Iterator[tuple[int, tuple[int, ...]]]:

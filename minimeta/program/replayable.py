@@ -12,7 +12,7 @@ from typing import NamedTuple
 from minimeta.autodiff.arguments import Function
 from minimeta.autodiff.steps import Program, group_bounds
 from minimeta.program.arithmetic import operations
-from minimeta.program.executor import Call, Executable, Instruction
+from minimeta.program.executor import Call, Executable, Instruction, take_turns
 from minimeta.program.names import program_key
 from minimeta.program.passes import optimise
 from minimeta.program.program import Traced, attempt
@@ -137,5 +137,8 @@ def _memory(program: Program, executable: Executable) -> int:
         elif step.body is not None:
             size += _memory(step.body, executable) - executable.arena_bytes
     for body, count in mapped.values():
-        size += min(get_num_threads(), len(group_bounds(count)) - 1) * _memory(body, Executable(body))
+        inside = Executable(body)
+        in_turns = take_turns(inside.arena_bytes, len(inside.instructions))
+        at_once = 1 if in_turns else min(get_num_threads(), len(group_bounds(count)) - 1)
+        size += at_once * _memory(body, inside)
     return size

@@ -17,9 +17,11 @@ import minimeta as mm
 from minimeta.autodiff.apply import apply
 from minimeta.errors import ConfigurationError, DtypeError, IndexingError, ShapeError, TracingError
 from minimeta.kernels import native
-from minimeta.program import PASSES, interpret, optimise, trace
+from minimeta.program import PASSES, executor, interpret, optimise, trace
 from minimeta.program.executor import Executable
 from minimeta.program.passes import GROUPING
+
+compiled = pytest.mark.skipif(native is None, reason="there are no kernels")
 
 Function = Callable[..., Any]
 Numbers = NDArray[np.float64]
@@ -75,6 +77,34 @@ def test_a_sum_is_taken_by_groups(count: int) -> None:
     assert_array_equal(mm.vmap(mm.sin, out_axes="sum")(x), expected)
     assert_array_equal(mm.vmap(mm.sin, out_axes="sum", enabled=False)(x), expected)
     assert_array_equal(interpret(trace(mm.vmap(lambda x: x * 0.1, out_axes="sum"), x), x), in_groups(list(x * 0.1)))
+
+
+@pytest.mark.parametrize(("count", "side"), [(1, 2), (2, 2), (3, 400), (16, 2), (17, 2), (50, 2)])
+def test_tasks_that_take_turns_have_the_same_bits(monkeypatch: pytest.MonkeyPatch, count: int, side: int) -> None:
+    monkeypatch.setattr(executor, "_TURNS_BYTES", 0)
+    monkeypatch.setattr(executor, "_TURNS_INSTRUCTION_BYTES", 0)
+    w, x = np.random.default_rng(0).normal(size=(2, count, side, side)).astype(np.float32)
+
+    def function(w: Any, x: Any) -> Any:
+        return mm.vmap(lambda w, x: (mm.exp(x), mm.sin(x * w), mm.mean(x) + w[0]), (None, 0), (0, "sum", "sum"))(w, x)
+
+    stacked, total, means = mm.compile(function)(w[0], x)
+    assert_array_equal(stacked, mm.exp(x))
+    assert_array_equal(total, in_groups([mm.sin(task * w[0]) for task in x]))
+    assert_array_equal(means, in_groups([mm.mean(task) + w[0, 0] for task in x]))
+
+
+@compiled
+def test_tasks_that_take_much_memory_take_it_in_turns() -> None:
+    def memory(side: int) -> int:
+        tasks = mm.Form((2, side, side), np.float32)
+        turned = mm.compile(mm.vmap(lambda x: mm.sum(mm.transpose(mm.exp(x)) @ x)))
+        return turned.stats(tasks).arena_bytes // (4 * side**2)
+
+    before = mm.get_num_threads()
+    mm.set_num_threads(2)
+    assert (memory(1000), memory(8200)) == (4, 2)
+    mm.set_num_threads(before)
 
 
 @given(programs(), st.sampled_from([1, 3, 17]))
@@ -171,7 +201,7 @@ def test_what_is_kept_is_computed_once_and_what_nobody_needs_is_not_kept() -> No
     assert [len(step.results) for step in of(loss(True))[1]] == [1]
 
 
-@pytest.mark.skipif(native is None, reason="there are no kernels")
+@compiled
 def test_the_number_of_threads_changes_no_bit() -> None:
     name, function, (parameters, task) = sinusoid(2)
     tasks = mm.tree.map(lambda x: np.stack([x + 0.01 * i for i in range(25)]).astype(x.dtype), task)
