@@ -7,8 +7,9 @@ of 28 x 28, 64 filters and one inner step. A *series* changes one of these: task
 the images. Each contender has its own process (:mod:`worker`), one at a time, with two threads, and may take so much
 memory, and so long for its first step and for a later one. The first size that it cannot do ends its series.
 
-Times are **processor seconds** of a step after the first, on all threads: they hardly depend on what else runs. The
-memory is the most that the process has had, with its library and the tasks. ``--keep`` adds what is found to a file,
+Times are **processor seconds** of a step after the first, on all threads, which hardly depend on what else runs: the
+least of several turns, each of a tenth of a second or one step. (What a library keeps, it first has to get.) The memory
+is the most that the process has had, with its library and the tasks. ``--keep`` adds what is found to a file,
 from which the table and the ``--figure`` are made; no measured series is measured again.
 """
 
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from contender import UnavailableError
-from contest import worker
+from contest import Process, worker
 from workloads import named
 
 BASE = {"meta_batch": 2, "filters": 64, "inner_steps": 1, "side": 28}
@@ -44,6 +45,10 @@ CONTENDERS = {"minimeta": "minimeta", "jax": "jax map, im2col", "torch": "torch 
 """Of each library the way that takes one task after another. (JAX's shards wait for each other by spinning.)"""
 
 
+TURNS, TURN = 6, 0.1
+"""How many turns of later steps, and their seconds; fewer where the steps are long."""
+
+
 @dataclass(frozen=True)
 class Limits:
     memory: float
@@ -51,7 +56,7 @@ class Limits:
     first: int
     """Seconds until the first step is done."""
     step: float
-    """Processor seconds of a later step."""
+    """Processor seconds of a later step; no turn begins after so many."""
 
 
 def name_of(series: str, size: int) -> str:
@@ -65,13 +70,24 @@ def grown(python: str, library: str, series: str, limits: Limits) -> Iterator[di
             process.limit_memory(int(limits.memory))
             try:
                 first = process.ask("first", patience=limits.first)["seconds"]
-                found = process.ask("steps", seconds=0.0)
+                seconds, memory = later(process, limits.step)
             except UnavailableError as error:
                 print(f"  {library} ends at {TITLES[series]} {size}: {error}", file=sys.stderr, flush=True)
                 return
-        yield {"size": size, "seconds": found["processor"], "memory": found["memory"], "first": first}
-        if found["processor"] > limits.step:
+        yield {"size": size, "seconds": seconds, "memory": memory, "first": first}
+        if seconds > limits.step:
             return
+
+
+def later(process: Process, patience: float) -> tuple[float, float]:
+    """The processor seconds of a step, the least of several turns, and the memory after them."""
+    steps: list[float] = []
+    spent = memory = 0.0
+    while len(steps) < TURNS and spent <= patience:
+        found = process.ask("steps", seconds=TURN)
+        steps.append(found["processor"] / len(found["times"]))
+        spent, memory = spent + found["processor"], found["memory"]
+    return min(steps), memory
 
 
 def table(found: dict[str, Any]) -> str:
