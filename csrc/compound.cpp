@@ -120,17 +120,27 @@ template <class Tree> Compound compound() { return {pattern(Tree{}), row_of<Tree
 // parameters, moments and gradients; a part of another comes after it.
 const std::vector<Compound>& all_trees() {
   using Scaled = Of<Multiply, Number, Dense>;
+  using Corrected = Of<Divide, Dense, Number>;
+  using Root = Of<Add, Of<Sqrt, Dense>, Number>;
+  using RootAboveNumber = Of<Add, Of<Sqrt, Of<Maximum, Dense, Number>>, Number>;
+  using CorrectedRoot = Of<Add, Of<Sqrt, Corrected>, Number>;
   static const std::vector<Compound> trees{
       compound<Of<Add, Scaled, Of<Multiply, Number, Of<Square, Dense>>>>(),
       compound<Of<Add, Scaled, Of<Multiply, Scaled, Dense>>>(),
       compound<Of<Add, Scaled, Scaled>>(),
-      compound<Of<Add, Of<Sqrt, Of<Maximum, Dense, Number>>, Number>>(),
-      compound<Of<Add, Of<Sqrt, Of<Divide, Dense, Number>>, Number>>(),
-      compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Divide, Of<Divide, Dense, Number>, Dense>>>>(),
-      compound<Of<Subtract, Dense, Of<Divide, Of<Multiply, Number, Of<Divide, Dense, Number>>, Dense>>>(),
-      compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Divide, Dense, Dense>>>>(),
+      compound<Of<Subtract, Dense, Of<Divide, Scaled, RootAboveNumber>>>(),
+      compound<Of<Subtract, Dense, Of<Divide, Scaled, Root>>>(),
       compound<Of<Subtract, Dense, Of<Divide, Scaled, Dense>>>(),
+      compound<Of<Subtract, Dense, Of<Divide, Of<Multiply, Number, Corrected>, CorrectedRoot>>>(),
+      compound<Of<Subtract, Dense, Of<Divide, Of<Multiply, Number, Corrected>, Dense>>>(),
+      compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Divide, Corrected, CorrectedRoot>>>>(),
+      compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Divide, Corrected, Dense>>>>(),
+      compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Divide, Dense, Root>>>>(),
+      compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Divide, Dense, Dense>>>>(),
+      compound<Of<Divide, Corrected, CorrectedRoot>>(),
       compound<Of<Subtract, Dense, Of<Multiply, Number, Of<Add, Dense, Scaled>>>>(),
+      compound<RootAboveNumber>(),
+      compound<CorrectedRoot>(),
   };
   return trees;
 }

@@ -18,6 +18,16 @@ EXPRESSIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "root": lambda p, m, v, g: (np.sqrt(np.maximum(v, 1e-3)) + 1e-8, 1e-8 + np.sqrt(v / 0.3)),
     "step": lambda p, m, v, g: (p - 0.01 * g / v, p - 0.01 * (g / v), p - g * 0.01 / v),
     "corrected step": lambda p, m, v, g: (p - 0.01 * (m / 0.9 / v), p - 0.01 * (m / 0.9) / v),
+    "step by a root": lambda p, m, v, g: (
+        p - 0.01 * m / (np.sqrt(np.maximum(v, 1e-3)) + 1e-8),
+        p - m * 0.01 / (1e-8 + np.sqrt(v)),
+        p - 0.01 * (m / (np.sqrt(v) + 1e-8)),
+    ),
+    "corrected step by a root": lambda p, m, v, g: (
+        p - 0.01 * (m / 0.9 / (np.sqrt(v / 0.3) + 1e-8)),
+        p - 0.01 * (m / 0.9) / (np.sqrt(v / 0.3) + 1e-8),
+        m / 0.9 / (np.sqrt(v / 0.3) + 1e-8),
+    ),
     "Nesterov": lambda p, m, v, g: p - 0.1 * (g + 0.9 * m),
     "decay": lambda p, m, v, g: p - 0.01 * (m / (np.sqrt(v) + 1e-8) + 0.1 * p),
     "a value that is needed twice": lambda p, m, v, g: (s := 0.1 * g, 0.9 * m + s, p - 0.5 * s / v),
