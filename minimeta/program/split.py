@@ -78,10 +78,12 @@ class _Sums:
     def parts(self, name: int) -> dict[int, Step]:
         """Return the slices that read a sum, if nothing else does: long ones of equally many rows, none twice."""
         slices = {i: self.steps[i] for i in self.reading.get(name, ())}
+        if name in self.outputs or any(step.primitive is not SLICE for step in slices.values()):
+            return {}
         columns = self.forms[name].shape[1]
-        starts = {step.params["starts"][0] for step in slices.values() if step.primitive is SLICE}
+        starts = {step.params["starts"][0] for step in slices.values()}
         rows = {step.form.shape for step in slices.values()}
-        is_cut = name not in self.outputs and len(starts) == len(slices) > 1 and len(rows) == 1
+        is_cut = len(starts) == len(slices) > 1 and len(rows) == 1
         if not is_cut or any(step.params["steps"] != (1, 1) for step in slices.values()):
             return {}
         count, width = rows.pop()

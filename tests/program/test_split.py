@@ -62,6 +62,7 @@ def test_its_gradient_has_the_bits_too() -> None:
         (lambda z: (z[:1], z[1:2]), "a row is a product by a vector"),
         (lambda z: (z[:2], z[2:4]), "its parts are short"),
         (lambda z: (z[:12], z[12:24], mm.sum(z)), "a sum reads it"),
+        (lambda z: (z[:12], *mm.vmap(lambda row: (mm.cumsum(row), mm.sort(row)))(z)), "a vmap of two reads it"),
     ],
 )
 def test_a_sum_of_products_stays_whole_if(function: Any, because: str) -> None:
