@@ -151,7 +151,7 @@ def apply(primitive: Primitive, /, *operands: ArrayLike, **params: Any) -> Value
         value = primitive.shape(*values, **params)
     else:
         try:
-            value = primitive.kernel(*values, **params)
+            value = primitive.kernel(*values, **params) if params else primitive.kernel(*values)
         except (ValueError, TypeError, IndexError) as error:
             primitive.shape(*values, **params)  # It says what does not fit.
             raise IndexingError(str(error)) if type(error) is IndexError else error from None

@@ -99,7 +99,9 @@ def backward(recording: Recording, outputs: Sequence[Any], cotangents: Sequence[
     order, needed = dependents(outputs, recording.aliases)
     totals: dict[int, Any] = {}
     masks: dict[int, Mask] = {}
-    accumulate(totals, needed, zip(outputs, cotangents, strict=True))
+    for y, cotangent in zip(outputs, cotangents, strict=True):
+        if type(y) is Array and y.id in needed:
+            accumulate(totals, ((y, cotangent),))
     before = context.walking, context.origin
     context.walking = (*context.walking, recording.trace)
     try:
@@ -124,7 +126,7 @@ def hand_on(y: Any, totals: dict[int, Any], masks: dict[int, Mask], needed: Cont
         shares = y.primitive.pull(cotangent, y, needed)
         if masks or y.primitive.chosen is not None or type(shares) is Handed:
             shares = masked(shares, cotangent, y, totals, masks)
-        accumulate(totals, needed, shares)
+        accumulate(totals, shares)
 
 
 def dependents(outputs: Iterable[Any], aliases: Sequence[Array]) -> tuple[list[Any], set[int]]:
@@ -167,10 +169,10 @@ def _origin_of_derivative(y: Any, origin: Origin) -> Origin:
     return Origin(origin.line, origin.backward + 1, y.primitive.name)
 
 
-def accumulate(totals: dict[int, Any], needed: Container[int], shares: Shares) -> None:
-    """Add shares of cotangents to the totals, by id, of those Arrays that need one."""
+def accumulate(totals: dict[int, Any], shares: Shares) -> None:
+    """Add shares of cotangents to the totals of their Arrays, by id."""
     for x, share in shares:
-        if share is not None and type(x) is Array and x.id in needed:
+        if share is not None:
             known = totals.get(x.id)
             totals[x.id] = share if known is None else _sum(known, share)
 

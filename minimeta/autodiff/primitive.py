@@ -228,7 +228,8 @@ def _pull(rules: Any, through: Callable[..., Any] | None) -> Pull:
         return shares
 
     def all_at_once(cotangent: Any, y: Array, needed: Container[int]) -> Shares:
-        return zip(y.inputs, rules(cotangent, y, *y.inputs, **(y.params or {})), strict=True)
+        shares = zip(y.inputs, rules(cotangent, y, *y.inputs, **(y.params or {})), strict=True)
+        return [(x, share) for x, share in shares if x.id in needed]
 
     by_chain_rule = one_by_one if type(rules) is tuple else all_at_once
     if through is None:

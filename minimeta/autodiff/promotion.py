@@ -15,7 +15,6 @@ Primitives differ in the dtypes that they compute in: their rows say so (``accep
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -155,18 +154,18 @@ def unify(
     ShapeError, DtypeError
         The shapes do not broadcast, or the primitive does not compute in the common dtype.
     """
-    first = operands[0]
-    if type(first) is Array and (dtype := first.value.dtype).kind in primitive.accepts:
-        if len(operands) == 1:
-            return operands  # type: ignore[return-value]
-        shape = first.value.shape
-        for x in operands:
-            if type(x) is not Array or (value := x.value).dtype is not dtype or value.shape != shape:
-                break
-        else:
-            return operands  # type: ignore[return-value]  # Nearly always: all are Arrays and alike.
-    if len(operands) == 2 and (found := _with_scalar(primitive, *operands)):
-        return found
+    if len(operands) == 2:  # Nearly always: Arrays of one form, or one and a Python float.
+        x, y = operands
+        if type(x) is Array and type(y) is Array:
+            value, other = x.value, y.value
+            if (dtype := value.dtype) is other.dtype and value.shape == other.shape and dtype.kind in primitive.accepts:
+                return operands  # type: ignore[return-value]
+        elif type(y) is float and type(x) is Array and _adapts(primitive, x):
+            return x, Array(_scalar(y, y or str(y), x.value.dtype, x.value.shape), True)
+        elif type(x) is float and type(y) is Array and _adapts(primitive, y):
+            return Array(_scalar(x, x or str(x), y.value.dtype, y.value.shape), True), y
+    elif len(operands) == 1 and type(x := operands[0]) is Array and x.value.dtype.kind in primitive.accepts:
+        return operands  # type: ignore[return-value]
     arrays, forms = [], []
     for operand in operands:
         x = operand if type(operand) is Array or type(operand) in _WEAK else constant(operand, private, primitive.name)
@@ -179,22 +178,15 @@ def unify(
     return tuple(arrays)
 
 
-def _with_scalar(primitive: Primitive, x: Any, y: Any) -> tuple[Array, Array] | None:
-    """Return an Array of floats and a Python float in the same form; None for other operands."""
-    array, number = (y, x) if type(x) is float else (x, y)
-    if type(array) is not Array or type(number) is not float or array.weak or primitive.unpromoted:
-        return None
-    dtype = array.value.dtype
-    if dtype.kind != "f" or "f" not in primitive.accepts:
-        return None
-    scalar = Array(_scalar(number, number == 0 and math.copysign(1, number), dtype, array.value.shape), True)
-    return (scalar, array) if number is x else (array, scalar)
+def _adapts(primitive: Primitive, x: Array) -> bool:
+    """Return whether a Python float takes the form of this Array, which meets it."""
+    return x.value.dtype.kind == "f" in primitive.accepts and not x.weak and not primitive.unpromoted
 
 
 def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]) -> Array:
     """Bring an operand to the common dtype and shape; a constant needs no instruction."""
     if type(x) is not Array:
-        return Array(_scalar(x, x == 0 and math.copysign(1, x), dtype, shape), True)
+        return Array(_scalar(x, x or str(x), dtype, shape), True)
     value = x.value
     if x.transformation is not None:
         array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)
@@ -211,8 +203,8 @@ _WEAK: dict[type, tuple[np.dtype[Any], Shape, bool]] = {kind: (np.dtype(kind), (
 
 
 @lru_cache(maxsize=4096)
-def _scalar(x: float, sign: float, dtype: np.dtype[Any], shape: Shape) -> Any:
-    """Make an array of a Python scalar. (Its sign tells 0.0 from -0.0, which are equal, in the
+def _scalar(x: float, name: float | str, dtype: np.dtype[Any], shape: Shape) -> Any:
+    """Make an array of a Python scalar. (Its name tells 0.0 from -0.0, which are equal, in the
     cache.)
     """
     try:

@@ -40,8 +40,8 @@ def multiply(x: ArrayLike, y: ArrayLike) -> Value:
     """``x y``; of one magnitude with itself (``norm(v) * norm(v)``) it is :func:`square`."""
     if (
         type(x) is Array
-        and type(y) is Array
         and x.inputs
+        and type(y) is Array
         and y.inputs
         and x.inputs[0] is y.inputs[0]
         and magnitudes.is_square(x, y)
