@@ -21,6 +21,7 @@ differentiated too (book, chapter 4).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -189,8 +190,8 @@ def free_variables(aliases: Sequence[Array], outputs: Sequence[Any]) -> list[Arr
     since = aliases[0].id if aliases else math.inf
     own = {array.id for array in aliases}
     found: dict[int, Array] = {}
-    for array in _reachable(outputs, since).values():
-        if array.id not in own:
-            found.update({x.id: x for x in array.inputs if x.transformation is not None and x.id < since})
-    found.update({x.id: x for x in outputs if type(x) is Array and x.transformation is not None and x.id < since})
+    inputs = [array.inputs for moment, array in _reachable(outputs, since).items() if moment not in own]
+    for x in itertools.chain([x for x in outputs if type(x) is Array], *inputs):
+        if x.id < since and x.transformation is not None:
+            found[x.id] = x
     return [found[moment] for moment in sorted(found)]

@@ -296,14 +296,14 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
     order = [graph[moment] for moment in sorted(graph)]
     constants: dict[int, tuple[int, Any]] = {}  # by identity: the number and the value
 
-    def numbered(x: Array) -> int:
-        if x.id in number or x.id in graph:
-            return number.get(x.id, -1)
-        return constants.setdefault(id(x.value), (len(forms) + len(constants), x.value))[0]
-
     # Constants are numbered before steps, so they are collected first.
     for x in (*[x for array in order for x in array.inputs], *outputs):
-        numbered(x)
+        if x.id not in number and x.id not in graph:
+            constants.setdefault(id(x.value), (len(forms) + len(constants), x.value))
+
+    def numbers(arrays: Sequence[Array]) -> tuple[int, ...]:
+        return tuple([number[x.id] if x.id in number else constants[id(x.value)][0] for x in arrays])
+
     steps: list[Step] = []
     following = len(forms) + len(constants)
     for array in order:
@@ -312,13 +312,13 @@ def linearise(operands: Sequence[Array], outputs: Sequence[Any]) -> Program:
         if primitive is PROJECT:
             number[array.id] = number[array.inputs[0].id] + params["place"]
             continue
-        results = tuple(map(Form.of, as_results(value)))
-        operands_here = tuple(map(numbered, array.inputs))
-        steps.append(Step.of(primitive, operands_here, params, results, getattr(array, "origin", NOWHERE)))
+        results = (value,) if type(value) is Form else tuple(map(Form.of, as_results(value)))
+        origin = getattr(array, "origin", NOWHERE)
+        steps.append(Step.of(primitive, numbers(array.inputs), params, results, origin))
         number[array.id] = following
         following += len(results)
     values = tuple(value for _, value in constants.values())
-    return Program(tuple(forms), values, tuple(steps), tuple(map(numbered, outputs)))
+    return Program(tuple(forms), values, tuple(steps), numbers(outputs))
 
 
 def _computed(outputs: Sequence[Array], known: Container[int]) -> dict[int, Array]:

@@ -40,6 +40,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minimeta.autodiff.array import NOWHERE, Shape, is_float
+from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import BROADCAST_TO
 from minimeta.autodiff.operations.reductions import MEAN, SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
@@ -94,8 +95,8 @@ def _numbers_first(program: Program) -> Program:
     numbers = {i for i, form in enumerate(program.forms()[: program.first]) if form.size == 1}
     first: dict[int, Step] = {}
     for name, step in steps.items():
-        is_one = step.body is None and step.primitive.native and [form.size for form in step.results] == [1]
-        if is_one and numbers.issuperset(step.operands):
+        is_known = numbers.issuperset(step.operands) and step.body is None and step.primitive.native
+        if is_known and [form.size for form in step.results] == [1]:
             first[name] = step
             numbers.add(name)
     return numbered(program, constants, {**first, **steps})
@@ -143,9 +144,11 @@ class _Grouping:
         self.outputs = set(program.outputs)
         self.readers = readers(self.steps)
         self.sums: set[int] = {number for number, step in self.steps.items() if self._is_sum(step)}
-        self.stored = {number for number in self.elementwise if self._is_needed(number)}
-        self.wide = {number for number, step in self.steps.items() if is_wide(step, self.forms)}
-        self.sources: dict[int, frozenset[int]] = {}
+        self.needed = self.elementwise & self._needed()
+        self.stored = set(self.needed)
+        self.wide = {i for i, step in self.steps.items() if step.primitive is MATMUL and is_wide(step, self.forms)}
+        self.repeated = set(self._repeated())
+        self.sources: dict[int, set[int]] = {}
         self.weight: dict[int, int] = {}
         for number in self.steps:
             if number in self.elementwise or number in self.sums:
@@ -156,6 +159,7 @@ class _Grouping:
             if number in self.stored or number in self.sums:
                 self._join(number)
         self.reads = Counter(itertools.chain(*[group.operands for group in self.groups]))
+        self.far = {number for number in self.stored if self.forms[number].size >= _FAR}
         for group in reversed(self.groups):  # Its readers have been seen.
             self._spare(group)
 
@@ -181,43 +185,47 @@ class _Grouping:
                 if kinds.setdefault(step.form.shape, kind) == kind:
                     yield i
 
-    def _is_needed(self, number: int) -> bool:
-        """Return whether a value is needed as an array."""
-        return number in self.outputs or any(
-            reader in self.puts or not (reader in self.elementwise or reader in self.sums)
-            for reader in self.readers.get(number, ())
-        )
+    def _needed(self) -> set[int]:
+        """Return the values that are needed as arrays."""
+        computed = (self.elementwise | self.sums) - self.puts
+        return self.outputs.union(*[step.operands for i, step in self.steps.items() if i not in computed])
 
-    def _is_repeated(self, number: int) -> bool:
-        """Return whether broadcasting repeats a smaller value: nothing long is read for it."""
-        if number in self.steps:
-            return self.steps[number].primitive is BROADCAST_TO
-        place = number - len(self.program.operands)
-        return 0 <= place < len(self.program.constants) and 0 in self.program.constants[place].strides
+    def _repeated(self) -> Iterator[int]:
+        """Yield the values of which broadcasting repeats a smaller one: nothing long is read for them."""
+        for i, value in enumerate(self.program.constants, len(self.program.operands)):
+            if 0 in value.strides:
+                yield i
+        for i, step in self.steps.items():
+            if step.primitive is BROADCAST_TO:
+                yield i
 
     # What to store
 
     def _decide(self, number: int) -> None:
         """Decide which operands of a value are read, and which are computed again."""
         read = () if number in self.puts else self.steps[number].operands
-        operands = [i for i in dict.fromkeys(read) if not self._is_repeated(i)]
-        shared = [i for i in operands if i in self.elementwise and len(self.readers[i]) > 1]
-        sources = {i for i in operands if i not in self.elementwise}
+        operands = [i for i in dict.fromkeys(read) if i not in self.repeated]
+        shared: list[int] = []
+        sources: set[int] = set()
         for i in operands:
-            if i in self.elementwise and i not in shared:
-                sources |= {i} if i in self.stored else self.sources[i]
+            if i in self.elementwise and len(self.readers[i]) > 1:
+                shared.append(i)
+            elif i in self.elementwise and i not in self.stored:
+                sources |= self.sources[i]
+            else:
+                sources.add(i)
         for i in shared:
             extra = self.sources[i] - sources
             cheap = self.weight[i] <= _CHEAP and len(extra) <= (0 if i in self.stored else 2)
             if not cheap:
                 self.stored.add(i)
             sources |= {i} if i in self.stored else self.sources[i]
-        weight = 1 + sum(self.weight[i] for i in operands if i in self.elementwise and i not in self.stored)
+        weight = 1 + sum([self.weight[i] for i in operands if i in self.elementwise and i not in self.stored])
         if len(sources) > _MOST_SOURCES or weight > _MOST_OPERATIONS // 2:
             # Too much for one pass: start again from the operands.
             self.stored.update(i for i in operands if i in self.elementwise)
             sources, weight = set(operands), 1
-        self.sources[number] = frozenset(sources)
+        self.sources[number] = sources
         self.weight[number] = weight + (_CHEAP if self.steps[number].primitive.costly else 0)
 
     # What to run together
@@ -239,7 +247,7 @@ class _Grouping:
 
     def _moment(self, number: int) -> int:
         """Return when a value is there: its step, or the first of its group; -1 for the start."""
-        while number in self.steps and self.steps[number].primitive is BROADCAST_TO:
+        while number in self.repeated and number in self.steps:
             number = self.steps[number].operands[0]
         if number in self.group:
             return self.group[number].anchor
@@ -254,11 +262,12 @@ class _Grouping:
         steps, operands = self._needs(number)
         moments = {i: self._moment(i) for i in operands}
         last = max(operands, key=moments.__getitem__, default=-1)
+        latest = moments.get(last, -1)
         shape, is_sum = self._shape(number), number in self.sums
         axes = {len(self.steps[number].params["axes"])} if is_sum else set[int]()
         is_short = not is_sum and 0 < math.prod(shape) <= _BLOCK
         for group in reversed(self.groups[-8:]):
-            if last in moments and moments[last] >= group.anchor and last not in group.results:
+            if latest >= group.anchor and last not in group.results:
                 continue  # as most do
             are_short = is_short and group.are_short
             if (
@@ -285,7 +294,7 @@ class _Grouping:
         if any(i in self.sums and i in group.results for i in operands):  # A sum is there when the group has run.
             return False
         shared = self._read(operands) & (self._read(group.operands) | group.results.keys())
-        if not are_short and all(i not in group.results and self._is_repeated(i) for i in shared):
+        if not are_short and all(i not in group.results and i in self.repeated for i in shared):
             return False
         return (
             len(group.steps | steps) <= _MOST_OPERATIONS
@@ -295,18 +304,18 @@ class _Grouping:
 
     def _read(self, operands: set[int]) -> set[int]:
         """Return what is read for operands, if wide products are computed where they are read."""
-        return operands | {factor for i in operands & self.wide for factor in self.steps[i].operands}
+        return operands.union(*[self.steps[i].operands for i in operands & self.wide])
 
     def _spare(self, group: _Group) -> None:
         """Leave out the results that all readers compute again, and compute long operands again where
         that is cheaper than to read them.
         """
-        unread = [i for i in group.results if i in self.stored and not self.reads[i] and not self._is_needed(i)]
+        unread = [i for i in group.results if i in self.stored and i not in self.needed and not self.reads[i]]
         for number in unread:
             del group.results[number]
         if unread:
             self._compute(group, set(unread))
-        for number in sorted(group.operands, reverse=True):
+        for number in sorted(group.operands & self.far, reverse=True):
             if self._is_spared(number, group):
                 self._compute(group, {number})
 
@@ -314,13 +323,11 @@ class _Grouping:
         """Return whether a group computes an operand from what it reads anyway, or as its only reader
         from no more.
         """
-        if number not in self.stored or self.forms[number].size < _FAR:
-            return False
         if any(number in self.steps[i].operands for i in group.steps & self.puts):
             return False  # It is of another shape.
         steps, operands = self._needs(number)
-        extra = sum(self.forms[i].size for i in operands - group.operands if not self._is_repeated(i))
-        if self._is_needed(number):
+        extra = sum(self.forms[i].size for i in operands - group.operands if i not in self.repeated)
+        if number in self.needed:
             is_worthwhile = self.weight[number] <= _CHEAP and not extra
         else:
             room = self.forms[number].size if self.reads[number] == 1 else 0
@@ -359,7 +366,8 @@ class _Grouping:
         steps: list[Step] = []
         for _, _, step, results in sorted(units, key=lambda unit: unit[:2]):
             steps.append(renamed(step, number))
-            number.update({result: len(number) + i for i, result in enumerate(results)})
+            for result in results:
+                number[result] = len(number)
         return dataclasses.replace(
             self.program, steps=tuple(steps), outputs=tuple(number[i] for i in self.program.outputs)
         )
@@ -372,8 +380,8 @@ class _Grouping:
         operands = sorted(group.operands)
         # Sums last, as the kernel has them; in the order of the program each step comes after those
         # it needs.
-        inside = sorted(group.steps, key=lambda i: (i in self.sums, i))
-        results = sorted(group.results, key=lambda i: (i in self.sums, i))
+        inside = [*sorted(group.steps - self.sums), *sorted(group.steps & self.sums)]
+        results = [i for i in inside if i in group.results]
         body = program_of({i: self.forms[i] for i in operands}, {}, {i: self.steps[i] for i in inside}, results)
         forms = tuple(self.forms[i] for i in results)
         origin = next((self.steps[i].origin for i in results if self.steps[i].origin.line), NOWHERE)

@@ -94,14 +94,21 @@ def alone(step: Step, operands: Iterable[Form]) -> Program:
 
 def _numbers(first: Sequence[int], steps: Mapping[int, Step]) -> dict[int, int]:
     """Return the numbers that values of these names get, in order."""
-    results = itertools.chain.from_iterable(itertools.starmap(results_of, steps.items()))
-    return {name: i for i, name in enumerate((*first, *results))}
+    names = [*first]
+    for name, step in steps.items():
+        names += results_of(name, step)
+    return dict(zip(names, range(len(names)), strict=True))
 
 
 def _renumbered(step: Step, number: Mapping[int, int]) -> Step:
     """Return the step with the numbers of its operands; a name that no value has is a KeyError, never another value."""
-    operands = tuple([number[i] for i in step.operands])
-    return step if operands == step.operands else Step(step[0], operands, *step[2:])
+    operands = tuple(map(number.__getitem__, step.operands))
+    return step if operands == step.operands else _reading(step, operands)
+
+
+def _reading(step: Step, operands: tuple[int, ...]) -> Step:
+    """Return the step with other operands; a named tuple's own constructor takes longer."""
+    return tuple.__new__(Step, (step[0], operands, *step[2:]))
 
 
 def constant_key(value: NDArray[Any]) -> Hashable:
@@ -148,5 +155,5 @@ def renamed(step: Step, names: Mapping[int, int]) -> Step:
     """Return the step with operands of other names; itself if none has one."""
     if names.keys().isdisjoint(step.operands):
         return step
-    operands = tuple([names.get(i, i) for i in step.operands])
-    return step if operands == step.operands else Step(step[0], operands, *step[2:])
+    operands = tuple(map(names.get, step.operands, step.operands))
+    return step if operands == step.operands else _reading(step, operands)

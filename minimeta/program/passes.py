@@ -61,6 +61,7 @@ from minimeta.program.names import (
     opened,
     program_of,
     renamed,
+    results_of,
     step_key,
 )
 from minimeta.program.place import GROUPS, place
@@ -231,12 +232,15 @@ def _shorter(program: Program, wanted: Collection[str]) -> Program:
     kept: dict[int, Step] = {}
     same: dict[int, int] = {}
     for name, step in reversed(steps.items()):
-        places = [i for i in range(len(step.results)) if name + i in needed]
-        if places:
-            kept[name] = narrow = _narrowed(step, places)
-            needed.update(narrow.operands)
-            if narrow is not step:
+        if needed.isdisjoint(results_of(name, step)):
+            continue
+        kept[name] = step
+        if step.body is not None:
+            places = [place for place, i in enumerate(results_of(name, step)) if i in needed]
+            kept[name] = _narrowed(step, step.body, places)
+            if kept[name] is not step:
                 same.update({name + old: name + new for new, old in enumerate(places)})
+        needed.update(kept[name].operands)
     constants = {name: value for name, value in constants.items() if name in needed}
     return numbered(program, constants, dict(reversed(kept.items())), same)
 
@@ -346,10 +350,9 @@ class _Walk:
         return True
 
 
-def _narrowed(step: Step, places: Sequence[int]) -> Step:
+def _narrowed(step: Step, body: Program, places: Sequence[int]) -> Step:
     """Return a step without the other results, and without operands that its body does not use."""
-    body = step.body
-    if body is None or step.primitive is CUSTOM_VJP:
+    if step.primitive is CUSTOM_VJP:
         return step
     used = {i for inner in body.steps for i in inner.operands} | {body.outputs[place] for place in places}
     operands = [i for i in range(len(body.operands)) if i in used]

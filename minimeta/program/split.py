@@ -42,7 +42,7 @@ def split(program: Program) -> Program:
 def has_wide(program: Program) -> bool:
     """Return whether there is anything to do."""
     forms = program.forms()
-    return any(is_wide(step, forms) for step in program.steps)
+    return any(is_wide(step, forms) for step in program.steps if step.primitive is MATMUL)
 
 
 class _Sums:
@@ -138,8 +138,11 @@ def _slice(name: int, form: Form, turned: bool, start: int, rows: int, like: Ste
 
 def is_wide(step: Step, forms: Sequence[Form]) -> bool:
     """Return whether a step is a product of matrices of few terms, with a long result."""
-    if step.primitive is not MATMUL or len(step.form.shape) != 2 or not is_float(step.form):
+    if step.primitive is not MATMUL:
         return False
-    rows, columns = step.form.shape
+    form = step.form
+    if form.nbytes < _LONG or len(form.shape) != 2 or not is_float(form):
+        return False
+    rows, columns = form.shape
     terms = forms[step.operands[0]].shape[0 if step.params["transpose_x"] else 1]
-    return step.form.nbytes >= _LONG and 2 <= rows <= MOST and 1 <= terms <= MOST and rows <= columns
+    return 2 <= rows <= MOST and 1 <= terms <= MOST and rows <= columns
