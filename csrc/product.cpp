@@ -37,12 +37,13 @@ template <class T> void fetch(const T* x, Index n) {
   for (Index i = 0; i < n; i += 64 / Index{sizeof(T)}) __builtin_prefetch(x + i, 0, 2);
 }
 
-// Copies the panel's rows of b one after another, padded with zeros. Meanwhile it fetches the `next`
+// Copies the panel's rows of b one after another, `width` apart; columns that fill no vector are
+// padded with zeros. Meanwhile it fetches the `next`
 // columns, which the processor does not foresee: a step down a column of a large b is a page. (A
 // small one has none of them fetched, because it stays in a cache.)
 template <class T> void pack(const Product<T>& q, Index b_column, Index columns, Index width, Index next, T* panel) {
   constexpr Index lanes = simd::kLanes<T>;
-  if (columns < width) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
+  if (columns < lanes) std::fill_n(panel, q.counts[0] * q.counts[1] * q.counts[2] * width, T(0));
   for (Index s = 0; s < q.counts[0]; ++s)
     for (Index t = 0; t < q.counts[1]; ++t, panel += q.counts[2] * width) {
       const T* const b = q.b + s * q.b_steps[0] + t * q.b_steps[1];
@@ -139,29 +140,33 @@ TiledProduct<T>::TiledProduct(Index m, Index k, Index n, const Index (&a)[2], co
   }
 }
 
-template <class T> void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* finishing) const {
+template <class T>
+void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* finishing, Index finishes) const {
   const Index terms = product_.counts[2];
-  Product<T> q = product_;
+  alignas(64) Product<T> q = product_;  // copied by whole vectors, which are read from one cache line each
   q.a_rows = rows_.data();
   q.c_rows = q.a_rows + rows_.size() / 2;
   const T* panel_b = nullptr;
   Index panel = -1;
-  Finishing<T> of_panel{};
-  if (finishing) of_panel = *finishing;
+  Finishing<T> of_panel[kMostFinishes];
+  std::copy_n(finishing, finishes, of_panel);
+  q.finishing = of_panel;
   for (const Part& part : parts_) {
     if (part.column != panel) {
       panel = part.column;
-      if (finishing) of_panel.z = finishing->z + panel;
+      for (Index k = 0; k < finishes; ++k) of_panel[k].z = finishing[k].z + panel;
       panel_b = q.b = b + panel * b_column_;
       q.c = c + panel;
       if (b_column_ != 1) {
+        constexpr Index lanes = simd::kLanes<T>;
+        const Index width = (part.columns + lanes - 1) / lanes * lanes;  // its rows begin with cache lines
         static thread_local Scratch<T> scratch;
-        T* const transposed = scratch.take(part.columns * terms);
+        T* const transposed = scratch.take(width * terms);
         q.counts[2] = terms;
         q.b_steps[2] = product_.b_steps[2];
-        detail::pack(q, b_column_, part.columns, part.columns, Index{0}, transposed);
+        detail::pack(q, b_column_, part.columns, width, Index{0}, transposed);
         panel_b = transposed;
-        q.b_steps[2] = part.columns;
+        q.b_steps[2] = width;
       }
     }
     for (Index p = 0; p < terms; p += kMatrixChain) {
@@ -169,7 +174,7 @@ template <class T> void TiledProduct<T>::run(const T* a, const T* b, T* c, const
       q.a = a + p * q.a_steps[2];
       q.b = panel_b + p * q.b_steps[2];
       q.accumulate = p > 0;
-      q.finishing = finishing && p + kMatrixChain >= terms ? &of_panel : nullptr;
+      q.finishes = p + kMatrixChain >= terms ? finishes : 0;
       part.tile(q, part.row, part.columns);
     }
   }

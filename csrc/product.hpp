@@ -171,7 +171,8 @@ template <class T> class TiledProduct {
   }
 
   TiledProduct(Index m, Index k, Index n, const Index (&a)[2], const Index (&b)[2], Index c_row);
-  void run(const T* a, const T* b, T* c, const Finishing<T>* finishing = nullptr) const;
+  // So many are computed of each sum before it is stored.
+  void run(const T* a, const T* b, T* c, const Finishing<T>* finishing = nullptr, Index finishes = 0) const;
 
  private:
   struct Part {

@@ -251,15 +251,24 @@ class PyBuilder {
     return first_of(builder_.add_step(make, numbers(operands), same), values.size() + sums.size());
   }
 
-  // `z` and what follows need contiguous rows.
+  // Each z needs contiguous rows; after that of a step comes its rate.
   py::tuple add_finished_product(const py::tuple& factors, bool transpose_x, bool transpose_y, const py::tuple& others,
-                                 const std::string& finish) {
+                                 const py::tuple& finishes, bool summed, bool keepdims) {
+    std::vector<Finish> all;
+    for (const py::handle each : finishes) {
+      const auto finish = py::cast<std::string>(each);
+      all.push_back(finish == "add"    ? Finish::add
+                    : finish == "relu" ? Finish::add_relu
+                    : finish == "mask" ? Finish::mask
+                                       : Finish::step);
+    }
     std::vector<Index> operands = numbers(factors), rest = numbers(others);
-    operands.push_back(builder_.with_contiguous_parts(rest.at(0), false));
-    operands.insert(operands.end(), rest.begin() + 1, rest.end());
-    const Finish how = finish == "add" ? Finish::add : finish == "relu" ? Finish::add_relu : Finish::step;
-    const auto make = [&] { return std::make_unique<FinishedProduct>(transpose_x, transpose_y, how); };
-    const Index same = kind(py::make_tuple("finished_product", transpose_x, transpose_y, finish));
+    for (std::size_t k = 0; k < rest.size(); ++k)
+      operands.push_back(k < all.size() ? builder_.with_contiguous_parts(rest[k], false) : rest[k]);
+    const Index same = kind(py::make_tuple("finished_product", transpose_x, transpose_y, finishes, summed, keepdims));
+    const auto make = [&] {
+      return std::make_unique<FinishedProduct>(transpose_x, transpose_y, std::move(all), summed, keepdims);
+    };
     return tuple(builder_.add_step(make, operands, same));
   }
 
@@ -379,8 +388,8 @@ void define_programs(py::module_& m) {
            arg("far") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
       .def("add_finished_product", &PyBuilder::add_finished_product, arg("factors"), arg("transpose_x"),
-           arg("transpose_y"), arg("others"), arg("finish"),
-           "Add a small product x y and what follows it: x y + z, relu(x y + z), or z - r x y.")
+           arg("transpose_y"), arg("others"), arg("finishes"), arg("summed"), arg("keepdims"),
+           "Add a small product and what follows it, one after another: add, relu, step, mask; then a sum over rows.")
       .def("add_fused_products", &PyBuilder::add_fused_products, arg("operands"), arg("products"), arg("operations"),
            arg("joined"), arg("later"), arg("contractions"), arg("sums"), arg("values"),
            "Add products, operations on them, and products and sums over columns of what those compute.")

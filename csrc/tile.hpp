@@ -42,8 +42,10 @@ struct Ahead {
   }
 };
 
-// What is computed of a sum and of another array before it is stored.
-enum class Finish { add, add_relu, step };
+// What is computed of a sum and of another array before it is stored: up to three of these, one after
+// another. `mask` is the derivative of a relu that gave z.
+enum class Finish { add, add_relu, step, mask };
+constexpr Index kMostFinishes = 3;
 
 template <class T> struct Finishing {
   Finish finish;
@@ -62,6 +64,7 @@ template <class T> struct Finishing {
         });
       case Finish::step:
         return go([r = rate](auto sum, auto z) { return z - simd::broadcast<decltype(sum)>(r) * sum; });
+      case Finish::mask: return go([](auto sum, auto z) { return z > 0 ? sum : decltype(sum){}; });
     }
   }
 };
@@ -78,7 +81,8 @@ template <class T> struct Product {
   Index c_column;  // how far two columns of c lie apart
   bool accumulate;    // false: overwrite c
   Ahead* ahead = nullptr;  // of a and of b, or nothing
-  const Finishing<T>* finishing = nullptr;
+  const Finishing<T>* finishing = nullptr;  // so many of them
+  Index finishes = 0;
 };
 
 namespace detail {
@@ -170,16 +174,18 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
       if constexpr (sharing > 0) last[i] = simd::load<Part>(c + rest) + last[i];
     }
   }
-  if (q.finishing)
-    q.finishing->with([&](auto f) {
-      const T* z = q.finishing->z + row * q.finishing->row;
+  for (Index k = 0; k < q.finishes; ++k) {
+    const Finishing<T>& finishing = q.finishing[k];
+    finishing.with([&](auto f) {
+      const T* z = finishing.z + row * finishing.row;
       MINIMETA_UNROLL
-      for (int i = 0; i < Rows; ++i, z += q.finishing->row) {
+      for (int i = 0; i < Rows; ++i, z += finishing.row) {
         MINIMETA_UNROLL
         for (int j = 0; j < Vectors; ++j) sum[i][j] = f(sum[i][j], simd::load<Vec>(z + at(j)));
         if constexpr (sharing > 0) last[i] = f(last[i], simd::load<Part>(z + rest));
       }
     });
+  }
   MINIMETA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     T* const c = q.c + c_rows[i];

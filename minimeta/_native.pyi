@@ -111,9 +111,16 @@ class Builder:
         """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
 
     def add_finished_product(
-        self, factors: tuple[int, int], transpose_x: bool, transpose_y: bool, others: tuple[int, ...], finish: str
+        self,
+        factors: tuple[int, int],
+        transpose_x: bool,
+        transpose_y: bool,
+        others: tuple[int, ...],
+        finishes: tuple[str, ...],
+        summed: bool,
+        keepdims: bool,
     ) -> tuple[int, ...]:
-        """A small product and what follows it, ``x y + z``, ``relu(x y + z)`` or ``z - r x y``: its result."""
+        """A small product and what follows it, one after another: add, relu, step, mask; and its sum over rows."""
 
     def add_fused_products(
         self,

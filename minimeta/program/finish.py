@@ -3,37 +3,43 @@
     c = x @ y;  d = c + z                finished_product:  d = x @ y + z
     c = x @ y;  d = relu(c + z)                             d = relu(x @ y + z)
     c = x @ y;  d = z - r * c                               d = z - r * (x @ y)
+    c = x @ y;  d = relu_slope(h, c);  s = sum(d, 0)        d = relu_slope(h, x @ y), and s
     c = x @ y;  d = c + u @ v                               d = x @ y + (u @ v), in its place
 
 The first two are a layer of a small network, and the third moves its weights along a gradient, by a
-rate that is one number. Products of ten examples by layers of 64 numbers take some hundred
-nanoseconds, and an addition in a kernel of its own a fifth of that. So the kernel of the product
-(``csrc/finished_product.hpp``) computes what follows before it stores anything.
+rate that is one number. The fourth is the way back through a layer: the cotangent before its relu,
+which two products read, and the gradient of its bias. Products of ten examples by layers of 64
+numbers take some hundred nanoseconds, and an addition in a kernel of its own a fifth of that. So the
+kernel of the product (``csrc/finished_product.hpp``) computes what follows before it stores anything.
 
 The last is a derivative of a layer, along a direction of its input and of its weights or backwards
-again. Of many rows, the second product would go to memory and come back. Only such a sum is worth it
-there: other elementwise steps go on in groups of their own.
+again; a second sum, a relu or its slope may follow. Of many rows, the second product would go to
+memory and come back. Only such a sum is worth it there: other elementwise steps go on in groups of
+their own.
 
 Every element is computed by the same operations in the same order, so no bit changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minimeta.autodiff.array import is_float
-from minimeta.autodiff.operations.arithmetic import ADD, MULTIPLY, RELU, SUBTRACT
+from minimeta.autodiff.operations.arithmetic import ADD, MULTIPLY, RELU, RELU_SLOPE, SUBTRACT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import BROADCAST_TO, TRANSPOSE
+from minimeta.autodiff.operations.reductions import SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
-from minimeta.program.names import elements_of, named, numbered, program_of, readers
+from minimeta.program.names import elements_of, fresh_names, named, numbered, program_of, readers
 from minimeta.program.split import is_wide
 
 # What csrc/product.hpp decides the tiles of in advance, in one chain for each element: a product on
 # one thread, whose second factor stays in a first-level cache.
 _MOST_ROWS, _MOST_TERMS, _LEAST_COLUMNS, _MOST_BYTES, _MOST_WORK = 96, 128, 16, 2**15, 2**19
+
+_MOST_SUMS = 2  #: that one kernel takes, as csrc/tile.hpp says: a relu or its slope may follow
 
 # More rows go through in blocks, which the second factor outlives in a cache.
 _MOST_BYTES_OF_BLOCKS = 2**16
@@ -47,14 +53,18 @@ def finish(program: Program) -> Program:
     found = _Products(program)
     if not found.following:
         return program
-    inside = {name for names in found.following.values() for name in names}
+    fresh = fresh_names(program)
     kept: dict[int, Step] = {}
+    same: dict[int, int] = {}
     for name, step in found.steps.items():
         if name in found.following:
-            kept[name] = found.written(name)
-        elif name not in inside:
+            results = [name, *found.sums.get(name, ())]
+            names = [next(fresh) for _ in results]
+            kept[names[0]] = found.written(name, results)
+            same.update(zip(results, names, strict=True))
+        elif name not in found.inside:
             kept[name] = step
-    return numbered(program, found.constants, kept)
+    return numbered(program, found.constants, kept, same)
 
 
 class _Products:
@@ -64,6 +74,10 @@ class _Products:
     ----------
     following
         By the name of the last step, those that come before it in its kernel: a product first.
+    sums
+        By the name of a slope that is such a last step, its sum over rows, or nothing.
+    inside
+        The names of all of these steps.
     """
 
     def __init__(self, program: Program) -> None:
@@ -71,11 +85,15 @@ class _Products:
         self.forms, self.outputs = program.forms(), set(program.outputs)
         self.reading = readers(self.steps)
         self.following: dict[int, list[int]] = {}
+        self.sums: dict[int, list[int]] = {}
+        self.inside: set[int] = set()
         for name, step in self.steps.items():
             if step.primitive is MATMUL and len(step.form.shape) == 2 and is_float(step.form):
                 *before, last = self._chain(name) if self._is_small(step) else self._sum(name)
-                if before and last not in self.following:
+                if before:
                     self.following[last] = before
+                    self.sums[last] = self._sums(last)
+                    self.inside.update(before, [last], self.sums[last])
 
     def _sides(self, step: Step) -> tuple[int, int, int]:
         """Return the rows, terms and columns of a product."""
@@ -120,26 +138,54 @@ class _Products:
 
     def _chain(self, name: int) -> list[int]:
         """Return a product and the steps that its kernel can go on with, each the only reader of the one before."""
-        sum_ = self._reader(name, ADD)
-        if sum_ is not None and all(self._has_rows(i) for i in self.steps[sum_].operands if i != name):
-            layer = self._reader(sum_, RELU)
-            if layer is not None:
-                return [name, sum_, layer]
-            return [name, sum_] if len(self.reading.get(sum_, ())) > 1 else [name]
+        found = [name]
+        is_wide_ = is_wide(self.steps[name], self.forms)  # what follows may compute it, a block of columns at a time
+        while len(found) <= (1 if is_wide_ else _MOST_SUMS):
+            sum_ = self._reader(found[-1], ADD)
+            if sum_ is None or not all(self._has_rows(i) for i in self.steps[sum_].operands if i != found[-1]):
+                break
+            found.append(sum_)
+        slope = self._reader(found[-1], RELU_SLOPE)
+        if slope is not None and not is_wide_ and self._is_backwards(slope, found[-1]):
+            return [*found, slope]
+        if len(found) > 1 and (layer := self._reader(found[-1], RELU)) is not None:
+            return [*found, layer]
+        while len(found) > 1 and not self._is_stored(found[-1], found[-2]):
+            found.pop()
         scaled = self._reader(name, MULTIPLY)
         if scaled is not None and any(self._is_number(i) for i in self.steps[scaled].operands if i != name):
             moved = self._reader(scaled, SUBTRACT)
             if moved is not None:
                 z, other = self.steps[moved].operands
                 return [name, scaled, moved] if other == scaled and self._has_rows(z) else [name]
-        return [name]
+        return found
+
+    def _is_backwards(self, slope: int, cotangent: int) -> bool:
+        """Return whether a slope of rows in memory masks this cotangent, for a product that reads what is left."""
+        h, masked = self.steps[slope].operands
+        reading = self.reading.get(slope, ())
+        return masked == cotangent and self._has_rows(h) and any(self.steps[i].primitive is MATMUL for i in reading)
+
+    def _is_stored(self, sum_: int, product: int) -> bool:
+        """Return whether a sum is of two products, or is read more than once: no group would have it in passing."""
+        (other,) = (i for i in self.steps[sum_].operands if i != product)
+        maker = self.steps.get(other)
+        is_product = maker is not None and maker.primitive is MATMUL and not is_wide(maker, self.forms)
+        return is_product or len(self.reading.get(sum_, ())) > 1
+
+    def _sums(self, name: int) -> list[int]:
+        """Return the sum of a slope over its rows, if there is one."""
+        if self.steps[name].primitive is not RELU_SLOPE:
+            return []
+        reading = [(i, self.steps[i]) for i in self.reading.get(name, ())]
+        return [i for i, step in reading if step.primitive is SUM and tuple(step.params["axes"]) == (0,)][:1]
 
     def _reader(self, name: int, primitive: Any) -> int | None:
         """Return the only reader of a value, if it is of this primitive and reads the value once."""
         reader, *others = self.reading.get(name, [name])
         step = self.steps[reader]
         is_alone = not others and name not in self.outputs and step.operands.count(name) == 1
-        return reader if is_alone and step.primitive is primitive else None
+        return reader if is_alone and step.primitive is primitive and reader not in self.inside else None
 
     def _has_rows(self, name: int) -> bool:
         """Return whether a value has rows in memory, or is one that is repeated."""
@@ -155,23 +201,32 @@ class _Products:
         step = self.steps.get(name)
         return step is not None and step.primitive is BROADCAST_TO and self.forms[step.operands[0]].size == 1
 
-    def written(self, last: int) -> Step:
-        """Return the step of a product and what follows it: of the factors, then z, then the rate."""
-        names = [*self.following[last], last]
-        inside = {name: self.steps[name] for name in names}
-        others = [i for step in reversed(inside.values()) if step.primitive is not MATMUL for i in step.operands]
-        operands = dict.fromkeys([*inside[names[0]].operands, *(i for i in others if i not in inside)])
-        body = program_of({i: self.forms[i] for i in operands}, {}, inside, [last])
-        step = self.steps[last]
-        return Step(FINISHED_PRODUCT, tuple(operands), {}, step.results, step.origin, body)
+    def written(self, last: int, results: Sequence[int]) -> Step:
+        """Return the step of a product and what follows it: of the factors, then what that reads."""
+        inside = {name: self.steps[name] for name in (*self.following[last], *results)}
+        operands = dict.fromkeys(i for step in inside.values() for i in step.operands if i not in inside)
+        body = program_of({i: self.forms[i] for i in operands}, {}, inside, results)
+        forms = tuple(self.forms[i] for i in results)
+        return Step(FINISHED_PRODUCT, tuple(operands), {}, forms, self.steps[last].origin, body)
 
 
 def add_finished(builder: Any, body: Program, operands: Sequence[int]) -> Sequence[int]:
-    """Add a finished product to a program in C++, and return the number of its result."""
-    product, *_, last = body.steps
-    others = [i for step in reversed(body.steps[1:]) for i in step.operands if i < body.first]
-    kind = {ADD: "add", RELU: "relu", SUBTRACT: "step"}[last.primitive]
+    """Add a finished product to a program in C++, and return the numbers of its results."""
+    product, *after = body.steps
     x, y = (operands[i] for i in product.operands)
     turned = product.params["transpose_x"], product.params["transpose_y"]
-    results: Sequence[int] = builder.add_finished_product((x, y), *turned, tuple(operands[i] for i in others), kind)
+    sums = [step for step in after if step.primitive is SUM]
+    kinds = [step.primitive for step in after if step.primitive is not SUM]
+    in_order: Iterable[Step] = after
+    if kinds[-1] is SUBTRACT:  # z, then the rate
+        finishes, in_order = ["step"], reversed(after)
+    elif kinds[-1] is RELU:  # of the sum before it
+        finishes = [*["add"] * (len(kinds) - 2), "relu"]
+    else:
+        finishes = ["mask" if kind is RELU_SLOPE else "add" for kind in kinds]
+    others = tuple(operands[i] for step in in_order for i in step.operands if i < body.first)
+    keepdims = any(step.params["keepdims"] for step in sums)
+    results: Sequence[int] = builder.add_finished_product(
+        (x, y), *turned, others, tuple(finishes), bool(sums), keepdims
+    )
     return results

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import minimeta as mm
+from minimeta.autodiff.apply import apply
+from minimeta.autodiff.operations.arithmetic import RELU_SLOPE
 from minimeta.kernels import built, level, native
 from minimeta.program import PASSES, optimise, trace
 from minimeta.program.executor import Executable
@@ -30,7 +32,9 @@ def whole(*shape: int) -> NDArray[Any]:
 
 @st.composite
 def layers_and_steps(draw: st.DrawFn) -> tuple[Callable[..., Any], list[NDArray[Any]]]:
-    """A layer read once or twice, or a step in place or not, of factors that lie in any way; with NaN and -0 there."""
+    """A layer read once or twice, a step in place or not, sums, or the way back through a relu with the gradient of a
+    bias, of factors that lie in any way; with NaN and -0 there.
+    """
     rows, columns, terms = (draw(st.sampled_from(sides)) for sides in ((2, 5, 10, 96), (16, 17, 40, 67), (1, 7, 128)))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     dtype = draw(st.sampled_from(["float32", "float64"]))
@@ -41,7 +45,8 @@ def layers_and_steps(draw: st.DrawFn) -> tuple[Callable[..., Any], list[NDArray[
     x.flat[draw(st.integers(0, x.size - 1))] = special
     y.flat[draw(st.integers(0, y.size - 1))] = special
     rate = np.asarray(draw(st.sampled_from([0.01, -3.0, 0.0])), dtype)
-    kind = draw(st.integers(0, 5))
+    kind = draw(st.integers(0, 9))
+    keepdims = draw(st.booleans())
 
     def function(x: Any, y: Any, z: Any, rate: Any) -> Any:
         c = (x.T if turned[0] else x) @ (y.T if turned[1] else y)
@@ -54,7 +59,17 @@ def layers_and_steps(draw: st.DrawFn) -> tuple[Callable[..., Any], list[NDArray[
             return z - rate * c
         if kind == 3:
             return mm.exp(z) - c * 0.02  # in place of the exponential
-        return mm.relu(c + c) if kind == 4 else (c, c + z)
+        if kind < 6:
+            return mm.relu(c + c) if kind == 4 else (c, c + z)
+        if kind == 6:
+            return (mm.relu if keepdims else mm.negative)(
+                z + (c + mm.sin(x.T if turned[0] else x) @ mm.sin(y.T if turned[1] else y))
+            )
+        h = mm.relu(mm.sin(c - 1.0))
+        for term in (h, z)[: kind - 7]:
+            c = term + c
+        d = apply(RELU_SLOPE, h, c)
+        return d @ d.T, mm.sum(d, 0, keepdims=keepdims)
 
     return function, [x.T if turned[0] else x, y.T if turned[1] else y, z, rate]
 
@@ -71,6 +86,10 @@ def test_the_bits_are_those_of_single_instructions(drawn: tuple[Callable[..., An
     assert all(bits_of(program, arrays, level=each) == expected for each in built() or [level])
 
 
+def slope(h: Any, cotangent: Any) -> Any:
+    return apply(RELU_SLOPE, *mm.broadcast_arrays(h, cotangent))
+
+
 X, Y, B, Z = whole(10, 64), whole(64, 40), whole(40), whole(10, 40)
 
 
@@ -83,6 +102,12 @@ X, Y, B, Z = whole(10, 64), whole(64, 40), whole(40), whole(10, 40)
         (lambda x, y, b, z: mm.tanh(x @ y + b), ["matmul", "fused"]),  # a group that runs anyway
         (lambda x, y, b, z: z - mm.square(z) * (x @ y), ["matmul", "fused"]),  # a rate for each element
         (lambda x, y, b, z: 0.1 * (x @ y) - z, ["matmul", "fused"]),
+        (lambda x, y, b, z: z.T @ slope(z, x @ y), ["finished_product", "matmul"]),
+        (lambda x, y, b, z: z.T @ slope(z, b + (z + x @ y)), ["finished_product", "matmul"]),
+        (lambda x, y, b, z: z.T @ slope(z, z + (b + (z + x @ y))), ["matmul", "fused", "matmul"]),  # too many
+        (lambda x, y, b, z: slope(z, x @ y), ["matmul", "relu_slope"]),  # which no product reads
+        (lambda x, y, b, z: z.T @ slope(x @ y, z), ["matmul", "relu_slope", "matmul"]),
+        (lambda x, y, b, z: mm.tanh(b + (x @ y + x @ mm.sin(y))), ["sin", "matmul", "finished_product", "fused"]),
         (lambda x, y, b, z: (x @ y + z[:, :1]) + mm.relu(x @ y + z[:, :1]), ["matmul", "fused"]),
         (lambda x, y, b, z: mm.relu(x @ y[:, :15] + b[:15]), ["matmul", "fused"]),  # the vectors are not full
         (lambda x, y, b, z: mm.relu(x @ y[:, :1] + b[:1]), ["matmul", "fused"]),
@@ -138,14 +163,18 @@ def test_a_step_is_taken_in_place() -> None:
 @pytest.mark.parametrize(
     ("factors", "others", "finish", "problem"),
     [
-        (("x", "y"), ("z", "r"), "add", "another number"),
-        (("x", "y"), ("z",), "step", "another number"),
+        (("x", "y"), ("z", "r"), "add", "number of operands"),
+        (("x", "y"), ("z",), "step", "number of operands"),
+        (("x", "y"), (), "", "number of finishes"),
+        (("x", "y"), ("z",) * 4, "add add add mask", "number of finishes"),
+        (("x", "y"), ("z", "z", "r"), "add step", "number of finishes"),
         (("y", "x"), ("z",), "add", "shapes must be"),
         (("x", "y"), ("x",), "relu", "equal shapes"),
         (("x", "y"), ("z", "z"), "step", "one number"),
         (("x", "column"), ("thin",), "add", "contiguous rows"),
         (("long", "tall"), ("z",), "add", "not small"),
         (("batch", "batch"), ("batch",), "add", "contiguous rows"),
+        (("many", "y"), ("many_z",), "add", "one block"),
     ],
 )
 def test_the_kernel_refuses_what_the_pass_never_asks_for(
@@ -154,8 +183,10 @@ def test_the_kernel_refuses_what_the_pass_never_asks_for(
     assert native
     builder = native.Builder(True, False)
     shapes = {"x": (10, 64), "y": (64, 40), "z": (10, 40), "r": (), "column": (64, 1), "thin": (10, 1)}
-    shapes |= {"long": (10, 2049), "tall": (2049, 40), "batch": (2, 3, 3)}
+    shapes |= {"long": (10, 2049), "tall": (2049, 40), "batch": (2, 3, 3), "many": (97, 64), "many_z": (97, 40)}
     value = {name: builder.add_operand("float32", shape) for name, shape in shapes.items()}
     numbers = tuple(value[name] for name in others)
     with pytest.raises((ValueError, TypeError), match=problem):
-        builder.add_finished_product((value[factors[0]], value[factors[1]]), False, False, numbers, finish)
+        builder.add_finished_product(
+            (value[factors[0]], value[factors[1]]), False, False, numbers, tuple(finish.split()), True, False
+        )
