@@ -210,20 +210,25 @@ template <class T> class Prepared final : public PreparedMatmul {
 
 template <class T> class PreparedByVector final : public PreparedMatmul {
  public:
-  PreparedByVector(const Factors<T>& f, bool traded) : traded_(traded), product_(f.by_vector()) {}
+  PreparedByVector(const Factors<T>& f, bool traded)
+      : traded_(traded), product_(f.by_vector()), is_block_(is_one_block(product_)) {}
 
   void run(const char* x, const char* y, char* result) const override {
-    VectorProduct<T> q = product_;
     if (traded_) std::swap(x, y);
-    q.a = reinterpret_cast<const T*>(x);
-    q.x = reinterpret_cast<const T*>(y);
-    q.c = reinterpret_cast<T*>(result);
+    const T *const a = reinterpret_cast<const T*>(x), *const vector = reinterpret_cast<const T*>(y);
+    T* const c = reinterpret_cast<T*>(result);
+    if (is_block_) return multiply_block(product_, a, vector, c);
+    VectorProduct<T> q = product_;
+    q.a = a;
+    q.x = vector;
+    q.c = c;
     multiply(q);
   }
 
  private:
   bool traded_;
   VectorProduct<T> product_;
+  bool is_block_;
 };
 
 template <class T> std::unique_ptr<PreparedMatmul> prepare(const View& x, const View& y, const View& result) {

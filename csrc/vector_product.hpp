@@ -248,6 +248,22 @@ template <class T> T scalar_product(Index k, const T* x, Index x_step, const T* 
   return k > 0 ? static_cast<T>(*tree.finish()) : T(0);
 }
 
+// Whether a product is one block of terms of one strip of outputs, all where they can be read and written.
+template <class T> bool is_one_block(const VectorProduct<T>& q) {
+  const bool across = q.row == 1, along = q.column == 1 && (q.k > detail::kShortRow || q.m < 4);
+  return 1 < q.m && q.m <= detail::kStrip && 0 < q.k && q.k <= detail::kTermsOfBlock && q.x_step == 1 &&
+         q.c_step == 1 && (across || along);
+}
+
+// The same as `multiply` for such a product, which takes no longer than to decide what it is.
+template <class T> void multiply_block(const VectorProduct<T>& q, const T* a, const T* x, T* c) {
+  if (q.row == 1) return detail::sum_strip(a, q.column, x, q.k, q.m, c);
+  Index i = 0;
+  for (; i + detail::kRowsAtOnce <= q.m; i += detail::kRowsAtOnce)
+    detail::sum_along<detail::kRowsAtOnce>(a + i * q.row, q.row, x, q.k, c + i);
+  if (i < q.m) detail::sum_rows(q.m - i, a + i * q.row, q.row, x, q.k, c + i);
+}
+
 // c = a x.
 template <class T> __attribute__((noinline)) void multiply(VectorProduct<T> q) {
   if (q.m == 1) {
