@@ -14,6 +14,7 @@ namespace minimeta {
 namespace {
 
 constexpr int kPoison = 0xff;     // these bytes are NaN in both float dtypes
+constexpr Index kLongOutput = Index{1} << 20;  // of less, an arena takes little, and is nearer than new memory
 constexpr Index kMostBytes = Index{1} << 46;  // more than any machine has; sums of such sizes fit an Index
 
 // While a program is built, every buffer begins at this address, so that a view's offset is its
@@ -211,10 +212,12 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   }
   for (std::size_t j = 0; j < outputs.size(); ++j) {
     Buffer& buffer = builder.buffers_[output_buffers_[j]];
-    if (kept[j])
+    if (kept[j]) {
       buffer.last = PTRDIFF_MAX;
-    else
+    } else {
       buffer.kind = Buffer::Kind::output;
+      buffer.bytes = count(outputs_[j]) * itemsize(outputs_[j].dtype);  // the caller's memory ends with it
+    }
   }
   operands_ = std::move(builder.operands_);
   buffers_ = std::move(builder.buffers_);
@@ -237,6 +240,8 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
     overwrite_operands(step, now);
   }
   for (Place& place : places_) find(place);
+  for (Index& buffer : output_buffers_)
+    while (buffers_[buffer].kind == Buffer::Kind::part) buffer = buffers_[buffer].whole;
   results_ = std::move(builder.results_);
   std::vector<Lifetime*> temporaries;
   for (Buffer& buffer : buffers_)
@@ -255,15 +260,17 @@ Program::Program(Builder builder, const std::vector<Index>& outputs, const std::
   std::stable_sort(dying_.begin(), dying_.end(), [&](Index a, Index b) { return buffers_[a].last < buffers_[b].last; });
 }
 
-// Lets results lie where operands of their size do, whose last use is this step. Both may be parts: then they
-// have to begin at one place, as an element is written after it, and no other, was read.
+// Lets results lie where operands of their size do, whose last use is this step; such an operand of a long
+// output lies where the output will. Both may be parts: then they have to begin at one place, as an element is
+// written after it, and no other, was read.
 void Program::overwrite_operands(const Step& step, Index now) {
   Place* const operands = &places_[static_cast<std::size_t>(step.first)];
   Place* const results = operands + step.operands;
   for (Index j = 0; j < step.results; ++j) {
     Buffer& result = buffers_[results[j].buffer];
-    if (result.kind != Buffer::Kind::temporary || result.first != now || result.last == PTRDIFF_MAX) continue;
-    if (results[j].offset != 0) continue;
+    const bool is_output = result.kind == Buffer::Kind::output && result.bytes >= kLongOutput;
+    if (!is_output && result.kind != Buffer::Kind::temporary) continue;
+    if (result.first != now || results[j].offset != 0) continue;
     for (Index i = 0; i < step.operands; ++i) {
       const Index whole = operands[i].buffer;
       Buffer& operand = buffers_[whole];
@@ -271,10 +278,17 @@ void Program::overwrite_operands(const Step& step, Index now) {
       if (operand.kind == Buffer::Kind::temporary && operand.last == now && operand.bytes == result.bytes &&
           operands[i].offset == 0 && std::count_if(operands, results + step.results, shares) == 1 &&
           step.kernel->may_overwrite(i, j)) {
-        operand.last = result.last;
-        result.kind = Buffer::Kind::part;
-        result.whole = whole;
-        results[j].buffer = whole;
+        if (is_output) {
+          result.first = operand.first;
+          operand.kind = Buffer::Kind::part;
+          operand.whole = results[j].buffer;
+          operands[i].buffer = results[j].buffer;
+        } else {
+          operand.last = result.last;
+          result.kind = Buffer::Kind::part;
+          result.whole = whole;
+          results[j].buffer = whole;
+        }
         break;
       }
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from minimeta.program.fused_products import FUSED_PRODUCTS, add_columns
 from minimeta.program.names import elements_of, program_key
 from minimeta.program.place import GROUPS
 from minimeta.program.pool import MAX_CELL_AND_TAKE
+from minimeta.threads import get_num_threads
 
 Values = list[NDArray[Any]]
 Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -93,7 +95,10 @@ class Executable:
     instructions
         The kernels it runs, in order; views are none. Where it is not native, its steps.
     arena_bytes
-        Memory for what is neither operand nor constant nor output, for each run under way.
+        Memory for what is neither operand nor constant nor output, for each run under way, but that of
+        the bodies of maps.
+    bodies
+        The programs that maps run inside of it.
     """
 
     def __init__(
@@ -107,8 +112,13 @@ class Executable:
             writer = _Writer(self._extension.Builder(reuse_memory, poison))
             self._replay = writer.builder.build(writer.whole(program))
             self.instructions = tuple(writer.instructions)
+        self.bodies = () if self._extension is None else tuple(writer.bodies.values())
         self.native = self._replay is not None
         self.arena_bytes: int = self._replay.arena_bytes if self._replay else 0
+
+    def memory(self) -> int:
+        """Return the bytes of the arena, and of those of its bodies, for as many tasks as run at a time."""
+        return self.arena_bytes + sum(body.memory() for body in self.bodies)
 
     def run(self, leaves: Sequence[NDArray[Any]], evaluate: Evaluate = by_kernel) -> Values:
         """Compute the outputs.
@@ -210,13 +220,34 @@ def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
     return error
 
 
+@dataclass
+class _Body:
+    """A program that maps run: its number, its memory, what runs in it, and for how many groups of tasks at most."""
+
+    number: int
+    arena_bytes: int
+    instructions: tuple[Instruction, ...]
+    bodies: tuple[_Body, ...]
+    groups: int = 0
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether tasks take turns, one at a time on all threads."""
+        return self.arena_bytes >= max(_TURNS_BYTES, len(self.instructions) * _TURNS_INSTRUCTION_BYTES)
+
+    def memory(self) -> int:
+        """Return the bytes of as many tasks as run at a time."""
+        at_once = 1 if self.in_turns else min(get_num_threads(), self.groups)
+        return at_once * (self.arena_bytes + sum(body.memory() for body in self.bodies))
+
+
 class _Writer:
     """Tells a builder the steps of a program."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self._constants: dict[int, int] = {}  # by identity
-        self._bodies: dict[Any, tuple[int, bool, tuple[Instruction, ...]]] = {}  # by what they compute
+        self.bodies: dict[Any, _Body] = {}  # by what they compute
         self._far: dict[int, tuple[int, ...]] = {}  # by the identity of a group: its results that no cache holds
         self.instructions: list[Instruction] = []
 
@@ -268,20 +299,22 @@ class _Writer:
         turns in one memory.
         """
         key = program_key(body), tasks.summed, tuple(far for _, far in _far(body, tasks.count))
-        if key not in self._bodies:
+        if key not in self.bodies:
             writer = _Writer(type(self.builder)(self.builder.reuse_memory, self.builder.poison))
             outputs = writer.whole(body, tasks.count)
             number, arena_bytes = self.builder.add_body(writer.builder, outputs, tasks.summed)
-            instructions = tuple(writer.instructions)
-            self._bodies[key] = number, take_turns(arena_bytes, len(instructions)), instructions
-        number, in_turns, instructions = self._bodies[key]
+            self.bodies[key] = _Body(number, arena_bytes, tuple(writer.instructions), tuple(writer.bodies.values()))
+        found = self.bodies[key]
         groups = len(group_bounds(tasks.count)) - 1
+        found.groups = max(found.groups, groups)
         contiguous = self.builder.with_contiguous_parts
         numbers = self._copied(
             operands, lambda values: [contiguous(x, not part) for x, part in zip(values, tasks.mapped, strict=True)]
         )
-        results = self.builder.add_map(number, numbers, tasks.mapped, tasks.summed, tasks.count, groups, in_turns)
-        return results, instructions
+        results = self.builder.add_map(
+            found.number, numbers, tasks.mapped, tasks.summed, tasks.count, groups, found.in_turns
+        )
+        return results, found.instructions
 
     def _copied(self, values: tuple[int, ...], copies: Callable[[tuple[int, ...]], Sequence[int]]) -> tuple[int, ...]:
         """Return the values, or copies of those that do not lie as they must."""
@@ -296,11 +329,6 @@ class _Writer:
                     np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)
                 )
         return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
-
-
-def take_turns(arena_bytes: int, instructions: int) -> bool:
-    """Return whether the tasks of a body take turns, one at a time on all threads."""
-    return arena_bytes >= max(_TURNS_BYTES, instructions * _TURNS_INSTRUCTION_BYTES)
 
 
 def _far(body: Program, tasks: int) -> Iterator[tuple[int, tuple[int, ...]]]:

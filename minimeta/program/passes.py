@@ -16,6 +16,7 @@ made (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of several ele
 (:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
 reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`),
 and ``finish`` lets a small product add a bias before it is stored (:mod:`minimeta.program.finish`).
+``release`` moves what frees memory to where it can run first (:mod:`minimeta.program.release`), and
 ``recompute`` computes long values twice that would be kept for long (:mod:`minimeta.program.recompute`).
 
 The last three go through the program together, each definition after those that it reads, which
@@ -67,6 +68,7 @@ from minimeta.program.names import (
 from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 from minimeta.program.recompute import recompute
+from minimeta.program.release import release
 from minimeta.program.split import split
 from minimeta.program.strips import fuse_in_strips
 from minimeta.program.unite import unite
@@ -114,6 +116,7 @@ _LAST: dict[str, Pass] = {
     "fuse": fuse_in_strips,
     "products": products,
     "pool": pool,
+    "release": release,
     "recompute": recompute,
     "place": place,
 }

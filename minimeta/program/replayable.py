@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from minimeta.autodiff.arguments import Function
-from minimeta.autodiff.steps import Program, group_bounds
 from minimeta.program.arithmetic import operations
-from minimeta.program.executor import Call, Executable, Instruction, take_turns
-from minimeta.program.names import program_key
+from minimeta.program.executor import Call, Executable, Instruction
 from minimeta.program.passes import optimise
 from minimeta.program.program import Traced, attempt
 from minimeta.program.purity import first_difference, impure
 from minimeta.program.signature import Signature
-from minimeta.threads import get_num_threads
 
 
 @dataclass(frozen=True)
@@ -116,29 +113,11 @@ class Replayable(NamedTuple):
     @property
     def stats(self) -> Stats:
         """What it took to compile, and what it takes to run."""
-        memory = _memory(self.program, self.executable)
-        return Stats(*self.seconds, _count(self.executable.instructions), memory, operations(self.program).total())
+        executable = self.executable
+        instructions, arithmetic = _count(executable.instructions), operations(self.program).total()
+        return Stats(*self.seconds, instructions, executable.memory(), arithmetic)
 
 
 def _count(instructions: Sequence[Instruction]) -> int:
     """Count instructions, and those inside of them."""
     return sum(1 + _count(instruction.body) for instruction in instructions)
-
-
-def _memory(program: Program, executable: Executable) -> int:
-    """Return the bytes of a program's intermediate values, and of those inside of its bodies."""
-    size = executable.arena_bytes
-    mapped: dict[Hashable, tuple[Program, int]] = {}  # Bodies that are equal share their memory.
-    for step in program.steps:
-        if step.body is not None and step.tasks is not None:
-            key = program_key(step.body), step.tasks.summed
-            body, count = mapped.get(key, (step.body, 0))
-            mapped[key] = body, max(count, step.tasks.count)
-        elif step.body is not None:
-            size += _memory(step.body, executable) - executable.arena_bytes
-    for body, count in mapped.values():
-        inside = Executable(body)
-        in_turns = take_turns(inside.arena_bytes, len(inside.instructions))
-        at_once = 1 if in_turns else min(get_num_threads(), len(group_bounds(count)) - 1)
-        size += at_once * _memory(body, inside)
-    return size

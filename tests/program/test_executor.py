@@ -176,6 +176,41 @@ def test_values_share_memory_once_they_are_dead() -> None:
     assert Executable(program, reuse_memory=False).arena_bytes == 99 * 16 * 8  # the last is the output
 
 
+def test_a_long_output_is_where_its_operand_was() -> None:
+    def function(x: Any, w: Any, u: Any, v: Any) -> Any:
+        return x @ w + u @ v
+
+    for columns in (512, 513):  # the second has no whole number of cache lines, which a temporary has
+        rng = np.random.default_rng(0)
+        leaves = [rng.normal(size=shape).astype(np.float32) for shape in ((601, 16), (16, columns)) * 2]
+        program = optimise(trace(function, *leaves))
+        assert_replays(program, leaves)
+        if native is not None:
+            assert (Executable(program).arena_bytes == 0) == (columns == 512)
+
+
+def test_what_a_map_sums_is_where_its_operand_was() -> None:
+    def of_one(x: Any, w: Any) -> Any:
+        return mm.relu(x @ w + mm.cumsum(x, 0)), mm.cumsum(x, 0)
+
+    rng = np.random.default_rng(0)
+    leaves = [rng.normal(size=shape).astype(np.float32) for shape in ((5, 16, 16), (16, 16))]
+    program = optimise(trace(mm.vmap(of_one, (0, None), ("sum", 0)), *leaves))
+    assert_replays(program, leaves)
+    if native is not None:
+        (body,) = Executable(program).bodies
+        assert body.arena_bytes == 16 * 16 * 4
+
+
+@compiled
+def test_an_output_that_no_cache_holds_is_where_its_operand_was() -> None:
+    x = np.linspace(0, 1, 1 << 22, dtype=np.float32).reshape(2, -1)
+    program = optimise(trace(lambda x: mm.exp(mm.cumsum(x, 0)) * x, x))
+    executable = Executable(program)
+    assert executable.arena_bytes == 0
+    assert_array_equal(executable.run([x])[0], mm.exp(np.cumsum(x, 0)) * x)
+
+
 @compiled
 def test_maps_of_equal_bodies_share_memory() -> None:
     def repeated(count: int) -> Function:
