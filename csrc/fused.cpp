@@ -1,8 +1,7 @@
-// Running elementwise operations together: see fused.hpp.
+// Groups of elementwise operations, checked and planned: see fused.hpp; fused_run.cpp runs them.
 #include "fused.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -11,25 +10,19 @@
 #include "fused_sums.hpp"
 #include "loop.hpp"
 #include "parallel.hpp"
-#include "product.hpp"
+#include "pooling.hpp"
 
 namespace minimeta {
 
 static_assert(fusion::kMostSums == kPanel);
 
-namespace {
-
-// Asks for memory that the next block reads. Where memory is read steadily, the processor does so by
-// itself; a block of many operations takes longer than it looks ahead.
-void ask_for(const char* from, Index bytes) {
-  for (Index i = 0; i < bytes; i += kAlignment) __builtin_prefetch(from + i, 0, 2);
-}
-
-}  // namespace
-
-Fused::Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums,
-             std::vector<int> far)
-    : operations_(std::move(operations)), values_(std::move(values)), sums_(std::move(sums)), parts_(std::move(far)) {}
+Fused::Fused(std::vector<FusedPut> puts, std::vector<FusedOperation> operations, std::vector<int> values,
+             std::vector<FusedSum> sums, std::vector<int> far)
+    : puts_(std::move(puts)),
+      operations_(std::move(operations)),
+      values_(std::move(values)),
+      sums_(std::move(sums)),
+      parts_(std::move(far)) {}
 Fused::~Fused() = default;
 
 bool Fused::check(View* operands, Index n, std::vector<View>& results) {
@@ -38,14 +31,15 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   const Index width = describe_results(values, results);
   for (const View& x : values) count_ = std::max(count_, minimeta::count(x));
   for (const FusedOperation& operation : operations_) cost_ += operation.function->cost;
+  cost_ += static_cast<Index>(puts_.size());
   work_ = work({count_, cost_});
-  choose_block(operands, width);
+  choose_block(values, width);
   for (Index i = 0; i < n; ++i) locate_operand(operands[i]);
   make_commands(values);
   locate_results(values);
   plan_buffers();
   list_bases();
-  is_block_alone_ = is_alone() && chunks_ == 1 && count_ <= block_ && copied_.empty() && far_.empty();
+  is_block_alone_ = is_alone() && chunks_ == 1 && count_ <= block_ && copied_.empty() && puts_.empty() && far_.empty();
   for (std::size_t j = 0; j < sums_.size() && chunks_ > 1; ++j) {  // Memory for the chunks' sums.
     const Index shape[] = {chunks_, width};
     const Dtype dtype = results[values_.size() + j].dtype;
@@ -55,16 +49,32 @@ bool Fused::check(View* operands, Index n, std::vector<View>& results) {
   return false;
 }
 
+// Whether an operand is only put into images, whose shape is another.
+bool Fused::is_put(Index operand) const {
+  return std::any_of(puts_.begin(), puts_.end(),
+                     [=](const FusedPut& put) { return put.g == operand || put.cell == operand; });
+}
+
 // The operands and the results of the operations. Either all have one shape, or each fits in one
 // block and none is summed.
 std::vector<View> Fused::values_of(const View* operands, Index n) const {
   require(n >= 1, "fused", "at least one operand is needed");
   std::vector<View> values(operands, operands + n);
-  const bool are_short = sums_.empty() && std::all_of(values.begin(), values.end(), [](const View& x) {
+  for (const FusedPut& put : puts_) {
+    const View &g = values.at(static_cast<std::size_t>(put.g)), &cell = values.at(static_cast<std::size_t>(put.cell));
+    require(g.ndim == 4 && put.rows >= 1 && put.columns >= 1, "fused", "images have four axes, and windows a cell");
+    require_float("fused", g);
+    require_same_shape("fused", cell, g);
+    require(cell.dtype == cell_dtype(put.rows * put.columns), "fused", "cells have the dtype that max_cell gives");
+    const Index shape[] = {g.shape[0], g.shape[1] * put.rows, g.shape[2] * put.columns, g.shape[3]};
+    describe(values.emplace_back(), "fused", g.dtype, 4, shape);
+  }
+  const bool are_short = sums_.empty() && puts_.empty() && std::all_of(values.begin(), values.end(), [](const View& x) {
                            return 0 < minimeta::count(x) && minimeta::count(x) <= fusion::kBlockElements;
                          });
-  for (const View& x : values)
-    if (!are_short) require_same_shape("fused", x, values[0]);
+  for (Index i = 0; i < inputs(); ++i)
+    if (!are_short && !is_put(i))
+      require_same_shape("fused", values[static_cast<std::size_t>(i)], puts_.empty() ? values[0] : values.back());
   for (const FusedOperation& operation : operations_) {
     View x[3], y;
     require(operation.operands.size() == static_cast<std::size_t>(operation.function->operands), "fused",
@@ -104,16 +114,18 @@ Index Fused::describe_results(const std::vector<View>& values, std::vector<View>
 
 // A block holds whole rows of a sum, and whole repetitions of as many operands as possible. All fits
 // in one block where values have several shapes.
-void Fused::choose_block(const View* operands, Index width) {
+void Fused::choose_block(const std::vector<View>& values, Index width) {
   Index unit = std::max<Index>(width, 1), most = fusion::kBlockElements;
-  const bool are_alike =
-      std::all_of(operands, operands + operands_, [&](const View& x) { return same_shape(x, operands[0]); });
-  const Index values = operands_ + static_cast<Index>(operations_.size());
+  const bool are_alike = !puts_.empty() || std::all_of(values.begin(), values.begin() + operands_,
+                                                       [&](const View& x) { return same_shape(x, values[0]); });
   Index cached = fusion::kCachedElements;
   if (count_ >= fusion::kLongElements) most /= 2, cached /= 2;
-  while (count_ > fusion::kBlockElements && most > fusion::kLeastElements && most * values > cached) most /= 2;
+  while (count_ > fusion::kBlockElements && most > fusion::kLeastElements &&
+         most * static_cast<Index>(values.size()) > cached)
+    most /= 2;
   for (Index i = 0; i < operands_ && are_alike; ++i) {
-    const Index repeats = period(operands[i]);
+    if (is_put(i)) continue;
+    const Index repeats = period(values[static_cast<std::size_t>(i)]);
     if (repeats < 1 || repeats > most) continue;
     const Index both = std::lcm(unit, repeats);
     if (both <= most && (width == 0 || kSumTerms * width % both == 0)) unit = both;
@@ -127,7 +139,9 @@ void Fused::locate_operand(const View& x) {
   const int value = static_cast<int>(locations_.size());
   const Index element = itemsize(x.dtype), repeats = period(x), count = minimeta::count(x);
   Location location{Location::Kind::memory, element, element, repeats, count, value, x.dtype};
-  if (repeats == 1) {
+  if (is_put(value)) {
+    location.advance = 0;
+  } else if (repeats == 1) {
     location.advance = location.stride = 0;
   } else if (repeats == count) {
     const bool takes_long = block_ <= fusion::kLeastElements;  // because there are many values
@@ -151,6 +165,7 @@ void Fused::make_commands(const std::vector<View>& values) {
   std::vector<Layout> layouts;
   for (Index i = 0; i < operands_; ++i)
     layouts.push_back(locations_[static_cast<std::size_t>(i)].stride == 0 ? Layout::repeated : Layout::dense);
+  layouts.resize(static_cast<std::size_t>(inputs()), Layout::dense);
   for (const RowCommand& each : commands_of(operations_, values, layouts, needed)) {
     const Index count = minimeta::count(values[static_cast<std::size_t>(each.result)]);
     Command command{each.kernel, each.count, {}, {}, {}, count, 0};
@@ -161,6 +176,11 @@ void Fused::make_commands(const std::vector<View>& values) {
 }
 
 void Fused::locate_results(const std::vector<View>& values) {
+  for (const FusedPut& put : puts_) {
+    const View &g = values[static_cast<std::size_t>(put.g)],
+               &x = values[static_cast<std::size_t>(operands_) + windowed_.size()];
+    windowed_.push_back({put.rows, put.columns, x.shape[1], x.shape[2], x.shape[3], g.shape[1], g.shape[2]});
+  }
   for (std::size_t value = static_cast<std::size_t>(operands_); value < values.size(); ++value) {
     const Index element = itemsize(values[value].dtype), count = minimeta::count(values[value]);
     const auto result = std::find(values_.begin(), values_.end(), static_cast<int>(value));
@@ -195,6 +215,7 @@ void Fused::plan_buffers() {
   };
   for (const int value : tiled_) add(location(value), 0, end);  // filled once, for all blocks
   for (const int value : copied_) add(location(value), 0, 0);
+  for (Index value = operands_; value < inputs(); ++value) add(location(static_cast<int>(value)), 0, 0);
   for (Index now = 0; now < end; ++now) {
     const Command& command = commands_[static_cast<std::size_t>(now)];
     for (int i = 0; i < command.operands; ++i) {
@@ -223,131 +244,6 @@ void Fused::list_bases() {
 // The program knows the buffers of the only worker; each of several has its own.
 std::vector<Kernel::Address> Fused::addresses() const { return is_alone() ? bases_ : std::vector<Address>{}; }
 
-// One thread's part of a run.
-class Fused::Worker {
- public:
-  Worker(const Fused& fused, char* const* data) : fused_(fused), data_(data) {
-    base_ = data + fused.buffers() + 1;
-    if (!fused.is_alone()) {
-      static thread_local Scratch<char> scratch;
-      char* memory = scratch.take(fused.memory_ + kAlignment);
-      memory += (kAlignment - reinterpret_cast<std::uintptr_t>(memory) % kAlignment) % kAlignment;
-      own_.reserve(fused.bases_.size());
-      for (const Address& each : fused.bases_)
-        own_.push_back((each.number == fused.buffers() ? memory : data[each.number]) + each.offset);
-      base_ = own_.data();
-    }
-    fused.fill_tiled(data, base_);
-    for (const int value : fused.copied_)
-      copiers_.emplace_back(*fused.location(value).walk, data[value], fused.location(value).stride);
-    // What lies where an operand does is in the cache, which has just read it.
-    for (const Far& far : fused.far_) is_near_.push_back(std::count(data, data + fused.operands_, data[far.address]));
-  }
-
-  void run(Index chunk) {
-    const Index begin = chunk * fused_.chunk_, end = std::min(fused_.count_, begin + fused_.chunk_);
-    if (patience_) spend(*patience_, (end - begin) * fused_.cost_);
-    const bool is_block = end - begin <= fused_.block_;
-    for (Index first = begin; first < end; first += fused_.block_) {
-      const Index size = std::min(fused_.block_, end - first);
-      run_block(first, size);
-      if (!is_block) add_terms(begin, first, first + size, end);
-    }
-    for (std::size_t j = 0; j < fused_.sums_.size(); ++j) {
-      const int value = fused_.sums_[j].value;
-      with_float(fused_.location(value).dtype, [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        T* const sums =
-            fused_.chunks_ > 1 ? fused_.chunk_sums<T>(data_, j) + chunk * fused_.width() : fused_.sums<T>(data_, j);
-        if (is_block)
-          sum_block(reinterpret_cast<const T*>(at(value, begin)), end - begin, fused_.width(), sums);
-        else
-          terms_[j]->finish(reinterpret_cast<char*>(sums));
-      });
-    }
-  }
-
- private:
-  char* at(int value, Index first) const { return base_[value] + first * fused_.location(value).advance; }
-
-  void run_block(Index first, Index size) {
-    for (const int value : fused_.far_operands_)
-      ask_for(at(value, first + size), size * fused_.location(value).advance);
-    for (std::size_t i = 0; i < copiers_.size(); ++i) {
-      const int value = fused_.copied_[i];
-      copiers_[i].copy(first, std::min(size, fused_.location(value).count), base_[value]);
-    }
-    for (const Command& command : fused_.commands_) {
-      char* const* data = base_ + command.first;
-      char* later[kMostOperands + 1];
-      if (first > 0) {
-        for (int i = 0; i <= command.operands; ++i) later[i] = data[i] + first * command.advances[i];
-        data = later;
-      }
-      command.kernel(data, command.strides, std::min(size, command.count));
-    }
-    for (std::size_t i = 0; i < is_near_.size(); ++i) {
-      const Far& far = fused_.far_[i];
-      const Index element = fused_.location(far.value).stride;
-      char* const to = data_[far.address] + first * element;
-      if (is_near_[i])
-        std::memcpy(to, base_[far.value], static_cast<std::size_t>(size * element));
-      else
-        stream(base_[far.value], to, size * element);
-    }
-  }
-
-  // Adds the terms of a block, [first, last), to the sums of a chunk, [begin, end). Terms that lie in
-  // memory wait until there are as many rows as a sum reads at once.
-  void add_terms(Index begin, Index first, Index last, Index end) {
-    const Index rows = kRows * fused_.width();
-    const auto whole = [=](Index i) { return i == end ? end : i - (i - begin) % rows; };
-    for (std::size_t j = 0; j < fused_.sums_.size(); ++j) {
-      const int value = fused_.sums_[j].value;
-      const Location& from = fused_.location(value);
-      if (terms_.size() == j)
-        with_float(from.dtype, [&](auto tag) {
-          terms_.push_back(minimeta::chunk_sums<typename decltype(tag)::type>(fused_.width()));
-        });
-      const bool waits = from.kind == Location::Kind::memory;
-      const Index added = waits ? whole(first) : first, next = waits ? whole(last) : last;
-      if (added < next) terms_[j]->add(at(value, added), next - added);
-    }
-  }
-
-  const Fused& fused_;
-  Patience* const patience_ = fused_.is_alone() ? nullptr : &patience;  // Program::replay counts a short step
-  char* const* const data_;
-  char* const* base_;  // where each value begins, and those of each command
-  std::vector<char*> own_;  // the same, where several workers have buffers of their own
-  std::vector<Copier> copiers_;
-  std::vector<bool> is_near_;  // of the far results
-  std::vector<std::unique_ptr<ChunkSums>> terms_;
-};
-
-void Fused::fill_tiled(char* const* data, char* const* base) const {
-  for (const int value : tiled_) {
-    const Location& each = location(value);
-    with_size(each.stride, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      repeat(reinterpret_cast<const T*>(data[value]), each.period, reinterpret_cast<T*>(base[value]),
-             std::min(block_, each.count));
-    });
-  }
-}
-
-// One block, one worker, and nothing to copy: what most groups of small arrays are.
-void Fused::run_block_alone(char* const* data) const {
-  char* const* const base = data + buffers() + 1;
-  fill_tiled(data, base);
-  for (const Command& command : commands_) command.kernel(base + command.first, command.strides, command.count);
-  for (std::size_t j = 0; j < sums_.size(); ++j)
-    with_float(location(sums_[j].value).dtype, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      sum_block(reinterpret_cast<const T*>(base[sums_[j].value]), count_, width(), sums<T>(data, j));
-    });
-}
-
 // Only a result that is copied from its buffer is written after all reads of its block; an operand
 // that is summed is read later.
 bool Fused::may_overwrite(Index operand, Index result) const {
@@ -357,27 +253,6 @@ bool Fused::may_overwrite(Index operand, Index result) const {
   return std::any_of(far_.begin(), far_.end(), [&](const Far& far) { return far.value == value; }) &&
          std::none_of(sums_.begin(), sums_.end(), [&](const FusedSum& sum) { return sum.value == operand; }) &&
          from.kind == Location::Kind::memory && from.advance == to.stride && from.count == to.count;
-}
-
-void Fused::run(char* const* data, Watch*) const {
-  if (is_block_alone_)
-    run_block_alone(data);
-  else
-    parallel_for(chunks_, work_, [&](Index first, Index last) {
-      Worker worker(*this, data);
-      for (Index chunk = first; chunk < last; ++chunk) worker.run(chunk);
-      if (!far_.empty()) simd::streamed();
-    });
-  for (std::size_t j = 0; j < sums_.size(); ++j)
-    with_float(location(sums_[j].value).dtype, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      T* const result = sums<T>(data, j);
-      if (chunks_ == 0) std::fill_n(result, width(), T(0));
-      if (chunks_ > 1) join_chunks(chunk_sums<T>(data, j), chunks_, width(), result);
-      if (!sums_[j].mean || chunks_ == 0) return;
-      const T terms = static_cast<T>(count_ / width());
-      for (Index i = 0; i < width(); ++i) result[i] /= terms;
-    });
 }
 
 }  // namespace minimeta

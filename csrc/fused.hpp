@@ -35,6 +35,7 @@
 namespace minimeta {
 
 template <int N> struct Loop;  // loop.hpp
+struct Windowed;               // fused_rows.hpp
 
 // The limits of a group. Python's pass (minimeta/program/fuse.py) reads the first three as
 // native.FUSED_... Its own limits were halved and doubled by benchmarks/fusion_limits.py: on W1, W2
@@ -49,18 +50,24 @@ constexpr int kMostValues = 128;  // operands and results of operations: the add
 constexpr Index kFarBytes = Index{16} << 20;  // results from this size on have left the caches before they are read
 }  // namespace fusion
 
-// Values are numbered: the operands, then the result of each operation.
+// Values are numbered: the operands, what is put into images, then the result of each operation.
 struct FusedSum {
   int value, axes;  // how many leading axes are summed
   bool mean, keepdims;
+};
+
+// What a maximum over windows puts into images that its windows fill (pooling.hpp): operands g and cell.
+struct FusedPut {
+  int g, cell;
+  Index rows, columns;  // of a window
 };
 
 class Fused final : public Kernel {
  public:
   // The results are `values`, then `sums`. Those of `values` that are `far` become parts of arrays
   // that no cache holds.
-  Fused(std::vector<FusedOperation> operations, std::vector<int> values, std::vector<FusedSum> sums,
-        std::vector<int> far);
+  Fused(std::vector<FusedPut> puts, std::vector<FusedOperation> operations, std::vector<int> values,
+        std::vector<FusedSum> sums, std::vector<int> far);
   ~Fused() override;
 
   bool check(View* operands, Index n, std::vector<View>& results) override;
@@ -94,9 +101,11 @@ class Fused final : public Kernel {
   };
   class Worker;
 
+  bool is_put(Index operand) const;
+  Index inputs() const { return operands_ + static_cast<Index>(puts_.size()); }
   std::vector<View> values_of(const View* operands, Index n) const;
   Index describe_results(const std::vector<View>& values, std::vector<View>& results) const;
-  void choose_block(const View* operands, Index width);
+  void choose_block(const std::vector<View>& values, Index width);
   void locate_operand(const View& x);
   void make_commands(const std::vector<View>& values);
   void locate_results(const std::vector<View>& values);
@@ -120,6 +129,7 @@ class Fused final : public Kernel {
 
   static constexpr Index kSumTerms = 1024;  // terms of each output in a chunk
 
+  std::vector<FusedPut> puts_;
   std::vector<FusedOperation> operations_;
   std::vector<int> values_;
   std::vector<FusedSum> sums_;
@@ -128,6 +138,7 @@ class Fused final : public Kernel {
   std::vector<Location> locations_;  // of each value
   std::vector<Address> bases_;  // where each value begins, and then those of each command, one after another
   std::vector<int> tiled_, copied_, far_operands_;  // operands; the last come from memory
+  std::vector<Windowed> windowed_;                  // of each put
   std::vector<Command> commands_;
   std::vector<Far> far_;
   Index count_ = 0, block_ = 0, chunk_ = 0, chunks_ = 0;  // elements in all, in a block, in a chunk; chunks

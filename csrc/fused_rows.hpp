@@ -110,6 +110,50 @@ class Copier {
   Index next_ = 0, done_ = 0, time_ = 0, index_[kMaxDims] = {};
 };
 
+// What a maximum over windows puts into images, n elements from element `first` on: in each window its
+// chosen cell gets the window's cotangent, and the others zero. The windows lie side by side.
+struct Windowed {
+  Index rows, columns;                    // of a window
+  Index height, width, channels, down, right;  // of the images; and how many windows
+
+  template <class T, class C> void put(const T* g, const C* chosen, Index first, Index n, T* to) const {
+    Index c = first % channels, x = first / channels % width, row = first / channels / width;  // of all images
+    for (T* const end = to + n; to != end; x = 0, ++row) {
+      const Index y = row % height, cell = y % rows * columns;
+      Index from = ((row / height * down + y / rows) * right + x / columns) * channels;
+      for (Index v = x / columns, j = x % columns; v < right && to != end; ++v, j = 0, from += channels) {
+        if (j == 0 && c == 0 && end - to >= columns * channels) {
+          put_pixels(g + from, chosen + from, channels, cell, columns, to);
+          to += columns * channels;
+          continue;
+        }
+        for (; j < columns && to != end; ++j, c = 0) {
+          const Index size = std::min<Index>(end - to, channels - c);
+          put_pixels(g + from + c, chosen + from + c, size, cell + j, Index{1}, to);
+          to += size;
+        }
+      }
+    }
+  }
+
+ private:
+  // The same n channels of so many neighbours. Zero is added as where a sum begins: g may be -0.
+  template <class T, class C>
+  static void put_pixels(const T* g, const C* chosen, Index n, Index cell, Index pixels, T* to) {
+    using N = simd::Unsigned<sizeof(T)>;
+    using V = simd::Vec<T>;
+    constexpr Index lanes = simd::kLanes<T>;
+    Index i = 0;
+    for (; i + lanes <= n; i += lanes) {
+      const auto numbers = simd::resize<N>(simd::load<simd::Vec<C, lanes>>(chosen + i)) - static_cast<N>(cell);
+      const V value = simd::load<V>(g + i) + V{};
+      for (Index j = 0; j < pixels; ++j) simd::store(to + j * n + i, numbers == static_cast<N>(j) ? value : V{});
+    }
+    for (; i < n; ++i)
+      for (Index j = 0; j < pixels; ++j) to[j * n + i] = static_cast<Index>(chosen[i]) == cell + j ? g[i] + T(0) : T(0);
+  }
+};
+
 // Copies past the caches, if the memory is aligned.
 inline void stream(const char* from, char* to, Index bytes) {
   using V = simd::Vec<std::uint64_t>;

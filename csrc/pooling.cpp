@@ -180,7 +180,7 @@ Grid check_spread(const char* operation, const View& g, const Pooling& pooling, 
   return grid;
 }
 
-Dtype number_dtype(const Grid& grid) { return grid.down.taps * grid.right.taps <= 256 ? Dtype::uint8 : Dtype::uint32; }
+Dtype number_dtype(const Grid& grid) { return cell_dtype(grid.down.taps * grid.right.taps); }
 
 void check_cell(const char* operation, const Grid& grid, const View& pooled, const View& cell) {
   require<DtypeError>(cell.dtype == number_dtype(grid), operation, "cell must have the dtype that max_cell gives");

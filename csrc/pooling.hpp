@@ -22,6 +22,8 @@ struct Pooling : Windows {
   Shape window;  // rows, columns
 };
 
+inline Dtype cell_dtype(Index cells) { return cells <= 256 ? Dtype::uint8 : Dtype::uint32; }
+
 void check_max_cell(const View& x, const Pooling& pooling, View& result);
 void run_max_cell(const View& x, const Pooling& pooling, const View& result);
 // And what pool_take takes from these cells, while they are at hand.

@@ -240,14 +240,15 @@ class PyBuilder {
     return first_of(builder_.add_step(make, numbers(operands)), size);
   }
 
-  // Operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
+  // Puts are (g, cell, rows and columns of a window); operations are (name, numbers of values); sums are (value, number of leading axes, is a mean,
   // keepdims); far are the results that become parts of arrays that no cache holds.
   py::tuple add_fused(const py::tuple& operands, const py::tuple& operations, const py::tuple& values,
-                      const py::tuple& sums, const py::tuple& far) {
+                      const py::tuple& sums, const py::tuple& far, const py::tuple& puts) {
     const auto functions = functions_of(operations);
     const auto folds = rows<FusedSum, int, int, bool, bool>(sums);
-    const auto make = [&] { return std::make_unique<Fused>(functions, ints(values), folds, ints(far)); };
-    const Index same = kind(py::make_tuple(operations, values, sums, far));
+    const auto windows = rows<FusedPut, int, int, Index, Index>(puts);
+    const auto make = [&] { return std::make_unique<Fused>(windows, functions, ints(values), folds, ints(far)); };
+    const Index same = kind(py::make_tuple(operations, values, sums, far, puts));
     return first_of(builder_.add_step(make, numbers(operands), same), values.size() + sums.size());
   }
 
@@ -385,7 +386,7 @@ void define_programs(py::module_& m) {
       .def("add_call", &PyBuilder::add_call, arg("function"), arg("operands"), arg("forms"),
            "Add a function of a list of arrays that returns a tuple of arrays of these dtypes and shapes.")
       .def("add_fused", &PyBuilder::add_fused, arg("operands"), arg("operations"), arg("values"), arg("sums"),
-           arg("far") = py::tuple(),
+           arg("far") = py::tuple(), arg("puts") = py::tuple(),
            "Add elementwise operations in one pass; return the named results, and sums over leading axes.")
       .def("add_finished_product", &PyBuilder::add_finished_product, arg("factors"), arg("transpose_x"),
            arg("transpose_y"), arg("others"), arg("finishes"), arg("summed"), arg("keepdims"),

@@ -107,6 +107,7 @@ class Builder:
         values: tuple[int, ...],
         sums: tuple[tuple[int, int, bool, bool], ...],
         far: tuple[int, ...] = (),
+        puts: tuple[tuple[int, int, int, int], ...] = (),
     ) -> tuple[int, ...]:
         """Elementwise operations in one pass: their results that are named, and sums over leading axes."""
 

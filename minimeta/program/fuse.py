@@ -37,7 +37,6 @@ import math
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from minimeta.autodiff.array import NOWHERE, Shape, is_float
 from minimeta.autodiff.operations.linear_algebra import MATMUL
@@ -139,7 +138,7 @@ class _Grouping:
         self.forms = program.forms()
         self.makers = {i: number for number, step in self.steps.items() for i in results_of(number, step)}
         self.elementwise = {i for i, step in self.steps.items() if step.primitive.elementwise and step.primitive.native}
-        self.puts = set(self._puts())
+        self.puts = {i for i, step in self.steps.items() if fills(step) and step.form.nbytes >= _LONG_IMAGES}
         self.elementwise |= self.puts
         self.outputs = set(program.outputs)
         self.readers = readers(self.steps)
@@ -175,15 +174,6 @@ class _Grouping:
         left = math.prod(shape[len(axes) :])
         size = math.prod(shape)
         return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG_SUM) and 0 < left <= _WIDEST)
-
-    def _puts(self) -> Iterator[int]:
-        """Yield each step that puts into images too long for every cache, of one kind for images of one shape."""
-        kinds: dict[Shape, tuple[Any, ...]] = {}
-        for i, step in self.steps.items():
-            if fills(step) and step.form.nbytes >= _LONG_IMAGES:
-                kind = step.form.dtype, step.params["window"]
-                if kinds.setdefault(step.form.shape, kind) == kind:
-                    yield i
 
     def _needed(self) -> set[int]:
         """Return the values that are needed as arrays."""
