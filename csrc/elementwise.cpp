@@ -60,9 +60,8 @@ template <class F, class T> void scaled_row(char* const* data, const Index* stri
   T* __restrict result = reinterpret_cast<T*>(data[2]);
   constexpr Index element = sizeof(T), lanes = simd::kLanes<T>;
   if (strides[0] == element && strides[1] == element && size % lanes == 0) {
-    using V = simd::Vec<T>;
     const T *const x = reinterpret_cast<const T*>(data[0]), *const y = reinterpret_cast<const T*>(data[1]);
-    for (Index i = 0; i < size; i += lanes) simd::store(result + i, simd::load<V>(y + i) * F{}(simd::load<V>(x + i)));
+    map_vectors(result, size, [](auto x, auto y) { return y * F{}(x); }, x, y);
     return;
   }
   map_row(data[0], strides[0], result, size, F{});

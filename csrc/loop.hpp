@@ -177,13 +177,36 @@ template <class... T, class Go> void read_row(char* const* data, const Index* st
     read_strided<T...>(data, strides, go);
 }
 
+// y[i] = f(x[i], ...) for a few vectors together: a step of a function waits for the one before it, and
+// the processor goes on with another vector meanwhile, if its steps are next to these in the program
+// (CMakeLists.txt). So much lies between two reads of memory that the next ones are asked for ahead.
+template <int Vectors, class T, class F, class... X> MINIMETA_INLINE void map_few(T* y, F f, const X*... x) {
+  constexpr Index lanes = simd::kLanes<T>;
+  simd::Vec<T> few[Vectors];
+  MINIMETA_UNROLL
+  for (int k = 0; k < Vectors; ++k) {
+    (__builtin_prefetch(x + (k + Vectors) * lanes), ...);
+    few[k] = f(simd::load<simd::Vec<T>>(x + k * lanes)...);
+  }
+  MINIMETA_UNROLL
+  for (int k = 0; k < Vectors; ++k) simd::store(y + k * lanes, few[k]);
+}
+
+// The same for all whole vectors; returns how many elements those are. y may be an x.
+template <class T, class F, class... X> Index map_vectors(T* y, Index size, F f, const X*... x) {
+  constexpr Index lanes = simd::kLanes<T>;
+  Index i = 0;
+  for (; i + 4 * lanes <= size; i += 4 * lanes) map_few<4>(y + i, f, x + i...);
+  for (; i + lanes <= size; i += lanes) map_few<1>(y + i, f, x + i...);
+  return i;
+}
+
 // y[i] = f(x[i]) for a function f of vectors; y may be x. The last elements are padded to a vector,
 // so that f rounds them like all others.
 template <class T, class F> void map_row(const T* x, T* y, Index size, F f) {
   using V = simd::Vec<T>;
   constexpr Index lanes = simd::kLanes<T>;
-  Index i = 0;
-  for (; i + lanes <= size; i += lanes) simd::store(y + i, f(simd::load<V>(x + i)));
+  const Index i = map_vectors(y, size, f, x);
   if (i == size) return;
   T last[lanes] = {};
   std::copy_n(x + i, size - i, last);

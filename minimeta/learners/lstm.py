@@ -71,6 +71,10 @@ P = 10.0
 BLOCK = 512
 """The largest number of coordinates to update at once."""
 
+FEW = 4
+"""Blocks whose values are kept for the walk backwards. Those of more leave the caches, and take less
+time to compute again than to read from memory."""
+
 
 class Adapted(NamedTuple):
     """The learner, adapted to a task.
@@ -261,7 +265,8 @@ class MetaLSTM:
             return reshape(pad(row, ((0, 0), (0, blocks * size - count))), (blocks, 1, size))
 
         axes = (None, 0, 0, None if state is None else 0)
-        theta, state = vmap(self._cell, axes, keep=True)(weights, cut(theta), cut(gradient), state)
+        cell = vmap(self._cell, axes, keep=blocks <= FEW)
+        theta, state = cell(weights, cut(theta), cut(gradient), state)
         return reshape(theta, (1, blocks * size))[:, :count], state
 
     def _cell(self, weights: Any, theta: Any, gradient: Any, state: Any) -> tuple[Any, _State]:
