@@ -6,7 +6,8 @@
 // shuffles in one step: n = 2^s elements. Let the n vectors x_0 ... x_{n-1} hold the rows. Zipping
 // the first half of them with the second half moves the first bit of an element's row number to the
 // end of its column number, and the first bit of its column number to the end of its row number.
-// After s zips rows and columns have changed places.
+// After s zips rows and columns have changed places. Of vectors of 64 bytes a block has 32 bytes of
+// each row, which takes half as many loads; at the end its two halves exchange quarters.
 #pragma once
 
 #include <algorithm>
@@ -38,23 +39,59 @@ template <class V, class T> V load_rows(const T* from, Index step) {
   }
 }
 
-template <class V, class T> MINIMETA_INLINE void transpose_block(const T* from, Index from_row, T* to, Index to_row) {
-  constexpr int n = 16 / sizeof(T);
-  V x[n], zipped[n];
+// The quarters 0 and 2 of both vectors, or 1 and 3, in turns.
+template <bool odd, class V, int... I> V quarters(V x, V y, std::integer_sequence<int, I...>) {
+  constexpr int lanes = simd::kLanesOf<V>, n = lanes / 4;
+  return __builtin_shufflevector(x, y, (I / n % 2 * lanes + (I / n / 2 * 2 + odd) * n + I % n)...);
+}
+template <bool odd, class V> V quarters(V x, V y) {
+  return quarters<odd>(x, y, std::make_integer_sequence<int, simd::kLanesOf<V>>{});
+}
+
+// All zips of n vectors.
+template <class V, std::size_t n> MINIMETA_INLINE void zip_all(V (&x)[n]) {
+  V zipped[n];
   MINIMETA_UNROLL
-  for (int i = 0; i < n; ++i) x[i] = load_rows<V>(from + i * from_row, n * from_row);
-  MINIMETA_UNROLL
-  for (int step = 1; step < n; step *= 2) {
+  for (std::size_t step = 1; step < n; step *= 2) {
     MINIMETA_UNROLL
-    for (int i = 0; i < n / 2; ++i) {
+    for (std::size_t i = 0; i < n / 2; ++i) {
       zipped[2 * i] = zip<false>(x[i], x[i + n / 2]);
       zipped[2 * i + 1] = zip<true>(x[i], x[i + n / 2]);
     }
     MINIMETA_UNROLL
-    for (int i = 0; i < n; ++i) x[i] = zipped[i];
+    for (std::size_t i = 0; i < n; ++i) x[i] = zipped[i];
   }
+}
+
+template <class V, class T> MINIMETA_INLINE void transpose_block(const T* from, Index from_row, T* to, Index to_row) {
+  constexpr int n = 16 / sizeof(T);
+  V x[n];
+  MINIMETA_UNROLL
+  for (int i = 0; i < n; ++i) x[i] = load_rows<V>(from + i * from_row, n * from_row);
+  zip_all(x);
   MINIMETA_UNROLL
   for (int i = 0; i < n; ++i) simd::store(to + i * to_row, x[i]);
+}
+
+// The same of 32 bytes of each row. The i-th vector holds rows i and i + 2n.
+template <class V, class T> MINIMETA_INLINE void transpose_wide(const T* from, Index from_row, T* to, Index to_row) {
+  constexpr int n = 16 / sizeof(T);
+  using Half = simd::Vec<T, simd::kLanesOf<V> / 2>;
+  V x[2][n];
+  MINIMETA_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    MINIMETA_UNROLL
+    for (int i = 0; i < n; ++i) {
+      const T* const row = from + (half * n + i) * from_row;
+      x[half][i] = simd::joined(simd::load<Half>(row), simd::load<Half>(row + 2 * n * from_row));
+    }
+    zip_all(x[half]);
+  }
+  MINIMETA_UNROLL
+  for (int i = 0; i < n; ++i) {
+    simd::store(to + i * to_row, quarters<false>(x[0][i], x[1][i]));
+    simd::store(to + (n + i) * to_row, quarters<true>(x[0][i], x[1][i]));
+  }
 }
 
 }  // namespace detail
@@ -70,12 +107,21 @@ void transpose(const T* from, Index from_row, Index rows, Index columns, T* to, 
       for (Index i = 0; i < rows; ++i) to[j * to_row + i] = from[i * from_row + j];
     return;
   }
+  using V = simd::Vec<T, Lanes>;
+  constexpr bool is_wide = sizeof(V) == 64;
   const Index whole = rows - rows % Lanes, rest = std::min(whole, rows - n);
+  const Index step = is_wide && columns >= 2 * n ? 2 * n : n;
   for (Index begin = 0; begin < columns; begin += few)
     for (Index i = 0; i < whole; i += Lanes)
-      for (Index column = begin; column < std::min(columns, begin + few); column += n) {
-        const Index j = std::min(column, columns - n);
-        detail::transpose_block<simd::Vec<T, Lanes>>(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+      for (Index column = begin; column < std::min(columns, begin + few); column += step) {
+        const Index j = std::min(column, columns - step);
+        const T* const block = from + i * from_row + j;
+        if constexpr (is_wide)
+          if (step == 2 * n) {
+            detail::transpose_wide<V>(block, from_row, to + j * to_row + i, to_row);
+            continue;
+          }
+        detail::transpose_block<V>(block, from_row, to + j * to_row + i, to_row);
       }
   if (whole < rows)
     transpose<T, std::max<int>(Lanes / 2, n)>(from + rest * from_row, from_row, rows - rest, columns, to + rest, to_row);
