@@ -38,7 +38,9 @@ void FreeBlock::operator()(char* memory) const { ::operator delete(memory, align
 // With small pages, the processor spends longer on looking up the pages of a large block than on
 // reading them.
 Block new_block(Index bytes) {
-  char* const memory = static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), alignment(bytes)));
+  char* const memory =
+      static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), alignment(bytes), std::nothrow));
+  if (!memory) throw std::bad_alloc();
 #ifdef __linux__
   if (bytes >= 2 * kLargePage)
     madvise(memory, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // the kernel may refuse
