@@ -107,8 +107,9 @@ class Executable:
         self.program = program
         self._extension: Any = kernels.load(level)
         self._replay: Any = None
-        self.instructions = tuple(map(Instruction.of, program.steps))
-        if self._extension is not None:
+        if self._extension is None:
+            self.instructions = tuple(map(Instruction.of, program.steps))
+        else:
             writer = _Writer(self._extension.Builder(reuse_memory, poison))
             self._replay = writer.builder.build(writer.whole(program))
             self.instructions = tuple(writer.instructions)
@@ -323,12 +324,14 @@ class _Writer:
         return copied
 
     def _numbers(self, values: Sequence[Any]) -> tuple[int, ...]:
-        for x in values:
-            if not isinstance(x, int) and id(x) not in self._constants:
-                self._constants[id(x)] = self.builder.add_constant(
-                    np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)
-                )
-        return tuple([x if isinstance(x, int) else self._constants[id(x)] for x in values])
+        return tuple([x if isinstance(x, int) else self._constant(x) for x in values])
+
+    def _constant(self, x: NDArray[Any]) -> int:
+        """Return the number of a constant, which is added once."""
+        if id(x) not in self._constants:
+            whole = np.broadcast_to(np.array(elements_of(x), order="C"), x.shape)
+            self._constants[id(x)] = self.builder.add_constant(whole)
+        return self._constants[id(x)]
 
 
 def _far(body: Program, tasks: int) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -136,7 +136,6 @@ class _Grouping:
         self.program = program
         self.steps = dict(program.numbered_steps())
         self.forms = program.forms()
-        self.makers = {i: number for number, step in self.steps.items() for i in results_of(number, step)}
         self.elementwise = {i for i, step in self.steps.items() if step.primitive.elementwise and step.primitive.native}
         self.puts = {i for i, step in self.steps.items() if fills(step) and step.form.nbytes >= _LONG_IMAGES}
         self.elementwise |= self.puts
@@ -153,10 +152,15 @@ class _Grouping:
             if number in self.elementwise or number in self.sums:
                 self._decide(number)
         self.groups: list[_Group] = []
-        self.group: dict[int, _Group] = {}  # by result
-        for number in self.steps:
+        # When a value is there: its step, or the first of its group; -1 for the start.
+        self.moments = dict.fromkeys(range(program.first), -1)
+        for number, step in self.steps.items():
             if number in self.stored or number in self.sums:
-                self._join(number)
+                self.moments[number] = self._join(number).anchor
+            elif step.primitive is BROADCAST_TO:
+                self.moments[number] = self.moments[step.operands[0]]
+            else:
+                self.moments.update(dict.fromkeys(results_of(number, step), number))
         self.reads = Counter(itertools.chain(*[group.operands for group in self.groups]))
         self.far = {number for number in self.stored if self.forms[number].size >= _FAR}
         for group in reversed(self.groups):  # Its readers have been seen.
@@ -194,27 +198,31 @@ class _Grouping:
     def _decide(self, number: int) -> None:
         """Decide which operands of a value are read, and which are computed again."""
         read = () if number in self.puts else self.steps[number].operands
-        operands = [i for i in dict.fromkeys(read) if i not in self.repeated]
         shared: list[int] = []
-        sources: set[int] = set()
-        for i in operands:
+        sources, weight = set[int](), 1
+        for i in dict.fromkeys(read):
+            if i in self.repeated:
+                continue
             if i in self.elementwise and len(self.readers[i]) > 1:
                 shared.append(i)
             elif i in self.elementwise and i not in self.stored:
                 sources |= self.sources[i]
+                weight += self.weight[i]
             else:
                 sources.add(i)
         for i in shared:
             extra = self.sources[i] - sources
-            cheap = self.weight[i] <= _CHEAP and len(extra) <= (0 if i in self.stored else 2)
-            if not cheap:
+            if self.weight[i] > _CHEAP or len(extra) > (0 if i in self.stored else 2):
                 self.stored.add(i)
-            sources |= {i} if i in self.stored else self.sources[i]
-        weight = 1 + sum([self.weight[i] for i in operands if i in self.elementwise and i not in self.stored])
+            if i in self.stored:
+                sources.add(i)
+            else:
+                sources |= extra
+                weight += self.weight[i]
         if len(sources) > _MOST_SOURCES or weight > _MOST_OPERATIONS // 2:
             # Too much for one pass: start again from the operands.
-            self.stored.update(i for i in operands if i in self.elementwise)
-            sources, weight = set(operands), 1
+            sources, weight = set(read) - self.repeated, 1
+            self.stored |= sources & self.elementwise
         self.sources[number] = sources
         self.weight[number] = weight + (_CHEAP if self.steps[number].primitive.costly else 0)
 
@@ -235,24 +243,15 @@ class _Grouping:
                     operands.add(i)
         return steps, operands
 
-    def _moment(self, number: int) -> int:
-        """Return when a value is there: its step, or the first of its group; -1 for the start."""
-        while number in self.repeated and number in self.steps:
-            number = self.steps[number].operands[0]
-        if number in self.group:
-            return self.group[number].anchor
-        return self.makers.get(number, -1)
-
     def _shape(self, number: int) -> Shape:
         """Return the shape of the elements that a result is computed from."""
         return self.forms[self.steps[number].operands[0] if number in self.sums else number].shape
 
-    def _join(self, number: int) -> None:
+    def _join(self, number: int) -> _Group:
         """Put a result into an earlier group, or into one of its own."""
         steps, operands = self._needs(number)
-        moments = {i: self._moment(i) for i in operands}
-        last = max(operands, key=moments.__getitem__, default=-1)
-        latest = moments.get(last, -1)
+        last = max(operands, key=self.moments.__getitem__, default=-1)
+        latest = self.moments.get(last, -1)
         shape, is_sum = self._shape(number), number in self.sums
         axes = {len(self.steps[number].params["axes"])} if is_sum else set[int]()
         is_short = not is_sum and 0 < math.prod(shape) <= _BLOCK
@@ -264,11 +263,11 @@ class _Grouping:
                 (are_short or group.shapes == {shape})
                 and len(axes | group.axes) <= 1
                 and self._fits(steps, operands, group, are_short)
-                and all(i in group.results or moment < group.anchor for i, moment in moments.items())
+                and all(i in group.results or self.moments[i] < group.anchor for i in operands)
             ):
                 break
         else:
-            group = self.group[number] = _Group(number)
+            group = _Group(number)
             self.groups.append(group)
             are_short = is_short
         group.steps |= steps
@@ -277,7 +276,7 @@ class _Grouping:
         group.shapes.add(shape)
         group.axes |= axes
         group.are_short = are_short
-        self.group[number] = group
+        return group
 
     def _fits(self, steps: set[int], operands: set[int], group: _Group, are_short: bool) -> bool:
         """Return whether a group may compute these steps, too."""
@@ -348,9 +347,9 @@ class _Grouping:
         # sources.
         units = [(group.anchor, group.anchor, *self._written(group)) for group in self.groups]
         units += [
-            (self._moment(i), i, step, results_of(i, step))
+            (self.moments[i], i, step, results_of(i, step))
             for i, step in self.steps.items()
-            if i not in self.elementwise and i not in self.group
+            if i not in self.elementwise and i not in self.sums
         ]
         number = {i: i for i in range(self.program.first)}
         steps: list[Step] = []

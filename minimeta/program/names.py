@@ -146,7 +146,7 @@ def readers(steps: Mapping[int, Step]) -> dict[int, list[int]]:
     """Return the names of the steps that read a value, by its name."""
     found: dict[int, list[int]] = {}
     for name, step in steps.items():
-        for i in dict.fromkeys(step.operands):
+        for i in set(step.operands):
             found.setdefault(i, []).append(name)
     return found
 
