@@ -109,6 +109,20 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
     }
 }
 
+// Turns a panel of b, of which rows lie side by side, and lets q read it. Its rows then begin with cache lines.
+template <class T>
+__attribute__((noinline)) void turn(Product<T>& q, Index b_row, Index b_column, Index columns, Index terms) {
+  constexpr Index lanes = simd::kLanes<T>;
+  const Index width = (columns + lanes - 1) / lanes * lanes;
+  static thread_local Scratch<T> scratch;
+  T* const turned = scratch.take(width * terms);
+  q.counts[2] = terms;
+  q.b_steps[2] = b_row;
+  pack(q, b_column, columns, width, Index{0}, turned);
+  q.b = turned;
+  q.b_steps[2] = width;
+}
+
 }  // namespace
 }  // namespace detail
 
@@ -144,31 +158,29 @@ template <class T>
 void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* finishing, Index finishes) const {
   const Index terms = product_.counts[2];
   alignas(64) Product<T> q = product_;  // copied by whole vectors, which are read from one cache line each
+  q.a = a;
   q.a_rows = rows_.data();
   q.c_rows = q.a_rows + rows_.size() / 2;
-  const T* panel_b = nullptr;
-  Index panel = -1;
+  q.finishing = finishing;
+  q.finishes = finishes;
   Finishing<T> of_panel[kMostFinishes];
-  std::copy_n(finishing, finishes, of_panel);
-  q.finishing = of_panel;
+  Index panel = -1;
   for (const Part& part : parts_) {
     if (part.column != panel) {
       panel = part.column;
-      for (Index k = 0; k < finishes; ++k) of_panel[k].z = finishing[k].z + panel;
-      panel_b = q.b = b + panel * b_column_;
+      q.b = b + panel * b_column_;
       q.c = c + panel;
-      if (b_column_ != 1) {
-        constexpr Index lanes = simd::kLanes<T>;
-        const Index width = (part.columns + lanes - 1) / lanes * lanes;  // its rows begin with cache lines
-        static thread_local Scratch<T> scratch;
-        T* const transposed = scratch.take(width * terms);
-        q.counts[2] = terms;
-        q.b_steps[2] = product_.b_steps[2];
-        detail::pack(q, b_column_, part.columns, width, Index{0}, transposed);
-        panel_b = transposed;
-        q.b_steps[2] = width;
+      if (b_column_ != 1) detail::turn(q, product_.b_steps[2], b_column_, part.columns, terms);
+      if (panel > 0 && finishes > 0) {
+        for (Index k = 0; k < finishes; ++k) of_panel[k] = finishing[k], of_panel[k].z += panel;
+        q.finishing = of_panel;
       }
     }
+    if (terms <= kMatrixChain) {
+      part.tile(q, part.row, part.columns);
+      continue;
+    }
+    const T* const panel_b = q.b;
     for (Index p = 0; p < terms; p += kMatrixChain) {
       q.counts[2] = std::min(kMatrixChain, terms - p);
       q.a = a + p * q.a_steps[2];
@@ -177,6 +189,7 @@ void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* fini
       q.finishes = p + kMatrixChain >= terms ? finishes : 0;
       part.tile(q, part.row, part.columns);
     }
+    q.b = panel_b;
   }
 }
 
