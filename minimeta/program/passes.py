@@ -19,9 +19,9 @@ and ``finish`` lets a small product add a bias before it is stored (:mod:`minime
 ``release`` moves what frees memory to where it can run first (:mod:`minimeta.program.release`), and
 ``recompute`` computes long values twice that would be kept for long (:mod:`minimeta.program.recompute`).
 
-The last three go through the program together, each definition after those that it reads, which
-have been shortened already. So one walk finds nearly everything, and the time that it takes grows
-with the length of the program and no faster.
+``fold``, ``deduplicate`` and ``simplify`` go through the program together, each definition after
+those that it reads, which have been shortened already. So one walk finds nearly everything, and the
+time that it takes grows with the length of the program and no faster.
 
 The body of a step (``rematerialize``, ``vmap``) is shortened as a program of its own. Regions
 recompute on purpose, so equal regions are never merged; unused results are dropped. By the time
@@ -143,9 +143,9 @@ def optimise(program: P, passes: Collection[str] = PASSES) -> P:
     Program
         Of the same operands and outputs, and no more steps that are not views, those inside of
         regions included (but a slope that leaves a ``vmap`` leaves a product there, ``split`` makes
-        several steps of one, and ``recompute`` two). The passes but the last are repeated until none finds anything:
-        each removes values, takes some out of a region, or leaves a chain of movements shorter, so
-        there is an end.
+        several steps of one, and ``recompute`` two). The first six passes are repeated until none finds
+        anything: each removes values, takes some out of a region, or leaves a chain of movements
+        shorter, so there is an end.
 
     Raises
     ------
