@@ -61,8 +61,8 @@ def traded(step: Step, steps: dict[int, Step], forms: list[Form]) -> Step:
     *batch, rows, columns = (part != (0, size, 1) for part, size in zip(window, product.form.shape, strict=True))
     if any(batch) or rows == columns:
         return step
-    if 1 in step.form.shape[-2:] and 1 not in product.form.shape[-2:]:
-        return step  # a product by a vector is summed in an order of its own
+    if step.form.shape[-2:].count(1) > product.form.shape[-2:].count(1):
+        return step  # a product by a vector is summed in an order of its own, and that of two vectors in another
     # A row of the product is one of x, or a column of x that is transposed; and so for y.
     x, y = product.operands
     factor = x if rows else y

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled_functions import bits_of
 from drawing import share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +77,15 @@ def test_the_gradient_of_a_function_of_parts_is_written_in_place() -> None:
     program = optimise(trace(gradient, flat))
     assert "concatenate_in_place" in names(program) and "pad" not in names(program)
     assert_array_equal(mm.compile(gradient)(flat), gradient(flat))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_of_a_product_by_a_vector_is_not_one_of_two_vectors(dtype: Any) -> None:
+    """That would be summed in another order."""
+    rng = np.random.default_rng(0)
+    functions: list[Any] = [lambda x, y: (x @ y)[2:3], lambda x, y: (y.T @ x.T)[:, 2:3]]
+    for terms in (3, 33, 129):
+        x, y = rng.normal(size=(5, terms)).astype(dtype), rng.normal(size=(terms, 1)).astype(dtype)
+        for function in functions:
+            program = trace(function, x, y)
+            assert bits_of(optimise(program), [x, y]) == bits_of(program, [x, y])
