@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minimeta.autodiff.protocols import ANSWERS, answer
+from minimeta.autodiff.protocols import ANSWERS, answer, without_out
 from minimeta.autodiff.remedies import REMEDIES
 from minimeta.autodiff.signatures import check_cast, check_layout
 from minimeta.errors import ConfigurationError, MissingAttributeError
@@ -27,7 +27,7 @@ _LIBRARY = __name__.partition(".")[0]
 
 def _method(function: Any) -> Callable[..., Value]:
     def method(x: Any, *arguments: Any, **keywords: Any) -> Value:
-        return answer(function, (x, *arguments), keywords)
+        return answer(function, (x, *arguments), without_out(function, keywords))
 
     method.__name__ = method.__qualname__ = function.__name__
     method.__doc__ = f"See :func:`numpy.{function.__name__}`."
@@ -75,7 +75,7 @@ class Methods:
 
     def compress(self, condition: Any, *arguments: Any, **keywords: Any) -> Value:
         """See :func:`numpy.compress`."""
-        return answer(np.compress, (condition, self, *arguments), keywords)
+        return answer(np.compress, (condition, self, *arguments), without_out(np.compress, keywords))
 
     @property
     def flat(self) -> Value:

@@ -18,9 +18,9 @@ import numpy as np
 
 from minimeta.autodiff import in_place
 from minimeta.autodiff.orders import check_order
-from minimeta.autodiff.protocols import ANSWERS, answer, full_name, of_complex
+from minimeta.autodiff.protocols import ANSWERS, answer, of_complex, without_out
 from minimeta.autodiff.ufuncs import apply_method, settled
-from minimeta.errors import DtypeError, TracingError
+from minimeta.errors import DtypeError
 
 if TYPE_CHECKING:
     from minimeta.autodiff.array import ArrayLike, Value
@@ -131,8 +131,4 @@ class Operators:  # noqa: PLW1641 (Arrays have no hash)
     def __array_function__(
         self, function: Callable[..., Any], types: object, arguments: Any, keywords: dict[str, Any]
     ) -> Value:
-        if "out" in keywords:
-            keywords = dict(keywords)
-            if keywords.pop("out") is not None:
-                raise TracingError(f"{full_name(function)}(..., out=...): an Array is never written to; drop out=")
-        return answer(function, arguments, keywords)
+        return answer(function, arguments, without_out(function, keywords))

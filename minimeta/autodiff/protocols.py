@@ -121,6 +121,26 @@ def of_complex(error: DtypeError, function: Any, operands: Sequence[Any], keywor
     return complex_numbers.compute(function, operands, keywords)
 
 
+def without_out(function: Any, keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a call without an ``out`` that is None; refuse another.
+
+    Raises
+    ------
+    TracingError
+        There is one.
+    """
+    if "out" not in keywords:
+        return keywords
+    if keywords["out"] is not None:
+        raise is_written(function)
+    return {name: value for name, value in keywords.items() if name != "out"}
+
+
+def is_written(function: Any) -> TracingError:
+    """Return the error of a call that is asked to write its result."""
+    return TracingError(f"{full_name(function)}(..., out=...): an Array is never written to; drop out=")
+
+
 def full_name(function: Any) -> str:
     """Return a function's name as users write it, such as ``np.linalg.inv``."""
     name: str = function.__name__

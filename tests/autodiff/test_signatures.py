@@ -45,3 +45,33 @@ def test_what_the_operation_does_not_take_is_refused() -> None:
         inside(lambda x: np.sort(a=x, order="name"), X)
     with pytest.raises(TracingError, match=r"np\.partition of an Array.*'order'"):
         inside(lambda x: np.partition(a=x, kth=1, order="name"), X)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, out: np.round(x, 0, out[0]),
+        lambda x, out: np.around(x, 0, out[0]),
+        lambda x, out: np.fix(x, out[0]),
+        lambda x, out: np.clip(x, 0.0, 1.0, out[0]),
+        lambda x, out: np.sum(x, None, None, out[1]),
+        lambda x, out: np.argmax(x, None, out[2]),
+        lambda x, out: np.all(x, None, out[3]),
+        lambda x, out: np.choose(np.zeros((2, 3), int), [x, x], out[0]),
+        lambda x, out: np.isposinf(x, out[0] > 1.0),
+        lambda x, out: x.round(0, out[0]),
+        lambda x, out: x.round(out=out[0]),
+        lambda x, out: x.clip(0.0, 1.0, out=out[0]),
+        lambda x, out: x.argmin(out=out[2]),
+        lambda x, out: x.any(out=out[3]),
+        lambda x, out: x.sum(out=out[1]),
+        lambda x, out: x.compress([True], out=out[0]),
+        lambda x, out: (x * 1j).any(None, out[3]),
+        lambda x, out: np.clip(x, 0.0, 1.0, out=x),
+    ],
+)
+def test_nothing_is_written_to_an_array_that_is_passed_for_the_result(function: Callable[..., Any]) -> None:
+    out = np.full((2, 3), 7.0), np.array(7.0), np.array(7), np.array(False)
+    with pytest.raises(TracingError, match="out"):
+        inside(lambda x: function(x, out), X)
+    assert [float(each.max()) for each in out] == [7.0, 7.0, 7.0, 0.0]

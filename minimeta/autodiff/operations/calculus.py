@@ -333,7 +333,7 @@ def _is_elementwise(function: Callable[[Any], Any], x: Any) -> bool:
 
 
 @differentiable(np.choose)
-def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Value:
+def choose(a: Any, choices: Any, *, mode: str = "raise") -> Value:
     """The element of ``choices[a]`` at each place, where ``a`` and the choices broadcast.
 
     Raises

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -26,7 +27,8 @@ from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations import conversions
 from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.promotion import COMPUTABLE, fixed
-from minimeta.autodiff.protocols import answers, full_name
+from minimeta.autodiff.protocols import answers, full_name, is_written
+from minimeta.autodiff.signatures import names_of
 from minimeta.errors import DtypeError, ShapeError, TracingError
 
 Function: TypeAlias = Callable[..., Any]
@@ -59,11 +61,25 @@ def query(function: Function, *arguments: Any, result: int | None = None, **keyw
     ------
     ShapeError, DtypeError
         The function does not take such arguments, or its result has a dtype that nothing computes in.
+    TracingError
+        It is asked to write its result into an array.
     """
+    place = _place_of_out(function)
+    if len(arguments) > place and arguments[place] is not None:
+        raise is_written(function)
     operands: list[Any] = []
     placed = tuple([_placed(x, operands) for x in arguments])
     named = tuple([(name, _placed(x, operands)) for name, x in keywords.items()])
     return apply(QUERY, *operands, function=function, arguments=placed, keywords=named, result=result)
+
+
+@functools.cache
+def _place_of_out(function: Any) -> int:
+    """Return where a function takes an array to write to, after its operands if it is a ufunc."""
+    if isinstance(function, np.ufunc):
+        return int(function.nin)
+    names = names_of(function)
+    return names.index("out") if "out" in names else sys.maxsize
 
 
 # No function inside of the other, which would hold itself and the operands: in_place.py counts who holds them.
