@@ -1,8 +1,8 @@
 // The three forms of a convolution on the register tile (tile.hpp), without unfolding an image into
 // a matrix.
 //
-// A few rows of an image are copied once, surrounded by their zeros. In that copy every window is a
-// set of rows of memory, so each form is a product with a left factor whose rows a table locates:
+// Every window is a set of rows of memory, so each form is a product with a left factor whose rows a
+// table locates in the images:
 //
 //   form     rows of c               reduction, outermost first               right factor
 //   conv     positions y, x          kernel row k; its columns and channels   w[k, l, i; o]
@@ -13,11 +13,17 @@
 // each pair of residues, the pixels are a convolution of g with stride 1 by some of the taps, last
 // one first, and nothing is computed for the zeros in between.
 //
-// Threads share the rows of c, or its columns, so each element is summed in the order above, in the
-// chains and groups of product.hpp. The weights take a few whole images at a time, or a few rows of one.
+// Nor for the zeros around an image: rows go together whose windows meet it with the same taps, which
+// are a box of the reduction (Box, in product.hpp). Yet such a zero is a term like any other. To add
+// its product changes nothing (at most the sign of a zero, of a sum that underflowed), unless the
+// other factor is not finite: then NaN is written.
 //
-// Weights that fit no second cache are read where they lie, once for all rows that are copied: some
-// columns of one chain after another, in panels that are turned on the way.
+// Threads share the rows of c, or its columns, so each element is summed in the order above, in the chains and
+// groups of product.hpp. The weights take a few whole images at a time, or a few rows of one; images
+// of few channels are copied for that, with their zeros.
+//
+// Weights that fit no second cache are read where they lie, once for many rows: some columns of one
+// chain after another, in panels that are turned on the way.
 //
 // Images with many channels and 3 x 3 taps take half of the multiplications by another way
 // (winograd.cpp).
@@ -27,32 +33,25 @@
 #include <cstring>
 #include <vector>
 
+#include "elementwise.hpp"
 #include "parallel.hpp"
 #include "product.hpp"
+#include "window_rows.hpp"
 #include "winograd.hpp"
 
 namespace minimeta {
 namespace {
 
-constexpr Index kBytes = 128 * 1024;  // of copied rows: they share the second cache with the weights
+constexpr Index kBytes = 256 * 1024;  // of images: they share the second cache with the weights
+constexpr Index kManyRows = 1024;     // of c
 constexpr Index kRows = 384, kColumns = 480;  // of c: they do with the terms of one chain, if the weights are large
 constexpr Index kPixels = 168;  // terms of the weights' reduction at a time: their panel of g stays in the first
-
-// Splits the flat indices [first, last) by groups of `size` (the rows of an image, the elements of
-// a row of the kernel): calls body(group, first, last) for each group, with the indices inside of
-// it.
-template <class Body> void for_each_group(Index size, Index first, Index last, Body body) {
-  for (Index next; first < last; first = next) {
-    const Index group = first / size, inside = first % size;
-    next = std::min(last, first - inside + size);
-    body(group, inside, inside + (next - first));
-  }
-}
+constexpr Index kFewChannels = 8;  // a box of fewer rows would leave a tile almost empty
 
 // How many flat rows to take at a time, each of so many elements and so many rows of c.
 template <class T> Index rows_at_once(Index rows, Index elements, Index c_rows, bool large) {
-  const Index most = large ? kRows / std::max<Index>(c_rows, 1) : kBytes / sizeof(T) / std::max<Index>(elements, 1);
-  return std::clamp<Index>(most, 1, rows);
+  const Index most = (large ? kRows : kManyRows) / std::max<Index>(c_rows, 1);
+  return evenly(rows, std::min(most, kBytes / Index{sizeof(T)} / std::max<Index>(elements, 1)));
 }
 
 // Calls body(first row, last row, first column, last column) on threads, which share the rows of c; or
@@ -65,191 +64,203 @@ template <class Body> void share(bool by_columns, Index rows, Index columns, Ind
 }
 
 // c = a b for m rows and n columns, where b are weights.
-template <class T>
-void multiply_by_weights(bool large, Product<T> q, Index m, Index n, Index b_column, Scratch<T>& scratch) {
-  if (!large || work({q.counts[0], q.counts[1], q.counts[2]}) == 0) return multiply(q, m, n, b_column, false, scratch);
+template <class T> void multiply_by_weights(bool large, Product<T> q, Index m, Index n, Index b_column,
+                                            Scratch<T>& scratch, const Boxes* boxes) {
+  if (!large || work({q.counts[0], q.counts[1], q.counts[2]}) == 0)
+    return multiply(q, m, n, b_column, false, scratch, kChain, boxes);
   Groups<T> groups(q.c, q.c_rows, 1, m, n, false);
-  detail::ChainSteps(q.counts, kChain).for_each(q, [&] {
+  detail::ChainSteps(q.counts, kChain).for_each(q, [&](const Index(&at)[3]) {
+    Boxes of_chain = boxes ? *boxes : Boxes();
+    for (Box& box : of_chain)
+      for (std::size_t d = 0; d < 3; ++d) box.first[d] -= at[d], box.last[d] -= at[d];
     Product<T> part = q;
     part.accumulate = groups.next(1);
     for (Index j = 0; j < n; j += kColumns) {
       part.b = q.b + j * b_column;
       part.c = q.c + j;
-      multiply(part, m, std::min(kColumns, n - j), b_column, true, scratch);
+      multiply(part, m, std::min(kColumns, n - j), b_column, true, scratch, kChain, boxes ? &of_chain : nullptr);
     }
   });
   groups.finish();
 }
 
-template <class T> void convolve(const Geometry& f, const View& x, const View& weights, const View& result) {
-  const Contiguous4 w(weights);
-  const Index lines = f.images * f.down.positions, columns = f.right.span(f.right.positions), line = columns * f.in;
-  const Index filter = f.right.taps * f.in;
+// A form whose right factor are weights. products(go) calls go(q, rows, n, b_column, scratch) for each
+// product. `zeros` says that windows reach beyond the images, and `all_meet` that each tap meets an
+// image nevertheless: then a result is not finite if a weight is not.
+template <class T, class Products>
+void by_weights(const View& weights, const View& result, bool zeros, bool all_meet, const Products& products) {
+  products([&](const Product<T>& q, const Rows& rows, Index n, Index b_column, Scratch<T>& scratch) {
+    multiply_by_weights(large(weights), q, rows.size, n, b_column, scratch, zeros ? &rows.boxes : nullptr);
+  });
+  if (!zeros || all_finite(all_meet && count(result) < count(weights) ? result : weights)) return;
+  products([](const Product<T>& q, const Rows& rows, Index n, Index b_column, Scratch<T>&) {
+    multiply_zeros(q, rows.boxes, n, b_column);
+  });
+}
+
+template <class T> void convolve(const Geometry& f, const View& images, const View& weights, const View& result) {
+  const Contiguous4 x(images), w(weights);
+  const Side down(f.down, f.down.positions, 0, 1), right(f.right, f.right.positions, 0, 1);
+  const Index lines = f.images * f.down.positions, line = f.right.pixels * f.in, filter = f.right.taps * f.in;
+  const bool all = all_meet(down.runs, f.down.taps) && all_meet(right.runs, f.right.taps);
   const auto at_once = [&](Index n) {
     return rows_at_once<T>(n, f.down.stride * line, f.right.positions, large(weights));
   };
   const bool by_columns = large(weights) && at_once(lines) == lines;
-  share(by_columns, lines, f.out, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
-    std::vector<Index> rows;
-    Scratch<T> window, scratch;
-    const Index step = at_once(end - begin);
-    for (Index first = begin; first < end; first += step) {
-      const Index last = std::min(end, first + step);
-      spend(f.steps() / lines * (last - first));
-      const Index pixels = (last - first) * f.right.positions;
-      rows.resize(static_cast<std::size_t>(2 * pixels));
-      Index *a_rows = rows.data(), *c_rows = a_rows + pixels, *row = a_rows;
-      for (Index i = 0; i < pixels; ++i) c_rows[i] = i * f.out;
-      Index size = 0;
-      for_each_group(f.down.positions, first, last, [&](Index, Index top, Index bottom) {
-        for (Index y = 0; y < bottom - top; ++y, row += f.right.positions)
-          for (Index p = 0; p < f.right.positions; ++p)
-            row[p] = size + y * f.down.stride * line + p * f.right.stride * f.in;
-        size += f.down.span(bottom - top) * line;
-      });
-      T* const copied = window.take(size);
-      size = 0;
-      for_each_group(f.down.positions, first, last, [&](Index image, Index top, Index bottom) {
-        const Index span = f.down.span(bottom - top);
-        cut(x, image, top * f.down.stride - f.down.before, span, -f.right.before, columns, copied + size);
-        size += span * line;
-      });
-      const Product<T> q{{1, f.down.taps, filter},
-                         copied,
-                         a_rows,
-                         {0, line, 1},
-                         w.data<T>() + begin_column,
-                         {0, filter * f.out, f.out},
-                         reinterpret_cast<T*>(result.data) + first * f.right.positions * f.out + begin_column,
-                         c_rows,
-                         1,
-                         false};
-      multiply_by_weights(large(weights), q, pixels, end_column - begin_column, 1, scratch);
-    }
+  by_weights<T>(w.view, result, !inside(f.down) || !inside(f.right), all, [&](auto go) {
+    share(by_columns, lines, f.out, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
+      Rows rows;
+      Scratch<T> scratch;
+      const Index step = at_once(end - begin);
+      for (Index first = begin; first < end; first += step) {
+        const Index last = std::min(end, first + step);
+        spend(f.steps() / lines * (last - first));
+        rows.locate(down, right, first, last, f.in, f.out, [&](Box& box, const Run& across, const Run& along) {
+          box.first = {0, across.begin, along.begin * f.in};
+          box.last = {1, across.end, along.end * f.in};
+        });
+        const Product<T> q{{1, f.down.taps, filter},
+                           x.data<T>(),
+                           rows.a.data(),
+                           {0, line, 1},
+                           w.data<T>() + begin_column,
+                           {0, filter * f.out, f.out},
+                           reinterpret_cast<T*>(result.data) + begin_column,
+                           rows.c.data(),
+                           1,
+                           false};
+        go(q, rows, end_column - begin_column, 1, scratch);
+      }
+    });
   });
 }
 
 // The weights are contiguous, or turned(weights) are.
 template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
+  const Contiguous4 cotangent(g);
   const Index b_column = weights.strides[2] / Index{sizeof(T)}, b_term = weights.strides[3] / Index{sizeof(T)};
-  // A pixel y of residue r = y + before (mod s) meets tap r + s t at (y + before - r) / s - t.
-  const auto meets = [](const Axis& a, Index residue) {
-    return residue < a.taps ? (a.taps - residue - 1) / a.stride + 1 : 0;
-  };
-  const auto first_like = [](Index pixel, Index from, Index stride) {
-    return from + ((pixel - from) % stride + stride) % stride;
-  };
-  const Index reach_down = meets(f.down, 0) - 1, reach_right = meets(f.right, 0) - 1;
-  const Index columns = (f.right.pixels - 1 + f.right.before) / f.right.stride + 1 + reach_right;
-  const Index line = columns * f.out, tap = f.in * f.out, rows = f.images * f.down.pixels;
+  const Index line = f.right.positions * f.out, tap = f.in * f.out, lines = f.images * f.down.pixels;
+  const std::vector<Residue> downs = Residue::all(f.down), rights = Residue::all(f.right);
+  bool zeros = false, all = true;
+  for (const auto* residues : {&downs, &rights})
+    for (const Residue& each : *residues) {
+      zeros = zeros || !inside(each.side.axis);
+      all = all && all_meet(each.side.runs, each.side.axis.taps);
+    }
   const auto at_once = [&](Index n) {
     return rows_at_once<T>(n, line / f.down.stride, f.right.pixels / (f.down.stride * f.right.stride), large(weights));
   };
-  const bool by_columns = large(weights) && at_once(rows) == rows;
-  share(by_columns, rows, f.in, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
-    std::vector<Index> a_rows, c_rows;
-    Scratch<T> window, scratch;
-    const Index step = at_once(end - begin);
-    for (Index first = begin; first < end; first += step) {
-      const Index last = std::min(end, first + step);
-      spend(f.steps() / rows * (last - first));
-      // The positions that the pixels [top, bottom) meet, including those of earlier taps.
-      const auto position = [&](Index top) { return (top + f.down.before) / f.down.stride; };
-      const auto span = [&](Index top, Index bottom) { return position(bottom - 1) - position(top) + 1 + reach_down; };
-      Index size = 0;
-      for_each_group(f.down.pixels, first, last,
-                     [&](Index, Index top, Index bottom) { size += span(top, bottom) * line; });
-      T* const copied = window.take(size);
-      size = 0;
-      for_each_group(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
-        cut(g, image, position(top) - reach_down, span(top, bottom), -reach_right, columns, copied + size);
-        size += span(top, bottom) * line;
-      });
-      for (Index down = 0; down < std::min(f.down.stride, f.down.pixels); ++down)
-        for (Index right = 0; right < std::min(f.right.stride, f.right.pixels); ++right) {
-          const Index residue_down = (down + f.down.before) % f.down.stride;
-          const Index residue_right = (right + f.right.before) % f.right.stride;
-          const Index taps_down = meets(f.down, residue_down), taps_right = meets(f.right, residue_right);
-          a_rows.clear();
-          c_rows.clear();
-          size = 0;
-          for_each_group(f.down.pixels, first, last, [&](Index image, Index top, Index bottom) {
-            for (Index y = first_like(down, top, f.down.stride); y < bottom; y += f.down.stride) {
-              const Index below = position(y) - position(top) + reach_down - (taps_down - 1);
-              Index column = (right + f.right.before) / f.right.stride + reach_right - (taps_right - 1);
-              for (Index p = right; p < f.right.pixels; p += f.right.stride, ++column) {
-                a_rows.push_back(size + below * line + column * f.out);
-                c_rows.push_back(((image * f.down.pixels + y) * f.right.pixels + p) * f.in);
-              }
-            }
-            size += span(top, bottom) * line;
-          });
-          const T* b = reinterpret_cast<const T*>(weights.data);
-          if (taps_down > 0 && taps_right > 0)  // otherwise the pixels meet no tap, and are zero
-            b += ((residue_down + (taps_down - 1) * f.down.stride) * f.right.taps + residue_right +
-                  (taps_right - 1) * f.right.stride) *
-                 tap;
-          const Product<T> q{{taps_down, taps_right, f.out},
-                             copied,
-                             a_rows.data(),
-                             {line, f.out, 1},
-                             b + begin_column * b_column,
-                             {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, b_term},
-                             reinterpret_cast<T*>(result.data) + begin_column,
-                             c_rows.data(),
-                             1,
-                             false};
-          multiply_by_weights(large(weights), q, static_cast<Index>(a_rows.size()), end_column - begin_column, b_column,
-                              scratch);
-        }
-    }
+  const bool by_columns = large(weights) && at_once(lines) == lines;
+  const View contiguous = b_column == 1 ? turned(weights) : weights;
+  by_weights<T>(contiguous, result, zeros, all, [&](auto go) {
+    share(by_columns, lines, f.in, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
+      Rows rows;
+      Scratch<T> scratch;
+      const Index step = at_once(end - begin);
+      for (Index first = begin; first < end; first += step) {
+        const Index last = std::min(end, first + step);
+        spend(f.steps() / lines * (last - first));
+        for (const Residue& down : downs)
+          for (const Residue& right : rights) {
+            const Index taps_down = down.side.axis.taps, taps_right = right.side.axis.taps;
+            rows.locate(down.side, right.side, first, last, f.out, f.in,
+                        [&](Box& box, const Run& across, const Run& along) {
+                          box.first = {across.begin, along.begin, 0};
+                          box.last = {across.end, along.end, f.out};
+                        });
+            const T* b = reinterpret_cast<const T*>(weights.data);
+            if (taps_down > 0 && taps_right > 0)  // otherwise the pixels meet no tap, and are zero
+              b += ((down.tap + (taps_down - 1) * f.down.stride) * f.right.taps + right.tap +
+                    (taps_right - 1) * f.right.stride) *
+                   tap;
+            const Product<T> q{{taps_down, taps_right, f.out},
+                               cotangent.data<T>(),
+                               rows.a.data(),
+                               {line, f.out, 1},
+                               b + begin_column * b_column,
+                               {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, b_term},
+                               reinterpret_cast<T*>(result.data) + begin_column,
+                               rows.c.data(),
+                               1,
+                               false};
+            go(q, rows, end_column - begin_column, b_column, scratch);
+          }
+      }
+    });
   });
 }
 
-template <class T> void convolve_weight(const Geometry& f, const View& x, const View& cotangent, const View& result) {
-  const Contiguous4 g(cotangent);
-  const Index columns = f.right.span(f.right.positions), line = columns * f.in, filter = f.right.taps * f.in;
-  const Index area = f.down.positions * f.right.positions, image_size = f.down.span(f.down.positions) * line;
+template <class T>
+void convolve_weight(const Geometry& f, const View& images, const View& cotangent, const View& result) {
+  const bool zeros = !inside(f.down) || !inside(f.right), copied = zeros && f.in < kFewChannels;
+  const bool boxed = zeros && !copied;
+  const Contiguous4 g(cotangent), x(images);
+  const Index columns = copied ? f.right.span(f.right.positions) : f.right.pixels;
+  const Index line = columns * f.in, filter = f.right.taps * f.in;
+  const Index above = copied ? 0 : f.down.before, left = copied ? 0 : f.right.before;
+  const Index area = f.down.positions * f.right.positions;
+  const Index image_size = (copied ? f.down.span(f.down.positions) : f.down.pixels) * line;
   // A chain takes several whole images if they are small, otherwise a few rows of one. Two chains of
   // whole images at a time read and write the cotangent of large weights once.
   const Index group = evenly(f.images, kPixels / area);
   const Index step = group > 1 ? f.down.positions : evenly(f.down.positions, kPixels / f.right.positions);
   const Index chain = std::min(group * step * f.right.positions, kChain);
   const Index at_once = large(result) && group * area == chain ? 2 * group : group;
+  const bool finite = !boxed || all_finite(g.view);
   parallel_for(f.down.taps * filter, f.steps(), [&](Index begin, Index end) {
-    std::vector<Index> a_rows, c_rows;
-    for_each_group(filter, begin, end, [&](Index k, Index first, Index last) {
+    std::vector<Index> a_rows(static_cast<std::size_t>(end - begin)), c_rows(a_rows.size());
+    Boxes whole, boxes;
+    Index row = 0;
+    for_each_group(f.in, begin, end, [&](Index tap, Index first, Index last) {
+      const Index k = tap / f.right.taps, l = tap % f.right.taps;
+      Index *const a = a_rows.data() + row - first, *const c = c_rows.data() + row - first;
       for (Index i = first; i < last; ++i) {
-        a_rows.push_back(k * line + i);
-        c_rows.push_back((k * filter + i) * f.out);
+        a[i] = (k - above) * line + (l - left) * f.in + i;
+        c[i] = (tap * f.in + i) * f.out;
       }
+      row += last - first;
+      const auto [top, bottom] = positions_of(f.down, k);
+      const auto [from, to] = positions_of(f.right, l);
+      whole.push_back({row, {0, top, from}, {f.images, bottom, to}});
     });
     Scratch<T> window, scratch;
     T* const c = reinterpret_cast<T*>(result.data);
+    const auto products = [&](auto go) {
+      for (Index image = 0; image < f.images; image += at_once)
+        for (Index y = 0; y < f.down.positions; y += step) {
+          const Index some = std::min(at_once, f.images - image), positions = std::min(step, f.down.positions - y);
+          const T* a = x.data<T>() + image * image_size + y * f.down.stride * line;
+          if (copied) {
+            const Index span = f.down.span(positions);
+            T* const to = window.take(some * image_size);
+            for (Index n = 0; n < some; ++n)
+              cut(x.view, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns,
+                  to + n * image_size);
+            a = to;
+          }
+          if (boxed) boxes = whole;
+          for (Box& box : boxes) box.first[1] -= y, box.last[1] -= y;
+          const Product<T> q{{some, positions, f.right.positions},
+                             a,
+                             a_rows.data(),
+                             {image_size, f.down.stride * line, f.right.stride * f.in},
+                             g.data<T>() + (image * area + y * f.right.positions) * f.out,
+                             {area * f.out, f.right.positions * f.out, f.out},
+                             c,
+                             c_rows.data(),
+                             1,
+                             false};
+          go(q);
+        }
+    };
     Groups<T> groups(c, c_rows.data(), 1, end - begin, f.out, false);
-    for (Index image = 0; image < f.images; image += at_once)
-      for (Index y = 0; y < f.down.positions; y += step) {
-        const Index images = std::min(at_once, f.images - image), positions = std::min(step, f.down.positions - y);
-        const Index span = f.down.span(positions);
-        T* const copied = window.take(images * span * line);
-        for (Index n = 0; n < images; ++n)
-          cut(x, image + n, y * f.down.stride - f.down.before, span, -f.right.before, columns,
-              copied + n * span * line);
-        const Index counts[3] = {images, positions, f.right.positions};
-        spend(work({images, positions, f.right.positions, end - begin, f.out}) / kAtOnce);
-        const Product<T> q{{images, positions, f.right.positions},
-                           copied,
-                           a_rows.data(),
-                           {image_size, f.down.stride * line, f.right.stride * f.in},
-                           g.data<T>() + (image * area + y * f.right.positions) * f.out,
-                           {area * f.out, f.right.positions * f.out, f.out},
-                           c,
-                           c_rows.data(),
-                           1,
-                           groups.next(chains(counts, chain))};
-        multiply(q, end - begin, f.out, 1, end - begin >= kOften, scratch, chain);
-      }
+    products([&](Product<T> q) {
+      q.accumulate = groups.next(chains(q.counts, chain));
+      spend(work({q.counts[0], q.counts[1], q.counts[2], end - begin, f.out}) / kAtOnce);
+      multiply(q, end - begin, f.out, 1, end - begin >= kOften, scratch, chain, boxed ? &boxes : nullptr);
+    });
     groups.finish();
+    if (!finite) products([&](const Product<T>& q) { multiply_zeros(q, boxes, f.out, 1); });
   });
 }
 

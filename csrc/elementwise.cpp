@@ -186,14 +186,19 @@ Function clip() {
 // order.
 template <class T> bool finite_row(const char* data, Index stride, Index size) {
   using V = simd::Vec<T>;
-  V sum = {};
+  constexpr Index lanes = simd::kLanes<T>;
+  V sum[4] = {};
   Index i = 0;
   if (stride == Index{sizeof(T)})
-    for (; i + simd::kLanes<T> <= size; i += simd::kLanes<T>) {
-      const V x = simd::load<V>(data + i * stride);
-      sum += x - x;
+    for (; i + 4 * lanes <= size; i += 4 * lanes) {
+  MINIMETA_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        const V x = simd::load<V>(data + (i + j * lanes) * stride);
+        sum[j] += x - x;
+      }
     }
-  bool finite = !simd::any(sum != sum);
+  const V all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  bool finite = !simd::any(all != all);
   for (const Strided<T> x{data, stride}; i < size; ++i) finite &= x[i] - x[i] == T(0);
   return finite;
 }

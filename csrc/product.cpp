@@ -7,14 +7,56 @@ namespace minimeta {
 namespace detail {
 namespace {
 
-// A panel of more terms than a chain has; q becomes one chain after another. A function of its own,
-// so that small products do not pay for it.
+// The rows [first, last) of a chain, box by box. Neighbours that have the same terms here go together.
+template <class T, class Row> void panel_in_boxes(const Product<T>& chain, const Index (&at)[3], Index first,
+                                                  Index last, Index columns, const Boxes& boxes) {
+  const auto begin = [&](const Box& box, int d) { return std::max(box.first[d] - at[d], Index{0}); };
+  const auto count = [&](const Box& box, int d) {
+    return std::max(std::min(box.last[d] - at[d], chain.counts[d]) - begin(box, d), Index{0});
+  };
+  const auto alike = [&](const Box& x, const Box& y) {
+    bool same = true;
+    for (int d = 0; d < 3; ++d) same = same && begin(x, d) == begin(y, d) && count(x, d) == count(y, d);
+    return same;
+  };
+  for (auto box = boxes.begin(); first < last; ++box) {
+    if (box->rows <= first) continue;
+    while (box->rows < last && alike(box[0], box[1])) ++box;
+    const Index end = std::min(last, box->rows);
+    Product<T> q = chain;
+    for (int d = 0; d < 3; ++d) {
+      q.a += begin(*box, d) * q.a_steps[d];
+      q.b += begin(*box, d) * q.b_steps[d];
+      q.counts[d] = count(*box, d);
+    }
+    while (q.counts[2] == 1 && q.counts[0] * q.counts[1] > 1)  // the longest loop is the innermost
+      for (int d = 2; d >= 0; --d) {
+        q.counts[d] = d > 0 ? q.counts[d - 1] : 1;
+        q.a_steps[d] = d > 0 ? q.a_steps[d - 1] : 0;
+        q.b_steps[d] = d > 0 ? q.b_steps[d - 1] : 0;
+      }
+    if (q.counts[0] * q.counts[1] * q.counts[2] > 0) {
+      panel<T, Row>(q, first, end, columns);
+    } else if (!q.accumulate) {
+      for (Index i = first; i < end; ++i)
+        for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
+    }
+    first = end;
+  }
+}
+
+// A panel of more terms than a chain has, or of boxes; q becomes one chain after another. A function
+// of its own, so that small products do not pay for it.
 template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Product<T>& q, Index first, Index last,
-                                                                             Index columns, bool begun, Index chain) {
+                                                                             Index columns, bool begun, Index chain,
+                                                                             const Boxes* boxes) {
   Groups<T> groups(q.c, q.c_rows + first, q.c_column, last - first, columns, begun);
-  ChainSteps(q.counts, chain).for_each(q, [&] {
+  ChainSteps(q.counts, chain).for_each(q, [&](const Index(&at)[3]) {
     q.accumulate = groups.next(1);
-    panel<T, Row>(q, first, last, columns);
+    if (boxes)
+      panel_in_boxes<T, Row>(q, at, first, last, columns, *boxes);
+    else
+      panel<T, Row>(q, first, last, columns);
   });
   groups.finish();
 }
@@ -69,22 +111,23 @@ template <class T> void pack(const Product<T>& q, Index b_column, Index columns,
     }
 }
 
-// c = a b, or c += a b, in one chain or in several: in two functions, so that small products do not
-// pay for chains.
-template <class T, bool OneChain>
-void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain) {
+// c = a b, or c += a b, in one chain or in several, or in boxes: in two functions, so that small
+// products do not pay for chains.
+template <class T, bool OneChain> void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
+                                                       Scratch<T>& scratch, Index chain, const Boxes* boxes) {
   constexpr Index lanes = simd::kLanes<T>;
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
   const bool padded = n < lanes && std::min(m, terms) >= kOften;
   copy = copy || padded;
+  const Index block = boxes ? evenly(m, std::max(kBlockRows, kBlockTerms / terms)) : kBlockRows;
   // If several blocks of rows read the panels, keep all of them.
-  T* const packed = copy ? scratch.take(std::max(lanes, m > kBlockRows ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
+  T* const packed = copy ? scratch.take(std::max(lanes, m > block ? n : std::min(n, 3 * lanes)) * terms) : nullptr;
   // Change one q for every panel: a copy of it would wait for the stores that just wrote it.
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
   [[maybe_unused]] const bool begun = q.accumulate;
-  for (Index i = 0; i < m; i += kBlockRows)
+  for (Index i = 0; i < m; i += block)
     for (Index j = 0, columns; j < n; j += columns) {
       columns = panel_columns<T>(n - j);
       q.b = b + j * b_column;
@@ -92,7 +135,7 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
       for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
       if (copy) {
         const Index width = padded ? lanes : columns;
-        T* const target = packed + (m > kBlockRows ? j * terms : 0);
+        T* const target = packed + (m > block ? j * terms : 0);
         const Index next = n * terms < kFew ? 0 : panel_columns<T>(n - j - columns);
         if (i == 0) pack(q, b_column, columns, width, next, target);
         q.b = target;
@@ -102,9 +145,9 @@ void multiply_panels(Product<T>& q, Index m, Index n, Index b_column, bool copy,
       }
       with_tiles<T>(columns, padded, [&](auto row) {
         if constexpr (OneChain)
-          panel<T, decltype(row)>(q, i, std::min(m, i + kBlockRows), columns);
+          panel<T, decltype(row)>(q, i, std::min(m, i + block), columns);
         else
-          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + kBlockRows), columns, begun, chain);
+          panel_in_chains<T, decltype(row)>(q, i, std::min(m, i + block), columns, begun, chain, boxes);
       });
     }
 }
@@ -126,16 +169,16 @@ __attribute__((noinline)) void turn(Product<T>& q, Index b_row, Index b_column, 
 }  // namespace
 }  // namespace detail
 
-template <class T>
-void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain) {
+template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch,
+                                 Index chain, const Boxes* boxes) {
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
   if (terms == 0) {
     for (Index i = 0; i < m && !q.accumulate; ++i)
       for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
-  } else if (terms <= chain) {
-    detail::multiply_panels<T, true>(q, m, n, b_column, copy, scratch, chain);
+  } else if (terms <= chain && !boxes) {
+    detail::multiply_panels<T, true>(q, m, n, b_column, copy, scratch, chain, boxes);
   } else {
-    detail::multiply_panels<T, false>(q, m, n, b_column, copy, scratch, chain);
+    detail::multiply_panels<T, false>(q, m, n, b_column, copy, scratch, chain, boxes);
   }
 }
 
@@ -193,8 +236,8 @@ void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* fini
   }
 }
 
-template void multiply(Product<float>, Index, Index, Index, bool, Scratch<float>&, Index);
-template void multiply(Product<double>, Index, Index, Index, bool, Scratch<double>&, Index);
+template void multiply(Product<float>, Index, Index, Index, bool, Scratch<float>&, Index, const Boxes*);
+template void multiply(Product<double>, Index, Index, Index, bool, Scratch<double>&, Index, const Boxes*);
 template class TiledProduct<float>;
 template class TiledProduct<double>;
 

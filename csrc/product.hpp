@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -104,7 +105,14 @@ template <class T> class Groups {
   std::vector<std::unique_ptr<T[]>> levels_;
 };
 
-constexpr Index kBlockRows = 96;   // so many rows of a stay in the second cache
+// How many of n to take at a time, at most so many or one, so that the last are not much fewer.
+inline Index evenly(Index n, Index most) {
+  most = std::max<Index>(most, 1);
+  const Index parts = std::max<Index>((n + most - 1) / most, 1);
+  return (n + parts - 1) / parts;
+}
+
+constexpr Index kBlockRows = 96, kBlockTerms = 96 * kBlockRows;  // so many rows of a stay in the second cache
 constexpr Index kOften = 48;  // from so many rows on, a copy of the panel that all of them read pays
 
 namespace detail {
@@ -124,7 +132,7 @@ struct ChainSteps {
     return n;
   }
 
-  // Calls go() for each chain of a product, after it has set q to that chain.
+  // Calls go(at) for each chain of a product, after it has set q to that chain, which begins there.
   template <class T, class Go> void for_each(Product<T>& q, Go go) const {
     const T *const a = q.a, *const b = q.b;
     Index at[3];
@@ -138,7 +146,7 @@ struct ChainSteps {
             q.a += at[d] * q.a_steps[d];
             q.b += at[d] * q.b_steps[d];
           }
-          go();
+          go(at);
         }
     q.a = a;
     for (int d = 0; d < 3; ++d) q.counts[d] = counts[d];
@@ -149,6 +157,14 @@ struct ChainSteps {
 
 }  // namespace detail
 
+// Some rows of a product, up to one, whose terms are zero but in a box of the three loops. Only those
+// in the box are read and added.
+struct Box {
+  Index rows;
+  std::array<Index, 3> first, last;
+};
+using Boxes = std::vector<Box>;
+
 // How many chains of so many terms at most a product has.
 inline Index chains(const Index (&counts)[3], Index chain = kChain) {
   return detail::ChainSteps(counts, chain).chains();
@@ -156,9 +172,9 @@ inline Index chains(const Index (&counts)[3], Index chain = kChain) {
 
 // c = a b, or c += a b, for m rows and n columns. `copy` copies b panel by panel, which is needed
 // if its columns do not lie side by side. A few columns of many rows are always copied, padded to a
-// vector.
-template <class T>
-void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch, Index chain = kChain);
+// vector. If there are boxes, together they have all rows.
+template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch,
+                                 Index chain = kChain, const Boxes* boxes = nullptr);
 
 // A small matrix product that runs again and again: which tile computes which part of c is decided
 // once. The columns of c lie side by side. So do those of b; otherwise its rows do, and b is

@@ -128,11 +128,4 @@ template <class T> void cut(const View& x, Index image, Index top, Index rows, I
   }
 }
 
-// How many of n to take at a time, at most so many or one, so that the last are not much fewer.
-inline Index evenly(Index n, Index most) {
-  most = std::max<Index>(most, 1);
-  const Index parts = (n + most - 1) / most;
-  return (n + parts - 1) / parts;
-}
-
 }  // namespace minimeta

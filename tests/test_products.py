@@ -324,6 +324,50 @@ def test_what_is_not_finite_spreads_where_it_is_used(native: Any, special: float
     assert_array_equal(~np.isfinite(native.matmul(x[0, 2], w[0, 0])).all(-1), np.arange(6) == 4)
 
 
+@pytest.mark.parametrize("special", [np.nan, -np.inf])
+@pytest.mark.parametrize("channels", [2, 9])
+@pytest.mark.parametrize(
+    ("side", "window", "strides", "padding"),
+    [
+        (4, 3, (2, 2), (0, 1, 0, 1)),
+        (7, 3, (2, 2), (1, 1, 1, 1)),
+        (5, 4, (1, 3), (2, 0, 1, 2)),
+        (1, 3, (1, 1), (1, 1, 1, 1)),  # eight of nine taps meet nothing but zeros
+    ],
+)
+def test_a_zero_around_an_image_is_a_term(
+    native: Any,
+    special: float,
+    channels: int,
+    side: int,
+    window: int,
+    strides: tuple[int, int],
+    padding: tuple[int, int, int, int],
+) -> None:
+    """Its product by what is not finite is NaN, though kernels leave it out."""
+    rng = np.random.default_rng(0)
+    x, w = factors(rng, 2, side, side, channels), factors(rng, window, window, channels, 3)
+    shape = (*windows(x, (window, window), strides, padding).shape[:3], 3)
+    for _ in range(8):
+        g, odd_w, odd_g = factors(rng, *shape), w.copy(), factors(rng, *shape)
+        odd_w[tuple(rng.integers(odd_w.shape))] = odd_g[tuple(rng.integers(odd_g.shape))] = special
+        unfolded = windows(x, (window, window), strides, padding).reshape(-1, window * window * channels)
+        with np.errstate(invalid="ignore"):
+            expected = (
+                summed(unfolded, odd_w.reshape(-1, 3), [(window, window * channels)]).reshape(shape),
+                summed(unfolded.T, odd_g.reshape(-1, 3), pieces(shape[:3], 168)).reshape(w.shape),
+                chain_to_images(g, odd_w, strides, padding, (side, side)),
+            )
+        settings: dict[str, Any] = {"strides": strides, "padding": padding}
+        found = (
+            native.conv2d(x, odd_w, **settings),
+            native.conv2d_weight(x, odd_g, **settings, size=(window, window)),
+            native.conv2d_input(g, odd_w, **settings, size=(side, side)),
+        )
+        for mine, right in zip(found, expected, strict=True):
+            assert_array_equal(mine, right, strict=True)
+
+
 def distance(result: Array, exact: Array, magnitude: Array) -> float:
     """The root mean square of the error, of the sum of the terms' magnitudes."""
     return float(np.sqrt(np.mean(np.square((result - exact) / magnitude))))
