@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 FLOATS = ("float32", "float64")
 OTHERS = {"set_num_threads", "get_num_threads", "multiply_adds", "Builder", "Call", "Operation", "Program"}
-OTHERS |= {"FAR_BYTES", "FUSED_BLOCK", "FUSED_VALUES", "FUSED_WIDTH"}
+OTHERS |= {"FAR_BYTES", "FUSED_BLOCK", "FUSED_VALUES", "FUSED_WIDTH", "kept_bytes"}
 
 every_function = pytest.mark.parametrize("name", CALLS)
 seeds = st.integers(0, 2**32 - 1)
