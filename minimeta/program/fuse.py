@@ -177,7 +177,9 @@ class _Grouping:
         shape, axes = self.forms[step.operands[0]].shape, step.params["axes"]
         left = math.prod(shape[len(axes) :])
         size = math.prod(shape)
-        return bool(axes == tuple(range(len(axes))) and (size <= _BLOCK or size >= _LONG_SUM) and 0 < left <= _WIDEST)
+        return bool(
+            axes == tuple(range(len(axes))) and (0 < size <= _BLOCK or size >= _LONG_SUM) and 0 < left <= _WIDEST
+        )
 
     def _needed(self) -> set[int]:
         """Return the values that are needed as arrays."""

@@ -252,6 +252,16 @@ def test_results_that_no_cache_holds_have_the_same_bits(width: int) -> None:
     assert bits_of(program, [x]) == bits_of(program, [x], threads=7) == expected
 
 
+def test_the_mean_of_no_rows_is_not_a_number() -> None:
+    x = np.ones((0, 3), np.float32)
+    for function in (
+        lambda x: mm.mean(x * 2.0 - 1.0, 0),
+        lambda x: (mm.sum(mm.exp(x) * x, 0), mm.mean(x + 1.0, (0, 1))),
+    ):
+        traced = trace(function, x)
+        assert bits_of(optimise(traced), [x]) == bits_of(traced, [x])
+
+
 @pytest.mark.parametrize("shape", [(1030, 100), (20, 54, 100), (2500, 3), (1100, 7), (700, 256)])
 def test_a_result_may_be_summed_too(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
