@@ -6,7 +6,8 @@ imported, so that every library is given the same workload, initial parameters a
 **The work** of a meta-step is counted in the multiply-adds of products and convolutions alone, each two operations.
 Write F for those of the first layer on one example, R for those of all others together. Each product has two factors,
 and its derivative with respect to a factor is a product of the same size; the examples themselves, a factor of the
-first layer, need no derivative. Hence, for each example,
+first layer, need no derivative. A convolution meets no zeros: where a window of weights lies in part outside of the
+image, only the pixels in it count. Hence, for each example,
 
     outputs                                           R +  F
     gradient of a loss                               3R + 2F    outputs, and each product's derivatives
@@ -48,16 +49,22 @@ HIDDEN, PREPROCESSING = 20, 10
 
 
 class Layer(NamedTuple):
-    """The shape of its weights, the name of what is added, and the places where one example meets the weights."""
+    """The shape of its weights, the name of what is added, and how often a pixel of an example meets a window's."""
 
     weight: tuple[int, ...]
     shift: Literal["bias", "offset"]
-    places: int = 1
+    pixels: int = 1
 
     @property
     def multiply_adds(self) -> int:
         """Of one example."""
-        return self.places * math.prod(self.weight)
+        return self.pixels * math.prod(self.weight[-2:])
+
+
+def pixels_met(side: int, stride: int) -> int:
+    """The pixels of all windows of three along one axis, without the zeros outside of the image."""
+    windows = -(-side // stride)
+    return 3 * windows - ((windows - 1) * stride + 3 - side)
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,10 @@ class Convolutions:
     def layers(self) -> list[Layer]:
         channels = (self.input_shape[2], *(self.filters,) * 4)
         sides = self.sides()
-        places = sides[1:] if self.downsampling == "stride" else sides[:-1]
+        stride = 2 if self.downsampling == "stride" else 1
         blocks = [
-            Layer((3, 3, inputs, outputs), "offset", side**2)
-            for (inputs, outputs), side in zip(itertools.pairwise(channels), places, strict=True)
+            Layer((3, 3, inputs, outputs), "offset", pixels_met(side, stride) ** 2)
+            for (inputs, outputs), side in zip(itertools.pairwise(channels), sides[:-1], strict=True)
         ]
         features = self.filters * (sides[-1] ** 2 if self.readout == "flatten" else 1)
         return [*blocks, Layer((features, self.outputs), "bias")]
