@@ -17,6 +17,7 @@
 
 namespace minimeta {
 
+void define_builder(py::module_& m);   // builder.cpp
 void define_programs(py::module_& m);  // replay.cpp
 
 namespace {
@@ -126,6 +127,7 @@ void define(py::module_& m) {
   define_operations(m);
   define_machine(m);
   define_programs(m);
+  define_builder(m);
 }
 
 }  // namespace
