@@ -71,11 +71,12 @@ def by_position(function: Callable[..., Any], arguments: Sequence[Any], keywords
 
 
 def names_of(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's arguments, as far as they are known."""
+    """Return the names of a function's arguments that have a place, as far as they are known."""
     try:
-        return list(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters.items()
     except (TypeError, ValueError):  # It has no signature.
         return []
+    return [name for name, parameter in parameters if parameter.kind in _BY_POSITION]
 
 
 def check_layout(name: str, order: Any) -> None:
