@@ -53,7 +53,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def levels(session: nox.Session) -> None:
     """Read the kernels as a compiler for AVX-512 does: where the processor lacks it, nothing else compiles them so."""
-    bindings = {"module", "operations", "portable", "replay", "tree"}
+    bindings = {"builder", "module", "operations", "portable", "replay", "tree"}
     kernels = sorted(str(path) for path in Path("csrc").glob("*.cpp") if path.stem not in bindings)
     level = ["-std=c++17", "-march=x86-64-v4", "-mprefer-vector-width=512", "-ffp-contract=off", "-Wall", "-Wextra"]
     if platform.machine() == "x86_64":
