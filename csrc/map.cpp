@@ -2,8 +2,10 @@
 #include "map.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "parallel.hpp"
 
@@ -32,7 +34,7 @@ void add(Dtype dtype, Index n, const char* from, char* to) {
   });
 }
 
-// Adds the other groups' sums to that of the first group, which is in `result`.
+// Adds so many groups' sums to that of the groups before them, which is in `result`.
 void add_groups(Dtype dtype, const char* others, Index groups, Index n, char* result) {
   constexpr Index block = 2048;  // elements: the block stays in the first cache while all groups are added
   const Index size = itemsize(dtype);
@@ -42,6 +44,29 @@ void add_groups(Dtype dtype, const char* others, Index groups, Index n, char* re
         add(dtype, std::min(block, n - b * block), others + (g * n + b * block) * size, result + b * block * size);
   });
 }
+
+// Adds groups in order before all are complete: the first thread that finds no other to begin adds those that
+// are, until the last one is.
+class Joining {
+ public:
+  explicit Joining(Index groups)
+      : complete_(static_cast<std::size_t>(groups)), not_begun_(groups), under_way_(groups) {}
+
+  void begin() { --not_begun_; }
+  template <class Add> void complete(Index group, const Add& add) {
+    --under_way_;  // before: if all are complete, none is under way
+    complete_[static_cast<std::size_t>(group)] = true;
+    if (not_begun_ > 0 || busy_.exchange(true)) return;
+    while (under_way_ > 0 && complete_[static_cast<std::size_t>(added_)]) add(added_++);
+  }
+  Index added() const { return added_; }
+
+ private:
+  std::vector<std::atomic<bool>> complete_;
+  std::atomic<Index> not_begun_, under_way_;
+  std::atomic<bool> busy_{false};
+  Index added_ = 0;
+};
 
 }  // namespace
 
@@ -131,20 +156,36 @@ void Map::run_group(Index group, char* const* data, Watch* watch) const {
   }
 }
 
+// Calls go(y, first, rest) for each sum: its form, the sum of the first group, which is the result, and those of
+// the others, one after another.
+template <class Go> void Map::for_each_sum(char* const* data, const Go& go) const {
+  char* const* const results = data + mapped_.size();
+  std::size_t others = summed_.size();
+  for (std::size_t j = 0; j < summed_.size(); ++j)
+    if (summed_[j]) go(body_->outputs()[j], results[j], results[others++]);
+}
+
 void Map::run(char* const* data, Watch* watch) const {
   Index work = body_->instructions() * kInstruction + body_->arena_bytes() / 4;
   work = work > PTRDIFF_MAX / std::max<Index>(count_, 1) ? PTRDIFF_MAX : work * count_;
-  for_each_on(in_turns_ ? 1 : deserved_threads(groups_, work), groups_,
-              [&](Index group) { run_group(group, data, watch); });
-  char* const* const results = data + mapped_.size();
-  std::size_t others = summed_.size();
-  for (std::size_t j = 0; j < summed_.size(); ++j) {
-    if (!summed_[j]) continue;
-    const View& y = body_->outputs()[j];
-    const char* const rest = results[others++];
-    if (count_ == 0) std::memset(results[j], 0, static_cast<std::size_t>(bytes(y)));
-    if (groups_ > 1 && !in_turns_) add_groups(y.dtype, rest, groups_ - 1, minimeta::count(y), results[j]);
-  }
+  Joining joining(groups_);
+  for_each_on(in_turns_ ? 1 : deserved_threads(groups_, work), groups_, [&](Index group) {
+    joining.begin();
+    run_group(group, data, watch);
+    if (in_turns_) return;
+    joining.complete(group, [&](Index next) {
+      if (next == 0) return;
+      for_each_sum(data, [&](const View& y, char* first, const char* rest) {
+        add(y.dtype, minimeta::count(y), rest + (next - 1) * bytes(y), first);
+      });
+    });
+  });
+  const Index added = std::max<Index>(joining.added(), 1);
+  for_each_sum(data, [&](const View& y, char* first, const char* rest) {
+    if (count_ == 0) std::memset(first, 0, static_cast<std::size_t>(bytes(y)));
+    if (groups_ > added && !in_turns_)
+      add_groups(y.dtype, rest + (added - 1) * bytes(y), groups_ - added, minimeta::count(y), first);
+  });
 }
 
 }  // namespace minimeta

@@ -38,6 +38,7 @@ class Map final : public Kernel {
  private:
   Index scratch_values() const;
   void run_group(Index group, char* const* data, Watch* watch) const;
+  template <class Go> void for_each_sum(char* const* data, const Go& go) const;
 
   std::shared_ptr<const Program> body_;
   std::vector<bool> mapped_, summed_;
