@@ -60,6 +60,12 @@ View axes_of(const View& x, int first, int last) {
   return part;
 }
 
+// Whether an item is one row, whose elements lie next to each other on both sides: the walk is then a
+// plain loop.
+template <class T> bool is_contiguous(const Loop<2>& loop) {
+  return loop.ndim == 1 && loop.strides[0][0] == Index{sizeof(T)} && loop.strides[0][1] == Index{sizeof(T)};
+}
+
 template <class T> void add_row(char* const* data, const Index* strides, Index size) {
   T* __restrict sum = reinterpret_cast<T*>(data[1]);
   read_row<T>(data, strides, [=](auto x) {
@@ -94,6 +100,13 @@ void run_gather(const View& x, const View* indices, Index k, const View& result)
         return in_pieces(first, last, 1, [&](Index begin, Index end) {
           for (Index b = begin; b < end; ++b) to[b] = *reinterpret_cast<const T*>(x.data + offset_of[b]);
         });
+      if (is_contiguous<T>(loop))
+        return in_pieces(first, last, size, [&](Index begin, Index end) {
+          for (Index b = begin; b < end; ++b) {
+            const T* const from = reinterpret_cast<const T*>(x.data + offset_of[b]);
+            for (Index i = 0; i < size; ++i) to[b * size + i] = from[i];
+          }
+        });
       for (Index b = first; b < last; ++b) {
         spend(p, size);
         for_each_row<2>(loop, {x.data + offset_of[b], reinterpret_cast<char*>(to + b * size)}, copy_row<T>);
@@ -127,14 +140,18 @@ void run_scatter_add(const View& updates, const View* indices, Index k, const Vi
   Patience& p = patience;
   with_float(updates.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    const bool plain = size == 1 || is_contiguous<T>(loop);
     for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index n) {
       for (Index i = 0; i < n; ++i) {
         char *const from = data[0] + i * strides[0], *const to = result.data + *next++;
         spend(p, size);
-        if (size == 1)
-          *reinterpret_cast<T*>(to) += *reinterpret_cast<const T*>(from);
-        else
+        if (plain) {
+          const T* __restrict x = reinterpret_cast<const T*>(from);
+          T* __restrict sum = reinterpret_cast<T*>(to);
+          for (Index j = 0; j < size; ++j) sum[j] += x[j];
+        } else {
           for_each_row<2>(loop, {from, to}, add_row<T>);
+        }
       }
     });
   });

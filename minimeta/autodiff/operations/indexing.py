@@ -9,6 +9,7 @@ indices themselves have no derivative.
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -97,6 +98,17 @@ def index(x: ArrayLike, key: Any) -> Value:
         return _choose(x, chosen, apart=isinstance(key, tuple) and _are_apart(key))
     # x[:] of a numpy array is still an array of its own.
     return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else conversions.copy(x)
+
+
+def leading(key: Any, shape: Shape) -> list[Any] | None:
+    """Return the index arrays of a key that has one for each of the first axes and takes the others whole, as int64
+    arrays of one shape; None of another key.
+    """
+    keys = _expand(key, shape)
+    arrays = [*itertools.takewhile(_is_array, keys)]
+    rest = keys[len(arrays) :]
+    is_whole = all(isinstance(k, builtins.slice) and k == builtins.slice(None) for k in rest)
+    return same_shape(arrays) if arrays and is_whole else None
 
 
 @answers(np.take)

@@ -150,9 +150,13 @@ class _Place:
         DtypeError
             The sums do not fit into the array, as those of floats into integers; so for the methods below.
         """
-        positions, new, shape = self._positions(values)
         if operands.dtype_of(self._x).kind != "f":
             self._result("add", arithmetic.add, values)
+        elif (whole := indexing.leading(self._key, operands.shape_of(self._x))) is not None:
+            # Whole rows are added as such, without a position for each of their elements.
+            rest = operands.shape_of(self._x)[len(whole) :]
+            return scatter_add(self._x, tuple(whole), self._fitted(values, (*whole[0].shape, *rest)))
+        positions, new, shape = self._positions(values)
         return reshape(scatter_add(ravel(self._x), positions, new), shape)
 
     def multiply(self, values: ArrayLike) -> Value:
@@ -198,17 +202,21 @@ class _Place:
         shape = operands.shape_of(self._x)
         everywhere = np.arange(math.prod(shape)).reshape(shape)
         positions = indexing.index(everywhere, self._key)
+        return positions, self._fitted(values, operands.shape_of(positions), dtype), shape
+
+    def _fitted(self, values: ArrayLike, wanted: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> Value:
+        """The new elements, one for each that is chosen, as the array's or of this dtype."""
         new = conversions.astype(values, dtype or operands.dtype_of(self._x))
-        wanted, given = operands.shape_of(positions), operands.shape_of(new)
+        given = operands.shape_of(new)
         # numpy lets leading axes of length 1 go.
         while len(given) > len(wanted) and given[0] == 1:
             given = given[1:]
         try:
-            return positions, broadcast_to(reshape(new, given), wanted), shape
+            return broadcast_to(reshape(new, given), wanted)
         except ShapeError:
             raise ShapeError(
-                f"at(x)[i] of shape {shape}: values of shape {operands.shape_of(new)} do not broadcast to "
-                f"the elements, of shape {wanted}"
+                f"at(x)[i] of shape {operands.shape_of(self._x)}: values of shape {operands.shape_of(new)} do not "
+                f"broadcast to the elements, of shape {wanted}"
             ) from None
 
 
