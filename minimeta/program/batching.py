@@ -9,7 +9,7 @@ but once for all, by operations that have the tasks along their first axis. What
 step is a *batching rule*:
 
     elementwise, conversions    as it is; what tasks share is broadcast
-    movements                   of the other axes
+    movements, joins, cuts      of the other axes
     x_i w,  w x_i               the rows of all x_i, one after another, in one product
     x_i y_i                     one batched product
     anything else               a ``vmap`` of this step alone
@@ -23,11 +23,13 @@ else is the same to the bit, and so is everything whether it is compiled or not.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Form
+from minimeta.autodiff.operations.joining import CONCATENATE, SPLIT, split
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import BROADCAST_TO, RESHAPE, TRANSPOSE
 from minimeta.autodiff.steps import Program, Step, Tasks, by_operation, run
@@ -45,7 +47,8 @@ _ALIKE = frozenset(("alias", "astype", "copy", "stop_gradient"))
 
 def is_batched(body: Program, tasks: Tasks) -> bool:
     """Return whether the tasks' products by vectors become products of matrices."""
-    if any(tasks.summed) or tasks.count < 2 or any(step.body is not None for step in body.steps):
+    runs_bodies = any(step.body is not None and step.primitive is not SPLIT for step in body.steps)
+    if any(tasks.summed) or tasks.count < 2 or runs_bodies:
         return False
     mapped = {i for i, is_mapped in enumerate(tasks.mapped) if is_mapped}
     forms, found = body.forms(), False
@@ -99,6 +102,13 @@ def batched(body: Program, operands: Sequence[Any], tasks: Tasks, vmap: Any) -> 
             params = {key: (first[key], *sides) for key, sides in step.params.items()}
         elif step.primitive is TRANSPOSE:
             params = {"axes": (0, *(axis + 1 for axis in step.params["axes"]))}
+        elif step.primitive is CONCATENATE:
+            operands = [_everywhere(x, is_mapped, count) for x, is_mapped in values]
+            params = {"axis": step.params["axis"] + 1}
+        elif step.primitive is SPLIT:
+            axis = step.params["axis"]
+            *cuts, _ = itertools.accumulate(form.shape[axis] for form in step.results)
+            return tuple([(y, True) for y in split(operands[0], cuts, axis + 1)])
         elif (
             step.primitive is MATMUL
             and len(step.form.shape) == 2
@@ -120,7 +130,12 @@ def batched(body: Program, operands: Sequence[Any], tasks: Tasks, vmap: Any) -> 
     given = [*zip(operands, tasks.mapped, strict=True)]
     constants = [(x, False) for x in body.constants]
     found = run(dataclasses.replace(body, constants=tuple(constants)), given, evaluate)
-    return [y if is_mapped else apply(BROADCAST_TO, y, shape=(count, *y.shape)) for y, is_mapped in found]
+    return [_everywhere(y, is_mapped, count) for y, is_mapped in found]
+
+
+def _everywhere(x: Any, is_mapped: bool, count: int) -> Any:
+    """Return what there is for every task; of what they share, so many."""
+    return x if is_mapped else apply(BROADCAST_TO, x, shape=(count, *x.shape))
 
 
 def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:

@@ -35,6 +35,8 @@ STEPS: dict[str, Callable[[Any, Any], Any]] = {
     "what is shared alone": lambda x, m: x + np.tanh(W) @ B,
     "reversed": lambda x, m: x[::-1],
     "a part": lambda x, m: np.concatenate([x[3:], x[:3]]),
+    "joined with what is shared": lambda x, m: np.concatenate([B[:3], x[3:]]),
+    "a slope of what is joined": lambda x, m: mm.grad(lambda x: mm.sum(np.concatenate([B, np.tanh(x)]) ** 2))(x),
     "padded": lambda x, m: np.pad(x, (2, 1))[1 : SIDE + 1],
     "turned": lambda x, m: np.reshape(np.transpose(np.reshape(x, (2, SIDE // 2))), (SIDE,)),
     "repeated": lambda x, m: np.sum(np.broadcast_to(x, (3, SIDE)), 0),
@@ -88,6 +90,13 @@ def test_the_products_of_all_tasks_are_one() -> None:
 )
 def test_other_functions_run_for_each_task(function: Any) -> None:
     assert "vmap" in names(trace(mm.vmap(function), np.ones((3, SIDE))))
+
+
+def test_joins_and_the_cuts_that_are_their_slopes_are_of_all_tasks() -> None:
+    def slope(x: Any) -> Any:
+        return mm.grad(lambda x: mm.sum(np.tanh(np.stack([x, x[::-1]]).reshape(2 * SIDE)[SIDE:] @ W)))(x)
+
+    assert "vmap" not in names(trace(mm.vmap(slope), np.ones((3, SIDE))))
 
 
 def test_a_sum_over_tasks_runs_for_each_task() -> None:
