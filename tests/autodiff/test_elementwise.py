@@ -9,12 +9,13 @@ from drawing import Drawing, drawings, share
 from every_way import assert_same
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_array_equal, assert_array_max_ulp
 from numpy.typing import NDArray
 
 import minimeta as mm
 from minimeta.errors import DtypeError, TracingError
 from minimeta.program import interpret, trace
+from minimeta.testing import check_gradients
 
 Floats = NDArray[Any]
 
@@ -204,3 +205,17 @@ def test_the_complex_step_sees_a_conversion_between_floats_alone() -> None:
         assert_array_equal(np.imag(stepped), 1e-30 * derivative)
     lookup = trace(lambda x: mm.take(np.arange(3.0) ** 2, mm.astype(x, np.int64), 0), x)
     assert_array_equal(interpret(lookup, x + 1e-30j), [0.0, 4.0])
+
+
+@pytest.mark.parametrize("exponent", [3, 4.0, 0.5, -0.5, -1, -2.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_simple_powers_are_products_and_roots_within_two_units_in_the_last_place(exponent: float, dtype: Any) -> None:
+    largest = float(np.finfo(dtype).max) ** (1 / max(abs(exponent), 1)) * 0.99
+    x = np.concatenate([np.geomspace(1 / largest, largest, 1001), [0.0, -0.0, np.inf]]).astype(dtype)
+    x = np.concatenate([x, -x]) if exponent % 1 == 0 else x
+    with np.errstate(divide="ignore"):
+        exact = np.power(x.astype(np.longdouble), exponent)
+    found = mm.compile(lambda x: x**exponent)(x)
+    assert found.dtype == dtype and "power" not in str(trace(lambda x: x**exponent, x))
+    assert_array_max_ulp(found, exact.astype(dtype), 2)
+    check_gradients(lambda x: x**exponent, np.array([0.5, 2.0]), order=2)
