@@ -46,10 +46,11 @@ def place(program: Program) -> Program:
         return program
     constants, steps = named(program)
     forms, fresh = program.forms(), fresh_names(program)
-    placed = set(_placed(program))
+    owners = _Owners()
+    placed = set(owners.placed(program))
     kept: dict[int, Step] = {}
     for name, step in steps.items():
-        parts = _parts(program, step, forms, placed) if step.primitive is CONCATENATE else []
+        parts = _parts(owners, program, step, forms, placed) if step.primitive is CONCATENATE else []
         if not any(parts):
             kept[name] = step
             continue
@@ -64,14 +65,16 @@ def place(program: Program) -> Program:
     return numbered(program, constants, kept)
 
 
-def _parts(program: Program, step: Step, forms: Sequence[Form], placed: set[Path]) -> list[Path | None]:
+def _parts(
+    owners: _Owners, program: Program, step: Step, forms: Sequence[Form], placed: set[Path]
+) -> list[Path | None]:
     """Return where the parts of a concatenate are computed (None: copy it), or nothing to leave it
     as it is.
     """
     parts: list[Path | None] = []
     if math.prod(step.form.shape[: step.params["axis"]]) == 1:  # They lie one after another.
         for i in step.operands:
-            path = _owner(program, i)
+            path = owners.owner(program, i)
             parts.append(None if path in placed or path in parts else path)
     written = sum(forms[i].size for i, part in zip(step.operands, parts, strict=False) if part)
     return parts if 0 < step.form.size <= 2 * written else []
@@ -82,25 +85,39 @@ def _is_open(step: Step) -> bool:
     return step.body is not None and step.tasks is None and step.primitive not in GROUPS
 
 
-def _owner(program: Program, number: int) -> Path | None:
-    """Return the value that a kernel writes to its own memory, or None if there is none."""
-    for first, step in program.numbered_steps():
-        if first <= number < first + len(step.results):
-            break
-    else:
-        return None
-    if step.primitive in (ALIAS, STOP_GRADIENT, RESHAPE):  # What a kernel wrote lies there in any shape.
-        return _owner(program, step.operands[0])
-    if step.body is None or not _is_open(step):
-        return None if step.primitive.view else (number,)
-    inside = _owner(step.body, step.body.outputs[number - first])
-    return None if inside is None else (first, *inside)
+class _Owners:
+    """Who writes the values of a program, and of the bodies inside of it."""
 
+    def __init__(self) -> None:
+        self._writers: dict[int, dict[int, tuple[int, Step]]] = {}  # by the identity of a program
 
-def _placed(program: Program) -> Iterator[Path]:
-    """Yield what is part of another array already, inside of the bodies of steps."""
-    for number, step in program.numbered_steps():
-        if step.primitive is CONCATENATE_IN_PLACE:
-            yield from filter(None, (_owner(program, i) for i in step.operands))
-        elif step.body is not None and _is_open(step):
-            yield from ((number, *path) for path in _placed(step.body))
+    def owner(self, program: Program, number: int) -> Path | None:
+        """Return the value that a kernel writes to its own memory, or None if there is none."""
+        found = self._writers_of(program).get(number)
+        if found is None:
+            return None
+        first, step = found
+        if step.primitive in (ALIAS, STOP_GRADIENT, RESHAPE):  # What a kernel wrote lies there in any shape.
+            return self.owner(program, step.operands[0])
+        if step.body is None or not _is_open(step):
+            return None if step.primitive.view else (number,)
+        inside = self.owner(step.body, step.body.outputs[number - first])
+        return None if inside is None else (first, *inside)
+
+    def placed(self, program: Program) -> Iterator[Path]:
+        """Yield what is part of another array already, inside of the bodies of steps."""
+        for number, step in program.numbered_steps():
+            if step.primitive is CONCATENATE_IN_PLACE:
+                yield from filter(None, (self.owner(program, i) for i in step.operands))
+            elif step.body is not None and _is_open(step):
+                yield from ((number, *path) for path in self.placed(step.body))
+
+    def _writers_of(self, program: Program) -> dict[int, tuple[int, Step]]:
+        """Return the step of each result, with the number of the step's first result."""
+        if id(program) not in self._writers:
+            self._writers[id(program)] = {
+                number: (first, step)
+                for first, step in program.numbered_steps()
+                for number in range(first, first + len(step.results))
+            }
+        return self._writers[id(program)]
