@@ -60,6 +60,8 @@ class Copier {
     const Index side = loop_->shape[0], stride = loop_->strides[0][0];
     Index done = done_, time = time_;
     for (T* const end = to + size; to != end;) {
+      if (done == 0 && side <= 4 && (stride == 0 || (stride == Index{sizeof(T)} && times_ > 1)))
+        to = copy_short_rows<4>(to, end, time);
       const Index n = std::min<Index>(end - to, side - done);
       const char* const from = row_ + done * stride;
       if (stride == Index{sizeof(T)})
@@ -78,6 +80,24 @@ class Copier {
     }
     done_ = done;
     time_ = time;
+  }
+
+  // Copies whole rows of at most so many elements, each as a vector, whose rest the next row overwrites;
+  // returns where there is no room for one more vector.
+  template <int Most, class T> T* copy_short_rows(T* to, const T* end, Index& time) {
+    using V = simd::Vec<T, Most>;
+    const Index side = loop_->shape[0];
+    const bool repeats = loop_->strides[0][0] == 0;
+    while (end - to > Most) {
+      const T* const from = reinterpret_cast<const T*>(row_);
+      V row = simd::broadcast<V>(*from);
+      for (int i = 1; i < Most && !repeats; ++i) row[i] = from[std::min<Index>(i, side - 1)];
+      for (; time < times_ && end - to > Most; ++time, to += side) simd::store(to, row);
+      if (time < times_) break;
+      time = 0;
+      next_row();
+    }
+    return to;
   }
 
   void next_row() {
