@@ -5,6 +5,7 @@
 
 #include "functions.hpp"
 #include "loop.hpp"
+#include "power.hpp"
 #include "trigonometric.hpp"
 
 namespace minimeta {
@@ -70,6 +71,41 @@ template <class F, class T> void scaled_row(char* const* data, const Index* stri
   });
 }
 
+// F(x, y) for an F that computes in vectors of both. What is no contiguous row is gathered a block at a time.
+template <class F, class T> void row_of_vectors(char* const* data, const Index* strides, Index size) {
+  using V = simd::Vec<T>;
+  constexpr Index block = 256, lanes = simd::kLanes<T>;
+  T* const result = reinterpret_cast<T*>(data[2]);
+  T room[2][block];
+  for (Index done = 0; done < size; done += block) {
+    const Index n = std::min(block, size - done), whole = n / lanes * lanes;
+    const T* x[2];
+    for (int k = 0; k < 2; ++k) {
+      const Strided<T> from{data[k] + done * strides[k], strides[k]};
+      x[k] = strides[k] == Index{sizeof(T)} ? reinterpret_cast<const T*>(from.data) : room[k];
+      if (x[k] == room[k] && (strides[k] != 0 || done == 0))
+        for (Index i = 0; i < n; ++i) room[k][i] = from[i];
+    }
+    map_vectors(result + done, whole, F{}, x[0], x[1]);
+    if (whole == n) continue;
+    T last[2][lanes] = {};
+    for (int k = 0; k < 2; ++k) std::copy_n(x[k] + whole, n - whole, last[k]);
+    simd::store(last[0], F{}(simd::load<V>(last[0]), simd::load<V>(last[1])));
+    std::copy_n(last[0], n - whole, result + done + whole);
+  }
+}
+
+// x^y. An exponent is one number for all elements, nearly always.
+template <class T> void power_row(char* const* data, const Index* strides, Index size) {
+  T* const result = reinterpret_cast<T*>(data[2]);
+  const Strided<T> x{data[0], strides[0]}, y{data[1], strides[1]};
+  const T exponent = size > 0 ? y[0] : T(0);
+  if (strides[1] == 0 && has_halves(exponent))
+    map_row(data[0], strides[0], result, size, HalvesPower<T>{exponent});
+  else
+    for (Index i = 0; i < size; ++i) result[i] = power(x[i], y[i]);
+}
+
 constexpr int kSlow = 16;  // the cost of a transcendental function, in additions
 
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
@@ -129,6 +165,20 @@ template <class F> Function truth(Function f) {
 }
 
 template <class F> Function bitwise(const char* name) { return whole<F>({name, 2, 0, false, 1, {}}); }
+
+template <class F> Function transcendental_of_two(const char* name) {
+  Function f{name, 2, 0, false, kSlow, {}};
+  f.row[at(Dtype::float32)] = row_of_vectors<F, float>;
+  f.row[at(Dtype::float64)] = row_of_vectors<F, double>;
+  return f;
+}
+
+Function power_function() {
+  Function f{"power", 2, 0, false, kSlow, {}};
+  f.row[at(Dtype::float32)] = power_row<float>;
+  f.row[at(Dtype::float64)] = power_row<double>;
+  return f;
+}
 
 template <class F> Function slope(const char* name) {
   Function f{name, 2, 0, false, kSlow, {}};
@@ -223,12 +273,17 @@ const std::vector<Function>& elementwise_functions() {
       transcendental<Tanh>("tanh"),
       transcendental<Sigmoid>("sigmoid"),
       transcendental<Softplus>("softplus"),
+      transcendental_of_two<LogAddExp>("logaddexp"),
+      unary<Floor>("floor"),
+      unary<Ceil>("ceil"),
+      unary<Trunc>("trunc"),
+      unary<Rint>("rint"),
       unary<Relu>("relu"),
       truth<LogicalOr>(whole<Wrapped<Add>>(binary<Add>("add"))),
       whole<Wrapped<Subtract>>(binary<Subtract>("subtract")),
       truth<LogicalAnd>(whole<Wrapped<Multiply>>(binary<Multiply>("multiply"))),
       binary<Divide>("divide"),
-      whole<WholePower>(binary<Power>("power")),
+      whole<WholePower>(power_function()),
       whole<FloorDivide>(binary<FloorDivide>("floor_divide")),
       whole<Remainder>(binary<Remainder>("remainder")),
       binary<ReluSlope>("relu_slope"),

@@ -2,7 +2,7 @@
 //
 // Each is a pure function of its operands, so a result cannot depend on where its element sits or
 // on how the compiler vectorised a loop. NaN goes in, NaN comes out. Transcendental functions
-// are written for vectors, in transcendental.hpp and trigonometric.hpp.
+// are written for vectors, in transcendental.hpp, trigonometric.hpp and power.hpp.
 #pragma once
 
 #include <cmath>
@@ -59,8 +59,19 @@ struct Multiply {
 struct Divide {
   template <class T> T operator()(T x, T y) const { return x / y; }
 };
-struct Power {
-  template <class T> T operator()(T x, T y) const { return std::pow(x, y); }
+
+// The neighbours among whole numbers.
+struct Floor {
+  template <class T> T operator()(T x) const { return std::floor(x); }
+};
+struct Ceil {
+  template <class T> T operator()(T x) const { return std::ceil(x); }
+};
+struct Trunc {
+  template <class T> T operator()(T x) const { return std::trunc(x); }
+};
+struct Rint {
+  template <class T> T operator()(T x) const { return std::nearbyint(x); }
 };
 
 struct WholePower {

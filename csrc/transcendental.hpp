@@ -19,6 +19,7 @@
 //   sigmoid   e = e^-|x|, never of a large number:   1 / (1 + e) for x >= 0, e / (1 + e) below
 //   slopes    sigmoid' = e / (1 + e)^2;   tanh' x = 4 sigmoid' 2x
 //   softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|)
+//   logaddexp log(e^x + e^y) = max(x, y) + log1p(e^-|x - y|)
 #pragma once
 
 #include <limits>
@@ -276,16 +277,29 @@ struct TanhSlope {
   template <class V> V operator()(V x) const { return 4 * SigmoidSlope{}(2 * x); }
 };
 
+// larger + log(1 + e^-|x|)
+template <class V> MINIMETA_INLINE V plus_log1p_of_decay(V larger, V x) {
+  const Extended<V> e = exp_of_minus(x);
+  const V u = 1 + e.high, lost = (e.high - (u - 1)) + e.tail;
+  const Extended<V> log = logarithm(u, lost / u, all<V>(0));
+  const V sum = larger + log.high, added = sum - larger;
+  const V tail = ((larger - (sum - added)) + (log.high - added)) + log.tail;
+  return sum + tail;
+}
+
 struct Softplus {
   template <class V> V operator()(V x) const {
-    using E = Element<V>;
-    const Extended<V> e = exp_of_minus(x);
-    const V u = 1 + e.high, lost = (e.high - (u - 1)) + e.tail;
-    const Extended<V> log = logarithm(u, lost / u, all<V>(0));
-    const V positive = x > 0 ? x : all<V>(0);
-    const V sum = positive + log.high, added = sum - positive;
-    const V tail = ((positive - (sum - added)) + (log.high - added)) + log.tail;
-    return x == kInfinity<E> ? x : sum + tail;
+    const V value = plus_log1p_of_decay(x > 0 ? x : all<V>(0), x);
+    return x == kInfinity<Element<V>> ? x : value;
+  }
+};
+
+struct LogAddExp {
+  template <class V> V operator()(V x, V y) const {
+    const V larger = x > y ? x : y, difference = x == y ? all<V>(0) : x - y;
+    const V value = plus_log1p_of_decay(larger, difference);
+    // A difference that is no number comes of a NaN.
+    return (absolute(larger) == kInfinity<Element<V>>) & (difference == difference) ? larger : value;
   }
 };
 

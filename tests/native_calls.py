@@ -185,13 +185,14 @@ def _with(arguments: Callable[[np.random.Generator, Shape], dict[str, Any]]) -> 
 
 
 _UNARY = "negative exp log log1p expm1 sqrt square reciprocal absolute sign sin cos tan tanh sigmoid softplus relu"
-_BINARY = "add subtract multiply divide power floor_divide remainder maximum minimum"
+_ROUNDING = "floor ceil trunc rint"
+_BINARY = "add subtract multiply divide power logaddexp floor_divide remainder maximum minimum"
 _SLOPES = "relu_slope sigmoid_slope tanh_slope"
 _COMPARISONS = "equal not_equal less less_equal greater greater_equal"
 _REDUCTIONS = "sum mean max min norm logsumexp"
 
 CALLS: dict[str, Draw] = {
-    **dict.fromkeys(_UNARY.split(), _elementwise(1)),
+    **dict.fromkeys(f"{_UNARY} {_ROUNDING}".split(), _elementwise(1)),
     **dict.fromkeys(f"{_BINARY} {_SLOPES} {_COMPARISONS}".split(), _elementwise(2)),
     **dict.fromkeys(("logical_and", "logical_or"), _elementwise(0, 2)),
     "logical_not": _elementwise(0, 1),

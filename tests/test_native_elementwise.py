@@ -165,3 +165,44 @@ def test_astype_of_what_does_not_fit() -> None:
     assert_array_equal(_native.astype(x, dtype="int64"), np.full(6, np.iinfo(np.int64).min))
     assert _native.astype(x, dtype="uint64")[4] == 2**63
     assert _native.astype(np.array([2**63 + 2**40], np.uint64), dtype="float64")[0] == 2.0**63 + 2.0**40
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("exponent", [0.5, -0.5, 1.5, -2.5, 3, -1, -3, 6, 12, -12, 63])
+def test_powers_of_halves_are_rounded_once(dtype: str, exponent: float) -> None:
+    rng = np.random.default_rng(0)
+    x = np.exp(rng.uniform(-5, 5, 1000)).astype(dtype) * (
+        1 if exponent % 1 else rng.choice([-1, 1], 1000).astype(dtype)
+    )
+    y = np.full_like(x, exponent)
+    found = _native.power(x, np.broadcast_to(y[0], x.shape))
+    exact = x.astype(np.longdouble) ** exponent
+    in_range = (abs(exact) < np.finfo(dtype).max) & (abs(exact) > np.finfo(dtype).tiny)
+    error = abs(found[in_range] - exact[in_range]) / np.spacing(abs(found[in_range]))
+    assert error.max() < (0.501 if dtype == "float32" else 0.505)
+    assert_array_equal(found, _native.power(x, y))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_logaddexp_is_exact_relative_to_its_terms(dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    x, y = (rng.normal(size=1001) * 10 ** rng.uniform(-3, 3, 1001) for _ in range(2))
+    x, y = x.astype(dtype), y.astype(dtype)
+    exact = np.logaddexp(x.astype(np.longdouble), y.astype(np.longdouble))
+    scale = np.maximum(abs(exact), np.log(2)).astype(dtype)
+    assert (abs(_native.logaddexp(x, y) - exact) / np.spacing(scale)).max() < 1.2
+    inf, nan = np.inf, np.nan
+    first, second = np.array([[inf, inf], [inf, -inf], [-inf, -inf], [-inf, 1], [nan, inf], [0, nan]], dtype).T
+    expected = np.array([inf, inf, -inf, 1, nan, nan], dtype)
+    assert_array_equal(_native.logaddexp(first, second), expected)
+    assert_array_equal(_native.logaddexp(second, first), expected)
+
+
+@given(x=float_arrays(special=True))
+def test_rounding(x: Array) -> None:
+    for name in ("floor", "ceil", "trunc", "rint"):
+        for halves in (x, np.asarray(np.trunc(x) / 2)):
+            expected = np.asarray(getattr(np, name)(halves))
+            found = getattr(_native, name)(halves)
+            assert_array_equal(found, expected, strict=True)
+            assert_array_equal(np.signbit(found), np.signbit(expected))

@@ -58,13 +58,14 @@ PUBLIC: dict[str, str] = {
     "placement": "at scatter_add",
     "pooling": "average_pool max_pool",
     "queries": (
-        "all any argmin argpartition argsort argwhere bitwise_count ceil count_nonzero digitize fix flatnonzero "
-        "floor gcd histogram_bin_edges intersect1d iscomplex isfinite isin isinf isnan isneginf isposinf isreal "
-        "lcm left_shift lexsort nanargmax nanargmin nextafter nonzero right_shift rint round searchsorted "
-        "setdiff1d setxor1d signbit spacing trunc union1d unique unique_all unique_counts unique_inverse "
+        "all any argmin argpartition argsort argwhere bitwise_count count_nonzero digitize flatnonzero "
+        "gcd histogram_bin_edges intersect1d iscomplex isfinite isin isinf isnan isneginf isposinf isreal "
+        "lcm left_shift lexsort nanargmax nanargmin nextafter nonzero right_shift searchsorted "
+        "setdiff1d setxor1d signbit spacing union1d unique unique_all unique_counts unique_inverse "
         "unique_values"
     ),
     "reductions": "argmax max mean min norm sum",
+    "rounding": "ceil fix floor rint round trunc",
     "statistics": "average corrcoef cov ptp std var",
     "transcendental": (
         "cbrt cos cosh exp exp2 expm1 log log10 log1p log2 logaddexp logaddexp2 sigmoid sin sinh softplus tan tanh"
@@ -144,6 +145,7 @@ if TYPE_CHECKING:
     from minimeta.autodiff.operations.pooling import *
     from minimeta.autodiff.operations.queries import *
     from minimeta.autodiff.operations.reductions import *
+    from minimeta.autodiff.operations.rounding import *
     from minimeta.autodiff.operations.statistics import *
     from minimeta.autodiff.operations.transcendental import *
     from minimeta.autodiff.operations.triangles import *

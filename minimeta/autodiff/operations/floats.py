@@ -13,7 +13,7 @@ import numpy as np
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Value
-from minimeta.autodiff.operations import arithmetic, conversions, logic, operands, queries
+from minimeta.autodiff.operations import arithmetic, conversions, logic, operands, queries, rounding
 from minimeta.autodiff.operations.elementwise import binary
 from minimeta.autodiff.operations.queries import differentiable, query
 from minimeta.autodiff.protocols import answers
@@ -86,7 +86,7 @@ def fmod(x: Any, y: Any) -> Value:
 
 @binary(
     lambda g, z, x, y: g,
-    lambda g, z, x, y: -(g * queries.rint(conversions.stop_gradient((x - z) / y))),
+    lambda g, z, x, y: -(g * rounding.rint(conversions.stop_gradient((x - z) / y))),
     domains=("real", "nonzero"),
     costly=True,
 )
@@ -99,7 +99,7 @@ def _fmod(x: Any, y: Any) -> Any:
 @differentiable(np.modf, results=2)
 def modf(x: Any) -> tuple[Value, Value]:
     """The fractional part, whose derivative is 1, and the whole part, a constant."""
-    whole = queries.trunc(x)
+    whole = rounding.trunc(x)
     return logic.where(queries.isinf(x), 0.0, x - whole), whole
 
 

@@ -21,6 +21,7 @@ from minimeta.autodiff.operations import (
     ordering,
     queries,
     reductions,
+    rounding,
     statistics,
 )
 from minimeta.autodiff.operations.queries import as_float, differentiable
@@ -153,7 +154,7 @@ def nanquantile(
     y = conversions.astype(ordering._ordered("nanquantile", rows, -1), dtype)
     count = reductions.sum(conversions.astype(_present(rows), dtype), -1, keepdims=True)
     position = movement.ravel(q) * arithmetic.maximum(count - 1.0, 0.0)
-    below = conversions.astype(queries.floor(position), np.int64)
+    below = conversions.astype(rounding.floor(position), np.int64)
     above = arithmetic.minimum(below + 1, conversions.astype(arithmetic.maximum(count - 1.0, 0.0), np.int64))
     rest = position - conversions.astype(below, dtype)
     found = ordering._mixed(_at(y, below), _at(y, above), rest)

@@ -28,8 +28,8 @@ from minimeta.autodiff.operations import (
     logic,
     movement,
     operands,
-    queries,
     reductions,
+    rounding,
 )
 from minimeta.autodiff.operations.queries import as_array, as_float, differentiable, query
 from minimeta.autodiff.primitive import Draw, Primitive
@@ -239,7 +239,7 @@ def _position(q: Any, n: int, method: str) -> Any:
 def _between(y: Any, position: Any) -> Value:
     """The elements of sorted rows at positions, which lie between them; of shape ``(..., positions)``."""
     n = y.shape[-1]
-    below = arithmetic.clip(conversions.astype(queries.floor(position), np.int64), 0, max(n - 2, 0))
+    below = arithmetic.clip(conversions.astype(rounding.floor(position), np.int64), 0, max(n - 2, 0))
     above = arithmetic.minimum(below + 1, n - 1)
     rest = position - conversions.astype(below, position.dtype)
     low, high = indexing.take(y, below, -1), indexing.take(y, above, -1)

@@ -232,7 +232,7 @@ def _kernel(*values: Any, function: Function, arguments: Any, keywords: Any, res
 
 def _sample(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     place = Place(False)
-    function, arguments = [(np.floor, (place,)), (np.searchsorted, ((-1.0, 0.5, 1.0), place))][draw.integer(0, 1)]
+    function, arguments = [(np.signbit, (place,)), (np.searchsorted, ((-1.0, 0.5, 1.0), place))][draw.integer(0, 1)]
     params = {"function": function, "arguments": arguments, "keywords": (), "result": None}
     return (draw.array(draw.shape()),), params
 
@@ -257,22 +257,19 @@ def _always(*functions: Any) -> tuple[Function, ...]:
     return tuple([_query_of(function) for function in functions])
 
 
-def _query_of(function: Any, computed: Any = None) -> Function:
-    """Answer for a function of numpy's by a query of this one, or of another that does the same."""
+def _query_of(function: Any) -> Function:
+    """Answer for a function of numpy's by a query."""
 
     def ask(*arguments: Any, **keywords: Any) -> Value:
-        return query(computed or function, *arguments, **keywords)
+        return query(function, *arguments, **keywords)
 
     ask.__name__ = ask.__qualname__ = function.__name__
     ask.__doc__ = f"See :func:`numpy.{function.__name__}`. The result is a constant to every derivative."
     return answers(function)(ask)
 
 
-# Rounding, which is constant between its steps, and the parts of a floating-point number
-ceil, floor, rint, trunc = _always(np.ceil, np.floor, np.rint, np.trunc)
-fix = _query_of(np.fix, np.trunc)  # The same, of which numpy does not warn, as from 2.5 on of fix.
+# The parts of a floating-point number
 nextafter, signbit, spacing = _always(np.nextafter, np.signbit, np.spacing)
-(round,) = _always(np.round)
 
 # Questions
 iscomplex, isfinite, isinf = _always(np.iscomplex, np.isfinite, np.isinf)

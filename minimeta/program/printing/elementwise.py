@@ -67,6 +67,9 @@ _FLOATS = _all(
     sign="{x} != {x} ? {x} : {x} > 0 ? 1 : {x} < 0 ? -1 : 0",
     relu="{x} > 0 || {x} != {x} ? {x} : 0",
     relu_slope="{x} > 0 ? {y} : 0",
+    floor="$floor({x})",
+    ceil="$ceil({x})",
+    trunc="$trunc({x})",
     arctan2="$atan2({x}, {y})",
     hypot="$hypot({x}, {y})",
     tanh_slope=f"{{y}} * (4 * {_SLOPE_OF_TWICE})",
@@ -83,6 +86,8 @@ _FLOATS = _all(
         "{x} == {y} ? {x} + 1 : {x} > {y} ? {x} + Math.log1p(Math.pow(2, {y} - {x})) / Math.LN2 : "
         "{x} < {y} ? {y} + Math.log1p(Math.pow(2, {x} - {y})) / Math.LN2 : {x} - {y}",
     ),
+    # In JavaScript of two whole numbers that are as near the even one: twice the nearest of half of it.
+    "rint": Row("$rint({x})", "Math.abs({x} % 1) == 0.5 ? 2 * Math.round({x} / 2) : Math.round({x})"),
     "fmod": Row("$fmod({x}, {y})", "{x} % {y}"),
     "power": Row("$pow({x}, {y})", "{x} == 1 || {x} * {x} == 1 && 1 / {y} == 0 ? 1 : Math.pow({x}, {y})"),
     "remainder": Row(
