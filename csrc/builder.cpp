@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "callback.hpp"
+#include "elimination.hpp"
 #include "finished_product.hpp"
 #include "fused.hpp"
 #include "fused_products.hpp"
@@ -26,6 +27,8 @@ class PyBuilder {
   bool reuse_memory() const { return options_.reuse_memory; }
   bool poison() const { return options_.poison; }
   Index steps() const { return builder_.steps(); }
+
+  Index last_side(Index value) const { return builder_.last_side(value); }
 
   Index add_operand(const std::string& dtype, py::handle sides) {
     Shape shape;
@@ -190,6 +193,7 @@ void define_builder(py::module_& m) {
       .def_property_readonly("reuse_memory", &PyBuilder::reuse_memory)
       .def_property_readonly("poison", &PyBuilder::poison)
       .def_property_readonly("steps", &PyBuilder::steps)
+      .def("last_side", &PyBuilder::last_side, arg("value"), "Return how long the last axis of a value is.")
       .def("add_operand", &PyBuilder::add_operand, arg("dtype"), arg("shape"))
       .def("add_constant", &PyBuilder::add_constant, arg("array"), "Add an array that nobody writes to.")
       .def("add_step", &PyBuilder::add_step, arg("name"), arg("operands"), arg("parameters"),
@@ -219,6 +223,7 @@ void define_builder(py::module_& m) {
            "Add a body, by its number, that runs for every index of the mapped operands.")
       .def("build", &PyBuilder::build, arg("outputs"));
   m.attr("FAR_BYTES") = fusion::kFarBytes;
+  m.attr("MOST_SIDE") = kMostSide;
   m.attr("FUSED_BLOCK") = fusion::kBlockElements;
   m.attr("FUSED_WIDTH") = fusion::kMostSums;
   m.attr("FUSED_VALUES") = fusion::kMostValues;

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <new>
 
+#include "elimination.hpp"
 #include "layout.hpp"
 #include "parallel.hpp"
 #include "peak.hpp"
@@ -29,6 +30,11 @@ struct PyOperation {
 
 const Operation& row_of(PyObject* self) { return *reinterpret_cast<PyOperation*>(self)->row; }
 
+void set_error(const Singular& e) {
+  const py::object kind = py::module_::import("minimeta.errors").attr("LinearAlgebraError");
+  PyErr_SetString(kind.ptr(), e.what());
+}
+
 // Raises the C++ exception that is being handled as a Python exception.
 void set_python_error() {
   try {
@@ -41,6 +47,8 @@ void set_python_error() {
     PyErr_SetString(PyExc_ValueError, e.what());
   } catch (const std::out_of_range& e) {
     PyErr_SetString(PyExc_IndexError, e.what());
+  } catch (const Singular& e) {
+    set_error(e);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& e) {
@@ -120,6 +128,8 @@ void define(py::module_& m) {
       if (error) std::rethrow_exception(error);
     } catch (const DtypeError& e) {
       PyErr_SetString(PyExc_TypeError, e.what());
+    } catch (const Singular& e) {
+      set_error(e);
     }
   });
   py::options options;

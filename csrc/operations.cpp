@@ -5,6 +5,7 @@
 
 #include "computation.hpp"
 #include "convolution.hpp"
+#include "elimination.hpp"
 #include "fourier.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
@@ -86,6 +87,18 @@ auto to_real(Parameters& p) {
   const Index n = p.index("n");
   return computation([=](View* x, Index, View& y) { check_to_real(*x, n, y); },
                      [](const View* x, Index, const View& y) { run_to_real(*x, y); });
+}
+
+// Small matrices
+
+auto solve(Parameters&) {
+  return computation([](View* x, Index, View& y) { check_solve(x[0], x[1], y); },
+                     [](const View* x, Index, const View& y) { run_solve(x[0], x[1], y); });
+}
+
+template <void (*check)(const View&, View&), void (*run)(const View&, const View&)> auto of_square(Parameters&) {
+  return computation([](View* x, Index, View& y) { check(*x, y); },
+                     [](const View* x, Index, const View& y) { run(*x, y); });
 }
 
 // Products
@@ -283,6 +296,10 @@ std::vector<Operation> table() {
       row<fourier>("fourier", 1),
       row<of_real>("of_real", 1),
       row<to_real>("to_real", 1),
+      row<solve>("solve", 2),
+      row<of_square<check_inv, run_inv>>("inv", 1),
+      row<of_square<check_det, run_det>>("det", 1),
+      row<of_square<check_slogdet, run_slogdet>>("slogdet", 1),
       {"matmul", 2, call<matmul>, bind_matmul},
       row<gather>("gather", kAny),
       row<scatter_add>("scatter_add", kAny),

@@ -129,6 +129,10 @@ class Builder {
   // Gives each output its own memory: copies views, operands, parts, and the second of two equal
   // outputs.
   std::vector<Index> own(const std::vector<Index>& outputs);
+  Index last_side(Index value) const {
+    const View& view = values_.at(value).view;
+    return view.shape[view.ndim - 1];
+  }
   Index steps() const { return static_cast<Index>(steps_.size()); }
 
  private:

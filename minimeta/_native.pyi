@@ -21,6 +21,7 @@ FAR_BYTES: int
 FUSED_BLOCK: int
 FUSED_WIDTH: int
 FUSED_VALUES: int
+MOST_SIDE: int
 
 def __getattr__(name: str) -> Operation:
     """Return the operation of a name."""
@@ -73,6 +74,9 @@ class Builder:
     def poison(self) -> bool: ...
     @property
     def steps(self) -> int: ...
+    def last_side(self, value: int) -> int:
+        """How long its last axis is."""
+
     def add_operand(self, dtype: str, shape: _Shape) -> int: ...
     def add_constant(self, array: _Array) -> int:
         """An array that nobody writes to."""

@@ -53,6 +53,19 @@ def _argmax(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
     return (_floats(rng, shape, dtype),), {"axis": int(axis), "keepdims": bool(rng.integers(2))}
 
 
+def _squares(operands: int) -> Draw:
+    """Stacks of matrices, the first of which has inverses; a stack of large ones is one of many small ones."""
+
+    def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+        *batch, n = shape or (3,)
+        while n > 16:
+            batch, n = [*batch, n // 16 + 1], 16
+        well = (3 * np.eye(n)).astype(dtype)[::-1]
+        return tuple(_floats(rng, (*batch, n, n), dtype) / max(n, 1) + well for _ in range(operands)), {}
+
+    return draw
+
+
 def _sequences(**arguments: Any) -> Draw:
     def draw(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
         x = _floats(rng, shape or (3,), dtype)
@@ -205,6 +218,8 @@ CALLS: dict[str, Draw] = {
     "argmax": _argmax,
     "cumsum": _sequences(reverse=True),
     "order": _sequences(),
+    **dict.fromkeys(("inv", "det", "slogdet"), _squares(1)),
+    "solve": _squares(2),
     **{name: _fourier(name) for name in ("fourier", "of_real", "to_real")},
     "matmul": _matmul,
     **{name: _convolution(name) for name in ("conv2d", "conv2d_input", "conv2d_weight")},

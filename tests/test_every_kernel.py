@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 FLOATS = ("float32", "float64")
 OTHERS = {"set_num_threads", "get_num_threads", "multiply_adds", "Builder", "Call", "Operation", "Program"}
-OTHERS |= {"FAR_BYTES", "FUSED_BLOCK", "FUSED_VALUES", "FUSED_WIDTH", "kept_bytes"}
+OTHERS |= {"FAR_BYTES", "FUSED_BLOCK", "FUSED_VALUES", "FUSED_WIDTH", "MOST_SIDE", "kept_bytes"}
 
 every_function = pytest.mark.parametrize("name", CALLS)
 seeds = st.integers(0, 2**32 - 1)
@@ -30,6 +30,14 @@ def assert_same_bits(result: Any, expected: Any) -> None:
     result, expected = np.asarray(result), np.asarray(expected)
     assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
     assert result.tobytes() == expected.tobytes()
+
+
+def outcome(function: Callable[..., Any], operands: list[Array], arguments: dict[str, Any]) -> Any:
+    """The result; of a matrix that repeated rows made singular, what is said of it."""
+    try:
+        return function(*operands, **arguments)
+    except np.linalg.LinAlgError as error:
+        return str(error)
 
 
 def test_the_table_has_every_function(native: Any) -> None:
@@ -75,8 +83,8 @@ def test_a_layout_changes_no_bit_and_nothing_around_it_is_read_or_written(
     operands, arguments = CALLS[name](np.random.default_rng(seed), shape, dtype)
     placed = [data.draw(surrounded(x)) for x in operands]
     before = [memory.tobytes() for _, memory in placed]
-    result = getattr(native, name)(*(x for x, _ in placed), **arguments)
-    assert_same_bits(result, getattr(native, name)(*(x.copy() for x, _ in placed), **arguments))
+    result = outcome(getattr(native, name), [x for x, _ in placed], arguments)
+    assert_same_bits(result, outcome(getattr(native, name), [x.copy() for x, _ in placed], arguments))
     assert [memory.tobytes() for _, memory in placed] == before
 
 

@@ -133,6 +133,9 @@ class Primitive:
     costly
         Whether computing an element takes much longer than moving it, so that the result is worth
         keeping (:mod:`minimeta.program.fuse`).
+    most_side
+        Of an operation whose kernel in C++ is for small matrices: their largest side, along the last axis of the
+        first operand. Python computes larger ones.
     partial
         Whether it refuses some values, such as singular matrices. No program that is drawn at
         random holds it.
@@ -178,6 +181,7 @@ class Primitive:
     root: bool = False
     differential: Callable[..., NDArray[Any]] | None = None
     costly: bool = False
+    most_side: int = -1
     partial: bool = False
     flops: Callable[..., int] = _none
     chosen: tuple[Callable[..., Any] | None, ...] | None = None

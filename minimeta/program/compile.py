@@ -35,7 +35,7 @@ from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.promotion import constant
 from minimeta.autodiff.results import settle
 from minimeta.autodiff.transformed import check_function, namesake
-from minimeta.errors import TracingError
+from minimeta.errors import LinearAlgebraError, TracingError
 from minimeta.program.cache import Cache
 from minimeta.program.executor import Call, explained
 from minimeta.program.family import Method, Transformation
@@ -185,7 +185,7 @@ class Compiled:
         if latest is not None:
             try:
                 output = latest(arguments, keywords)
-            except IndexError:
+            except (IndexError, LinearAlgebraError):
                 output = NotImplemented  # Once more below, to be explained.
             if output is not NotImplemented:
                 return output
@@ -211,7 +211,7 @@ class Compiled:
             else:
                 outputs = executable.run(values)
                 self._latest = replayable.call
-        except IndexError as error:
+        except (IndexError, LinearAlgebraError) as error:
             raise explained(error, lambda: _eagerly(self._function, signature, values)) from None
         return tree.unflatten(replayable.program.output, outputs)
 

@@ -24,8 +24,9 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.array import NOWHERE, Form, Origin
 from minimeta.autodiff.graph import ALIAS
 from minimeta.autodiff.operations.conversions import STOP_GRADIENT
+from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, group_bounds, run
-from minimeta.errors import ComputationError, IndexingError
+from minimeta.errors import ComputationError, IndexingError, LinearAlgebraError
 from minimeta.program.finish import FINISHED_PRODUCT, add_finished
 from minimeta.program.fuse import FUSED
 from minimeta.program.fused import add_group
@@ -201,8 +202,8 @@ class Executable:
             raise IndexingError(str(error)) from None
 
 
-def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
-    """Return the error of an index as an eager run has it.
+def explained(error: Exception, run: Callable[[], object]) -> Exception:
+    """Return the error of an index, or of a singular matrix, as an eager run has it.
 
     A kernel knows a number and an axis. An eager run knows values beforehand, and says what the
     number is: a label, and of how many classes, at which of the user's lines.
@@ -216,8 +217,8 @@ def explained(error: IndexError, run: Callable[[], object]) -> IndexError:
     """
     try:
         run()
-    except IndexError as eager:
-        return eager if isinstance(eager, IndexingError) else error  # numpy knows no more than a kernel
+    except (IndexError, LinearAlgebraError) as eager:
+        return eager if isinstance(eager, ComputationError) else error  # numpy knows no more than a kernel
     return error
 
 
@@ -267,7 +268,7 @@ class _Writer:
             return tuple(run(body, operands, self._write))
         numbers = self._numbers(operands)
         inside: tuple[Instruction, ...] = ()
-        if body is None and primitive.native:
+        if body is None and (primitive.native or self._is_small(primitive, numbers)):
             results = builder.add_step(primitive.name, numbers, step.params)
         elif body is None:  # Python computes it: a function of numpy's, or a primitive without a kernel in C++.
             forms = tuple((form.dtype.name, form.shape) for form in step.results)
@@ -290,6 +291,10 @@ class _Writer:
         if builder.steps > len(self.instructions):
             self.instructions.append(Instruction(primitive.name, step.origin, step.results, inside))
         return tuple(results)
+
+    def _is_small(self, primitive: Primitive, operands: tuple[int, ...]) -> bool:
+        """Return whether a kernel in C++ takes these matrices."""
+        return primitive.most_side >= 0 and self.builder.last_side(operands[0]) <= primitive.most_side
 
     def _map(
         self, body: Program, tasks: Tasks, operands: tuple[int, ...]

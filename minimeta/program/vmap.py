@@ -47,7 +47,7 @@ from minimeta.autodiff.promotion import array_of
 from minimeta.autodiff.results import settle
 from minimeta.autodiff.steps import Program, Step, Tasks
 from minimeta.autodiff.transformed import transformation
-from minimeta.errors import ConfigurationError, DtypeError, ShapeError
+from minimeta.errors import ConfigurationError, DtypeError, LinearAlgebraError, ShapeError
 from minimeta.program.batching import batched, is_batched
 from minimeta.program.executor import Executable, explained
 from minimeta.program.names import alone
@@ -134,7 +134,7 @@ def vmap(
             tasks = Tasks(count, mapped, _summed(out_axes, structure_of_output), keep)
             try:
                 results = _mapped(traced, (*operands, *free), tasks)
-            except IndexError as error:
+            except (IndexError, LinearAlgebraError) as error:
                 raise explained(error, one_by_one) from None
         else:
             rows = one_by_one()

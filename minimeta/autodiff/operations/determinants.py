@@ -110,6 +110,7 @@ def _sample_two(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     (lambda g, y, a: as_matrix(g) * apply(COFACTORS, a),),
     lambda a: Form(a.shape[:-2], a.dtype),
     sample=_sample_one,
+    small=True,
 )
 def _det(a: Any) -> Any:
     return np.linalg.det(a)
@@ -144,6 +145,7 @@ def _turn(a: Any, h: Any) -> Any:
     (lambda g, y, a: as_matrix(g[..., 1]) * transposed(inv(a)),),
     lambda a: Form((*a.shape[:-2], 2), a.dtype),
     sample=_sample_one,
+    small=True,
 )
 def _slogdet(a: Any) -> Any:
     sign, logarithm = np.linalg.slogdet(a)

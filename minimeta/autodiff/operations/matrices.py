@@ -1,7 +1,8 @@
 """Matrices: what the pages of linear algebra share.
 
 An operand is a stack of matrices ``(..., m, n)``, and what is computed is computed of each, as numpy's functions do.
-The kernels are numpy's own, that is LAPACK: their last bits are those of one machine. Where numpy says "Singular
+The kernels are numpy's own, that is LAPACK: their last bits are those of one machine. Some have a kernel in C++ for
+matrices of up to 16 rows, which take less time than a call of LAPACK. Where numpy says "Singular
 matrix" and no more, the error here says which matrix, and what to do.
 
 Rules are written for one matrix, with ``A^T`` the transpose of its two axes.
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta import kernels
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form
 from minimeta.autodiff.definition import Declare, operation
@@ -26,6 +28,9 @@ from minimeta.autodiff.promotion import fixed
 from minimeta.errors import DtypeError, LinearAlgebraError, ShapeError
 
 Why = Callable[..., str]
+
+#: The most rows of a matrix that kernels in C++ take.
+_MOST_SIDE: int = getattr(kernels.native, "MOST_SIDE", -1)
 
 
 def floats(x: ArrayLike) -> Any:
@@ -107,7 +112,7 @@ def check_floats(name: str, *values: Any) -> None:
             raise DtypeError(f"{name} of dtype {x.dtype.name}: it needs float32 or float64; convert with astype")
 
 
-def lapack(why: Why, rules: Any, shape: Callable[..., Form], **facts: Any) -> Declare:
+def lapack(why: Why, rules: Any, shape: Callable[..., Form], *, small: bool = False, **facts: Any) -> Declare:
     """Declare an operation that numpy's LAPACK computes.
 
     Parameters
@@ -116,6 +121,8 @@ def lapack(why: Why, rules: Any, shape: Callable[..., Form], **facts: Any) -> De
         Of the operands that numpy refused, to what is wrong with them.
     rules, shape, **facts
         As of :func:`operation`.
+    small
+        Whether a kernel of its name in C++ computes it for small matrices.
     """
 
     def decorate(reference: Callable[..., Any]) -> Any:
@@ -126,18 +133,23 @@ def lapack(why: Why, rules: Any, shape: Callable[..., Form], **facts: Any) -> De
             return shape(*values, **params)
 
         compute = contiguous(reference, form)
+        most = _MOST_SIDE if small else -1
 
         def kernel(*values: Any, **params: Any) -> NDArray[Any]:
             try:
-                return compute(*values, **params)
+                if values[0].shape[-1] > most:
+                    return compute(*values, **params)
+                form(*values, **params)
+                found: NDArray[Any] = getattr(kernels.native, name)(*values, **params)
+                return found
             except np.linalg.LinAlgError as error:
-                if isinstance(error, LinearAlgebraError):
+                if isinstance(error, LinearAlgebraError) and values[0].shape[-1] > most:
                     raise
                 message = why(*values, **params)
             raise LinearAlgebraError(f"{name} of shape {values[0].shape}: {message}")
 
         facts.setdefault("flops", cubic)
-        return operation(rules=rules, shape=form, kernel=kernel, partial=True, **facts)(reference)
+        return operation(rules=rules, shape=form, kernel=kernel, most_side=most, partial=True, **facts)(reference)
 
     return decorate
 

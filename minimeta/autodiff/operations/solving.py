@@ -119,7 +119,7 @@ def _solve_rules(g: Array, x: Array, a: Array, b: Array) -> tuple[Any, Any]:
     return (None if a.transformation is None else -product(to_b, x, False, True)), to_b
 
 
-@lapack(singular, _solve_rules, _of_system, sample=_sample_system, flops=flops_of_system)
+@lapack(singular, _solve_rules, _of_system, sample=_sample_system, flops=flops_of_system, small=True)
 def _solve(a: Any, b: Any) -> Any:
     return np.linalg.solve(a, b)
 
@@ -194,6 +194,7 @@ def _sample_one(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
     (lambda g, y, a: -product(y, product(g, y, False, True), True),),
     _of_square,
     sample=_sample_one,
+    small=True,
 )
 def _inv(a: Any) -> Any:
     return np.linalg.inv(a)
