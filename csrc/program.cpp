@@ -9,6 +9,8 @@
 #include "elementwise.hpp"
 #include "interruption.hpp"
 #include "layout.hpp"
+#include "parallel.hpp"
+#include "transpose.hpp"
 
 namespace minimeta {
 namespace {
@@ -21,14 +23,24 @@ constexpr Index kMostBytes = Index{1} << 46;  // more than any machine has; sums
 // address minus this one. (C++ does not allow arithmetic on a null pointer.)
 char* const origin = reinterpret_cast<char*>(kAlignment);
 
+// Of a short matrix that is transposed, all is known in advance.
 class Copy final : public Kernel {
   bool check(View* x, Index, std::vector<View>& results) override {
     describe(results.emplace_back(), "copy", x->dtype, *x);
+    const Index element = itemsize(x->dtype);
+    if (x->ndim == 2 && x->strides[0] == element && x->strides[1] >= element && count(*x) < kWorthWaking)
+      turned_ = {element, x->strides[1] / element, x->shape[1], x->shape[0]};
     forms_.add(*x);
     forms_.add(results[0]);
     return false;
   }
   void run(char* const* data, Watch*) const override {
+    if (turned_.element > 0)
+      return with_size(turned_.element, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        const auto [element, row, rows, columns] = turned_;
+        transpose(reinterpret_cast<const T*>(data[0]), row, rows, columns, reinterpret_cast<T*>(data[1]), rows);
+      });
     View from, to;
     forms_.fill(from, 0, data[0]);
     forms_.fill(to, 1, data[1]);
@@ -36,6 +48,9 @@ class Copy final : public Kernel {
   }
 
   Forms forms_;
+  struct {
+    Index element, row, rows, columns;  // bytes; of what lies in memory
+  } turned_{};
 };
 
 // Whether the axes from `leading` on lie as those of a fresh array.

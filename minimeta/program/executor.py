@@ -34,6 +34,7 @@ from minimeta.program.fused_products import FUSED_PRODUCTS, add_columns
 from minimeta.program.names import elements_of, program_key
 from minimeta.program.place import GROUPS
 from minimeta.program.pool import MAX_CELL_AND_TAKE
+from minimeta.program.turn import Turning, turning
 from minimeta.threads import get_num_threads
 
 Values = list[NDArray[Any]]
@@ -251,11 +252,14 @@ class _Writer:
         self._constants: dict[int, int] = {}  # by identity
         self.bodies: dict[Any, _Body] = {}  # by what they compute
         self._far: dict[int, tuple[int, ...]] = {}  # by the identity of a group: its results that no cache holds
+        self._turning: dict[int, Turning] = {}  # by the identity of a product
+        self._matrices: dict[int, int] = {}  # that are turned
         self.instructions: list[Instruction] = []
 
     def whole(self, program: Program, tasks: int = 1) -> tuple[int, ...]:
         """Write down a program that runs so many times, and return the numbers of its outputs."""
         self._far = dict(_far(program, tasks)) if tasks > 1 else {}
+        self._turning = turning(program)
         operands = [self.builder.add_operand(form.dtype.name, form.shape) for form in program.operands]
         return self._copied(self._numbers(run(program, operands, self._write)), self.builder.own)
 
@@ -267,6 +271,9 @@ class _Writer:
         if body is not None and step.tasks is None and primitive not in GROUPS:
             return tuple(run(body, operands, self._write))
         numbers = self._numbers(operands)
+        if id(step) in self._turning:
+            step, numbers = self._turned(self._turning[id(step)], step, numbers)
+            body = step.body
         inside: tuple[Instruction, ...] = ()
         if body is None and (primitive.native or self._is_small(primitive, numbers)):
             results = builder.add_step(primitive.name, numbers, step.params)
@@ -295,6 +302,15 @@ class _Writer:
     def _is_small(self, primitive: Primitive, operands: tuple[int, ...]) -> bool:
         """Return whether a kernel in C++ takes these matrices."""
         return primitive.most_side >= 0 and self.builder.last_side(operands[0]) <= primitive.most_side
+
+    def _turned(self, turning: Turning, step: Step, numbers: tuple[int, ...]) -> tuple[Step, tuple[int, ...]]:
+        """Return a product that turns a matrix, and its operands, with the turned one in its place."""
+        turned, factor, matrix = turning
+        if matrix not in self._matrices:
+            y = numbers[factor]
+            view = y if turned is step else self.builder.add_step("transpose", (y,), {"axes": (1, 0)})[0]
+            self._matrices[matrix] = self.builder.with_contiguous_parts(view, True)
+        return turned, (*numbers[:factor], self._matrices[matrix], *numbers[factor + 1 :])
 
     def _map(
         self, body: Program, tasks: Tasks, operands: tuple[int, ...]
