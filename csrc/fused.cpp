@@ -118,10 +118,9 @@ void Fused::choose_block(const std::vector<View>& values, Index width) {
   Index unit = std::max<Index>(width, 1), most = fusion::kBlockElements;
   const bool are_alike = !puts_.empty() || std::all_of(values.begin(), values.begin() + operands_,
                                                        [&](const View& x) { return same_shape(x, values[0]); });
-  Index cached = fusion::kCachedElements;
-  if (count_ >= fusion::kLongElements) most /= 2, cached /= 2;
-  while (count_ > fusion::kBlockElements && most > fusion::kLeastElements &&
-         most * static_cast<Index>(values.size()) > cached)
+  Index cached = fusion::kCachedElements, least = fusion::kLeastElements;
+  if (count_ >= fusion::kLongElements) most /= 2, cached /= 2, least /= 2;
+  while (count_ > fusion::kBlockElements && most > least && most * static_cast<Index>(values.size()) > cached)
     most /= 2;
   for (Index i = 0; i < operands_ && are_alike; ++i) {
     if (is_put(i)) continue;
@@ -144,7 +143,7 @@ void Fused::locate_operand(const View& x) {
   } else if (repeats == 1) {
     location.advance = location.stride = 0;
   } else if (repeats == count) {
-    const bool takes_long = block_ <= fusion::kLeastElements;  // because there are many values
+    const bool takes_long = block_ <= fusion::kLeastElements / 2;  // because there are many values
     if (takes_long && count * element >= fusion::kFarBytes) far_operands_.push_back(value);
   } else {
     location.advance = 0;

@@ -43,8 +43,8 @@ struct Windowed;               // fused_rows.hpp
 // They stand on a plateau.
 namespace fusion {
 constexpr Index kBlockElements = 2048;  // at most; to begin a command takes as long as some 200 additions
-constexpr Index kLeastElements = 512, kCachedElements = 16384;  // of all values of a block, most of which are past
-constexpr Index kLongElements = 65536;  // come from a further cache and displace others: half as many of both
+constexpr Index kLeastElements = 1024, kCachedElements = 16384;  // of all values of a block, most of which are past
+constexpr Index kLongElements = 65536;  // come from a further cache and displace others: half as many of all three
 constexpr Index kMostSums = 256;       // outputs of a sum: the width of a panel in fold.hpp
 constexpr int kMostValues = 128;  // operands and results of operations: the addresses that a worker has room for
 constexpr Index kFarBytes = Index{16} << 20;  // results from this size on have left the caches before they are read
