@@ -271,8 +271,8 @@ def test_every_kernel_is_that_of_a_primitive() -> None:
     kernels = {name: found for name in dir(native) if type(found := getattr(native, name)) is native.Operation}
     assert kernels
     for name, found in kernels.items():
-        assert registry[name].kernel is found
-        assert registry[name].native
+        primitive = registry[name]
+        assert (primitive.kernel is found and primitive.native) or primitive.most_side == native.MOST_SIDE
     assert not hyperbolic_sine.primitive.native
 
 
