@@ -54,11 +54,25 @@ template <class T> void copy_plane(const Loop<2>& loop, char* const* data) {
   }
 }
 
+// Copies two axes whose rows are a few elements side by side, as coordinates are.
+template <class T, int Side> void copy_short_rows(const Loop<2>& loop, char* const* data) {
+  const Index* outer = loop.strides[1];
+  for (Index i = 0; i < loop.shape[1]; ++i)
+    std::memcpy(data[1] + i * outer[1], data[0] + i * outer[0], Side * sizeof(T));
+}
+
 template <class T> void copy_all(const Loop<2>& loop, char* const (&data)[2], bool transposed) {
-  if (!transposed) return for_each_row<2>(loop, data, copy_row<T>);
+  constexpr Index element = sizeof(T);
+  const bool are_short =
+      loop.ndim > 1 && loop.shape[0] <= 4 && loop.strides[0][0] == element && loop.strides[0][1] == element;
+  if (!transposed && !are_short) return for_each_row<2>(loop, data, copy_row<T>);
   Loop<2> planes = loop;
   planes.shape[0] = planes.shape[1] = 1;  // a plane is one step of the walk
-  for_each_row<2>(planes, data, [&](char* const* plane, const Index*, Index) { copy_plane<T>(loop, plane); });
+  const auto copy = transposed           ? copy_plane<T>
+                    : loop.shape[0] == 2 ? copy_short_rows<T, 2>
+                    : loop.shape[0] == 3 ? copy_short_rows<T, 3>
+                                         : copy_short_rows<T, 4>;
+  for_each_row<2>(planes, data, [&](char* const* plane, const Index*, Index) { copy(loop, plane); });
 }
 
 }  // namespace
