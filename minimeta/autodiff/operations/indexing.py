@@ -100,6 +100,19 @@ def index(x: ArrayLike, key: Any) -> Value:
     return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else conversions.copy(x)
 
 
+def window(key: Any, shape: Shape) -> tuple[Shape, Shape, Shape] | None:
+    """Return the starts, sizes and steps of what a basic index within bounds chooses, by axis; None of another."""
+    keys = [k for k in _expand(key, shape) if k is not None]
+    if any(_is_array(k) or isinstance(k, bool) for k in keys):
+        return None
+    runs = [
+        range(side)[k] if isinstance(k, builtins.slice) else range(k % side, k % side + 1)
+        for k, side in zip(keys, shape, strict=True)
+    ]
+    starts = tuple(run.start if run else 0 for run in runs)
+    return starts, tuple(map(len, runs)), tuple(run.step if len(run) > 1 else 1 for run in runs)
+
+
 def leading(key: Any, shape: Shape) -> list[Any] | None:
     """Return the index arrays of a key that has one for each of the first axes and takes the others whole, as int64
     arrays of one shape; None of another key.

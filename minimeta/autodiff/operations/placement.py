@@ -4,9 +4,12 @@
     at(x)[i].add(v)        after np.add.at(x, i, v)
     at(x)[i].multiply(v)   after np.multiply.at(x, i, v); max and min likewise
 
-Let `p` be the positions that the index chooses, found by indexing an array of positions. To set them is to take, for
-each element, the old or the new one: one gather from both, end to end. To add is a ``scatter_add``. So every index that
-numpy knows can be written to, and the derivatives are those of the two: what is overwritten has none.
+What a basic index chooses (integers and slices) is a window. The values are laid into zeros there, by ``pad``; to add
+is to add that, and to set is to choose between that and the array.
+
+Of another index, let `p` be the positions that it chooses, found by indexing an array of positions. To set them is to
+take, for each element, the old or the new one: one gather from both, end to end. To add is a ``scatter_add``. So every
+index that numpy knows can be written to, and the derivatives are those of the two: what is overwritten has none.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import numpy as np
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Value
 from minimeta.autodiff.operations import arithmetic, conversions, indexing, joining, logic, operands
-from minimeta.autodiff.operations.movement import broadcast_to, ravel, reshape
+from minimeta.autodiff.operations.movement import PAD, broadcast_to, ravel, reshape
 from minimeta.autodiff.operations.queries import query
 from minimeta.errors import DtypeError, ShapeError
 
@@ -122,6 +125,9 @@ class _Place:
         ShapeError
             The values do not broadcast to the elements.
         """
+        if (window := self._window()) is not None:
+            laid, mask = self._laid(values, *window)
+            return logic.where(mask, laid, conversions.astype(self._x, operands.dtype_of(self._x)))
         positions, new, shape = self._positions(values)
         size = math.prod(shape)
         if isinstance(positions, Array):
@@ -152,6 +158,8 @@ class _Place:
         """
         if operands.dtype_of(self._x).kind != "f":
             self._result("add", arithmetic.add, values)
+        elif (window := self._window()) is not None:
+            return arithmetic.add(self._x, self._laid(values, *window)[0])
         elif (whole := indexing.leading(self._key, operands.shape_of(self._x))) is not None:
             # Whole rows are added as such, without a position for each of their elements.
             rest = operands.shape_of(self._x)[len(whole) :]
@@ -195,6 +203,21 @@ class _Place:
             new, step = joining.concatenate([new[:step], taken_in]), 2 * step
         found = function(indexing.take(ravel(self._x), places), new)
         return self._set_at(places, conversions.astype(found, operands.dtype_of(self._x)), shape)
+
+    def _window(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
+        return indexing.window(self._key, operands.shape_of(self._x))
+
+    def _laid(
+        self, values: ArrayLike, starts: tuple[int, ...], sizes: tuple[int, ...], steps: tuple[int, ...]
+    ) -> tuple[Value, Value]:
+        """The new elements where a window has its places in the array, with zeros around them; and where that is."""
+        shape = operands.shape_of(self._x)
+        chosen = indexing.index(np.broadcast_to(np.zeros((), np.int8), shape), self._key)
+        new = reshape(self._fitted(values, operands.shape_of(chosen)), sizes)
+        laid, mask = (
+            apply(PAD, each, shape=shape, starts=starts, steps=steps) for each in (new, np.ones(sizes, np.bool_))
+        )
+        return laid, mask
 
     def _positions(self, values: ArrayLike, dtype: np.dtype[Any] | None = None) -> tuple[Any, Value, tuple[int, ...]]:
         """The positions in row-major order, the new elements, one for each and as the array's or of this dtype, and
