@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff import tree
 from minimeta.autodiff.array import Array, Trace
-from minimeta.errors import MinimetaError, TracingError, raising_line
+from minimeta.errors import IndexingError, MinimetaError, TracingError, raising_line
 
 _LIBRARY = __name__.partition(".")[0]
 
@@ -102,7 +102,7 @@ def call(function: Callable[..., Any], leaves: Sequence[Array], structure: tree.
     """
     try:
         return joined_leaves(function(*tree.unflatten(structure, leaves)))
-    except (ArithmeticError, TypeError, ValueError) as error:
+    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
         cause = _explained(error, trace)
         try:
             if cause is not error:
@@ -126,6 +126,12 @@ def _explained(error: Exception, trace: Trace) -> Exception:
         return error
     if isinstance(error, ValueError) and isinstance(error.__cause__, MinimetaError):
         return error.__cause__  # Of y[i] = x, which numpy hides behind an error of its own.
+    if isinstance(error, IndexError) and str(error).startswith("only integers, slices"):
+        return IndexingError(
+            f"{error}; and numpy knows no values of an Array i here. Where it is the index of a numpy array x, write "
+            "minimeta.take(x, i, axis=0) in place of x[i]",
+            raising_line(error),
+        )
     if trace.held and "read-only" in str(error):
         return TracingError(
             f"{error}. So is np.asarray(x) of an Array x: it is x itself in numpy, and would change with it. "

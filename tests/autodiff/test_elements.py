@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import minimeta as mm
-from minimeta.errors import TracingError
+from minimeta.errors import IndexingError, TracingError
 from minimeta.program import trace
 
 Function = Callable[..., Any]
@@ -152,3 +152,18 @@ def test_a_copy_may_be_changed() -> None:
 
     for transformed in (mm.grad(changed), mm.compile(mm.grad(changed))):
         assert_array_equal(transformed(np.ones(3)), [1.0, 11.0, 9.0])
+
+
+def test_a_numpy_array_indexed_by_an_array_says_what_to_write() -> None:
+    knots = np.array([0.0, 1.0, 2.0])
+
+    def below(x: Any) -> Any:
+        return np.sum(x * knots[np.searchsorted(knots, x) - 1])
+
+    with pytest.raises(IndexingError, match=r"(?s)minimeta\.take\(x, i, axis=0\) .*test_elements"):
+        mm.compile(mm.grad(below))(np.array([0.5, 1.5]))
+
+    def taken(x: Any) -> Any:
+        return np.sum(x * mm.take(knots, np.searchsorted(knots, x) - 1, axis=0))
+
+    assert_array_equal(mm.compile(mm.grad(taken))(np.array([0.5, 1.5])), [0.0, 1.0])
