@@ -12,8 +12,8 @@ namespace minimeta::winograd {
 // bits in any batch.
 bool fits(const Geometry& f);
 
-// Return the images that must be computed by the definition instead: they lost too many digits, or
-// a result is not finite. Each image is judged by itself. Of the second, w or turned(w) is contiguous.
+// Return the images that must be computed by the definition instead: too many outputs would lose
+// digits, or a result is not finite. Each image is judged by itself. Of the second, w or turned(w) is contiguous.
 std::vector<Index> conv2d(const Geometry& f, const View& x, const View& w, const View& result);
 std::vector<Index> conv2d_input(const Geometry& f, const View& g, const View& w, const View& result);
 // Returns false if all of it must be computed by the definition, for the same reasons.

@@ -24,6 +24,8 @@ struct Tiling {
 
 inline Tiling tiling(Index outputs, Index first) { return {(outputs + kOutputs - 1) / kOutputs, first, outputs}; }
 
+using Marks = std::vector<char>;  // of outputs or of tiles, row by row; empty if there is none
+
 // The largest magnitude among the channels of a pixel, as its bits: they are in the order of the
 // magnitudes, and an infinity and a NaN come last.
 template <class T> using Size = simd::Unsigned<sizeof(T)>;
@@ -36,38 +38,72 @@ template <class T> Size<T> size_of(const char* pixel, Index channels, Index stri
   return size;
 }
 
-// Whether under some tile of an image, `side` pixels wide, one pixel is far larger than another
-// that is not zero. Most images have no such pixels at all.
-template <class T> bool mixes(const View& x, Index image, const Tiling& down, const Tiling& right, Index side) {
+// x[i] = the larger, or the smaller, of x[i] and x[i + step]: of n, from the first on.
+template <bool larger, class S> void choose(S* x, Index step, Index n) {
+  using V = simd::Vec<S>;
+  const auto go = [&](auto vector, Index i) {
+    using W = decltype(vector);
+    const W here = simd::load<W>(x + i), there = simd::load<W>(x + i + step);
+    simd::store(x + i, (larger ? here > there : here < there) ? here : there);
+  };
+  Index i = 0;
+  for (; i + simd::kLanes<S> <= n; i += simd::kLanes<S>) go(V{}, i);
+  for (; i < n; ++i) go(S{}, i);
+}
+
+// Squares of pixels along an axis, `step` apart: those under outputs, or under tiles.
+struct Squares {
+  Index first, n, step, side;
+
+  Index pixels() const { return step * (n - 1) + side; }
+};
+
+inline Squares windows_of(const Tiling& t) { return {t.first, t.outputs, 1, kTaps}; }
+inline Squares tiles_of(const Tiling& t, Index side) { return {t.first, t.tiles, kOutputs, side}; }
+
+// Which squares of an image mix sizes: one pixel is far larger than another that is not zero. Says
+// nothing if none does, as in most images.
+template <class T> Marks mixing(const View& x, Index image, const Squares& down, const Squares& right) {
   constexpr Size<T> far = Size<T>(8) << (std::numeric_limits<T>::digits - 1);  // 2^8, on top of an exponent
-  struct Extremes {
-    Size<T> largest = 0, least = static_cast<Size<T>>(~Size<T>(0));  // least less 1: 0 is large
-    void add(Size<T> size) {
-      largest = std::max(largest, size);
-      least = std::min(least, static_cast<Size<T>>(size - 1));
-    }
-    bool are_far() const { return largest > 0 && largest - least - 1 > far; }
-  } all;
-  const Index rows = kOutputs * (down.tiles - 1) + side, columns = kOutputs * (right.tiles - 1) + side;
+  // The least is less by 1, so that 0 is large.
+  const auto are_far = [](Size<T> largest, Size<T> least) { return largest > 0 && largest - least - 1 > far; };
+  const Index rows = down.pixels(), columns = right.pixels();
   const Index top = std::max<Index>(-down.first, 0), bottom = std::min(rows, x.shape[1] - down.first);
-  const Index first = std::max<Index>(-right.first, 0), last = std::min(columns, x.shape[2] - right.first);
-  std::vector<Size<T>> pixels(rows * columns);  // 0 where there is no image
+  const Index begin = std::max<Index>(-right.first, 0), end = std::min(columns, x.shape[2] - right.first);
+  std::vector<Size<T>> largest(static_cast<std::size_t>(rows * columns));  // 0 where there is no image
+  Size<T> most = 0, fewest = static_cast<Size<T>>(-1);
   for (Index i = top; i < bottom; ++i)
-    for (Index j = first; j < last; ++j) {
+    for (Index j = begin; j < end; ++j) {
       const char* const pixel =
           x.data + image * x.strides[0] + (down.first + i) * x.strides[1] + (right.first + j) * x.strides[2];
-      pixels[i * columns + j] = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
-                                                                 : size_of<T>(pixel, x.shape[3], x.strides[3]);
-      all.add(pixels[i * columns + j]);
+      const Size<T> size = x.strides[3] == Index{sizeof(T)} ? size_of<T>(pixel, x.shape[3], sizeof(T))
+                                                            : size_of<T>(pixel, x.shape[3], x.strides[3]);
+      largest[static_cast<std::size_t>(i * columns + j)] = size;
+      most = std::max(most, size);
+      fewest = std::min(fewest, static_cast<Size<T>>(size - 1));
     }
-  for (Index s = 0; s < down.tiles && all.are_far(); ++s)
-    for (Index t = 0; t < right.tiles; ++t) {
-      Extremes tile;
-      for (Index i = 0; i < side; ++i)
-        for (Index j = 0; j < side; ++j) tile.add(pixels[(kOutputs * s + i) * columns + kOutputs * t + j]);
-      if (tile.are_far()) return true;
+  if (!are_far(most, fewest)) return {};
+  std::vector<Size<T>> least(largest.size());
+  for (std::size_t i = 0; i < least.size(); ++i) least[i] = largest[i] - 1;
+  // Of all pixels of a square, at its first: of two, then of up to four, in a row and in a column.
+  const auto widen = [&](Index side, Index apart) {
+    for (Index n = 1; n < side; n += std::min(n, side - n)) {
+      const Index step = std::min(n, side - n) * apart;
+      choose<true>(largest.data(), step, rows * columns - step);
+      choose<false>(least.data(), step, rows * columns - step);
     }
-  return false;
+  };
+  widen(right.side, 1);
+  widen(down.side, columns);
+  Marks marks;
+  for (Index s = 0; s < down.n; ++s)
+    for (Index t = 0; t < right.n; ++t) {
+      const auto i = static_cast<std::size_t>(down.step * s * columns + right.step * t);
+      if (!are_far(largest[i], least[i])) continue;
+      if (marks.empty()) marks.resize(static_cast<std::size_t>(down.n * right.n));
+      marks[static_cast<std::size_t>(s * right.n + t)] = 1;
+    }
+  return marks;
 }
 
 // m x m' for a row of tiles of an image, whose upper pixels are row `top`: n channels, beginning

@@ -26,7 +26,7 @@ constexpr Matrix<Columns, Rows> transposed(const Matrix<Rows, Columns>& m) {
   return t;
 }
 
-constexpr Index kOutputs = 2, kRank = 4;  // of a tile along an axis
+constexpr Index kOutputs = 2, kTaps = 3, kRank = 4;  // of a tile along an axis
 constexpr Matrix<4, 4> kB{{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, 1, -1, 0}, {0, 1, 0, -1}}};
 constexpr Matrix<4, 3> kC{{{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}};
 constexpr Matrix<2, 4> kA{{{1, 1, -1, 0}, {0, 1, 1, -1}}};

@@ -66,8 +66,20 @@ def tiles(x: Array, size: int, places: tuple[int, int], padding: Padding) -> Arr
     return np.moveaxis(seen[:, : 2 * rows : 2, : 2 * columns : 2], 3, -1)
 
 
+def sizes(x: Array) -> Array:
+    """Of the pixels of images: their largest channels."""
+    return np.asarray(np.abs(x).max(-1, keepdims=True))
+
+
+def mixed(squares: Array) -> Array:
+    """Which squares of sizes have a pixel that is far larger than another, zeros apart."""
+    squares = squares[..., 0]
+    least = np.where(squares > 0, squares, np.inf).min((-2, -1))
+    return np.asarray(squares.max((-2, -1)) > 2**8 * least)
+
+
 def filtered(x: Array, w: Array, places: tuple[int, int], padding: Padding) -> Array:
-    """The convolution at so many places."""
+    """The convolution at so many places: by the definition where a window mixes sizes."""
     read, taps = transform(B, tiles(x, 4, places, padding)), transform_taps(C, w)
     products = np.empty((*read.shape[:5], w.shape[-1]), np.float32)
     for r, q in itertools.product(range(4), range(4)):
@@ -75,28 +87,50 @@ def filtered(x: Array, w: Array, places: tuple[int, int], padding: Padding) -> A
         products[..., r, q, :] = summed(flat, taps[r, q], [(w.shape[2],)]).reshape(*read.shape[:3], -1)
     y = transform(A, products)
     n, rows, columns = y.shape[:3]
-    return y.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * rows, 2 * columns, -1)[:, : places[0], : places[1]]
+    y = y.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * rows, 2 * columns, -1)[:, : places[0], : places[1]]
+    seen, judged = (windows(z, (3, 3), (1, 1), padding)[:, : places[0], : places[1]] for z in (x, sizes(x)))
+    direct, channels = mixed(judged), w.shape[2]
+    y[direct] = summed(seen[direct].reshape(-1, 9 * channels), w.reshape(9 * channels, -1), [(3, 3, channels)])
+    return y
 
 
 def correlated(x: Array, g: Array, padding: Padding) -> Array:
-    """The taps' cotangent."""
+    """The taps' cotangent. What tiles that mix sizes give to it is added by the definition."""
     places = g.shape[1:3]
-    read, given = transform(B, tiles(x, 4, places, padding)), transform(A.T, tiles(g, 2, places, (0, 0, 0, 0)))
+    around_x, around_g = (4, places, padding), (2, places, (0, 0, 0, 0))
+    direct = mixed(tiles(sizes(x), *around_x)) | mixed(tiles(sizes(g), *around_g))
+    read, given = transform(B, tiles(x, *around_x)), transform(A.T, tiles(g, *around_g))
+    given[direct] = 0
     sums = np.empty((4, 4, x.shape[3], g.shape[3]), np.float32)
     for r, q in itertools.product(range(4), range(4)):
         left, right = read[..., r, q, :].reshape(-1, x.shape[3]).T, given[..., r, q, :].reshape(-1, g.shape[3])
         most = min(128, 640 * 1024 // (64 * (x.shape[3] + g.shape[3])))
         sums[r, q] = summed(left, right, pieces(read.shape[:3], most))
-    return transform_taps(C.T, sums)
+    result = transform_taps(C.T, sums)
+    at = [
+        (n, i, j)
+        for n, row, column in np.argwhere(direct)
+        for i in range(2 * row, min(2 * row + 2, places[0]))
+        for j in range(2 * column, min(2 * column + 2, places[1]))
+    ]
+    if not at:
+        return result
+    assert len(at) <= 256  # terms of one chain
+    chosen = tuple(np.transpose(at))
+    seen = windows(x, (3, 3), (1, 1), padding)[chosen].reshape(len(at), -1)
+    return result + summed(seen.T, g[chosen], [(len(at),)]).reshape(result.shape)
 
 
 def check(
-    native: Any, rng: np.random.Generator, images: tuple[int, int, int, int], filters: int, padding: Padding
+    native: Any, rng: np.random.Generator, images: tuple[int, int, int, int], filters: int, padding: Padding, small: int
 ) -> None:
-    """Compare the three convolutions with their sums, on one thread and on several."""
+    """Compare the three convolutions with their sums, on one thread and on several, if so many pixels are small."""
     x, w = factors(rng, *images), factors(rng, 3, 3, images[3], filters)
     places = (images[1] + sum(padding[:2]) - 2, images[2] + sum(padding[2:]) - 2)
     g = factors(rng, images[0], *places, filters)
+    for _ in range(small):
+        for z in (x, g):
+            z[tuple(rng.integers(z.shape[:3]))] *= 2**-12
     laid_x, laid_w, laid_g = (lay_out(rng, z) for z in (x, w, g))
     # A pixel p meets tap k at place p + before - k: a convolution by the taps in reverse, with zeros where it reads on.
     reach = 4
@@ -130,7 +164,7 @@ def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
         data.draw(st.integers(max(1, least + 2 - sum(margins)), least + 5)) for margins in (padding[:2], padding[2:])
     )
     images = (data.draw(st.integers(1, 3)), height, width, channels)
-    check(native, np.random.default_rng(seed), images, filters, padding)
+    check(native, np.random.default_rng(seed), images, filters, padding, small=0)
 
 
 # Taps of 2 MB; several pieces of an image, and several images a piece; on so many threads that they are shared.
@@ -146,7 +180,15 @@ def test_its_sums(native: Any, data: st.DataObject, seed: int) -> None:
     ],
 )
 def test_large_ones(native: Any, images: tuple[int, int, int, int], filters: int, padding: Padding) -> None:
-    check(native, np.random.default_rng(0), images, filters, padding)
+    check(native, np.random.default_rng(0), images, filters, padding, small=0)
+
+
+@share(0.2)
+@given(data=st.data(), seed=seeds, small=st.integers(1, 2))
+def test_a_few_outputs_are_those_of_the_definition(native: Any, data: st.DataObject, seed: int, small: int) -> None:
+    padding = data.draw(st.tuples(*[st.integers(0, 2)] * 4))
+    images = (data.draw(st.integers(1, 2)), data.draw(st.integers(18, 20)), data.draw(st.integers(18, 20)), 16)
+    check(native, np.random.default_rng(seed), images, 17, padding, small)
 
 
 @given(seed=seeds, n=st.integers(2, 4), direct=st.sets(st.integers(0, 3)))
@@ -265,13 +307,13 @@ def test_the_bound_holds_where_nothing_looks_at_the_sizes(native: Any, seed: int
     rng = np.random.default_rng(seed)
     n, side, c = 2, 10, 16
     x, w = rng.uniform(1, 2, (n, side, side, c)).astype("f4"), rng.uniform(1, 2, (3, 3, c, c)).astype("f4")
-    sizes = np.array([10.0**small, 1], "f4")
+    drawn = np.array([10.0**small, 1], "f4")
     if hidden:
-        x[..., 1:] *= rng.choice(sizes, p=(0.9, 0.1), size=x[..., 1:].shape)
+        x[..., 1:] *= rng.choice(drawn, p=(0.9, 0.1), size=x[..., 1:].shape)
         w[:, :, 0] = 0
     else:
         x *= rng.choice([0, 1], size=(n, side, side, 1)).astype("f4")
-        w *= rng.choice(sizes, size=w.shape)
+        w *= rng.choice(drawn, size=w.shape)
     for convolve, taps in (
         (functools.partial(native.conv2d, strides=once, padding=around), w),
         (
@@ -281,7 +323,7 @@ def test_the_bound_holds_where_nothing_looks_at_the_sizes(native: Any, seed: int
     ):
         seen = windows(x, (3, 3), once, around).astype("f8").reshape(n, side, side, -1)
         exact = seen @ taps.reshape(-1, c).astype("f8")
-        largest = tiles(np.abs(x), 4, (side, side), around).max((3, 4)).repeat(2, 1).repeat(2, 2)
+        largest = windows(np.abs(x), (3, 3), once, around).max((3, 4))
         bound = 16 * (c + 11) * np.finfo("f4").eps / 2 * (largest @ np.abs(taps).sum((0, 1)).astype("f8"))
         assert (np.abs(convolve(x, w) - exact) <= bound).all()
 
@@ -292,11 +334,11 @@ def test_the_bound_of_the_taps_cotangent(native: Any, seed: int, small: int, hid
     rng = np.random.default_rng(seed)
     n, side, c = 3, 10, 16
     x, g = (rng.uniform(1, 2, (n, side, side, c)).astype("f4") for _ in range(2))
-    sizes = np.array([10.0**small, 1], "f4")
+    drawn = np.array([10.0**small, 1], "f4")
     x, g = (images * rng.choice([-1, 1], size=images.shape).astype("f4") for images in (x, g))
     for images in (x, g):
         part = images[..., 1:] if hidden else images
-        part *= rng.choice(sizes, p=(0.9, 0.1), size=part.shape if hidden else (n, 1, 1, c))
+        part *= rng.choice(drawn, p=(0.9, 0.1), size=part.shape if hidden else (n, 1, 1, c))
     result = native.conv2d_weight(x, g, strides=once, padding=around, size=(3, 3))
     seen = windows(x, (3, 3), once, around).reshape(-1, 9 * c).astype("f8")
     exact = (seen.T @ g.reshape(-1, c).astype("f8")).reshape(result.shape)

@@ -74,12 +74,13 @@ def conv2d(x: ArrayLike, w: ArrayLike, strides: int | Sequence[int] = 1, padding
     -----
     The kernels take weights of 3 x 3 with stride 1, from 16 channels on, by Winograd's products of sums: equal to the
     definition up to rounding. The error of an output is at most ``16 (C + 11) u`` times the sum over the ``C`` channels
-    of the channel's largest magnitude in the 4 x 4 pixels around the output, times the sum of its nine weights'
-    magnitudes (``u`` is half the dtype's ``eps``). The definition's error is relative to the sum of the products'
-    magnitudes, which is smaller where pixels or weights differ in size. An image in which such pixels differ by more
-    than a factor of 256 (in their largest channels, zeros apart), or with a result that is not finite, is computed by
-    the definition. Small channels next to large ones of the same pixels, and weights of very different sizes, are not:
-    there the bound alone holds. An image has the same bits in a batch as alone.
+    of the channel's largest magnitude in the output's window, times the sum of its nine weights' magnitudes (``u`` is
+    half the dtype's ``eps``). The definition's error is relative to the sum of the products' magnitudes, which is
+    smaller where pixels or weights differ in size. So an output is computed by the definition if pixels of its window
+    differ by more than a factor of 256 (in their largest channels, zeros apart), and an image is if more than a quarter
+    of its outputs are, or if a result is not finite. Small channels next to large ones of the same pixels, and weights
+    of very different sizes, are not looked at: there the bound alone holds. An image has the same bits in a batch as
+    alone.
     """
     strides = windows.pair("conv2d", "strides", strides)
     sides, window = _sides("conv2d", "x", operands.shape_of(x)), _sides("conv2d", "w", operands.shape_of(w))
@@ -158,8 +159,9 @@ def conv2d_weight(
     Where :func:`conv2d` takes Winograd's products, so do the kernels here, and sum them over tiles of 2 x 2 places. The
     error of an element is at most ``16 (s + 8) u`` times the sum over the tiles of the largest magnitude of its channel
     of ``x`` in the 4 x 4 pixels under the tile, times the sum of the magnitudes of its channel of ``g`` in the tile.
-    The sum of ``n`` tiles takes ``s = min(n, 272 + log2(n))`` roundings. If ``x`` or ``g`` has an image in which such
-    pixels differ by more than a factor of 256, or the result is not finite, it is computed by the definition.
+    The sum of ``n`` tiles takes ``s = min(n, 272 + log2(n))`` roundings. What tiles give whose pixels, of ``x`` or of
+    ``g``, differ by more than a factor of 256 is added by the definition; if they are more than a quarter of all tiles,
+    or if the result is not finite, all of it is computed so.
     """
     size, strides = windows.pair("conv2d_weight", "size", size), windows.pair("conv2d_weight", "strides", strides)
     _sides("conv2d_weight", "g", operands.shape_of(g))
