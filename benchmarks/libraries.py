@@ -44,6 +44,14 @@ class Library:
     def hessian(self, function: Any, x: Any) -> Step:
         raise UnavailableError(f"{self.way} is not asked for Hessians")
 
+    def scan(self, step: Any, state: Any, inputs: Any) -> Any:
+        """The outputs of ``state, output = step(state, x)`` for each input in turn."""
+        outputs = []
+        for x in inputs:
+            state, output = step(state, x)
+            outputs.append(output)
+        return self.np.stack(outputs)
+
     def layer_norm(self, x: Any, scale: Any, offset: Any) -> Any:
         """By its equations."""
         mean = self.np.mean
@@ -96,6 +104,9 @@ class Jax(Library):
         jax.config.update("jax_enable_x64", True)
         self.jax, self.np, self.linalg = jax, jax.numpy, jax.scipy.linalg
         self.array, self.softmax = jax.numpy.asarray, jax.nn.softmax
+
+    def scan(self, step: Any, state: Any, inputs: Any) -> Any:
+        return self.jax.lax.scan(step, state, self.array(inputs))[1]
 
     def values(self, function: Any, *arguments: Any) -> Step:
         compiled, given = self.jax.jit(function), [self.array(x) for x in arguments]

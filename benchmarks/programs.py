@@ -225,6 +225,44 @@ def likelihood(lib: Library) -> Step:
     return lib.gradient(logarithm, np.array([0.1, -0.5, -2.0]))
 
 
+@program("kalman", 0.3, ("jax",), dtype="float64")
+def kalman_filter(lib: Library) -> Step:
+    """Likelihood of a Kalman filter, 200 steps, 4 hidden and 2 seen numbers, float64."""
+    seen, loading = draw(200, 2, dtype="float64"), lib.array(draw(2, 4, dtype="float64"))
+
+    def likelihood(transition: Any, noises: Any) -> Any:
+        drift, error = (lib.np.exp(noises[i]) * lib.np.eye(n) for i, n in enumerate((4, 2)))
+
+        def step(state: Any, y: Any) -> Any:
+            mean, covariance = state
+            mean, covariance = transition @ mean, transition @ covariance @ transition.T + drift
+            of_seen, surprise = loading @ covariance @ loading.T + error, y - loading @ mean
+            gain = lib.np.linalg.solve(of_seen, loading @ covariance).T
+            term = surprise @ lib.np.linalg.solve(of_seen, surprise) + lib.np.linalg.slogdet(of_seen)[1]
+            return (mean + gain @ surprise, covariance - gain @ loading @ covariance), term
+
+        return lib.np.sum(lib.scan(step, (lib.np.zeros(4), lib.np.eye(4)), seen))
+
+    transition = 0.9 * np.eye(4) + draw(4, 4, scale=0.02, dtype="float64")
+    return lib.gradient(likelihood, transition, np.array([-1.0, -0.5]))
+
+
+@program("quadrature", 0.6, ("jax",), dtype="float64")
+def quadrature(lib: Library) -> Step:
+    """Logistic regression of 500 groups of 10 with random intercepts, 32 points of Gauss and Hermite, float64."""
+    points, weights = np.polynomial.hermite_e.hermegauss(32)
+    points, logarithms = lib.array(points), lib.array(np.log(weights))
+    x, y = lib.array(draw(500, 10, 4, dtype="float64")), lib.array(draw(500, 10, 1, dtype="float64") > 0)
+
+    def likelihood(slopes: Any, spread: Any) -> Any:
+        z = (x @ slopes)[:, :, None] + lib.np.exp(spread) * points
+        terms = lib.np.sum(y * z - lib.np.logaddexp(0.0, z), 1) + logarithms
+        largest = lib.np.max(terms, 1, keepdims=True)
+        return lib.np.sum(lib.np.log(lib.np.sum(lib.np.exp(terms - largest), 1)) + largest[:, 0])
+
+    return lib.gradient(likelihood, draw(4, dtype="float64"), np.array(0.1))
+
+
 # Python in every step
 
 
