@@ -113,12 +113,11 @@ def correlated(x: Array, g: Array, padding: Padding) -> Array:
         for i in range(2 * row, min(2 * row + 2, places[0]))
         for j in range(2 * column, min(2 * column + 2, places[1]))
     ]
-    if not at:
-        return result
-    assert len(at) <= 256  # terms of one chain
-    chosen = tuple(np.transpose(at))
-    seen = windows(x, (3, 3), (1, 1), padding)[chosen].reshape(len(at), -1)
-    return result + summed(seen.T, g[chosen], [(len(at),)]).reshape(result.shape)
+    for first in range(0, len(at), 256):  # a chain
+        chosen = tuple(np.transpose(at[first : first + 256]))
+        seen = windows(x, (3, 3), (1, 1), padding)[chosen].reshape(len(chosen[0]), -1)
+        result = result + summed(seen.T, g[chosen], [(len(seen),)]).reshape(result.shape)
+    return result
 
 
 def check(
