@@ -1,10 +1,12 @@
 // The constants of the elementary functions. Written by fit_coefficients.py, which says how; do not edit.
 //
-//   exp   (e^t - 1 - t) / t^2 for |t| <= log(2) / 2
-//   log   (2 atanh(s) - 2 s) / s^3, t = s^2, for s = f / (2 + f) and 1 + f between sqrt(1/2) and sqrt(2)
-//   tanh  (tanh(x) - x) / x^3, t = x^2, for |x| <= 1
-//   sin   (sin(x) - x) / x^3, t = x^2, for |x| <= pi / 4
-//   cos   (cos(x) - 1 + x^2 / 2) / x^4, t = x^2, for |x| <= pi / 4
+//   exp      (e^t - 1 - t) / t^2 for |t| <= log(2) / 2
+//   log      (2 atanh(s) - 2 s) / s^3, t = s^2, for s = f / (2 + f) and 1 + f between sqrt(1/2) and sqrt(2)
+//   tanh     (tanh(x) - x) / x^3, t = x^2, for |x| <= 1
+//   erf      (erf(x) - x) / x, t = x^2, for |x| <= 1
+//   log_erfc log(1 - erf(1 + t)), whose error counts as that of erf, for 0 <= t <= 5
+//   sin      (sin(x) - x) / x^3, t = x^2, for |x| <= pi / 4
+//   cos      (cos(x) - 1 + x^2 / 2) / x^4, t = x^2, for |x| <= pi / 4
 #pragma once
 
 #include <cstdint>
@@ -42,6 +44,27 @@ template <> struct Coefficients<float> {
       -0x1.0d515p-7f,
       0x1.490d0ap-9f,
       -0x1.b92196p-12f,
+  };
+  static constexpr float erf[7] = {
+      0x1.06eba8p-3f,
+      -0x1.81273ep-2f,
+      0x1.ce2d1p-4f,
+      -0x1.b7fabap-6f,
+      0x1.54127p-8f,
+      -0x1.a45088p-11f,
+      0x1.4a569p-14f,
+  };
+  static constexpr float log_erfc[10] = {
+      -0x1.d97fcp+0f,
+      -0x1.51c99ep+1f,
+      -0x1.afad3p-1f,
+      -0x1.545f34p-5f,
+      0x1.49963p-7f,
+      -0x1.0d31ecp-9f,
+      0x1.57730ap-12f,
+      -0x1.37cd1ep-15f,
+      0x1.5eeba2p-19f,
+      -0x1.6ad772p-24f,
   };
   static constexpr double sin[3] = {
       -0x1.555552a09bfe9p-3,
@@ -102,6 +125,50 @@ template <> struct Coefficients<double> {
       0x1.7238a0a7e22b6p-20,
       -0x1.1ab979c0ab58cp-22,
       0x1.b028f6cb72ebfp-26,
+  };
+  static constexpr double erf[13] = {
+      0x1.06eba8214db69p-3,
+      -0x1.812746b0379e6p-2,
+      0x1.ce2f21a042b3p-4,
+      -0x1.b82ce31284ep-6,
+      0x1.565bcd0dbaa38p-8,
+      -0x1.c02db3dac435fp-11,
+      0x1.f9a321d5b8e1ep-14,
+      -0x1.f4d1e3183f7aep-17,
+      0x1.b9df224ca4b97p-20,
+      -0x1.5f1ecb6f0764cp-23,
+      0x1.f7b4bf3b13964p-27,
+      -0x1.389d4f2641625p-30,
+      0x1.05ffd737fb32ep-34,
+  };
+  static constexpr double log_erfc[27] = {
+      -0x1.d97fbf27aa2a1p+0,
+      -0x1.51c9b0006c242p+1,
+      -0x1.afabc11a28b13p-1,
+      -0x1.5477f09cfa66fp-5,
+      0x1.48c9d4194b383p-7,
+      -0x1.033f6aec3ac8p-9,
+      0x1.f1b519c4ff3a8p-13,
+      0x1.b8b514f2f1861p-16,
+      -0x1.c744226d30d1fp-16,
+      0x1.410c6283e6f88p-17,
+      -0x1.0d26aa48e72ffp-19,
+      0x1.78bc622d7ab2ap-24,
+      0x1.2d84a6e053635p-23,
+      -0x1.4d7b3d9a06932p-24,
+      0x1.ca06235214803p-26,
+      -0x1.dfae1d7eb4d56p-28,
+      0x1.90a766e5e11bp-30,
+      -0x1.0aceda9cf8f69p-32,
+      0x1.120fc8d84d86cp-35,
+      -0x1.897dcf417e689p-39,
+      0x1.f3805d0ad7bf5p-44,
+      0x1.cf7d4444229eep-47,
+      -0x1.aaa4bf0d2961p-49,
+      0x1.575a677df65f3p-52,
+      -0x1.4d0755386b53dp-56,
+      0x1.798ebcf80b7e1p-61,
+      -0x1.848be07d00c7ep-67,
   };
   static constexpr double sin[6] = {
       -0x1.5555555555555p-3,

@@ -271,6 +271,7 @@ const std::vector<Function>& elementwise_functions() {
       transcendental<Cos>("cos"),
       transcendental<Tan>("tan"),
       transcendental<Tanh>("tanh"),
+      transcendental<Erf>("erf"),
       transcendental<Sigmoid>("sigmoid"),
       transcendental<Softplus>("softplus"),
       transcendental_of_two<LogAddExp>("logaddexp"),

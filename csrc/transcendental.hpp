@@ -16,6 +16,7 @@
 //               log x = n log 2 + log(1 + f),   log(1 + f) = 2 atanh s = f - (f^2/2 - s (f^2/2 + s^2 P(s^2)))
 //   log1p     u + c = 1 + x without error, u the nearest number:   log u + c / u
 //   tanh      x + x^3 P(x^2) for |x| < 1, since 1 - 2 / (e^2x + 1) cancels there; odd, so |x| is enough
+//   erf       x + x P(x^2) for |x| < 1, and 1 - e^Q(|x| - 1) beyond, where Q is the logarithm of 1 - erf; odd
 //   sigmoid   e = e^-|x|, never of a large number:   1 / (1 + e) for x >= 0, e / (1 + e) below
 //   slopes    sigmoid' = e / (1 + e)^2;   tanh' x = 4 sigmoid' 2x
 //   softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|)
@@ -236,6 +237,18 @@ struct Tanh {
     // From here on the result is 1.
     constexpr Element<V> one = sizeof(Element<V>) == 4 ? 10 : 20;
     const V far = 1 - 2 / (exp_between<NormalScale>(a > one ? all<V>(2 * one) : 2 * a) + 1);
+    return with_sign_of(x, a < 1 ? near : far);
+  }
+};
+
+struct Erf {
+  template <class V> V operator()(V x) const {
+    using C = Coefficients<Element<V>>;
+    const V a = absolute(x), near = fma(a, polynomial(a * a, C::erf), a);
+    // From here on the result is 1.
+    constexpr Element<V> one = sizeof(Element<V>) == 4 ? 4 : 6;
+    const V beyond = (a > one ? all<V>(one) : a) - 1;
+    const V far = 1 - exp_between<NormalScale>(polynomial(beyond, C::log_erfc));
     return with_sign_of(x, a < 1 ? near : far);
   }
 };

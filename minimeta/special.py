@@ -1,9 +1,9 @@
 """Special functions: those of scipy.special that models are written in.
 
-The kernels are scipy's, which the extra ``scipy`` brings; nothing of it is imported before a function of scipy's meets
-an Array, or this page is asked for. Inside of a transformation scipy's own names answer where they are ufuncs:
-``scipy.special.erf(x)`` of an Array is ``special.erf(x)``. ``polygamma``, ``softmax``, ``log_softmax`` and
-``logsumexp`` are Python functions that make numpy arrays of what they get: take them from here.
+The kernels are scipy's, which the extra ``scipy`` brings, except that of ``erf``. Nothing of scipy is imported before a
+function of scipy's meets an Array, or this page is asked for. Inside of a transformation scipy's own names answer where
+they are ufuncs: ``scipy.special.erf(x)`` of an Array is ``special.erf(x)``. ``polygamma``, ``softmax``, ``log_softmax``
+and ``logsumexp`` are Python functions that make numpy arrays of what they get: take them from here.
 
     erf'(x) = 2 / sqrt(pi) exp(-x^2)         gammaln' = digamma = polygamma(0, .)
     ndtr'(x) = exp(-x^2 / 2) / sqrt(2 pi)    polygamma(n, .)' = polygamma(n + 1, .)

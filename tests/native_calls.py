@@ -197,7 +197,7 @@ def _with(arguments: Callable[[np.random.Generator, Shape], dict[str, Any]]) -> 
     return lambda rng, shape, dtype: ((_floats(rng, shape, dtype),), arguments(rng, shape))
 
 
-_UNARY = "negative exp log log1p expm1 sqrt square reciprocal absolute sign sin cos tan tanh sigmoid softplus relu"
+_UNARY = "negative exp log log1p expm1 sqrt square reciprocal absolute sign sin cos tan tanh erf sigmoid softplus relu"
 _ROUNDING = "floor ceil trunc rint"
 _BINARY = "add subtract multiply divide power logaddexp floor_divide remainder maximum minimum"
 _SLOPES = "relu_slope sigmoid_slope tanh_slope"

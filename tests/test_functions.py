@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,6 +104,21 @@ def error_in_ulp(result: Array, exact: Array) -> Array:
     special = ~np.isfinite(rounded) | ~np.isfinite(exact)
     same = (result == rounded) | (np.isnan(result) & np.isnan(rounded))
     return np.asarray(np.where(special, np.where(same, 0, inf), error))
+
+
+@wide_enough
+@pytest.mark.parametrize("dtype", BITS)
+def test_error_of_the_error_function(native: Any, dtype: str) -> None:
+    points = [np.linspace(-6.5, 6.5, 2001), np.geomspace(1e-30, 1.0, 200), neighbours(np.ones(1), dtype, 50)]
+    x = np.concatenate(points).astype(dtype)
+    with mpmath.workdps(25):
+        exact = np.array([Wide(mpmath.nstr(mpmath.erf(mpmath.mpf(float(each))), 25)) for each in x])
+    error = error_in_ulp(compute(native, "erf", x), exact)
+    worst = int(np.argmax(error))
+    assert error[worst] <= 1.2, f"erf({x[worst]!r}) is {error[worst]:.3f} ulp off"
+    edges = compute(native, "erf", np.array([-0.0, inf, -inf, nan], dtype))
+    assert_array_equal(edges, [-0.0, 1.0, -1.0, nan])
+    assert np.signbit(edges[0])
 
 
 @wide_enough

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeta import kernels
 from minimeta.autodiff import operations
 from minimeta.autodiff.array import Array, Form
 from minimeta.autodiff.definition import Operation, P, applying, operands_of
@@ -131,15 +132,18 @@ def primitive(
         _check_names(name, functions, reference)
         _check_signatures(name, signature, rules, form)
         form = _checked_shape(name, form, elementwise)
+        # An operation of a page of the library may have a kernel in C++.
+        own = getattr(kernels.native, name, None) if reference.__module__.startswith(LIBRARY) else None
         made = Primitive(
             name,
             shape=form,
             reference=reference,
             rules=_checked_rules(name, rules, operands_of(signature)),
             sample=sample or _unsampled(name),
-            kernel=_checked_kernel(name, reference, form),
+            kernel=own or _checked_kernel(name, reference, form),
             elementwise=elementwise,
             scalar=elementwise,
+            costly=own is not None,
             differentiable=callable(rules) or any(rules),
             analytic=False,
         )

@@ -270,8 +270,9 @@ def test_every_kernel_is_that_of_a_primitive() -> None:
     assert native
     kernels = {name: found for name in dir(native) if type(found := getattr(native, name)) is native.Operation}
     assert kernels
+    of_special = {"erf": mm.special.erf.primitive}
     for name, found in kernels.items():
-        primitive = registry[name]
+        primitive = of_special.get(name) or registry[name]
         assert (primitive.kernel is found and primitive.native) or primitive.most_side == native.MOST_SIDE
     assert not hyperbolic_sine.primitive.native
 
