@@ -117,14 +117,25 @@ struct Compound {
 template <class Tree> Compound compound() { return {pattern(Tree{}), row_of<Tree>(typename LeavesOf<Tree>::type{})}; }
 
 // Parts of optimisers, as their authors write them, where the numbers are rates and the arrays
-// parameters, moments and gradients; a part of another comes after it.
+// parameters, moments and gradients; and of batch normalisation and its derivatives, where a channel's
+// numbers repeat. A part of another comes after it.
 const std::vector<Compound>& all_trees() {
   using Scaled = Of<Multiply, Number, Dense>;
   using Corrected = Of<Divide, Dense, Number>;
   using Root = Of<Add, Of<Sqrt, Dense>, Number>;
   using RootAboveNumber = Of<Add, Of<Sqrt, Of<Maximum, Dense, Number>>, Number>;
   using CorrectedRoot = Of<Add, Of<Sqrt, Corrected>, Number>;
+  using Scaling = Of<Multiply, Dense, Dense>;
+  using Normalised = Of<Add, Of<Multiply, Of<Subtract, Dense, Dense>, Dense>, Dense>;
+  using Backward = Of<Add, Scaling, Normalised>;
+  using Along = Of<Add, Scaling, Of<Multiply, Dense, Of<Subtract, Dense, Dense>>>;
   static const std::vector<Compound> trees{
+      compound<Of<ReluSlope, Dense, Of<Add, Of<Add, Along, Dense>, Dense>>>(),
+      compound<Of<Add, Dense, Backward>>(),
+      compound<Of<Add, Of<Multiply, Of<ReluSlope, Dense, Dense>, Dense>, Normalised>>(),
+      compound<Backward>(),
+      compound<Of<Relu, Normalised>>(),
+      compound<Of<Add, Scaling, Scaling>>(),
       compound<Of<Add, Scaled, Of<Multiply, Number, Of<Square, Dense>>>>(),
       compound<Of<Add, Scaled, Of<Multiply, Scaled, Dense>>>(),
       compound<Of<Add, Scaled, Scaled>>(),

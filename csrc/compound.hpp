@@ -18,7 +18,7 @@ struct FusedOperation {
   std::vector<int> operands;
 };
 
-constexpr int kMostOperands = 7;
+constexpr int kMostOperands = 8;
 
 // An operation, or several, on values by number.
 struct RowCommand {

@@ -11,6 +11,12 @@ import minimeta as mm
 from minimeta.autodiff.steps import Program
 from minimeta.program import optimise, trace
 
+
+def masked(x: Any, g: Any) -> Any:
+    """The cotangent of what a relu takes, if g is that of its result."""
+    return mm.grad(lambda x: mm.sum(mm.relu(x) * g))(x)
+
+
 EXPRESSIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "first moment": lambda p, m, v, g: 0.9 * m + g * 0.1,
     "second moment": lambda p, m, v, g: (0.999 * v + 0.001 * mm.square(g), mm.square(g) * 0.001 + v * 0.999),
@@ -36,6 +42,13 @@ EXPRESSIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "turned": lambda p, m, v, g: 0.9 * np.reshape(m, (-1, 1)) + 0.1 * np.reshape(g, (-1, 1)).T,
     "a choice": lambda p, m, v, g: np.where(g > m, p, v) * 0.5,
     "a layer": lambda p, m, v, g: mm.relu(p + m) * (v - g) + (m - v) ** 2 - mm.relu(g) * -m,
+    "a normalised layer": lambda p, m, v, g: mm.relu((p - m) * v + g),
+    "its derivative": lambda p, m, v, g: (masked(p, g) * v + ((p - m) * g + v), g * p + ((v - m) * m + p)),
+    "its second derivatives": lambda p, m, v, g: (
+        m + (g * v + ((p - m) * g + v)),
+        p * m + v * v,
+        masked(p, m * g + v * (m - g) + g + v),
+    ),
 }
 
 
