@@ -91,14 +91,7 @@ class PyBuilder {
   // Each z needs contiguous rows; after that of a step comes its rate.
   py::tuple add_finished_product(const py::tuple& factors, bool transpose_x, bool transpose_y, const py::tuple& others,
                                  const py::tuple& finishes, bool summed, bool keepdims) {
-    std::vector<Finish> all;
-    for (const py::handle each : finishes) {
-      const auto finish = py::cast<std::string>(each);
-      all.push_back(finish == "add"    ? Finish::add
-                    : finish == "relu" ? Finish::add_relu
-                    : finish == "mask" ? Finish::mask
-                                       : Finish::step);
-    }
+    std::vector<Finish> all = finishes_named(finishes);
     std::vector<Index> operands = numbers(factors), rest = numbers(others);
     for (std::size_t k = 0; k < rest.size(); ++k)
       operands.push_back(k < all.size() ? builder_.with_contiguous_parts(rest[k], false) : rest[k]);
@@ -106,6 +99,18 @@ class PyBuilder {
     const auto make = [&] {
       return std::make_unique<FinishedProduct>(transpose_x, transpose_y, std::move(all), summed, keepdims);
     };
+    return tuple(builder_.add_step(make, operands, same));
+  }
+
+  // Each z needs to be contiguous; after that of a step comes its rate.
+  py::tuple add_finished_convolution(const std::string& name, const py::tuple& factors, const py::dict& parameters,
+                                     const py::tuple& others, const py::tuple& finishes) {
+    std::vector<Finish> all = finishes_named(finishes);
+    std::vector<Index> operands = numbers(factors), rest = numbers(others);
+    for (std::size_t k = 0; k < rest.size(); ++k)
+      operands.push_back(k < all.size() ? builder_.with_contiguous_parts(rest[k], true) : rest[k]);
+    const Index same = kind(py::make_tuple(name, py::tuple(parameters.attr("items")()), finishes));
+    const auto make = [&] { return bind_finished_convolution(name, parameters, std::move(all)); };
     return tuple(builder_.add_step(make, operands, same));
   }
 
@@ -161,6 +166,17 @@ class PyBuilder {
     }
     return functions;
   }
+  static std::vector<Finish> finishes_named(const py::tuple& names) {
+    std::vector<Finish> finishes;
+    for (const py::handle each : names) {
+      const auto name = py::cast<std::string>(each);
+      finishes.push_back(name == "add"    ? Finish::add
+                         : name == "relu" ? Finish::add_relu
+                         : name == "mask" ? Finish::mask
+                                          : Finish::step);
+    }
+    return finishes;
+  }
   template <class Row, class... Parts> static std::vector<Row> rows(const py::tuple& table) {
     std::vector<Row> rows;
     for (const py::handle row : table)
@@ -213,6 +229,9 @@ void define_builder(py::module_& m) {
       .def("add_finished_product", &PyBuilder::add_finished_product, arg("factors"), arg("transpose_x"),
            arg("transpose_y"), arg("others"), arg("finishes"), arg("summed"), arg("keepdims"),
            "Add a small product and what follows it, one after another: add, relu, step, mask; then a sum over rows.")
+      .def("add_finished_convolution", &PyBuilder::add_finished_convolution, arg("name"), arg("factors"),
+           arg("parameters"), arg("others"), arg("finishes"),
+           "Add a form of a convolution and what follows it, one after another: add, step, mask.")
       .def("add_fused_products", &PyBuilder::add_fused_products, arg("operands"), arg("products"), arg("operations"),
            arg("joined"), arg("later"), arg("contractions"), arg("sums"), arg("values"),
            "Add products, operations on them, and products and sums over columns of what those compute.")

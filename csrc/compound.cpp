@@ -135,6 +135,7 @@ const std::vector<Compound>& all_trees() {
       compound<Of<Add, Of<Multiply, Of<ReluSlope, Dense, Dense>, Dense>, Normalised>>(),
       compound<Backward>(),
       compound<Of<Relu, Normalised>>(),
+      compound<Of<Negative, Of<Add, Scaling, Scaling>>>(),
       compound<Of<Add, Scaling, Scaling>>(),
       compound<Of<Add, Scaled, Of<Multiply, Number, Of<Square, Dense>>>>(),
       compound<Of<Add, Scaled, Of<Multiply, Scaled, Dense>>>(),

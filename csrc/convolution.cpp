@@ -54,13 +54,26 @@ template <class T> Index rows_at_once(Index rows, Index elements, Index c_rows, 
   return evenly(rows, std::min(most, kBytes / Index{sizeof(T)} / std::max<Index>(elements, 1)));
 }
 
-// Calls body(first row, last row, first column, last column) on threads, which share the rows of c; or
-// its columns, so that each weight is read by one thread.
-template <class Body> void share(bool by_columns, Index rows, Index columns, Index work, Body body) {
+// Calls body(rows, scratch, first line, last line, first column, last column) for some lines of the images
+// at a time, on threads. They share the lines; or the columns of c, if the weights are large and all
+// lines are taken at once, so that each weight is read by one thread.
+template <class T, class AtOnce, class Body>
+void share(bool large, Index lines, Index columns, Index work, AtOnce at_once, Body body) {
   constexpr Index panel = 32;
-  if (!by_columns) return parallel_for(rows, work, [&](Index begin, Index end) { body(begin, end, 0, columns); });
+  const auto take = [&](Index begin, Index end, Index begin_column, Index end_column) {
+    Rows rows;
+    Scratch<T> scratch;
+    const Index step = at_once(end - begin);
+    for (Index first = begin; first < end; first += step) {
+      const Index last = std::min(end, first + step);
+      spend(work / lines * (last - first));
+      body(rows, scratch, first, last, begin_column, end_column);
+    }
+  };
+  if (!large || at_once(lines) < lines)
+    return parallel_for(lines, work, [&](Index begin, Index end) { take(begin, end, 0, columns); });
   parallel_for((columns + panel - 1) / panel, work,
-               [&](Index begin, Index end) { body(0, rows, begin * panel, std::min(columns, end * panel)); });
+               [&](Index begin, Index end) { take(0, lines, begin * panel, std::min(columns, end * panel)); });
 }
 
 // c = a b for m rows and n columns, where b are weights.
@@ -86,19 +99,30 @@ template <class T> void multiply_by_weights(bool large, Product<T> q, Index m, I
 
 // A form whose right factor are weights. products(go) calls go(q, rows, n, b_column, scratch) for each
 // product. `zeros` says that windows reach beyond the images, and `all_meet` that each tap meets an
-// image nevertheless: then a result is not finite if a weight is not.
-template <class T, class Products>
-void by_weights(const View& weights, const View& result, bool zeros, bool all_meet, const Products& products) {
-  products([&](const Product<T>& q, const Rows& rows, Index n, Index b_column, Scratch<T>& scratch) {
-    multiply_by_weights(large(weights), q, rows.size, n, b_column, scratch, zeros ? &rows.boxes : nullptr);
-  });
-  if (!zeros || all_finite(all_meet && count(result) < count(weights) ? result : weights)) return;
-  products([](const Product<T>& q, const Rows& rows, Index n, Index b_column, Scratch<T>&) {
-    multiply_zeros(q, rows.boxes, n, b_column);
-  });
+// image nevertheless: then a result is not finite if a weight is not, unless it is masked.
+template <class T, class Products> void by_weights(const View& weights, const View& result, bool zeros, bool all_meet,
+                                                   const Finished<T>& finished, const Products& products) {
+  const auto multiply = [&](Index finishes) {
+    products([&](Product<T> q, const Rows& rows, Index n, Index b_column, Scratch<T>& scratch) {
+      q.finishing = finished.all();
+      q.finishes = finishes;
+      multiply_by_weights(large(weights), q, rows.size, n, b_column, scratch, zeros ? &rows.boxes : nullptr);
+    });
+  };
+  multiply(finished.in_tiles());
+  const bool tells = all_meet && count(result) < count(weights) && !finished.masks();
+  const bool finite = !zeros || all_finite(tells ? result : weights);
+  if (!finite) {
+    if (finished.in_tiles() > 0) multiply(0);
+    products([](const Product<T>& q, const Rows& rows, Index n, Index b_column, Scratch<T>&) {
+      multiply_zeros(q, rows.boxes, n, b_column);
+    });
+  }
+  if (!finite || finished.in_tiles() == 0) finished.in_memory();
 }
 
-template <class T> void convolve(const Geometry& f, const View& images, const View& weights, const View& result) {
+template <class T> void convolve(const Geometry& f, const View& images, const View& weights, const View& result,
+                                 const Finishes& finishes) {
   const Contiguous4 x(images), w(weights);
   const Side down(f.down, f.down.positions, 0, 1), right(f.right, f.right.positions, 0, 1);
   const Index lines = f.images * f.down.positions, line = f.right.pixels * f.in, filter = f.right.taps * f.in;
@@ -106,37 +130,32 @@ template <class T> void convolve(const Geometry& f, const View& images, const Vi
   const auto at_once = [&](Index n) {
     return rows_at_once<T>(n, f.down.stride * line, f.right.positions, large(weights));
   };
-  const bool by_columns = large(weights) && at_once(lines) == lines;
-  by_weights<T>(w.view, result, !inside(f.down) || !inside(f.right), all, [&](auto go) {
-    share(by_columns, lines, f.out, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
-      Rows rows;
-      Scratch<T> scratch;
-      const Index step = at_once(end - begin);
-      for (Index first = begin; first < end; first += step) {
-        const Index last = std::min(end, first + step);
-        spend(f.steps() / lines * (last - first));
-        rows.locate(down, right, first, last, f.in, f.out, [&](Box& box, const Run& across, const Run& along) {
-          box.first = {0, across.begin, along.begin * f.in};
-          box.last = {1, across.end, along.end * f.in};
-        });
-        const Product<T> q{{1, f.down.taps, filter},
-                           x.data<T>(),
-                           rows.a.data(),
-                           {0, line, 1},
-                           w.data<T>() + begin_column,
-                           {0, filter * f.out, f.out},
-                           reinterpret_cast<T*>(result.data) + begin_column,
-                           rows.c.data(),
-                           1,
-                           false};
-        go(q, rows, end_column - begin_column, 1, scratch);
-      }
-    });
+  const Finished<T> finished(finishes, result, chains({1, f.down.taps, filter}), large(weights));
+  by_weights<T>(w.view, result, !inside(f.down) || !inside(f.right), all, finished, [&](auto go) {
+    share<T>(large(weights), lines, f.out, f.steps(), at_once,
+             [&](Rows& rows, Scratch<T>& scratch, Index first, Index last, Index begin_column, Index end_column) {
+               rows.locate(down, right, first, last, f.in, f.out, [&](Box& box, const Run& across, const Run& along) {
+                 box.first = {0, across.begin, along.begin * f.in};
+                 box.last = {1, across.end, along.end * f.in};
+               });
+               const Product<T> q{{1, f.down.taps, filter},
+                                  x.data<T>(),
+                                  rows.a.data(),
+                                  {0, line, 1},
+                                  w.data<T>() + begin_column,
+                                  {0, filter * f.out, f.out},
+                                  reinterpret_cast<T*>(result.data) + begin_column,
+                                  rows.c.data(),
+                                  1,
+                                  false};
+               go(q, rows, end_column - begin_column, 1, scratch);
+             });
   });
 }
 
 // The weights are contiguous, or turned(weights) are.
-template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result) {
+template <class T> void convolve_input(const Geometry& f, const View& g, const View& weights, const View& result,
+                                       const Finishes& finishes) {
   const Contiguous4 cotangent(g);
   const Index b_column = weights.strides[2] / Index{sizeof(T)}, b_term = weights.strides[3] / Index{sizeof(T)};
   const Index line = f.right.positions * f.out, tap = f.in * f.out, lines = f.images * f.down.pixels;
@@ -150,48 +169,43 @@ template <class T> void convolve_input(const Geometry& f, const View& g, const V
   const auto at_once = [&](Index n) {
     return rows_at_once<T>(n, line / f.down.stride, f.right.pixels / (f.down.stride * f.right.stride), large(weights));
   };
-  const bool by_columns = large(weights) && at_once(lines) == lines;
   const View contiguous = b_column == 1 ? turned(weights) : weights;
-  by_weights<T>(contiguous, result, zeros, all, [&](auto go) {
-    share(by_columns, lines, f.in, f.steps(), [&](Index begin, Index end, Index begin_column, Index end_column) {
-      Rows rows;
-      Scratch<T> scratch;
-      const Index step = at_once(end - begin);
-      for (Index first = begin; first < end; first += step) {
-        const Index last = std::min(end, first + step);
-        spend(f.steps() / lines * (last - first));
-        for (const Residue& down : downs)
-          for (const Residue& right : rights) {
-            const Index taps_down = down.side.axis.taps, taps_right = right.side.axis.taps;
-            rows.locate(down.side, right.side, first, last, f.out, f.in,
-                        [&](Box& box, const Run& across, const Run& along) {
-                          box.first = {across.begin, along.begin, 0};
-                          box.last = {across.end, along.end, f.out};
-                        });
-            const T* b = reinterpret_cast<const T*>(weights.data);
-            if (taps_down > 0 && taps_right > 0)  // otherwise the pixels meet no tap, and are zero
-              b += ((down.tap + (taps_down - 1) * f.down.stride) * f.right.taps + right.tap +
-                    (taps_right - 1) * f.right.stride) *
-                   tap;
-            const Product<T> q{{taps_down, taps_right, f.out},
-                               cotangent.data<T>(),
-                               rows.a.data(),
-                               {line, f.out, 1},
-                               b + begin_column * b_column,
-                               {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, b_term},
-                               reinterpret_cast<T*>(result.data) + begin_column,
-                               rows.c.data(),
-                               1,
-                               false};
-            go(q, rows, end_column - begin_column, b_column, scratch);
-          }
-      }
-    });
+  const auto most = [](const Axis& a) { return (a.taps - 1) / a.stride + 1; };  // taps of one residue
+  const Finished<T> finished(finishes, result, chains({most(f.down), most(f.right), f.out}), large(weights));
+  by_weights<T>(contiguous, result, zeros, all, finished, [&](auto go) {
+    share<T>(large(weights), lines, f.in, f.steps(), at_once,
+             [&](Rows& rows, Scratch<T>& scratch, Index first, Index last, Index begin_column, Index end_column) {
+               for (const Residue& down : downs)
+                 for (const Residue& right : rights) {
+                   const Index taps_down = down.side.axis.taps, taps_right = right.side.axis.taps;
+                   rows.locate(down.side, right.side, first, last, f.out, f.in,
+                               [&](Box& box, const Run& across, const Run& along) {
+                                 box.first = {across.begin, along.begin, 0};
+                                 box.last = {across.end, along.end, f.out};
+                               });
+                   const T* b = reinterpret_cast<const T*>(weights.data);
+                   if (taps_down > 0 && taps_right > 0)  // otherwise the pixels meet no tap, and are zero
+                     b += ((down.tap + (taps_down - 1) * f.down.stride) * f.right.taps + right.tap +
+                           (taps_right - 1) * f.right.stride) *
+                          tap;
+                   const Product<T> q{{taps_down, taps_right, f.out},
+                                      cotangent.data<T>(),
+                                      rows.a.data(),
+                                      {line, f.out, 1},
+                                      b + begin_column * b_column,
+                                      {-f.down.stride * f.right.taps * tap, -f.right.stride * tap, b_term},
+                                      reinterpret_cast<T*>(result.data) + begin_column,
+                                      rows.c.data(),
+                                      1,
+                                      false};
+                   go(q, rows, end_column - begin_column, b_column, scratch);
+                 }
+             });
   });
 }
 
-template <class T>
-void convolve_weight(const Geometry& f, const View& images, const View& cotangent, const View& result) {
+template <class T> void convolve_weight(const Geometry& f, const View& images, const View& cotangent,
+                                        const View& result, const Finishes& finishes) {
   const bool zeros = !inside(f.down) || !inside(f.right), copied = zeros && f.in < kFewChannels;
   const bool boxed = zeros && !copied;
   const Contiguous4 g(cotangent), x(images);
@@ -207,6 +221,8 @@ void convolve_weight(const Geometry& f, const View& images, const View& cotangen
   const Index chain = std::min(group * step * f.right.positions, kChain);
   const Index at_once = large(result) && group * area == chain ? 2 * group : group;
   const bool finite = !boxed || all_finite(g.view);
+  const Index sums = ((f.images + at_once - 1) / at_once) * ((f.down.positions + step - 1) / step);
+  const Finished<T> finished(finishes, result, sums * chains({at_once, step, f.right.positions}, chain), !finite);
   parallel_for(f.down.taps * filter, f.steps(), [&](Index begin, Index end) {
     std::vector<Index> a_rows(static_cast<std::size_t>(end - begin)), c_rows(a_rows.size());
     Boxes whole, boxes;
@@ -249,7 +265,10 @@ void convolve_weight(const Geometry& f, const View& images, const View& cotangen
                              c,
                              c_rows.data(),
                              1,
-                             false};
+                             false,
+                             nullptr,
+                             finished.all(),
+                             image + at_once >= f.images && y + step >= f.down.positions ? finished.in_tiles() : 0};
           go(q);
         }
     };
@@ -262,6 +281,7 @@ void convolve_weight(const Geometry& f, const View& images, const View& cotangen
     groups.finish();
     if (!finite) products([&](const Product<T>& q) { multiply_zeros(q, boxes, f.out, 1); });
   });
+  if (finished.in_tiles() == 0) finished.in_memory();
 }
 
 void require_factors(const char* operation, const View& x, const View& y) {
@@ -291,14 +311,15 @@ void check_conv2d(const View& x, const View& w, const Windows& windows, View& re
   describe(result, "conv2d", x.dtype, 4, shape);
 }
 
-void run_conv2d(const View& x, const View& w, const Windows& windows, const View& result) {
+void run_conv2d(const View& x, const View& w, const Windows& windows, const View& result, const Finishes& finishes) {
   if (count(result) == 0) return;
   const Geometry f = geometry("conv2d", x.shape, w.shape, windows);
   with_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (!winograd::fits(f)) return convolve<T>(f, x, w, result);
+    if (!winograd::fits(f)) return convolve<T>(f, x, w, result, finishes);
     for (const Index i : winograd::conv2d(f, x, w, result))
-      convolve<T>(f.of_one_image(), image_of(x, i), w, image_of(result, i));
+      convolve<T>(f.of_one_image(), image_of(x, i), w, image_of(result, i), {});
+    Finished<T>(finishes, result, 0, false).in_memory();
   });
 }
 
@@ -311,16 +332,18 @@ void check_conv2d_input(const View& g, const View& w, const Windows& windows, co
   describe(result, "conv2d_input", g.dtype, 4, images);
 }
 
-void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result) {
+void run_conv2d_input(const View& g, const View& w, const Windows& windows, const View& result,
+                      const Finishes& finishes) {
   if (count(result) == 0) return;
   const Geometry f = geometry("conv2d_input", result.shape, w.shape, windows);
   with_float(g.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const Contiguous4 once(large(w) ? w : turned(w));  // and not again for each image
     const View weights = large(w) ? once.view : turned(once.view);
-    if (!winograd::fits(f)) return convolve_input<T>(f, g, weights, result);
+    if (!winograd::fits(f)) return convolve_input<T>(f, g, weights, result, finishes);
     for (const Index i : winograd::conv2d_input(f, g, weights, result))
-      convolve_input<T>(f.of_one_image(), image_of(g, i), weights, image_of(result, i));
+      convolve_input<T>(f.of_one_image(), image_of(g, i), weights, image_of(result, i), {});
+    Finished<T>(finishes, result, 0, false).in_memory();
   });
 }
 
@@ -333,15 +356,18 @@ void check_conv2d_weight(const View& x, const View& g, const Windows& windows, c
   describe(result, "conv2d_weight", x.dtype, 4, kernel);
 }
 
-void run_conv2d_weight(const View& x, const View& g, const Windows& windows, const View& result) {
+void run_conv2d_weight(const View& x, const View& g, const Windows& windows, const View& result,
+                       const Finishes& finishes) {
   if (count(result) == 0) return;
-  if (g.shape[0] == 0) {
-    std::memset(result.data, 0, static_cast<std::size_t>(count(result) * itemsize(result.dtype)));
-    return;
-  }
   const Geometry f = geometry("conv2d_weight", x.shape, result.shape, windows);
-  if (winograd::fits(f) && winograd::conv2d_weight(f, x, g, result)) return;
-  with_float(x.dtype, [&](auto tag) { convolve_weight<typename decltype(tag)::type>(f, x, g, result); });
+  with_float(x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool none = g.shape[0] == 0;
+    if (none) std::fill_n(reinterpret_cast<T*>(result.data), count(result), T(0));
+    if (!none && !(winograd::fits(f) && winograd::conv2d_weight(f, x, g, result)))
+      return convolve_weight<T>(f, x, g, result, finishes);
+    Finished<T>(finishes, result, 0, false).in_memory();
+  });
 }
 
 }  // namespace minimeta

@@ -4,8 +4,8 @@
 #include <unordered_map>
 
 #include "computation.hpp"
-#include "convolution.hpp"
 #include "elimination.hpp"
+#include "finished_convolution.hpp"
 #include "fourier.hpp"
 #include "indexing.hpp"
 #include "layout.hpp"
@@ -374,6 +374,15 @@ std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, 
   std::unique_ptr<Kernel> kernel = operation.bind(p);
   p.finish();
   return kernel;
+}
+
+std::unique_ptr<Kernel> bind_finished_convolution(const std::string& name, const py::dict& parameters,
+                                                  std::vector<Finish> finishes) {
+  const FromDict given(parameters);
+  Parameters p = given.parameters(operation_named(name));
+  const Windows w = windows(p);
+  const Shape size = name == "conv2d" ? Shape{} : p.shape("size");
+  return std::make_unique<FinishedConvolution>(convolution_form(name, w, size), std::move(finishes));
 }
 
 std::unique_ptr<Kernel> bind_max_cell_and_take(const py::dict& parameters) {

@@ -14,6 +14,7 @@
 #include "elementwise.hpp"
 #include "program.hpp"
 #include "python.hpp"
+#include "tile.hpp"
 
 namespace minimeta {
 
@@ -104,6 +105,10 @@ class Parameters {
 
 // The kernel of an operation for a program.
 std::unique_ptr<Kernel> bind_kernel(const Operation& operation, Index operands, const py::dict& parameters);
+
+// For programs only: a convolution of that name, and what finishes it.
+std::unique_ptr<Kernel> bind_finished_convolution(const std::string& name, const py::dict& parameters,
+                                                  std::vector<Finish> finishes);
 
 // For programs only, because it has two results: the number of each window's largest cell, and that
 // cell.

@@ -7,15 +7,26 @@ namespace minimeta {
 namespace detail {
 namespace {
 
-// The rows [first, last) of a chain, box by box. Neighbours that have the same terms here go together.
-template <class T, class Row> void panel_in_boxes(const Product<T>& chain, const Index (&at)[3], Index first,
-                                                  Index last, Index columns, const Boxes& boxes) {
+// The rows [first, last) of a chain, box by box. Neighbours that have the same terms here go together,
+// if they all end with this chain, or none does.
+template <class T, class Row> void panel_in_boxes(const Product<T>& chain, const ChainSteps& steps,
+                                                  const Index (&at)[3], Index first, Index last, Index columns,
+                                                  const Boxes& boxes) {
   const auto begin = [&](const Box& box, int d) { return std::max(box.first[d] - at[d], Index{0}); };
   const auto count = [&](const Box& box, int d) {
     return std::max(std::min(box.last[d] - at[d], chain.counts[d]) - begin(box, d), Index{0});
   };
+  const auto ends = [&](const Box& box) {
+    bool here = true, empty = false;
+    for (int d = 0; d < 3; ++d) {
+      const Index end = std::min(box.last[d], steps.counts[d]);
+      here = here && at[d] < end && end <= at[d] + chain.counts[d];
+      empty = empty || end <= std::max(box.first[d], Index{0});
+    }
+    return empty ? steps.is_last(at) : here;
+  };
   const auto alike = [&](const Box& x, const Box& y) {
-    bool same = true;
+    bool same = chain.finishes == 0 || ends(x) == ends(y);
     for (int d = 0; d < 3; ++d) same = same && begin(x, d) == begin(y, d) && count(x, d) == count(y, d);
     return same;
   };
@@ -24,6 +35,7 @@ template <class T, class Row> void panel_in_boxes(const Product<T>& chain, const
     while (box->rows < last && alike(box[0], box[1])) ++box;
     const Index end = std::min(last, box->rows);
     Product<T> q = chain;
+    if (q.finishes > 0 && !ends(*box)) q.finishes = 0;
     for (int d = 0; d < 3; ++d) {
       q.a += begin(*box, d) * q.a_steps[d];
       q.b += begin(*box, d) * q.b_steps[d];
@@ -37,9 +49,10 @@ template <class T, class Row> void panel_in_boxes(const Product<T>& chain, const
       }
     if (q.counts[0] * q.counts[1] * q.counts[2] > 0) {
       panel<T, Row>(q, first, end, columns);
-    } else if (!q.accumulate) {
-      for (Index i = first; i < end; ++i)
+    } else {
+      for (Index i = first; i < end && !q.accumulate; ++i)
         for (Index j = 0; j < columns; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
+      finish_rows(q, first, end, columns);
     }
     first = end;
   }
@@ -51,13 +64,17 @@ template <class T, class Row> __attribute__((noinline)) void panel_in_chains(Pro
                                                                              Index columns, bool begun, Index chain,
                                                                              const Boxes* boxes) {
   Groups<T> groups(q.c, q.c_rows + first, q.c_column, last - first, columns, begun);
-  ChainSteps(q.counts, chain).for_each(q, [&](const Index(&at)[3]) {
+  const ChainSteps steps(q.counts, chain);
+  const Index finishes = q.finishes;
+  steps.for_each(q, [&](const Index(&at)[3]) {
     q.accumulate = groups.next(1);
+    q.finishes = boxes || steps.is_last(at) ? finishes : 0;
     if (boxes)
-      panel_in_boxes<T, Row>(q, at, first, last, columns, *boxes);
+      panel_in_boxes<T, Row>(q, steps, at, first, last, columns, *boxes);
     else
       panel<T, Row>(q, first, last, columns);
   });
+  q.finishes = finishes;
   groups.finish();
 }
 
@@ -169,12 +186,25 @@ __attribute__((noinline)) void turn(Product<T>& q, Index b_row, Index b_column, 
 }  // namespace
 }  // namespace detail
 
+template <class T> void finish_rows(const Product<T>& q, Index first, Index last, Index columns) {
+  using V = simd::Vec<T, 1>;
+  for (Index k = 0; k < q.finishes; ++k)
+    q.finishing[k].with([&](auto f) {
+      for (Index i = first; i < last; ++i) {
+        T* const c = q.c + q.c_rows[i];
+        const T* const z = q.finishing[k].z + (c - q.finishing[k].like);
+        for (Index j = 0; j < columns; ++j) simd::store(c + j, f(simd::load<V>(c + j), simd::load<V>(z + j)));
+      }
+    });
+}
+
 template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch,
                                  Index chain, const Boxes* boxes) {
   const Index terms = q.counts[0] * q.counts[1] * q.counts[2];
   if (terms == 0) {
     for (Index i = 0; i < m && !q.accumulate; ++i)
       for (Index j = 0; j < n; ++j) q.c[q.c_rows[i] + j * q.c_column] = 0;
+    finish_rows(q, 0, m, n);
   } else if (terms <= chain && !boxes) {
     detail::multiply_panels<T, true>(q, m, n, b_column, copy, scratch, chain, boxes);
   } else {
@@ -236,6 +266,8 @@ void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* fini
   }
 }
 
+template void finish_rows(const Product<float>&, Index, Index, Index);
+template void finish_rows(const Product<double>&, Index, Index, Index);
 template void multiply(Product<float>, Index, Index, Index, bool, Scratch<float>&, Index, const Boxes*);
 template void multiply(Product<double>, Index, Index, Index, bool, Scratch<double>&, Index, const Boxes*);
 template class TiledProduct<float>;

@@ -132,6 +132,11 @@ struct ChainSteps {
     return n;
   }
 
+  // Whether the chain that begins there is the last one.
+  bool is_last(const Index (&at)[3]) const {
+    return at[0] + steps[0] >= counts[0] && at[1] + steps[1] >= counts[1] && at[2] + steps[2] >= counts[2];
+  }
+
   // Calls go(at) for each chain of a product, after it has set q to that chain, which begins there.
   template <class T, class Go> void for_each(Product<T>& q, Go go) const {
     const T *const a = q.a, *const b = q.b;
@@ -167,10 +172,15 @@ using Boxes = std::vector<Box>;
 
 // How many chains of so many terms at most a product has.
 inline Index chains(const Index (&counts)[3], Index chain = kChain) {
+  if (counts[0] * counts[1] * counts[2] == 0) return 0;
   return detail::ChainSteps(counts, chain).chains();
 }
 
-// c = a b, or c += a b, for m rows and n columns. `copy` copies b panel by panel, which is needed
+// What is computed of sums that are in memory already, rows [first, last) of c, and of what lies as c does.
+template <class T> void finish_rows(const Product<T>& q, Index first, Index last, Index columns);
+
+// c = a b, or c += a b, for m rows and n columns. What finishes it goes with the last chain of each row,
+// so there may be one group of chains at most, and no fewer columns than a vector has. `copy` copies b panel by panel, which is needed
 // if its columns do not lie side by side. A few columns of many rows are always copied, padded to a
 // vector. If there are boxes, together they have all rows.
 template <class T> void multiply(Product<T> q, Index m, Index n, Index b_column, bool copy, Scratch<T>& scratch,

@@ -52,6 +52,7 @@ template <class T> struct Finishing {
   const T* z;
   Index row;  // elements from one row of z to the next; 0 if it repeats
   T rate;
+  const T* like = nullptr;  // or, if z lies as an array of results does, where that begins
 
   // Calls go(f), which rounds as the elementwise operations do.
   template <class Go> MINIMETA_INLINE void with(Go go) const {
@@ -177,12 +178,18 @@ template <class T, int Rows, class Row> void tile(const Product<T>& product, Ind
   for (Index k = 0; k < q.finishes; ++k) {
     const Finishing<T>& finishing = q.finishing[k];
     finishing.with([&](auto f) {
-      const T* z = finishing.z + row * finishing.row;
-      MINIMETA_UNROLL
-      for (int i = 0; i < Rows; ++i, z += finishing.row) {
+      const auto go_on = [&](int i, const T* z) {
         MINIMETA_UNROLL
         for (int j = 0; j < Vectors; ++j) sum[i][j] = f(sum[i][j], simd::load<Vec>(z + at(j)));
         if constexpr (sharing > 0) last[i] = f(last[i], simd::load<Part>(z + rest));
+      };
+      const T* z = finishing.z + (finishing.like ? q.c - finishing.like : row * finishing.row);
+      if (finishing.like) {
+        MINIMETA_UNROLL
+        for (int i = 0; i < Rows; ++i) go_on(i, z + c_rows[i]);
+      } else {
+        MINIMETA_UNROLL
+        for (int i = 0; i < Rows; ++i, z += finishing.row) go_on(i, z);
       }
     });
   }

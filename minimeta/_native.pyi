@@ -127,6 +127,16 @@ class Builder:
     ) -> tuple[int, ...]:
         """A small product and what follows it, one after another: add, relu, step, mask; and its sum over rows."""
 
+    def add_finished_convolution(
+        self,
+        name: str,
+        factors: tuple[int, int],
+        parameters: dict[str, Any],
+        others: tuple[int, ...],
+        finishes: tuple[str, ...],
+    ) -> tuple[int, ...]:
+        """A form of a convolution and what follows it, one after another: add, step, mask."""
+
     def add_fused_products(
         self,
         operands: tuple[int, ...],

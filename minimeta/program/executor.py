@@ -28,6 +28,7 @@ from minimeta.autodiff.primitive import Primitive
 from minimeta.autodiff.steps import Evaluate, Program, Step, Tasks, by_kernel, group_bounds, run
 from minimeta.errors import ComputationError, IndexingError, LinearAlgebraError
 from minimeta.program.finish import FINISHED_PRODUCT, add_finished
+from minimeta.program.finished_convolutions import FINISHED_CONVOLUTION, add_finished_convolution
 from minimeta.program.fuse import FUSED
 from minimeta.program.fused import add_group
 from minimeta.program.fused_products import FUSED_PRODUCTS, add_columns
@@ -286,6 +287,8 @@ class _Writer:
             results = add_columns(builder, body, numbers)
         elif primitive is FINISHED_PRODUCT:
             results = add_finished(builder, body, numbers)
+        elif primitive is FINISHED_CONVOLUTION:
+            results = add_finished_convolution(builder, body, numbers)
         elif primitive is FUSED:
             results = add_group(builder, body, numbers, self._far.get(id(step), ()))
         elif primitive is MAX_CELL_AND_TAKE:

@@ -17,7 +17,8 @@ again; a second sum, a relu or its slope may follow. Of many rows, the second pr
 memory and come back. Only such a sum is worth it there: other elementwise steps go on in groups of
 their own.
 
-Every element is computed by the same operations in the same order, so no bit changes.
+Convolutions with strides go on in the same way (:mod:`minimeta.program.finished_convolutions`). Every
+element is computed by the same operations in the same order, so no bit changes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from minimeta.autodiff.operations.movement import BROADCAST_TO, TRANSPOSE
 from minimeta.autodiff.operations.reductions import SUM
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
+from minimeta.program.finished_convolutions import finish_convolutions
 from minimeta.program.names import elements_of, fresh_names, named, numbered, program_of, readers
 from minimeta.program.split import is_wide
 
@@ -49,7 +51,10 @@ FINISHED_PRODUCT = region("finished_product", rematerialize_rule)
 
 
 def finish(program: Program) -> Program:
-    """Let small products compute the sum, the layer or the step that alone reads them."""
+    """Let small products, and convolutions with strides, compute the sum, the layer or the step that
+    alone reads them.
+    """
+    program = finish_convolutions(program)
     found = _Products(program)
     if not found.following:
         return program

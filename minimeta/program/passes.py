@@ -15,7 +15,8 @@ made (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of several ele
 (:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
 (:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
 reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`),
-and ``finish`` lets a small product add a bias before it is stored (:mod:`minimeta.program.finish`).
+and ``finish`` lets a small product, or a convolution with strides, compute what follows before it is
+stored (:mod:`minimeta.program.finish`).
 ``release`` moves what frees memory to where it can run first (:mod:`minimeta.program.release`), and
 ``recompute`` computes long values twice that would be kept for long (:mod:`minimeta.program.recompute`).
 

@@ -24,6 +24,7 @@ from minimeta.autodiff.operations.movement import RESHAPE
 from minimeta.autodiff.regions import region, rematerialize_rule
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.finish import FINISHED_PRODUCT
+from minimeta.program.finished_convolutions import FINISHED_CONVOLUTION
 from minimeta.program.fuse import FUSED
 from minimeta.program.fused_products import FUSED_PRODUCTS
 from minimeta.program.names import alone, fresh_names, named, numbered
@@ -34,7 +35,7 @@ from minimeta.program.pool import MAX_CELL_AND_TAKE
 CONCATENATE_IN_PLACE = region("concatenate_in_place", rematerialize_rule)
 
 #: Steps with a body that one kernel runs; an executor opens the others into their steps.
-GROUPS = (MAX_CELL_AND_TAKE, FINISHED_PRODUCT, FUSED, FUSED_PRODUCTS, CONCATENATE_IN_PLACE)
+GROUPS = (MAX_CELL_AND_TAKE, FINISHED_PRODUCT, FINISHED_CONVOLUTION, FUSED, FUSED_PRODUCTS, CONCATENATE_IN_PLACE)
 
 #: Where a value is computed: its number and, inside of a body, the number of the value there.
 Path = tuple[int, ...]

@@ -47,6 +47,7 @@ EXPRESSIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "its second derivatives": lambda p, m, v, g: (
         m + (g * v + ((p - m) * g + v)),
         p * m + v * v,
+        -(p * v + m * m),
         masked(p, m * g + v * (m - g) + g + v),
     ),
 }
