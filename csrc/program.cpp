@@ -10,6 +10,7 @@
 #include "interruption.hpp"
 #include "layout.hpp"
 #include "parallel.hpp"
+#include "team.hpp"
 #include "transpose.hpp"
 
 namespace minimeta {
@@ -319,18 +320,21 @@ Watch::Watch(const Program& program, bool check)
 
 Program::~Program() = default;
 
+Program::Idle& Program::idle() const { return idle_[static_cast<std::size_t>(team::place()) % idle_.size()]; }
+
 // Tries to lock the idle workspaces, and gives up after a while: in a forked child, a lock that
 // another thread held in the parent is never released.
-std::unique_lock<std::mutex> Program::lock_idle() const {
-  std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+std::unique_lock<std::mutex> Program::Idle::lock() {
+  std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
   for (int i = 0; i < 1000 && !lock; ++i) lock.try_lock();
   return lock;
 }
 
 Program::Run::Run(const Program& program) : program_(program) {
-  if (const std::unique_lock<std::mutex> lock = program.lock_idle(); lock && !program.idle_.empty()) {
-    workspace_ = std::move(program.idle_.back());
-    program.idle_.pop_back();
+  Idle& idle = program.idle();
+  if (const std::unique_lock<std::mutex> lock = idle.lock(); lock && !idle.workspaces.empty()) {
+    workspace_ = std::move(idle.workspaces.back());
+    idle.workspaces.pop_back();
     return;
   }
   workspace_ = std::make_unique<Workspace>();
@@ -343,7 +347,8 @@ Program::Run::Run(const Program& program) : program_(program) {
 }
 
 Program::Run::~Run() {
-  if (const std::unique_lock<std::mutex> lock = program_.lock_idle()) program_.idle_.push_back(std::move(workspace_));
+  Idle& idle = program_.idle();
+  if (const std::unique_lock<std::mutex> lock = idle.lock()) idle.workspaces.push_back(std::move(workspace_));
 }
 
 void Program::Run::set(Index buffer, char* data) const {

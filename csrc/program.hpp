@@ -12,6 +12,7 @@
 // threads can run one program at once.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -212,9 +213,14 @@ class Program {
   std::vector<Index> dying_;  // with poison: temporaries in the order of their last use
 
   void overwrite_operands(const Step& step, Index now);
-  std::unique_lock<std::mutex> lock_idle() const;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+  // Workspaces that no run has now, by the place of the thread that had them: they are in its core's caches.
+  struct alignas(64) Idle {
+    std::unique_lock<std::mutex> lock();
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Workspace>> workspaces;
+  };
+  Idle& idle() const;
+  mutable std::array<Idle, 8> idle_;
 };
 
 }  // namespace minimeta

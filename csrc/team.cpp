@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -14,34 +15,39 @@ namespace {
 
 constexpr std::chrono::microseconds kLookout{200};  // how long a helper looks out for work before it sleeps
 
-// The items taken, the items in all and the helpers admitted, in one word: a helper that takes an
-// item by one atomic addition learns at once which loop the item belongs to.
-constexpr int kItemBits = 21, kHelperShift = 2 * kItemBits;
+// Of the items of one thread of a loop: how many are taken, how many there are, and the loop's threads, in one word.
+// Who takes an item by one atomic addition learns at once which loop the item belongs to.
+constexpr int kItemBits = 21, kThreadsShift = 2 * kItemBits;
 constexpr std::uint64_t kItemMask = (std::uint64_t{1} << kItemBits) - 1;
-static_assert(kMostItems + kMostHelpers < Index{1} << kItemBits, "late helpers increment the counter, too");
+static_assert(kMostItems + kMostHelpers < Index{1} << kItemBits, "late threads increment the number, too");
 
-struct Counter {
-  explicit Counter(std::uint64_t word)
-      : next(static_cast<Index>(word & kItemMask)),
+struct Share {
+  explicit Share(std::uint64_t word)
+      : taken(static_cast<Index>(word & kItemMask)),
         items(static_cast<Index>(word >> kItemBits & kItemMask)),
-        helpers(static_cast<int>(word >> kHelperShift)) {}
-  static std::uint64_t word(Index items, int helpers) {
-    return static_cast<std::uint64_t>(helpers) << kHelperShift | static_cast<std::uint64_t>(items) << kItemBits;
+        threads(static_cast<int>(word >> kThreadsShift)) {}
+  static std::uint64_t word(Index items, int threads) {
+    return static_cast<std::uint64_t>(threads) << kThreadsShift | static_cast<std::uint64_t>(items) << kItemBits;
   }
-  bool is_for(int helper) const { return helper < helpers && next < items; }
+  bool has_more() const { return taken < items; }
 
-  Index next, items;
-  int helpers;
+  Index taken, items;
+  int threads;
+};
+
+// What a thread reads of a loop: one cache line, so that it comes in one piece from the caller's core.
+struct alignas(64) Part {
+  std::atomic<std::uint64_t> share{0};
+  Body body = nullptr;
+  const void* context = nullptr;
 };
 
 struct State {
   std::mutex caller;  // held while a loop runs
-  std::atomic<std::uint64_t> counter{0};
-  std::atomic<Index> done{0};
-  Body body = nullptr;
-  const void* context = nullptr;
+  std::unique_ptr<Part[]> parts{new Part[kMostHelpers + 1]};
+  alignas(64) std::atomic<Index> done{0};
 
-  std::mutex sleep;
+  alignas(64) std::mutex sleep;
   std::condition_variable work;
   std::atomic<int> sleeping{0};
   int helpers = 0;
@@ -51,6 +57,7 @@ struct State {
 State* state = new State;
 
 thread_local bool inside = false;
+thread_local int place_of_thread = 0;
 
 void pause() {
 #if defined(__x86_64__)
@@ -60,18 +67,27 @@ void pause() {
 #endif
 }
 
-void work(State& s) {
-  for (;;) {
-    const Counter counter(s.counter.fetch_add(1, std::memory_order_acq_rel));
-    if (counter.next >= counter.items) return;
-    s.body(s.context, counter.next);
-    s.done.fetch_add(1, std::memory_order_release);
+// A thread's own items, then what is left of the others'.
+void work(State& s, int place) {
+  const int threads = Share(s.parts[place].share.load()).threads;
+  for (int i = 0; i < threads; ++i) {
+    const int of = (place + i) % threads;
+    Part& part = s.parts[of];
+    Index done = 0;
+    while (Share(part.share.load(std::memory_order_relaxed)).has_more()) {
+      const Share share(part.share.fetch_add(1, std::memory_order_acq_rel));
+      if (!share.has_more()) break;
+      part.body(part.context, of + share.taken * share.threads);
+      ++done;
+    }
+    if (done > 0) s.done.fetch_add(done, std::memory_order_release);
   }
 }
 
-void help(State& s, int helper) {
+void help(State& s, int place) {
   inside = true;
-  const auto is_wanted = [&] { return Counter(s.counter.load()).is_for(helper); };
+  place_of_thread = place;
+  const auto is_wanted = [&] { return Share(s.parts[place].share.load()).has_more(); };
   for (;;) {
     const auto began = std::chrono::steady_clock::now();
     while (!is_wanted()) {
@@ -82,13 +98,15 @@ void help(State& s, int helper) {
       s.work.wait(lock, is_wanted);
       --s.sleeping;
     }
-    work(s);
+    work(s, place);
   }
 }
 
 }  // namespace
 
 bool is_inside() { return inside; }
+
+int place() { return place_of_thread; }
 
 void run(Index n, int helpers, Body body, Wait wait, const void* context) {
   State& s = *state;
@@ -97,20 +115,23 @@ void run(Index n, int helpers, Body body, Wait wait, const void* context) {
     for (Index i = 0; i < n; ++i) body(context, i);
     return;
   }
-  helpers = std::min(helpers, kMostHelpers);
-  for (; s.helpers < helpers; ++s.helpers) std::thread(help, std::ref(s), s.helpers).detach();
-  s.body = body;
-  s.context = context;
+  const int threads = static_cast<int>(std::min<Index>(std::min(helpers, kMostHelpers) + 1, n));
+  for (; s.helpers < threads - 1; ++s.helpers) std::thread(help, std::ref(s), s.helpers + 1).detach();
   s.done.store(0, std::memory_order_relaxed);
-  s.counter.store(Counter::word(n, helpers));
-  if (s.sleeping.load() > 0) {  // a helper adds itself before it checks the counter a last time
+  for (int place = threads - 1; place >= 0; --place) {
+    Part& part = s.parts[place];
+    part.body = body;
+    part.context = context;
+    part.share.store(Share::word((n - place + threads - 1) / threads, threads));
+  }
+  if (s.sleeping.load() > 0) {  // a helper adds itself before it looks at its part a last time
     {
       const std::lock_guard<std::mutex> lock(s.sleep);
     }
     s.work.notify_all();
   }
   inside = true;
-  work(s);
+  work(s, 0);
   for (int spins = 0; s.done.load(std::memory_order_acquire) < n; ++spins) {
     pause();
     if (spins <= 1000) continue;
