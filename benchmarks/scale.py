@@ -30,6 +30,8 @@ from contender import UnavailableError
 from contest import Process, worker
 from workloads import named
 
+from minimeta.threads import round_trip
+
 BASE = {"meta_batch": 2, "filters": 64, "inner_steps": 1, "side": 28}
 
 SERIES: dict[str, tuple[int, ...]] = {
@@ -90,6 +92,11 @@ def later(process: Process, patience: float) -> tuple[float, float]:
     return min(steps), memory
 
 
+def distance() -> float:
+    """The nanoseconds of a cache line's way to another core and back, which change on some machines."""
+    return min(round_trip() for _ in range(20))
+
+
 def table(found: dict[str, Any]) -> str:
     """For each series and size: seconds and gigabytes of each library, and minimeta's operations a second."""
     lines = [f"| | | {' | '.join(f'{library}, s | GB' for library in CONTENDERS)} | GF/s of minimeta |"]
@@ -147,6 +154,7 @@ def main() -> None:
         parser.error(f"no series is named {', '.join(sorted(unknown))}; there are {', '.join(SERIES)}")
     os.environ["OMP_WAIT_POLICY"] = "passive"  # processor seconds of a thread that spins as it waits say nothing
     limits = Limits(options.memory * 1e9, options.first, options.step)
+    before = distance()
     found: dict[str, Any] = json.loads(options.keep.read_text()) if options.keep and options.keep.exists() else {}
     for series in options.series or SERIES:
         for library in CONTENDERS:
@@ -160,6 +168,7 @@ def main() -> None:
             if options.keep:
                 options.keep.write_text(json.dumps(found, indent=1))
     print(table(found))
+    print(f"\nA cache line goes to another core and back in {before:.0f} ns, and after the series in {distance():.0f}.")
     if options.figure:
         draw(found, options.figure)
 

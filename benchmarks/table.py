@@ -44,22 +44,27 @@ from contest import Contest, Found
 from rows import MODULES, ROWS, Row
 
 from minimeta.kernels import native
+from minimeta.threads import round_trip
 
 HEADS = ("row", "", "fastest", "median", "best peer", "its fastest", "ratio", "medians", "goal", "limit", "of it", "MB")
 
 
 class Machine:
-    """What two cores can do: operations a second by dtype, and bytes a second from and to memory."""
+    """What two cores can do: operations a second by dtype, bytes a second from and to memory, and how far they are from
+    each other, which changes on some machines (:func:`minimeta.threads.round_trip`).
+    """
 
     def __init__(self) -> None:
         self.operations = {dtype: 2 * THREADS * multiply_adds(dtype) for dtype in ("float32", "float64")}
         self.bandwidth = bandwidth()
+        self.round_trip = min(round_trip() for _ in range(20))
 
     def __str__(self) -> str:
         rates = ", ".join(f"{rate / 1e9:.0f} GF/s in {dtype}" for dtype, rate in self.operations.items())
         load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
         return (
-            f"{processor()}, {THREADS} of {os.cpu_count()} cores: {rates}; {self.bandwidth / 1e9:.0f} GB/s. "
+            f"{processor()}, {THREADS} of {os.cpu_count()} cores: {rates}; {self.bandwidth / 1e9:.0f} GB/s; "
+            f"a cache line goes to the other core and back in {self.round_trip:.0f} ns. "
             f"Load before the first row (1, 5, 15 minutes): {load}."
         )
 

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <new>
 
+#include "distance.hpp"
 #include "elimination.hpp"
 #include "layout.hpp"
 #include "parallel.hpp"
@@ -110,6 +111,7 @@ void define_machine(py::module_& m) {
   watch_for_forks();
   m.def("set_num_threads", set_max_threads, py::arg("n"), "Use at most n threads for one large operation.");
   m.def("get_num_threads", max_threads, "Return how many threads a large operation may use now.");
+  m.def("round_trip", round_trip, "Measure in how many nanoseconds a cache line goes to another thread and back.");
   m.def("kept_bytes", [] { return kept_blocks().kept(); }, "Return how much memory of former results is kept.");
   m.def(
       "multiply_adds",

@@ -32,6 +32,9 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads a large operation may use now."""
 
+def round_trip() -> float:
+    """Nanoseconds in which a cache line goes to another thread and back, measured now."""
+
 def kept_bytes() -> int:
     """How much memory of former results is kept, to be used again."""
 

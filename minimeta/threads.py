@@ -1,10 +1,11 @@
-"""The number of threads that a large operation may use.
+"""The number of threads that a large operation may use, and the distance of their cores.
 
 Work is split over independent outputs and never inside a sum, so the number of threads does not
 change a bit of any result. Small operations run on the calling thread. So does everything in a
 forked child, because threads do not survive a fork.
 """
 
+import math
 import operator
 
 from minimeta import kernels
@@ -64,3 +65,19 @@ def get_num_threads() -> int:
         compute (numpy's own threads are not counted).
     """
     return int(kernels.native.get_num_threads()) if kernels.native else 1
+
+
+def round_trip() -> float:
+    """Measure how far the core of another thread is: the time of a cache line's way to it and back.
+
+    Cores that share a cache have 70 to 100 ns, those of two chiplets or sockets 300 and more. There
+    a second thread helps less, because what one core has written comes more slowly to the other.
+    The system moves threads, and a host its virtual machines, so it may change.
+
+    Returns
+    -------
+    float
+        Nanoseconds, the least of several bursts. It is infinite if there is no second thread, or
+        none that had a core to answer within 20 ms.
+    """
+    return kernels.native.round_trip() if kernels.native else math.inf

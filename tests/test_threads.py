@@ -96,6 +96,28 @@ def test_a_limit_is_that_of_the_whole_process() -> None:
         assert mm.get_num_threads() == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells a process its processors")
+def test_the_round_trip_to_another_core_takes_tens_of_nanoseconds_and_to_none_for_ever() -> None:
+    measure = "from minimeta.threads import round_trip\n"
+    alone = run(measure + "import minimeta as mm\nmm.set_num_threads(1)\nprint(round_trip())")
+    assert alone.stdout == "inf\n"
+    assert run(measure + "print(round_trip())", MINIMETA_ISA="reference").stdout == "inf\n"
+    if len(os.sched_getaffinity(0)) > 1:  # another process may have the core: the least of many tries
+        found = run(measure + "print(min(round_trip() for _ in range(300)))", OMP_NUM_THREADS="2")
+        assert 5 < float(found.stdout) < 20_000
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_every_item_of_a_loop_is_taken_once(native: Any, n: int) -> None:
+    # Parts that are unequal, fewer than threads, or one: each is copied by one thread, to its own place.
+    native.set_num_threads(n)
+    rng = np.random.default_rng(n)
+    for count in (1, 2, 3, 5, 8, 13, 200):
+        parts = [rng.normal(size=(200_000 // count, 2)) for _ in range(count)]
+        for _ in range(5):
+            assert np.array_equal(native.concatenate(*parts, axis=0), np.concatenate(parts))
+
+
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_an_exception_leaves_a_loop_on_threads_and_is_the_first(native: Any, n: int) -> None:
     native.set_num_threads(n)
