@@ -65,6 +65,13 @@ class Library:
     def sort(self, x: Any) -> Any:
         return self.np.sort(x)
 
+    def erf(self, x: Any) -> Any:
+        raise UnavailableError(f"{self.way} is not asked for the error function")
+
+    def rows_added(self, x: Any, places: Any, rows: Any) -> Any:
+        """``x`` after ``np.add.at(x, places, rows)``."""
+        return x.at[places].add(rows)
+
     def solve_triangular(self, factor: Any, x: Any) -> Any:
         return self.linalg.solve_triangular(factor, x, lower=True)
 
@@ -77,6 +84,12 @@ class Minimeta(Library):
         mm.set_num_threads(THREADS)
         self.mm, self.np, self.array, self.softmax = mm, np, np.asarray, mm.softmax
         self.linalg = getattr(mm, "linalg", None)  # an older build has none
+
+    def erf(self, x: Any) -> Any:
+        return self.mm.special.erf(x)
+
+    def rows_added(self, x: Any, places: Any, rows: Any) -> Any:
+        return self.mm.at(x)[places].add(rows)
 
     def values(self, function: Any, *arguments: Any) -> Step:
         compiled = self.mm.compile(function)
@@ -104,6 +117,9 @@ class Jax(Library):
         jax.config.update("jax_enable_x64", True)
         self.jax, self.np, self.linalg = jax, jax.numpy, jax.scipy.linalg
         self.array, self.softmax = jax.numpy.asarray, jax.nn.softmax
+
+    def erf(self, x: Any) -> Any:
+        return self.jax.lax.erf(x)
 
     def scan(self, step: Any, state: Any, inputs: Any) -> Any:
         return self.jax.lax.scan(step, state, self.array(inputs))[1]
@@ -158,6 +174,12 @@ class Torch(Library):
 
     def softmax_by_hand(self, x: Any) -> Any:
         return self.torch.softmax(x, -1)
+
+    def erf(self, x: Any) -> Any:
+        return self.torch.erf(x)
+
+    def rows_added(self, x: Any, places: Any, rows: Any) -> Any:
+        return x.index_add(0, places, rows)
 
     def sort(self, x: Any) -> Any:
         return self.torch.sort(x)[0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
+import networks  # noqa: F401 (its rows are declared as it is read)
 import numpy as np
 from contender import Contender, Learning
 from libraries import LIBRARIES
