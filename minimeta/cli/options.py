@@ -55,7 +55,7 @@ class WorkersOption:
     """Who computes."""
 
     workers: str | None = None
-    """Processes that compute the tasks: a number, dask (a local cluster), dask://HOST:PORT, or mpi (under mpiexec)."""
+    """Processes that compute the tasks: a number, dask (a local cluster), dask://HOST:PORT, or mpi (mpiexec, srun)."""
 
 
 @dataclass(frozen=True, kw_only=True)

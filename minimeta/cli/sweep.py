@@ -194,7 +194,7 @@ def sweep(wanted: Sweep) -> int:
     Raises
     ------
     ConfigurationError
-        mpiexec started several of them.
+        mpiexec or srun started several of them.
     """
     require_one_rank()
     waiting = [run for run in wanted.runs if not run.folder.results.is_file()]

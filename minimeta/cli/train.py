@@ -26,7 +26,7 @@ from minimeta.cli.figures import adaptation_figure, learning_figure
 from minimeta.cli.interruption import Interrupted, Interruption
 from minimeta.cli.progress import TrainingBar
 from minimeta.cli.results import Result
-from minimeta.cli.workers import Collective, mpiexec, started
+from minimeta.cli.workers import Collective, launched, started
 from minimeta.distributed import Workers
 from minimeta.errors import (
     CheckpointError,
@@ -294,7 +294,7 @@ def _draw(run: Training, experiment: Experiment, state: TrainingState) -> None:
 
 def _command_that_goes_on(run: Training) -> str:
     workers = run.options.workers
-    return mpiexec(workers) + run.folder.resume_command(run.preset, run.options.data, workers)
+    return launched(workers) + run.folder.resume_command(run.preset, run.options.data, workers)
 
 
 def _unwritten(run: Training, error: OSError) -> StorageError:

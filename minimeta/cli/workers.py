@@ -3,7 +3,7 @@
     4                  this process and three others on this machine
     dask               a local cluster of Dask, one worker for each core
     dask://HOST:PORT   the cluster with that scheduler
-    mpi                the ranks that mpiexec started
+    mpi                the ranks that mpiexec, or srun, started
 
 It is no setting of a run, since no bit depends on it: a run may go on with other workers.
 """
@@ -26,8 +26,14 @@ from minimeta.training import Report, TrainingState
 SECONDS_TO_ANSWER = 10
 """After which a scheduler of Dask is not there."""
 
-#: How many ranks there are, in the environment of each: by Open MPI; by MPICH, Intel MPI and others; by MVAPICH.
-_NUMBER_OF_RANKS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+#: How many ranks there are, in the environment of each, and what started them: Slurm (in a batch script or a shell of
+#: its own the variable is absent); Open MPI; MPICH, Intel MPI and others; MVAPICH.
+_NUMBER_OF_RANKS = {
+    "SLURM_STEP_NUM_TASKS": "srun",
+    "OMPI_COMM_WORLD_SIZE": "mpiexec",
+    "PMI_SIZE": "mpiexec",
+    "MV2_COMM_WORLD_SIZE": "mpiexec",
+}
 
 
 @contextlib.contextmanager
@@ -42,7 +48,7 @@ def started(name: str | None) -> Iterator[Workers | None]:
     Raises
     ------
     ConfigurationError
-        If there are no such workers, or mpiexec started this process, and others for the same.
+        If there are no such workers, or mpiexec or srun started this process, and others for the same.
     MissingExtraError
         If they need a package that is not installed.
     WorkerError
@@ -63,23 +69,32 @@ def require_one_rank() -> None:
     Raises
     ------
     ConfigurationError
-        mpiexec started several.
+        mpiexec or srun started several.
     """
-    given = {name: os.environ.get(name, "") for name in _NUMBER_OF_RANKS}
-    for name, count in given.items():
-        if count.isdecimal() and int(count) > 1:
-            words = [*sys.argv[1:], "--workers", "mpi"]
-            raise ConfigurationError(
-                f"mpiexec started {count} of these commands ({name}={count}), which do not know of each other: each "
-                "would compute all, and write to the same place. To share one, its tasks are computed by ranks of MPI: "
-                f"mpiexec -n {count} minimeta {shlex.join(words)}. For one process, or a sweep, leave out mpiexec; for "
-                f"commands that are meant to be apart, unset {name}"
-            )
+    for name, count, launcher in _launches():
+        words = [*sys.argv[1:], "--workers", "mpi"]
+        raise ConfigurationError(
+            f"{launcher} started {count} of these commands ({name}={count}), which do not know of each other: each "
+            "would compute all, and write to the same place. To share one, its tasks are computed by ranks of MPI: "
+            f"{launcher} -n {count} minimeta {shlex.join(words)}. For one process, or a sweep, leave out {launcher}; "
+            f"for commands that are meant to be apart, unset {name}"
+        )
 
 
-def mpiexec(name: str | None) -> str:
+def launched(name: str | None) -> str:
     """Return what stands before a command whose workers are the ranks of MPI, as many as there are now."""
-    return f"mpiexec -n {communicator().Get_size()} " if name == "mpi" else ""
+    if name != "mpi":
+        return ""
+    launcher = next((launcher for _, _, launcher in _launches()), "mpiexec")
+    return f"{launcher} -n {communicator().Get_size()} "
+
+
+def _launches() -> Iterator[tuple[str, int, str]]:
+    """Yield the variables that say there are several ranks, how many, and what started them."""
+    for name, launcher in _NUMBER_OF_RANKS.items():
+        count = os.environ.get(name, "")
+        if count.isdecimal() and int(count) > 1:
+            yield name, int(count), launcher
 
 
 def _named(name: str, stack: contextlib.ExitStack) -> Any:

@@ -87,7 +87,7 @@ class Ranks:
 
 
 def communicator() -> Any:
-    """Return all ranks that ``mpiexec`` started.
+    """Return all ranks that ``mpiexec`` or ``srun`` started.
 
     Raises
     ------

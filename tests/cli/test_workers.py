@@ -43,16 +43,24 @@ def test_a_run_by_two_processes_is_that_of_one(
         assert (shared / name).read_bytes() == (alone / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"])
+@pytest.mark.parametrize(
+    ("name", "launcher"),
+    [
+        ("OMPI_COMM_WORLD_SIZE", "mpiexec"),
+        ("PMI_SIZE", "mpiexec"),
+        ("MV2_COMM_WORLD_SIZE", "mpiexec"),
+        ("SLURM_STEP_NUM_TASKS", "srun"),
+    ],
+)
 def test_one_of_several_ranks_is_refused(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, launcher: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["train", "maml", "sinusoid", "--out", str(tmp_path / "run")]
     monkeypatch.setattr("sys.argv", ["minimeta", *words])
     monkeypatch.setenv(name, "4")
     for flags in [], ["--workers", "2"], ["--seeds", "0-1"]:
         assert main([*words, *flags]) == 2
-        assert f"mpiexec -n 4 minimeta {' '.join(words)} --workers mpi" in capsys.readouterr().err
+        assert f"{launcher} -n 4 minimeta {' '.join(words)} --workers mpi" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     monkeypatch.setenv(name, "1")
     with started(None) as workers:
