@@ -79,8 +79,8 @@ class Methods:
 
     @property
     def flat(self) -> Value:
-        """The elements in row-major order, as an Array."""
-        return answer(np.ravel, (self,), {})
+        """The elements in row-major order, as an Array; what is taken from numpy's iterator is a copy, too."""
+        return self.flatten()
 
     def conj(self) -> Value:
         """Return the array itself, which is real."""

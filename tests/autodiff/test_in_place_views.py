@@ -28,11 +28,12 @@ VIEWS = (
 )
 REAL_COPIES = (
     " | np.array({}) | np.array([{}])[0] | np.round({}, 1) | np.trunc({}) | np.copysign({}, {}) | np.sort({})"
-    " | np.fmax({}, {}) | np.partition({}, 1) | np.full((3, 3), {})"
+    " | np.fmax({}, {}) | np.partition({}, 1) | np.full((3, 3), {}) | {}[np.array(1)] | {}.flat[:]"
+    " | np.reshape({}, -1, copy=True) | np.meshgrid({}[0], {}[0])[1] | np.meshgrid({}[0], sparse=True)[0]"
 )
 REAL_VIEWS = (
     " | {}.conj() | np.astype({}, {}.dtype, copy=False) | np.lib.stride_tricks.sliding_window_view({}, 2, axis=1)"
-    " | np.lib.stride_tricks.sliding_window_view({}[0], 3)"
+    " | np.lib.stride_tricks.sliding_window_view({}[0], 3) | np.meshgrid({}[0], copy=False)[0]"
 )
 COMPLEX_COPIES = " | {}.conj() | {}.imag + {}.real"
 COMPLEX_VIEWS = " | {}.imag | {}.imag[0] | {}[::-1].real"

@@ -15,7 +15,7 @@ import numpy as np
 
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Value
-from minimeta.autodiff.operations import indexing, joining, operands
+from minimeta.autodiff.operations import conversions, indexing, joining, operands
 from minimeta.autodiff.operations.conversions import copy
 from minimeta.autodiff.operations.movement import (
     SLICE,
@@ -230,7 +230,7 @@ def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: 
     *xi
         Vectors.
     copy
-        Without meaning: Arrays never change.
+        Whether the arrays are copies, which an in-place operator may change, or views of the vectors.
     sparse
         Whether sides along which nothing varies are left at 1.
     indexing
@@ -255,7 +255,8 @@ def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: 
         reshape(v, [n if i == place else 1 for i in range(len(grid))])
         for v, n, place in zip(vectors, lengths, places, strict=True)
     ]
-    return tuple(thin if sparse else [broadcast_to(v, grid) for v in thin])
+    found = thin if sparse else [broadcast_to(v, grid) for v in thin]
+    return tuple(map(conversions.copy, found) if copy else found)
 
 
 @answers(np.resize)

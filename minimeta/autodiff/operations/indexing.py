@@ -96,8 +96,11 @@ def index(x: ArrayLike, key: Any) -> Value:
         if boxed and len(chosen) == len(result) and not any(operands.shape_of(k) for _, k in chosen):
             return movement.reshape(_choose(movement.expand_dims(x, -1), chosen), ())
         return _choose(x, chosen, apart=isinstance(key, tuple) and _are_apart(key))
-    # x[:] of a numpy array is still an array of its own.
-    return x if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape else conversions.copy(x)
+    # By an array without axes numpy copies; x[:] of a numpy array is still an array of its own.
+    copies = any(isinstance(k, np.ndarray) for k in (key if isinstance(key, tuple) else (key,)))
+    if isinstance(x, Array) or tuple(sizes) != shape or tuple(result) != shape:
+        return conversions.copy(x) if copies and isinstance(x, Array) else x
+    return conversions.copy(x)
 
 
 def window(key: Any, shape: Shape) -> tuple[Shape, Shape, Shape] | None:

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import Declare, operation
-from minimeta.autodiff.operations import operands
+from minimeta.autodiff.operations import conversions, operands
 from minimeta.autodiff.primitive import Draw, Primitive, Rule, Sample, registry
 from minimeta.autodiff.protocols import answers
-from minimeta.errors import ShapeError
+from minimeta.errors import ShapeError, TracingError
 
 
 @answers(np.reshape)
-def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C") -> Value:
+def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C", *, copy: bool | None = None) -> Value:
     """Arrange the elements in another shape, of which one side may be -1.
 
     Parameters
@@ -39,12 +39,24 @@ def reshape(x: ArrayLike, shape: int | Sequence[int], order: str = "C") -> Value
     order
         ``"C"``: the last index runs fastest, here and there; ``"F"``: the first. ``"A"`` asks numpy
         how the elements lie in memory, of which Arrays know nothing: it is refused where that matters.
+    copy
+        Whether the result is a copy, which an in-place operator may change though the array is still
+        in use.
 
     Raises
     ------
     ShapeError
         The number of elements differs, or the order is another.
+    TracingError
+        ``copy=False``: whether numpy could do without one depends on the memory, too.
     """
+    if copy is False:
+        raise TracingError(
+            f"reshape of an array of shape {operands.shape_of(x)} with copy=False: whether numpy could do without a "
+            "copy depends on how the elements lie in memory, which is not known of an Array; drop copy="
+        )
+    if copy:
+        return conversions.copy(reshape(x, shape, order))
     if order != "C" and _runs_backwards("reshape", x, order, "CFA"):
         return transpose(reshape(transpose(x), operands.row_of(shape)[::-1]))
     before = operands.shape_of(x)
