@@ -98,6 +98,10 @@ class DtypeError(ComputationError, TypeError):
     """A dtype that the operation or the transformation cannot take."""
 
 
+class IntegerError(DtypeError, OverflowError):
+    """A Python integer that does not fit into the dtype of what it meets."""
+
+
 class IndexingError(ComputationError, IndexError):
     """An index that is out of bounds or of a kind that is not supported."""
 

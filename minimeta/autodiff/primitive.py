@@ -93,8 +93,8 @@ class Primitive:
         The kinds of dtype (numpy's letters) that elementwise operands may be promoted to. Integers
         and truth values become floats where floats alone are accepted.
     promotes
-        By kind of dtype, the dtype that elementwise operands of this kind are computed in, if it is
-        not their own.
+        By name or kind of dtype, the dtype that elementwise operands of it are computed in, if it
+        is not their own.
     unpromoted
         How many of the first elementwise operands keep their dtype, as the condition of ``where``
         does.

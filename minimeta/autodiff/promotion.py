@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from minimeta.autodiff.array import Array, Shape
 from minimeta.autodiff.primitive import Primitive, registry
-from minimeta.errors import DtypeError, ShapeError
+from minimeta.errors import DtypeError, IntegerError, ShapeError
 
 # Constants
 
@@ -188,12 +188,14 @@ def _fit(x: Any, dtype: np.dtype[Any], shape: Shape, apply: Callable[..., Array]
     if type(x) is not Array:
         return Array(_scalar(x, x or str(x), dtype, shape), True)
     value = x.value
+    # A Python integer has no dtype of its own, whose values could wrap around.
+    conversion = registry["fitted" if x.weak and value.dtype.kind == "i" and dtype.kind in "iu" else "astype"]
     if x.transformation is not None:
-        array = x if value.dtype == dtype else apply(registry["astype"], x, dtype=dtype.name)
+        array = x if value.dtype == dtype else apply(conversion, x, dtype=dtype.name)
         array.weak = x.weak
         return array if value.shape == shape else apply(registry["broadcast_to"], array, shape=shape)
     if value.dtype != dtype:
-        value = value.astype(dtype)
+        value = conversion.kernel(value, dtype=dtype.name)
     if value.shape != shape:
         value = registry["broadcast_to"].kernel(value, shape=shape)
     return Array(value, x.weak)
@@ -211,7 +213,15 @@ def _scalar(x: float, name: float | str, dtype: np.dtype[Any], shape: Shape) -> 
         with np.errstate(over="ignore"):
             return registry["broadcast_to"].kernel(np.array(x, dtype), shape=shape)
     except OverflowError:
-        raise DtypeError(f"the Python integer {x} does not fit into {dtype.name}") from None
+        raise does_not_fit(x, dtype.name) from None
+
+
+def does_not_fit(x: Any, dtype: str) -> IntegerError:
+    """Return the error of a Python integer that meets an array of smaller ones."""
+    return IntegerError(
+        f"the Python integer {x} does not fit into {dtype}, the dtype of what it meets. Convert that with astype, as "
+        f"in y.astype(np.{np.min_scalar_type(x).name})"
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -235,8 +245,9 @@ def _promoted(primitive: Primitive, forms: Sequence[tuple[np.dtype[Any], Shape, 
     strong = [dtype for dtype, _, weak in forms if not weak]
     scalars: list[Any] = [{"f": 0.0, "i": 0, "b": False}[dtype.kind] for dtype, _, weak in forms if weak]
     result = np.result_type(*strong, *scalars)
-    if result.kind in primitive.promotes:
-        return np.dtype(primitive.promotes[result.kind])
+    for key in (result.name, result.kind):
+        if key in primitive.promotes:
+            return np.dtype(primitive.promotes[key])
     if result.kind in primitive.accepts:
         return result
     if "f" in primitive.accepts and result.kind in "biu" and "i" not in primitive.accepts:

@@ -20,7 +20,7 @@ from minimeta.autodiff.arguments import Function, Place, call_with
 from minimeta.autodiff.array import Form
 from minimeta.autodiff.exact import exact_type
 from minimeta.autodiff.promotion import COMPUTABLE, fixed, generators
-from minimeta.errors import ConfigurationError, DtypeError, TracingError
+from minimeta.errors import ConfigurationError, DtypeError, IntegerError, TracingError
 
 Static: TypeAlias = Place | Sequence[Place]
 
@@ -69,7 +69,7 @@ class Arguments(NamedTuple):
         Raises
         ------
         DtypeError
-            A leaf that is no array of numbers.
+            A leaf that is no array of numbers, or a Python integer beyond int64.
         TracingError
             A leaf that is a random generator.
         """
@@ -79,15 +79,27 @@ class Arguments(NamedTuple):
                 value = x
             else:
                 try:
-                    value = np.asarray(fixed(x, False), order="C")
+                    value = np.array(x, np.int64) if type(x) is int else np.asarray(fixed(x, False), order="C")
+                except OverflowError:
+                    raise self._too_large(number) from None
                 except DtypeError as error:
                     raise self._explained(number, error) from None
             values.append(value)
             forms.append(type(x) if type(x) in SCALARS else (value.shape, value.dtype))
         return values, Signature(self.structure, self.keyworded, self.static, tuple(forms))
 
+    def _too_large(self, number: int) -> Exception:
+        place, x = self._place(number), self.leaves[number]
+        return IntegerError(
+            f"compile: argument {place!r} is the Python integer {x}, which does not fit into int64. Pass it as a "
+            "float, or as an array of a dtype that holds it, as np.uint64"
+        )
+
+    def _place(self, number: int) -> str:
+        return _leaf_names(self.structure, self.keyworded, len(self.leaves))[number]
+
     def _explained(self, number: int, error: DtypeError) -> Exception:
-        place = _leaf_names(self.structure, self.keyworded, len(self.leaves))[number]
+        place = self._place(number)
         if isinstance(self.leaves[number], generators()):
             return TracingError(_generator_in(place))
         reason = str(error).partition("\n")[0]

@@ -229,8 +229,69 @@ def test_python_numbers_adapt_and_stay_weak() -> None:
     assert mm.compile(lambda x, n: x * (n / 2))(np.ones(2, np.float32), 2).dtype == np.float32
     assert mm.compile(lambda n: (n + 1) // 2)(6) == 3
     assert mm.compile(lambda n: n + 1)(6).dtype == np.int64
-    with pytest.raises(DtypeError, match="300 does not fit into int8"):
-        mm.compile(lambda x: x + 300)(np.ones(2, np.int8))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, n: x + n,
+        lambda x, n: n - x,
+        lambda x, n: x * (n + n - n),
+        np.maximum,
+        lambda x, n: x & n,
+        np.full_like,
+        lambda x, n: np.clip(x, n, None),
+        lambda x, n: mm.at(x)[0].set(n),
+        lambda x, n: mm.at(x)[0].add(n),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "n"), [("uint8", 300), ("int8", 128), ("uint64", -1), ("int32", 2**31)])
+def test_a_python_integer_that_does_not_fit_never_wraps_around(function: Function, dtype: str, n: int) -> None:
+    x = np.arange(1, 4).astype(dtype)
+    ways = [
+        mm.compile(function),
+        mm.compile(function, enabled=False),
+        lambda x, n: mm.compile(lambda x: function(x, n))(x),
+    ]
+    for way in ways:
+        with pytest.raises(OverflowError, match=f"Python integer -?[0-9]+ does not fit into {dtype}") as error:
+            way(x, n)
+        assert isinstance(error.value, DtypeError)
+        assert way(x, 2).dtype == function(x, 2).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32"])
+@pytest.mark.parametrize("n", [-1, 40, 300])
+def test_a_python_integer_that_does_not_fit_is_compared_and_bounds(dtype: str, n: int) -> None:
+    def function(x: Any, n: Any) -> Any:
+        bounded = np.clip(x, n, None) if n_is_low else np.clip(x, None, n)
+        return x < n, n <= x, x == n, n != x, bounded
+
+    n_is_low = n < 0
+    x = np.array([0, 1, 40, 127]).astype(dtype)
+    for way in (
+        mm.compile(function),
+        mm.compile(function, enabled=False),
+        lambda x, n: mm.compile(lambda x: function(x, n))(x),
+    ):
+        for found, expected in zip(way(x, n), function(x, n), strict=True):
+            assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
+
+
+def test_a_python_integer_is_an_argument_up_to_64_bits() -> None:
+    function = mm.compile(lambda x, n: x + n)
+    assert function(np.ones(1, np.uint64), 1) == 2
+    for n in 2**63, 2**64:
+        with pytest.raises(OverflowError, match=f"argument '1' is the Python integer {n}, which does not fit"):
+            function(np.ones(1, np.uint64), n)
+
+
+@pytest.mark.parametrize("median", [np.median, lambda x, **_: np.percentile(x, 50, None, None, True)])
+def test_a_permission_to_overwrite_is_not_used(median: Function) -> None:
+    x = np.array([3, 1, 2])
+    for way in mm.compile, lambda f: mm.compile(f, enabled=False):
+        found, after = way(lambda x: (median(x, overwrite_input=True), x + 0))(x)
+        assert found == 2 and after.tolist() == x.tolist() == [3, 1, 2]
 
 
 # Derivatives of what floats have

@@ -13,6 +13,7 @@ from minimeta.autodiff.array import Array, ArrayLike, Form, Value
 from minimeta.autodiff.definition import operation
 from minimeta.autodiff.operations.elementwise import draw, same_form
 from minimeta.autodiff.primitive import Draw
+from minimeta.autodiff.promotion import does_not_fit
 from minimeta.autodiff.protocols import answers
 from minimeta.autodiff.signatures import check_layout
 from minimeta.errors import DtypeError
@@ -31,7 +32,8 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
     Raises
     ------
     DtypeError
-        A dtype of another kind.
+        A dtype of another kind, or a Python integer that does not fit into this one. (The elements of an
+        array wrap around, as numpy's do.)
     """
     target = np.dtype(dtype)
     if target.kind == "c":
@@ -40,7 +42,8 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Value:
         return as_complex(x, target)
     if target.name not in CONVERTIBLE:
         raise DtypeError(f"astype to {target.name}: it converts to bool, integers, floats and complex numbers")
-    return _astype(x, dtype=target.name)
+    is_python_integer = type(x) is int or (type(x) is Array and x.weak and x.value.dtype.kind == "i")
+    return (_fitted if is_python_integer and target.kind in "iu" else _astype)(x, dtype=target.name)
 
 
 @answers(np.astype)
@@ -64,6 +67,19 @@ def _astype(x: Any, *, dtype: str) -> Any:
     if not np.iscomplexobj(x):
         return x.astype(dtype)
     return x.astype(np.result_type(dtype, x.dtype)) if np.dtype(dtype).kind == "f" else np.real(x).astype(dtype)
+
+
+def _sample_integer(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    return (np.array(draw.integer(-128, 127)),), {"dtype": "int8"}
+
+
+@operation(rules=(), shape=lambda x, dtype: Form(x.shape, dtype), sample=_sample_integer, strong=True, partial=True)
+def _fitted(x: Any, *, dtype: str) -> Any:
+    """A Python integer in the dtype of what it meets; it has no dtype of its own, whose values could wrap around."""
+    limits = np.iinfo(dtype)
+    if np.any((x < limits.min) | (x > limits.max)):
+        raise does_not_fit(x, dtype)
+    return x.astype(dtype)
 
 
 @operation(rules=(lambda g, y, x: g,), shape=same_form, sample=draw("real"), linear=True, exact=True)

@@ -16,7 +16,9 @@ from minimeta.errors import ShapeError
 
 
 def _comparison(answers: Any) -> Callable[[Callable[[Any, Any], Any]], Binary]:
-    return binary(shape=truth_values, accepts="biuf", promotes={"i": "int64", "u": "uint64"}, answers=answers)
+    # A Python integer may be negative, which numpy knows when it is compared with unsigned ones.
+    promotes = {"i": "int64", "u": "int64", "uint64": "uint64"}
+    return binary(shape=truth_values, accepts="biuf", promotes=promotes, answers=answers)
 
 
 @_comparison(np.equal)

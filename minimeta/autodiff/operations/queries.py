@@ -69,6 +69,10 @@ def query(function: Function, *arguments: Any, result: int | None = None, **keyw
         raise is_written(function)
     operands: list[Any] = []
     placed = tuple([_placed(x, operands) for x in arguments])
+    if "overwrite_input" in (names := names_of(function)):  # A permission that is not used: operands never change.
+        keywords.pop("overwrite_input", None)
+        if len(placed) > (given := names.index("overwrite_input")):
+            placed = (*placed[:given], False, *placed[given + 1 :])
     named = tuple([(name, _placed(x, operands)) for name, x in keywords.items()])
     return apply(QUERY, *operands, function=function, arguments=placed, keywords=named, result=result)
 
