@@ -67,7 +67,7 @@ class ComputationError(MinimetaError):
 
     def __init__(self, message: str, line: str | None = None) -> None:
         line = user_line() if line is None else line
-        super().__init__(f"{message}\n  at {line}" if line else message)
+        Exception.__init__(self, f"{message}\n  at {line}" if line else message)  # numpy's AxisError takes an axis.
 
     def moved(self, origin: Any) -> "ComputationError":
         """Return the same error with another last line, that of the value it is about, or whose derivative."""
@@ -90,8 +90,11 @@ class ShapeError(ComputationError, ValueError):
     """Shapes or axes that do not fit the operation."""
 
 
-class AxisError(ShapeError, IndexError):
-    """An axis that an array does not have; numpy's error of this name is both, too."""
+class AxisError(ShapeError, np.exceptions.AxisError):
+    """An axis that an array does not have."""
+
+    axis = ndim = None  # as of numpy's error, where it is made of a message
+    __str__ = Exception.__str__
 
 
 class DtypeError(ComputationError, TypeError):

@@ -14,6 +14,8 @@ from minimeta.errors import ComputationError, MinimetaError, user_line
 BUILTIN: dict[str, type[Exception]] = {
     "ShapeError": ValueError,
     "DtypeError": TypeError,
+    "IntegerError": OverflowError,
+    "AxisError": np.exceptions.AxisError,
     "IndexingError": IndexError,
     "TracingError": TypeError,
     "MissingAttributeError": AttributeError,
