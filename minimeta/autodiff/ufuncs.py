@@ -15,7 +15,7 @@ Sums, products and extremes have operations of their own; any other function is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,11 +78,26 @@ def settled(function: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) ->
         )
     check_layout(name, order)
     if dtype is not None:
-        dtype = np.dtype(dtype)
-        inputs = tuple([_cast(name, x, dtype, casting) for x in inputs])
+        wanted = _dtypes(function, inputs, np.dtype(dtype), casting)
+        inputs = tuple([_cast(name, x, own, casting) for x, own in zip(inputs, wanted, strict=True)])
     elif casting in ("no", "equiv") and len({x.dtype for x in inputs if hasattr(x, "dtype")}) > 1:
         raise DtypeError(f"{name}(..., casting={casting!r}): the operands are of different dtypes; convert with astype")
     return inputs, left
+
+
+def _dtypes(function: Any, inputs: tuple[Any, ...], dtype: np.dtype[Any], casting: Any) -> Sequence[np.dtype[Any]]:
+    """Return the dtypes that numpy converts the inputs to, for results of this dtype."""
+    if not isinstance(function, np.ufunc):
+        return [dtype] * len(inputs)
+    given = [x.dtype if hasattr(x, "dtype") else type(x) if type(x) in (int, float) else None for x in inputs]
+    if None in given:
+        return [dtype] * len(inputs)
+    none, results = (None,) * len(inputs), (dtype,) * function.nout
+    try:
+        found = function.resolve_dtypes((*given, *[None] * function.nout), signature=(*none, *results), casting=casting)
+    except TypeError as error:
+        raise DtypeError(f"{full_name(function)}(..., dtype={dtype.name}): {error}") from None
+    return found[: len(inputs)]
 
 
 def _cast(name: str, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:

@@ -193,7 +193,7 @@ def test_an_in_place_operator_is_numpys_or_refused() -> None:
         (lambda x: (x * 1j).argmax(), AttributeError, "no attribute 'argmax': take z.real and z.imag"),
         (lambda x: (x * 1j).astype(np.float32), DtypeError, "to float32: write z.real"),
         (lambda x: np.add(x * 1j, x, order="F"), TracingError, "lie in order 'C'; drop order="),
-        (lambda x: np.exp(x * 1j, dtype=float), DtypeError, "complex128 is not cast to it"),
+        (lambda x: np.exp(x * 1j, dtype=float), DtypeError, r"dtype=float64.*complex128"),
         (lambda x: np.linalg.norm(x * 1j, "nuc"), TracingError, "needs their singular values"),
         (lambda x: len(x[0, 0] * 1j), ShapeError, "no axis to count"),
         (lambda x: mm.exp(x * 1j), DtypeError, "numpy's functions take them"),

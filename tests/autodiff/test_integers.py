@@ -231,6 +231,15 @@ def test_python_numbers_adapt_and_stay_weak() -> None:
     assert mm.compile(lambda n: n + 1)(6).dtype == np.int64
 
 
+def ways(function: Function) -> list[Function]:
+    """A function of an array and a number compiled, run eagerly, and compiled for this number."""
+    return [
+        mm.compile(function),
+        mm.compile(function, enabled=False),
+        lambda x, n: mm.compile(lambda x: function(x, n))(x),
+    ]
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -240,7 +249,7 @@ def test_python_numbers_adapt_and_stay_weak() -> None:
         np.maximum,
         lambda x, n: x & n,
         np.full_like,
-        lambda x, n: np.clip(x, n, None),
+        lambda x, n: np.clip(x, n, n),
         lambda x, n: mm.at(x)[0].set(n),
         lambda x, n: mm.at(x)[0].add(n),
     ],
@@ -248,12 +257,7 @@ def test_python_numbers_adapt_and_stay_weak() -> None:
 @pytest.mark.parametrize(("dtype", "n"), [("uint8", 300), ("int8", 128), ("uint64", -1), ("int32", 2**31)])
 def test_a_python_integer_that_does_not_fit_never_wraps_around(function: Function, dtype: str, n: int) -> None:
     x = np.arange(1, 4).astype(dtype)
-    ways = [
-        mm.compile(function),
-        mm.compile(function, enabled=False),
-        lambda x, n: mm.compile(lambda x: function(x, n))(x),
-    ]
-    for way in ways:
+    for way in ways(function):
         with pytest.raises(OverflowError, match=f"Python integer -?[0-9]+ does not fit into {dtype}") as error:
             way(x, n)
         assert isinstance(error.value, DtypeError)
@@ -269,11 +273,7 @@ def test_a_python_integer_that_does_not_fit_is_compared_and_bounds(dtype: str, n
 
     n_is_low = n < 0
     x = np.array([0, 1, 40, 127]).astype(dtype)
-    for way in (
-        mm.compile(function),
-        mm.compile(function, enabled=False),
-        lambda x, n: mm.compile(lambda x: function(x, n))(x),
-    ):
+    for way in ways(function):
         for found, expected in zip(way(x, n), function(x, n), strict=True):
             assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
 
@@ -289,8 +289,8 @@ def test_a_python_integer_is_an_argument_up_to_64_bits() -> None:
 @pytest.mark.parametrize("median", [np.median, lambda x, **_: np.percentile(x, 50, None, None, True)])
 def test_a_permission_to_overwrite_is_not_used(median: Function) -> None:
     x = np.array([3, 1, 2])
-    for way in mm.compile, lambda f: mm.compile(f, enabled=False):
-        found, after = way(lambda x: (median(x, overwrite_input=True), x + 0))(x)
+    for enabled in True, False:
+        found, after = mm.compile(lambda x: (median(x, overwrite_input=True), x + 0), enabled=enabled)(x)
         assert found == 2 and after.tolist() == x.tolist() == [3, 1, 2]
 
 
@@ -332,3 +332,20 @@ def test_public_functions_are_numpys(function: Function, expected: Function, dty
     for f in (function, mm.compile(function)):
         for found, right in zip(np.atleast_3d(f(x, y)), np.atleast_3d(expected(x, y)), strict=True):
             same(found, right, rounded=False)
+
+
+def test_slopes_of_integers_are_one_array_for_each_axis() -> None:
+    x = np.array([[3, 1, 4], [1, 5, 9]], np.uint8)
+    for found, expected in zip(mm.compile(np.gradient)(x), np.gradient(x), strict=True):
+        assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
+    assert type(mm.compile(np.gradient)(x)) is tuple
+
+
+def test_a_dtype_that_a_function_has_no_loop_for_is_refused() -> None:
+    x = np.arange(3, dtype=np.int32)
+    for function in np.exp, np.sqrt, np.divide:
+        with pytest.raises(TypeError, match="No loop"):
+            function(*[x] * function.nin, dtype=np.int64)
+        with pytest.raises(DtypeError, match=f"{function.__name__}.*dtype=int64.*No loop"):
+            mm.compile(lambda x, function=function: function(*[x] * function.nin, dtype=np.int64))(x)
+    assert mm.compile(lambda x: np.add(x, x, dtype=np.float32))(x).dtype == np.float32

@@ -307,18 +307,20 @@ def clip(x: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = No
         return conversions.copy(x)
     if (dtype := operands.dtype_of(x)).kind != "f":  # There are no infinite bounds.
         low, high = _within(dtype, low, is_low=True), _within(dtype, high, is_low=False)
-        return minimum(x if low is None else maximum(x, low), high) if high is not None else maximum(x, low)  # type: ignore[arg-type]
+        return minimum(x if low is None else maximum(x, low), high) if high is not None else maximum(x, low)
     return _clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 def _within(dtype: np.dtype[Any], bound: Any, *, is_low: bool) -> Any:
     """A bound of integers; a Python integer beyond the last of them is that one."""
     is_weak = type(bound) is int or (type(bound) is Array and bound.weak and bound.dtype.kind == "i")
-    if not is_weak or dtype.kind not in "iu" or dtype.itemsize == 8:
+    if not is_weak or dtype.kind not in "iu":
         return bound
     last = int(np.iinfo(dtype).min if is_low else np.iinfo(dtype).max)
     if type(bound) is int:
         return max(bound, last) if is_low else min(bound, last)
+    if last > np.iinfo(np.int64).max:  # So is no argument.
+        return bound
     return maximum(bound, last) if is_low else minimum(bound, last)
 
 

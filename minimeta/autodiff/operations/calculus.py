@@ -91,7 +91,7 @@ def interp(
     return logic.where(logic.equal(x, xp[-1]), fp[-1], found) if n == 1 else found
 
 
-@differentiable(np.gradient)
+@answers(np.gradient)
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Value:
     """The slopes of samples, by central differences inside and one-sided ones at the edges.
 

@@ -168,6 +168,8 @@ def within(mode: str, positions: ArrayLike, size: int) -> Value:
 @answers(np.compress)
 def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Value:
     """Elements of one axis, or of the flattened array, where a condition holds."""
+    if len(shape := operands.shape_of(condition)) != 1:
+        raise ShapeError(f"compress by a condition of shape {shape}: it needs one axis; extract takes any")
     return take(a, np.flatnonzero(operands.known("compress by", condition)), axis)
 
 

@@ -130,7 +130,7 @@ def bitwise_not(x: ArrayLike) -> Value:
     if operands.are_truths(x):
         return _logical_not(x)
     dtype = operands.dtype_of(x)
-    return bitwise_xor(x, -1 if dtype.kind == "i" else int(np.iinfo(dtype).max))
+    return bitwise_xor(x, int(np.iinfo(dtype).max) if dtype.kind == "u" else -1)
 
 
 @binary(domains=("whole", "whole"), accepts="iu")

@@ -39,13 +39,13 @@ def _filled(x: Any, value: float, dtype: Any = None) -> Any:
     return logic.where(_present(x), x, value)
 
 
-@differentiable(np.nansum)
+@differentiable(np.nansum, by_first=True)
 def nansum(x: Any, axis: Axis = None, dtype: DTypeLike | None = None, **keywords: Any) -> Value:
     """:func:`sum` without what is NaN."""
     return reductions.sum(_filled(x, 0.0, dtype), axis, **keywords)
 
 
-@differentiable(np.nanprod)
+@differentiable(np.nanprod, by_first=True)
 def nanprod(x: Any, axis: Axis = None, dtype: DTypeLike | None = None, **keywords: Any) -> Value:
     """:func:`prod` without what is NaN."""
     return cumulative.prod(_filled(x, 1.0, dtype), axis, **keywords)

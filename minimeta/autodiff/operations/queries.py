@@ -29,7 +29,7 @@ from minimeta.autodiff.primitive import Draw
 from minimeta.autodiff.promotion import COMPUTABLE, fixed
 from minimeta.autodiff.protocols import answers, full_name, is_written
 from minimeta.autodiff.signatures import names_of
-from minimeta.errors import DtypeError, ShapeError, TracingError
+from minimeta.errors import AxisError, DtypeError, ShapeError, TracingError
 
 Function: TypeAlias = Callable[..., Any]
 Operation = TypeVar("Operation", bound=Callable[..., Any])
@@ -200,7 +200,8 @@ def _forms(forms: Any, function: Function, arguments: Any, keywords: Any, result
             found = np.asarray(_called(zeros, function, arguments, keywords, result))
     except (ValueError, IndexError, TypeError) as error:
         shapes = " and ".join(f"{dtype.name}{list(shape)}" for dtype, shape in forms)
-        kind = DtypeError if isinstance(error, TypeError) else ShapeError
+        is_axis = isinstance(error, np.exceptions.AxisError)
+        kind = DtypeError if isinstance(error, TypeError) else AxisError if is_axis else ShapeError
         raise kind(f"{full_name(function)} of {shapes}: {error}") from None
     if found.dtype not in COMPUTABLE:
         names = ", ".join(dtype.name for dtype, _ in forms)
