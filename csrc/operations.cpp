@@ -69,6 +69,12 @@ auto order(Parameters& p) {
                      [=](const View* x, Index, const View& y) { run_order(*x, axis, y); });
 }
 
+auto searchsorted(Parameters& p) {
+  const bool right = p.flag("right");
+  return computation([](View* x, Index, View& y) { check_searchsorted(x[0], x[1], y); },
+                     [=](const View* x, Index, const View& y) { run_searchsorted(x[0], x[1], right, y); });
+}
+
 // Fourier transforms
 
 auto fourier(Parameters& p) {
@@ -293,6 +299,7 @@ std::vector<Operation> table() {
       row<argmax>("argmax", 1),
       row<cumsum>("cumsum", 1),
       row<order>("order", 1),
+      row<searchsorted>("searchsorted", 2),
       row<fourier>("fourier", 1),
       row<of_real>("of_real", 1),
       row<to_real>("to_real", 1),

@@ -8,6 +8,9 @@
 // The order is found by a radix sort: numbers become unsigned keys that increase with them, and are
 // dealt out to 2048 buckets by 11 bits at a time, the lowest first. A deal keeps the order of equal
 // digits, so equal elements keep theirs.
+//
+// A place in an order is found by halving, without a branch: which half it is nobody can foretell. A
+// few places are looked for together, since each step waits for the one before it.
 #include "sequences.hpp"
 
 #include <algorithm>
@@ -19,6 +22,7 @@
 #include <vector>
 
 #include "layout.hpp"
+#include "loop.hpp"
 #include "parallel.hpp"
 
 namespace minimeta {
@@ -151,6 +155,35 @@ template <class T> void order(const T* x, std::int64_t* y, Index outer, Index n,
   });
 }
 
+// Whether x is before the place of v in an order whose last numbers are NaN.
+template <bool right, class T> bool is_before(T x, T v) {
+  return right ? (x <= v) | (v != v) : (x < v) | ((v != v) & (x == x));
+}
+
+template <int Few, bool right, class T, class Values>
+void places(Strided<T> sorted, Index n, const Values& v, std::int64_t* result) {
+  Index begin[Few] = {};
+  for (Index left = n; left > 1;) {
+    const Index half = left / 2;
+    for (int i = 0; i < Few; ++i) begin[i] += half & -Index{is_before<right>(sorted[begin[i] + half - 1], v(i))};
+    left -= half;
+  }
+  for (int i = 0; i < Few; ++i) result[i] = begin[i] + (n > 0 && is_before<right>(sorted[begin[i]], v(i)));
+}
+
+template <bool right, class T> void searchsorted(const View& sorted, const View& v, const View& result) {
+  const Index n = sorted.shape[0];
+  const Strided<T> from{sorted.data, sorted.strides[0]};
+  const auto row = [=](char* const* data, const Index* strides, Index size) {
+    const Strided<T> x{data[0], strides[0]};
+    std::int64_t* const to = reinterpret_cast<std::int64_t*>(data[1]);
+    Index i = 0;
+    for (; i + 8 <= size; i += 8) places<8, right>(from, n, [&](int k) { return x[i + k]; }, to + i);
+    for (; i < size; ++i) places<1, right>(from, n, [&](int) { return x[i]; }, to + i);
+  };
+  for_each_row_in_parallel<2>({&v, &result}, row, 16);
+}
+
 struct Sides {
   Index outer = 1, n, inner = 1;
   Sides(const View& x, Index axis) : n(x.shape[axis]) {
@@ -182,6 +215,20 @@ void check_order(const View& x, Index axis, View& result) {
   check("order", x, axis, Dtype::int64, result);
   require(x.dtype != Dtype::float32 || x.shape[axis] <= Index(UINT32_MAX), "order",
           "there are more than 2^32 elements along the axis");
+}
+
+void check_searchsorted(const View& sorted, const View& v, View& result) {
+  require_float("searchsorted", sorted);
+  require_same_dtype("searchsorted", sorted, v);
+  require(sorted.ndim == 1, "searchsorted", "the sorted numbers must have one axis");
+  describe(result, "searchsorted", Dtype::int64, v);
+}
+
+void run_searchsorted(const View& sorted, const View& v, bool right, const View& result) {
+  with_float(v.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    right ? searchsorted<true, T>(sorted, v, result) : searchsorted<false, T>(sorted, v, result);
+  });
 }
 
 void run_order(const View& x, Index axis, const View& result) {

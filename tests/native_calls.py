@@ -53,6 +53,11 @@ def _argmax(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
     return (_floats(rng, shape, dtype),), {"axis": int(axis), "keepdims": bool(rng.integers(2))}
 
 
+def _searchsorted(rng: np.random.Generator, shape: Shape, dtype: str) -> Call:
+    ordered = np.sort(_floats(rng, (int(rng.integers(0, 9)),), dtype))
+    return (ordered, _floats(rng, shape, dtype)), {"right": bool(rng.integers(2))}
+
+
 def _squares(operands: int) -> Draw:
     """Stacks of matrices, the first of which has inverses; a stack of large ones is one of many small ones."""
 
@@ -218,6 +223,7 @@ CALLS: dict[str, Draw] = {
     "argmax": _argmax,
     "cumsum": _sequences(reverse=True),
     "order": _sequences(),
+    "searchsorted": _searchsorted,
     **dict.fromkeys(("inv", "det", "slogdet"), _squares(1)),
     "solve": _squares(2),
     **{name: _fourier(name) for name in ("fourier", "of_real", "to_real")},

@@ -64,3 +64,17 @@ def test_order(native: Any, dtype: Any, length: int, many: int) -> None:
     assert_array_equal(native.order(x, axis=0), expected)
     assert_array_equal(native.order(np.stack([x, x], 1), axis=0), np.stack([expected, expected], 1))
     assert_array_equal(np.sort(x), mm.sort(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 100])
+def test_places_in_an_order_are_numpys(dtype: Any, length: int) -> None:
+    rng = np.random.default_rng(length)
+    ordered = np.sort(rng.integers(0, 9, length)).astype(dtype)
+    for numbers in (ordered, np.append(ordered, [np.inf, np.nan, np.nan]).astype(dtype)):
+        values = np.append(rng.integers(-1, 10, 40) / 2, [-np.inf, np.inf, np.nan, -0.0]).astype(dtype).reshape(2, 22)
+        for side in ("left", "right"):
+            expected = np.searchsorted(numbers, values, side)
+            found = mm.searchsorted(numbers, values, side=side)
+            assert_array_equal(found, expected, strict=True)
+            assert_array_equal(mm.searchsorted(numbers[::-1][::-1], values.T, side), expected.T)

@@ -53,14 +53,14 @@ PUBLIC: dict[str, str] = {
         "nanstd nansum nanvar"
     ),
     "movement": "broadcast_to expand_dims flip moveaxis ravel reshape squeeze swapaxes transpose",
-    "ordering": "median partition percentile quantile sort",
+    "ordering": "median partition percentile quantile searchsorted sort",
     "padding": "pad",
     "placement": "at scatter_add",
     "pooling": "average_pool max_pool",
     "queries": (
         "all any argmin argpartition argsort argwhere bitwise_count count_nonzero digitize flatnonzero "
         "gcd histogram_bin_edges intersect1d iscomplex isfinite isin isinf isnan isneginf isposinf isreal "
-        "lcm left_shift lexsort nanargmax nanargmin nextafter nonzero right_shift searchsorted "
+        "lcm left_shift lexsort nanargmax nanargmin nextafter nonzero right_shift "
         "setdiff1d setxor1d signbit spacing union1d unique unique_all unique_counts unique_inverse "
         "unique_values"
     ),

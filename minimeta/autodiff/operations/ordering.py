@@ -33,6 +33,7 @@ from minimeta.autodiff.operations import (
 )
 from minimeta.autodiff.operations.queries import as_array, as_float, differentiable, query
 from minimeta.autodiff.primitive import Draw, Primitive
+from minimeta.autodiff.protocols import answers
 from minimeta.errors import OptionError, ShapeError, TracingError
 
 Axis = Any
@@ -294,4 +295,48 @@ def _order(x: Any, *, axis: int) -> Any:
     return np.argsort(np.real(x), axis, kind="stable")
 
 
+# Places in an order, which are constant, too
+
+
+@answers(np.searchsorted)
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Value:
+    """Where elements ``v`` belong among sorted numbers ``a``: positions, which are constants to every derivative.
+
+    Parameters
+    ----------
+    a
+        In increasing order, of shape ``(n,)``.
+    v
+        Of any shape.
+    side
+        Whether an element belongs before (``"left"``) or behind (``"right"``) those equal to it.
+    sorter
+        Positions that sort ``a``.
+    """
+    if side in ("left", "right") and sorter is None:
+        ordered, values = as_array(a), as_array(v)
+        if ordered.dtype == values.dtype and ordered.dtype.kind == "f" and ordered.ndim == 1:
+            return apply(SEARCHSORTED, ordered, values, right=side == "right")
+    return query(np.searchsorted, a, v, side=side, sorter=sorter)
+
+
+def _places(x: Any, y: Any, right: bool) -> Form:
+    reductions.check_float("searchsorted", x)
+    reductions.check_float("searchsorted", y)
+    if len(x.shape) != 1:
+        raise ShapeError(f"searchsorted among numbers of shape {x.shape}: they need one axis")
+    return Form(y.shape, np.int64)
+
+
+def _sample_places(draw: Draw) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    ordered = np.sort(draw.array((draw.integer(0, 4),)))
+    return (ordered, draw.array(draw.shape())), {"right": bool(draw.integer(0, 1))}
+
+
+@operation(rules=(), shape=_places, sample=_sample_places, flops=lambda z, x, y, right: math.prod(y.shape))
+def _searchsorted(x: Any, y: Any, *, right: bool) -> Any:
+    return np.searchsorted(np.real(x), np.real(y), "right" if right else "left")
+
+
+SEARCHSORTED: Primitive = _searchsorted.primitive
 ORDER: Primitive = _order.primitive

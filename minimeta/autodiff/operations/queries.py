@@ -285,7 +285,7 @@ all, any, count_nonzero = _always(np.all, np.any, np.count_nonzero)
 # Places
 argmin, argpartition, argsort = _always(np.argmin, np.argpartition, np.argsort)
 nanargmax, nanargmin = _always(np.nanargmax, np.nanargmin)
-digitize, lexsort, searchsorted = _always(np.digitize, np.lexsort, np.searchsorted)
+digitize, lexsort = _always(np.digitize, np.lexsort)
 
 # Integers
 bitwise_count, gcd, lcm = _always(np.bitwise_count, np.gcd, np.lcm)
