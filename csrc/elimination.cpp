@@ -177,13 +177,16 @@ void run_slogdet(const View& a, const View& both) {
       to[1] = -std::numeric_limits<T>::infinity();
       return;
     }
-    T magnitudes[kMostSide], sum = T(0);
+    using V = simd::Vec<T>;
+    constexpr Index lanes = simd::kLanes<T>;
+    static_assert(kMostSide % lanes == 0);
+    T magnitudes[kMostSide] = {}, sum = T(0);
     bool odd = factors.odd;
     for (Index i = 0; i < n; ++i) {
       odd ^= factors.lu[i][i] < 0;
       magnitudes[i] = std::fabs(factors.lu[i][i]);
     }
-    map_row(magnitudes, magnitudes, n, functions::Log{});
+    for (Index i = 0; i < n; i += lanes) simd::store(magnitudes + i, functions::Log{}(simd::load<V>(magnitudes + i)));
     for (Index i = 0; i < n; ++i) sum += magnitudes[i];
     to[0] = odd ? T(-1) : T(1);
     to[1] = sum;
