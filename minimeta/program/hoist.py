@@ -10,8 +10,10 @@ A view costs nothing and stays, with one exception: the kernel of a product ``x 
 ``w``, so that its columns lie in rows, and would turn a shared ``w`` for every task. So the turning
 moves out too, whether the product transposes ``w`` or a step before it does. A gradient through a
 layer whose weights all tasks share has such products: the first step of MAML, and every step of a
-learned optimiser. And ``y tanh'(x)`` is one step; if all tasks share ``x``, as the walks of a
-Hessian do, ``tanh'(x) = 1 tanh'(x)`` moves out, and ``y`` times it stays.
+learned optimiser. So does ``conv2d_input``, whose kernel exchanges the channels of its weights: a
+task reads the exchanged ones through a view that exchanges them back. And ``y tanh'(x)`` is one
+step; if all tasks share ``x``, as the walks of a Hessian do, ``tanh'(x) = 1 tanh'(x)`` moves out,
+and ``y`` times it stays.
 
 The same kernels compute the same values, so no bit changes.
 """
@@ -25,13 +27,17 @@ from typing import Any
 
 import numpy as np
 
-from minimeta.autodiff.array import Form
+from minimeta.autodiff.array import Form, Shape
 from minimeta.autodiff.operations.arithmetic import MULTIPLY
+from minimeta.autodiff.operations.convolution import CONV2D_INPUT
 from minimeta.autodiff.operations.linear_algebra import MATMUL
 from minimeta.autodiff.operations.movement import TRANSPOSE
 from minimeta.autodiff.operations.transcendental import SIGMOID_SLOPE, TANH_SLOPE
 from minimeta.autodiff.steps import Program, Step
 from minimeta.program.names import fresh_names, named, numbered, program_of, renamed, results_of
+
+_CHANNELS_EXCHANGED = (0, 1, 3, 2)
+_MOST_BYTES = 2**21  # of weights: larger ones are read as they lie (large, in csrc/windows.hpp)
 
 
 def hoist(program: Program) -> Program:
@@ -55,6 +61,7 @@ def _lightened(vmap: Step, constants: dict[int, Any], before: dict[int, Step], f
     outside = {i: vmap.operands[i] for i, is_mapped in enumerate(tasks.mapped) if not is_mapped}
     inner, shared = _apart(steps, inner_constants, set(outside), body)
     factors = {step.operands[1] for step in inner.values() if step.primitive is MATMUL}
+    factors |= {step.operands[0] for step in inner.values() if _exchanges(step)}
     costly = {
         i: step
         for i, step in inner.items()
@@ -109,6 +116,13 @@ def _apart(
             form = Form(forms[y].shape[::-1], forms[y].dtype)
             turned = part(Step(TRANSPOSE, (y,), {"axes": (1, 0)}, (form,), step.origin))
             step = step._replace(operands=(x, turned), params={**step.params, "transpose_y": False})  # noqa: PLW2901
+        elif _exchanges_weights(step, shared, forms, inner):
+            g, w = step.operands
+            kernel = forms[w].shape
+            turn = Step(TRANSPOSE, (w,), {"axes": _CHANNELS_EXCHANGED}, (Form(_exchanged(kernel), forms[w].dtype),))
+            turned, back = part(turn._replace(origin=step.origin)), next(fresh)
+            inner[back] = turn._replace(operands=(turned,), results=(forms[w],), origin=step.origin)
+            step = step._replace(operands=(g, back))  # noqa: PLW2901
         elif step.primitive in (TANH_SLOPE, SIGMOID_SLOPE) and step.operands[0] in shared:
             x, y = step.operands
             one = next(fresh)
@@ -125,3 +139,20 @@ def _turns(step: Step, shared: set[int], forms: Sequence[Form]) -> bool:
         return False
     shape = forms[step.operands[1]].shape
     return len(shape) == 2 and 1 not in shape
+
+
+def _exchanges(step: Step) -> bool:
+    return step.primitive is TRANSPOSE and step.params["axes"] == _CHANNELS_EXCHANGED
+
+
+def _exchanged(shape: Shape) -> Shape:
+    return (*shape[:2], shape[3], shape[2])
+
+
+def _exchanges_weights(step: Step, shared: set[int], forms: Sequence[Form], inner: dict[int, Step]) -> bool:
+    """Return whether a convolution exchanges the channels of shared weights, which it does not find exchanged."""
+    if step.primitive is not CONV2D_INPUT or step.operands[1] not in shared:
+        return False
+    w = step.operands[1]
+    maker = inner.get(w)
+    return (maker is None or not _exchanges(maker)) and w < len(forms) and forms[w].nbytes <= _MOST_BYTES

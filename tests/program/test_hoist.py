@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import minimeta as mm
 from minimeta import nn
 from minimeta.autodiff import tree
+from minimeta.autodiff.operations.convolution import conv2d_input
 from minimeta.autodiff.steps import Program, by_kernel
 from minimeta.errors import IndexingError, NonFiniteError
 from minimeta.learners import MAML
@@ -53,6 +54,19 @@ def test_what_is_shared_is_computed_once() -> None:
 
     assert hoisted(function, W, X) == (["exp", "vmap"], ["matmul"])
     assert hoisted(function, W, X, passes=()) == (["vmap"], ["exp", "matmul"])
+
+
+def test_a_convolution_back_to_images_finds_shared_weights_exchanged() -> None:
+    rng = np.random.default_rng(0)
+    w, g = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 3, 4, 8), (5, 2, 4, 4, 8)))
+
+    def task(w: Any, g: Any) -> Any:
+        y = conv2d_input(g, w, 8, 2)
+        return conv2d_input(mm.concatenate([y, y], -1), w, 8)
+
+    outside, inside = hoisted(mm.vmap(task, (None, 0)), w, g)
+    assert outside == ["transpose", "vmap"]
+    assert inside == ["transpose", "conv2d_input", "concatenate", "conv2d_input"]
 
 
 def test_what_a_task_has_a_part_in_is_not() -> None:
