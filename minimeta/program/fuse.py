@@ -256,7 +256,7 @@ class _Grouping:
         latest = self.moments.get(last, -1)
         shape, is_sum = self._shape(number), number in self.sums
         axes = {len(self.steps[number].params["axes"])} if is_sum else set[int]()
-        is_short = not is_sum and 0 < math.prod(shape) <= _BLOCK
+        is_short = not is_sum and 0 < math.prod(shape) <= _BLOCK and steps.isdisjoint(self.puts)
         for group in reversed(self.groups[-8:]):
             if latest >= group.anchor and last not in group.results:
                 continue  # as most do

@@ -72,6 +72,18 @@ def test_what_fills_images_is_not_stored(sides: tuple[int, int], stored: int) ->
 
 
 @pytest.mark.usefixtures("all_are_long")
+def test_what_is_put_into_small_images_keeps_to_groups_of_its_shape() -> None:
+    rng = np.random.default_rng(0)
+    x, y, z = rng.normal(size=(1, 4, 4, 3)), rng.normal(size=(1, 4, 4, 3)), rng.normal(size=5)
+
+    def loss(x: Any, y: Any, z: Any) -> Any:
+        return mm.sum(mm.square(mm.max_pool(mm.relu(x * y), 2))) + mm.sum(mm.sin(z) * z) + mm.sum(mm.tanh(y))
+
+    traced = trace(mm.grad(loss, (0, 1, 2)), x, y, z)
+    assert bits_of(optimise(traced), [x, y, z]) == bits_of(traced, [x, y, z])
+
+
+@pytest.mark.usefixtures("all_are_long")
 def test_what_is_put_into_images_may_be_a_result() -> None:
     a, b, c = np.random.default_rng(0).normal(size=(3, 7, 8, 8, 5))
     traced = trace(mm.grad(lambda a, b, c: mm.sum(mm.square(mm.max_pool(a + b * c, 2))), (0, 1, 2)), a, b, c)
