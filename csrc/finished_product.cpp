@@ -13,6 +13,10 @@
 namespace minimeta {
 namespace {
 
+constexpr Index kLeastColumns = 16;  // a vector full
+constexpr Index kStays = 64 * 1024;  // bytes of y: it outlives blocks of rows in a cache
+constexpr Index kManyBlocks = 8;     // enough of them to be shared out evenly
+
 // Sums over rows, of one vector of columns after another, and narrower ones for those left.
 template <class T, int Lanes = simd::kLanes<T>>
 void sum_rows(const T* c, Index rows, Index columns, T* sums, Index j = 0) {
@@ -71,11 +75,22 @@ bool FinishedProduct::check(View* operands, Index n, std::vector<View>& results)
     require(std::all_of(r.strides, r.strides + r.ndim, [](Index step) { return step == 0; }), "finished_product",
             "r must be one number");
   }
+  is_single_ = c.dtype == Dtype::float32;
   rows_ = c.shape[0];
   columns_ = c.shape[1];
   require(!summed_ || rows_ <= kBlockRows, "finished_product", "a sum is of one block of rows");
   work_ = work({rows_, columns_, terms}) / kAtOnce;
   in_one_chain_ = terms <= kMatrixChain;
+  const bool is_even = work_ < 2 * kWorthWaking || rows_ >= kManyBlocks * kBlockRows;
+  const bool stays = in_one_chain_ && terms * columns_ * element <= kStays;
+  is_small_ = stays && (rows_ <= kBlockRows || (is_even && y.strides[1] == element));
+  if (!is_small_) {
+    require(rows_ > 1 && columns_ >= kLeastColumns && terms <= kMatrixChain * kGroup && !summed_, "finished_product",
+            "the product is not small, nor one group of chains of full vectors");
+    results.push_back(c);
+    for (const View* view : {&x, &y, &c}) forms_.add(*view);
+    return false;
+  }
   // A stride along an axis of size 1 is never taken; 1 says that it is as good as contiguous.
   const auto step = [=](const View& v, int axis) { return v.shape[axis] == 1 ? 1 : v.strides[axis] / element; };
   x_row_ = step(x, 0);
@@ -88,7 +103,7 @@ bool FinishedProduct::check(View* operands, Index n, std::vector<View>& results)
       products.emplace_back(rows, terms, columns_, a, b, columns_);
     }
   };
-  if (c.dtype == Dtype::float32)
+  if (is_single_)
     prepare(single_);
   else
     prepare(double_);
@@ -114,6 +129,13 @@ void FinishedProduct::run(const std::vector<TiledProduct<T>>& products, char* co
     for (Index k = 0; k < n; ++k)
       all[k] = {finishes_[static_cast<std::size_t>(k)], x[2 + k] + first * steps_[k], steps_[k], moves_ ? *x[3] : T(0)};
   };
+  if (!is_small_) {
+    View views[3];
+    for (std::size_t i = 0; i < 3; ++i) forms_.fill(views[i], i, i < 2 ? data[i] : results[0]);
+    Finishing<T> all[kMostFinishes];
+    finishing(0, all);
+    return run_finished_matmul(views[0], views[1], all, n, views[2]);
+  }
   if (rows_ <= kBlockRows) {
     Finishing<T> all[kMostFinishes];
     finishing(0, all);
@@ -131,7 +153,7 @@ void FinishedProduct::run(const std::vector<TiledProduct<T>>& products, char* co
 }
 
 void FinishedProduct::run(char* const* data, Watch*) const {
-  if (!single_.empty())
+  if (is_single_)
     run(single_, data);
   else
     run(double_, data);

@@ -1,4 +1,4 @@
-// A small product, finished in registers: what alone reads it is computed before it is stored.
+// A product, finished in registers: what alone reads it is computed before it is stored.
 //
 //   c = x y + z        c = relu(x y + z)        c = z - r x y        c = x y where z > 0, and 0 elsewhere
 //
@@ -8,8 +8,10 @@
 // gradient of a bias. Of ten examples and layers of 64 numbers, the product alone takes 0.35
 // microseconds, and what follows it, in a kernel of its own, 0.05 to 0.2.
 //
-// The product is that of every small one (TiledProduct, product.hpp), or many of those, a block of
-// rows each. What follows it rounds as the elementwise operations do, and the sum has the order of
+// A small product is that of every small one (TiledProduct, product.hpp), or many of those, a block of
+// rows each. A larger one runs as every matrix product does (matmul.cpp): what follows it would read
+// and write c once more, from a cache further away, and where one thread computed what another reads.
+// What follows it rounds as the elementwise operations do, and the sum has the order of
 // every sum (lanes.hpp), so no bit changes.
 #pragma once
 
@@ -39,7 +41,8 @@ class FinishedProduct final : public Kernel {
   bool moves_, summed_, keepdims_;  // moves_: a step is taken
   Index rows_ = 0, columns_ = 0, work_ = 0;
   Index x_row_ = 0, steps_[kMostFinishes] = {};  // elements from one row of x, and of each z, to the next
-  bool in_one_chain_ = false;
+  bool in_one_chain_ = false, is_small_ = false, is_single_ = false;
+  Forms forms_;  // of x, y and c, unless the product is small
   std::vector<TiledProduct<float>> single_;  // of a block of rows, and of the rows left
   std::vector<TiledProduct<double>> double_;
 };

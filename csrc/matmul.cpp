@@ -14,6 +14,7 @@
 #include <memory>
 #include <utility>
 
+#include "finishing.hpp"
 #include "loop.hpp"
 #include "parallel.hpp"
 #include "product.hpp"
@@ -40,6 +41,8 @@ template <class T> struct Factors {
   Index m, k, n;
   Matrix<const T> a, b;
   Matrix<T> c;
+  const Finishing<T>* finishing = nullptr;  // so many of them
+  Index finishes = 0;
   Factors traded() const { return {n, k, m, b.transposed(), a.transposed(), c.transposed()}; }
   VectorProduct<T> by_vector() const { return {m, k, a.data, a.row, a.column, b.data, b.row, c.data, c.row}; }
 };
@@ -75,11 +78,14 @@ template <class T> __attribute__((noinline)) void product_in_blocks(const Factor
   for (Index j = 0; j < f.n; j += kColumns) {
     const Index n = std::min(kColumns, f.n - j);
     Groups<T> groups(f.c.at(0, j).data, c_rows, f.c.column, f.m, n, false);
+    const PartFinishes<T> finishes(f.finishing, f.finishes, 0, j);
     for (Index p = 0; p < f.k; p += kTerms) {
       const Index now = std::min(kTerms, f.k - p);
       spend(work({f.m, n, now}) / kAtOnce);
       Product<T> part = part_of(f, a_rows, c_rows, j, p, now);
       part.ahead = ahead;
+      part.finishing = finishes.each;
+      part.finishes = p + now == f.k ? finishes.n : 0;
       part.accumulate = groups.next((now + kMatrixChain - 1) / kMatrixChain);
       multiply(part, f.m, n, f.b.column, copy, scratch, kMatrixChain);
     }
@@ -104,6 +110,8 @@ template <class T> void product(const Factors<T>& f) {
   Scratch<T> scratch;
   Product<T> whole = part_of(f, a_rows, c_rows, 0, 0, f.k);
   whole.ahead = ahead;
+  whole.finishing = f.finishing;
+  whole.finishes = f.finishes;
   multiply(whole, f.m, f.n, f.b.column, copy, scratch, kMatrixChain);
 }
 
@@ -112,10 +120,11 @@ template <class T> void product(const Factors<T>& f) {
 // copies its part of b alone, where pieces of rows would all copy the whole.
 template <class T> void shared_product(const Factors<T>& f) {
   constexpr Index panel = 2 * simd::kLanes<T>, piece = 4 * panel;
-  const auto columns = [&](Index first, Index last) {
-    const Index n = std::min(f.n, last) - first;
-    product<T>({f.m, f.k, n, f.a, f.b.at(0, first), f.c.at(0, first)});
+  const auto part = [&](Index i, Index m, Index j, Index n) {
+    const PartFinishes<T> finishes(f.finishing, f.finishes, i, j);
+    product<T>({m, f.k, n, f.a.at(i, 0), f.b.at(0, j), f.c.at(i, j), finishes.each, finishes.n});
   };
+  const auto columns = [&](Index first, Index last) { part(0, f.m, first, std::min(f.n, last) - first); };
   const Index steps = work({f.m, f.n, f.k}) / kAtOnce;
   if (f.n == 1)
     return parallel_for(f.m, steps, [&](Index first, Index last) {
@@ -129,9 +138,7 @@ template <class T> void shared_product(const Factors<T>& f) {
   if (f.n >= kManyPieces * piece)
     for_each_in_parallel((f.n + piece - 1) / piece, steps, [&](Index i) { columns(i * piece, (i + 1) * piece); });
   else if (f.m >= f.n)
-    parallel_for(f.m, steps, [&](Index first, Index last) {
-      product<T>({last - first, f.k, f.n, f.a.at(first, 0), f.b, f.c.at(first, 0)});
-    });
+    parallel_for(f.m, steps, [&](Index first, Index last) { part(first, last - first, 0, f.n); });
   else
     parallel_for((f.n + panel - 1) / panel, steps,
                  [&](Index first, Index last) { columns(first * panel, last * panel); });
@@ -268,6 +275,17 @@ void check_matmul(const View& x, const View& y, View& result) {
   shape.size[d + 1] = y.shape[d + 1];
   describe(result, "matmul", x.dtype, shape.ndim, shape.size);
 }
+
+template <class T> void run_finished_matmul(const View& x, const View& y, const Finishing<T>* finishing, Index finishes,
+                                            const View& result) {
+  Factors<T> f = factors<T>(x, y, result);
+  f.finishing = finishing;
+  f.finishes = finishes;
+  shared_product(f);
+}
+
+template void run_finished_matmul(const View&, const View&, const Finishing<float>*, Index, const View&);
+template void run_finished_matmul(const View&, const View&, const Finishing<double>*, Index, const View&);
 
 void run_matmul(const View& x, const View& y, const View& result) {
   if (count(result) == 0) return;

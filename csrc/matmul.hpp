@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "array.hpp"
+#include "tile.hpp"
 
 namespace minimeta {
 
@@ -13,6 +14,11 @@ void swap_last_axes(View& matrix);
 
 void check_matmul(const View& x, const View& y, View& result);
 void run_matmul(const View& x, const View& y, const View& result);
+
+// A product of two matrices, finished (tile.hpp) before it is stored: of at most kGroup chains of
+// terms for each element, and of columns side by side, that fill a vector.
+template <class T> void run_finished_matmul(const View& x, const View& y, const Finishing<T>* finishing, Index finishes,
+                                            const View& result);
 
 // A product of matrices whose shapes and strides are known, wherever they will lie.
 class PreparedMatmul {

@@ -1,6 +1,7 @@
 // Products in panels: see product.hpp. Every tile is compiled here, once.
 #include "product.hpp"
 
+#include "finishing.hpp"
 #include "transpose.hpp"
 
 namespace minimeta {
@@ -143,12 +144,15 @@ template <class T, bool OneChain> void multiply_panels(Product<T>& q, Index m, I
   const T* const b = q.b;
   T* const c = q.c;
   const Index steps[3] = {q.b_steps[0], q.b_steps[1], q.b_steps[2]};
+  const Finishing<T>* const finishing = q.finishing;
   [[maybe_unused]] const bool begun = q.accumulate;
   for (Index i = 0; i < m; i += block)
     for (Index j = 0, columns; j < n; j += columns) {
       columns = panel_columns<T>(n - j);
       q.b = b + j * b_column;
       q.c = c + j * q.c_column;
+      const PartFinishes<T> of_panel(finishing, q.finishes, 0, j);
+      q.finishing = of_panel.each;
       for (int d = 0; d < 3; ++d) q.b_steps[d] = steps[d];
       if (copy) {
         const Index width = padded ? lanes : columns;
@@ -236,7 +240,7 @@ void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* fini
   q.c_rows = q.a_rows + rows_.size() / 2;
   q.finishing = finishing;
   q.finishes = finishes;
-  Finishing<T> of_panel[kMostFinishes];
+  PartFinishes<T> of_panel;
   Index panel = -1;
   for (const Part& part : parts_) {
     if (part.column != panel) {
@@ -245,8 +249,8 @@ void TiledProduct<T>::run(const T* a, const T* b, T* c, const Finishing<T>* fini
       q.c = c + panel;
       if (b_column_ != 1) detail::turn(q, product_.b_steps[2], b_column_, part.columns, terms);
       if (panel > 0 && finishes > 0) {
-        for (Index k = 0; k < finishes; ++k) of_panel[k] = finishing[k], of_panel[k].z += panel;
-        q.finishing = of_panel;
+        of_panel = PartFinishes<T>(finishing, finishes, 0, panel);
+        q.finishing = of_panel.each;
       }
     }
     if (terms <= kMatrixChain) {

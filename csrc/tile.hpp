@@ -238,6 +238,7 @@ template <class T, class Row> void panel(Product<T>& q, Index first, Index last,
   const Index *const a_rows = q.a_rows, *const c_rows = q.c_rows;
   T* const c = q.c;
   const bool accumulate = q.accumulate;
+  const Index finishes = std::exchange(q.finishes, 0);
   q.c = buffer;
   q.c_rows = buffer_rows;
   q.accumulate = false;
@@ -251,12 +252,23 @@ template <class T, class Row> void panel(Product<T>& q, Index first, Index last,
         for (Index j = 0; j < columns; ++j) to[j * q.c_column] += sums[j];
       else
         for (Index j = 0; j < columns; ++j) to[j * q.c_column] = sums[j];
+      for (Index each = 0; each < finishes; ++each) {
+        const Finishing<T>& finishing = q.finishing[each];
+        finishing.with([&, z = finishing.z + (finishing.like ? to - finishing.like : (i + k) * finishing.row)](auto f) {
+          using One = simd::Vec<T, 1>;
+          for (Index j = 0; j < columns; ++j) {
+            T* const at = to + j * q.c_column;
+            simd::store(at, f(simd::load<One>(at), simd::load<One>(z + j)));
+          }
+        });
+      }
     }
   });
   q.a_rows = a_rows;
   q.c = c;
   q.c_rows = c_rows;
   q.accumulate = accumulate;
+  q.finishes = finishes;
 }
 
 // The lanes of the next narrower vector: half as many, down to the smallest register, then one.

@@ -12,6 +12,10 @@ which two products read, and the gradient of its bias. Products of ten examples 
 numbers take some hundred nanoseconds, and an addition in a kernel of its own a fifth of that. So the
 kernel of the product (``csrc/finished_product.hpp``) computes what follows before it stores anything.
 
+A larger product goes on with the same: a layer of a batch, its way back, a step of its weights. It
+saves a passage through what the product would have stored, and on several threads a meeting after
+it. Only the sum over rows stays a step of its own.
+
 The last is a derivative of a layer, along a direction of its input and of its weights or backwards
 again; a second sum, a relu or its slope may follow. Of many rows, the second product would go to
 memory and come back. Only such a sum is worth it there: other elementwise steps go on in groups of
@@ -45,6 +49,8 @@ _MOST_SUMS = 2  #: that one kernel takes, as csrc/tile.hpp says: a relu or its s
 
 # More rows go through in blocks, which the second factor outlives in a cache.
 _MOST_BYTES_OF_BLOCKS = 2**16
+
+_MOST_TERMS_OF_LARGE = 2**11  #: one group of chains, which a tile adds in place
 
 #: A product, then what is computed of it and of its other operands.
 FINISHED_PRODUCT = region("finished_product", rematerialize_rule)
@@ -94,10 +100,10 @@ class _Products:
         self.inside: set[int] = set()
         for name, step in self.steps.items():
             if step.primitive is MATMUL and len(step.form.shape) == 2 and is_float(step.form):
-                *before, last = self._chain(name) if self._is_small(step) else self._sum(name)
+                *before, last = self._chain(name) if self._is_small(step) else self._large(name)
                 if before:
                     self.following[last] = before
-                    self.sums[last] = self._sums(last)
+                    self.sums[last] = self._sums(last) if self._is_small(step) else []
                     self.inside.update(before, [last], self.sums[last])
 
     def _sides(self, step: Step) -> tuple[int, int, int]:
@@ -125,6 +131,13 @@ class _Products:
             and not self._is_turned(step)
             and not is_wide(step, self.forms)
         )
+
+    def _large(self, name: int) -> list[int]:
+        """Return a product that is not small, and what its kernel can go on with."""
+        rows, terms, columns = self._sides(self.steps[name])
+        fits = rows > 1 and 1 <= terms <= _MOST_TERMS_OF_LARGE and columns >= _LEAST_COLUMNS
+        found = self._sum(name)
+        return self._chain(name) if found == [name] and fits and not is_wide(self.steps[name], self.forms) else found
 
     def _is_turned(self, step: Step) -> bool:
         """Return whether a product copies its second factor, whose columns do not lie side by side."""

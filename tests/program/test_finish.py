@@ -1,4 +1,4 @@
-"""finish: the bits of instructions one by one, for layers and steps of any small shape, and where they do not go on."""
+"""finish: the bits of instructions one by one, for layers and steps of any shape, and where they do not go on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ def layers_and_steps(draw: st.DrawFn) -> tuple[Callable[..., Any], list[NDArray[
     """A layer read once or twice, a step in place or not, sums, or the way back through a relu with the gradient of a
     bias, of factors that lie in any way; with NaN and -0 there.
     """
-    rows, columns, terms = (draw(st.sampled_from(sides)) for sides in ((2, 5, 10, 96), (16, 17, 40, 67), (1, 7, 128)))
+    rows, columns, terms = (draw(st.sampled_from(sides)) for sides in ((2, 5, 96, 130), (16, 17, 67), (1, 7, 128, 300)))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     dtype = draw(st.sampled_from(["float32", "float64"]))
     turned = draw(st.tuples(st.booleans(), st.booleans()))
@@ -135,15 +135,35 @@ def test_a_sum_of_long_products_is_made_in_place(rows: int) -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x, y: (p + x @ y, p) if (p := mm.sin(x) @ y) is not None else None,  # it is read elsewhere
         lambda x, y: mm.exp(x @ y) + mm.sin(x) @ y,  # which is a group
         lambda x, y: x @ y + np.ones((200, 64), np.float32),
-        lambda x, y: mm.sum(mm.sin(x) @ y.T + x @ y.T),  # a factor that each block would turn
+        lambda x, y: mm.relu(x[:1] @ y + y[0]),  # a vector's product, in an order of its own
         lambda x, y: x[:, :15] @ y[:15, :15] + mm.sin(x)[:, :15] @ y[:15, :15],
     ],
 )
 def test_long_products_go_on_with_nothing_else(function: Callable[..., Any]) -> None:
     assert "finished_product" not in names(function, whole(200, 64), whole(64, 64))
+
+
+@pytest.mark.parametrize("shape", [(97, 129, 16), (90, 140, 500), (2, 2048, 1027), (520, 40, 40)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_products_go_on_wherever_threads_cut_them(shape: tuple[int, int, int], threads: int) -> None:
+    """Also in the last columns of a thread or of a block, which are fewer than a vector has."""
+    rows, terms, columns = shape
+
+    def step(w: Any, x: Any, b: Any, g: Any) -> Any:
+        layer = mm.relu(x @ w + b)
+        back = slope(x, g @ w.T)
+        return layer, back @ back.T, mm.sum(back, 0), w - 0.5 * (x.T @ g)
+
+    arrays = [whole(terms, columns), whole(1, rows, terms)[0], whole(columns), whole(rows, columns)]
+    traced = trace(step, *arrays)
+    assert names(step, *arrays).count("finished_product") == 3
+    assert bits_of(optimise(traced), arrays, threads) == bits_of(optimise(traced, ONE_BY_ONE), arrays)
+
+
+def test_a_product_of_many_groups_of_terms_does_not_go_on() -> None:
+    assert names(lambda x, y, b: mm.relu(x @ y + b), whole(2, 2049), whole(2049, 16), whole(16)) == ["matmul", "fused"]
 
 
 def test_a_step_is_taken_in_place() -> None:
