@@ -176,3 +176,9 @@ def test_an_index_may_itself_be_an_array_of_the_computation() -> None:
     assert_as_numpy(largest, x)
     assert_array_equal(mm.grad(largest)(x), [[6.0, 0.0, 0.0], [0.0, 10.0, 0.0]])
     assert_as_numpy(lambda x: x[mm.argmax(x[0])], np.array([[1.0, 0.0], [3.0, 4.0]]))
+
+
+def test_index_arrays_that_do_not_broadcast_are_numpys_error() -> None:
+    for way in lambda f: f, mm.compile:
+        with pytest.raises(IndexError, match="broadcast"):
+            way(lambda x: x[[0, 1], [0, 1, 1]])(np.ones((2, 2)))

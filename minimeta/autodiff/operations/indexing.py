@@ -307,7 +307,7 @@ def same_shape(positions: list[Any]) -> list[Any]:
         shape = np.broadcast_shapes(*(operands.shape_of(k) for k in positions))
     except ValueError:
         shapes = " and ".join(str(operands.shape_of(k)) for k in positions)
-        raise ShapeError(f"index arrays of shapes {shapes} do not broadcast to one shape") from None
+        raise IndexingError(f"index arrays of shapes {shapes} do not broadcast to one shape") from None
     fitted = []
     for k in positions:
         position = k if isinstance(k, Array) else np.asarray(k)

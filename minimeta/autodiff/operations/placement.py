@@ -67,7 +67,7 @@ def scatter_add(x: ArrayLike, indices: Any, updates: ArrayLike) -> Value:
     Raises
     ------
     ShapeError, IndexingError
-        The shapes do not fit, or a position is out of bounds.
+        The shapes do not fit; a position is out of bounds, or the indices are of shapes that do not broadcast.
     DtypeError
         Floats are added to integers, or numbers to truth values.
     """
