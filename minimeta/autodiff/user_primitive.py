@@ -133,7 +133,8 @@ def primitive(
         _check_signatures(name, signature, rules, form)
         form = _checked_shape(name, form, elementwise)
         # An operation of a page of the library may have a kernel in C++.
-        own = getattr(kernels.native, name, None) if reference.__module__.startswith(LIBRARY) else None
+        page = reference.__module__ or ""  # None of what exec makes
+        own = getattr(kernels.native, name, None) if page.startswith(LIBRARY) else None
         made = Primitive(
             name,
             shape=form,
@@ -175,7 +176,7 @@ def _check_names(name: str, functions: Sequence[Any], reference: Callable[..., A
         known = found(function)
         if known is None or (known.__module__, known.__qualname__) == (reference.__module__, reference.__qualname__):
             continue
-        if known.__module__.startswith(LIBRARY):
+        if (known.__module__ or "").startswith(LIBRARY):
             raise ConfigurationError(f"primitive {name}: minimeta has an operation for {full_name(function)} already")
         raise ConfigurationError(
             f"primitive {name}: {known.__module__}.{known.__qualname__} answers {full_name(function)} already"
