@@ -1,7 +1,7 @@
 """The arena of the meta-gradient of chapter 11: a rectangle for each value, from first to last use.
 
 The blocks of the chapter plan it, so the figure runs them. One sees that two layers of the support
-set and a cotangent (the long bars around 40 to 50 KiB) live until the Hessian-vector product has
+set and a cotangent (the long bars around 50 to 60 KiB) live until the Hessian-vector product has
 read them, and that the largest value, the gradient v of the middle weights, lives to the end.
 """
 
@@ -33,7 +33,8 @@ def draw() -> Figure:
     for number, offset in names["offsets"].items():
         size, first, last = names["values"][number]
         place = (first, offset / 1024), last - first + 1, size / 1024
-        axes.add_patch(Rectangle(*place, facecolor=COLOURS[phases[f"%{number}"]], edgecolor=style.GREY, linewidth=0.5))
+        colour = COLOURS[phases[f"%{number}"]] if number >= 0 else "white"  # a copy that is turned, in no phase
+        axes.add_patch(Rectangle(*place, facecolor=colour, edgecolor=style.GREY, linewidth=0.5))
     end = max(last for _, _, last in names["values"].values()) + 1
     axes.set(xlim=(0, end), ylim=(0, names["arena"] / 1024), xlabel="kernel", ylabel="place in the arena, KiB")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3)
