@@ -46,7 +46,7 @@ def test_the_shares_of_all_instructions_make_the_gradient(name: str) -> None:
 
 
 def test_rules_are_written_in_the_names_of_the_program() -> None:
-    program = trace(lambda w, x: mm.sum(mm.maximum(x @ w, 0.1) ** 3), np.ones(2), np.ones((3, 2)))
+    program = trace(lambda w, x: mm.sum(mm.maximum(x @ w, 0.1) ** 3.5), np.ones(2), np.ones((3, 2)))
     forms = dict(zip(program.names, program.operands, strict=True))
     found = []
     for row in explained(program, program.names):
@@ -54,7 +54,7 @@ def test_rules_are_written_in_the_names_of_the_program() -> None:
         found.append(list(shares(row, forms).items()))
     assert found[1] == [("x", "⟨%5⟩ %4^T"), ("%4", "x^T ⟨%5⟩")]
     assert found[3] == [("%6", "⟨%7⟩ where (%6 > 0.1), else ((0.5 * ⟨%7⟩) where (%6 == 0.1), else 0.0)")]
-    assert found[4] == [("%7", "(⟨%8⟩ * 3.0) * %7^2.0")]  # 3.0 is known
+    assert found[4] == [("%7", "(⟨%8⟩ * 3.5) * %7^2.5")]  # 3.5 is known
 
 
 def test_what_has_no_derivative_has_no_rule() -> None:

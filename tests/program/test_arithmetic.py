@@ -71,7 +71,7 @@ def test_functions_reductions_and_movements() -> None:
     assert counted(lambda x: mm.max_pool(x, 2), np.ones((1, 4, 6, 2))) == {"max_cell": 48}
 
 
-MOVING = {"alias", "astype", "broadcast_to", "concatenate", "copy", "gather", "pad", "reshape", "slice"}
+MOVING = {"alias", "astype", "broadcast_to", "concatenate", "copy", "fitted", "gather", "pad", "reshape", "slice"}
 MOVING |= {"pool_put", "pool_take", "stop_gradient", "transpose"}
 
 
