@@ -108,9 +108,9 @@ def _cast(name: str, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:
 
 
 def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, *, keepdims: bool = False, **rest: Any) -> Value:
-    x = x if dtype is None else x.astype(dtype)
+    x = _converted(ufunc, x, dtype)
     if ufunc in _REDUCTIONS:
-        return answer(_REDUCTIONS[ufunc], (x,), {"axis": axis, "keepdims": keepdims, **rest})
+        return answer(_REDUCTIONS[ufunc], (x,), {"axis": axis, "keepdims": keepdims, **rest}).astype(x.dtype)
     x, axis = _along_first(ufunc, x, axis)
     if rest.pop("where", True) is not True:
         raise TracingError(
@@ -125,9 +125,9 @@ def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, *, keepdi
 
 
 def _accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Value:
-    x = x if dtype is None else x.astype(dtype)
+    x = _converted(ufunc, x, dtype)
     if ufunc in _ACCUMULATIONS:
-        return answer(_ACCUMULATIONS[ufunc], (x,), {"axis": axis})
+        return answer(_ACCUMULATIONS[ufunc], (x,), {"axis": axis}).astype(x.dtype)
     rows, axis = _along_first(ufunc, x, axis)
     found: list[Any] = []
     for row in rows:
@@ -136,13 +136,26 @@ def _accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Va
 
 
 def _reduceat(ufunc: np.ufunc, x: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Value:
-    rows, axis = _along_first(ufunc, x if dtype is None else x.astype(dtype), axis)
+    rows, axis = _along_first(ufunc, _converted(ufunc, x, dtype), axis)
     starts = [int(i) for i in indices]
     parts = [
-        _reduce(ufunc, rows[start:stop]) if start < stop else rows[start]
+        _reduce(ufunc, rows[start:stop], dtype=rows.dtype) if start < stop else rows[start]
         for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)
     ]
     return np.stack(parts, axis)
+
+
+def _converted(ufunc: np.ufunc, x: Any, dtype: Any) -> Any:
+    """Return the operand in the dtype that numpy computes the method in, which is the dtype of the result, too."""
+    if ufunc.nin != 2:  # Its error comes later.
+        return x
+    asked = None if dtype is None else np.dtype(dtype)
+    operands, signature = (None, x.dtype, None), (asked, None, None)
+    try:
+        wanted = ufunc.resolve_dtypes(operands, signature=signature, casting="unsafe", reduction=True)[0]
+    except TypeError as error:
+        raise DtypeError(f"{full_name(ufunc)} along an axis of {x.dtype.name}: {error}") from None
+    return x if wanted == x.dtype else x.astype(wanted)
 
 
 def _along_first(ufunc: np.ufunc, x: Any, axis: Any) -> tuple[Any, int]:

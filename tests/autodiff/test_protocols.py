@@ -222,6 +222,15 @@ def test_whole_numbers_are_no_dtype_of_what_is_computed_in_floats(name: str) -> 
         lambda x: np.logaddexp.reduce(x[:0], axis=0),
         lambda x: np.logaddexp.reduceat(x, [0, 1, 0], dtype=np.float32),
         lambda x: np.bitwise_or.reduce(x > 1.0, initial=0),
+        lambda x: np.add.reduce(x.astype(np.int16), dtype=np.uint8),
+        lambda x: np.add.reduceat(x.astype(np.int16), [0, 1], dtype=np.int16),
+        lambda x: np.multiply.reduce(x, dtype=bool),
+        lambda x: np.add.accumulate(x.astype(np.int8), dtype=bool),
+        lambda x: np.add.accumulate(x.astype(np.int8)),
+        lambda x: np.multiply.accumulate(x, dtype=np.int8),
+        np.logical_and.accumulate,
+        lambda x: np.divide.accumulate((9 * x).astype(np.int64)),
+        lambda x: np.divide.reduce(x[:1].astype(np.int64)),
     ],
 )
 def test_methods_of_ufuncs_with_a_dtype_and_a_first_element(call: Function) -> None:
@@ -229,3 +238,13 @@ def test_methods_of_ufuncs_with_a_dtype_and_a_first_element(call: Function) -> N
     found, expected = mm.compile(call)(x), call(x)
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     assert np.allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["reduce", "accumulate"])
+def test_a_method_of_a_ufunc_without_a_loop_of_its_dtype(method: str) -> None:
+    x = np.array([1.5, 0.0])
+    for dtype, ufunc in ((np.int64, np.logical_and), (None, np.bitwise_or), (None, np.equal)):
+        with pytest.raises(TypeError):
+            getattr(ufunc, method)(x, dtype=dtype)
+        with pytest.raises(DtypeError, match=f"{ufunc.__name__} along an axis of float64"):
+            inside(lambda x, ufunc=ufunc, dtype=dtype: getattr(ufunc, method)(x, dtype=dtype), x)
