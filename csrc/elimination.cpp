@@ -61,6 +61,26 @@ template <class T> struct Factors {
     }
   }
 
+  // The product of U's diagonal. Its parts may be out of range where the whole is not, as those of
+  // 1e200 * 1e200 * 1e-200 * 1e-200 are: their powers of two are then counted apart.
+  T product(Index n) const {
+    constexpr T least = std::numeric_limits<T>::min(), most = std::numeric_limits<T>::max();
+    T whole = odd ? T(-1) : T(1), fraction = whole;
+    bool fits = true;
+    for (Index i = 0; i < n; ++i) {
+      whole *= lu[i][i];
+      fits &= std::fabs(whole) >= least && std::fabs(whole) <= most;
+    }
+    if (fits) return whole;
+    int exponent = 0;
+    for (Index i = 0; i < n; ++i) {
+      int of_factor = 0, of_product = 0;
+      fraction = std::frexp(fraction * std::frexp(lu[i][i], &of_factor), &of_product);
+      if (std::isfinite(fraction)) exponent += of_factor + of_product;
+    }
+    return std::ldexp(fraction, exponent);
+  }
+
   static void subtract(T* __restrict x, T multiple, const T* __restrict y, Index n) {
     for (Index k = 0; k < n; ++k) x[k] -= multiple * y[k];
   }
@@ -152,9 +172,7 @@ void run_det(const View& a, const View& determinant) {
   for_each_matrix<2>({&a, &determinant}, cubed(n), [&](auto tag, char* const* data) {
     using T = typename decltype(tag)::type;
     const Factors<T> factors(data[0], last_two(a), n);
-    T product = factors.odd ? T(-1) : T(1);
-    for (Index i = 0; i < n; ++i) product *= factors.lu[i][i];
-    *reinterpret_cast<T*>(data[1]) = product;
+    *reinterpret_cast<T*>(data[1]) = factors.singular ? T(0) : factors.product(n);
   });
 }
 

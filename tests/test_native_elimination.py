@@ -46,6 +46,20 @@ def test_a_singular_matrix_has_a_determinant_and_no_inverse(native: Any) -> None
         native.solve(stack, stack)
 
 
+@pytest.mark.parametrize(("dtype", "large"), [("float32", 2.0**80), ("float64", 2.0**700)])
+def test_a_determinant_is_in_range_where_its_parts_are_not(native: Any, dtype: str, large: float) -> None:
+    for pivots in ([large, large, 1 / large, 3 / large], [1 / large, 3 / large, -large, large]):
+        assert native.det(np.diag(pivots).astype(dtype)) == np.prod(np.sign(pivots)) * 3
+    assert native.det(np.diag([large, -large]).astype(dtype)) == -np.inf
+    assert native.det(np.diag([1 / large, 1 / large]).astype(dtype)) == 0
+
+
+@pytest.mark.parametrize("last", [-1.0, np.inf, np.nan])
+def test_the_determinant_of_a_singular_matrix_is_plus_zero(native: Any, last: float) -> None:
+    found = native.det(np.array([[0.0, 1.0], [0.0, last]]))
+    assert found == 0 and not np.signbit(found)
+
+
 def test_an_error_names_the_matrix_and_the_line_compiled_and_mapped() -> None:
     stack = np.stack([np.eye(2), np.ones((2, 2))])
     inverses = mm.compile(lambda a: np.linalg.inv(a + 0.0))
