@@ -218,9 +218,10 @@ def _scalar(x: float, name: float | str, dtype: np.dtype[Any], shape: Shape) -> 
 
 def does_not_fit(x: Any, dtype: str) -> IntegerError:
     """Return the error of a Python integer that meets an array of smaller ones."""
+    wide = np.min_scalar_type(x)
     return IntegerError(
         f"the Python integer {x} does not fit into {dtype}, the dtype of what it meets. Convert that with astype, as "
-        f"in y.astype(np.{np.min_scalar_type(x).name})"
+        f"in y.astype(np.{wide.name if wide.kind in 'iu' else 'float64'})"
     )
 
 

@@ -74,7 +74,8 @@ class Statement(NamedTuple):
 def statement_at(code: types.CodeType, offset: int) -> Statement | None:
     """Return the statement at a place in the code; None if it is no in-place operator."""
     instructions = list(dis.get_instructions(code))
-    place = next(i for i, instruction in enumerate(instructions) if instruction.offset == offset)
+    # A call of a method stands behind its instruction, among the memory of the interpreter.
+    place = max(i for i, instruction in enumerate(instructions) if instruction.offset <= offset)
     symbol = instructions[place].argrepr
     if instructions[place].opname != "BINARY_OP" or not symbol.endswith("="):
         return None

@@ -278,6 +278,10 @@ def called_by_its_name(x: Any) -> Any:
     return np.sum(total)
 
 
+def called_by_its_name_of_an_array(x: Any) -> Any:
+    return (x * 1.0).__iadd__(2.0)
+
+
 def element(x: Any) -> Any:
     y = x.copy()
     s = y[0]
@@ -328,6 +332,7 @@ def of_a_custom_rule(x: Any) -> Any:
         ),
         (view_of_a_total, r"it is a view of another array.*join them with stack"),
         (called, r"an in-place operator of an Array of shape \(3,\), called as a function"),
+        (called_by_its_name_of_an_array, "an in-place operator of an Array of shape .*, called as a function"),
         (called_by_its_name, r"np\.add\(..., out=...\): an Array is never written to; drop out="),
         (element, "cannot be changed in place"),
         (row, r"y\[...\] \+= v on an array of shape \(2, 3\).*Write y = minimeta\.at\(y\)\[...\]\.add\(v\)\n"),

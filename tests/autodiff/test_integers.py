@@ -278,6 +278,12 @@ def test_a_python_integer_that_does_not_fit_is_compared_and_bounds(dtype: str, n
             assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
 
 
+def test_the_remedy_of_an_integer_beyond_all_integers_is_a_float() -> None:
+    for n, wide in (2**31, "uint32"), (2**64, "float64"):
+        with pytest.raises(OverflowError, match=rf"as in y\.astype\(np\.{wide}\)"):
+            mm.compile(lambda x, n=n: x + n)(np.ones(1, np.int8))
+
+
 def test_a_python_integer_is_an_argument_up_to_64_bits() -> None:
     function = mm.compile(lambda x, n: x + n)
     assert function(np.ones(1, np.uint64), 1) == 2
