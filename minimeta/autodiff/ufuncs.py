@@ -79,7 +79,7 @@ def settled(function: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) ->
     check_layout(name, order)
     if dtype is not None:
         wanted = _dtypes(function, inputs, np.dtype(dtype), casting)
-        inputs = tuple([_cast(name, x, own, casting) for x, own in zip(inputs, wanted, strict=True)])
+        inputs = tuple([_cast(x, own) for x, own in zip(inputs, wanted, strict=True)])
     elif casting in ("no", "equiv") and len({x.dtype for x in inputs if hasattr(x, "dtype")}) > 1:
         raise DtypeError(f"{name}(..., casting={casting!r}): the operands are of different dtypes; convert with astype")
     return inputs, left
@@ -87,10 +87,11 @@ def settled(function: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) ->
 
 def _dtypes(function: Any, inputs: tuple[Any, ...], dtype: np.dtype[Any], casting: Any) -> Sequence[np.dtype[Any]]:
     """Return the dtypes that numpy converts the inputs to, for results of this dtype."""
-    if not isinstance(function, np.ufunc):
-        return [dtype] * len(inputs)
     given = [x.dtype if hasattr(x, "dtype") else type(x) if type(x) in (int, float) else None for x in inputs]
-    if None in given:
+    if not isinstance(function, np.ufunc) or any(each is None for each in given):
+        for x in inputs:
+            if hasattr(x, "dtype"):
+                check_cast(full_name(function), x.dtype, dtype, casting)
         return [dtype] * len(inputs)
     none, results = (None,) * len(inputs), (dtype,) * function.nout
     try:
@@ -100,10 +101,9 @@ def _dtypes(function: Any, inputs: tuple[Any, ...], dtype: np.dtype[Any], castin
     return found[: len(inputs)]
 
 
-def _cast(name: str, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:
+def _cast(x: Any, dtype: np.dtype[Any]) -> Any:
     if not hasattr(x, "dtype"):
         return None if x is None else np.asarray(x).astype(dtype)
-    check_cast(name, x.dtype, dtype, casting)
     return x if x.dtype == dtype else x.astype(dtype)
 
 

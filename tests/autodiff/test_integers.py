@@ -354,4 +354,9 @@ def test_a_dtype_that_a_function_has_no_loop_for_is_refused() -> None:
             function(*[x] * function.nin, dtype=np.int64)
         with pytest.raises(DtypeError, match=f"{function.__name__}.*dtype=int64.*No loop"):
             mm.compile(lambda x, function=function: function(*[x] * function.nin, dtype=np.int64))(x)
+    with pytest.raises(DtypeError, match=r"equal.*dtype=float64.*No loop"):
+        mm.compile(lambda x: np.equal(x, 2 * x, dtype=np.float64))(x / 2)
+    for truth in np.equal, np.logical_and:
+        found = mm.compile(lambda x, y, truth=truth: truth(x, y, dtype=bool))(x / 2, x)
+        assert_array_equal(found, truth(x / 2, x))
     assert mm.compile(lambda x: np.add(x, x, dtype=np.float32))(x).dtype == np.float32
