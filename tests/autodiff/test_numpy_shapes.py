@@ -201,6 +201,7 @@ def test_what_does_not_fit_is_named() -> None:
         (lambda x: np.pad(x[:0], 1, "edge"), ShapeError, "axis 0 has no elements"),
         (lambda x: np.pad(x.astype(np.int64), 1, "mean"), DtypeError, "numpy rounds it"),
         (lambda x: x[np.array([True, False])], IndexingError, r"a mask of shape \(2,\) on axes of shape \(3,\)"),
+        (lambda x: np.rot90(x, 1, (0, -2)), ShapeError, r"axes=\(0, -2\): one axis has no plane"),
         (lambda x: windows(x, 3), ShapeError, "window_shape=3 needs a side for each of 2 axes"),
         (lambda x: windows(x, (4, 1)), ShapeError, r"of shape \(3, 4\): a window of 4 on axis 0 does not fit"),
         (lambda x: np.delete(x, 9, 0), IndexingError, "delete along an axis of 3 elements"),

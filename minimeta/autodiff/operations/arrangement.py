@@ -141,6 +141,8 @@ def _fresh(x: Any) -> Value:
 def rot90(x: ArrayLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Value:
     """Turn the plane of two axes by `k` right angles, from the first towards the second."""
     first, second = axes
+    if first == second or abs(first - second) == np.ndim(x):
+        raise ShapeError(f"rot90 with axes={tuple(axes)}: one axis has no plane; name two")
     match k % 4:
         case 0:
             return _fresh(x)
