@@ -17,6 +17,7 @@ made (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of several ele
 reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`),
 and ``finish`` lets a small product, or a convolution with strides, compute what follows before it is
 stored (:mod:`minimeta.program.finish`).
+``scatters`` writes one scatter_add for a sum of several (:mod:`minimeta.program.scatters`),
 ``release`` moves what frees memory to where it can run first (:mod:`minimeta.program.release`), and
 ``recompute`` computes long values twice that would be kept for long (:mod:`minimeta.program.recompute`).
 
@@ -70,6 +71,7 @@ from minimeta.program.place import GROUPS, place
 from minimeta.program.pool import pool
 from minimeta.program.recompute import recompute
 from minimeta.program.release import release
+from minimeta.program.scatters import scatters
 from minimeta.program.split import split
 from minimeta.program.strips import fuse_in_strips
 from minimeta.program.unite import unite
@@ -112,6 +114,7 @@ _REPEATED = ("eliminate", "fold", "deduplicate", "simplify", "hoist", "unite")
 #: Those that follow, each once: they decide how steps run, and the others do not look inside of
 #: what they make.
 _LAST: dict[str, Pass] = {
+    "scatters": scatters,
     "split": split,
     "finish": finish,
     "fuse": fuse_in_strips,
