@@ -18,6 +18,7 @@
 #include "loop.hpp"
 #include "parallel.hpp"
 #include "product.hpp"
+#include "small_products.hpp"
 #include "vector_product.hpp"
 
 namespace minimeta {
@@ -176,6 +177,16 @@ template <class T> bool trade(Factors<T>& f) {
   return better;
 }
 
+// Products of one shape, whose factors and results lie so many bytes apart.
+template <class T> void small_products(const Factors<T>& f, char* const* data, const Index* strides, Index products) {
+  constexpr Index element = sizeof(T);
+  SmallProducts<T> small({f.m, f.k, f.a.row, f.a.column, strides[0] / element},
+                         {f.k, f.n, f.b.row, f.b.column, strides[1] / element},
+                         {f.m, f.n, f.c.row, f.c.column, strides[2] / element});
+  small.run(reinterpret_cast<const T*>(data[0]), reinterpret_cast<const T*>(data[1]), reinterpret_cast<T*>(data[2]),
+            products);
+}
+
 template <class T> void matmul(const View& x, const View& y, const View& result) {
   const int d = x.ndim - 2;
   Factors<T> f = factors<T>(x, y, result);
@@ -188,15 +199,17 @@ template <class T> void matmul(const View& x, const View& y, const View& result)
   plan<3>(batch, {&left, &right, &result}, 0, d);
   const Index products = count(d, x.shape);
   parallel_for(products, work({count(result), f.k}) / kAtOnce, [&](Index first, Index last) {
-    Factors<T> g = f;
-    for (Index i = first; i < last; ++i) {
-      char* data[3] = {left.data, right.data, result.data};
-      move_to(batch, i, data);
-      g.a.data = reinterpret_cast<const T*>(data[0]);
-      g.b.data = reinterpret_cast<const T*>(data[1]);
-      g.c.data = reinterpret_cast<T*>(data[2]);
-      shared_product(g);
-    }
+    char* const data[3] = {left.data, right.data, result.data};
+    for_each_row(batch, data, first, last, [&](char* const* row, const Index* strides, Index size) {
+      if (SmallProducts<T>::fits(f.m, f.k, f.n, size)) return small_products(f, row, strides, size);
+      Factors<T> g = f;
+      for (Index i = 0; i < size; ++i) {
+        g.a.data = reinterpret_cast<const T*>(row[0] + i * strides[0]);
+        g.b.data = reinterpret_cast<const T*>(row[1] + i * strides[1]);
+        g.c.data = reinterpret_cast<T*>(row[2] + i * strides[2]);
+        shared_product(g);
+      }
+    });
   });
 }
 

@@ -78,6 +78,31 @@ def test_an_element_of_a_product_of_matrices_is_one_chain(dtype: str, shape: tup
     assert_same_bits(_native.matmul(x, y), exact_chain(x, y))
 
 
+# Fewer products than a vector has lanes, and more.
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("products", [5, 21])
+@pytest.mark.parametrize("shape", [(2, 2, 2), (3, 3, 3), (4, 1, 5), (2, 8, 3), (3, 2, 1), (1, 7, 2), (1, 3, 9)])
+def test_many_small_products_are_the_same_chains(dtype: str, products: int, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(2)
+    m, k, n = shape
+    x, y = rng.normal(size=(products, m, k)).astype(dtype), rng.normal(size=(products, k, n)).astype(dtype)
+    if min(m, n) > 1:
+        expected = np.stack([exact_chain(*factors) for factors in zip(x, y, strict=True)])
+    else:  # by a vector: eight lanes of a term each, and a tree
+        lanes = np.zeros((8, products, m, n), dtype)
+        lanes[:k] = np.einsum("qmk,qkn->kqmn", x, y)
+        for half in (4, 2, 1):
+            lanes = lanes[:half] + lanes[half:]
+        expected = lanes[0]
+    turned_x, turned_y = (np.ascontiguousarray(np.swapaxes(factor, 1, 2)) for factor in (x, y))
+    assert_same_bits(_native.matmul(x, y), expected)
+    assert_same_bits(_native.matmul(np.swapaxes(turned_x, 1, 2), np.swapaxes(turned_y, 1, 2)), expected)
+    assert_same_bits(_native.matmul(x[::-1], y[::-1])[::-1], expected)
+    wide = np.repeat(y, 2, axis=2)[..., ::2]
+    assert_same_bits(_native.matmul(np.stack([x, x], 1), np.stack([wide, wide], 1))[:, 1], expected)
+    assert_same_bits(_native.matmul(np.broadcast_to(x[:1], x.shape), np.broadcast_to(y[:1], y.shape))[-1], expected[0])
+
+
 @given(
     m=sides, k=sides, n=sides, batch=st.lists(st.integers(0, 3), max_size=2), dtype=floats, seed=seeds, data=st.data()
 )
