@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "functions.hpp"
+#include "fused_rows.hpp"
 #include "loop.hpp"
 #include "power.hpp"
 #include "trigonometric.hpp"
@@ -107,6 +108,8 @@ template <class T> void power_row(char* const* data, const Index* strides, Index
 }
 
 constexpr int kSlow = 16;  // the cost of a transcendental function, in additions
+
+constexpr Index kShortRow = 64;  // elements
 
 constexpr int at(Dtype dtype) { return static_cast<int>(dtype); }
 
@@ -323,7 +326,47 @@ void check_elementwise(const Function& f, const View* operands, View& result) {
   describe(result, f.name, f.predicate ? Dtype::boolean : last.dtype, last);
 }
 
+// Whether rows are so short, or so apart in memory, that a kernel takes longer to begin one than to compute it.
+static bool has_short_rows(const View& x) {
+  Loop<1> loop;
+  plan<1>(loop, {&x}, 0, x.ndim);
+  const Index stride = loop.strides[0][0] / itemsize(x.dtype);
+  return (loop.ndim > 1 && loop.shape[0] < kShortRow) || (1 < stride && stride <= short_rows::kFew);
+}
+
+// Computes one block after another, of copies of what is not contiguous.
+static void run_in_blocks(const Function& f, const View* x, const View& result) {
+  constexpr Index block = 1024;
+  const Index size = count(result), element = itemsize(result.dtype);
+  const RowKernel kernel = f.row[at(x[f.operands - 1].dtype)];
+  Loop<1> walks[3];
+  for (int i = 0; i < f.operands; ++i) plan<1>(walks[i], {&x[i]}, 0, x[i].ndim);
+  parallel_for(size, work({size, f.cost}), [&](Index begin, Index end) {
+    std::vector<Copier> copiers;
+    alignas(64) char copies[3][block * sizeof(double)];
+    char* data[4];
+    Index strides[3];
+    for (int i = 0; i < f.operands; ++i) {
+      const Index repeats = period(x[i]), bytes = itemsize(x[i].dtype);
+      strides[i] = repeats == 1 ? 0 : bytes;
+      data[i] = repeats == size ? x[i].data + begin * bytes : repeats == 1 ? x[i].data : copies[i];
+      copiers.emplace_back(walks[i], x[i].data, bytes);
+    }
+    for (Index first = begin, n; first < end; first += n) {
+      n = std::min(block, end - first);
+      spend(work({n, f.cost}));
+      for (int i = 0; i < f.operands; ++i)
+        if (data[i] == copies[i]) copiers[static_cast<std::size_t>(i)].copy(first, n, copies[i]);
+      data[f.operands] = result.data + first * element;
+      kernel(data, strides, n);
+      for (int i = 0; i < f.operands; ++i)
+        if (data[i] != copies[i]) data[i] += n * strides[i];
+    }
+  });
+}
+
 void run_elementwise(const Function& f, const View* x, const View& result) {
+  if (std::any_of(x, x + f.operands, has_short_rows) && count(result) > kShortRow) return run_in_blocks(f, x, result);
   const RowKernel kernel = f.row[at(x[f.operands - 1].dtype)];
   const auto row = [kernel](char* const* data, const Index* strides, Index size) { kernel(data, strides, size); };
   if (f.operands == 1)

@@ -60,6 +60,13 @@ class Copier {
     const Index side = loop_->shape[0], stride = loop_->strides[0][0];
     Index done = done_, time = time_;
     for (T* const end = to + size; to != end;) {
+      if (done == 0 && are_columns(Index{sizeof(T)}))
+        if (const Index rows = std::min((end - to) / side, loop_->shape[1] - index_[1]); rows > 0) {
+          copy_columns(rows, to);
+          to += rows * side;
+          next_row(rows);
+          continue;
+        }
       if (done == 0 && side <= 4 && (stride == 0 || (stride == Index{sizeof(T)} && times_ > 1)))
         to = copy_short_rows<4>(to, end, time);
       const Index n = std::min<Index>(end - to, side - done);
@@ -69,7 +76,7 @@ class Copier {
       else if (stride == 0)  // the statistic of a row
         std::fill_n(to, n, *reinterpret_cast<const T*>(from));
       else
-        for (Index i = 0; i < n; ++i) to[i] = *reinterpret_cast<const T*>(from + i * stride);
+        short_rows::take_every(reinterpret_cast<const T*>(from), stride / Index{sizeof(T)}, to, n);
       to += n;
       done += n;
       if (done < side) break;
@@ -100,10 +107,26 @@ class Copier {
     return to;
   }
 
-  void next_row() {
-    for (int d = outer_; d < loop_->ndim; ++d) {
-      row_ += loop_->strides[d][0];
-      if (++index_[d] < loop_->shape[d]) return;
+  // Whether rows are short, and their columns, or the one that is all of them, are contiguous.
+  bool are_columns(Index element) const {
+    const Index most = loop_->strides[0][0] == 0 ? short_rows::kMost : short_rows::kFew;
+    return loop_->ndim > 1 && loop_->strides[1][0] == element && loop_->shape[0] <= most;
+  }
+
+  template <class T> void copy_columns(Index rows, T* to) const {
+    const T* columns[short_rows::kFew];
+    const Index side = loop_->shape[0], stride = loop_->strides[0][0];
+    columns[0] = reinterpret_cast<const T*>(row_);
+    if (stride == 0) return short_rows::repeat_each(columns[0], side, to, rows);
+    for (Index j = 1; j < side; ++j) columns[j] = reinterpret_cast<const T*>(row_ + j * stride);
+    short_rows::interleave(columns, side, to, rows);
+  }
+
+  // Goes on by so many rows of one axis.
+  void next_row(Index rows = 1) {
+    for (int d = outer_; d < loop_->ndim; ++d, rows = 1) {
+      row_ += rows * loop_->strides[d][0];
+      if ((index_[d] += rows) < loop_->shape[d]) return;
       row_ -= loop_->strides[d][0] * loop_->shape[d];
       index_[d] = 0;
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "elementwise.hpp"
 #include "loop.hpp"
 #include "parallel.hpp"
 #include "transpose.hpp"
@@ -61,14 +62,23 @@ template <class T, int Side> void copy_short_rows(const Loop<2>& loop, char* con
     std::memcpy(data[1] + i * outer[1], data[0] + i * outer[0], Side * sizeof(T));
 }
 
+// Copies numbers that lie side by side, each to all of a short row.
+template <class T> void copy_repeated(const Loop<2>& loop, char* const* data) {
+  short_rows::repeat_each(reinterpret_cast<const T*>(data[0]), loop.shape[0], reinterpret_cast<T*>(data[1]),
+                          loop.shape[1]);
+}
+
 template <class T> void copy_all(const Loop<2>& loop, char* const (&data)[2], bool transposed) {
   constexpr Index element = sizeof(T);
-  const bool are_short =
-      loop.ndim > 1 && loop.shape[0] <= 4 && loop.strides[0][0] == element && loop.strides[0][1] == element;
-  if (!transposed && !are_short) return for_each_row<2>(loop, data, copy_row<T>);
+  const bool has_rows = !transposed && loop.ndim > 1 && loop.strides[0][1] == element;
+  const bool are_repeated = has_rows && loop.shape[0] <= short_rows::kMost && loop.strides[0][0] == 0 &&
+                            loop.strides[1][0] == element && loop.strides[1][1] == loop.shape[0] * element;
+  const bool are_short = has_rows && loop.shape[0] <= 4 && loop.strides[0][0] == element;
+  if (!transposed && !are_repeated && !are_short) return for_each_row<2>(loop, data, copy_row<T>);
   Loop<2> planes = loop;
   planes.shape[0] = planes.shape[1] = 1;  // a plane is one step of the walk
   const auto copy = transposed           ? copy_plane<T>
+                    : are_repeated       ? copy_repeated<T>
                     : loop.shape[0] == 2 ? copy_short_rows<T, 2>
                     : loop.shape[0] == 3 ? copy_short_rows<T, 3>
                                          : copy_short_rows<T, 4>;
@@ -204,7 +214,23 @@ void check_concatenate(const View* arrays, Index n, Index axis, View& result) {
   describe(result, "concatenate", first.dtype, shape);
 }
 
+// Whether a few arrays of one element along the last axis become the columns of rows that lie side by side.
+static bool are_columns(const View* arrays, Index n, Index axis, const View& result) {
+  return 2 <= n && n <= short_rows::kFew && axis == result.ndim - 1 && result.shape[axis] == n &&
+         period(result) == count(result) &&
+         std::all_of(arrays, arrays + n, [=](const View& x) { return x.shape[axis] == 1 && period(x) == count(x); });
+}
+
 void run_concatenate(const View* arrays, Index n, Index axis, const View& result) {
+  if (are_columns(arrays, n, axis, result))
+    return with_size(itemsize(result.dtype), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      parallel_for(count(result) / n, count(result), [&](Index first, Index last) {
+        const T* columns[short_rows::kFew];
+        for (Index i = 0; i < n; ++i) columns[i] = reinterpret_cast<const T*>(arrays[i].data) + first;
+        short_rows::interleave(columns, n, reinterpret_cast<T*>(result.data) + first * n, last - first);
+      });
+    });
   const auto copy_part = [&](Index i) {
     View part = result;
     for (Index before = 0; before < i; ++before) part.data += arrays[before].shape[axis] * result.strides[axis];

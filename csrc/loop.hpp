@@ -10,6 +10,7 @@
 
 #include "array.hpp"
 #include "parallel.hpp"
+#include "short_rows.hpp"
 #include "simd.hpp"
 
 namespace minimeta {
@@ -122,6 +123,9 @@ template <class T> void copy_row(char* const* data, const Index* strides, Index 
     std::memcpy(data[1], data[0], static_cast<std::size_t>(size) * sizeof(T));
     return;
   }
+  if (strides[1] == Index{sizeof(T)})
+    return short_rows::take_every(reinterpret_cast<const T*>(data[0]), strides[0] / Index{sizeof(T)},
+                                  reinterpret_cast<T*>(data[1]), size);
   for (Index i = 0; i < size; ++i)
     *reinterpret_cast<T*>(data[1] + i * strides[1]) = *reinterpret_cast<const T*>(data[0] + i * strides[0]);
 }

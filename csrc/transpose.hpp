@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "array.hpp"
+#include "short_rows.hpp"
 #include "simd.hpp"
 
 namespace minimeta {
@@ -102,9 +103,11 @@ template <class V, class T> MINIMETA_INLINE void transpose_wide(const T* from, I
 template <class T, int Lanes = simd::kLanes<T>>
 void transpose(const T* from, Index from_row, Index rows, Index columns, T* to, Index to_row) {
   constexpr Index n = 16 / sizeof(T), few = 32;
-  if (rows < n || columns < n) {
-    for (Index j = 0; j < columns; ++j)
-      for (Index i = 0; i < rows; ++i) to[j * to_row + i] = from[i * from_row + j];
+  if (columns < n || rows < n) {
+    const T* starts[n];
+    for (Index i = 0; i < rows && rows < n; ++i) starts[i] = from + i * from_row;
+    if (rows < n && to_row == rows) return short_rows::interleave(starts, rows, to, columns);
+    for (Index j = 0; j < columns; ++j) short_rows::take_every(from + j, from_row, to + j * to_row, rows);
     return;
   }
   using V = simd::Vec<T, Lanes>;

@@ -104,6 +104,22 @@ def test_binary(x: Array, seed: int, layout: str) -> None:
     assert_array_equal(_native.clip(x, low, high), np.minimum(np.maximum(x, low), high), strict=True)
 
 
+# Blocks of rows that are copied first, as they lie, repeated or turned.
+@given(x=st.tuples(st.integers(1, 700), st.integers(1, 10)), dtype=st.sampled_from(["int16", *FLOATS]), seed=seeds)
+def test_short_rows(x: tuple[int, int], dtype: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    (n, side), whole = x, random_values(rng, x, dtype)
+    wide = random_values(rng, (n, 2, side + 1), dtype)
+    row, column = random_values(rng, (side,), dtype), random_values(rng, (n, 1), dtype)
+    for other in (np.asfortranarray(whole), wide[:, 0, :side], wide[:, 1, :0:-1], row, column, wide[:, :1, 0]):
+        seen = np.broadcast_to(other, x)
+        assert_array_equal(_native.subtract(whole, seen), np.subtract(whole, seen), strict=True)
+        assert_array_equal(_native.less(seen, whole), np.less(seen, whole), strict=True)
+        assert_array_equal(_native.where(seen > 0, whole, seen), np.where(seen > 0, whole, seen), strict=True)
+    repeated = np.broadcast_to(whole[:, None], (n, 3, side))
+    assert_array_equal(_native.multiply(repeated, repeated[::-1]), repeated * repeated[::-1], strict=True)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int64"])
 @given(shape=shapes, seed=seeds, layout=layouts)
 def test_comparisons_and_logic_of_integers(dtype: str, shape: tuple[int, ...], seed: int, layout: str) -> None:

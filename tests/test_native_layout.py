@@ -71,6 +71,20 @@ def test_copy_of_turned_planes(dtype: str, sides: tuple[int, int, int], seed: in
     assert_array_equal(_native.copy(x[:, ::-1].T), x[:, ::-1].T, strict=True)
 
 
+# Columns of short rows, rows made of columns, and numbers repeated in them: one by one and in vectors.
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@given(n=st.integers(1, 100), side=st.integers(1, 10), seed=seeds)
+def test_short_rows(dtype: str, n: int, side: int, seed: int) -> None:
+    x = random_values(np.random.default_rng(seed), (n, side), dtype)
+    columns = [_native.copy(x[:, j : j + 1]) for j in range(side)]
+    for j, column in enumerate(columns):
+        assert_array_equal(column, x[:, j : j + 1], strict=True)
+        repeated = np.broadcast_to(column, x.shape)
+        assert_array_equal(_native.copy(repeated), repeated, strict=True)
+    assert_array_equal(_native.concatenate(*columns, axis=1), x, strict=True)
+    assert_array_equal(_native.concatenate(*(column[::-1] for column in columns), axis=1), x[::-1], strict=True)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int64", *FLOATS])
 @given(
     shape=st.lists(st.integers(0, 4), min_size=1, max_size=3),
