@@ -166,6 +166,31 @@ def test_without_a_choice_nothing_is_masked() -> None:
     assert "where" not in moved
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, y: np.sum(mm.log_softmax(x)[np.arange(3), y]),
+        lambda x, y: np.sum(mm.log_softmax(x)[[2, 0, 1, 0], y[0]]),
+        lambda x, y: np.sum(np.take_along_axis(mm.softmax(x), y[:, None], -1)),
+        lambda x, y: mm.log_softmax(x[0])[y[0]],
+    ],
+)
+def test_where_an_index_takes_from_every_row_nothing_is_masked(loss: Function) -> None:
+    assert "not_equal" not in str(trace(mm.grad(loss), np.ones((3, 4)), np.array([1, 0, 1])))
+
+
+@pytest.mark.parametrize("rows", [[0, 2], [2, 0, 2]])
+def test_rows_from_which_an_index_takes_nothing_have_no_derivative(rows: list[int]) -> None:
+    x, y = np.array([[1.0, 4.0], [0.0, -1.0], [9.0, 1.0]]), np.arange(len(rows)) % 2
+    with np.errstate(all="ignore"):
+        found = mm.compile(mm.grad(lambda x, y: np.sum(mm.log_softmax(np.sqrt(x))[rows, y])))(x, y)
+    expected = np.zeros((3, 2))
+    for row, column in zip(rows, y, strict=True):
+        weights = np.exp(np.sqrt(x[row])) / np.sum(np.exp(np.sqrt(x[row])))
+        expected[row] += (np.eye(2)[column] - weights) / (2.0 * np.sqrt(x[row]))
+    assert_allclose(found, expected, rtol=1e-13)
+
+
 def test_a_product_of_matrices_ends_a_mask() -> None:
     w = np.array([[np.nan], [1.0]])
     rows: Function = lambda x: np.sum(np.where([[False], [True]], np.stack([x, x, x, x]).reshape(2, 2) @ w, 0.0))  # noqa: E731

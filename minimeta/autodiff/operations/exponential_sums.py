@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from minimeta.autodiff.apply import apply
 from minimeta.autodiff.array import Array, ArrayLike, Form, Shape, Value
 from minimeta.autodiff.definition import Declare, operation
-from minimeta.autodiff.operations import logic, reductions, transcendental
+from minimeta.autodiff.operations import indexing, logic, movement, reductions, transcendental
 from minimeta.autodiff.operations.reductions import Axis, sum
 from minimeta.autodiff.primitive import Rule
 
@@ -119,7 +120,42 @@ def _normalisation(name: str, rule: Rule) -> Declare:
 
 def _taken_in_rows(taken: Any, y: Array, x: Array, *, axes: Shape) -> Value:
     """Every element of a result depends on all in its row."""
-    return reductions.taken_with(sum(taken, axes, keepdims=True), y, x, axes=axes, keepdims=True)
+    count = _count_by_index(taken, axes)
+    return reductions.taken_with(
+        sum(taken, axes, keepdims=True) if count is None else count, y, x, axes=axes, keepdims=True
+    )
+
+
+def _count_by_index(taken: Any, axes: Shape) -> Value | None:
+    """How many elements of each row an index takes; None where ``taken`` is not what an index takes.
+
+    Where in its row an element lies does not matter, and its other positions are often constants:
+    ``x[np.arange(n), i]`` takes one of each row, whatever ``i``. So this may be known where
+    ``taken`` is not.
+    """
+    (is_taken,) = _operands(taken, "astype") or (None,)
+    counted, bound = _operands(is_taken, "greater") or (None, None)
+    ones, *positions = _operands(counted, "scatter_add") or (None,)
+    if not (_is_always(ones, 1.0) and _is_always(bound, 0.0)):
+        return None
+    row = [1 if i in axes else side for i, side in enumerate(taken.shape)]
+    kept = [i for i in range(len(row)) if i not in axes]
+    where = [positions[i] for i in kept if i < len(positions)]
+    if not where:
+        return np.full(row, positions[0].size, taken.dtype)
+    whole = [row[i] for i in kept if i >= len(positions)]
+    updates = np.ones((*positions[0].shape, *whole), taken.dtype)
+    return movement.reshape(apply(indexing.SCATTER_ADD, updates, *where, shape=tuple(row[i] for i in kept)), row)
+
+
+def _operands(x: Any, name: str) -> tuple[Array, ...]:
+    """What ``x`` was computed from, if an operation of this name did."""
+    return x.inputs if isinstance(x, Array) and x.primitive is not None and x.primitive.name == name else ()
+
+
+def _is_always(x: Any, value: float) -> bool:
+    """Whether this is a constant whose elements all are this number."""
+    return isinstance(x, Array) and isinstance(x.value, np.ndarray) and bool(np.all(x.value == value))
 
 
 @_normalisation("softmax", _softmax_rule)
