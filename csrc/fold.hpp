@@ -23,58 +23,17 @@
 
 #include "functions.hpp"
 #include "lanes.hpp"
-#include "loop.hpp"
 #include "narrow.hpp"
-#include "transpose.hpp"
+#include "panel.hpp"
+#include "short_sequences.hpp"
 
 namespace minimeta {
-
-// x with its axes split into kept and reduced ones, each group merged where possible.
-struct Reduction {
-  const char* data;
-  Loop<1> kept, reduced;
-  Index outputs, length;
-};
 
 struct Itself {
   template <class V> V operator()(V x, V) const { return x; }
 };
 struct Sum : functions::Add {  // -0 and not 0: the sum of a single -0 is -0
   template <class T> static T identity() { return T(-0.0); }
-};
-
-constexpr Index kBlock = 1024;
-constexpr int kChains = 4;     // blocks that `along` folds at once: one chain of additions leaves the adder waiting
-constexpr int kPanel = 256;    // outputs that `across` folds at once,
-constexpr int kRows = 32;      // and rows that it reads for one vector of them before it turns to the next
-constexpr int kShort = 32;     // the longest sequences that are gathered,
-constexpr int kGathered = 64;  // and how many of them at once
-
-// Walks one output's sequence.
-class Cursor {
- public:
-  Cursor(const Loop<1>& loop, const char* data) : loop_(loop), data_(data) { std::fill_n(index_, loop.ndim, Index{0}); }
-
-  // visit(pointer, stride, size) over the next `size` elements, in pieces along the innermost axis.
-  template <class Visit> void next(Index size, Visit visit) {
-    while (size > 0) {
-      const Index piece = std::min(size, loop_.shape[0] - index_[0]);
-      visit(data_, loop_.strides[0][0], piece);
-      size -= piece;
-      index_[0] += piece;
-      data_ += piece * loop_.strides[0][0];
-      for (int d = 0; index_[d] == loop_.shape[d] && d + 1 < loop_.ndim; ++d) {
-        data_ += loop_.strides[d + 1][0] - loop_.shape[d] * loop_.strides[d][0];
-        index_[d] = 0;
-        ++index_[d + 1];
-      }
-    }
-  }
-
- private:
-  const Loop<1>& loop_;
-  const char* data_;
-  Index index_[kMaxDims];
 };
 
 // Contiguous blocks of one size, `step` bytes apart, each with its parameter.
@@ -143,81 +102,6 @@ template <class T, class Map, class Join> T fold_along(const Reduction& r, const
   return *tree.finish();
 }
 
-// Folds rows, each of which holds one element of every output, one vector of outputs after another;
-// its eight lanes are registers. The last vector may overlap the one before it. At least one vector
-// of a row is read; lanes beyond its outputs are folded, too, and ignored.
-template <class T, class Map, class Join> class Panel {
-  using V = simd::Vec<T>;
-  static constexpr int kStep = simd::kLanes<T>, kAbreast = simd::kRegisters < 32 ? 1 : 2;
-  static_assert(kPanel % kStep == 0);
-
- public:
-  Panel(int width, const T* parameters) : width_(width), padded_(std::max(width, kStep)), parameters_(parameters) {
-    if (width == padded_) return;
-    std::fill_n(std::copy_n(parameters, width, parameter_), kStep - width, T(0));
-    parameters_ = parameter_;
-  }
-
-  // Takes the next rows. If `folded` is given, it receives the fold of all rows since it was last
-  // given.
-  void add(const T* const* rows, int n, T* folded = nullptr) {
-    T vector[kStep];
-    T* const to = width_ < kStep ? vector : folded;
-    int w = 0;
-    for (; w + kAbreast * kStep <= padded_; w += kAbreast * kStep) add<kAbreast>(rows, n, w, folded ? to : nullptr);
-    for (; w < padded_; w += kStep) add<1>(rows, n, w, folded ? to : nullptr);
-    if (folded && to != folded) std::copy_n(to, width_, folded);
-    empty_ = folded;
-    next_ = folded ? 0 : (next_ + n) % kLanes;
-  }
-
- private:
-  // Folds so many vectors of every row at once, the first at column w or where the last one begins.
-  template <int Vectors> void add(const T* const* rows, int n, int w, T* folded) {
-    T* const kept = kept_ + w * kLanes;
-    const int column = std::min(w, padded_ - kStep);
-    V lanes[Vectors][kLanes], parameter[Vectors];
-    MINIMETA_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      parameter[v] = simd::load<V>(parameters_ + column + v * kStep);
-      MINIMETA_UNROLL
-      for (int l = 0; l < kLanes; ++l)
-        lanes[v][l] = empty_ ? simd::broadcast<V>(Join::template identity<T>())
-                             : simd::load<V>(kept + (v * kLanes + l) * kStep);
-    }
-    // The processor does not see where the next rows lie, a few cache lines in each of many pages.
-    const Index ahead = n == kRows ? (rows[1] - rows[0]) * kRows : 0;
-    const auto join = [&](int l, const T* row) {
-      MINIMETA_UNROLL
-      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(row + column + v * kStep + ahead);
-      MINIMETA_UNROLL
-      for (int v = 0; v < Vectors; ++v)
-        lanes[v][l] = Join{}(lanes[v][l], Map{}(simd::load<V>(row + column + v * kStep), parameter[v]));
-    };
-    for (int i = -next_; i < n; i += kLanes)
-      if (i >= 0 && i + kLanes <= n) {
-        MINIMETA_UNROLL
-        for (int l = 0; l < kLanes; ++l) join(l, rows[i + l]);
-      } else {
-        MINIMETA_UNROLL
-        for (int l = 0; l < kLanes; ++l)
-          if (i + l >= 0 && i + l < n) join(l, rows[i + l]);
-      }
-    MINIMETA_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      if (folded) simd::store(folded + column + v * kStep, join_vectors<Join>(lanes[v]));
-      MINIMETA_UNROLL
-      for (int l = 0; l < kLanes && !folded; ++l) simd::store(kept + (v * kLanes + l) * kStep, lanes[v][l]);
-    }
-  }
-
-  const int width_, padded_;
-  const T* parameters_;
-  bool empty_ = true;
-  int next_ = 0;  // the lane of the next row
-  T parameter_[kStep], kept_[kLanes * kPanel];
-};
-
 // Joins blocks of `width` outputs; fold_block(size, folded) folds the next `size` elements of each.
 template <class T, class Join, class FoldBlock>
 void join_blocks(Index length, int width, FoldBlock fold_block, T* result) {
@@ -264,38 +148,6 @@ void fold_across(const Reduction& r, const char* data, int width, const T* param
   join_blocks<T, Join>(r.length, width, fold_block, result);
 }
 
-// Outputs of any layout, of short sequences at the same offsets from each.
-template <class T> struct Gathered {
-  const bool matrix;  // the sequences are its rows
-  const Index row;
-  Index length = 0, offsets[kShort];
-  int width = 0;
-  const char* outputs[kGathered];
-
-  explicit Gathered(const Reduction& r)
-      : matrix(r.kept.ndim == 1 && r.reduced.ndim == 1 && r.reduced.strides[0][0] == Index{sizeof(T)}),
-        row(r.kept.strides[0][0] / Index{sizeof(T)}) {
-    Cursor(r.reduced, r.data).next(r.length, [&](const char* piece, Index stride, Index n) {
-      for (Index i = 0; i < n; ++i) offsets[length++] = (piece - r.data) + i * stride;
-    });
-  }
-
-  template <class Map, class Join> void fold(const T* parameters, T* result) const {
-    T copies[kShort][kGathered];
-    const T* rows[kShort];
-    for (Index k = 0; k < length; ++k) {
-      rows[k] = copies[k];
-      std::fill_n(copies[k], simd::kLanes<T>, T(0));
-    }
-    if (matrix)
-      transpose(reinterpret_cast<const T*>(outputs[0]), row, width, length, copies[0], kGathered);
-    else
-      for (int w = 0; w < width; ++w)
-        for (Index k = 0; k < length; ++k) copies[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
-    Panel<T, Map, Join>(width, parameters).add(rows, static_cast<int>(length), result);
-  }
-};
-
 // Folds the outputs [first, last) by one of the three paths. `step` is 1, or 0 if one parameter
 // serves all outputs. The function is static, so that GCC inlines a file's only call.
 template <class T, class Map, class Join>
@@ -305,22 +157,8 @@ static void fold_range(const Reduction& r, Index first, Index last, const T* par
   Patience& p = patience;
   const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;
   const bool across = !dense && r.kept.shape[0] > 1 && r.kept.strides[0][0] == element;
-  if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4)) {
-    Gathered<T> gathered(r);
-    Index left = last - first;
-    for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
-      for (Index i = 0; i < size; ++i) {
-        gathered.outputs[gathered.width++] = row[0] + i * strides[0];
-        if (--left > 0 && gathered.width < kGathered) continue;
-        spend(p, gathered.width * r.length);
-        gathered.template fold<Map, Join>(parameters, result);
-        parameters += gathered.width * step;
-        result += gathered.width;
-        gathered.width = 0;
-      }
-    });
-    return;
-  }
+  if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4))
+    return fold_short<T, Map, Join>(r, first, last, parameters, step, result);
   for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
     for (Index i = 0, n; i < size; i += n, parameters += n * step, result += n) {
       const char* x = row[0] + i * strides[0];

@@ -16,6 +16,7 @@
 
 #include "fold.hpp"
 #include "functions.hpp"
+#include "layout.hpp"
 #include "transcendental.hpp"
 
 namespace minimeta {
@@ -68,20 +69,25 @@ void split(Reduction& r, const View& x, const Shape& axes) {
   r.length = count(reduced);
 }
 
-// A power of two near 1 / largest that is itself a normal number.
+// A power of two near 1 / largest that is itself a normal number: 2^-e for the exponent e that the bits
+// above the mantissa's hold, with a bias.
 template <class T> T norm_scale(T largest) {
-  constexpr int limit = std::numeric_limits<T>::max_exponent - 2;
-  return std::ldexp(T(1), -std::clamp(std::ilogb(largest), -limit, limit));
+  using Word = simd::Unsigned<sizeof(T)>;
+  constexpr int mantissa = std::numeric_limits<T>::digits - 1;
+  constexpr Word bias = std::numeric_limits<T>::max_exponent - 1;
+  const Word biased = simd::bits<Word>(largest) >> mantissa;
+  return simd::bits<T>(static_cast<Word>((2 * bias - std::clamp<Word>(biased, 1, 2 * bias - 1)) << mantissa));
 }
 
 template <class T> void norm(const Reduction& r, T* result) {
   fold<T, Magnitude, Largest>(r, nullptr, T(0), result);
   const std::unique_ptr<T[]> scales(new T[r.outputs]), sums(new T[r.outputs]);
-  for (Index o = 0; o < r.outputs; ++o)
-    scales[o] = result[o] > 0 && std::isfinite(result[o]) ? norm_scale(result[o]) : T(1);
+  for (Index o = 0; o < r.outputs; ++o) scales[o] = norm_scale(result[o]);
   fold<T, ScaledSquare, Sum>(r, scales.get(), T(0), sums.get());
-  for (Index o = 0; o < r.outputs; ++o)  // zero, infinity and NaN are their own norms
-    if (result[o] > 0 && std::isfinite(result[o])) result[o] = std::sqrt(sums[o]) / scales[o];
+  for (Index o = 0; o < r.outputs; ++o) {  // zero, infinity and NaN are their own norms
+    const T y = std::sqrt(sums[o]) / scales[o];
+    result[o] = result[o] > 0 && result[o] <= std::numeric_limits<T>::max() ? y : result[o];
+  }
 }
 
 template <class T> void logsumexp(const Reduction& r, T* result) {
@@ -163,8 +169,20 @@ template <class T> void softmax_in_passes(bool logarithm, const View& x, const S
   split(shifted, result, axes);
   if (r.outputs == 0 || r.length == 0) return;
   const std::unique_ptr<T[]> values(new T[r.outputs]);
-  const View value = spread(x, axes, values.get());
+  const View one = spread(x, axes, values.get());
+  // A row of a few elements is shorter than what it takes to begin it, so their value is repeated first.
+  const bool is_repeated = axes.ndim == 1 && axes.size[0] == x.ndim - 1 && r.length <= short_rows::kMost;
+  const std::unique_ptr<T[]> repeated(is_repeated ? new T[r.outputs * r.length] : nullptr);
+  View value = one;
+  if (is_repeated) {
+    value = result;
+    value.data = reinterpret_cast<char*>(repeated.get());
+  }
+  const auto spread_values = [&] {
+    if (is_repeated) copy(one, value);
+  };
   fold<T, Itself, LargestNumber>(r, nullptr, T(0), values.get());
+  spread_values();
   for_each_row_in_parallel<3>({&x, &value, &result}, [=](char* const* data, const Index* strides, Index size) {
     T* __restrict y = reinterpret_cast<T*>(data[2]);
     read_row<T, T>(data, strides, [=](auto x, auto largest) {
@@ -186,6 +204,7 @@ template <class T> void softmax_in_passes(bool logarithm, const View& x, const S
     });
     fold<T, Itself, Sum>(shifted, nullptr, T(0), values.get());
   }
+  spread_values();
   for_each_row_in_parallel<2>({&value, &result}, [=](char* const* data, const Index* strides, Index size) {
     T* __restrict y = reinterpret_cast<T*>(data[1]);
     read_row<T>(data, strides, [=](auto sum) {
@@ -242,18 +261,11 @@ void describe_reduced(const char* operation, Dtype dtype, const View& x, const S
   describe(result, operation, dtype, shape.ndim, shape.size);
 }
 
-// The first largest element, in one pass: for short sequences, and for types without NaN.
+// The first largest element, of types without NaN.
 template <class T> Index first_largest(const Strided<T>& x, Index length) {
   Index best = 0;
-  for (Index k = 1; k < length; ++k) {
-    const T most = x[best], other = x[k];
-    if constexpr (std::is_floating_point_v<T>) {
-      if (most != most) break;  // the first NaN wins
-      if (other > most || other != other) best = k;
-    } else if (most < other) {
-      best = k;
-    }
-  }
+  for (Index k = 1; k < length; ++k)
+    if (x[best] < x[k]) best = k;
   return best;
 }
 
@@ -271,9 +283,32 @@ template <class T> Index find(const Strided<T>& x, Index length, T largest) {
   return k;
 }
 
+// The same for n short sequences of floats, each `step` elements from the one before it: one element of
+// all of them after another, in vectors. The first NaN is the largest.
+template <class T>
+void first_largest_of_each(const T* x, Index step, Index next, Index length, Index n, std::int64_t* result) {
+  T most[kGathered], other[kGathered];
+  for (Index done = 0; done < n; done += kGathered, x += kGathered * step, result += kGathered) {
+    const Index some = std::min<Index>(kGathered, n - done);
+    simd::Unsigned<sizeof(T)> best[kGathered] = {}, at = 0;
+    short_rows::take_every(x, step, most, some);
+    while (++at < length) {
+      short_rows::take_every(x + at * next, step, other, some);
+      for (Index i = 0; i < some; ++i) {
+        const bool wins = ((other[i] > most[i]) | (other[i] != other[i])) & (most[i] == most[i]);
+        best[i] = wins ? at : best[i];
+        most[i] = wins ? other[i] : most[i];
+      }
+    }
+    std::copy_n(best, some, result);
+  }
+}
+
 template <class T> void argmax(const Reduction& r, std::int64_t* result) {
+  constexpr bool is_float = std::is_floating_point_v<T>;
+  const Index next = r.reduced.strides[0][0], element = sizeof(T);
   std::unique_ptr<T[]> largest;
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (is_float) {
     if (r.length > kShort / 2) {
       largest.reset(new T[r.outputs]);
       fold<T, Itself, Largest>(r, nullptr, T(0), largest.get());
@@ -281,16 +316,20 @@ template <class T> void argmax(const Reduction& r, std::int64_t* result) {
   }
   char* const data[1] = {const_cast<char*>(r.data)};
   parallel_for(r.outputs, r.outputs * r.length, [&](Index first, Index last) {
-    Patience& p = patience;
     for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
-      for (Index i = 0; i < size; ++i, ++first) {
-        const Strided<T> x{row[0] + i * strides[0], r.reduced.strides[0][0]};
-        spend(p, r.length);
-        if constexpr (std::is_floating_point_v<T>)
-          result[first] = largest ? find(x, r.length, largest[first]) : first_largest(x, r.length);
-        else
-          result[first] = first_largest(x, r.length);
-      }
+      in_pieces(0, size, r.length, [&](Index begin, Index end) {
+        const char* x = row[0] + begin * strides[0];
+        if constexpr (is_float)
+          if (!largest)
+            return first_largest_of_each(reinterpret_cast<const T*>(x), strides[0] / element, next / element, r.length,
+                                         end - begin, result + first + begin);
+        for (Index i = first + begin; i < first + end; ++i, x += strides[0])
+          if constexpr (is_float)
+            result[i] = find(Strided<T>{x, next}, r.length, largest[i]);
+          else
+            result[i] = first_largest(Strided<T>{x, next}, r.length);
+      });
+      first += size;
     });
   });
 }

@@ -151,6 +151,27 @@ def test_the_order_of_a_sum_depends_on_the_sequence_alone(pair: tuple[Array, tup
             assert_same_bits(kernel(lay_out(x, layout), axes=axes), expected)
 
 
+# Short sequences that lie close together, of fewer rows than a vector has lanes and of more than are copied at once.
+@pytest.mark.parametrize("rows", [5, 150])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 11])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_order_of_short_sums_is_the_stated_one(rows: int, length: int, width: int, dtype: str) -> None:
+    x = np.random.default_rng(length).normal(size=(rows, length, width)).astype(dtype)
+    lanes = np.full((8, rows, width), -0.0, dtype)
+    for k in range(length):
+        lanes[k % 8] = lanes[k % 8] + x[:, k]
+    for half in (4, 2, 1):
+        lanes = lanes[:half] + lanes[half:]
+    assert_array_equal(_native.sum(x, axes=(1,), keepdims=False), lanes[0], strict=True)
+    alone = np.ascontiguousarray(np.swapaxes(x, 1, 2)).reshape(-1, length)
+    for name, more in (("max", {}), ("norm", {}), ("logsumexp", {}), ("variance", {"correction": 0.0})):
+        kernel = partial(getattr(_native, name), keepdims=False, **more)
+        expected = np.stack([kernel(sequence, axes=(0,)) for sequence in alone]).reshape(rows, width)
+        assert_same_bits(kernel(x, axes=(1,)), expected)
+        assert_same_bits(kernel(np.stack([x, x], 3)[..., 0], axes=(1,)), expected)
+
+
 # A few sequences and many, which fill vectors of outputs or not; short ones, and several blocks.
 @pytest.mark.parametrize("length", [7, 8, 33, 1024, 1025, 5 * 1024 + 3])
 @pytest.mark.parametrize("width", [1, 2, 4, 15, 17, 40, 300])
