@@ -72,13 +72,14 @@ def test_variance_with_degrees_of_freedom(drawing: Drawing, ddof: float) -> None
 
 @share(0.2)
 @given(drawing=drawings(), data=st.data())
-def test_argmax_is_the_first_of_several(drawing: Drawing, data: st.DataObject) -> None:
+def test_positions_are_those_of_the_first_of_several(drawing: Drawing, data: st.DataObject) -> None:
     x = np.round(drawing.array(tuple(side + 1 for side in drawing.shape())))
     axis = data.draw(st.sampled_from([None, *range(-x.ndim, x.ndim)]))
     keepdims = data.draw(st.booleans())
-    expected = np.argmax(x, axis, keepdims=keepdims)
-    assert_same(lambda x: mm.argmax(x, axis, keepdims=keepdims), expected, x)
-    assert_same(lambda x: np.argmax(x, axis, keepdims=keepdims), expected, x)
+    for function, own in ((np.argmax, mm.argmax), (np.argmin, mm.argmin)):
+        expected = function(x, axis, keepdims=keepdims)
+        assert_same(lambda x, own=own: own(x, axis, keepdims=keepdims), expected, x)
+        assert_same(lambda x, function=function: function(x, axis, keepdims=keepdims), expected, x)
 
 
 def test_reductions_of_no_elements() -> None:
@@ -88,7 +89,7 @@ def test_reductions_of_no_elements() -> None:
     assert_array_equal(mm.var(empty, 0), [np.nan, np.nan])
     assert_array_equal(mm.norm(empty, 0), [0.0, 0.0])
     assert_array_equal(mm.logsumexp(empty, 0), [-np.inf, -np.inf])
-    for function in (mm.max, mm.min, mm.argmax):
+    for function in (mm.max, mm.min, mm.argmax, mm.argmin):
         with pytest.raises(ShapeError, match="no elements to choose from"):
             function(empty, 0)
 

@@ -58,13 +58,13 @@ PUBLIC: dict[str, str] = {
     "placement": "at scatter_add",
     "pooling": "average_pool max_pool",
     "queries": (
-        "all any argmin argpartition argsort argwhere bitwise_count count_nonzero digitize flatnonzero "
+        "all any argpartition argsort argwhere bitwise_count count_nonzero digitize flatnonzero "
         "gcd histogram_bin_edges intersect1d iscomplex isfinite isin isinf isnan isneginf isposinf isreal "
         "lcm left_shift lexsort nanargmax nanargmin nextafter nonzero right_shift "
         "setdiff1d setxor1d signbit spacing union1d unique unique_all unique_counts unique_inverse "
         "unique_values"
     ),
-    "reductions": "argmax max mean min norm sum",
+    "reductions": "argmax argmin max mean min norm sum",
     "rounding": "ceil fix floor rint round trunc",
     "statistics": "average corrcoef cov ptp std var",
     "transcendental": (

@@ -283,7 +283,7 @@ all, any, count_nonzero = _always(np.all, np.any, np.count_nonzero)
 (isin,) = _always(np.isin)
 
 # Places
-argmin, argpartition, argsort = _always(np.argmin, np.argpartition, np.argsort)
+argpartition, argsort = _always(np.argpartition, np.argsort)
 nanargmax, nanargmin = _always(np.nanargmax, np.nanargmin)
 digitize, lexsort = _always(np.digitize, np.lexsort)
 

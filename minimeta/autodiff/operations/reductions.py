@@ -102,6 +102,22 @@ def argmax(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> 
     )
 
 
+@answers(np.argmin)
+def argmin(x: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Value:
+    """The position of the first smallest element, int64; a constant to every derivative. NaN counts
+    as the smallest.
+
+    Raises
+    ------
+    ShapeError
+        There are no elements to choose from.
+    """
+    if _kind(x) != "f":
+        return queries.query(np.argmin, x, axis, keepdims=keepdims)
+    _check_elements("argmin", _array(x), reduced_axes("argmin", x, axis))
+    return argmax(arithmetic.negative(x), axis, keepdims=keepdims)
+
+
 # Integers and truth values
 
 
