@@ -35,14 +35,20 @@ std::vector<Index> offsets(const char* operation, const View& target, const View
         part.shape[0] = last - first;
       }
       for_each_row<1>({&part}, [&](char* const* data, const Index* strides, Index length) {
-        for (Index i = 0; i < length; ++i) {
-          const std::int64_t index = *reinterpret_cast<const std::int64_t*>(data[0] + i * strides[0]);
-          if (index < -size || index >= size)
-            throw std::out_of_range(std::string(operation) + ": index " + std::to_string(index) +
-                                    " is out of bounds for axis " + std::to_string(axis) + " with size " +
-                                    std::to_string(size));
-          *offset++ += (index < 0 ? index + size : index) * stride;
-        }
+        read_row<std::int64_t>(data, strides, [=, to = offset](auto index) {
+          Index least = 0, most = 0;  // loops without a way out are computed by vectors
+          for (Index i = 0; i < length; ++i) {
+            least = std::min<Index>(least, index[i]);
+            most = std::max<Index>(most, index[i]);
+          }
+          for (Index i = 0; (least < -size || most >= size) && i < length; ++i)
+            if (index[i] < -size || index[i] >= size)
+              throw std::out_of_range(std::string(operation) + ": index " + std::to_string(index[i]) +
+                                      " is out of bounds for axis " + std::to_string(axis) + " with size " +
+                                      std::to_string(size));
+          for (Index i = 0; i < length; ++i) to[i] += (index[i] < 0 ? index[i] + size : index[i]) * stride;
+        });
+        offset += length;
       });
     }
   });
@@ -140,8 +146,15 @@ void run_scatter_add(const View& updates, const View* indices, Index k, const Vi
   Patience& p = patience;
   with_float(updates.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const bool plain = size == 1 || is_contiguous<T>(loop);
+    const bool plain = is_contiguous<T>(loop);
     for_each_row<1>({&outer}, [&](char* const* data, const Index* strides, Index n) {
+      if (size == 1)
+        return read_row<T>(data, strides, [&](auto x) {
+          in_pieces(0, n, 1, [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i) *reinterpret_cast<T*>(result.data + next[i]) += x[i];
+          });
+          next += n;
+        });
       for (Index i = 0; i < n; ++i) {
         char *const from = data[0] + i * strides[0], *const to = result.data + *next++;
         spend(p, size);

@@ -211,6 +211,17 @@ def test_what_is_not_safe_is_refused(call: Callable[[Any], object], error: type[
         call(_native)
 
 
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("place", [0, 17, 39])
+@pytest.mark.parametrize("bad", [-4, 3, -(2**63), 2**63 - 1])
+def test_an_index_out_of_bounds_is_named_wherever_it_is(bad: int, place: int, step: int) -> None:
+    indices = np.resize(np.arange(-3, 3), 40 * step)[::step]
+    assert_array_equal(_native.gather(D[0], indices), D[0][indices])
+    indices[place] = bad
+    with pytest.raises(IndexError, match=f"index {bad} is out of bounds for axis 0 with size 3"):
+        _native.gather(D[0], indices)
+
+
 def test_operands_come_by_place_and_parameters_by_name() -> None:
     assert repr(_native.sum) == "<kernel sum>"
     assert _native.sum.__name__ == "sum"
