@@ -11,9 +11,9 @@ number:
 
 Three more move work: ``hoist`` takes out of a ``vmap`` what is the same for all tasks
 (:mod:`minimeta.program.hoist`), ``unite`` lets a task go on where the next ``vmap`` reads what it
-made (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of several elementwise ones
-(:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of rows
-(:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
+made, or computes the same again (:mod:`minimeta.program.unite`), and ``fuse`` makes one step of
+several elementwise ones (:mod:`minimeta.program.fuse`), after it has cut long arrays into strips of
+rows (:mod:`minimeta.program.strips`). ``products`` lets such a step compute the products that it alone
 reads (:mod:`minimeta.program.fused_products`), which ``split`` cuts for it (:mod:`minimeta.program.split`),
 and ``finish`` lets a small product, or a convolution with strides, compute what follows before it is
 stored (:mod:`minimeta.program.finish`).

@@ -1,4 +1,4 @@
-"""unite: one ``vmap`` of two, where the second goes on with what the first made.
+"""unite: one ``vmap`` of two, where the second goes on with what the first read or made.
 
     y_i = f(x_i);  then  z_i = g(x_i, y_i)            y_i, z_i = f(x_i), g(x_i, f(x_i))
 
@@ -8,21 +8,25 @@ out of the caches, and ``y`` is stacked for all tasks. In one body a task goes o
 are near, and what nothing else reads is not stacked. A product with the Hessian of a meta-loss is
 three such steps: a derivative along a direction, a small product, and a derivative backwards.
 
-It is possible if the second reads the first's results task by task, and nothing that follows from
-them in another way, as a sum over tasks does. The same kernels compute the same values, so no bit
-changes.
+A derivative also computes again what its function has computed, f(x_i). Where the value is wanted
+with the gradient, f is in both, and in one body it is computed once (``deduplicate``).
+
+It is possible if the second reads tasks that the first reads, or its results task by task, and
+nothing that follows from them in another way, as a sum over tasks does. The same kernels compute
+the same values, so no bit changes.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from minimeta.autodiff.steps import Program, Step, Tasks
-from minimeta.program.names import fresh_names, named, numbered, program_of, renamed, results_of
+from minimeta.program.names import fresh_names, named, numbered, program_of, renamed, results_of, step_key
 
 
 def unite(program: Program) -> Program:
-    """Make one ``vmap`` of two, where one reads the other's results task by task."""
+    """Make one ``vmap`` of two, where one reads the other's tasks, or its results task by task."""
     if sum(step.tasks is not None for step in program.steps) < 2:
         return program
     constants, steps = named(program)
@@ -51,7 +55,7 @@ class _Walk:
 
     def add(self, name: int, step: Step) -> None:
         """Keep a step, or let an earlier ``vmap`` go on with it."""
-        first = self._last_read(step)
+        first = self._last_near(step)
         if first is None:
             self._keep(name, step)
             return
@@ -73,18 +77,26 @@ class _Walk:
         if step.tasks is not None:
             self._makers.update(dict.fromkeys(results_of(name, step), name))
 
-    def _last_read(self, step: Step) -> int | None:
-        """Return the last ``vmap`` whose results a ``vmap`` reads, if it reads them task by task."""
-        read = {self._makers[i] for i in step.operands if i in self._makers}
-        if step.tasks is None or not read:
+    def _last_near(self, step: Step) -> int | None:
+        """Return the last ``vmap`` whose results a ``vmap`` reads, if it reads them task by task; if
+        it reads none, the last that reads some of its tasks, if both compute the same of them.
+        """
+        if step.tasks is None:
             return None
-        name = next(i for i in reversed(self.steps) if i in read)
-        tasks = self.steps[name].tasks
-        assert tasks is not None
+        read = {self._makers[i] for i in step.operands if i in self._makers}
+        name = next((i for i, other in reversed(self.steps.items()) if other.tasks and (not read or i in read)), None)
+        if name is None or (tasks := self.steps[name].tasks) is None or tasks.count != step.tasks.count:
+            return None
+        uses = [*zip(step.operands, step.tasks.mapped, strict=True)]
+        if not read:
+            tasks_of_first = {
+                i for i, is_mapped in zip(self.steps[name].operands, tasks.mapped, strict=True) if is_mapped
+            }
+            is_near = any(is_mapped and i in tasks_of_first for i, is_mapped in uses)
+            return name if is_near and _repeats(_united(name, self.steps[name], step)) else None
         stacked = {name + place for place, is_sum in enumerate(tasks.summed) if not is_sum}
-        uses = zip(step.operands, step.tasks.mapped, strict=True)
         is_by_task = all(is_mapped and i in stacked for i, is_mapped in uses if self._makers.get(i) == name)
-        return name if is_by_task and tasks.count == step.tasks.count else None
+        return name if is_by_task else None
 
     def _after(self, name: int) -> list[int]:
         """Return the names of the steps after this one, the last first."""
@@ -138,3 +150,18 @@ def _united(name: int, first: Step, second: Step) -> Step:
         body=program_of(forms, constants, steps, outputs),
         tasks=tasks,
     )
+
+
+def _repeats(step: Step) -> bool:
+    """Return whether the body of a ``vmap`` computes anything twice."""
+    assert step.body
+    first: dict[Any, int] = {}
+    same: dict[int, int] = {}
+    for name, inner in step.body.numbered_steps():
+        if inner.body is None:
+            earlier = first.setdefault(step_key(renamed(inner, same)), name)
+            if earlier != name:
+                if not inner.primitive.view:
+                    return True
+                same[name] = earlier
+    return False

@@ -14,6 +14,7 @@ from minimeta.autodiff import tree
 from minimeta.autodiff.steps import Program, by_kernel
 from minimeta.errors import NonFiniteError
 from minimeta.program import optimise, trace
+from minimeta.program.passes import GROUPING, PASSES
 
 W = np.random.default_rng(0).normal(size=4)
 X = np.random.default_rng(1).normal(size=(3, 4))
@@ -104,6 +105,28 @@ def test_a_stack_that_all_share_is_not_a_tasks_own() -> None:
 
 def test_nothing_that_reads_nothing_of_it_is_joined() -> None:
     assert united(lambda x: (each(mm.exp, x), each(mm.sin, x)), X) == [["exp"], ["sin"]]
+
+
+def test_what_a_derivative_computes_again_is_computed_once() -> None:
+    def function(w: Any, x: Any) -> Any:
+        return mm.value_and_grad(lambda w: mm.mean(each(lambda w, x: mm.sum(mm.tanh(x * w)) ** 2, w, x)))(w)
+
+    shorter = optimise(trace(function, W, X), [name for name in PASSES if name not in GROUPING])
+    (step,) = (step for step in shorter.steps if step.body)
+    assert step.body is not None
+    assert names(step.body).count("tanh") == 1
+    assert_array_equal(shorter.run(by_kernel, W, X)[0], function(W, X)[0])
+    value, gradient = mm.compile(function)(W, X)
+    y = np.tanh(X * W)
+    assert_allclose(value, np.mean(np.sum(y, 1) ** 2))
+    assert_allclose(gradient, np.mean(2.0 * np.sum(y, 1, keepdims=True) * (1.0 - y**2) * X, 0))
+
+
+def test_what_a_sum_over_tasks_decides_comes_after_it() -> None:
+    def function(w: Any, x: Any) -> Any:
+        return mm.value_and_grad(lambda w: mm.mean(each(lambda w, x: mm.sum(mm.tanh(x * w)), w, x)) ** 2)(w)
+
+    assert len(united(function, W, X)) == 2
 
 
 def test_no_task() -> None:
