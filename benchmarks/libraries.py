@@ -72,6 +72,10 @@ class Library:
         """``x`` after ``np.add.at(x, places, rows)``."""
         return x.at[places].add(rows)
 
+    def whole(self, x: Any) -> Any:
+        """Numbers without a fraction as indices."""
+        return x.astype(np.int64)
+
     def solve_triangular(self, factor: Any, x: Any) -> Any:
         return self.linalg.solve_triangular(factor, x, lower=True)
 
@@ -183,6 +187,9 @@ class Torch(Library):
 
     def sort(self, x: Any) -> Any:
         return self.torch.sort(x)[0]
+
+    def whole(self, x: Any) -> Any:
+        return x.long()
 
 
 LIBRARIES: dict[str, Callable[[str], Library]] = {"minimeta": Minimeta, "jax": Jax, "torch": Torch}

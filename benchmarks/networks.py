@@ -1,7 +1,7 @@
 """Networks as anybody writes them, in numpy's words: rows of the table, as those of :mod:`programs`.
 
-What they have and the papers' networks have not: the exact GELU, rows of a table that are chosen by indices, and rows
-added up where the edges of a graph lead.
+What they have and the papers' networks have not: the exact GELU, rows of a table that are chosen by indices, rows
+added up where the edges of a graph lead, and pixels that are read where a network says.
 """
 
 from __future__ import annotations
@@ -58,3 +58,47 @@ def graph_network(lib: Library) -> Step:
         return lib.np.mean((x @ parameters[8] - target) ** 2)
 
     return lib.gradient(loss, *(p for _ in range(4) for p in network(64, 32)), draw(32, 1, scale=0.2))
+
+
+@program("graph-attention", 0.8, ("jax", "torch"))
+def graph_attention(lib: Library) -> Step:
+    """Graph attention, 256 nodes of 32 features, 2,000 edges, a softmax over those that end in a node."""
+    rng = np.random.default_rng(0)
+    begins, ends = (lib.array(rng.integers(0, 256, 2000)) for _ in range(2))
+    nodes, target = lib.array(draw(256, 32)), lib.array(draw(256, 32))
+    nothing = lib.array(np.zeros((256, 32), np.float32))
+
+    def loss(w: Any, of_begin: Any, of_end: Any) -> Any:
+        x = nodes @ w
+        score = (x @ of_begin)[begins] + (x @ of_end)[ends]
+        weights = lib.np.exp(lib.np.where(score > 0.0, score, 0.2 * score))
+        shares = weights / lib.rows_added(nothing[:, 0], ends, weights)[ends]
+        return lib.np.mean((lib.np.tanh(lib.rows_added(nothing, ends, shares[:, None] * x[begins])) - target) ** 2)
+
+    return lib.gradient(loss, draw(32, 32, scale=0.2), draw(32, scale=0.2), draw(32, scale=0.1))
+
+
+@program("warp", 0.6, ("jax", "torch"))
+def warped_images(lib: Library) -> Step:
+    """Spatial transformer: 8 images of 32 x 32 x 3, warped by bilinear interpolation."""
+    line = np.linspace(-1.0, 1.0, 32)
+    pixels = np.stack([*np.meshgrid(line, line), np.ones((32, 32))], -1).reshape(-1, 3).astype(np.float32)
+    grid, identity, which = (
+        lib.array(pixels),
+        lib.array(np.eye(3, 2, dtype=np.float32)),
+        lib.array(np.arange(8)[:, None]),
+    )
+    codes, target = lib.array(draw(8, 16)), lib.array(draw(8, 1024, 3))
+
+    def loss(images: Any, w: Any, b: Any, u: Any, c: Any) -> Any:
+        moves = identity + 0.1 * (lib.np.tanh(codes @ w + b) @ u + c).reshape(8, 3, 2)
+        places = lib.np.clip((grid @ moves + 1.0) * 15.5, 0.0, 30.999)
+        corners = lib.np.floor(places)
+        column, row = (lib.whole(corners[..., i]) for i in (0, 1))
+        right, down = ((places - corners)[..., i, None] for i in (0, 1))
+        above, below = (
+            (1.0 - right) * images[which, r, column] + right * images[which, r, column + 1] for r in (row, row + 1)
+        )
+        return lib.np.mean(((1.0 - down) * above + down * below - target) ** 2)
+
+    return lib.gradient(loss, draw(8, 32, 32, 3), *network(16, 32, 6))
