@@ -27,6 +27,7 @@ from minimeta.autodiff.operations import (
     conversions,
     convolution,
     linear_algebra,
+    matrix_functions,
     movement,
     operands,
     reductions,
@@ -332,8 +333,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     x, y = (movement.moveaxis(v, place, -1) for v, place in zip(as_floats(a, b), (axisa, axisb), strict=True))
     if x.shape[-1] != 3 or y.shape[-1] != 3:
         raise ShapeError(f"cross of shapes {operands.shape_of(a)} and {operands.shape_of(b)}: it needs three elements")
-    later, last = ([v[..., [1, 2, 0]] for v in (x, y)], [v[..., [2, 0, 1]] for v in (x, y)])
-    return movement.moveaxis(later[0] * last[1] - last[0] * later[1], -1, axisc)
+    return movement.moveaxis(matrix_functions.crossed(x, y), -1, axisc)
 
 
 # Convolution of two rows

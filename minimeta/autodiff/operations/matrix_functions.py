@@ -182,13 +182,13 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Value:
         raise ShapeError(
             f"cross of shapes {operands.shape_of(x1)} and {operands.shape_of(x2)}: vectors have 3 elements"
         )
-    following, last = (1, 2, 0), (2, 0, 1)
+    return movement.moveaxis(crossed(x, y), -1, axis)
 
-    def turned(z: Any, order: tuple[int, ...]) -> Any:
-        return joining.stack([z[..., i] for i in order], -1)
 
-    found = turned(x, following) * turned(y, last) - turned(x, last) * turned(y, following)
-    return movement.moveaxis(found, -1, axis)
+def crossed(x: Any, y: Any) -> Any:
+    """The vector products along the last axis, one coordinate after another."""
+    (x1, x2, x3), (y1, y2, y3) = ([z[..., i] for i in range(3)] for z in (x, y))
+    return joining.stack([x2 * y3 - x3 * y2, x3 * y1 - x1 * y3, x1 * y2 - x2 * y1], -1)
 
 
 # The exponential
