@@ -97,8 +97,13 @@ class Copier {
     const bool repeats = loop_->strides[0][0] == 0;
     while (end - to > Most) {
       const T* const from = reinterpret_cast<const T*>(row_);
-      V row = simd::broadcast<V>(*from);
-      for (int i = 1; i < Most && !repeats; ++i) row[i] = from[std::min<Index>(i, side - 1)];
+      V row;
+      if (!repeats && is_followed((Most - side) * Index{sizeof(T)})) {
+        row = simd::load<V>(from);
+      } else {
+        row = simd::broadcast<V>(*from);
+        for (int i = 1; i < Most && !repeats; ++i) row[i] = from[std::min<Index>(i, side - 1)];
+      }
       for (; time < times_ && end - to > Most; ++time, to += side) simd::store(to, row);
       if (time < times_) break;
       time = 0;
@@ -120,6 +125,11 @@ class Copier {
     if (stride == 0) return short_rows::repeat_each(columns[0], side, to, rows);
     for (Index j = 1; j < side; ++j) columns[j] = reinterpret_cast<const T*>(row_ + j * stride);
     short_rows::interleave(columns, side, to, rows);
+  }
+
+  // Whether the next row begins so many bytes further in memory, or more.
+  bool is_followed(Index bytes) const {
+    return outer_ < loop_->ndim && index_[outer_] + 1 < loop_->shape[outer_] && loop_->strides[outer_][0] >= bytes;
   }
 
   // Goes on by so many rows of one axis.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "elementwise.hpp"
+#include "fused_rows.hpp"
 #include "loop.hpp"
 #include "parallel.hpp"
 #include "transpose.hpp"
@@ -85,12 +86,24 @@ template <class T> void copy_all(const Loop<2>& loop, char* const (&data)[2], bo
   for_each_row<2>(planes, data, [&](char* const* plane, const Index*, Index) { copy(loop, plane); });
 }
 
+// Copies short rows, each of which is repeated.
+void copy_repeated_rows(const View& x, const View& result) {
+  const Index element = itemsize(x.dtype);
+  Loop<1> walk;
+  plan<1>(walk, {&x}, 0, x.ndim);
+  parallel_for(count(x), count(x), [&](Index first, Index last) {
+    Copier(walk, x.data, element).copy(first, last - first, result.data + first * element);
+  });
+}
+
 }  // namespace
 
 void copy(const View& x, const View& result) {
   Loop<2> loop;
   plan<2>(loop, {&x, &result}, 0, x.ndim);
   if (loop.empty) return;
+  const bool are_repeated = loop.ndim > 1 && loop.shape[0] <= short_rows::kFew && loop.strides[1][0] == 0;
+  if (are_repeated && period(result) == count(result)) return copy_repeated_rows(x, result);
   const bool transposed = bring_neighbours_second(loop);
   const int outermost = loop.ndim - 1;
   with_size(itemsize(x.dtype), [&](auto tag) {

@@ -290,13 +290,14 @@ void first_largest_of_each(const T* x, Index step, Index next, Index length, Ind
   T most[kGathered], other[kGathered];
   for (Index done = 0; done < n; done += kGathered, x += kGathered * step, result += kGathered) {
     const Index some = std::min<Index>(kGathered, n - done);
-    simd::Unsigned<sizeof(T)> best[kGathered] = {}, at = 0;
+    using Word = simd::Unsigned<sizeof(T)>;
+    Word best[kGathered] = {};
     short_rows::take_every(x, step, most, some);
-    while (++at < length) {
-      short_rows::take_every(x + at * next, step, other, some);
+    for (Index k = 1; k < length; ++k) {
+      short_rows::take_every(x + k * next, step, other, some);
       for (Index i = 0; i < some; ++i) {
         const bool wins = ((other[i] > most[i]) | (other[i] != other[i])) & (most[i] == most[i]);
-        best[i] = wins ? at : best[i];
+        best[i] = wins ? static_cast<Word>(k) : best[i];
         most[i] = wins ? other[i] : most[i];
       }
     }

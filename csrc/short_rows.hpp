@@ -38,7 +38,16 @@ template <class T, class Choose> constexpr Choice<T> choice(Choose choose) {
   return chosen;
 }
 template <class T> MINIMETA_INLINE Words<T> shuffle(Words<T> x, Words<T> y, const Choice<T>& choice) {
+#if defined(__clang__)
+  Words<T> z{};
+  for (Index l = 0; l < kLanes<T>; ++l) {
+    const Index from = static_cast<Index>(choice.lanes[l]);
+    z[l] = from < kLanes<T> ? x[from] : y[from - kLanes<T>];
+  }
+  return z;
+#else
   return __builtin_shuffle(x, y, simd::load<Words<T>>(choice.lanes));
+#endif
 }
 
 // So many elements in a row take so many vectors. The v-th gives the lanes whose elements it has,

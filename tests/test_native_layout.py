@@ -81,6 +81,8 @@ def test_short_rows(dtype: str, n: int, side: int, seed: int) -> None:
         assert_array_equal(column, x[:, j : j + 1], strict=True)
         repeated = np.broadcast_to(column, x.shape)
         assert_array_equal(_native.copy(repeated), repeated, strict=True)
+    rows = np.broadcast_to(x[::-1, None], (n, 3, side))
+    assert_array_equal(_native.copy(rows), rows, strict=True)
     assert_array_equal(_native.concatenate(*columns, axis=1), x, strict=True)
     assert_array_equal(_native.concatenate(*(column[::-1] for column in columns), axis=1), x[::-1], strict=True)
 
