@@ -158,7 +158,7 @@ static void fold_range(const Reduction& r, Index first, Index last, const T* par
   const bool dense = r.reduced.ndim == 1 && r.reduced.strides[0][0] == element;
   const bool across = !dense && r.kept.shape[0] > 1 && r.kept.strides[0][0] == element;
   if (r.length <= kShort && r.outputs > 1 && !(across && r.kept.shape[0] >= kGathered / 4))
-    return fold_short<T, Map, Join>(r, first, last, parameters, step, result);
+    return fold_short<T>(r, fold_copies<T, Map, Join>, first, last, parameters, step, result);
   for_each_row(r.kept, data, first, last, [&](char* const* row, const Index* strides, Index size) {
     for (Index i = 0, n; i < size; i += n, parameters += n * step, result += n) {
       const char* x = row[0] + i * strides[0];

@@ -9,6 +9,14 @@
 
 namespace minimeta {
 
+// Folds rows of n outputs, which are copies. All else here is compiled once for every Map and Join.
+template <class T>
+using FoldCopies = void (*)(const T* const* rows, Index length, Index n, const T* parameters, T* result);
+template <class T, class Map, class Join>
+void fold_copies(const T* const* rows, Index length, Index n, const T* parameters, T* result) {
+  Panel<T, Map, Join>(static_cast<int>(n), parameters).add(rows, static_cast<int>(length), result);
+}
+
 // Short sequences that lie close together. Those of `inside` neighbouring outputs are a short row of
 // memory, and the next ones another, further along an axis: rows become columns, and a sequence is a
 // few of them.
@@ -40,8 +48,7 @@ template <class T> class ShortRows {
   Index inside() const { return inside_; }
 
   // Folds outputs [first, last), which begin and end with a row.
-  template <class Map, class Join>
-  void fold(Index first, Index last, const T* parameters, Index step, T* result) const {
+  void fold(FoldCopies<T> fold_copies, Index first, Index last, const T* parameters, Index step, T* result) const {
     Loop<1> rows = r_.kept;
     rows.ndim -= axis_;
     std::copy_n(r_.kept.shape + axis_, rows.ndim, rows.shape);
@@ -51,15 +58,15 @@ template <class T> class ShortRows {
       for (Index i = 0, n; i < size; i += n, parameters += n * inside_ * step, result += n * inside_) {
         n = std::min(width_, size - i);
         spend(n * inside_ * r_.length);
-        fold_some<Map, Join>(reinterpret_cast<const T*>(row[0] + i * strides[0]), strides[0] / Index{sizeof(T)}, n,
-                             parameters, step, result);
+        fold_some(fold_copies, reinterpret_cast<const T*>(row[0] + i * strides[0]), strides[0] / Index{sizeof(T)}, n,
+                  parameters, step, result);
       }
     });
   }
 
  private:
-  template <class Map, class Join>
-  void fold_some(const T* from, Index row, Index n, const T* parameters, Index step, T* result) const {
+  void fold_some(FoldCopies<T> fold_copies, const T* from, Index row, Index n, const T* parameters, Index step,
+                 T* result) const {
     T copies[kShort * kGathered], own[kSpan * kGathered / 2], folded[kSpan * kGathered / 2];
     for (Index c = 0; c < span_ && n < simd::kLanes<T>; ++c) std::fill_n(copies + c * width_, simd::kLanes<T>, T(0));
     transpose(from, row, n, span_, copies, width_);
@@ -68,8 +75,8 @@ template <class T> class ShortRows {
     for (Index o = 0; o < inside_; ++o) {
       const T* rows[kShort];
       for (Index k = 0; k < r_.length; ++k) rows[k] = copies + columns_[o * r_.length + k] * width_;
-      Panel<T, Map, Join> panel(static_cast<int>(n), apart && step > 0 ? own + o * width_ : parameters);
-      panel.add(rows, static_cast<int>(r_.length), apart ? folded + o * width_ : result);
+      fold_copies(rows, r_.length, n, apart && step > 0 ? own + o * width_ : parameters,
+                  apart ? folded + o * width_ : result);
     }
     if (apart) transpose(folded, width_, inside_, n, result, inside_);
   }
@@ -93,7 +100,7 @@ template <class T> struct Gathered {
     });
   }
 
-  template <class Map, class Join> void fold(const T* parameters, T* result) const {
+  void fold(FoldCopies<T> fold_copies, const T* parameters, T* result) const {
     T copies[kShort][kGathered];
     const T* rows[kShort];
     for (Index k = 0; k < length; ++k) {
@@ -102,13 +109,13 @@ template <class T> struct Gathered {
     }
     for (int w = 0; w < width; ++w)
       for (Index k = 0; k < length; ++k) copies[k][w] = *reinterpret_cast<const T*>(outputs[w] + offsets[k]);
-    Panel<T, Map, Join>(width, parameters).add(rows, static_cast<int>(length), result);
+    fold_copies(rows, length, width, parameters, result);
   }
 };
 
 // The same for sequences of any layout.
-template <class T, class Map, class Join>
-void fold_gathered(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
+template <class T> void fold_gathered(const Reduction& r, FoldCopies<T> fold_copies, Index first, Index last,
+                                      const T* parameters, Index step, T* result) {
   char* const data[1] = {const_cast<char*>(r.data)};
   Gathered<T> gathered(r);
   Index left = last - first;
@@ -117,7 +124,7 @@ void fold_gathered(const Reduction& r, Index first, Index last, const T* paramet
       gathered.outputs[gathered.width++] = row[0] + i * strides[0];
       if (--left > 0 && gathered.width < kGathered) continue;
       spend(gathered.width * r.length);
-      gathered.template fold<Map, Join>(parameters, result);
+      gathered.fold(fold_copies, parameters, result);
       parameters += gathered.width * step;
       result += gathered.width;
       gathered.width = 0;
@@ -125,17 +132,17 @@ void fold_gathered(const Reduction& r, Index first, Index last, const T* paramet
   });
 }
 
-template <class T, class Map, class Join>
-void fold_short(const Reduction& r, Index first, Index last, const T* parameters, Index step, T* result) {
+template <class T> void fold_short(const Reduction& r, FoldCopies<T> fold_copies, Index first, Index last,
+                                   const T* parameters, Index step, T* result) {
   const ShortRows<T> rows(r);
   const Index inside = rows.inside(), begin = std::min(last, (first + inside - 1) / inside * inside);
   const Index end = rows.fits() ? std::max(begin, last / inside * inside) : begin;
   const auto part = [&](auto go, Index from, Index to) {
     if (from < to) go(from, to, parameters + (from - first) * step, step, result + (from - first));
   };
-  const auto gather = [&](auto... arguments) { fold_gathered<T, Map, Join>(r, arguments...); };
+  const auto gather = [&](auto... arguments) { fold_gathered<T>(r, fold_copies, arguments...); };
   part(gather, first, begin);
-  part([&](auto... arguments) { rows.template fold<Map, Join>(arguments...); }, begin, end);
+  part([&](auto... arguments) { rows.fold(fold_copies, arguments...); }, begin, end);
   part(gather, end, last);
 }
 
